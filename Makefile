@@ -1,0 +1,80 @@
+# Eddy: the commands that people, CI and the README share. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# A package index with CPU builds of torch, where the default CUDA build (about 5 GB) is not wanted.
+TORCH_INDEX ?=
+export PYTHONPATH := $(CURDIR)
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help setup demo up down test unit bench lint format clean demo-model lock
+
+help: ## what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+setup: $(VENV)/.ready build/kafka/libs ## the virtual environment and the broker's jars
+
+$(VENV)/.ready: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Eddy needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "virtual environment: installing requirements.lock (torch takes a minute or two) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
+ifeq ($(TORCH_INDEX),)
+	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.lock
+else
+	@$(BIN)/uv pip install -q --python $(BIN)/python --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' requirements.lock)
+	@grep -vE '^(torch|torchvision|triton|nvidia-|cuda-)' requirements.lock > $(VENV)/without-torch.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python -r $(VENV)/without-torch.txt
+endif
+	@touch $@
+
+build/kafka/libs: infra/kafka/pom.xml
+	@command -v java >/dev/null || { echo "Java 17 or newer is missing: install a JRE (Debian: apt-get install openjdk-17-jre-headless)"; exit 1; }
+	@command -v mvn >/dev/null || { echo "Maven is missing: install it (Debian: apt-get install maven)"; exit 1; }
+	@echo "broker: fetching Apache Kafka with Maven …"
+	@rm -rf $@ && mkdir -p build/kafka
+	@mvn -q -B -f infra/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
+	@mv $@.part $@
+
+demo: setup ## the shop at http://127.0.0.1:8000, until Ctrl-C
+	@$(BIN)/python -m infra.stack demo
+
+up: setup ## the same in the background; returns when ready
+	@$(BIN)/python -m infra.stack up
+
+down: ## stops what `make up` or `make demo` started
+	@test ! -x $(BIN)/python || $(BIN)/python -m infra.stack down
+
+test: setup ## all tests
+	@$(BIN)/python -m pytest tests --ignore=tests/benchmark
+
+unit: $(VENV)/.ready ## the tests that need milliseconds and no broker
+	@$(BIN)/python -m pytest -q tests/unit tests/contracts
+
+bench: setup ## measures; writes build/bench/*.json
+	@$(BIN)/python -m tests.benchmark
+
+lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+format: $(VENV)/.ready ## what ruff can put right by itself
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+demo-model: $(VENV)/.ready ## trains the demo's OpenCLIP checkpoint and measures it
+	@$(BIN)/python -m storefront.demo.model
+
+lock: $(VENV)/.ready ## pins what pyproject.toml asks for
+	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
+
+clean: down ## removes what was built, the virtual environment too
+	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Running Eddy: the development broker, the local stack, and the operations documents."""

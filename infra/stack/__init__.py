@@ -1,0 +1,1 @@
+"""The whole flow on one machine: `python -m infra.stack up|down|demo|status`."""

@@ -1,0 +1,78 @@
+"""A real Apache Kafka broker, one KRaft node: its configuration, its storage, its command line."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+KAFKA: Final = ROOT / "infra" / "kafka"
+LIBS: Final = ROOT / "build" / "kafka" / "libs"
+HEAP: Final = "-Xmx384m"
+
+
+class BrokerUnavailable(Exception):
+    """The broker cannot run here; the text says what to do."""
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where one broker lives: its folder and its two loopback ports."""
+
+    folder: Path
+    port: int
+    controller_port: int
+
+    @property
+    def bootstrap(self) -> str:
+        """What clients connect to."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def _properties(self) -> Path:
+        return self.folder / "server.properties"
+
+    def prepare(self) -> None:
+        """Writes the configuration and formats the storage at the first start. Raises BrokerUnavailable."""
+        if shutil.which("java") is None:
+            raise BrokerUnavailable(
+                "Java 17 or newer is missing: install a JRE (Debian: apt-get install openjdk-17-jre-headless)"
+            )
+        if not LIBS.is_dir():
+            raise BrokerUnavailable("the broker's jars are missing: run `make setup`")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._properties.write_text(
+            (KAFKA / "server.properties").read_text()
+            + f"listeners=PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{self.controller_port}\n"
+            + f"advertised.listeners=PLAINTEXT://{self.bootstrap}\n"
+            + f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}\n"
+            + f"log.dirs={self.folder / 'data'}\n"
+        )
+        if not (self.folder / "data" / "meta.properties").exists():
+            self._format()
+
+    def _format(self) -> None:
+        storage = self._java("kafka.tools.StorageTool")
+        command = [*storage, "format", "-t", uuid4().hex[:22], "-c", str(self._properties)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise BrokerUnavailable(f"Kafka could not format its storage: {done.stdout}{done.stderr}")
+
+    def command(self) -> list[str]:
+        """The broker's command line; it runs in the foreground and logs to its output."""
+        return [*self._java("kafka.Kafka", HEAP), str(self._properties)]
+
+    def _java(self, main: str, *options: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"
+        return [
+            "java",
+            *options,
+            "-XX:+UseSerialGC",  # two cores are shared with all of Eddy
+            logging,
+            "-cp",
+            f"{LIBS}{os.sep}*",
+            main,
+        ]

@@ -1,0 +1,1 @@
+"""The contracts: topics, messages and vector layout. Every service imports these, never each other."""

@@ -1,0 +1,125 @@
+"""A shopper's event as it lies on the `events` topic (JSON), and what a browser may send."""
+
+import re
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+EventType = Literal[
+    "view_item_list",
+    "select_item",
+    "view_item",
+    "add_to_cart",
+    "remove_from_cart",
+    "add_to_wishlist",
+    "begin_checkout",
+    "purchase",
+    "search",
+]
+
+MAX_EVENT_BYTES: Final = 32 * 1024
+MAX_BATCH_BYTES: Final = 500 * 1024
+MAX_BATCH_EVENTS: Final = 2_500
+MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000  # a browser clock further ahead is clamped to the server's
+
+ULID_OR_UUID: Final = (
+    r"^(?:[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"
+    r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$"
+)
+EventId = Annotated[str, msgspec.Meta(pattern=ULID_OR_UUID)]
+VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+ProductId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]  # Unix time in ms, up to the year 2100
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+
+
+class Item(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line of a list, cart or order."""
+
+    product_id: ProductId
+    quantity: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    price: Amount | None = None
+
+
+class Context(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Where in the shop, and in which browser, an event happened."""
+
+    page: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
+    referrer: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
+    locale: Name | None = None
+    device: Name | None = None
+
+
+class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One event. `event_id` is the idempotency key: it is made once, in the browser, and kept over retries.
+
+    `occurred_at` is the client's clock and `received_at` the server's, both Unix time in ms.
+    """
+
+    event_id: EventId
+    type: EventType
+    visitor_id: VisitorId
+    occurred_at: Millis
+    received_at: Millis | None = None
+    session_id: Name | None = None
+    user_id: Name | None = None
+    product_id: ProductId | None = None
+    items: tuple[Item, ...] = ()
+    value: float | None = None
+    currency: Currency | None = None
+    list_id: Name | None = None
+    recommendation_id: Name | None = None
+    query: Name | None = None
+    context: Context | None = None
+
+    def products(self) -> tuple[str, ...]:
+        """Ids of all products the event is about, each once, in the event's order."""
+        named = (self.product_id,) if self.product_id else ()
+        return tuple(dict.fromkeys((*named, *(item.product_id for item in self.items))))
+
+
+NEEDS_PRODUCT: Final = frozenset(
+    {"select_item", "view_item", "add_to_cart", "remove_from_cart", "add_to_wishlist", "purchase"}
+)
+
+
+def check(event: Event) -> str | None:
+    """Why a well-formed event still makes no sense, as a sentence for its sender, or None."""
+    if event.type in NEEDS_PRODUCT and not event.products():
+        return f"{event.type} needs a product_id or at least one item"
+    if event.type == "search" and not event.query:
+        return "search needs a query"
+    return None
+
+
+def clamp(event: Event, received_at: int) -> Event:
+    """The event stamped with the server's time; a client clock over 5 minutes ahead is set back to it."""
+    ahead = event.occurred_at - received_at > MAX_CLOCK_AHEAD_MS
+    occurred_at = received_at if ahead else event.occurred_at
+    return msgspec.structs.replace(event, received_at=received_at, occurred_at=occurred_at)
+
+
+def is_visitor_id(text: str) -> bool:
+    """Whether a text may name a visitor."""
+    return re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", text) is not None
+
+
+_decoder = msgspec.json.Decoder(Event)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(raw: bytes) -> Event:
+    """An event from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
+    return _decoder.decode(raw)
+
+
+def encode(event: Event) -> bytes:
+    """The bytes of one message on `events`."""
+    return _encoder.encode(event)
+
+
+def from_json_value(value: object) -> Event:
+    """An event from an already parsed JSON value. Raises msgspec.ValidationError."""
+    return msgspec.convert(value, Event)

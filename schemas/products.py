@@ -1,0 +1,55 @@
+"""A product as the shop describes it, on the `products` topic (JSON); a tombstone means it is gone."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from schemas.events import Amount, Currency, Millis, ProductId
+
+Availability = Literal["in_stock", "out_of_stock", "preorder"]
+
+MAX_BATCH_PRODUCTS: Final = 1_000
+
+Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+
+
+class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """One product. `category` is a path, top first; `updated_at` is Unix time in ms, and the newest wins.
+
+    `image_url` is http(s), a data: URL, or a path inside the catalogue's own folder.
+    """
+
+    product_id: ProductId
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
+    price: Amount
+    currency: Currency
+    availability: Availability
+    updated_at: Millis
+    category: tuple[Word, ...] = ()
+    description: Annotated[str, msgspec.Meta(max_length=20_000)] | None = None
+    brand: Word | None = None
+    type: Word | None = None
+    image_url: str | None = None
+    url: Annotated[str, msgspec.Meta(max_length=2048)] | None = None
+    tags: tuple[Word, ...] = ()
+    markets: tuple[Word, ...] = ()
+    popularity: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+
+    @property
+    def top_category(self) -> str:
+        """The first step of the category path, or an empty text."""
+        return self.category[0] if self.category else ""
+
+
+_decoder = msgspec.json.Decoder(Product)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(raw: bytes) -> Product:
+    """A product from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
+    return _decoder.decode(raw)
+
+
+def encode(product: Product) -> bytes:
+    """The bytes of one message on `products`."""
+    return _encoder.encode(product)

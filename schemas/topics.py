@@ -1,0 +1,142 @@
+"""The one list of Kafka topics: name, key, message, partitions, cleanup, producers and consumers."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as `python -m services.ops topics create` makes it.
+
+    `retention_ms` is None where the broker's own default holds; `message` names the struct in `schemas`.
+    """
+
+    name: str
+    key: str
+    message: str
+    encoding: Literal["json", "msgpack", "raw"]
+    partitions: int
+    cleanup: Cleanup
+    written_by: tuple[str, ...]
+    read_by: tuple[str, ...]
+    retention_ms: int | None = None
+
+    def full_name(self, prefix: str) -> str:
+        """The name on the broker; a shadow run or a second tenant lives beside the first by its prefix."""
+        return prefix + self.name
+
+    def config(self) -> dict[str, str]:
+        """Broker-side topic settings, as Kafka names them."""
+        config: dict[str, str] = {"cleanup.policy": self.cleanup}
+        if self.retention_ms is not None:
+            config["retention.ms"] = str(self.retention_ms)
+        if "compact" in self.cleanup:
+            # Small segments let a restarted reader replay little more than the live keys.
+            config |= {"segment.ms": str(60 * 60 * 1000), "min.cleanable.dirty.ratio": "0.1"}
+        return config
+
+
+EVENTS: Final = Topic(
+    "events",
+    "visitor_id",
+    "Event",
+    "json",
+    8,
+    "delete",
+    ("ingest",),
+    ("session_processor", "trainer", "ops"),
+    30 * DAY_MS,
+)
+EVENTS_DLQ: Final = Topic(
+    "events.dlq",
+    "as received",
+    "raw",
+    "raw",
+    1,
+    "delete",
+    ("ingest", "session_processor"),
+    ("ops",),
+    30 * DAY_MS,
+)
+PRODUCTS: Final = Topic(
+    "products",
+    "product_id",
+    "Product",
+    "json",
+    4,
+    "compact",
+    ("ingest",),
+    ("embedder", "recommender"),
+)
+PRODUCTS_DLQ: Final = Topic(
+    "products.dlq",
+    "product_id",
+    "raw",
+    "raw",
+    1,
+    "delete",
+    ("embedder",),
+    ("ops",),
+    30 * DAY_MS,
+)
+PRODUCT_VECTORS: Final = Topic(
+    "product-vectors",
+    "product_id",
+    "ProductVectors",
+    "msgpack",
+    4,
+    "compact",
+    ("embedder",),
+    ("session_processor", "recommender"),
+)
+SESSIONS: Final = Topic(
+    "sessions",
+    "visitor_id",
+    "Session",
+    "msgpack",
+    8,
+    "compact,delete",
+    ("session_processor",),
+    ("recommender",),
+    30 * DAY_MS,
+)
+MODELS: Final = Topic(
+    "models",
+    "model name",
+    "ModelRelease",
+    "json",
+    1,
+    "compact",
+    ("trainer",),
+    ("embedder", "session_processor", "recommender"),
+)
+RECOMMENDATIONS: Final = Topic(
+    "recommendations",
+    "visitor_id",
+    "Shown",
+    "json",
+    4,
+    "delete",
+    ("recommender",),
+    ("trainer", "ops"),
+    30 * DAY_MS,
+)
+ERASURES: Final = Topic(
+    "erasures",
+    "visitor_id",
+    "Erasure",
+    "json",
+    1,
+    "compact",
+    ("ops", "ingest"),
+    ("every reader of history",),
+)
+
+TOPICS: Final = (
+    EVENTS, EVENTS_DLQ, PRODUCTS, PRODUCTS_DLQ, PRODUCT_VECTORS,
+    SESSIONS, MODELS, RECOMMENDATIONS, ERASURES,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Eddy's services, and the plumbing that they share; no service imports another."""

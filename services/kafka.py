@@ -1,0 +1,277 @@
+"""Kafka clients as every service builds them: connection, acknowledged sends, whole-topic readers."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from services.settings import ServiceSettings
+
+ClientConfig = dict[str, str | int | float | bool | None]
+Headers = list[tuple[str, str | bytes | None]]
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+POLL_S: Final = 0.2  # how soon a stopping reader notices
+BATCH: Final = 512
+
+
+def client_config(settings: ServiceSettings) -> ClientConfig:
+    """librdkafka's connection settings."""
+    config: ClientConfig = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 1000,  # a restarted broker is found again within a second
+    }
+    if settings.kafka_ca_file:
+        config["ssl.ca.location"] = settings.kafka_ca_file
+    if settings.kafka_username and settings.kafka_password:
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_username,
+            "sasl.password": settings.kafka_password.get_secret_value(),
+        }
+    return config
+
+
+def producer_config(settings: ServiceSettings, *, linger_ms: float, timeout_ms: int) -> ClientConfig:
+    """An idempotent producer; a message not acknowledged within `timeout_ms` is reported as failed."""
+    return client_config(settings) | {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": linger_ms,
+        "delivery.timeout.ms": timeout_ms,
+        # The partitioner of Java clients and aiokafka, so that every tool puts a key in the same place.
+        "partitioner": "murmur2_random",
+    }
+
+
+class NotDelivered(Exception):
+    """The broker did not acknowledge a message in time."""
+
+
+class AcknowledgedProducer:
+    """Sends from an asyncio loop and waits for the broker's word; deliveries are served by its own thread."""
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._producer = Producer(config)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(POLL_S)
+
+    async def send_all(self, topic: str, messages: Sequence[tuple[bytes, bytes | None, Headers]]) -> None:
+        """Sends (key, value, headers) messages and returns once the broker has every one of them.
+
+        Raises NotDelivered when any was refused or not acknowledged in time, or the local buffer is full.
+        """
+        if not messages:
+            return
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        delivery = _Deliveries(len(messages), loop, done)
+        try:
+            for key, value, headers in messages:
+                self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+        except (BufferError, KafkaException) as error:
+            raise NotDelivered(str(error)) from error
+        await done
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Waits for what is under way, then stops the thread."""
+        self._producer.flush(timeout_s)
+        self._stopping.set()
+        self._thread.join()
+
+
+class _Deliveries:
+    """Counts the broker's answers for one call, in the delivery thread, and wakes the caller at the last."""
+
+    def __init__(self, expected: int, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
+        self._missing = expected
+        self._error: KafkaError | None = None
+        self._loop = loop
+        self._done = done
+
+    def report(self, error: KafkaError | None, _message: Message) -> None:
+        self._missing -= 1
+        self._error = self._error or error
+        if self._missing == 0:
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if self._done.done():  # the caller was cancelled while it waited
+            return
+        if self._error is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(NotDelivered(self._error.str()))
+
+
+class TopicMissing(Exception):
+    """A topic that should have been created is not on the broker."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} is missing: run `python -m services.ops topics create`")
+
+
+OnMessages = Callable[[list[Message]], None]
+
+
+class TopicReader:
+    """Reads whole topics, from their beginning and then on, in its own thread; no consumer group, no commits.
+
+    `on_messages` is called in that thread, with the messages in each partition's order. What it raises stops
+    the reader; `failure` holds it, and `on_failure` is called, so that the process can end rather than go on
+    with a replica that silently stands still.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        topics: Sequence[str],
+        on_messages: OnMessages,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._consumer = Consumer(
+            config
+            | {
+                "group.id": "unused-by-a-whole-topic-reader",
+                "enable.auto.commit": False,
+                "enable.partition.eof": False,
+                "fetch.queue.backoff.ms": 5,
+                "isolation.level": "read_committed",
+            }
+        )
+        self._topics = topics
+        self._on_messages = on_messages
+        self._on_failure = on_failure
+        self._stopping = threading.Event()
+        self._caught_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read-{'+'.join(topics)}", daemon=True)
+        self._behind: dict[tuple[str, int], int] = {}
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Starts reading; returns at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops the thread and closes the connection."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._consumer.close()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that lay on the topics when the reader started has been handed over."""
+        return self._caught_up.is_set()
+
+    def wait_until_caught_up(self, timeout_s: float | None = None) -> bool:
+        """Blocks until caught up; False when that took too long. Raises what stopped the reader."""
+        done = self._caught_up.wait(timeout_s)
+        if self.failure is not None:
+            raise self.failure
+        return done
+
+    def _run(self) -> None:
+        try:
+            self._assign()
+            while not self._stopping.is_set():
+                self._read_once()
+        except BaseException as error:  # noqa: BLE001 - handed to the owner, who ends the process
+            if not self._stopping.is_set():
+                log.error("topic reader stopped", topics=list(self._topics), error=str(error))
+                self.failure = error
+                self._on_failure(error)
+            self._caught_up.set()
+
+    def _assign(self) -> None:
+        partitions = [part for topic in self._topics for part in self._partitions(topic)]
+        for part in partitions:
+            low, high = self._retried(partial(self._consumer.get_watermark_offsets, part, timeout=5))
+            if high > low:
+                self._behind[part.topic, part.partition] = high
+        self._consumer.assign(partitions)
+        self._note_progress()
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        found = self._retried(lambda: self._consumer.list_topics(topic, timeout=5)).topics[topic]
+        if found.error is not None:
+            raise TopicMissing(topic)
+        return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Asks until the broker answers: one that is away at the start is waited for, not crashed upon."""
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                log.warning("broker does not answer, asking again", error=str(error))
+                if self._stopping.wait(1.0):
+                    raise
+
+    def _read_once(self) -> None:
+        first = self._consumer.poll(POLL_S)
+        if first is None:
+            self._note_positions()
+            return
+        received = [first, *self._consumer.consume(BATCH, timeout=0)]
+        messages = [message for message in received if self._is_data(message)]
+        if messages:
+            self._on_messages(messages)
+            self._note_messages(messages)
+
+    def _is_data(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        log.warning("kafka", error=error.str())
+        return False
+
+    def _note_messages(self, messages: list[Message]) -> None:
+        if self._behind:
+            for message in messages:
+                place = (str(message.topic()), int(message.partition() or 0))
+                if int(message.offset() or 0) + 1 >= self._behind.get(place, 1 << 62):
+                    del self._behind[place]
+            self._note_progress()
+
+    def _note_positions(self) -> None:
+        """A compacted tail holds no messages to see: the position tells that the end was reached."""
+        if self._behind:
+            for part in self._consumer.position([TopicPartition(*place) for place in self._behind]):
+                if part.offset >= self._behind[part.topic, part.partition]:
+                    del self._behind[part.topic, part.partition]
+            self._note_progress()
+
+    def _note_progress(self) -> None:
+        if not self._behind and not self._caught_up.is_set():
+            self._caught_up.set()
+
+
+def now_ms() -> float:
+    """The wall clock as Unix time in ms, for shells only; pure code takes time as an argument."""
+    return time.time() * 1000

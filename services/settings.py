@@ -1,0 +1,90 @@
+"""Settings shared by all services: read once from the environment (EDDY_…), frozen, passed down."""
+
+import sys
+from typing import Literal, Self, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from schemas.topics import Topic
+from schemas.vectors import Layout
+
+SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
+
+
+class ServiceSettings(BaseSettings):
+    """What every service needs to know. A service's own settings extend this class."""
+
+    model_config = SettingsConfigDict(env_prefix="EDDY_", frozen=True, extra="ignore")
+
+    kafka_bootstrap: str = Field("127.0.0.1:9092", description="Kafka brokers, host:port, comma-separated")
+    kafka_security_protocol: SecurityProtocol = Field("PLAINTEXT", description="how to talk to the brokers")
+    kafka_sasl_mechanism: SaslMechanism = Field("SCRAM-SHA-512", description="used with SASL_… protocols")
+    kafka_username: str | None = Field(None, description="SASL user")
+    kafka_password: SecretStr | None = Field(None, description="SASL password")
+    kafka_ca_file: str | None = Field(None, description="PEM file of the brokers' certificate authority")
+    topic_prefix: str = Field(
+        "", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="put before every topic's name"
+    )
+
+    text_width: int = Field(384, ge=1, le=4096, description="components of the text model's vectors")
+    image_width: int = Field(64, ge=1, le=4096, description="components of the picture model's vectors")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
+    log_format: Literal["console", "json"] = Field("json", description="lines for people or for machines")
+
+    @property
+    def layout(self) -> Layout:
+        """The content vector's layout for these widths."""
+        return Layout.of(self.text_width, self.image_width)
+
+    def topic(self, topic: Topic) -> str:
+        """A topic's full name under this process's prefix."""
+        return topic.full_name(self.topic_prefix)
+
+    @model_validator(mode="after")
+    def _sasl_needs_credentials(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL") and not (
+            self.kafka_username and self.kafka_password
+        ):
+            raise ValueError("EDDY_KAFKA_USERNAME and EDDY_KAFKA_PASSWORD are needed with a SASL protocol")
+        return self
+
+
+class HttpSettings(ServiceSettings):
+    """A service that browsers talk to."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    allowed_origins: str = Field(
+        "http://127.0.0.1:8000,http://localhost:8000",
+        description="the shop's origins, comma-separated, that browsers may call from; * for any",
+    )
+    token_secret: SecretStr = Field(
+        min_length=16, description="signs visitor tokens; the same in ingest and recommender"
+    )
+    api_key: SecretStr | None = Field(
+        None, min_length=16, description="what the shop's back end shows as Authorization: Bearer"
+    )
+
+    @property
+    def origins(self) -> list[str]:
+        """The allowed origins, one by one."""
+        return [origin.strip() for origin in self.allowed_origins.split(",") if origin.strip()]
+
+
+S = TypeVar("S", bound=BaseSettings)
+
+
+def load(kind: type[S]) -> S:
+    """The settings of this process; a bad or missing value ends it with the setting's name on stderr."""
+    try:
+        return kind()
+    except ValidationError as error:
+        prefix = kind.model_config.get("env_prefix", "")
+        for problem in error.errors():
+            name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+            field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
+            meaning = f" ({field.description})" if field and field.description else ""
+            print(f"{name if problem['loc'] else 'settings'}{meaning}: {problem['msg']}", file=sys.stderr)
+        raise SystemExit(2) from None

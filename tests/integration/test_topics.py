@@ -1,0 +1,35 @@
+"""The topics on a real broker are those of schemas/topics.py."""
+
+from confluent_kafka.admin import AdminClient, NewPartitions
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from schemas.topics import EVENTS, TOPICS
+from services.ops.topics import check, create
+from services.settings import ServiceSettings
+
+
+def test_created_topics_are_as_listed(kafka: ServiceSettings) -> None:
+    assert check(kafka) == []
+
+
+def test_creating_again_changes_nothing(kafka: ServiceSettings) -> None:
+    assert create(kafka) == []
+
+
+def test_a_missing_topic_is_named(kafka: ServiceSettings) -> None:
+    elsewhere = kafka.model_copy(update={"topic_prefix": kafka.topic_prefix + "other."})
+    assert len(check(elsewhere)) == len(TOPICS)
+    assert "topics create" in str(check(elsewhere)[0])
+
+
+def test_a_changed_topic_is_named(kafka: ServiceSettings) -> None:
+    admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
+    name = kafka.topic(EVENTS)
+    for future in admin.create_partitions([NewPartitions(name, EVENTS.partitions + 1)]).values():
+        future.result()
+
+    @retry(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
+    def the_change_is_seen() -> None:
+        assert [str(each) for each in check(kafka)] == [f"{name}: 9 partitions, expected 8 partitions"]
+
+    the_change_is_seen()
