@@ -20,7 +20,7 @@ from confluent_kafka import (
 
 from services.settings import ServiceSettings
 
-ClientConfig = dict[str, str | int | float | bool | None]
+ClientConfig = dict[str, str | int | float | bool]
 Headers = list[tuple[str, str | bytes | None]]
 
 T = TypeVar("T")
