@@ -38,7 +38,9 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     """The newest 64 distinct events of a visitor, and the vectors computed from them.
 
     All vectors are float16 of the layout named, each segment of unit length or zero; empty bytes where no
-    event's product has a vector yet. `slow` is the profile of older sessions.
+    event's product has a vector yet. The profile of older visits is part of `vector`: it follows from
+    the events, so it needs no place of its own. `missing` names the products that had no vector when the
+    session was computed: they join as soon as they have one.
     """
 
     visitor_id: str
@@ -46,7 +48,7 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     layout: str = ""
     vector: bytes = b""
     interests: tuple[Interest, ...] = ()
-    slow: bytes = b""
+    missing: tuple[str, ...] = ()
 
 
 _decoder = msgspec.msgpack.Decoder(Session)

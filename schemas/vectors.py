@@ -83,10 +83,10 @@ class Layout:
         return np.repeat(np.arange(len(self.widths)), [width for _, width in self.widths])
 
     def normalised(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The vector with each segment scaled to unit length; a segment of zeros stays zero."""
-        lengths = np.sqrt(np.add.reduceat(vector * vector, self.starts))
+        """(…, width) vectors with each segment scaled to unit length; a segment of zeros stays zero."""
+        lengths = np.sqrt(np.add.reduceat(vector * vector, self.starts, axis=-1))
         scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 1e-9)
-        result: npt.NDArray[np.float64] = vector * scale[self.segment_of]
+        result: npt.NDArray[np.float64] = vector * scale[..., self.segment_of]
         return result
 
     def weighted(self, vector: Vector, weights: Mapping[str, float]) -> Vector:

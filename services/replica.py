@@ -1,5 +1,6 @@
 """A local replica of `product-vectors`: float16 rows, and product id → row."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -7,6 +8,8 @@ import numpy.typing as npt
 
 from schemas.products import Product
 from schemas.vectors import Layout, ProductVectors, Vector, decode
+
+Rows = npt.NDArray[np.float16]
 
 FIRST_ROWS: Final = 1024
 
@@ -56,6 +59,18 @@ class VectorReplica:
         self._category_of.pop(product_id, None)
         if row is not None:
             self._free.append(row)
+
+    def matrix(self, product_ids: Sequence[str]) -> tuple[Rows, list[bool]]:
+        """The vectors of several products as (n, width) float16, and which of them are known.
+
+        The row of an unknown product is all zero.
+        """
+        rows = [self._row_of.get(product_id) for product_id in product_ids]
+        known = [row is not None for row in rows]
+        matrix = self._rows[[row or 0 for row in rows]]
+        if not all(known):
+            matrix[np.logical_not(known)] = 0
+        return matrix, known
 
     def vector(self, product_id: str) -> Vector | None:
         """The product's vector as (width,) float32, or None."""

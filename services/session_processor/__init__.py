@@ -1,0 +1,1 @@
+"""[events] → Faust table → [sessions]: each visitor's rolling session vector."""
