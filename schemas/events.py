@@ -22,17 +22,18 @@ MAX_BATCH_BYTES: Final = 500 * 1024
 MAX_BATCH_EVENTS: Final = 2_500
 MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000  # a browser clock further ahead is clamped to the server's
 
+END: Final = r"$(?!\n)"  # `$` alone also matches before a last line feed
 ULID_OR_UUID: Final = (
     r"^(?:[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"
-    r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})$"
+    r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})" + END
 )
 EventId = Annotated[str, msgspec.Meta(pattern=ULID_OR_UUID)]
-VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 ProductId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]  # Unix time in ms, up to the year 2100
 Amount = Annotated[float, msgspec.Meta(ge=0)]
-Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]
+Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}" + END)]
 
 
 class Item(msgspec.Struct, frozen=True, omit_defaults=True):

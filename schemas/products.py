@@ -9,6 +9,8 @@ from schemas.events import Amount, Currency, Millis, ProductId
 Availability = Literal["in_stock", "out_of_stock", "preorder"]
 
 MAX_BATCH_PRODUCTS: Final = 1_000
+MAX_BATCH_BYTES: Final = 5 * 1024 * 1024
+MAX_PRODUCT_BYTES: Final = 512 * 1024  # with its vectors still under Kafka's 1 MB a message
 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 

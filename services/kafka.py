@@ -1,6 +1,7 @@
 """Kafka clients as every service builds them: connection, acknowledged sends, whole-topic readers."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -66,11 +67,24 @@ class NotDelivered(Exception):
     """The broker did not acknowledge a message in time."""
 
 
-class AcknowledgedProducer:
-    """Sends from an asyncio loop and waits for the broker's word; deliveries are served by its own thread."""
+# librdkafka looks for messages that are out of time only once a second; the caller does not wait for that.
+PATIENCE_S: Final = 0.2
 
-    def __init__(self, config: ClientConfig) -> None:
-        self._producer = Producer(config)
+OutgoingMessage = tuple[bytes | None, bytes | None, Headers]  # key, value (None: a tombstone), headers
+
+
+class AcknowledgedProducer:
+    """Sends from an asyncio loop and waits for the broker's word; deliveries are served by its own thread.
+
+    `on_fatal` is called, in that thread, when the producer can send nothing ever again: an idempotent
+    producer whose sequence the broker has lost. The process is to be started anew then.
+    """
+
+    def __init__(self, config: ClientConfig, on_fatal: Callable[[KafkaError], None] | None = None) -> None:
+        self._on_fatal = on_fatal
+        self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
+        callbacks = {"error_cb": self._note, "logger": logging.getLogger("librdkafka")}
+        self._producer = Producer(config | callbacks)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
         self._thread.start()
@@ -79,10 +93,19 @@ class AcknowledgedProducer:
         while not self._stopping.is_set():
             self._producer.poll(POLL_S)
 
-    async def send_all(self, topic: str, messages: Sequence[tuple[bytes, bytes | None, Headers]]) -> None:
+    def _note(self, error: KafkaError) -> None:
+        if not error.fatal():
+            log.warning("kafka", error=error.str())
+            return
+        log.critical("the Kafka producer can send no more", error=error.str())
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    async def send_all(self, topic: str, messages: Sequence[OutgoingMessage]) -> None:
         """Sends (key, value, headers) messages and returns once the broker has every one of them.
 
         Raises NotDelivered when any was refused or not acknowledged in time, or the local buffer is full.
+        Messages of such a call may still arrive: senders try again, readers know an event by its id.
         """
         if not messages:
             return
@@ -94,10 +117,18 @@ class AcknowledgedProducer:
                 self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
         except (BufferError, KafkaException) as error:
             raise NotDelivered(str(error)) from error
-        await done
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await done
+        except TimeoutError:
+            raise NotDelivered("the broker does not answer") from None
+
+    def topics(self, timeout_s: float) -> set[str]:
+        """The names of all topics on the broker. Blocks; raises KafkaException when none answers in time."""
+        return set(self._producer.list_topics(timeout=timeout_s).topics)
 
     def close(self, timeout_s: float = 5.0) -> None:
-        """Waits for what is under way, then stops the thread."""
+        """Waits for what is under way, then stops the thread. Blocks."""
         self._producer.flush(timeout_s)
         self._stopping.set()
         self._thread.join()
@@ -115,11 +146,12 @@ class _Deliveries:
     def report(self, error: KafkaError | None, _message: Message) -> None:
         self._missing -= 1
         self._error = self._error or error
-        if self._missing == 0:
+        # A closed loop has nobody left who waits; raising here would end the delivery thread.
+        if self._missing == 0 and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:
-        if self._done.done():  # the caller was cancelled while it waited
+        if self._done.done():  # the caller was cancelled while it waited, or ran out of patience
             return
         if self._error is None:
             self._done.set_result(None)

@@ -11,6 +11,7 @@ from schemas.events import is_visitor_id
 
 TOKEN_DAYS = 30
 TOKEN_MAX_AGE_S = TOKEN_DAYS * 24 * 60 * 60
+RENEWABLE_S = 365 * 24 * 60 * 60  # a shopper who comes back within a year is still the same visitor
 
 
 class InvalidToken(Exception):
@@ -43,8 +44,15 @@ class TokenSigner:
 
     def visitor_of(self, token: str) -> str:
         """Whose token this is. Raises InvalidToken."""
+        return self._visitor_of(token, TOKEN_MAX_AGE_S)
+
+    def renew(self, token: str) -> VisitorToken:
+        """A fresh token for the same visitor, up to a year after the old one's issue. Raises InvalidToken."""
+        return self.issue(self._visitor_of(token, RENEWABLE_S))
+
+    def _visitor_of(self, token: str, max_age_s: int) -> str:
         try:
-            visitor_id = self._signer.unsign(token, max_age=TOKEN_MAX_AGE_S).decode()
+            visitor_id = self._signer.unsign(token, max_age=max_age_s).decode()
         except SignatureExpired:
             raise InvalidToken("the visitor token has expired: ask POST /v1/visitors for a new one") from None
         except BadSignature:

@@ -1,0 +1,60 @@
+"""What the ingest API takes and answers: the bodies of its requests and responses."""
+
+from typing import Annotated
+
+import msgspec
+
+from schemas.events import MAX_BATCH_EVENTS, Event, VisitorId
+from schemas.products import MAX_BATCH_PRODUCTS, Product
+from services.problems import ProblemDocument
+
+
+class EventBatch(msgspec.Struct, frozen=True):
+    """The body of POST /v1/events."""
+
+    events: Annotated[list[Event], msgspec.Meta(min_length=1, max_length=MAX_BATCH_EVENTS)]
+
+
+class ProductBatch(msgspec.Struct, frozen=True):
+    """The body of PUT /v1/products."""
+
+    products: Annotated[list[Product], msgspec.Meta(min_length=1, max_length=MAX_BATCH_PRODUCTS)]
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """One refused entry of a batch: its place, from 0, and what is wrong with it."""
+
+    index: int
+    reason: str
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """How many entries Kafka has, and which were refused."""
+
+    accepted: int
+    rejected: list[Rejection]
+
+
+class NothingAccepted(ProblemDocument, frozen=True, kw_only=True):
+    """The problem document of a batch without one acceptable entry."""
+
+    accepted: int
+    rejected: list[Rejection]
+
+
+class VisitorRequest(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The body of POST /v1/visitors; an empty one asks for a new visitor.
+
+    `token` renews that visitor's token, up to a year after its issue. `visitor_id` needs the API key.
+    """
+
+    token: str | None = None
+    visitor_id: VisitorId | None = None
+
+
+class VisitorAnswer(msgspec.Struct, frozen=True):
+    """A visitor and the token that speaks for it until `expires_at`, Unix time in ms."""
+
+    visitor_id: str
+    token: str
+    expires_at: int

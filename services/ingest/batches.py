@@ -1,0 +1,120 @@
+"""Sorts a batch into what is acceptable and what is not, entry by entry. Pure: bytes in, verdicts out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, Literal, TypeVar
+
+import msgspec
+
+from schemas.events import MAX_EVENT_BYTES, Event, check, clamp
+from schemas.products import MAX_PRODUCT_BYTES, Product
+
+Stage = Literal["size", "decode", "validate", "visitor", "body"]
+
+REASON_MAX: Final = 500  # characters: a decoder's message may quote the sender's whole input
+
+T = TypeVar("T")
+
+
+class UnreadableBatch(ValueError):
+    """The body is not JSON, or not an object with the list that is expected."""
+
+
+class Refused(ValueError):
+    """One entry cannot be taken; `stage` says at which step that showed."""
+
+    def __init__(self, stage: Stage, reason: str) -> None:
+        super().__init__(reason)
+        self.stage = stage
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A refused entry: its place in the batch, the step that refused it, why, and its bytes."""
+
+    index: int
+    stage: Stage
+    reason: str
+    raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted(Generic[T]):
+    """The entries of one batch, in its order."""
+
+    accepted: list[T] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+
+
+class _Events(msgspec.Struct):
+    events: list[msgspec.Raw]
+
+
+class _Products(msgspec.Struct):
+    products: list[msgspec.Raw]
+
+
+_events = msgspec.json.Decoder(_Events)
+_products = msgspec.json.Decoder(_Products)
+_event = msgspec.json.Decoder(Event)
+_product = msgspec.json.Decoder(Product)
+
+
+def split_events(body: bytes) -> list[msgspec.Raw]:
+    """The entries of `{"events": […]}`, not yet looked into. Raises UnreadableBatch."""
+    return _readable(_events.decode, body).events
+
+
+def split_products(body: bytes) -> list[msgspec.Raw]:
+    """The entries of `{"products": […]}`, not yet looked into. Raises UnreadableBatch."""
+    return _readable(_products.decode, body).products
+
+
+def sort_events(entries: Sequence[msgspec.Raw], *, received_at: int, visitor_id: str | None) -> Sorted[Event]:
+    """Events stamped with the server's time (Unix ms), and the refused.
+
+    With a `visitor_id`, the events of all others are refused.
+    """
+
+    def read(entry: msgspec.Raw) -> Event:
+        event = clamp(_decoded(_event.decode, entry), received_at)
+        if visitor_id is not None and event.visitor_id != visitor_id:
+            raise Refused("visitor", "the visitor token belongs to another visitor than the event")
+        if nonsense := check(event):
+            raise Refused("validate", nonsense)
+        return event
+
+    return _sort(entries, read, MAX_EVENT_BYTES)
+
+
+def sort_products(entries: Sequence[msgspec.Raw]) -> Sorted[Product]:
+    """Products, and the refused."""
+    return _sort(entries, lambda entry: _decoded(_product.decode, entry), MAX_PRODUCT_BYTES)
+
+
+def _sort(entries: Sequence[msgspec.Raw], read: Callable[[msgspec.Raw], T], max_bytes: int) -> Sorted[T]:
+    verdict: Sorted[T] = Sorted()
+    for index, entry in enumerate(entries):
+        try:
+            if len(entry) > max_bytes:
+                raise Refused("size", f"{len(entry)} bytes, at most {max_bytes} are taken")
+            verdict.accepted.append(read(entry))
+        except Refused as refusal:
+            verdict.rejected.append(Rejected(index, refusal.stage, str(refusal), bytes(entry)))
+    return verdict
+
+
+def _decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
+    try:
+        return decode(entry)
+    except msgspec.ValidationError as error:
+        raise Refused("validate", str(error)[:REASON_MAX]) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refused("decode", str(error)[:REASON_MAX]) from None
+
+
+def _readable(decode: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UnreadableBatch(str(error)[:REASON_MAX]) from None

@@ -1,0 +1,59 @@
+"""Every metric of the ingest service."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_SECONDS: Final = (
+    0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02,
+    0.03, 0.05, 0.1, 0.25, 0.5, 1, 2,
+)  # fmt: skip
+_SIZES: Final = (1, 2, 5, 10, 20, 50, 100, 250, 500, 1000, 2500)
+
+
+class Metrics:
+    """Counters and timings of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # Counted when Kafka has acknowledged them.
+        self.events_accepted = Counter(
+            "eddy_ingest_events_accepted_total", "Events that got a 202", registry=self.registry
+        )
+        # kind: size (over 32 KB), decode (not JSON), validate (not an event, or makes no sense),
+        # visitor (of another visitor than the token's), body (a whole body that could not be read).
+        self.events_rejected = Counter(
+            "eddy_ingest_events_rejected_total",
+            "Events that went to events.dlq",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.products_accepted = Counter(
+            "eddy_ingest_products_accepted_total", "Products taken", registry=self.registry
+        )
+        self.products_rejected = Counter(
+            "eddy_ingest_products_rejected_total", "Products refused", ["kind"], registry=self.registry
+        )
+        self.products_deleted = Counter(
+            "eddy_ingest_products_deleted_total", "Tombstones written", registry=self.registry
+        )
+        self.batch_events = Histogram(
+            "eddy_ingest_batch_events", "Events in one POST", buckets=_SIZES, registry=self.registry
+        )
+        # The wait for Kafka within one request; what remains of its time is ours.
+        self.acknowledged = Histogram(
+            "eddy_ingest_acknowledged_seconds",
+            "Time from handing a request's messages to the producer until Kafka has them all",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        # how: new, renewed, or named (a back end asked for a visitor of its choice).
+        self.tokens = Counter(
+            "eddy_ingest_tokens_total", "Visitor tokens issued", ["how"], registry=self.registry
+        )
+        self.problems = Counter(
+            "eddy_ingest_problems_total",
+            "Requests answered with an error",
+            ["status"],
+            registry=self.registry,
+        )

@@ -1,0 +1,33 @@
+"""Settings of the ingest service."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from services.settings import HttpSettings
+
+
+class IngestSettings(HttpSettings):
+    """What the ingest service needs to know."""
+
+    ingest_port: int = Field(8001, ge=1, le=65535, description="port of the HTTP API")
+    auth: Literal["optional", "required"] = Field(
+        "optional",
+        description="whether events need a visitor token or the API key, and products the API key; "
+        "a wrong one is refused either way",
+    )
+    ingest_linger_ms: float = Field(
+        0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
+    )
+    ingest_ack_timeout_ms: int = Field(
+        1500, ge=100, le=60_000, description="how long Kafka may take to acknowledge before a 503"
+    )
+    ingest_buffer_mb: int = Field(
+        64, ge=1, le=2048, description="unacknowledged events held in memory before a 503"
+    )
+
+    @model_validator(mode="after")
+    def _required_needs_a_key(self) -> Self:
+        if self.auth == "required" and self.api_key is None:
+            raise ValueError("EDDY_API_KEY is needed with EDDY_AUTH=required: products are sent with it")
+        return self

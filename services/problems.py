@@ -1,0 +1,119 @@
+"""Errors of the HTTP APIs as RFC 9457 problem documents: exceptions carry the status, one place answers."""
+
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import ClassVar, Final
+
+import msgspec
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+MEDIA_TYPE: Final = "application/problem+json"
+
+
+class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The body of every error. `type` names the kind of problem and never changes; `detail` is for people."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+
+
+class Problem(Exception):
+    """An error with an HTTP status. Subclasses name the kind; the text says what to do about it.
+
+    `headers` go with the answer; `fields` are further members of the document.
+    """
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    kind: ClassVar[str] = "internal"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        fields: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.fields = dict(fields or {})
+
+
+# Called with the status of every problem answered, for a service's metrics.
+OnProblem = Callable[[int], None]
+
+
+def install(app: FastAPI, on_problem: OnProblem) -> None:
+    """Makes every error of the app a problem document: its own, the router's, validation, and bugs."""
+
+    def own(request: Request, error: Exception) -> Response:
+        assert isinstance(error, Problem)
+        on_problem(error.status)
+        return answer(request, error)
+
+    def of_router(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        on_problem(status)
+        kind = status.phrase.lower().replace(" ", "-")
+        return _response(request, status, kind, str(error.detail), headers=error.headers)
+
+    def of_validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        on_problem(HTTPStatus.UNPROCESSABLE_ENTITY)
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        return _response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", wrong)
+
+    def bug(request: Request, _error: Exception) -> Response:
+        on_problem(Problem.status)
+        return _response(
+            request, Problem.status, Problem.kind, "an error of ours, written to the service's log"
+        )
+
+    def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=HTTPStatus.BAD_REQUEST)  # the client hung up: nobody reads this
+
+    app.add_exception_handler(Problem, own)
+    app.add_exception_handler(HTTPException, of_router)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(Exception, bug)
+
+
+def answer(request: Request, problem: Problem) -> Response:
+    """The problem as a response. The request's query stays out of it: it may hold a token."""
+    return _response(
+        request,
+        problem.status,
+        problem.kind,
+        problem.detail,
+        headers=problem.headers,
+        fields=problem.fields,
+    )
+
+
+def _response(
+    request: Request,
+    status: HTTPStatus,
+    kind: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    fields: Mapping[str, object] | None = None,
+) -> Response:
+    document = ProblemDocument(
+        type=f"urn:eddy:problem:{kind}",
+        title=status.phrase,
+        status=status,
+        detail=detail,
+        instance=request.url.path,
+    )
+    content = msgspec.json.encode(msgspec.to_builtins(document) | dict(fields or {}))
+    return Response(content, status, headers, MEDIA_TYPE)
