@@ -52,32 +52,33 @@ OnProblem = Callable[[int], None]
 
 def install(app: FastAPI, on_problem: OnProblem) -> None:
     """Makes every error of the app a problem document: its own, the router's, validation, and bugs."""
+    # Coroutines all, though none awaits: Starlette would run plain functions in a thread.
 
-    def own(request: Request, error: Exception) -> Response:
+    async def own(request: Request, error: Exception) -> Response:
         assert isinstance(error, Problem)
         on_problem(error.status)
         return answer(request, error)
 
-    def of_router(request: Request, error: Exception) -> Response:
+    async def of_router(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         on_problem(status)
         kind = status.phrase.lower().replace(" ", "-")
         return _response(request, status, kind, str(error.detail), headers=error.headers)
 
-    def of_validation(request: Request, error: Exception) -> Response:
+    async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         on_problem(HTTPStatus.UNPROCESSABLE_ENTITY)
         wrong = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         return _response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", wrong)
 
-    def bug(request: Request, _error: Exception) -> Response:
+    async def bug(request: Request, _error: Exception) -> Response:
         on_problem(Problem.status)
         return _response(
             request, Problem.status, Problem.kind, "an error of ours, written to the service's log"
         )
 
-    def gone(_request: Request, _error: Exception) -> Response:
+    async def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # the client hung up: nobody reads this
 
     app.add_exception_handler(Problem, own)

@@ -33,6 +33,7 @@ def main() -> None:
         log_config=None,
         access_log=False,  # the query may hold a token
         server_header=False,
+        proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )

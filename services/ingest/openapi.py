@@ -37,6 +37,7 @@ class IngestApi(FastAPI):
             version="1",
             redoc_url=None,
             lifespan=lifespan,
+            telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
         )
 
     def openapi(self) -> dict[str, Any]:

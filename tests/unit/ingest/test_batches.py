@@ -1,0 +1,150 @@
+"""Sorting a batch: every entry ends up accepted or refused with a reason, whatever its bytes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import events, products
+from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES
+from services.ingest.batches import (
+    REASON_MAX,
+    UnreadableBatch,
+    sort_events,
+    sort_products,
+    split_events,
+)
+
+NOW = 1_732_406_400_000
+ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"
+VIEW = {"event_id": ID, "type": "view_item", "visitor_id": "v1", "occurred_at": NOW, "product_id": "p1"}
+BOOT = {"product_id": "p1", "name": "Boot", "price": 1, "currency": "EUR", "availability": "in_stock"} | {
+    "updated_at": NOW
+}
+
+BODY = msgspec.json.encode({"events": [VIEW, VIEW]})
+
+
+def entry(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def reason(value: object, visitor_id: str | None = None) -> str:
+    verdict = sort_events([entry(value)], received_at=NOW, visitor_id=visitor_id)
+    assert not verdict.accepted
+    return verdict.rejected[0].reason
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=3,
+)
+# Right but for one field: what gets furthest into the decoder.
+nearly_events = st.builds(
+    lambda field, value: msgspec.json.encode(VIEW | {field: value}),
+    st.sampled_from(events.Event.__struct_fields__),
+    json_values,
+)
+# A right body with some bytes in the middle replaced.
+nearly_batches = st.builds(
+    lambda at, inserted, width: BODY[:at] + inserted + BODY[at + width :],
+    st.integers(0, len(BODY)),
+    st.binary(max_size=4),
+    st.integers(0, 4),
+)
+
+
+@given(st.binary(max_size=40) | nearly_batches)
+def test_any_body_can_be_split_or_has_a_reason(body: bytes) -> None:
+    try:
+        entries = split_events(body)
+    except UnreadableBatch as error:
+        reasons = [str(error)]
+    else:
+        reasons = [each.reason for each in sort_events(entries, received_at=NOW, visitor_id=None).rejected]
+    assert all(reasons)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40) | nearly_events, max_size=3))
+def test_any_entry_is_accepted_or_refused_with_a_reason(raws: list[bytes]) -> None:
+    verdict = sort_events([msgspec.Raw(raw) for raw in raws], received_at=NOW, visitor_id=None)
+    assert len(verdict.accepted) + len(verdict.rejected) == len(raws)
+    for event in verdict.accepted:
+        assert events.decode(events.encode(event)) == event
+    for refused in verdict.rejected:
+        assert refused.raw == raws[refused.index]
+        assert 0 < len(refused.reason.encode()) <= 4 * REASON_MAX
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_one_bad_event_takes_none_with_it(good: list[bool]) -> None:
+    entries = [entry(VIEW if each else {}) for each in good]
+    verdict = sort_events(entries, received_at=NOW, visitor_id=None)
+    assert len(verdict.accepted) == sum(good)
+    assert [refused.index for refused in verdict.rejected] == [n for n, each in enumerate(good) if not each]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"events":[' + b"[" * 100_000, b'{"events":[' + b"[" * 100_000 + b"]" * 100_000 + b"]}"]
+)
+def test_bottomless_nesting_is_unreadable(body: bytes) -> None:
+    with pytest.raises(UnreadableBatch, match="recursion"):
+        split_events(body)
+
+
+def test_nesting_within_one_event_is_refused() -> None:
+    deep = msgspec.json.encode(VIEW)[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
+    verdict = sort_events([msgspec.Raw(deep), entry(VIEW)], received_at=NOW, visitor_id=None)
+    assert (len(verdict.accepted), verdict.rejected[0].stage) == (1, "decode")
+
+
+def test_the_reason_names_the_field() -> None:
+    assert "$.items[1].product_id" in reason(VIEW | {"items": [{"product_id": "a"}, {"product_id": ""}]})
+
+
+def test_what_makes_no_sense_is_refused() -> None:
+    assert "needs a product_id" in reason({k: v for k, v in VIEW.items() if k != "product_id"})
+    assert "needs a query" in reason(VIEW | {"type": "search"})
+
+
+@pytest.mark.parametrize("field", ["event_id", "visitor_id"])
+def test_ids_end_where_they_end(field: str) -> None:
+    assert f"$.{field}" in reason(VIEW | {field: f"{VIEW[field]}\n"})
+
+
+def test_an_event_of_another_visitor_than_the_tokens_is_refused() -> None:
+    assert "another visitor" in reason(VIEW, visitor_id="v2")
+
+
+def test_an_event_over_the_limit_is_refused_by_its_size() -> None:
+    assert str(MAX_EVENT_BYTES) in reason(VIEW | {"context": {"page": "x" * MAX_EVENT_BYTES}})
+
+
+def test_a_reason_does_not_repeat_a_long_input() -> None:
+    assert len(reason(VIEW | {"type": "x" * 20_000})) == REASON_MAX
+
+
+@pytest.mark.parametrize(
+    ("ahead", "kept"),
+    [(0, True), (MAX_CLOCK_AHEAD_MS, True), (MAX_CLOCK_AHEAD_MS + 1, False), (-(10**12), True)],
+)
+def test_the_servers_time_is_stamped_and_a_clock_too_far_ahead_set_back(ahead: int, kept: bool) -> None:
+    sent = entry(VIEW | {"occurred_at": NOW + ahead, "received_at": 5})
+    event = sort_events([sent], received_at=NOW, visitor_id="v1").accepted[0]
+    assert event.received_at == NOW
+    assert event.occurred_at == (NOW + ahead if kept else NOW)
+
+
+def test_products_are_judged_one_by_one() -> None:
+    wrong: dict[str, Any] = BOOT | {"price": -1}
+    verdict = sort_products([entry(BOOT), entry(wrong)])
+    assert [product.product_id for product in verdict.accepted] == ["p1"]
+    assert "$.price" in verdict.rejected[0].reason
+
+
+def test_a_product_must_fit_into_a_message() -> None:
+    picture = BOOT | {"image_url": "data:image/png;base64," + "A" * products.MAX_PRODUCT_BYTES}
+    assert sort_products([entry(picture)]).rejected[0].stage == "size"

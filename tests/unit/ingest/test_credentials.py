@@ -1,0 +1,109 @@
+"""Who may send what: tokens for visitors, the API key for back ends, and nothing where nothing is asked."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from itsdangerous import TimestampSigner
+from pydantic import SecretStr, ValidationError
+from starlette.requests import Request
+
+from services.ingest.credentials import Caller, Doorkeeper
+from services.ingest.refusals import NotAuthorised
+from services.ingest.settings import IngestSettings
+from services.tokens import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner
+
+SECRET = SecretStr("a secret of the tests")
+KEY = "the key of the shop's back end"
+SIGNER = TokenSigner(SECRET)
+
+
+def request(token: str | None = None, authorization: str | None = None) -> Request:
+    headers = [(b"authorization", authorization.encode())] if authorization is not None else []
+    query = f"token={token}".encode() if token is not None else b""
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": query})
+
+
+def door(*, required: bool = False, api_key: str | None = KEY) -> Doorkeeper:
+    return Doorkeeper(SIGNER, SecretStr(api_key) if api_key else None, required=required)
+
+
+@pytest.fixture
+def aged(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], str]:
+    """Makes a token of visitor v1 that was issued so many seconds ago."""
+
+    def token(age_s: float) -> str:
+        then = int((datetime.now(UTC) - timedelta(seconds=age_s)).timestamp())
+        with monkeypatch.context() as past:
+            past.setattr(TimestampSigner, "get_timestamp", lambda _self: then)
+            return SIGNER.issue("v1").token
+
+    return token
+
+
+def test_a_token_speaks_for_its_visitor() -> None:
+    assert door().sender_of_events(request(SIGNER.issue("v1").token)) == Caller("v1")
+
+
+def test_the_key_speaks_for_any_visitor() -> None:
+    assert door(required=True).sender_of_events(request(authorization=f"Bearer {KEY}")) == Caller(
+        is_back_end=True
+    )
+
+
+def test_nothing_shown_is_enough_where_nothing_is_required() -> None:
+    assert door().sender_of_events(request()) == Caller()
+    door().require_back_end(request())
+
+
+def test_nothing_shown_is_refused_where_something_is_required() -> None:
+    with pytest.raises(NotAuthorised):
+        door(required=True).sender_of_events(request())
+    with pytest.raises(NotAuthorised):
+        door(required=True).require_back_end(request(SIGNER.issue("v1").token))
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        request("v1.no.signature"),
+        request(""),
+        request(TokenSigner(SecretStr("another secret than that")).issue("v1").token),
+        request(authorization="Bearer wrong"),
+        request(authorization=f"Basic {KEY}"),
+        request(SIGNER.issue("v1").token, "Bearer wrong"),
+        request("v1.no.signature", f"Bearer {KEY}"),
+    ],
+)
+def test_what_is_wrong_is_refused_even_where_nothing_is_required(shown: Request) -> None:
+    with pytest.raises(NotAuthorised):
+        door().sender_of_events(shown)
+
+
+def test_without_a_configured_key_every_key_is_wrong() -> None:
+    with pytest.raises(NotAuthorised):
+        door(api_key=None).require_back_end(request(authorization="Bearer "))
+
+
+def test_only_a_back_end_names_a_visitor() -> None:
+    assert door().issue(request(authorization=f"Bearer {KEY}"), "customer-17").visitor_id == "customer-17"
+    with pytest.raises(NotAuthorised):
+        door().issue(request(), "customer-17")
+
+
+def test_an_expired_token_is_refused_but_can_be_renewed(aged: Callable[[float], str]) -> None:
+    token = aged(TOKEN_MAX_AGE_S + 60)
+    with pytest.raises(NotAuthorised, match="expired"):
+        door().sender_of_events(request(token))
+    renewed = door().renew(token)
+    assert door().sender_of_events(request(renewed.token)) == Caller("v1")
+
+
+def test_a_token_of_long_ago_cannot_be_renewed(aged: Callable[[float], str]) -> None:
+    with pytest.raises(NotAuthorised, match="expired"):
+        door().renew(aged(RENEWABLE_S + 60))
+
+
+def test_required_auth_needs_a_key_at_the_start() -> None:
+    with pytest.raises(ValidationError, match="EDDY_API_KEY"):
+        IngestSettings(token_secret=SECRET, auth="required")
