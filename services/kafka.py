@@ -39,6 +39,9 @@ def client_config(settings: ServiceSettings) -> ClientConfig:
         "security.protocol": settings.kafka_security_protocol,
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1000,  # a restarted broker is found again within a second
+        # The default, a new bootstrap each time, knows no back-off: while the broker is away it tries and
+        # logs 20 times a second (librdkafka issues 5088, 5546).
+        "metadata.recovery.strategy": "none",
     }
     if settings.kafka_ca_file:
         config["ssl.ca.location"] = settings.kafka_ca_file
@@ -68,7 +71,7 @@ class NotDelivered(Exception):
 
 
 # librdkafka looks for messages that are out of time only once a second; the caller does not wait for that.
-PATIENCE_S: Final = 0.2
+PATIENCE_S: Final = 0.1
 
 OutgoingMessage = tuple[bytes | None, bytes | None, Headers]  # key, value (None: a tombstone), headers
 
@@ -83,7 +86,7 @@ class AcknowledgedProducer:
     def __init__(self, config: ClientConfig, on_fatal: Callable[[KafkaError], None] | None = None) -> None:
         self._on_fatal = on_fatal
         self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
-        callbacks = {"error_cb": self._note, "logger": logging.getLogger("librdkafka")}
+        callbacks = {"error_cb": self._end_if_fatal, "logger": logging.getLogger("librdkafka")}
         self._producer = Producer(config | callbacks)
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
@@ -93,9 +96,8 @@ class AcknowledgedProducer:
         while not self._stopping.is_set():
             self._producer.poll(POLL_S)
 
-    def _note(self, error: KafkaError) -> None:
-        if not error.fatal():
-            log.warning("kafka", error=error.str())
+    def _end_if_fatal(self, error: KafkaError) -> None:
+        if not error.fatal():  # librdkafka goes on trying, and has logged it
             return
         log.critical("the Kafka producer can send no more", error=error.str())
         if self._on_fatal is not None:
