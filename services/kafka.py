@@ -72,6 +72,7 @@ class NotDelivered(Exception):
 
 # librdkafka looks for messages that are out of time only once a second; the caller does not wait for that.
 PATIENCE_S: Final = 0.1
+BREATH: Final = 200  # messages after which a large batch lets other requests in
 
 OutgoingMessage = tuple[bytes | None, bytes | None, Headers]  # key, value (None: a tombstone), headers
 
@@ -115,8 +116,10 @@ class AcknowledgedProducer:
         done: asyncio.Future[None] = loop.create_future()
         delivery = _Deliveries(len(messages), loop, done)
         try:
-            for key, value, headers in messages:
+            for number, (key, value, headers) in enumerate(messages, start=1):
                 self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
         except (BufferError, KafkaException) as error:
             raise NotDelivered(str(error)) from error
         try:

@@ -1,20 +1,10 @@
 """Who is asking: a visitor by token, the shop's back end by API key, or nobody in particular."""
 
-from dataclasses import dataclass
-
 from pydantic import SecretStr
 from starlette.requests import Request
 
 from services.ingest.refusals import NotAuthorised
 from services.tokens import InvalidToken, TokenSigner, VisitorToken, bearer_matches
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`visitor_id` is None where the caller may speak for any visitor."""
-
-    visitor_id: str | None = None
-    is_back_end: bool = False
 
 
 class Doorkeeper:
@@ -25,18 +15,18 @@ class Doorkeeper:
         self._api_key = api_key
         self._required = required
 
-    def sender_of_events(self, request: Request) -> Caller:
-        """Who sends events: by `?token=` or `Authorization: Bearer`. Raises NotAuthorised."""
+    def sender_of_events(self, request: Request) -> str | None:
+        """The one visitor whose events may be sent, by `?token=`; None: any. Raises NotAuthorised."""
         token = request.query_params.get("token")
         is_back_end = self._shows_key(request)
         visitor_id = self._visitor_of(token) if token is not None else None
         if is_back_end:
-            return Caller(is_back_end=True)
+            return None
         if self._required and visitor_id is None:
             raise NotAuthorised(
                 "events need a visitor token (?token=…) or the API key (Authorization: Bearer …)"
             )
-        return Caller(visitor_id)
+        return visitor_id
 
     def require_back_end(self, request: Request) -> None:
         """Raises NotAuthorised unless the API key is shown, or nothing is shown where nothing is required."""

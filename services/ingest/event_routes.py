@@ -28,7 +28,7 @@ def event_routes(door: Doorkeeper, publisher: Publisher, metrics: Metrics, clock
     @router.post(PATH, **DESCRIPTION_OF_EVENTS)
     async def post_events(request: Request) -> Response:
         """Takes events, each judged on its own. 202 means that Kafka has every accepted one."""
-        caller = door.sender_of_events(request)
+        visitor_id = door.sender_of_events(request)
         body = await read_body(request, MAX_BATCH_BYTES)
         received_at = int(clock())
         try:
@@ -42,7 +42,7 @@ def event_routes(door: Doorkeeper, publisher: Publisher, metrics: Metrics, clock
                 f"{len(entries)} events, at most {MAX_BATCH_EVENTS} are taken: send smaller batches"
             )
         metrics.batch_events.observe(len(entries))
-        verdict = sort_events(entries, received_at=received_at, visitor_id=caller.visitor_id)
+        verdict = sort_events(entries, received_at=received_at, visitor_id=visitor_id)
         await publisher.take_events(verdict.accepted, verdict.rejected, at=received_at, source=PATH)
         return answer_of(len(verdict.accepted), verdict.rejected)
 

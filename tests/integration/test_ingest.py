@@ -426,6 +426,18 @@ def test_without_a_broker_it_is_503_within_two_seconds(tmp_path: Path, visitor: 
         assert service.http.get("/healthz").status_code == 200
 
 
+def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: Ingest) -> None:
+    environment = os.environ | {
+        "EDDY_INGEST_PORT": ingest.url.rsplit(":", 1)[1],
+        "EDDY_TOKEN_SECRET": "a secret of the tests",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [sys.executable, "-m", "services.ingest"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "EDDY_INGEST_PORT" in done.stderr
+
+
 def test_without_its_topics_it_is_not_ready_and_says_what_to_do(broker: Broker, tmp_path: Path) -> None:
     empty = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
     with running(empty, tmp_path / "log", ready=False) as service:
