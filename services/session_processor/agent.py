@@ -1,0 +1,176 @@
+"""One event's way through the processor: decode, fold, store, publish; and only then its offset counts."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from faust.types import EventT, TopicT
+
+from schemas import deadletters, sessions
+from schemas.events import Event, decode
+from schemas.sessions import Session, encode
+from schemas.vectors import Layout
+from services.kafka import now_ms
+from services.replica import VectorReplica
+from services.session_processor.metrics import Metrics
+from services.session_processor.session import computed, fold, signals
+from services.session_processor.table import Acknowledgement, SessionTable, send, when_all_done
+from services.session_processor.tuning import Tuning
+from services.session_processor.waiting import WaitingSessions
+
+log = structlog.get_logger()
+
+Headers = list[tuple[str, bytes]]
+Message = EventT[bytes]
+
+
+class BadEvent(Exception):
+    """A message that is no event; the text is the reason written to events.dlq."""
+
+
+class TooManyBadEvents(Exception):
+    """So many bad messages in a row that the fault is likely not theirs."""
+
+
+def decoded(key: bytes | None, value: bytes | None) -> Event:
+    """The event of a message. Raises BadEvent for what is none, or lies under another visitor's key."""
+    if value is None:
+        raise BadEvent("a tombstone is no event")
+    try:
+        event = decode(value)
+    except msgspec.MsgspecError as error:
+        raise BadEvent(str(error)) from None
+    if key != event.visitor_id.encode():
+        raise BadEvent(f"the message's key is not the event's visitor_id {event.visitor_id!r}")
+    return event
+
+
+class EventFolder:
+    """Folds events into the table and publishes sessions; `crash` is told of a write that failed."""
+
+    def __init__(
+        self,
+        *,
+        table: SessionTable,
+        published: TopicT,
+        dead_letters: TopicT,
+        vectors: VectorReplica,
+        layout: Layout,
+        tuning: Tuning,
+        bad_in_a_row_max: int,
+        metrics: Metrics,
+        crash: Callable[[BaseException], object],
+    ) -> None:
+        self._table = table
+        self._published = published
+        self._dead_letters = dead_letters
+        self._vectors = vectors
+        self._layout = layout
+        self._tuning = tuning
+        self._bad_in_a_row_max = bad_in_a_row_max
+        self._metrics = metrics
+        self._crash = crash
+        self._bad_in_a_row = 0
+        self._waiting = WaitingSessions()
+        # Between reading a session and sending its successor nobody else may touch the table.
+        self._writing = asyncio.Lock()
+
+    async def take(self, message: Message) -> None:
+        """Takes one message of `events`; its offset may be committed once all it caused is acknowledged."""
+        try:
+            event = decoded(message.message.key, message.message.value)
+        except BadEvent as bad:
+            await self._bury(message, str(bad))
+            return
+        self._bad_in_a_row = 0
+        if not signals(event, self._tuning):
+            self._metrics.events.labels("no_signal").inc()
+            message.ack()
+            return
+        async with self._writing:
+            await self._fold(message, event)
+
+    async def _fold(self, message: Message, event: Event) -> None:
+        visitor, partition = event.visitor_id.encode(), message.message.partition
+        before = self._table.get(visitor)
+        started = time.perf_counter()
+        after = fold(before, event, self._vectors, self._layout, self._tuning)
+        folded_at = now_ms()
+        self._metrics.fold.observe(time.perf_counter() - started)
+        accepted_at = self._note_way(message, folded_at)
+        headers: Headers = [
+            (sessions.CAUSED_BY, event.event_id.encode()),
+            (sessions.ACCEPTED_AT, accepted_at),
+            (sessions.FOLDED_AT, f"{folded_at:.3f}".encode()),
+        ]
+        # A known event is published again: after a crash its session may be stored but not yet published.
+        news = after is not before
+        self._metrics.events.labels("news" if news else "known").inc()
+        acknowledged = await self._write(visitor, partition, after, headers, changed=news)
+        when_all_done(acknowledged, lambda: self._done(message, started), self._crash)
+
+    async def _write(
+        self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
+    ) -> list[Acknowledgement]:
+        value = encode(session)
+        stored = [await self._table.put(visitor, value, partition)] if changed else []
+        if session.missing:
+            self._waiting.wait(visitor, partition, session.missing)
+            self._metrics.waiting.set(len(self._waiting))
+        return [*stored, await send(self._published, key=visitor, value=value, headers=headers)]
+
+    def _done(self, message: Message, started: float) -> None:
+        message.ack()
+        self._metrics.acknowledged.observe(time.perf_counter() - started)
+
+    def _note_way(self, message: Message, folded_at: float) -> bytes:
+        headers: dict[str, bytes] = dict(message.message.headers or ())
+        accepted_at = headers.get(sessions.ACCEPTED_AT, b"")
+        if accepted_at:
+            seconds = (folded_at - float(accepted_at)) / 1000
+            self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
+        return accepted_at
+
+    async def _bury(self, message: Message, reason: str) -> None:
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row > self._bad_in_a_row_max:
+            raise TooManyBadEvents(
+                f"{self._bad_in_a_row_max} bad messages in a row on `events`, the last because {reason}. "
+                "Look at events.dlq, mend the producer, and start the worker again."
+            )
+        self._metrics.events.labels("dead").inc()
+        raw = message.message
+        source = f"{raw.topic}/{raw.partition}/{raw.offset}"
+        log.warning("dead letter", reason=reason, source=source)
+        headers = deadletters.headers(
+            reason=reason,
+            service="session_processor",
+            stage="decode",
+            source=source,
+            failed_at=int(now_ms()),
+        )
+        buried = await send(self._dead_letters, key=raw.key, value=raw.value, headers=headers)
+        when_all_done([buried], message.ack, self._crash)
+
+    def recovered(self) -> None:
+        """After a start or rebalance: the stored sessions that miss products wait for them again."""
+        for visitor, raw in self._table.items():
+            partition = self._table.partition_of(visitor)
+            if partition is not None:
+                self._waiting.wait(visitor, partition, sessions.decode(raw).missing)
+        self._metrics.waiting.set(len(self._waiting))
+
+    async def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
+        """A product got its vector: the sessions that missed it are computed again and published."""
+        for visitor, partition in self._waiting.arrived(product_id).items():
+            if self._table.raw(visitor) is None or not owned(partition):
+                continue  # the visitor's partition has moved to another worker, which waits by itself
+            async with self._writing:
+                before = self._table.get(visitor)
+                after = computed(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+                headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
+                acknowledged = await self._write(visitor, partition, after, headers, changed=True)
+            when_all_done(acknowledged, self._metrics.joined.inc, self._crash)
+        self._metrics.waiting.set(len(self._waiting))

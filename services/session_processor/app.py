@@ -1,0 +1,200 @@
+"""The only place that builds the session processor's clients: Faust, vector replica, health endpoints."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+import faust
+import structlog
+from confluent_kafka import Message as KafkaMessage
+from faust.types import TP, StreamT
+
+from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS
+from services.kafka import TopicReader, client_config
+from services.observability import HealthServer
+from services.replica import VectorReplica
+from services.session_processor.agent import EventFolder, Message
+from services.session_processor.metrics import Metrics
+from services.session_processor.settings import SessionProcessorSettings
+from services.session_processor.table import SessionTable
+
+log = structlog.get_logger()
+
+EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
+
+
+def create_app(settings: SessionProcessorSettings) -> "SessionProcessor":
+    """A worker, wired but not started. Call it in the event loop that will run it."""
+    return SessionProcessor(settings)
+
+
+def faust_app(settings: SessionProcessorSettings) -> faust.App:
+    """Faust as measured fastest here (DESIGN §9); bytes in, bytes out, the codecs are ours."""
+    brokers = ";".join(f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(","))
+    return faust.App(
+        settings.topic_prefix + settings.session_processor_group,
+        broker=brokers,
+        broker_credentials=credentials(settings),
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=settings.session_timeout_s / 4,
+        broker_commit_interval=1.0,
+        consumer_group_instance_id=settings.instance,
+        consumer_auto_offset_reset="earliest",
+        datadir=settings.session_processor_datadir,
+        key_serializer="raw",
+        value_serializer="raw",
+        producer_linger=0.002,
+        store="memory://",
+        stream_wait_empty=False,
+        topic_disable_leader=True,
+        topic_partitions=EVENTS.partitions,
+        topic_replication_factor=settings.replication_factor,
+        web_enabled=False,
+    )
+
+
+def credentials(settings: SessionProcessorSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """The connection settings of librdkafka, said Faust's way."""
+    protocol = settings.kafka_security_protocol
+    if protocol == "PLAINTEXT":
+        return None
+    ssl = faust.SSLCredentials(cafile=settings.kafka_ca_file) if protocol.endswith("SSL") else None
+    if protocol == "SSL":
+        return ssl
+    assert settings.kafka_password is not None  # the settings' validator has seen to it
+    return faust.SASLCredentials(
+        username=settings.kafka_username,
+        password=settings.kafka_password.get_secret_value(),
+        ssl_context=ssl.context if ssl else None,
+        mechanism=settings.kafka_sasl_mechanism,
+    )
+
+
+class SessionProcessor:
+    """One worker of the consumer group: replica first, then events."""
+
+    def __init__(self, settings: SessionProcessorSettings) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        self._joining: set[asyncio.Task[None]] = set()
+        self._recovered = False
+        self.metrics = Metrics()
+        self.replica = VectorReplica(settings.layout)
+        self.faust = faust_app(settings)
+        self._reader = TopicReader(
+            client_config(settings), [settings.topic(PRODUCT_VECTORS)], self._hand_over, self._crash
+        )
+        self._health = HealthServer(
+            settings.session_processor_host,
+            settings.session_processor_port,
+            self.metrics.registry,
+            self.waiting_for,
+        )
+        self._folder = self._wire()
+
+    def _wire(self) -> EventFolder:
+        """Declares topics, table and agent of this Faust app."""
+        settings = self._settings
+        table = self.faust.Table(
+            "sessions",
+            key_type=bytes,
+            value_type=bytes,
+            partitions=EVENTS.partitions,
+            on_recover=self._on_recover,
+        )
+        folder = EventFolder(
+            table=SessionTable(table),
+            published=self.faust.topic(settings.topic(SESSIONS)),
+            dead_letters=self.faust.topic(settings.topic(EVENTS_DLQ)),
+            vectors=self.replica,
+            layout=settings.layout,
+            tuning=settings.tuning,
+            bad_in_a_row_max=settings.bad_events_in_a_row,
+            metrics=self.metrics,
+            crash=self._crash,
+        )
+
+        async def fold_events(stream: StreamT[bytes]) -> None:
+            events: AsyncIterator[Message] = cast(faust.Stream[bytes], stream).noack().events()
+            try:
+                async for message in events:
+                    await folder.take(message)
+            except Exception as error:
+                self._crash(error)
+                raise
+
+        self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)
+        return folder
+
+    async def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""
+        # Faust and aiokafka tell every rebalance in dozens of lines; their warnings are what operators need.
+        for library in ("faust", "mode", "aiokafka"):
+            logging.getLogger(library).setLevel(logging.WARNING)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._stopping.set)
+        self._health.start()
+        self._reader.start()
+        caught_up = asyncio.create_task(asyncio.to_thread(self._reader.wait_until_caught_up))
+        await asyncio.wait(
+            [caught_up, asyncio.create_task(self._stopping.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+        if not self._stopping.is_set():
+            log.info("product vectors caught up", products=len(self.replica))
+            await self.faust.start()
+            if await self.faust.wait_for_stopped(self._stopping.wait()):
+                self._crash(self.faust.crash_reason or RuntimeError("Faust stopped by itself"))
+            await self.faust.stop()
+        self._reader.stop()
+        self._health.stop()
+
+    def waiting_for(self) -> str | None:
+        """What keeps this worker from folding events."""
+        if not self._reader.caught_up:
+            return "product vectors"
+        if not self._recovered:
+            return "its partitions and their sessions"
+        return None
+
+    def _hand_over(self, messages: list[KafkaMessage]) -> None:
+        """In the reader's thread; the replica changes only in the loop, so no fold sees half a change."""
+        self._loop.call_soon_threadsafe(self._apply, messages)
+
+    def _apply(self, messages: Sequence[KafkaMessage]) -> None:
+        try:
+            for message in messages:
+                product_id = (message.key() or b"").decode()
+                if self.replica.apply(product_id, message.value()) is not None and self._recovered:
+                    self._join(product_id)
+        except Exception as error:  # noqa: BLE001 - a replica that stands still would give wrong sessions
+            self._crash(error)
+        self.metrics.products.set(len(self.replica))
+
+    def _join(self, product_id: str) -> None:
+        task = asyncio.create_task(self._folder.join(product_id, self._owns))
+        self._joining.add(task)
+        task.add_done_callback(self._joined)
+
+    def _joined(self, task: asyncio.Task[None]) -> None:
+        self._joining.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._crash(error)
+
+    def _owns(self, partition: int) -> bool:
+        return TP(self._settings.topic(EVENTS), partition) in self.faust.consumer.assignment()
+
+    async def _on_recover(self) -> None:
+        self._folder.recovered()
+        self._recovered = True
+
+    def _crash(self, error: BaseException) -> None:
+        """Ends the process where it stands: unacknowledged work is not committed, so it is done again."""
+        if self._stopping.is_set():
+            return
+        log.critical("session processor ends, unfinished events will be read again", error=str(error))
+        os._exit(EX_SOFTWARE)

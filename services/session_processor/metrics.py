@@ -1,0 +1,66 @@
+"""Every metric of the session processor."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_MS = (
+    0.0005,
+    0.001,
+    0.002,
+    0.003,
+    0.005,
+    0.0075,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+    10,
+)
+
+
+class Metrics:
+    """Counters and timings of one worker, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # news: changed the session; known: a duplicate or older than the newest 64; no_signal: a type without
+        # a weight; dead: went to events.dlq.
+        self.events = Counter(
+            "eddy_session_processor_events_total", "Events taken", ["outcome"], registry=self.registry
+        )
+        # From ingest's acceptance to the session computed: the first half of a click's way.
+        self.accepted_to_folded = Histogram(
+            "eddy_session_processor_accepted_to_folded_seconds",
+            "Time from ingest's acceptance to the folded session",
+            buckets=_MS,
+            registry=self.registry,
+        )
+        self.fold = Histogram(
+            "eddy_session_processor_fold_seconds", "Time of one fold", buckets=_MS, registry=self.registry
+        )
+        # From the fold until the broker has both the table's change and the session.
+        self.acknowledged = Histogram(
+            "eddy_session_processor_acknowledged_seconds",
+            "Time from the fold until the broker has its results",
+            buckets=_MS,
+            registry=self.registry,
+        )
+        self.products = Gauge(
+            "eddy_session_processor_products", "Products in the vector replica", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "eddy_session_processor_waiting_products",
+            "Products seen in events that have no vector yet",
+            registry=self.registry,
+        )
+        self.joined = Counter(
+            "eddy_session_processor_joined_total",
+            "Sessions computed again because a missing product got its vector",
+            registry=self.registry,
+        )
