@@ -16,6 +16,8 @@ from confluent_kafka.admin import AdminClient
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import LIBS, ROOT, Broker
+from infra.stack.lifecycle import Stack
+from infra.stack.settings import StackSettings
 from services.ops.topics import create
 from services.settings import ServiceSettings
 
@@ -67,6 +69,32 @@ def kafka(broker: Broker) -> ServiceSettings:
     settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
     create(settings)
     return settings
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole flow, as `make up` starts it, on ports and in a folder of its own; one for the whole run."""
+    if shutil.which("java") is None or not LIBS.is_dir():
+        missing("the stack needs Java 17 and the jars of `make setup`")
+    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
+    settings = StackSettings(
+        stack_folder=tmp_path_factory.mktemp("stack"),
+        catalogue_dir=ROOT / "build" / "tests" / "catalogue",
+        stack_products=600,
+        kafka_port=kafka,
+        kafka_controller_port=controller,
+        shop_port=shop,
+        ingest_port=ingest,
+        recommender_port=recommender,
+        session_processor_port=processor,
+        embedder_port=embedder,
+    )
+    stack = Stack(settings)
+    try:
+        stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
+        yield stack
+    finally:
+        stack.down()
 
 
 @pytest.fixture(scope="session")

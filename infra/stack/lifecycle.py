@@ -1,0 +1,231 @@
+"""Starts and stops the stack: one step after the other, each waited for, each told with its duration."""
+
+import os
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Final, Protocol, cast
+
+import httpx
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+from supervisor.xmlrpc import SupervisorTransport
+
+from infra.stack.broker import ROOT
+from infra.stack.checks import CannotStart, check
+from infra.stack.programs import (
+    Program,
+    bootstrap_of,
+    broker_of,
+    environment,
+    programs,
+    supervisor_socket,
+    write_supervisor_file,
+)
+from infra.stack.settings import StackSettings
+
+READY_WITHIN_S: Final = 120.0
+STOPPED_WITHIN_S: Final = 60.0
+LOG_LINES: Final = 12
+
+Tell = Callable[[str, float], None]  # what was done, and how many seconds it took
+
+
+class Supervisor(Protocol):
+    """What is used of supervisord's remote interface (supervisor.rpcinterface, by its names)."""
+
+    def getState(self) -> dict[str, str | int]: ...  # noqa: N802
+    def getPID(self) -> int: ...  # noqa: N802
+    def getProcessInfo(self, name: str) -> dict[str, str | int]: ...  # noqa: N802
+    def startProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
+    def stopProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
+    def shutdown(self) -> bool: ...
+
+
+class StepFailed(Exception):
+    """A step of the start did not succeed; the text holds the end of its log."""
+
+
+class Stack:
+    """One whole flow on this machine, kept running by supervisord."""
+
+    def __init__(self, settings: StackSettings) -> None:
+        self._settings = settings
+        self._folder = settings.stack_folder.resolve()
+        self.shop_url = f"http://127.0.0.1:{settings.shop_port}"
+        self.ingest_url = f"http://127.0.0.1:{settings.ingest_port}"
+        self.recommender_url = f"http://127.0.0.1:{settings.recommender_port}"
+        self.bootstrap = bootstrap_of(settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the stack's processes, for commands that belong to it."""
+        return environment(self._settings)
+
+    @property
+    def supervisor(self) -> "Supervisor":
+        """supervisord's remote interface; its calls raise OSError when it does not run."""
+        socket = f"unix://{supervisor_socket(self._settings)}"
+        proxy = xmlrpc.client.ServerProxy("http://unused", SupervisorTransport("", "", socket))
+        return cast(Supervisor, proxy.supervisor)
+
+    @property
+    def is_supervised(self) -> bool:
+        """Whether the stack's supervisor answers."""
+        try:
+            return bool(self.supervisor.getState()["statename"] == "RUNNING")
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def up(self, tell: Tell) -> None:
+        """Returns when everything answers and the catalogue is on show. Raises CannotStart or StepFailed."""
+        if not self.is_supervised:
+            check(self._settings)
+            self._supervise()
+        everything = programs(self._settings)
+        broker = [program for program in everything if program.name == "kafka"]
+        for program in broker:
+            self._timed(tell, "Kafka answers", partial(self._start, program))
+        self._timed(tell, "topics are there", lambda: self._run("-m", "services.ops", "topics", "create"))
+        self._timed(tell, "the demo catalogue is made", self._make_catalogue)
+        services = [program for program in everything if program.name != "kafka"]
+        for program in services:  # all at once: they wait for each other by themselves
+            self._launch(program)
+        for program in services:
+            self._timed(tell, f"{program.name} is ready", partial(self._wait, program))
+        self._timed(tell, "the catalogue is sent", self._load_catalogue)
+        self._timed(tell, "its products are embedded and searchable", self._wait_for_catalogue)
+
+    def down(self) -> bool:
+        """Stops everything and waits until it is gone; False when nothing ran."""
+        if not self.is_supervised:
+            return False
+        pid = int(self.supervisor.getPID())
+        self.supervisor.shutdown()
+        deadline = time.monotonic() + STOPPED_WITHIN_S
+        while _runs(pid):
+            if time.monotonic() > deadline:
+                raise StepFailed(f"supervisord ({pid}) has not ended in {STOPPED_WITHIN_S:.0f} s")
+            time.sleep(0.05)
+        return True
+
+    def pid(self, name: str) -> int:
+        """The process id of one program, 0 while it does not run."""
+        return int(self.supervisor.getProcessInfo(name)["pid"])
+
+    def log(self, name: str) -> str:
+        """The end of a program's log."""
+        path = self._folder / "logs" / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-LOG_LINES:]) if path.exists() else ""
+
+    def _supervise(self) -> None:
+        broker = broker_of(self._settings)
+        if broker is not None:
+            broker.prepare()
+        path = write_supervisor_file(self._settings)
+        command = [str(Path(sys.executable).parent / "supervisord"), "-c", str(path)]
+        subprocess.run(command, env=self.environment, check=True, cwd=ROOT)
+        _until(lambda: self.is_supervised, lambda: "supervisord does not answer")
+
+    def _start(self, program: Program) -> None:
+        self._launch(program)
+        self._wait(program)
+
+    def _launch(self, program: Program) -> None:
+        if self.supervisor.getProcessInfo(program.name)["statename"] not in (
+            "RUNNING",
+            "STARTING",
+            "BACKOFF",
+        ):
+            self.supervisor.startProcess(program.name, False)
+
+    def _wait(self, program: Program) -> None:
+        def ready() -> bool:
+            if self.supervisor.getProcessInfo(program.name)["statename"] in ("FATAL", "EXITED"):
+                raise StepFailed(f"{program.name} does not start:\n{self.log(program.name)}")
+            return answers(program.ready_url) if program.ready_url else kafka_answers(self.bootstrap)
+
+        _until(ready, lambda: f"{program.name} is not ready:\n{self.log(program.name)}")
+
+    def _make_catalogue(self) -> None:
+        products = str(self._settings.stack_products)
+        out = str(self._settings.catalogue_dir)
+        self._run("-m", "storefront.demo.catalogue", "--out", out, "--products", products)
+
+    def _load_catalogue(self) -> None:
+        feed = str(self._settings.catalogue_dir / "products.jsonl")
+        self._run("-m", "services.ops", "catalogue", "load", feed)
+
+    def _wait_for_catalogue(self) -> None:
+        with (self._settings.catalogue_dir / "products.jsonl").open("rb") as feed:
+            expected = sum(1 for _ in feed)
+
+        def indexed() -> int:
+            with httpx.Client(base_url=self.recommender_url) as client:
+                body = client.get("/readyz").json()
+            return cast(int, body.get("products", 0))
+
+        _until(
+            lambda: indexed() >= expected, lambda: f"{indexed()} of {expected} products are searchable", 300
+        )
+
+    def _run(self, *arguments: str) -> None:
+        """Runs one of our own commands with the stack's settings."""
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            env=self.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise StepFailed(
+                f"python {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
+            )
+
+    @staticmethod
+    def _timed(tell: Tell, what: str, step: Callable[[], object]) -> None:
+        started = time.monotonic()
+        step()
+        tell(what, time.monotonic() - started)
+
+
+def answers(url: str) -> bool:
+    """Whether a service says at /readyz that it is ready."""
+    try:
+        return httpx.get(url, timeout=2.0).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def kafka_answers(bootstrap: str) -> bool:
+    """Whether a broker answers."""
+    try:
+        AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=1)
+    except KafkaException:
+        return False
+    return True
+
+
+def _until(done: Callable[[], bool], otherwise: Callable[[], str], within_s: float = READY_WITHIN_S) -> None:
+    deadline = time.monotonic() + within_s
+    while not done():
+        if time.monotonic() > deadline:
+            raise StepFailed(f"{otherwise()}\n(waited {within_s:.0f} s)")
+        time.sleep(0.05)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+__all__ = ["CannotStart", "Stack", "StepFailed", "answers", "kafka_answers"]
