@@ -1,0 +1,1 @@
+"""The demo's catalogue: products with drawn pictures, made from a seed."""
