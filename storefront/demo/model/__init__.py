@@ -1,0 +1,1 @@
+"""The demo's own small OpenCLIP: its training, its measurement, its checkpoint."""
