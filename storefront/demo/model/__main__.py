@@ -1,4 +1,4 @@
-"""`python -m storefront.demo.model`, which is `make demo-model`: trains the demo's OpenCLIP and measures it."""
+"""`python -m storefront.demo.model` (`make demo-model`): trains the demo's OpenCLIP and measures it."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def main(
     out: Annotated[Path, typer.Option(help="folder of the checkpoint")] = architecture.CHECKPOINT,
     threads: Annotated[int, typer.Option(min=1, help="torch threads")] = 2,
 ) -> None:
-    """Train the demo's OpenCLIP on drawn products (not the demo's own) and CC0 photos; print held-out figures.
+    """Train the demo's OpenCLIP on drawn products and CC0 photos, and print held-out figures.
 
     Example: python -m storefront.demo.model --minutes 2 --out /tmp/checkpoint
     """
