@@ -46,6 +46,16 @@ class Problem(Exception):
         self.fields = dict(fields or {})
 
 
+class NotAuthorised(Problem):
+    """A token or key is missing or wrong."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    kind = "not-authorised"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
 # Called with the status of every problem answered, for a service's metrics.
 OnProblem = Callable[[int], None]
 

@@ -52,6 +52,17 @@ class ServiceSettings(BaseSettings):
         return self
 
 
+class QdrantSettings(ServiceSettings):
+    """A service that may use a Qdrant server."""
+
+    qdrant_url: str | None = Field(
+        None, description="a Qdrant server; without it the index lives in the recommender (qdrant-edge)"
+    )
+    qdrant_api_key: SecretStr | None = Field(None, description="key of the Qdrant server")
+    qdrant_collection: str = Field("products", min_length=1, description="collection on the Qdrant server")
+    qdrant_timeout_s: int = Field(5, ge=1, le=300, description="how long the Qdrant server may take")
+
+
 class HttpSettings(ServiceSettings):
     """A service that browsers talk to."""
 

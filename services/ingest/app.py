@@ -12,17 +12,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
 from services import problems
+from services.health_routes import health_routes
 from services.ingest.credentials import Doorkeeper
 from services.ingest.event_routes import event_routes
-from services.ingest.health_routes import health_routes
 from services.ingest.metrics import Metrics
-from services.ingest.openapi import IngestApi
+from services.ingest.openapi import STRUCTS
 from services.ingest.product_routes import product_routes
 from services.ingest.publisher import Publisher
 from services.ingest.readiness import BrokerProbe
 from services.ingest.settings import IngestSettings
 from services.ingest.visitor_routes import visitor_routes
 from services.kafka import AcknowledgedProducer, ClientConfig, now_ms, producer_config
+from services.openapi import MsgspecApi
 from services.tokens import TokenSigner
 
 
@@ -47,11 +48,13 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
                 await probing
             await asyncio.to_thread(producer.close)
 
-    app = IngestApi(lifespan=lifespan)
+    app = MsgspecApi(
+        "Eddy ingest", "Events and products come in here; 202 means that Kafka has them.", STRUCTS, lifespan
+    )
     app.include_router(visitor_routes(door, metrics))
     app.include_router(event_routes(door, publisher, metrics, clock))
     app.include_router(product_routes(door, publisher, metrics))
-    app.include_router(health_routes(probe, metrics))
+    app.include_router(health_routes(lambda: probe.waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,

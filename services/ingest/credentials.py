@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from starlette.requests import Request
 
-from services.ingest.refusals import NotAuthorised
+from services.problems import NotAuthorised
 from services.tokens import InvalidToken, TokenSigner, VisitorToken, bearer_matches
 
 

@@ -1,14 +1,10 @@
-"""What /docs says: bodies are decoded by msgspec, so their schemas come from the structs themselves."""
+"""What /docs says of ingest's routes: their bodies, answers, problems and golden examples."""
 
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from fastapi import FastAPI
-from starlette.responses import Response
-from starlette.types import Lifespan
 
-from schemas.jsonschema import Schema, components
 from services.ingest.answers import (
     Answer,
     EventBatch,
@@ -17,69 +13,27 @@ from services.ingest.answers import (
     VisitorAnswer,
     VisitorRequest,
 )
-from services.problems import MEDIA_TYPE, ProblemDocument
+from services.openapi import Description, answer, problem, reference
+from services.problems import ProblemDocument
 
-BODIES: Final = (
-    EventBatch, ProductBatch, VisitorRequest, Answer, NothingAccepted, VisitorAnswer, ProblemDocument,
-)  # fmt: skip
-REF: Final = "#/components/schemas/{name}"
-
-Description = dict[str, Any]  # keyword arguments of a FastAPI route
-
-
-class IngestApi(FastAPI):
-    """FastAPI, with the schemas of msgspec's structs and the two ways to show who is asking."""
-
-    def __init__(self, lifespan: Lifespan[FastAPI]) -> None:
-        super().__init__(
-            title="Eddy ingest",
-            summary="Events and products come in here; 202 means that Kafka has them.",
-            version="1",
-            redoc_url=None,
-            lifespan=lifespan,
-            telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
-        )
-
-    def openapi(self) -> dict[str, Any]:
-        """The OpenAPI document."""
-        document = super().openapi()
-        parts = document.setdefault("components", {})
-        parts.setdefault("schemas", {}).update(components(BODIES, REF))
-        parts["securitySchemes"] = {
-            "api_key": {"type": "http", "scheme": "bearer", "description": "EDDY_API_KEY, for back ends"},
-            "visitor_token": {
-                "type": "apiKey",
-                "in": "query",
-                "name": "token",
-                "description": "for browsers",
-            },
-        }
-        return document
-
-
-def _ref(struct: type[msgspec.Struct]) -> Schema:
-    return {"$ref": REF.format(name=struct.__name__)}
+STRUCTS: Final = (EventBatch, ProductBatch, VisitorRequest, Answer, NothingAccepted, VisitorAnswer)
 
 
 def _body(struct: type[msgspec.Struct], examples: dict[str, object], *, required: bool = True) -> Description:
     told = {name: {"value": value} for name, value in examples.items()}
-    content = {"schema": _ref(struct), "examples": told}
+    content = {"schema": reference(struct), "examples": told}
     return {"required": required, "content": {"application/json": content, "text/plain": content}}
 
 
 def _answers(status: int, struct: type[msgspec.Struct], meaning: str, *problems: int) -> Description:
     """The answer of success, and the problems that a route has of its own."""
-    described = {each: _problem(each) for each in problems}
-    described[status] = {
-        "description": meaning,
-        "content": {"application/json": {"schema": _ref(struct)}},
-    }
-    return {"status_code": status, "response_class": Response, "responses": described}
+    described = answer(status, struct, meaning)
+    described["responses"] |= {each: _problem(each) for each in problems}
+    return described
 
 
 def _problem(status: int) -> Description:
-    struct = NothingAccepted if status == 422 else ProblemDocument
-    return {"description": PROBLEMS[status], "content": {MEDIA_TYPE: {"schema": _ref(struct)}}}
+    return problem(PROBLEMS[status], NothingAccepted if status == 422 else ProblemDocument)
 
 
 def _example(name: str) -> object:

@@ -5,16 +5,6 @@ from http import HTTPStatus
 from services.problems import Problem
 
 
-class NotAuthorised(Problem):
-    """A token or key is missing or wrong."""
-
-    status = HTTPStatus.UNAUTHORIZED
-    kind = "not-authorised"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
-
-
 class UnreadableBody(Problem):
     """The body as a whole is not what the path takes."""
 

@@ -1,0 +1,1 @@
+"""[sessions], [products] and [product-vectors] → recommendations over HTTP and WebSockets."""

@@ -1,0 +1,70 @@
+"""What /docs says: bodies are read and written by msgspec, so their schemas come from the structs."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Lifespan
+
+from schemas.jsonschema import Schema, components
+from services.problems import MEDIA_TYPE, ProblemDocument
+
+REF: Final = "#/components/schemas/{name}"
+TOKEN_OR_KEY: Final[tuple[dict[str, list[str]], ...]] = ({"visitor_token": []}, {"api_key": []})
+
+Description = dict[str, Any]  # keyword arguments of a FastAPI route
+
+
+class MsgspecApi(FastAPI):
+    """FastAPI, with the schemas of msgspec's structs and the two ways to show who is asking."""
+
+    def __init__(
+        self, title: str, summary: str, structs: Sequence[type[msgspec.Struct]], lifespan: Lifespan[FastAPI]
+    ) -> None:
+        super().__init__(
+            title=title,
+            summary=summary,
+            version="1",
+            redoc_url=None,
+            lifespan=lifespan,
+            telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
+        )
+        self._structs: tuple[type[msgspec.Struct], ...] = (*structs, ProblemDocument)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        parts = document.setdefault("components", {})
+        parts.setdefault("schemas", {}).update(components(self._structs, REF))
+        parts["securitySchemes"] = {
+            "api_key": {"type": "http", "scheme": "bearer", "description": "EDDY_API_KEY, for back ends"},
+            "visitor_token": {
+                "type": "apiKey",
+                "in": "query",
+                "name": "token",
+                "description": "for browsers",
+            },
+        }
+        return document
+
+
+def reference(struct: type[msgspec.Struct]) -> Schema:
+    """The reference to a struct's schema."""
+    return {"$ref": REF.format(name=struct.__name__)}
+
+
+def answer(status: int, struct: type[msgspec.Struct], meaning: str) -> Description:
+    """The answer of success, for the keyword arguments of a route; problems go beside it."""
+    content = {"application/json": {"schema": reference(struct)}}
+    return {
+        "status_code": status,
+        "response_class": Response,
+        "responses": {status: {"description": meaning, "content": content}},
+    }
+
+
+def problem(meaning: str, struct: type[msgspec.Struct] = ProblemDocument) -> Description:
+    """One status with a problem document, for a route's `responses`."""
+    return {"description": meaning, "content": {MEDIA_TYPE: {"schema": reference(struct)}}}

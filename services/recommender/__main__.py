@@ -1,0 +1,29 @@
+"""`python -m services.recommender`: recommendations over HTTP, and live over WebSockets."""
+
+from functools import partial
+
+from services.cli import start
+from services.http_server import serve
+from services.recommender.app import create_app
+from services.recommender.settings import RecommenderSettings
+
+
+def main() -> None:
+    """Reads the settings and serves until SIGTERM."""
+    settings = start(
+        RecommenderSettings,
+        "recommender",
+        "Recommends products over HTTP and pushes fresh rows over WebSockets.",
+        "EDDY_TOKEN_SECRET=the-same-as-ingest-has python -m services.recommender",
+    )
+    serve(
+        partial(create_app, settings),
+        "recommender",
+        settings.host,
+        settings.recommender_port,
+        sockets="websockets-sansio",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""The products as they are now: of two messages about one product the newest `updated_at` counts."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from schemas.products import Product
+from services.recommender.vector_index import Where
+
+
+class Catalogue:
+    """Products by id, and those that are popular."""
+
+    def __init__(self) -> None:
+        self._products: dict[str, Product] = {}
+        self._by_popularity: list[Product] | None = None
+
+    def __len__(self) -> int:
+        return len(self._products)
+
+    def get(self, product_id: str) -> Product | None:
+        """The product, or None."""
+        return self._products.get(product_id)
+
+    def put(self, product: Product) -> bool:
+        """Takes a product unless a newer one is known; False when nothing changed."""
+        known = self._products.get(product.product_id)
+        if known is not None and (known.updated_at > product.updated_at or known == product):
+            return False
+        self._products[product.product_id] = product
+        self._by_popularity = None
+        return True
+
+    def remove(self, product_id: str) -> bool:
+        """Forgets a product; False when it was unknown."""
+        self._by_popularity = None
+        return self._products.pop(product_id, None) is not None
+
+    def allows(self, product_id: str, where: Where) -> bool:
+        """Whether a product may be shown: the index can lag behind, this does not."""
+        product = self._products.get(product_id)
+        return product is not None and product_id not in where.exclude and _fits(product, where)
+
+    def popular(self, k: int, where: Where, brand_max: int) -> list[Product]:
+        """The most popular products, mixed: so many of a brand at most, and a quarter of one shelf."""
+        if self._by_popularity is None:
+            self._by_popularity = sorted(self._products.values(), key=_popularity)
+        allowed = (
+            product
+            for product in self._by_popularity
+            if product.product_id not in where.exclude and _fits(product, where)
+        )
+        return _mixed(allowed, k, brand_max, shelf_max=max(2, k // 4))
+
+
+def _popularity(product: Product) -> tuple[float, int, str]:
+    return (-(product.popularity or 0.0), -product.updated_at, product.product_id)
+
+
+def _mixed(products: Iterable[Product], k: int, brand_max: int, shelf_max: int) -> list[Product]:
+    brands, shelves = Counter[str](), Counter[tuple[str, ...]]()
+    found: list[Product] = []
+    spare: list[Product] = []
+    for product in products:
+        if len(found) == k or len(spare) > 20 * k:
+            break
+        full = product.brand is not None and brands[product.brand] >= brand_max
+        if full or (product.category and shelves[product.category] >= shelf_max):
+            spare.append(product)
+            continue
+        brands[product.brand or ""] += 1
+        shelves[product.category] += 1
+        found.append(product)
+    return [*found, *spare][:k]  # a short row is worse than one that is less mixed
+
+
+def _fits(product: Product, where: Where) -> bool:
+    return (
+        (not where.availability or product.availability in where.availability)
+        and (where.price_min is None or product.price >= where.price_min)
+        and (where.price_max is None or product.price <= where.price_max)
+        and (where.category is None or "/".join((*product.category, "")).startswith(where.category + "/"))
+        and (where.brand is None or product.brand == where.brand)
+        and (where.type is None or product.type == where.type)
+        and (where.tag is None or where.tag in product.tags)
+        and (where.market is None or where.market in product.markets)
+    )

@@ -1,0 +1,47 @@
+"""Every metric of the recommender."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """Counters and timings of one recommender, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # The promise: from ingest's acceptance of an event to its push.
+        self.accepted_to_pushed = Histogram(
+            "eddy_recommender_accepted_to_pushed_seconds",
+            "Time from ingest's acceptance of an event to the push that it caused",
+            buckets=_S,
+            registry=self.registry,
+        )
+        self.compute = Histogram(
+            "eddy_recommender_compute_seconds", "Time to make one row", buckets=_S, registry=self.registry
+        )
+        self.sockets = Gauge("eddy_recommender_sockets", "Open live sockets", registry=self.registry)
+        self.pushes = Counter("eddy_recommender_pushes_total", "Rows pushed", registry=self.registry)
+        # A session that was replaced by a newer one before its row was made.
+        self.coalesced = Counter(
+            "eddy_recommender_coalesced_total",
+            "Pushes saved because newer state came",
+            registry=self.registry,
+        )
+        self.slow_readers = Counter(
+            "eddy_recommender_slow_readers_total", "Sockets closed with 1013", registry=self.registry
+        )
+        # Each row made without the index, out of what is popular.
+        self.index_away = Counter(
+            "eddy_recommender_index_away_total",
+            "Rows made while the vector index did not answer",
+            registry=self.registry,
+        )
+        self.products = Gauge(
+            "eddy_recommender_products", "Products in the catalogue", registry=self.registry
+        )
+        self.indexed = Gauge("eddy_recommender_indexed", "Products with a vector", registry=self.registry)
+        self.sessions = Gauge("eddy_recommender_sessions", "Sessions held", registry=self.registry)
+        self.problems = Counter(
+            "eddy_recommender_problems_total", "HTTP errors answered", ["status"], registry=self.registry
+        )

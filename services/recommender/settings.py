@@ -1,0 +1,23 @@
+"""Settings of the recommender."""
+
+from pydantic import Field
+
+from services.settings import HttpSettings, QdrantSettings
+
+
+class RecommenderSettings(HttpSettings, QdrantSettings):
+    """What the recommender needs to know."""
+
+    recommender_port: int = Field(
+        8002, ge=1, le=65535, description="port of the HTTP API and the live sockets"
+    )
+    sessions_max: int = Field(
+        100_000, ge=1, description="visitors whose newest session is kept; about 5 KB each"
+    )
+    diversity: float = Field(
+        0.2, ge=0, le=1, description="how much unlike each other a row's products should be (1 − λ of MMR)"
+    )
+    brand_max: int = Field(4, ge=1, description="products of one brand in a row")
+    slow_reader_s: float = Field(
+        10.0, gt=0, description="a socket that takes no data for so long is closed with 1013"
+    )

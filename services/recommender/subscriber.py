@@ -1,0 +1,126 @@
+"""One live socket: its slots, which of them are due, and the rows it was shown last."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from schemas.live import Recommendations, Slot, Timing
+from services.kafka import now_ms
+from services.recommender.metrics import Metrics
+from services.recommender.rows import Row, RowMaker
+from services.recommender.sessions import Published, Sessions
+from services.recommender.vector_index import AVAILABLE, Where
+
+SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
+
+Send = Callable[[bytes], Awaitable[None]]
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Why a slot is to be made anew: the session's newest message, or None when only products changed."""
+
+    published: Published | None = None
+
+
+class Subscriber:
+    """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
+
+    def __init__(
+        self,
+        visitor_id: str,
+        *,
+        rows: RowMaker,
+        sessions: Sessions,
+        models: Callable[[], dict[str, str]],
+        metrics: Metrics,
+        on_shown: Callable[["Subscriber", Slot, Row], object],
+    ) -> None:
+        self.visitor_id = visitor_id
+        self._rows = rows
+        self._sessions = sessions
+        self._models = models
+        self._metrics = metrics
+        self._on_shown = on_shown
+        self._slots: dict[str, Slot] = {}
+        self._due: dict[str, Due] = {}
+        self._wake = asyncio.Event()
+        self._seq = 0
+
+    def subscribe(self, slots: Sequence[Slot]) -> None:
+        """Replaces the slots; each is made at once from the newest state."""
+        self._slots = {slot.name: slot for slot in slots}
+        self._due = {}
+        known = self._sessions.published(self.visitor_id)
+        # The page learns which event the state holds, not how long that took: it was not waiting for it.
+        published = replace(known, accepted_at=None, folded_at=None) if known else None
+        for slot in slots:
+            self._note(slot.name, Due(published if slot.kind == "for_you" else None))
+
+    def session_changed(self, published: Published) -> None:
+        """The visitor's session moved: rows made from it are due."""
+        for slot in self._slots.values():
+            if slot.kind == "for_you":
+                self._note(slot.name, Due(published))
+
+    def products_changed(self, slot_name: str) -> None:
+        """A product on show changed, or a short row may be filled: the slot is due, whatever the session."""
+        if slot_name in self._slots:
+            self._note(slot_name, self._due.get(slot_name, Due()))
+
+    def _note(self, slot_name: str, due: Due) -> None:
+        if slot_name in self._due:
+            self._metrics.coalesced.inc()
+        self._due[slot_name] = due
+        self._wake.set()
+
+    async def run(self, send: Send) -> None:
+        """Makes and sends what is due, for ever. Raises what `send` raises."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                name = next(iter(self._due))
+                due = self._due.pop(name)
+                if (message := await self._made(self._slots[name], due)) is not None:
+                    await send(message)
+                    self._metrics.pushes.inc()
+
+    async def _made(self, slot: Slot, due: Due) -> bytes | None:
+        started = perf_counter()
+        row = await self._row(slot)
+        if self._slots.get(slot.name) is not slot:
+            return None  # subscribed to something else while the index was asked
+        self._metrics.compute.observe(perf_counter() - started)
+        self._on_shown(self, slot, row)
+        self._seq += 1
+        message = Recommendations(
+            slot=slot.name,
+            seq=self._seq,
+            items=row,
+            models=self._models(),
+            caused_by=due.published.caused_by if due.published else None,
+            timing=self._timing(due.published),
+        )
+        return _encoder.encode(message)
+
+    async def _row(self, slot: Slot) -> Row:
+        if slot.kind == "for_you":
+            return await self._rows.for_you(self._sessions.session(self.visitor_id), slot.k, SHOWN)
+        if slot.kind == "similar" and slot.product_id is not None:
+            return await self._rows.similar(slot.product_id, slot.k, SHOWN)
+        return self._rows.popular(slot.k, SHOWN)
+
+    def _timing(self, published: Published | None) -> Timing:
+        pushed_at = now_ms()
+        if published is None:
+            return Timing(pushed_at=pushed_at)
+        if published.accepted_at is not None:
+            self._metrics.accepted_to_pushed.observe(max(pushed_at - published.accepted_at, 0.0) / 1000)
+        return Timing(pushed_at=pushed_at, accepted_at=published.accepted_at, folded_at=published.folded_at)
