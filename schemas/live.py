@@ -25,6 +25,14 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
     slots: Annotated[tuple[Slot, ...], msgspec.Meta(min_length=1, max_length=16)]
 
 
+def check(subscribe: Subscribe) -> str | None:
+    """Why a well-formed subscription still makes no sense, as a sentence for its sender, or None."""
+    for slot in subscribe.slots:
+        if slot.kind == "similar" and not slot.product_id:
+            return f"slot {slot.name!r} of kind similar needs a product_id"
+    return None
+
+
 class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One recommended product with what a page needs to draw it, and why it is there."""
 

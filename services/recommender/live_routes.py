@@ -1,7 +1,7 @@
 """WS /v1/live: the client says which slots it shows, the server keeps them fresh."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from schemas.live import ProtocolError, Subscribe
+from schemas.live import ProtocolError, Slot, Subscribe, check
 from services.problems import NotAuthorised
 from services.recommender.credentials import Doorkeeper
 from services.recommender.hub import Hub
@@ -98,9 +98,20 @@ async def _listen(socket: WebSocket, subscriber: Subscriber, send: Send) -> None
             raise WebSocketDisconnect(message.get("code", 1000))
         wish = message.get("text") or message.get("bytes") or b""
         try:
-            subscriber.subscribe(_decoder.decode(wish).slots)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            subscriber.subscribe(_slots(wish))
+        except ValueError as error:
             await send(_encoder.encode(ProtocolError(str(error)[:500])))
+
+
+def _slots(wish: str | bytes) -> Sequence[Slot]:
+    """The slots asked for. Raises ValueError with a sentence for the client."""
+    try:
+        subscribe = _decoder.decode(wish)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+    if nonsense := check(subscribe):
+        raise ValueError(nonsense)
+    return subscribe.slots
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:

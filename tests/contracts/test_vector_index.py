@@ -1,0 +1,189 @@
+"""One contract for every VectorIndex: qdrant-edge, qdrant-client, and a real server where one is given."""
+
+import os
+from collections.abc import Iterator
+from uuid import uuid4
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qdrant_client import QdrantClient
+
+from schemas.products import Availability, Product
+from schemas.vectors import Layout, LayoutMismatch, Vector
+from services.qdrant import ProductCollection
+from services.recommender.catalogue import Catalogue
+from services.recommender.edge import EdgeIndex
+from services.recommender.server import ServerIndex
+from services.recommender.vector_index import AVAILABLE, VectorIndex, Where
+
+# qdrant-client's local mode takes payload indexes, and says that it has no use for them.
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
+
+LAYOUT = Layout.of(text_width=6, image_width=4)
+CATEGORIES = (("Women", "Shoes", "Boots"), ("Women", "Shoes"), ("Women",), ("Home", "Women"), ())
+AVAILABILITIES: tuple[Availability, ...] = ("in_stock", "out_of_stock", "preorder")
+
+
+def server_client() -> QdrantClient:
+    url = os.environ.get("EDDY_QDRANT_URL")
+    if not url:
+        pytest.skip("no Qdrant server: give one by EDDY_QDRANT_URL to test it too")
+    return QdrantClient(url=url, api_key=os.environ.get("EDDY_QDRANT_API_KEY"))
+
+
+@pytest.fixture(params=["edge", "client", "server"])
+def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+    if request.param == "edge":
+        edge = EdgeIndex(LAYOUT)
+        yield edge
+        edge.close()
+        return
+    client = QdrantClient(":memory:") if request.param == "client" else server_client()
+    name = f"test-{uuid4().hex}"
+    yield ServerIndex(ProductCollection(client, name, LAYOUT))
+    client.delete_collection(name)
+    client.close()
+
+
+def product(number: int, **fields: object) -> Product:
+    made = Product(
+        product_id=f"p{number}",
+        name=f"Product {number}",
+        price=float(number % 10) * 10,
+        currency="EUR",
+        availability=AVAILABILITIES[number % 3],
+        updated_at=0,
+        category=CATEGORIES[number % len(CATEGORIES)],
+        brand=("Alma", "Bo & Co", None)[number % 3],
+        type=("boot", None)[number % 2],
+        tags=("red", "wool") if number % 4 == 0 else (),
+        markets=("CH", "DE") if number % 5 == 0 else ("US",),
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def vector(seed: int) -> Vector:
+    raw = np.random.default_rng(seed).normal(size=LAYOUT.width)
+    return LAYOUT.normalised(raw).astype(np.float32)
+
+
+PRODUCTS = [product(number) for number in range(60)]
+WHERES = [
+    Where(),
+    Where(availability=AVAILABLE),
+    Where(price_min=20, price_max=50),
+    Where(price_min=90),
+    Where(category="Women"),
+    Where(category="Women/Shoes"),
+    Where(category="Shoes"),
+    Where(brand="Bo & Co"),
+    Where(type="boot", tag="wool"),
+    Where(market="CH", availability=frozenset({"preorder"})),
+    Where(exclude=frozenset({"p1", "p2", "nobody"})),
+    Where(availability=AVAILABLE, price_max=40, category="Women", exclude=frozenset({"p0"})),
+]
+
+
+def filled(index: VectorIndex) -> VectorIndex:
+    index.upsert([(each, vector(number)) for number, each in enumerate(PRODUCTS)])
+    return index
+
+
+def allowed(where: Where) -> set[str]:
+    """What the catalogue, which knows nothing of Qdrant, lets through."""
+    catalogue = Catalogue()
+    for each in PRODUCTS:
+        catalogue.put(each)
+    return {each.product_id for each in PRODUCTS if catalogue.allows(each.product_id, where)}
+
+
+def test_the_nearest_are_those_of_the_greatest_dot_product(index: VectorIndex) -> None:
+    query = vector(1000)
+    scores = {f"p{number}": float(query @ vector(number)) for number in range(60)}
+    hits = filled(index).nearest(query, 10, Where())
+    assert [hit.product_id for hit in hits] == sorted(scores, key=lambda each: -scores[each])[:10]
+    assert [hit.score for hit in hits] == pytest.approx([scores[hit.product_id] for hit in hits], abs=1e-4)
+
+
+@pytest.mark.parametrize("where", WHERES, ids=str)
+def test_a_filter_lets_through_what_the_catalogue_would(index: VectorIndex, where: Where) -> None:
+    hits = filled(index).nearest(vector(1), len(PRODUCTS), where)
+    assert {hit.product_id for hit in hits} == allowed(where)
+
+
+def test_several_queries_are_answered_in_their_order(index: VectorIndex) -> None:
+    filled(index)
+    queries = [vector(3), vector(7)]
+    together = index.nearest_many(queries, 5, Where(availability=AVAILABLE))
+    assert together == [index.nearest(query, 5, Where(availability=AVAILABLE)) for query in queries]
+
+
+def test_an_upsert_replaces_vector_and_filters(index: VectorIndex) -> None:
+    filled(index)
+    changed = msgspec.structs.replace(PRODUCTS[0], availability="out_of_stock", price=5.0)
+    index.upsert([(changed, -vector(0))])
+    assert index.count() == len(PRODUCTS)
+    assert index.nearest(-vector(0), 1, Where(price_max=5, price_min=5))[0].product_id == "p0"
+    assert "p0" not in {
+        hit.product_id for hit in index.nearest(-vector(0), 60, Where(availability=AVAILABLE))
+    }
+
+
+def test_a_removed_product_is_not_found_again(index: VectorIndex) -> None:
+    filled(index).remove(["p3", "p4", "nobody"])
+    assert index.count() == len(PRODUCTS) - 2
+    assert {"p3", "p4"}.isdisjoint(hit.product_id for hit in index.nearest(vector(3), 60, Where()))
+
+
+def test_an_empty_index_finds_nothing(index: VectorIndex) -> None:
+    assert index.nearest(vector(1), 5, Where(availability=AVAILABLE)) == []
+    assert index.count() == 0
+    index.upsert([])
+    index.remove([])
+
+
+def test_optimising_changes_no_answer(index: VectorIndex) -> None:
+    filled(index)
+    before = index.nearest(vector(5), 10, Where(availability=AVAILABLE))
+    index.optimise()
+    assert index.nearest(vector(5), 10, Where(availability=AVAILABLE)) == before
+
+
+a_where = st.builds(
+    Where,
+    availability=st.frozensets(st.sampled_from(AVAILABILITIES)),
+    price_min=st.none() | st.integers(0, 90).map(float),
+    price_max=st.none() | st.integers(0, 90).map(float),
+    category=st.none() | st.sampled_from(["Women", "Women/Shoes", "Women/Shoes/Boots", "Home", "Sho"]),
+    brand=st.none() | st.sampled_from(["Alma", "Bo & Co", "Nobody"]),
+    tag=st.none() | st.just("red"),
+    exclude=st.frozensets(st.integers(0, 60).map(lambda number: f"p{number}"), max_size=20),
+)
+
+
+def test_no_combination_of_filters_leaks() -> None:
+    edge = EdgeIndex(LAYOUT)
+    filled(edge)
+
+    @given(a_where, st.integers(0, 99))
+    @settings(max_examples=200, deadline=None)
+    def none_leaks(where: Where, seed: int) -> None:
+        hits = edge.nearest(vector(seed), len(PRODUCTS), where)
+        assert {hit.product_id for hit in hits} == allowed(where)
+
+    none_leaks()
+    edge.close()
+
+
+def test_a_collection_of_another_layout_is_refused_with_what_to_do() -> None:
+    client = QdrantClient(":memory:")
+    collection = ProductCollection(client, "products", LAYOUT)
+    collection.upsert([(PRODUCTS[0], vector(0))])
+    with pytest.raises(LayoutMismatch, match="EDDY_TEXT_WIDTH"):
+        ProductCollection(client, "products", Layout.of(7, 4))
+    with pytest.raises(LayoutMismatch, match="products"):
+        ProductCollection(client, "products", Layout.of(4, 5))
+    client.close()

@@ -1,0 +1,462 @@
+"""The recommender as a real process on a real broker: rows, live sockets, and what changes them."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from pydantic import SecretStr
+from tenacity import retry, stop_after_delay, wait_fixed
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from infra.stack.broker import Broker
+from schemas import products, sessions, vectors
+from schemas.events import Event
+from schemas.products import Product
+from schemas.sessions import Session
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS, SESSIONS
+from schemas.vectors import Layout, ProductVectors
+from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
+from services.ops.topics import create
+from services.replica import VectorReplica
+from services.session_processor.session import fold
+from services.session_processor.tuning import Tuning
+from services.settings import ServiceSettings
+from services.tokens import TokenSigner
+from tests.integration.processes import KEY, SECRET, Running, running
+
+Json = dict[str, Any]
+
+LAYOUT = Layout.of(384, 64)
+SHELVES = ("Shoes", "Lamps", "Tents")
+WITHIN_S = 10
+
+
+def product(number: int, **fields: object) -> Product:
+    made = Product(
+        product_id=f"p{number}",
+        name=f"Product {number}",
+        price=10.0 + number,
+        currency="EUR",
+        availability="in_stock",
+        updated_at=1,
+        category=(SHELVES[number % 3],),
+        brand=f"Brand {number % 7}",
+        popularity=round(1 / (number + 1), 3),
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def content(number: int) -> np.ndarray:
+    """Products of one shelf are near each other."""
+    rng = np.random.default_rng(number)
+    shelf = np.random.default_rng(1000 + number % 3).normal(size=LAYOUT.width)
+    return LAYOUT.normalised(shelf + 0.5 * rng.normal(size=LAYOUT.width))
+
+
+COUNT = 60
+CATALOGUE = [product(number) for number in range(COUNT)]
+
+
+def replica() -> VectorReplica:
+    made = VectorReplica(LAYOUT)
+    for number, each in enumerate(CATALOGUE):
+        made.put(each, content(number).astype(np.float16))
+    return made
+
+
+class Shop:
+    """Writes what ingest, embedder and session processor would, and speaks to the recommender."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
+        self._vectors = replica()
+        self._tokens = TokenSigner(SecretStr(SECRET))
+        self._events: dict[str, list[Event]] = {}
+
+    async def put(self, *changed: Product) -> None:
+        await self._send(PRODUCTS.name, [(each.product_id, products.encode(each), []) for each in changed])
+
+    async def delete(self, product_id: str) -> None:
+        await self._send(PRODUCTS.name, [(product_id, None, [])])
+
+    async def put_vectors(self, *numbers: int) -> None:
+        made = [
+            ProductVectors(
+                product=product(number),
+                layout=LAYOUT.id,
+                content=vectors.pack(content(number)),
+                hashes={},
+                models={"text": "of the test"},
+            )
+            for number in numbers
+        ]
+        await self._send(
+            PRODUCT_VECTORS.name, [(each.product.product_id, vectors.encode(each), []) for each in made]
+        )
+
+    async def look_at(self, visitor_id: str, product_id: str) -> str:
+        """Publishes the visitor's session after one more view; the event's id."""
+        known = self._events.setdefault(visitor_id, [])
+        known.append(
+            Event(
+                event_id=str(uuid4()),
+                type="view_item",
+                visitor_id=visitor_id,
+                occurred_at=1_000 * len(known),
+                product_id=product_id,
+            )
+        )
+        session = Session(visitor_id)
+        for event in known:
+            session = fold(session, event, self._vectors, LAYOUT, Tuning())
+        headers: Headers = [
+            ("caused_by", known[-1].event_id),
+            ("accepted_at", "1000"),
+            ("folded_at", "1001.5"),
+        ]
+        await self._send(SESSIONS.name, [(visitor_id, sessions.encode(session), headers)])
+        return known[-1].event_id
+
+    async def _send(self, topic: str, found: Sequence[tuple[str, bytes | None, Headers]]) -> None:
+        messages: list[OutgoingMessage] = [(key.encode(), value, headers) for key, value, headers in found]
+        await self._producer.send_all(self.settings.topic_prefix + topic, messages)
+
+    def token(self, visitor_id: str) -> str:
+        return self._tokens.issue(visitor_id).token
+
+    @asynccontextmanager
+    async def live(self, to: Running, visitor_id: str, *slots: Json) -> AsyncIterator["Live"]:
+        query = f"visitor_id={visitor_id}&token={quote(self.token(visitor_id))}"
+        async with connect(f"ws://127.0.0.1:{to.port}/v1/live?{query}", compression=None) as socket:
+            live = Live(socket)
+            if slots:
+                await live.subscribe(*slots)
+            yield live
+
+
+class Live:
+    """A client's end of a live socket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+
+    async def subscribe(self, *slots: Json) -> None:
+        await self.socket.send(json.dumps({"type": "subscribe", "slots": slots}))
+
+    async def next(self) -> Json:
+        async with asyncio.timeout(WITHIN_S):
+            message: Json = json.loads(await self.socket.recv())
+        return message
+
+    async def caused_by(self, event_id: str) -> Json:
+        """The push that an event caused; what was under way before is passed over."""
+        while (message := await self.next()).get("caused_by") != event_id:
+            pass
+        return message
+
+
+FOR_YOU = {"name": "for_you", "kind": "for_you", "k": 6}
+
+
+def ids(message: Json) -> list[str]:
+    return [item["product_id"] for item in message["items"]]
+
+
+def shelf(product_id: str) -> str:
+    return SHELVES[int(product_id[1:]) % 3]
+
+
+@pytest.fixture
+def visitor() -> str:
+    """A visitor of this test alone."""
+    return f"visitor-{uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def shop(broker: Broker) -> Shop:
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    shop = Shop(settings)
+
+    async def fill() -> None:
+        await shop.put(*CATALOGUE)
+        await shop.put_vectors(*range(COUNT))
+
+    asyncio.run(fill())
+    return shop
+
+
+@pytest.fixture(scope="module")
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    log = tmp_path_factory.mktemp("recommender") / "log"
+    with running("recommender", shop.settings, log) as service:
+        yield service
+
+
+def get(service: Running, path: str, status: int = 200, **parameters: Any) -> Json:
+    answer = service.http.get(path, params=parameters)
+    assert answer.status_code == status, answer.text
+    body: Json = answer.json()
+    return body
+
+
+def test_ready_means_that_all_products_are_searchable(recommender: Running) -> None:
+    assert get(recommender, "/readyz") == {"status": "ready", "products": COUNT}
+
+
+async def test_a_new_visitor_sees_what_is_popular_and_that_it_is_only_that(
+    recommender: Running, shop: Shop, visitor: str
+) -> None:
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        message = await live.next()
+    assert ids(message)[0] == "p0"
+    assert {item["source"] for item in message["items"]} == {"popular"}
+    assert message["seq"] == 1
+    assert "caused_by" not in message or message["caused_by"] is None
+
+
+async def test_a_click_pushes_products_near_it_and_says_why(
+    recommender: Running, shop: Shop, visitor: str
+) -> None:
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        before = await live.next()
+        event_id = await shop.look_at(visitor, "p4")
+        message = await live.caused_by(event_id)
+    assert message["seq"] > before["seq"]
+    assert {shelf(each) for each in ids(message)} == {"Lamps"}
+    assert "p4" not in ids(message)
+    assert {item["why"] for item in message["items"]} == {"because you looked at Product 4"}
+    assert (message["timing"]["accepted_at"], message["timing"]["folded_at"]) == (1000, 1001.5)
+    assert message["models"] == {"text": "of the test"}
+
+
+async def test_two_interests_take_turns(recommender: Running, shop: Shop, visitor: str) -> None:
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        await shop.look_at(visitor, "p3")
+        message = await live.caused_by(await shop.look_at(visitor, "p4"))
+    assert {shelf(each) for each in ids(message)} == {"Shoes", "Lamps"}
+
+
+async def test_a_socket_that_comes_back_sees_the_newest_state_at_once(
+    recommender: Running, shop: Shop, visitor: str
+) -> None:
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        seen = await live.caused_by(await shop.look_at(visitor, "p5"))
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        again = await live.next()
+    assert again["caused_by"] == seen["caused_by"]
+    assert ids(again) == ids(seen)
+    assert again["seq"] == 1
+
+
+async def test_polling_gives_the_same_row(recommender: Running, shop: Shop, visitor: str) -> None:
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        seen = await live.caused_by(await shop.look_at(visitor, "p7"))
+    asked: Json = {"visitor_id": visitor, "k": 6}
+    polled = get(recommender, "/v1/recommendations", **asked, token=shop.token(visitor))
+    assert polled["items"] == seen["items"]
+    assert polled["caused_by"] == seen["caused_by"]
+    with_key = recommender.http.get(
+        "/v1/recommendations", params=asked, headers={"Authorization": f"Bearer {KEY}"}
+    )
+    assert with_key.json() == polled
+
+
+async def test_a_product_on_show_that_sells_out_is_replaced(recommender: Running, shop: Shop) -> None:
+    popular = {"name": "all", "kind": "popular", "k": 5}
+    async with shop.live(recommender, "somebody", popular) as live:
+        shown = ids(await live.next())
+        gone = next(each for each in CATALOGUE if each.product_id == shown[2])
+        await shop.put(msgspec.structs.replace(gone, availability="out_of_stock", updated_at=2))
+        message = await live.next()
+        assert gone.product_id not in ids(message)
+        assert len(ids(message)) == 5
+        assert message["timing"].keys() == {"pushed_at"}
+        # An older message about it changes nothing, a newer one does.
+        await shop.put(msgspec.structs.replace(gone, updated_at=1))
+        await shop.put(msgspec.structs.replace(gone, updated_at=3))
+
+    async def back_again() -> None:
+        assert shown == ids(get(recommender, "/v1/popular", k=5))
+
+    await eventually(back_again)
+
+
+async def test_a_new_price_shows_on_open_pages(recommender: Running, shop: Shop) -> None:
+    async with shop.live(recommender, "somebody", {"name": "all", "kind": "popular", "k": 3}) as live:
+        first = (await live.next())["items"][0]
+        known = next(each for each in CATALOGUE if each.product_id == first["product_id"])
+        await shop.put(msgspec.structs.replace(known, price=1.5, updated_at=10))
+        assert (await live.next())["items"][0]["price"] == 1.5
+        await shop.put(msgspec.structs.replace(known, updated_at=11))
+
+
+async def test_a_deleted_product_is_nowhere(recommender: Running, shop: Shop) -> None:
+    extra = product(COUNT, updated_at=5)
+    await shop.put(extra)
+    await shop.put_vectors(COUNT)
+
+    async def known() -> None:
+        get(recommender, f"/v1/products/p{COUNT}/similar")
+
+    async def gone() -> None:
+        get(recommender, f"/v1/products/p{COUNT}/similar", 404)
+
+    await eventually(known)
+    await shop.delete(extra.product_id)
+    await eventually(gone)
+    beside = f"/v1/products/p{COUNT - 3}/similar"
+    assert extra.product_id not in ids(get(recommender, beside, k=60))
+
+
+async def test_similar_is_live_and_says_why(recommender: Running, shop: Shop) -> None:
+    slot = {"name": "like", "kind": "similar", "product_id": "p9", "k": 4}
+    async with shop.live(recommender, "somebody", slot) as live:
+        message = await live.next()
+    assert {shelf(each) for each in ids(message)} == {"Shoes"}
+    assert "p9" not in ids(message)
+    assert message["items"] == get(recommender, "/v1/products/p9/similar", k=4)["items"]
+
+
+def test_filters_hold_in_the_row_and_in_what_fills_it(recommender: Running) -> None:
+    row = get(recommender, "/v1/products/p9/similar", k=20, category="Lamps", price_max=40, exclude=["p1"])
+    found = [(item["category"], item["price"] <= 40, item["product_id"]) for item in row["items"]]
+    assert found
+    assert all(category == ["Lamps"] and cheap and each != "p1" for category, cheap, each in found)
+
+
+def test_bad_questions_get_problem_documents(recommender: Running, shop: Shop) -> None:
+    ask = {"visitor_id": "v", "token": shop.token("v")}
+    assert "k" in get(recommender, "/v1/recommendations", 422, **ask, k=101)["detail"]
+    assert "price_min" in get(recommender, "/v1/popular", 422, price_min="cheap")["detail"]
+    assert get(recommender, "/v1/products/nobody/similar", 404)["type"] == "urn:eddy:problem:unknown-product"
+    assert get(recommender, "/v1/recommendations", 401, visitor_id="v")["status"] == 401
+    other = ask | {"token": shop.token("w")}
+    assert "another visitor" in get(recommender, "/v1/recommendations", 401, **other)["detail"]
+    wrong = {"Authorization": "Bearer wrong"}
+    assert recommender.http.get("/v1/recommendations", params=ask, headers=wrong).status_code == 401
+
+
+async def test_nobody_opens_another_visitors_stream(recommender: Running, shop: Shop) -> None:
+    for query in ("visitor_id=v", f"visitor_id=v&token={quote(shop.token('w'))}", "visitor_id=v&token=x", ""):
+        async with connect(f"ws://127.0.0.1:{recommender.port}/v1/live?{query}") as socket:
+            with pytest.raises(ConnectionClosed) as closed:
+                await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1008
+        assert "token" in closed.value.rcvd.reason
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        "",
+        "{",
+        "[]",
+        '{"type":"subscribe","slots":[]}',
+        '{"type":"subscribe","slots":[{"name":"a","kind":"b"}]}',
+        '{"type":"subscribe","slots":[{"name":"a","kind":"similar"}]}',
+        b"\xff\xfe",
+    ],
+)
+async def test_garbage_on_a_socket_is_answered_and_the_socket_stays(
+    recommender: Running, shop: Shop, visitor: str, garbage: str | bytes
+) -> None:
+    async with shop.live(recommender, visitor) as live:
+        await live.socket.send(garbage)
+        message = await live.next()
+        assert message["type"] == "error"
+        assert message["detail"]
+        await live.subscribe(FOR_YOU)
+        assert len(ids(await live.next())) == 6
+
+
+async def test_two_pages_of_one_visitor_both_change(recommender: Running, shop: Shop, visitor: str) -> None:
+    async with (
+        shop.live(recommender, visitor, FOR_YOU) as one,
+        shop.live(recommender, visitor, FOR_YOU) as other,
+    ):
+        event_id = await shop.look_at(visitor, "p8")
+        first, second = await one.caused_by(event_id), await other.caused_by(event_id)
+    assert ids(first) == ids(second)
+
+
+async def test_after_a_kill_the_state_is_read_again(shop: Shop, visitor: str, tmp_path: Path) -> None:
+    with running("recommender", shop.settings, tmp_path / "log") as service:
+        async with shop.live(service, visitor, FOR_YOU) as live:
+            seen = await live.caused_by(await shop.look_at(visitor, "p11"))
+        service.kill()
+        with running("recommender", shop.settings, tmp_path / "log", port=service.port) as again:
+            async with shop.live(again, visitor, FOR_YOU) as live:
+                message = await live.next()
+    assert ids(message) == ids(seen)
+    assert message["caused_by"] == seen["caused_by"]
+
+
+async def test_a_slow_reader_is_dropped_and_others_are_served(
+    shop: Shop, visitor: str, tmp_path: Path
+) -> None:
+    slow = {"EDDY_SLOW_READER_S": "0.3"}
+    with running("recommender", shop.settings, tmp_path / "log", environment=slow) as service:
+        query = f"visitor_id={visitor}&token={quote(shop.token(visitor))}"
+        with closing(_socket_of_few_bytes(service.port)) as small:
+            url = f"ws://127.0.0.1:{service.port}/v1/live?{query}"
+            lazy = await connect(url, sock=small, compression=None, ping_interval=None)
+            lazy.transport.pause_reading()
+            await lazy.send(json.dumps({"type": "subscribe", "slots": A_LOT}))
+
+            async def asked_again() -> None:
+                await lazy.send(json.dumps({"type": "subscribe", "slots": A_LOT}))
+                assert "eddy_recommender_slow_readers_total 1.0" in metrics(service)
+
+            await eventually(asked_again)
+            async with shop.live(service, "other", FOR_YOU) as live:
+                assert len(ids(await live.next())) == 6
+            lazy.transport.abort()
+
+
+A_LOT = [{"name": f"s{number}", "kind": "popular", "k": 100} for number in range(16)]
+
+
+def _socket_of_few_bytes(port: int) -> socket.socket:
+    """Its kernel buffer is soon full, where the default one takes megabytes."""
+    small = socket.socket()
+    small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    small.connect(("127.0.0.1", port))
+    small.setblocking(False)
+    return small
+
+
+def metrics(service: Running) -> str:
+    return service.http.get("/metrics").text
+
+
+@retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.02), reraise=True)
+async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
+    """Waits for what other processes are about to do: until the condition raises nothing."""
+    await condition()
+
+
+def test_a_page_of_another_shop_gets_no_answer(recommender: Running) -> None:
+    answer = httpx.get(f"{recommender.url}/v1/popular", headers={"Origin": "http://127.0.0.1:9"})
+    assert "access-control-allow-origin" not in answer.headers
+
+
+def test_the_openapi_document_names_every_route(recommender: Running) -> None:
+    document = get(recommender, "/openapi.json")
+    assert {"/v1/recommendations", "/v1/popular", "/v1/products/{product_id}/similar"} <= set(
+        document["paths"]
+    )
+    assert "Recommended" in document["components"]["schemas"]

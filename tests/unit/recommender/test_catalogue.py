@@ -1,0 +1,75 @@
+"""The products as they are now, and those that are popular among them."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.products import Product
+from services.recommender.catalogue import Catalogue
+from services.recommender.vector_index import AVAILABLE, Where
+
+
+def product(number: int, **fields: object) -> Product:
+    made = Product(
+        product_id=f"p{number}",
+        name="x",
+        price=float(number),
+        currency="EUR",
+        availability="in_stock",
+        updated_at=0,
+        category=("Shelf", str(number % 3)),
+        brand=f"brand {number % 5}",
+        popularity=1 / (number + 1),
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def filled(count: int = 30) -> Catalogue:
+    catalogue = Catalogue()
+    for number in range(count):
+        catalogue.put(product(number))
+    return catalogue
+
+
+def popular(catalogue: Catalogue, k: int, where: Where | None = None, brand_max: int = 99) -> list[str]:
+    return [each.product_id for each in catalogue.popular(k, where or Where(), brand_max)]
+
+
+@given(st.permutations([1, 2, 3, 4]))
+def test_the_newest_description_counts_whatever_the_order(order: list[int]) -> None:
+    catalogue = Catalogue()
+    for updated_at in order:
+        catalogue.put(product(1, updated_at=updated_at, price=float(updated_at)))
+    newest = catalogue.get("p1")
+    assert newest is not None
+    assert newest.price == 4.0
+
+
+def test_what_changes_nothing_is_told() -> None:
+    catalogue = filled(1)
+    assert not catalogue.put(product(0))
+    assert catalogue.put(product(0, price=9.0))
+    assert catalogue.remove("p0")
+    assert not catalogue.remove("p0")
+
+
+def test_popular_are_the_most_popular_not_all_of_one_shelf_or_brand() -> None:
+    assert popular(filled(), 3)[0] == "p0"
+    brands = [int(each[1:]) % 5 for each in popular(filled(), 10, brand_max=2)]
+    assert max(brands.count(brand) for brand in brands) == 2
+
+
+def test_a_short_shelf_still_fills_the_row() -> None:
+    catalogue = Catalogue()
+    for number in range(8):
+        catalogue.put(product(number, category=("One",), brand="One"))
+    assert len(popular(catalogue, 8, brand_max=2)) == 8
+
+
+def test_popular_respects_filters_and_changes() -> None:
+    catalogue = filled()
+    catalogue.put(product(0, availability="out_of_stock", updated_at=1))
+    assert "p0" not in popular(catalogue, 30, Where(availability=AVAILABLE))
+    assert set(popular(catalogue, 30, Where(price_max=3, exclude=frozenset({"p2"})))) == {"p0", "p1", "p3"}
+    assert popular(catalogue, 5, Where(category="Shelf/1"))[0] == "p1"
+    assert popular(catalogue, 5, Where(category="She")) == []

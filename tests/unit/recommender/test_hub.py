@@ -1,0 +1,200 @@
+"""Whom a change concerns: sockets of the visitor, slots that show the product, rows that are not full."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import msgspec
+import numpy as np
+import pytest
+
+from schemas.live import Recommendations, Slot
+from schemas.products import Product
+from schemas.sessions import Session, SessionEvent, encode
+from schemas.vectors import Layout
+from services.recommender.catalogue import Catalogue
+from services.recommender.edge import EdgeIndex
+from services.recommender.hub import Hub
+from services.recommender.metrics import Metrics
+from services.recommender.ranking import Rules
+from services.recommender.rows import RowMaker
+from services.recommender.sessions import Published, Sessions
+from services.recommender.subscriber import Subscriber
+from services.replica import VectorReplica
+
+LAYOUT = Layout.of(text_width=4, image_width=4)
+POPULAR = Slot(name="all", kind="popular", k=3)
+FOR_YOU = Slot(name="you", kind="for_you", k=3)
+
+
+class Page:
+    """A socket whose messages are kept; it takes them only as fast as it is let."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self.subscriber = subscriber
+        self.messages: list[Recommendations] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.running = asyncio.create_task(subscriber.run(self._take))
+
+    async def _take(self, message: bytes) -> None:
+        await self.open.wait()
+        self.messages.append(msgspec.json.decode(message, type=Recommendations))
+
+    async def settled(self) -> list[Recommendations]:
+        """All messages, once nothing is due."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self.messages
+
+
+class Shop:
+    """The recommender's state without Kafka and sockets around it."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.catalogue = Catalogue()
+        self.index = EdgeIndex(LAYOUT)
+        self.replica = VectorReplica(LAYOUT)
+        self.sessions = Sessions(LAYOUT, 10)
+        self.hub = Hub(self.metrics)
+        rules = Rules(0, 0.2, 9)
+        self.rows = RowMaker(
+            self.catalogue, self.index, self.replica, layout=LAYOUT, rules=rules, metrics=self.metrics
+        )
+
+    def put(self, number: int, **fields: object) -> None:
+        made = Product(
+            product_id=f"p{number}",
+            name="x",
+            price=1.0,
+            currency="EUR",
+            availability="in_stock",
+            updated_at=0,
+            popularity=1 / (number + 1),
+        )
+        if self.catalogue.put(msgspec.structs.replace(made, **fields)):
+            self.hub.product_changed(made.product_id)
+
+    def publish(self, visitor_id: str, event_id: str) -> None:
+        session = Session(visitor_id, (SessionEvent(1, event_id, "p0", "view_item"),), LAYOUT.id)
+        published = Published(encode(session), caused_by=event_id, accepted_at=1.0, folded_at=2.0)
+        self.sessions.put(visitor_id, published)
+        self.hub.session_changed(visitor_id, published)
+
+    def page(self, visitor_id: str, *slots: Slot) -> Page:
+        subscriber = Subscriber(
+            visitor_id,
+            rows=self.rows,
+            sessions=self.sessions,
+            models=lambda: {},
+            metrics=self.metrics,
+            on_shown=self.hub.shown,
+        )
+        subscriber.subscribe(slots)
+        return Page(subscriber)
+
+
+@pytest.fixture
+async def shop() -> AsyncIterator[Shop]:
+    shop = Shop()
+    for number in range(6):
+        shop.put(number)
+    yield shop
+    shop.index.close()
+
+
+@pytest.fixture
+async def opened(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+    async with AsyncExitStack() as stack:
+
+        async def open_page(visitor_id: str, *slots: Slot) -> Page:
+            page = shop.page(visitor_id, *slots)
+            stack.enter_context(shop.hub.joined(page.subscriber))
+            stack.callback(page.running.cancel)
+            await page.settled()
+            return page
+
+        yield open_page
+
+
+Opened = Callable[..., Awaitable[Page]]
+
+
+async def test_only_the_visitors_own_sockets_hear_of_a_session(shop: Shop, opened: Opened) -> None:
+    mine, again, other = (
+        await opened("me", FOR_YOU),
+        await opened("me", FOR_YOU),
+        await opened("you", FOR_YOU),
+    )
+    shop.publish("me", "e1")
+    assert [each.caused_by for each in await mine.settled()] == [None, "e1"]
+    assert [each.caused_by for each in await again.settled()] == [None, "e1"]
+    assert len(await other.settled()) == 1
+
+
+async def test_a_product_matters_to_those_who_show_it(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", POPULAR)
+    shop.put(5, price=7.0)
+    assert len(await page.settled()) == 1
+    shop.put(1, availability="out_of_stock", updated_at=1)
+    messages = await page.settled()
+    assert [item.product_id for item in messages[-1].items] == ["p0", "p2", "p3"]
+    shop.put(3, price=7.0, updated_at=1)
+    assert len(await page.settled()) == 3
+
+
+async def test_a_row_that_is_not_full_hears_of_every_product(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", Slot(name="all", kind="popular", k=7))
+    shop.put(6)
+    shop.put(7)
+    messages = await page.settled()
+    assert [len(each.items) for each in messages] == [6, 7]
+    shop.put(8)
+    assert len(await page.settled()) == 2
+
+
+async def test_newer_state_replaces_what_was_not_sent_yet(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", FOR_YOU)
+    page.open.clear()
+    for number in range(50):
+        shop.publish("me", f"e{number}")
+        await asyncio.sleep(0)
+    page.open.set()
+    messages = await page.settled()
+    assert len(messages) <= 3
+    assert messages[-1].caused_by == "e49"
+    assert [each.seq for each in messages] == sorted({each.seq for each in messages})
+
+
+async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", FOR_YOU)
+    page.open.clear()
+    shop.publish("me", "e1")
+    shop.put(1, price=3.0, updated_at=1)
+    page.open.set()
+    assert (await page.settled())[-1].caused_by == "e1"
+
+
+async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", FOR_YOU)
+    page.subscriber.subscribe([POPULAR])
+    assert (await page.settled())[-1].slot == "all"
+    shop.publish("me", "e1")
+    assert len(await page.settled()) == 2
+
+
+async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
+    page = shop.page("me", FOR_YOU, POPULAR)
+    with shop.hub.joined(page.subscriber):
+        await page.settled()
+    shop.publish("me", "e1")
+    shop.put(0, price=5.0, updated_at=1)
+    assert len(await page.settled()) == 2
+    page.running.cancel()
+
+
+async def test_sessions_of_another_layout_are_no_session(shop: Shop) -> None:
+    other = Session("me", (SessionEvent(1, "e", "p0", "view_item"),), "v0/other", np.zeros(3).tobytes())
+    shop.sessions.put("me", Published(encode(other)))
+    assert shop.sessions.session("me") is None
