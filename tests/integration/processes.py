@@ -98,12 +98,13 @@ def messages(settings: ServiceSettings, topic: Topic) -> list[Message]:
     found: list[Message] = []
     ended: set[int] = set()
     while len(ended) < len(places):
-        batch = consumer.consume(1000, timeout=10)
-        assert batch, f"{name}: nothing more came, {len(ended)} of {len(places)} partitions were read whole"
-        for message in batch:
-            if message.error():
-                ended.add(int(message.partition() or 0))
-            else:
-                found.append(message)
+        message = consumer.poll(10)
+        assert message is not None, (
+            f"{name}: nothing more came, {len(ended)} of {len(places)} partitions were read whole"
+        )
+        if message.error():
+            ended.add(int(message.partition() or 0))
+        else:
+            found.append(message)
     consumer.close()
     return found

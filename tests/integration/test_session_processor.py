@@ -1,0 +1,248 @@
+"""The session processor as a real Faust worker on a real broker: [events] → [sessions], byte for byte."""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import cast
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from confluent_kafka import Message
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import Broker
+from schemas import deadletters, events, sessions, vectors
+from schemas.events import Event
+from schemas.products import Product
+from schemas.sessions import Session
+from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
+from schemas.vectors import Layout, ProductVectors
+from services.kafka import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.ops.topics import create
+from services.replica import VectorReplica
+from services.session_processor.session import fold
+from services.session_processor.tuning import Tuning
+from services.settings import ServiceSettings
+from tests.integration.processes import Running, messages, running
+
+LAYOUT = Layout.of(384, 64)
+PRODUCTS = 40
+WITHIN_S = 30
+
+
+class Topics:
+    """The worker's topics, seen from outside."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.vectors = VectorReplica(LAYOUT)
+        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
+
+    def send(self, topic: Topic, found: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        outgoing: list[OutgoingMessage] = [(key, value, []) for key, value in found]
+        asyncio.run(self._producer.send_all(self.settings.topic(topic), outgoing))
+
+    def send_events(self, *sent: Event) -> None:
+        self.send(EVENTS, [(event.visitor_id.encode(), events.encode(event)) for event in sent])
+
+    def put_product(self, number: int) -> None:
+        """Gives a product a vector, here and on the topic."""
+        product = Product(
+            product_id=f"p{number}",
+            name=f"Product {number}",
+            price=1.0,
+            currency="EUR",
+            availability="in_stock",
+            updated_at=1,
+            category=(("Shoes", "Lamps", "Tents")[number % 3],),
+        )
+        content = LAYOUT.normalised(np.random.default_rng(number).normal(size=LAYOUT.width))
+        message = ProductVectors(
+            product=product, layout=LAYOUT.id, content=vectors.pack(content), hashes={}, models={}
+        )
+        self.vectors.apply(product.product_id, vectors.encode(message))
+        self.send(PRODUCT_VECTORS, [(product.product_id.encode(), vectors.encode(message))])
+
+    def published(self, visitor_id: str) -> list[Message]:
+        return [each for each in messages(self.settings, SESSIONS) if each.key() == visitor_id.encode()]
+
+    def dead_letters(self, holding: bytes) -> list[Message]:
+        return [each for each in messages(self.settings, EVENTS_DLQ) if holding in (each.value() or b"")]
+
+    def offline(self, sent: Iterable[Event]) -> bytes:
+        """What fold makes of one visitor's events, without Kafka."""
+        session: Session | None = None
+        for event in sent:
+            before = session or Session(event.visitor_id)
+            session = fold(before, event, self.vectors, LAYOUT, Tuning())
+        assert session is not None
+        return sessions.encode(session)
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Waits for what other processes are about to do: until the condition raises nothing."""
+    retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.1), reraise=True)(condition)()
+
+
+def view(visitor_id: str, at: int, product: int, type_: events.EventType = "view_item") -> Event:
+    return Event(
+        event_id=str(uuid4()),
+        type=type_,
+        visitor_id=visitor_id,
+        occurred_at=1_700_000_000_000 + at * 1000,
+        product_id=f"p{product}",
+    )
+
+
+@pytest.fixture
+def visitor() -> str:
+    """A visitor of this test alone."""
+    return f"visitor-{uuid4().hex}"
+
+
+@pytest.fixture(scope="module")
+def topics(broker: Broker) -> Topics:
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    topics = Topics(settings)
+    for number in range(PRODUCTS):
+        topics.put_product(number)
+    return topics
+
+
+@pytest.fixture(scope="module")
+def worker(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with running("session_processor", topics.settings, tmp_path_factory.mktemp("worker") / "log") as service:
+        yield service
+
+
+def test_the_session_on_the_topic_is_what_fold_makes_offline(
+    worker: Running, topics: Topics, visitor: str
+) -> None:
+    sent = [view(visitor, number, number % 7) for number in range(20)]
+    topics.send_events(*sent)
+
+    def published() -> None:
+        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+
+    until(published)
+    headers = dict(cast("list[tuple[str, bytes]]", topics.published(visitor)[-1].headers() or []))
+    assert headers[sessions.CAUSED_BY] == sent[-1].event_id.encode()
+    assert float(headers[sessions.FOLDED_AT]) > 1_700_000_000_000
+
+
+def test_duplicates_and_order_change_no_byte(worker: Running, topics: Topics, visitor: str) -> None:
+    sent = [view(visitor, number, number % 5) for number in range(80)]
+    shuffled = [*sent, *sent[:40]]
+    random.Random(1).shuffle(shuffled)
+    topics.send_events(*shuffled)
+
+    def published() -> None:
+        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+
+    until(published)
+    before = topics.published(visitor)[-1].value()
+    topics.send_events(*sent)
+    end = view(visitor, 0, 1, "search")  # no signal: its taking tells that all before it was taken
+
+    def taken() -> None:
+        assert 'outcome="known"} ' in worker.http.get("/metrics").text
+        assert len(topics.published(visitor)) >= len(shuffled) + len(sent)
+
+    topics.send_events(end)
+    until(taken)
+    assert topics.published(visitor)[-1].value() == before
+
+
+def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
+    worker: Running, topics: Topics, visitor: str
+) -> None:
+    sent = [view(visitor, 1, 1), view(visitor, 2, PRODUCTS)]
+    topics.send_events(*sent)
+
+    def missing() -> None:
+        newest = sessions.decode(topics.published(visitor)[-1].value() or b"")
+        assert newest.missing == (f"p{PRODUCTS}",)
+
+    until(missing)
+    topics.put_product(PRODUCTS)
+
+    def joined() -> None:
+        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+
+    until(joined)
+    assert sessions.decode(topics.published(visitor)[-1].value() or b"").missing == ()
+
+
+def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
+    worker: Running, topics: Topics, visitor: str
+) -> None:
+    good = view(visitor, 1, 1)
+    key = visitor.encode()
+    foreign = events.encode(view(f"{visitor}-other", 1, 1))
+    garbage = b"\xff{" + key
+    topics.send(EVENTS, [(key, garbage), (key, foreign), (None, events.encode(good)), (key, None)])
+    topics.send_events(good)
+
+    def published() -> None:
+        assert topics.published(visitor)[-1].value() == topics.offline([good])
+
+    def buried() -> None:
+        raw = {letter.value() for letter in topics.dead_letters(key)}
+        assert raw == {garbage, foreign, events.encode(good)}
+
+    until(published)
+    until(buried)
+    for letter in topics.dead_letters(key):
+        headers = dict(cast("list[tuple[str, bytes]]", letter.headers() or []))
+        assert headers[deadletters.SERVICE] == b"session_processor"
+        assert headers[deadletters.REASON]
+        assert headers[deadletters.SOURCE].startswith(topics.settings.topic(EVENTS).encode())
+
+
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
+    topics: Topics, tmp_path: Path, how: str
+) -> None:
+    visitors = [f"{how}-{uuid4().hex}" for _ in range(20)]
+    sent = {visitor: [view(visitor, number, number % 9) for number in range(50)] for visitor in visitors}
+    rounds = [[sent[visitor][number] for visitor in visitors] for number in range(50)]
+    group = {"EDDY_SESSION_PROCESSOR_GROUP": f"group-{how}", "EDDY_SESSION_PROCESSOR_INSTANCE": how}
+    for part in range(3):
+        with running(
+            "session_processor", topics.settings, tmp_path / "log", environment=group, until="/healthz"
+        ) as service:
+            if part < 2:
+                service.wait_for("/readyz")
+                for each in rounds[part * 25 : part * 25 + 25]:
+                    topics.send_events(*each)
+
+                def some_are_there(part: int = part) -> None:
+                    assert len(topics.published(visitors[0])) > part * 25 + 3
+
+                until(some_are_there)
+                (service.process.kill if how == "kill" else service.process.terminate)()
+                service.process.wait(timeout=20)
+                continue
+
+            def all_are_there() -> None:
+                newest = {each.key(): each.value() for each in messages(topics.settings, SESSIONS)}
+                for visitor in visitors:
+                    assert newest[visitor.encode()] == topics.offline(sent[visitor])
+
+            until(all_are_there)
+
+
+def test_too_many_bad_messages_in_a_row_stop_the_worker_with_a_sentence(
+    broker: Broker, tmp_path: Path
+) -> None:
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    topics = Topics(settings)
+    few = {"EDDY_BAD_EVENTS_IN_A_ROW": "3"}
+    with running("session_processor", settings, tmp_path / "log", environment=few) as service:
+        topics.send(EVENTS, [(b"v", b"garbage")] * 5)
+        assert service.process.wait(timeout=20) != 0
+    assert "bad messages in a row" in (tmp_path / "log").read_text()
