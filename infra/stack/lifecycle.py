@@ -60,7 +60,7 @@ class Stack:
         self.ingest_url = f"http://127.0.0.1:{settings.ingest_port}"
         self.recommender_url = f"http://127.0.0.1:{settings.recommender_port}"
         self.bootstrap = bootstrap_of(settings)
-        self.ports = {program.name: port for program in programs(settings) for port in program.ports.values()}
+        self.ports = {each.name: next(iter(each.ports.values())) for each in programs(settings)}
 
     @property
     def environment(self) -> dict[str, str]:
