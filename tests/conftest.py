@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import psutil
 import pytest
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -90,11 +91,14 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         embedder_port=embedder,
     )
     stack = Stack(settings)
+    pids: list[int] = []
     try:
         stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
         yield stack
+        pids = [stack.pid(name) for name in stack.ports]
     finally:
         stack.down()
+    assert not [pid for pid in pids if pid and psutil.pid_exists(pid)], "`down` has left processes"
 
 
 @pytest.fixture(scope="session")

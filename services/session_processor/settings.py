@@ -21,7 +21,8 @@ class SessionProcessorSettings(ServiceSettings):
         description="this worker's name in its group, kept over restarts (default: host name and port)",
     )
     session_processor_datadir: str = Field(
-        gettempdir() + "/eddy-session-processor", description="folder that Faust keeps for itself"
+        default_factory=lambda: f"{gettempdir()}/eddy-session-processor",
+        description="folder that Faust keeps for itself (default: in the folder of temporary files)",
     )
     replication_factor: int = Field(1, ge=1, le=9, description="replicas of the table's changelog topic")
     session_timeout_s: float = Field(
