@@ -29,7 +29,8 @@ def described(kind: type[ServiceSettings]) -> str:
     """A line a setting: its name, its default, what it means."""
     prefix = str(kind.model_config.get("env_prefix", ""))
     return "\n".join(
-        f"  {prefix}{name.upper()}={_shown(field.get_default(call_default_factory=True))}\n      {field.description}"
+        f"  {prefix}{name.upper()}={_shown(field.get_default(call_default_factory=True))}\n"
+        f"      {field.description}"
         for name, field in kind.model_fields.items()
     )
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 
 from services.ingest.credentials import Doorkeeper
-from services.ingest.refusals import NotAuthorised
+from services.problems import NotAuthorised
 from services.ingest.settings import IngestSettings
 from services.tokens import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner
 
