@@ -116,7 +116,7 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
 def create_index(settings: RecommenderSettings) -> VectorIndex:
     """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
     if settings.qdrant_url is None:
-        return EdgeIndex(settings.layout)
+        return EdgeIndex(settings.layout, settings.index_folder)
     name = settings.topic_prefix + settings.qdrant_collection
     return ServerIndex(ProductCollection(connect(settings), name, settings.layout))
 

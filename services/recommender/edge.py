@@ -3,7 +3,6 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Final
 from uuid import UUID
 
@@ -38,13 +37,15 @@ SCHEMAS: Final = {"keyword": PayloadSchemaType.Keyword, "float": PayloadSchemaTy
 
 
 class EdgeIndex:
-    """One shard in a temporary folder."""
+    """One shard in a folder of its own, which it empties first: a process that was killed leaves one full."""
 
     remote = False
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, folder: Path) -> None:
         self._layout = layout
-        self._folder = Path(mkdtemp(prefix="eddy-index-"))
+        self._folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         vectors = {VECTOR_NAME: EdgeVectorParams(size=layout.width, distance=Distance.Dot)}
         # The topic is the truth: a write-ahead log would only be thrown away.
         self._shard = EdgeShard.create(

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import msgspec
@@ -35,9 +36,9 @@ def server_client() -> QdrantClient:
 
 
 @pytest.fixture(params=["edge", "client", "server"])
-def index(request: pytest.FixtureRequest) -> Iterator[VectorIndex]:
+def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
     if request.param == "edge":
-        edge = EdgeIndex(LAYOUT)
+        edge = EdgeIndex(LAYOUT, tmp_path / "index")
         yield edge
         edge.close()
         return
@@ -164,8 +165,8 @@ a_where = st.builds(
 )
 
 
-def test_no_combination_of_filters_leaks() -> None:
-    edge = EdgeIndex(LAYOUT)
+def test_no_combination_of_filters_leaks(tmp_path: Path) -> None:
+    edge = EdgeIndex(LAYOUT, tmp_path / "index")
     filled(edge)
 
     @given(a_where, st.integers(0, 99))
@@ -187,3 +188,11 @@ def test_a_collection_of_another_layout_is_refused_with_what_to_do() -> None:
     with pytest.raises(LayoutMismatch, match="products"):
         ProductCollection(client, "products", Layout.of(4, 5))
     client.close()
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
+    killed = EdgeIndex(LAYOUT, tmp_path / "index")
+    filled(killed)
+    anew = EdgeIndex(LAYOUT, tmp_path / "index")
+    assert anew.count() == 0
+    anew.close()

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -51,10 +52,10 @@ class Page:
 class Shop:
     """The recommender's state without Kafka and sockets around it."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.metrics = Metrics()
         self.catalogue = Catalogue()
-        self.index = EdgeIndex(LAYOUT)
+        self.index = EdgeIndex(LAYOUT, folder)
         self.replica = VectorReplica(LAYOUT)
         self.sessions = Sessions(LAYOUT, 10)
         self.hub = Hub(self.metrics)
@@ -96,8 +97,8 @@ class Shop:
 
 
 @pytest.fixture
-async def shop() -> AsyncIterator[Shop]:
-    shop = Shop()
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    shop = Shop(tmp_path / "index")
     for number in range(6):
         shop.put(number)
     yield shop
