@@ -189,16 +189,13 @@ class TopicReader:
         on_messages: OnMessages,
         on_failure: Callable[[BaseException], None],
     ) -> None:
-        self._consumer = Consumer(
-            config
-            | {
-                "group.id": "unused-by-a-whole-topic-reader",
-                "enable.auto.commit": False,
-                "enable.partition.eof": False,
-                "fetch.queue.backoff.ms": 5,
-                "isolation.level": "read_committed",
-            }
-        )
+        self._config = config | {
+            "group.id": "unused-by-a-whole-topic-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "fetch.queue.backoff.ms": 5,
+            "isolation.level": "read_committed",
+        }
         self._topics = topics
         self._on_messages = on_messages
         self._on_failure = on_failure
@@ -209,15 +206,16 @@ class TopicReader:
         self.failure: BaseException | None = None
 
     def start(self) -> None:
-        """Starts reading; returns at once."""
+        """Connects and starts reading; returns at once."""
+        self._consumer = Consumer(self._config)
         self._thread.start()
 
     def stop(self) -> None:
         """Stops the thread and closes the connection."""
         self._stopping.set()
-        if self._thread.is_alive():
+        if self._thread.ident is not None:  # it was started
             self._thread.join()
-        self._consumer.close()
+            self._consumer.close()
 
     @property
     def caught_up(self) -> bool:
