@@ -1,0 +1,142 @@
+"""Files of real shops through the whole way: HTTP → Kafka → Faust, and equal to fold run offline."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import ROOT, Broker
+from schemas import sessions
+from schemas.events import Event, decode
+from schemas.sessions import Session
+from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
+from schemas.vectors import Layout
+from services.ops.mappings import MAPPINGS
+from services.ops.mappings import events as events_of
+from services.ops.topics import create
+from services.replica import VectorReplica
+from services.session_processor.session import fold
+from services.session_processor.tuning import Tuning
+from services.settings import ServiceSettings
+from tests.integration.processes import KEY, Running, messages, running
+
+pytestmark = pytest.mark.timeout(300)
+
+LAYOUT = Layout.of(384, 64)
+EVENT_COUNT = 17_435
+PRODUCT_COUNT = 6_493
+
+
+class Shop:
+    """Ingest, embedder and session processor on topics of their own, and the commands of operators."""
+
+    def __init__(self, settings: ServiceSettings, services: dict[str, Running]) -> None:
+        self.settings = settings
+        self.services = services
+
+    def ops(self, *arguments: str) -> str:
+        """`python -m services.ops …` as an operator runs it; its output."""
+        variables = os.environ | {
+            "EDDY_INGEST_URL": self.services["ingest"].url,
+            "EDDY_API_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "services.ops", *arguments]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, cwd=ROOT)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def newest(self) -> dict[str, bytes]:
+        """The newest session of every visitor."""
+        found = messages(self.settings, SESSIONS)
+        return {(each.key() or b"").decode(): each.value() or b"" for each in found}
+
+    def folded(self) -> float:
+        """Events that the session processor has taken."""
+        told = self.services["session_processor"].http.get("/metrics").text
+        counts = re.findall(r"^eddy_session_processor_events_total\{.*\} (\S+)$", told, re.M)
+        return sum(map(float, counts))
+
+
+@pytest.fixture(scope="module")
+def settings(broker: Broker) -> ServiceSettings:
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def shop(settings: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    logs = tmp_path_factory.mktemp("real-input")
+    with ExitStack() as stack:
+        services = {
+            name: stack.enter_context(running(name, settings, logs / name))
+            for name in ("ingest", "embedder", "session_processor")
+        }
+        yield Shop(settings, services)
+
+
+@retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+def embedded(settings: ServiceSettings, count: int) -> VectorReplica:
+    """All products' vectors, once the embedder has made them."""
+    replica = VectorReplica(LAYOUT)
+    for message in messages(settings, PRODUCT_VECTORS):
+        replica.apply((message.key() or b"").decode(), message.value())
+    assert len(replica) == count
+    return replica
+
+
+def offline(sent: list[Event], vectors: VectorReplica) -> dict[str, bytes]:
+    """What fold makes of the file, visitor by visitor, without Kafka."""
+    states: dict[str, Session] = {}
+    for event in sent:
+        before = states.get(event.visitor_id, Session(event.visitor_id))
+        states[event.visitor_id] = fold(before, event, vectors, LAYOUT, Tuning())
+    return {visitor: sessions.encode(state) for visitor, state in states.items()}
+
+
+def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shared_data: Path) -> None:
+    file = shared_data / "rees46_oct2019_17k.csv.gz"
+    sent = [each for each in events_of(file, MAPPINGS["rees46"]) if isinstance(each, Event)]
+    assert len(sent) == EVENT_COUNT
+
+    assert f"{PRODUCT_COUNT} products accepted, 0 rejected" in shop.ops("catalogue", "load", str(file))
+    vectors = embedded(shop.settings, PRODUCT_COUNT)
+    assert f"{EVENT_COUNT} events accepted, 0 rejected" in shop.ops("events", "load", str(file))
+
+    arrived = [decode(each.value() or b"").event_id for each in messages(shop.settings, EVENTS)]
+    assert len(arrived) == EVENT_COUNT
+    assert set(arrived) == {event.event_id for event in sent}
+
+    expected = offline(sent, vectors)
+
+    @retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+    def equal() -> None:
+        assert shop.folded() >= EVENT_COUNT
+        assert shop.newest() == expected
+
+    equal()
+    shop.ops("events", "load", str(file))
+
+    @retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+    def taken_again() -> None:
+        assert shop.folded() >= 2 * EVENT_COUNT
+
+    taken_again()
+    assert shop.newest() == expected
+
+
+def test_all_of_the_uci_clickstream_loads(shop: Shop, shared_data: Path) -> None:
+    file = str(shared_data / "uci_eshop_clothing_2008.csv.gz")
+    before = len(messages(shop.settings, PRODUCTS))
+    assert "217 products accepted, 0 rejected" in shop.ops("catalogue", "load", file)
+    assert len(messages(shop.settings, PRODUCTS)) == before + 217
+    shop.services["session_processor"].kill()  # it would go on folding for minutes
+    assert "165474 events accepted, 0 rejected" in shop.ops("events", "load", file)
