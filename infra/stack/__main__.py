@@ -72,13 +72,13 @@ def status() -> None:
     """
     settings = load(StackSettings)
     stack = Stack(settings)
-    if not stack.is_supervised:
+    if not stack.supervisor.is_running:
         console.print("nothing is running: `make up` starts it")
         raise typer.Exit(1)
     table = Table("program", "state", "ports")
     for program in programs(settings):
-        info = stack.supervisor.getProcessInfo(program.name)
-        table.add_row(program.name, str(info["description"]), ", ".join(map(str, program.ports.values())))
+        told = stack.supervisor.program(program.name)
+        table.add_row(program.name, told.description, ", ".join(map(str, program.ports.values())))
     console.print(table)
 
 

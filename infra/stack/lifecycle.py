@@ -4,16 +4,14 @@ import os
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, cast
 
 import httpx
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
-from supervisor.xmlrpc import SupervisorTransport
 
 from infra.stack.broker import ROOT
 from infra.stack.checks import CannotStart, check
@@ -27,23 +25,13 @@ from infra.stack.programs import (
     write_supervisor_file,
 )
 from infra.stack.settings import StackSettings
+from infra.stack.supervision import ENDED, Supervisor
 
 READY_WITHIN_S: Final = 120.0
 STOPPED_WITHIN_S: Final = 60.0
 LOG_LINES: Final = 12
 
 Tell = Callable[[str, float], None]  # what was done, and how many seconds it took
-
-
-class Supervisor(Protocol):
-    """What is used of supervisord's remote interface (supervisor.rpcinterface, by its names)."""
-
-    def getState(self) -> dict[str, str | int]: ...  # noqa: N802
-    def getPID(self) -> int: ...  # noqa: N802
-    def getProcessInfo(self, name: str) -> dict[str, str | int]: ...  # noqa: N802
-    def startProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
-    def stopProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
-    def shutdown(self) -> bool: ...
 
 
 class StepFailed(Exception):
@@ -60,6 +48,7 @@ class Stack:
         self.ingest_url = f"http://127.0.0.1:{settings.ingest_port}"
         self.recommender_url = f"http://127.0.0.1:{settings.recommender_port}"
         self.bootstrap = bootstrap_of(settings)
+        self.supervisor = Supervisor(supervisor_socket(settings))
         self.ports = {each.name: next(iter(each.ports.values())) for each in programs(settings)}
 
     @property
@@ -67,24 +56,9 @@ class Stack:
         """The environment of the stack's processes, for commands that belong to it."""
         return environment(self._settings)
 
-    @property
-    def supervisor(self) -> "Supervisor":
-        """supervisord's remote interface; its calls raise OSError when it does not run."""
-        socket = f"unix://{supervisor_socket(self._settings)}"
-        proxy = xmlrpc.client.ServerProxy("http://unused", SupervisorTransport("", "", socket))
-        return cast(Supervisor, proxy.supervisor)
-
-    @property
-    def is_supervised(self) -> bool:
-        """Whether the stack's supervisor answers."""
-        try:
-            return bool(self.supervisor.getState()["statename"] == "RUNNING")
-        except (OSError, xmlrpc.client.Error):
-            return False
-
     def up(self, tell: Tell) -> None:
         """Returns when everything answers and the catalogue is on show. Raises CannotStart or StepFailed."""
-        if not self.is_supervised:
+        if not self.supervisor.is_running:
             check(self._settings)
             self._supervise()
         everything = programs(self._settings)
@@ -95,7 +69,7 @@ class Stack:
         self._timed(tell, "the demo catalogue is made", self._make_catalogue)
         services = [program for program in everything if program.name != "kafka"]
         for program in services:  # all at once: they wait for each other by themselves
-            self._launch(program)
+            self.supervisor.start(program.name)
         for program in services:
             self._timed(tell, f"{program.name} is ready", partial(self._wait, program))
         self._timed(tell, "the catalogue is sent", self._load_catalogue)
@@ -103,9 +77,9 @@ class Stack:
 
     def down(self) -> bool:
         """Stops everything and waits until it is gone; False when nothing ran."""
-        if not self.is_supervised:
+        if not self.supervisor.is_running:
             return False
-        pid = int(self.supervisor.getPID())
+        pid = self.supervisor.pid
         self.supervisor.shutdown()
         deadline = time.monotonic() + STOPPED_WITHIN_S
         while _runs(pid):
@@ -116,7 +90,7 @@ class Stack:
 
     def pid(self, name: str) -> int:
         """The process id of one program, 0 while it does not run."""
-        return int(self.supervisor.getProcessInfo(name)["pid"])
+        return self.supervisor.program(name).pid
 
     def log(self, name: str) -> str:
         """The end of a program's log."""
@@ -130,23 +104,15 @@ class Stack:
         path = write_supervisor_file(self._settings)
         command = [str(Path(sys.executable).parent / "supervisord"), "-c", str(path)]
         subprocess.run(command, env=self.environment, check=True, cwd=ROOT)
-        _until(lambda: self.is_supervised, lambda: "supervisord does not answer")
+        _until(lambda: self.supervisor.is_running, lambda: "supervisord does not answer")
 
     def _start(self, program: Program) -> None:
-        self._launch(program)
+        self.supervisor.start(program.name)
         self._wait(program)
-
-    def _launch(self, program: Program) -> None:
-        if self.supervisor.getProcessInfo(program.name)["statename"] not in (
-            "RUNNING",
-            "STARTING",
-            "BACKOFF",
-        ):
-            self.supervisor.startProcess(program.name, False)
 
     def _wait(self, program: Program) -> None:
         def ready() -> bool:
-            if self.supervisor.getProcessInfo(program.name)["statename"] in ("FATAL", "EXITED"):
+            if self.supervisor.program(program.name).state in ENDED:
                 raise StepFailed(f"{program.name} does not start:\n{self.log(program.name)}")
             return answers(program.ready_url) if program.ready_url else kafka_answers(self.bootstrap)
 
