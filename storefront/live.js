@@ -1,0 +1,217 @@
+/**
+ * Keeps rows of recommendations fresh on an open page: over a WebSocket that comes back by itself, by asking
+ * every few seconds where no WebSocket can be had.
+ *
+ *   const live = connect({
+ *     recommender: "https://recommender.example",
+ *     visitor: tracker.visitor,
+ *     slots: [{ name: "for_you", kind: "for_you", k: 12 }],
+ *     onRecommendations: ({ slot, items }) => draw(slot, items),
+ *   });
+ */
+
+const FIRST_WAIT_MS = 500;
+const LAST_WAIT_MS = 20_000;
+const OPEN_WITHIN_MS = 3000;
+const POLL_AFTER = 2; // failures in a row
+const POLL_EVERY_MS = 3000;
+const SILENT_MS = 30_000; // a socket that was silent for so long is asked whether it lives, when looked at
+const ANSWER_WITHIN_MS = 5000;
+const TOKEN_REFUSED = 1008;
+
+/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … 20 s. */
+export const backoff = (failures) =>
+  Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
+
+/**
+ * Subscribes to slots `{name, kind: "for_you" | "similar" | "popular", k, product_id?}`.
+ *
+ * `visitor(refused?)` gives {visitor_id, token}; with a token that was refused, another one.
+ * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, caused_by?, timing?}`.
+ * `onStatus(status)`: "connecting", "live", "polling", "offline" or "closed".
+ */
+export function connect({
+  recommender,
+  visitor,
+  slots = [],
+  onRecommendations,
+  onStatus = () => {},
+  pollEveryMs = POLL_EVERY_MS,
+}) {
+  const base = recommender.replace(/\/+$/, "");
+  const listeners = [
+    [globalThis, "online", online],
+    [globalThis, "offline", offline],
+    [globalThis, "pageshow", look],
+    [globalThis.document, "visibilitychange", look],
+  ];
+  const shown = new Map(); // slot → what was handed on last
+  const newest = new Map(); // slot → the greatest seq on this socket
+  let socket;
+  let attempt = 0;
+  let failures = 0;
+  let refused;
+  let reconnecting; // timers
+  let opening;
+  let answering;
+  let polling;
+  let isPolling = false;
+  let lastMessageAt = 0;
+  let status;
+
+  function tell(now) {
+    if (now !== status && status !== "closed") onStatus((status = now));
+  }
+
+  const connecting = () => (globalThis.navigator?.onLine === false ? "offline" : "connecting");
+
+  async function open() {
+    clearTimeout(reconnecting);
+    const turn = ++attempt;
+    if (!isPolling) tell(connecting());
+    try {
+      const who = await visitor(refused);
+      if (turn !== attempt) return; // closed, or tried anew, in the meantime
+      const query = new URLSearchParams({ visitor_id: who.visitor_id, token: who.token });
+      const mine = (socket = new WebSocket(`${base.replace(/^http/, "ws")}/v1/live?${query}`));
+      newest.clear();
+      opening = setTimeout(lost, OPEN_WITHIN_MS);
+      mine.onopen = () => {
+        clearTimeout(opening);
+        send();
+      };
+      mine.onmessage = ({ data }) => socket === mine && receive(data);
+      mine.onclose = ({ code }) => {
+        if (socket !== mine) return;
+        if (code === TOKEN_REFUSED) refused = who.token;
+        lost();
+      };
+    } catch {
+      if (turn === attempt) lost(); // no visitor, or no WebSocket at all
+    }
+  }
+
+  function drop() {
+    attempt += 1;
+    [reconnecting, opening, answering].forEach(clearTimeout);
+    const old = socket;
+    socket = undefined;
+    old?.close();
+  }
+
+  function lost() {
+    drop();
+    failures += 1;
+    reconnecting = setTimeout(open, backoff(failures));
+    if (failures >= POLL_AFTER) startPolling();
+    else if (!isPolling) tell(connecting());
+  }
+
+  function send() {
+    if (socket?.readyState === 1 && slots.length) socket.send(JSON.stringify({ type: "subscribe", slots }));
+  }
+
+  function receive(data) {
+    let message;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return;
+    }
+    failures = 0; // only now: a socket that is closed as soon as it opens is no success
+    refused = undefined;
+    lastMessageAt = Date.now();
+    clearTimeout(answering);
+    stopPolling();
+    tell("live");
+    if (message.type === "error") console.warn("eddy:", message.detail);
+    if (message.type !== "recommendations" || message.seq <= newest.get(message.slot)) return;
+    newest.set(message.slot, message.seq);
+    hand(message);
+  }
+
+  function hand(message) {
+    if (!slots.some(({ name }) => name === message.slot)) return; // subscribed to something else since
+    shown.set(message.slot, fingerprint(message));
+    onRecommendations(message);
+  }
+
+  const fingerprint = ({ items, caused_by }) => JSON.stringify([items, caused_by]);
+
+  function startPolling() {
+    if (isPolling) return;
+    isPolling = true;
+    poll();
+  }
+
+  function stopPolling() {
+    isPolling = false;
+    clearTimeout(polling);
+  }
+
+  async function poll() {
+    clearTimeout(polling);
+    if (globalThis.document?.visibilityState !== "hidden") {
+      const answers = await Promise.allSettled(slots.map(ask));
+      if (isPolling && answers.some((answer) => answer.value)) tell("polling");
+    }
+    clearTimeout(polling);
+    if (isPolling) polling = setTimeout(poll, pollEveryMs * (0.75 + Math.random() / 2));
+  }
+
+  async function ask(slot) {
+    const who = await visitor(refused);
+    const response = await fetch(base + address(slot, who), { signal: AbortSignal.timeout?.(LAST_WAIT_MS) });
+    if (response.status === 401) refused = who.token;
+    if (!response.ok) return false;
+    if (slot.kind === "for_you") refused = undefined;
+    const answer = { ...(await response.json()), type: "recommendations", slot: slot.name };
+    if (isPolling && slots.includes(slot) && fingerprint(answer) !== shown.get(slot.name)) hand(answer);
+    return true;
+  }
+
+  function address({ kind, k = 12, product_id }, { visitor_id, token }) {
+    if (kind === "similar") return `/v1/products/${encodeURIComponent(product_id)}/similar?k=${k}`;
+    if (kind === "popular") return `/v1/popular?k=${k}`;
+    return `/v1/recommendations?${new URLSearchParams({ visitor_id, token, k })}`;
+  }
+
+  function online() {
+    failures = 0;
+    drop();
+    open();
+  }
+
+  function offline() {
+    lost();
+    stopPolling();
+    tell("offline");
+  }
+
+  /** Looked at again: a socket may have died unseen while the machine slept. The server answers every subscribe. */
+  function look() {
+    if (globalThis.document?.visibilityState === "hidden" || Date.now() - lastMessageAt < SILENT_MS) return;
+    if (socket?.readyState !== 1) return;
+    send();
+    clearTimeout(answering);
+    answering = setTimeout(lost, ANSWER_WITHIN_MS);
+  }
+
+  function subscribe(next) {
+    slots = next;
+    for (const name of shown.keys()) if (!slots.some((slot) => slot.name === name)) shown.delete(name);
+    send();
+    if (isPolling) poll();
+  }
+
+  function close() {
+    stopPolling();
+    drop();
+    for (const [target, event, listener] of listeners) target?.removeEventListener?.(event, listener);
+    tell("closed");
+  }
+
+  for (const [target, event, listener] of listeners) target?.addEventListener?.(event, listener);
+  reconnecting = setTimeout(open); // no callback before the caller has what this returns
+  return { close, subscribe };
+}

@@ -1,0 +1,348 @@
+/**
+ * Takes a shopper's events to Eddy's ingest API. An event goes into localStorage first, is sent at once, and
+ * leaves the queue only when ingest has acknowledged it. Its id is made once: a retry is no second event.
+ *
+ *   const tracker = createTracker({ ingest: "https://ingest.example" });
+ *   tracker.track("view_item", { product_id: "p0001" });
+ *   tracker.listenToDataLayer(window.dataLayer);
+ */
+
+const TYPES = new Set([
+  "view_item_list", "select_item", "view_item", "add_to_cart", "remove_from_cart", "add_to_wishlist",
+  "begin_checkout", "purchase", "search",
+]);
+const WITHOUT_PRODUCT = new Set(["view_item_list", "begin_checkout", "search"]);
+const ABOUT_ONE = new Set(["view_item", "select_item"]);
+
+const BATCH_EVENTS = 2500;
+const BATCH_BYTES = 480_000; // ingest takes 500 KiB
+const KEEPALIVE_BYTES = 60_000; // browsers take 64 KiB that outlive a page
+const QUEUE_MAX = 2000;
+const FIRST_WAIT_MS = 500;
+const LAST_WAIT_MS = 20_000;
+const TIMEOUT_MS = 10_000;
+const LAST_BREATH_MS = 100;
+const RENEW_BEFORE_MS = 86_400_000; // a day
+const HOPELESS = new Set([400, 413, 415, 422]); // sent again, these would be refused again
+
+/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … 20 s. */
+export const backoff = (failures) =>
+  Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
+
+/**
+ * A GA4 event in Eddy's words, `[type, fields]`, or null for what Eddy does not take. `entry` is what was
+ * pushed to a dataLayer: `{event, ecommerce}`, or the arguments of `gtag("event", name, params)`.
+ */
+export function fromGA4(entry) {
+  const isGtag = entry?.[0] === "event";
+  const type = isGtag ? entry[1] : entry?.event;
+  if (!TYPES.has(type)) return null;
+  const params = isGtag ? (entry[2] ?? {}) : { ...entry, ...entry.ecommerce };
+  const given = Array.isArray(params.items) ? params.items : [];
+  const items = given.map(line).filter((each) => each.product_id);
+  const query = type === "search" ? text(params.search_term) : undefined;
+  if ((!items.length && !WITHOUT_PRODUCT.has(type)) || (type === "search" && !query)) return null;
+  const isOne = ABOUT_ONE.has(type) && items.length === 1;
+  return [type, {
+    product_id: isOne ? items[0].product_id : undefined,
+    items: isOne || !items.length ? undefined : items,
+    value: number(params.value),
+    currency: /^[A-Z]{3}$/.test(params.currency) ? params.currency : undefined,
+    list_id: text(params.item_list_id ?? given[0]?.item_list_id),
+    recommendation_id: text(params.recommendation_id),
+    user_id: text(params.user_id),
+    query,
+  }];
+}
+
+const text = (value) => (value === undefined || value === null ? undefined : String(value).slice(0, 256) || undefined);
+const number = (value) => (value !== null && value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined);
+
+function line(item) {
+  const price = number(item?.price);
+  const quantity = Math.floor(number(item?.quantity) ?? 0);
+  return {
+    product_id: text(item?.item_id)?.slice(0, 128),
+    quantity: quantity >= 1 ? quantity : undefined,
+    price: price >= 0 ? price : undefined,
+  };
+}
+
+/**
+ * A tracker. `ingest` is the ingest API's origin; `onTracked(event)` is told of every event; `prefix` names
+ * the keys in localStorage. Tabs share one queue without harm: each event has a key of its own.
+ */
+export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, onTracked = () => {} }) {
+  const base = ingest.replace(/\/+$/, "");
+  const store = openStore();
+  const visitorKey = `${prefix}.visitor`;
+  const eventPrefix = `${prefix}.event.`;
+  const underWay = new Set(); // keys of events that this page is sending
+  let batchEvents = BATCH_EVENTS;
+  let failures = 0;
+  let timer; // set while waiting to try again
+  let sending;
+  let hasMore = false; // tracked since the loop looked
+  let asking;
+  let lastTick = 0;
+  let lastFailed = { at: 0, batch: [] };
+  let page = { now: here(), before: referrer() };
+
+  /** The visitor, as {visitor_id, token, expires_at}. With a token that was refused: another one. */
+  function visitor(refused) {
+    const known = knownVisitor();
+    if (isFresh(known, refused)) return Promise.resolve(known);
+    return (asking ??= alone("visitor", () => askForVisitor(refused)).finally(() => (asking = undefined)));
+  }
+
+  function knownVisitor() {
+    try {
+      return JSON.parse(store.get(visitorKey));
+    } catch {
+      return null;
+    }
+  }
+
+  const isFresh = (known, refused) =>
+    known && known.token !== refused && known.expires_at - Date.now() > RENEW_BEFORE_MS;
+
+  async function askForVisitor(refused) {
+    const old = knownVisitor(); // another tab may have asked in the meantime
+    if (isFresh(old, refused)) return old;
+    try {
+      let response = old && (await post("/v1/visitors", JSON.stringify({ token: old.token })));
+      const isLost = response && response.status >= 400 && response.status < 500 && response.status !== 429;
+      if (!response || isLost) response = await post("/v1/visitors", "{}");
+      if (!response.ok) throw Object.assign(new Error(`no visitor: ${response.status}`), { response });
+      const found = await response.json();
+      store.set(visitorKey, JSON.stringify(found));
+      return found;
+    } catch (error) {
+      if (old && old.token !== refused && old.expires_at > Date.now()) return old; // good for a while yet
+      throw error;
+    }
+  }
+
+  /** Queues an event of one of the nine types, sends it at once, and returns its id. */
+  function track(type, fields = {}) {
+    const occurred_at = tick();
+    const context = { ...contextNow(), ...fields.context };
+    const event = JSON.parse(JSON.stringify({ event_id: ulid(occurred_at), type, occurred_at, ...fields, context }));
+    store.set(eventPrefix + event.event_id, JSON.stringify(event));
+    const queued = keys();
+    for (const key of queued.slice(0, Math.max(0, queued.length - queueMax))) store.remove(key);
+    if (queued.length > queueMax) console.warn(`eddy: more than ${queueMax} events wait, the oldest is dropped`);
+    onTracked(event);
+    Promise.resolve().then(() => timer ?? pump()); // what is tracked in one go travels together
+    return event.event_id;
+  }
+
+  /** Tries at once, whatever the wait; resolves when the queue is empty or the next try is due later. */
+  function flush() {
+    clearTimeout(timer);
+    timer = undefined;
+    return pump();
+  }
+
+  function pump() {
+    hasMore = true;
+    return (sending ??= sendAll());
+  }
+
+  async function sendAll() {
+    for (;;) {
+      hasMore = false;
+      const wait = await alone("send", sendNext).catch(waitAfter);
+      if (wait === 0 || (wait === undefined && hasMore)) continue;
+      sending = undefined; // in the same turn as the look at hasMore: nothing slips through in between
+      if (wait) later(wait);
+      return;
+    }
+  }
+
+  function later(wait) {
+    clearTimeout(timer);
+    timer = setTimeout(flush, wait);
+  }
+
+  /** Undefined: nothing to send. 0: go on. Otherwise the ms to wait. */
+  async function sendNext() {
+    const who = nextBatch(BATCH_BYTES).length ? await visitor() : undefined;
+    const batch = nextBatch(BATCH_BYTES); // more may have come while the visitor was asked for
+    return who && batch.length ? send(batch, who) : undefined;
+  }
+
+  async function send(batch, who, isSecondTry = false) {
+    batch.forEach(({ key }) => underWay.add(key));
+    try {
+      const events = batch.map(({ event }) => ({ ...event, visitor_id: who.visitor_id }));
+      const path = `/v1/events?token=${encodeURIComponent(who.token)}`;
+      const response = await post(path, JSON.stringify({ events }));
+      if (response.status === 401 && !isSecondTry) return await send(batch, await visitor(who.token), true);
+      return await settle(batch, response);
+    } catch (error) {
+      lastFailed = { at: Date.now(), batch };
+      throw error;
+    } finally {
+      batch.forEach(({ key }) => underWay.delete(key));
+    }
+  }
+
+  async function settle(batch, response) {
+    const { status } = response;
+    if (status === 413 && batch.length > 1) {
+      batchEvents = Math.ceil(batch.length / 2);
+      return 0;
+    }
+    if (status !== 202 && !HOPELESS.has(status)) return waitAfter({ response });
+    batch.forEach(({ key }) => store.remove(key));
+    failures = 0;
+    batchEvents = Math.min(BATCH_EVENTS, batchEvents * 2);
+    const answer = await response.json().catch(() => ({}));
+    if (status !== 202 || answer.rejected?.length) console.warn("eddy: events were refused", status, answer);
+    return 0;
+  }
+
+  function waitAfter(error) {
+    const asked = error?.response?.headers.get("Retry-After");
+    const seconds = asked ? Number(asked) || (Date.parse(asked) - Date.now()) / 1000 || 0 : 0;
+    return Math.max(1, backoff(++failures) + 1000 * Math.max(0, seconds));
+  }
+
+  const keys = () => store.keys().filter((key) => key.startsWith(eventPrefix)).sort(); // ULIDs: oldest first
+
+  function nextBatch(maxBytes, except = []) {
+    const batch = [];
+    let bytes = 0;
+    for (const key of keys()) {
+      if (batch.length === batchEvents) break;
+      if (underWay.has(key) || except.some((each) => each.key === key)) continue;
+      const raw = store.get(key);
+      bytes += size(raw ?? "") + 100; // 100: the visitor's id
+      if (batch.length && bytes > maxBytes) break;
+      try {
+        batch.push({ key, event: JSON.parse(raw) ?? {} });
+      } catch {
+        store.remove(key);
+      }
+    }
+    return batch;
+  }
+
+  /** The page may be gone in a moment: no lock, no waiting, and a request that outlives it. */
+  function leave() {
+    const who = knownVisitor();
+    // A page that ends sees its requests fail, though they go on without it: these need no second one.
+    const goesOn = Date.now() - lastFailed.at < LAST_BREATH_MS ? lastFailed.batch : [];
+    const batch = who ? nextBatch(KEEPALIVE_BYTES, goesOn) : [];
+    if (batch.length) send(batch, who).catch(waitAfter).then((wait) => wait && later(wait));
+  }
+
+  function post(path, body) {
+    return fetch(base + path, {
+      method: "POST",
+      body,
+      headers: { "Content-Type": "text/plain" }, // not asked for first: no CORS preflight
+      keepalive: size(body) <= KEEPALIVE_BYTES,
+      credentials: "omit",
+      signal: AbortSignal.timeout?.(TIMEOUT_MS),
+    });
+  }
+
+  /** Runs while no other tab runs the same. */
+  function alone(what, run) {
+    const locks = globalThis.navigator?.locks;
+    return locks ? locks.request(`${prefix}.${what}`, run) : Promise.resolve().then(run);
+  }
+
+  /** Sends what is pushed to a GA4 dataLayer, what was pushed before included. */
+  function listenToDataLayer(layer) {
+    const take = (entry) => {
+      try {
+        const found = fromGA4(entry);
+        if (found) track(...found);
+      } catch (error) {
+        console.warn("eddy: a dataLayer entry could not be read", error);
+      }
+    };
+    const push = layer.push;
+    layer.push = function (...entries) {
+      const length = push.apply(layer, entries);
+      entries.forEach(take);
+      return length;
+    };
+    [...layer].forEach(take);
+  }
+
+  function tick() {
+    const now = Date.now();
+    lastTick = now <= lastTick && lastTick - now < 1000 ? lastTick + 1 : now; // no two events at one time
+    return lastTick;
+  }
+
+  function contextNow() {
+    if (here() !== page.now) page = { now: here(), before: page.now };
+    const coarse = globalThis.matchMedia?.("(pointer: coarse)").matches;
+    const { language } = globalThis.navigator ?? {};
+    return { page: page.now, referrer: page.before, locale: language, device: coarse ? "mobile" : "desktop" };
+  }
+
+  globalThis.addEventListener?.("online", flush);
+  globalThis.addEventListener?.("pagehide", leave);
+  globalThis.document?.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "hidden") leave();
+  });
+  if (keys().length) pump(); // what an earlier page has left
+
+  return { visitor, track, flush, listenToDataLayer, queued: () => keys().length };
+}
+
+const here = () => globalThis.location?.pathname.slice(0, 2048);
+
+function referrer() {
+  try {
+    const from = new URL(document.referrer);
+    return (from.origin === location.origin ? from.pathname : from.origin).slice(0, 2048);
+  } catch {
+    return undefined;
+  }
+}
+
+const encoder = new TextEncoder();
+const size = (string) => encoder.encode(string).length;
+
+const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/** A ULID: 48 bits of time in ms, 80 of chance, in Crockford's base 32. */
+function ulid(time) {
+  let id = "";
+  for (let rest = time, place = 0; place < 10; place++, rest = Math.floor(rest / 32)) id = DIGITS[rest % 32] + id;
+  for (const byte of crypto.getRandomValues(new Uint8Array(16))) id += DIGITS[byte % 32];
+  return id;
+}
+
+/** localStorage; memory for what it does not take (private windows, a full disk). */
+function openStore() {
+  const memory = new Map();
+  let local;
+  try {
+    local = globalThis.localStorage;
+  } catch {
+    // forbidden: cookies are blocked
+  }
+  return {
+    get: (key) => memory.get(key) ?? local?.getItem(key) ?? null,
+    set(key, value) {
+      try {
+        local.setItem(key, value);
+      } catch {
+        memory.set(key, value);
+      }
+    },
+    remove(key) {
+      memory.delete(key);
+      local?.removeItem(key);
+    },
+    keys: () => [...Array.from({ length: local?.length ?? 0 }, (_, place) => local.key(place)), ...memory.keys()],
+  };
+}

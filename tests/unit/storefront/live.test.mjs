@@ -1,0 +1,216 @@
+/** live.js: a row stays fresh, over a socket that comes back or by asking. */
+
+import assert from "node:assert/strict";
+import { beforeEach, mock, test } from "node:test";
+
+import { backoff, connect } from "../../../storefront/live.js";
+import { after, FakeSocket, openBrowser, settled } from "./browser.mjs";
+
+const FOR_YOU = { name: "for_you", kind: "for_you", k: 12 };
+const SIMILAR = { name: "similar:p/1", kind: "similar", k: 6, product_id: "p/1" };
+const item = (product_id) => ({ product_id });
+
+function message(seq, ids, more = {}) {
+  return { type: "recommendations", slot: "for_you", seq, items: ids.map(item), models: {}, ...more };
+}
+
+beforeEach(() => {
+  mock.restoreAll();
+  FakeSocket.all = [];
+});
+
+async function page({ answer = () => ({ status: 503 }), socket = FakeSocket, slots = [FOR_YOU] } = {}) {
+  const browser = openBrowser({ answer });
+  globalThis.WebSocket = socket;
+  const got = [];
+  const statuses = [];
+  const refusals = [];
+  const live = connect({
+    recommender: "http://recommender.test/",
+    visitor: async (refused) => (refusals.push(refused), { visitor_id: "v 1", token: refused ? "t2" : "t1" }),
+    slots,
+    onRecommendations: (each) => got.push(each),
+    onStatus: (status) => statuses.push(status),
+  });
+  await after(0);
+  return { ...browser, live, got, statuses, refusals };
+}
+
+test("it opens with the visitor's token, subscribes, and hands on what comes", async () => {
+  const { got, statuses } = await page();
+  const socket = FakeSocket.last;
+  assert.equal(socket.url.href, "ws://recommender.test/v1/live?visitor_id=v+1&token=t1");
+  socket.open();
+  assert.deepEqual(socket.sent, [{ type: "subscribe", slots: [FOR_YOU] }]);
+  socket.say(message(1, ["p1"], { caused_by: "e1", timing: { pushed_at: 5.5 } }));
+  assert.deepEqual(got, [message(1, ["p1"], { caused_by: "e1", timing: { pushed_at: 5.5 } })]);
+  assert.deepEqual(statuses, ["connecting", "live"]);
+});
+
+test("nothing is handed on that is older, unknown or no JSON", async () => {
+  const { got, warnings } = await page();
+  const socket = FakeSocket.last;
+  socket.open();
+  socket.say(message(2, ["p2"]));
+  socket.say(message(1, ["p1"]));
+  socket.say({ ...message(3, ["p3"]), slot: "another" });
+  socket.say({ type: "error", detail: "what?" });
+  socket.say({ type: "news" });
+  socket.onmessage({ data: "{" });
+  assert.deepEqual(got.map(({ seq }) => seq), [2]);
+  assert.match(warnings.join(), /what\?/);
+});
+
+test("a socket that ends is opened again, within 0.5 s at first, and gets the newest state", async () => {
+  const { got } = await page();
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(7, ["p1"]));
+  FakeSocket.last.end();
+  await after(500);
+  assert.equal(FakeSocket.all.length, 2);
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p2"])); // seq starts anew on a new socket
+  assert.deepEqual(got.map(({ items }) => items[0].product_id), ["p1", "p2"]);
+});
+
+test("waits are anything up to 0.5 s, 1 s, … 20 s", () => {
+  mock.timers.reset();
+  for (let failures = 1; failures < 40; failures++) {
+    const bound = Math.min(20_000, 500 * 2 ** (failures - 1));
+    const waits = Array.from({ length: 400 }, () => backoff(failures));
+    assert.ok(waits.every((wait) => wait >= 0 && wait < bound));
+    assert.ok(Math.max(...waits) > bound * 0.8 && Math.min(...waits) < bound * 0.2);
+  }
+});
+
+test("a server that takes the socket and sends it away again is not stormed", async () => {
+  mock.method(Math, "random", () => 0.999);
+  await page();
+  for (let second = 0; second < 120; second++) {
+    if (FakeSocket.last.readyState === 0) {
+      FakeSocket.last.open();
+      FakeSocket.last.end(1013);
+    }
+    await after(1000);
+  }
+  assert.ok(FakeSocket.all.length <= 12, `${FakeSocket.all.length} sockets in two minutes`);
+});
+
+test("a refused token is exchanged", async () => {
+  const { refusals } = await page();
+  FakeSocket.last.open();
+  FakeSocket.last.end(1008);
+  await after(500);
+  assert.deepEqual(refusals, [undefined, "t1"]);
+  assert.equal(FakeSocket.last.url.searchParams.get("token"), "t2");
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  FakeSocket.last.end();
+  await after(500);
+  assert.equal(refusals.at(-1), undefined);
+});
+
+test("offline is told; back online it opens at once", async () => {
+  const { statuses, emit } = await page();
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  mock.method(Math, "random", () => 0.999);
+  emit("offline");
+  assert.equal(statuses.at(-1), "offline");
+  const before = FakeSocket.all.length;
+  emit("online");
+  await settled();
+  assert.equal(FakeSocket.all.length, before + 1);
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  assert.equal(statuses.at(-1), "live");
+});
+
+test("where no WebSocket can be had it asks, and hands on only what changed", async () => {
+  class Blocked { constructor() { throw new Error("blocked"); } }
+  let items = [item("p1")];
+  const answer = ({ path }) => ({ status: 200, body: { items: path.includes("recommendations") ? items : [item("s1")], models: {} } });
+  const { got, statuses, requests } = await page({ answer, socket: Blocked, slots: [FOR_YOU, SIMILAR, { name: "top", kind: "popular", k: 3 }] });
+  await after(1000);
+  assert.equal(statuses.at(-1), "polling");
+  const asked = new Set(requests.map(({ path, search }) => path + search));
+  assert.deepEqual(asked, new Set([
+    "/v1/recommendations?visitor_id=v+1&token=t1&k=12", "/v1/products/p%2F1/similar?k=6", "/v1/popular?k=3",
+  ]));
+  assert.equal(got.length, 3);
+  for (let poll = 0; poll < 3; poll++) await after(4000);
+  assert.ok(requests.length >= 9);
+  assert.equal(got.length, 3);
+  items = [item("p2")];
+  await after(4000);
+  assert.deepEqual(got.slice(3).map(({ slot, items }) => [slot, items]), [["for_you", items]]);
+});
+
+test("asking ends when a socket can be had again", async () => {
+  const answer = () => ({ status: 200, body: { items: [item("p1")], models: {} } });
+  const { requests, statuses } = await page({ answer });
+  for (let failure = 0; failure < 2; failure++) {
+    FakeSocket.last.end();
+    await after(1000);
+  }
+  assert.equal(statuses.at(-1), "polling");
+  for (let wait = 0; wait < 20 && FakeSocket.last.readyState !== 0; wait++) await after(1000);
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  const before = requests.length;
+  await after(30_000);
+  assert.equal(requests.length, before);
+  assert.equal(statuses.at(-1), "live");
+});
+
+test("a socket that is not open within 3 s is given up", async () => {
+  await page();
+  await after(3000);
+  assert.equal(FakeSocket.all[0].readyState, 3);
+  await after(500);
+  assert.equal(FakeSocket.all.length, 2);
+});
+
+test("a token that is refused while asking is exchanged", async () => {
+  const answer = ({ token }) => (token === "t1" ? { status: 401 } : { status: 200, body: { items: [item("p1")], models: {} } });
+  class Blocked { constructor() { throw new Error("blocked"); } }
+  const { got } = await page({ answer, socket: Blocked });
+  await after(1000);
+  await after(4000);
+  assert.equal(got.length, 1);
+});
+
+test("another subscription replaces the first", async () => {
+  const { live, got } = await page();
+  FakeSocket.last.open();
+  live.subscribe([FOR_YOU, SIMILAR]);
+  assert.deepEqual(FakeSocket.last.sent.at(-1), { type: "subscribe", slots: [FOR_YOU, SIMILAR] });
+  live.subscribe([FOR_YOU]);
+  FakeSocket.last.say({ ...message(1, ["s1"]), slot: SIMILAR.name });
+  assert.deepEqual(got, []);
+});
+
+test("a silent socket is asked for life when the page is looked at again", async () => {
+  await page();
+  const socket = FakeSocket.last;
+  socket.open();
+  socket.say(message(1, ["p1"]));
+  await after(60_000);
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.equal(socket.sent.length, 2);
+  await after(5000);
+  assert.equal(socket.readyState, 3);
+  await after(500);
+  assert.equal(FakeSocket.all.length, 2);
+});
+
+test("closed is closed", async () => {
+  const { live, statuses, emit } = await page();
+  FakeSocket.last.open();
+  live.close();
+  emit("online");
+  emit("offline");
+  await after(60_000);
+  assert.equal(FakeSocket.all.length, 1);
+  assert.equal(statuses.at(-1), "closed");
+});
