@@ -15,6 +15,7 @@ from schemas.vectors import Layout
 from services.kafka import now_ms
 from services.replica import VectorReplica
 from services.session_processor.metrics import Metrics
+from services.session_processor.order import PartitionOrder, Taken
 from services.session_processor.session import computed, fold, signals
 from services.session_processor.table import Acknowledgement, SessionTable, send, when_all_done
 from services.session_processor.tuning import Tuning
@@ -74,25 +75,30 @@ class EventFolder:
         self._crash = crash
         self._bad_in_a_row = 0
         self._waiting = WaitingSessions()
+        self._order = PartitionOrder()
         # Between reading a session and sending its successor nobody else may touch the table.
         self._writing = asyncio.Lock()
 
     async def take(self, message: Message) -> None:
-        """Takes one message of `events`; its offset may be committed once all it caused is acknowledged."""
+        """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
+
+        Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
+        """
+        taken = self._order.took(message.message.partition, message.message.offset, message.ack)
         try:
             event = decoded(message.message.key, message.message.value)
         except BadEvent as bad:
-            await self._bury(message, str(bad))
+            await self._bury(message, taken, str(bad))
             return
         self._bad_in_a_row = 0
         if not signals(event, self._tuning):
             self._metrics.events.labels("no_signal").inc()
-            message.ack()
+            self._order.finished(taken)
             return
         async with self._writing:
-            await self._fold(message, event)
+            await self._fold(message, taken, event)
 
-    async def _fold(self, message: Message, event: Event) -> None:
+    async def _fold(self, message: Message, taken: Taken, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
         before = self._table.get(visitor)
         started = time.perf_counter()
@@ -109,7 +115,7 @@ class EventFolder:
         news = after is not before
         self._metrics.events.labels("news" if news else "known").inc()
         acknowledged = await self._write(visitor, partition, after, headers, changed=news)
-        when_all_done(acknowledged, lambda: self._done(message, started), self._crash)
+        when_all_done(acknowledged, lambda: self._done(taken, started), self._crash)
 
     async def _write(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
@@ -121,8 +127,8 @@ class EventFolder:
             self._metrics.waiting.set(len(self._waiting))
         return [*stored, await send(self._published, key=visitor, value=value, headers=headers)]
 
-    def _done(self, message: Message, started: float) -> None:
-        message.ack()
+    def _done(self, taken: Taken, started: float) -> None:
+        self._order.finished(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_way(self, message: Message, folded_at: float) -> bytes:
@@ -133,7 +139,7 @@ class EventFolder:
             self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
         return accepted_at
 
-    async def _bury(self, message: Message, reason: str) -> None:
+    async def _bury(self, message: Message, taken: Taken, reason: str) -> None:
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._bad_in_a_row_max:
             raise TooManyBadEvents(
@@ -152,10 +158,11 @@ class EventFolder:
             failed_at=int(now_ms()),
         )
         buried = await send(self._dead_letters, key=raw.key, value=raw.value, headers=headers)
-        when_all_done([buried], message.ack, self._crash)
+        when_all_done([buried], lambda: self._order.finished(taken), self._crash)
 
     def recovered(self) -> None:
         """After a start or rebalance: the stored sessions that miss products wait for them again."""
+        self._order.reassigned()
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is not None:

@@ -189,6 +189,10 @@ class SessionProcessor:
         return TP(self._settings.topic(EVENTS), partition) in self.faust.consumer.assignment()
 
     async def _on_recover(self) -> None:
+        # Faust now lets events in and after that empties the agent's queue: what came in between would be
+        # lost. Held back here, they come when Faust resumes the flow, from the committed offsets on.
+        self.faust.consumer.stop_flow()
+        self.faust.flow_control.suspend()
         self._folder.recovered()
         self._recovered = True
 

@@ -1,0 +1,57 @@
+"""The order of messages within a partition: none is left out unnoticed, none acknowledged before its elders.
+
+Faust commits past a message that is not acknowledged yet when the next one is, and may drop messages that it
+has read (infra/docs/decisions/0001). Pure: told of arrivals and ends, it answers by acknowledging.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class SkippedEvents(Exception):
+    """A partition went on after messages that never came here."""
+
+    def __init__(self, partition: int, expected: int, found: int) -> None:
+        super().__init__(
+            f"partition {partition} of `events` went on at offset {found}, {expected} was next: "
+            "they are read again from the last commit"
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Taken:
+    """A message that is being dealt with."""
+
+    partition: int
+    acknowledge: Callable[[], object]
+    is_done: bool = False
+
+
+class PartitionOrder:
+    """What of each partition was taken and is not done."""
+
+    def __init__(self) -> None:
+        self._under_way: dict[int, deque[Taken]] = {}
+        self._next: dict[int, int] = {}
+
+    def took(self, partition: int, offset: int, acknowledge: Callable[[], object]) -> Taken:
+        """A message has arrived; one that comes again is welcome. Raises SkippedEvents after a gap."""
+        expected = self._next.get(partition, offset)
+        if offset > expected:
+            raise SkippedEvents(partition, expected, offset)
+        self._next[partition] = offset + 1
+        taken = Taken(partition, acknowledge)
+        self._under_way.setdefault(partition, deque()).append(taken)
+        return taken
+
+    def finished(self, taken: Taken) -> None:
+        """All that the message caused has arrived: it is acknowledged, as soon as all before it are."""
+        taken.is_done = True
+        under_way = self._under_way[taken.partition]
+        while under_way and under_way[0].is_done:
+            under_way.popleft().acknowledge()
+
+    def reassigned(self) -> None:
+        """Partitions come and go: where each goes on is not known until its next message."""
+        self._next.clear()

@@ -1,0 +1,53 @@
+"""Within a partition: acknowledged in order, whatever is done first; a gap is noticed."""
+
+import random
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.session_processor.order import PartitionOrder, SkippedEvents
+
+
+@given(st.lists(st.integers(0, 2), max_size=60), st.randoms(use_true_random=False))
+def test_acknowledged_in_order_and_never_before_an_elder_is_done(
+    partitions: list[int], chance: random.Random
+) -> None:
+    order, acknowledged = PartitionOrder(), list[tuple[int, int]]()
+    offsets = dict.fromkeys(range(3), 0)
+    under_way = []
+    for partition in partitions:
+        place = (partition, offsets[partition])
+        offsets[partition] += 1
+        under_way.append((place, order.took(*place, partial(acknowledged.append, place))))
+    done: set[tuple[int, int]] = set()
+    chance.shuffle(under_way)
+    for place, taken in under_way:
+        done.add(place)
+        order.finished(taken)
+        for partition in range(3):
+            told = [offset for number, offset in acknowledged if number == partition]
+            assert told == list(range(len(told)))
+            assert (partition, len(told)) not in done
+    assert len(acknowledged) == len(partitions)
+
+
+def test_a_gap_is_noticed_and_says_where() -> None:
+    order = PartitionOrder()
+    order.took(4, 14, lambda: None)
+    with pytest.raises(SkippedEvents, match=r"partition 4 .* offset 17, 15 was next"):
+        order.took(4, 17, lambda: None)
+
+
+def test_what_comes_again_is_taken_again() -> None:
+    order = PartitionOrder()
+    for offset in (7, 8, 9, 7, 8, 9, 10):
+        order.took(0, offset, lambda: None)
+
+
+def test_after_a_rebalance_a_partition_may_go_on_anywhere() -> None:
+    order = PartitionOrder()
+    order.took(0, 7, lambda: None)
+    order.reassigned()
+    order.took(0, 100, lambda: None)
