@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 import structlog
 from fastapi import FastAPI
@@ -36,6 +37,8 @@ from services.tokens import TokenSigner
 
 log = structlog.get_logger()
 
+REMOTE_ROWS: Final = 16  # rows that wait for a Qdrant server at a time; in process, one after the other
+
 
 def create_app(settings: RecommenderSettings) -> FastAPI:
     """The HTTP API and the live sockets; their state is read from Kafka. Call it in the loop that serves."""
@@ -43,6 +46,7 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
     catalogue, replica = Catalogue(), VectorReplica(layout)
     sessions, hub = Sessions(layout, settings.sessions_max), Hub(metrics)
     index = create_index(settings)
+    turns = asyncio.Semaphore(REMOTE_ROWS if index.remote else 1)
     rules = Rules(k=0, diversity=settings.diversity, brand_max=settings.brand_max)
     rows = RowMaker(catalogue, index, replica, layout=layout, rules=rules, metrics=metrics)
     feeds = Feeds(
@@ -66,7 +70,13 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
 
     def subscriber(visitor_id: str) -> Subscriber:
         return Subscriber(
-            visitor_id, rows=rows, sessions=sessions, models=models, metrics=metrics, on_shown=hub.shown
+            visitor_id,
+            rows=rows,
+            sessions=sessions,
+            models=models,
+            metrics=metrics,
+            turns=turns,
+            on_shown=hub.shown,
         )
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
 """VectorIndex on qdrant-edge: the real Qdrant engine in process, rebuilt from the topic at every start."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -26,7 +26,7 @@ from qdrant_edge import (
     UpdateOperation,
 )
 
-from schemas.points import INDEXED_FIELDS, VECTOR_NAME, payload, point_id
+from schemas.points import INDEXED_FIELDS, VECTOR_NAME, payload
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
 from services.recommender.vector_index import Hit, Where
@@ -43,6 +43,9 @@ class EdgeIndex:
 
     def __init__(self, layout: Layout, folder: Path) -> None:
         self._layout = layout
+        # Points are numbered: a name looked up by number is cheaper than one read from a payload.
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -60,7 +63,7 @@ class EdgeIndex:
             return
         points = [
             Point(
-                point_id(product.product_id),
+                self._number(product.product_id),
                 {VECTOR_NAME: vector.tolist()},
                 payload(product, self._layout.id),
             )
@@ -71,7 +74,7 @@ class EdgeIndex:
     def remove(self, product_ids: Sequence[str]) -> None:
         """Removes products."""
         if product_ids:
-            ids: list[int | UUID | str] = [point_id(product_id) for product_id in product_ids]
+            ids: list[int | UUID | str] = [*self._known(product_ids)]
             self._shard.update(UpdateOperation.delete_points(ids))
 
     def nearest(self, query: Vector, k: int, where: Where) -> list[Hit]:
@@ -80,20 +83,29 @@ class EdgeIndex:
 
     def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
         """One answer a query."""
-        condition = _filter(where)
+        condition = _filter(where, self._known(where.exclude))
         requests = [
             QueryRequest(
                 limit=k,
                 query=Query.Nearest(query.tolist(), using=VECTOR_NAME),
                 filter=condition,
-                with_payload=["product_id"],
+                with_payload=False,
             )
             for query in queries
         ]
         answers = self._shard.query_batch(QueryBatchRequest(requests))
-        return [
-            [Hit((point.payload or {})["product_id"], point.score) for point in points] for points in answers
-        ]
+        return [[Hit(self._names[int(point.id)], point.score) for point in points] for points in answers]
+
+    def _number(self, product_id: str) -> int:
+        number = self._numbers.setdefault(product_id, len(self._names))
+        if number == len(self._names):
+            self._names.append(product_id)
+        return number
+
+    def _known(self, product_ids: Iterable[str]) -> list[int]:
+        """The numbers of those that are or were here."""
+        numbers = map(self._numbers.get, product_ids)
+        return [number for number in numbers if number is not None]
 
     def count(self) -> int:
         """Products in the index."""
@@ -110,7 +122,7 @@ class EdgeIndex:
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def _filter(where: Where) -> Filter | None:
+def _filter(where: Where, excluded: Sequence[int]) -> Filter | None:
     must: list[FieldCondition] = []
     if where.availability:
         must.append(
@@ -119,7 +131,5 @@ def _filter(where: Where) -> Filter | None:
     if where.price_min is not None or where.price_max is not None:
         must.append(FieldCondition(key="price", range=RangeFloat(gte=where.price_min, lte=where.price_max)))
     must += [FieldCondition(key=field, match=MatchValue(value)) for field, value in where.keywords().items()]
-    excluded = (
-        [HasIdCondition({point_id(product_id) for product_id in where.exclude})] if where.exclude else []
-    )
-    return Filter(must=list(must), must_not=list(excluded)) if must or excluded else None
+    must_not = [HasIdCondition(set(excluded))] if excluded else []
+    return Filter(must=list(must), must_not=list(must_not)) if must or must_not else None

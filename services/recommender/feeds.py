@@ -1,7 +1,8 @@
 """What Kafka tells the recommender: [products], [product-vectors] and [sessions], applied in the loop."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gc
+from collections.abc import Callable, Coroutine
 from typing import Final, cast
 
 import msgspec
@@ -24,6 +25,9 @@ from services.settings import ServiceSettings
 log = structlog.get_logger()
 
 SLICE: Final = 64  # messages between two turns of the loop: about 3 ms of upserts
+
+
+Take = Callable[[list[Message]], Coroutine[None, None, None]]
 
 
 class Feeds:
@@ -50,7 +54,11 @@ class Feeds:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self.models: dict[str, str] = {}
-        takers = {PRODUCTS: self._products, PRODUCT_VECTORS: self._vectors, SESSIONS: self._newest_sessions}
+        takers = {
+            PRODUCTS: by_slices(self._products),
+            PRODUCT_VECTORS: by_slices(self._vectors),
+            SESSIONS: self._newest_sessions,
+        }
         self._readers = {
             topic.name: TopicReader(config, [settings.topic(topic)], self._in_loop(take), on_failure)
             for topic, take in takers.items()
@@ -67,6 +75,8 @@ class Feeds:
                 while not await asyncio.to_thread(reader.wait_until_caught_up, 0.5):
                     pass
             self._index.optimise()
+            gc.collect()
+            gc.freeze()  # what was read at the start stays: a full collection over it takes 16 ms
             self.waiting_for = None
             log.info("caught up", products=len(self._catalogue), sessions=len(self._sessions))
             await asyncio.Event().wait()
@@ -74,14 +84,9 @@ class Feeds:
             for reader in self._readers.values():
                 await asyncio.to_thread(reader.stop)
 
-    def _in_loop(self, take: Callable[[list[Message]], Awaitable[None]]) -> Callable[[list[Message]], None]:
-        async def by_slices(messages: list[Message]) -> None:
-            for start in range(0, len(messages), SLICE):
-                await take(messages[start : start + SLICE])
-                await asyncio.sleep(0)
-
+    def _in_loop(self, take: Take) -> Callable[[list[Message]], None]:
         def hand_over(messages: list[Message]) -> None:
-            asyncio.run_coroutine_threadsafe(by_slices(messages), self._loop).result()
+            asyncio.run_coroutine_threadsafe(take(messages), self._loop).result()
 
         return hand_over
 
@@ -117,8 +122,9 @@ class Feeds:
         return (known if known is not None and newer else vectors.product), unpack(vectors.content)
 
     async def _newest_sessions(self, messages: list[Message]) -> None:
-        for message in messages:
-            visitor_id, value = _key(message), message.value()
+        newest = {_key(message): message for message in messages}
+        for visitor_id, message in newest.items():
+            value = message.value()
             if value is None:
                 self._sessions.remove(visitor_id)
                 continue
@@ -126,6 +132,17 @@ class Feeds:
             self._sessions.put(visitor_id, published)
             self._hub.session_changed(visitor_id, published)
         self._metrics.sessions.set(len(self._sessions))
+
+
+def by_slices(take: Take) -> Take:
+    """In parts, with a turn of the loop between them."""
+
+    async def sliced(messages: list[Message]) -> None:
+        for start in range(0, len(messages), SLICE):
+            await take(messages[start : start + SLICE])
+            await asyncio.sleep(0)
+
+    return sliced
 
 
 def _key(message: Message) -> str:

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import ceil
+from typing import Final
 
 import numpy as np
 import structlog
@@ -20,6 +22,8 @@ from services.recommender.vector_index import Hit, IndexAway, VectorIndex, Where
 from services.replica import VectorReplica
 
 log = structlog.get_logger()
+
+SPARE: Final = 4  # candidates beyond a list's share, for brands that are full and products found twice
 
 Row = tuple[RecommendedItem, ...]
 
@@ -59,7 +63,7 @@ class RowMaker:
         if session is None or not session.vector:
             return self.popular(k, unseen)
         asked = interests(session, self._layout)
-        found = await self._found(asked.queries, k, unseen)
+        found = shares(await self._found(asked.queries, k, unseen), asked.weights, k)
         items = [
             self._item(chosen, "content", self._cause(session, chosen.origin))
             for chosen in self._ranked(found, asked.weights, k)
@@ -137,6 +141,14 @@ class RowMaker:
             rest = self.popular(k - len(items), replace(where, exclude=where.exclude | here))
             items = [*items, *rest]
         return tuple(items)
+
+
+def shares(found: list[list[Hit]], weights: Sequence[float], k: int) -> list[list[Hit]]:
+    """Of each list what its weight can bring into the row, twice over: ranking need not look at the rest."""
+    total = sum(weights)
+    return [
+        hits[: ceil(2 * k * weight / total) + SPARE] for hits, weight in zip(found, weights, strict=False)
+    ]
 
 
 def interests(session: Session, layout: Layout) -> Candidates:

@@ -40,6 +40,7 @@ class Subscriber:
         sessions: Sessions,
         models: Callable[[], dict[str, str]],
         metrics: Metrics,
+        turns: asyncio.Semaphore,
         on_shown: Callable[["Subscriber", Slot, Row], object],
     ) -> None:
         self.visitor_id = visitor_id
@@ -47,6 +48,7 @@ class Subscriber:
         self._sessions = sessions
         self._models = models
         self._metrics = metrics
+        self._turns = turns
         self._on_shown = on_shown
         self._slots: dict[str, Slot] = {}
         self._due: dict[str, Due] = {}
@@ -86,11 +88,23 @@ class Subscriber:
             await self._wake.wait()
             self._wake.clear()
             while self._due:
-                name = next(iter(self._due))
-                due = self._due.pop(name)
-                if (message := await self._made(self._slots[name], due)) is not None:
+                if (message := await self._in_turn()) is not None:
                     await send(message)
                     self._metrics.pushes.inc()
+
+    async def _in_turn(self) -> bytes | None:
+        """One row, when this socket's turn has come.
+
+        Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
+        off row by row while newer ones wait in Kafka, where they cannot replace the older.
+        """
+        async with self._turns:
+            name = next(iter(self._due), None)
+            if name is None:  # subscribed anew while it waited
+                return None
+            message = await self._made(self._slots[name], self._due.pop(name))
+            await asyncio.sleep(0)
+        return message
 
     async def _made(self, slot: Slot, due: Due) -> bytes | None:
         started = perf_counter()

@@ -54,6 +54,7 @@ class Shop:
 
     def __init__(self, folder: Path) -> None:
         self.metrics = Metrics()
+        self.turns = asyncio.Semaphore(1)
         self.catalogue = Catalogue()
         self.index = EdgeIndex(LAYOUT, folder)
         self.replica = VectorReplica(LAYOUT)
@@ -90,6 +91,7 @@ class Shop:
             sessions=self.sessions,
             models=lambda: {},
             metrics=self.metrics,
+            turns=self.turns,
             on_shown=self.hub.shown,
         )
         subscriber.subscribe(slots)
