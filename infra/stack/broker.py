@@ -71,6 +71,7 @@ class Broker:
             "java",
             *options,
             "-XX:+UseSerialGC",  # two cores are shared with all of Eddy
+            "-XX:TieredStopAtLevel=1",  # the second compiler takes half a core for the first minute
             logging,
             "-cp",
             f"{LIBS}{os.sep}*",

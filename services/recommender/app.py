@@ -26,6 +26,7 @@ from services.recommender.live_routes import live_routes
 from services.recommender.metrics import Metrics
 from services.recommender.ranking import Rules
 from services.recommender.recommendation_routes import recommendation_routes
+from services.recommender.remembered import RememberedIndex
 from services.recommender.rows import RowMaker
 from services.recommender.server import ServerIndex
 from services.recommender.sessions import Sessions
@@ -126,7 +127,7 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
 def create_index(settings: RecommenderSettings) -> VectorIndex:
     """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
     if settings.qdrant_url is None:
-        return EdgeIndex(settings.layout, settings.index_folder)
+        return RememberedIndex(EdgeIndex(settings.layout, settings.index_folder))
     name = settings.topic_prefix + settings.qdrant_collection
     return ServerIndex(ProductCollection(connect(settings), name, settings.layout))
 

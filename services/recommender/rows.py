@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from math import ceil
 from typing import Final
 
@@ -11,7 +12,7 @@ import structlog
 
 from schemas.live import RecommendedItem, Source
 from schemas.products import Product
-from schemas.sessions import Session
+from schemas.sessions import SESSION_EVENTS_MAX, Session
 from schemas.vectors import Layout, Vector, unpack
 from services.recommender import profiles
 from services.recommender.catalogue import Catalogue
@@ -63,7 +64,7 @@ class RowMaker:
         if session is None or not session.vector:
             return self.popular(k, unseen)
         asked = interests(session, self._layout)
-        found = shares(await self._found(asked.queries, k, unseen), asked.weights, k)
+        found = await self._found(asked, k, unseen)
         items = [
             self._item(chosen, "content", self._cause(session, chosen.origin))
             for chosen in self._ranked(found, asked.weights, k)
@@ -77,7 +78,7 @@ class RowMaker:
         if vector is None:
             return self.popular(k, others)
         query = self._layout.weighted(vector, profiles.SIMILAR)
-        found = await self._found([query], k, others)
+        found = await self._found(Candidates((query,), (1.0,)), k, others)
         items = [
             self._item(chosen, "content", self._likeness(query, chosen.product_id))
             for chosen in self._ranked(found, [1.0], k)
@@ -89,25 +90,30 @@ class RowMaker:
         found = self._catalogue.popular(k, where, self._rules.brand_max)
         return tuple(_shown(product, product.popularity or 0.0, "popular", POPULAR) for product in found)
 
-    async def _found(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
-        """Candidates that may be shown at this very moment; none while the index is away."""
-        wanted = 2 * k  # leaves diversity something to choose from
+    async def _found(self, asked: Candidates, k: int, where: Where) -> list[list[Hit]]:
+        """Candidates that may be shown at this very moment; none while the index is away.
+
+        What was seen or excluded is left out here and not by the index: a question that does not change with
+        every click can be remembered.
+        """
+        queries, everyone = asked.queries, replace(where, exclude=frozenset())
+        wanted = 2 * k + max(SESSION_EVENTS_MAX, len(where.exclude))
         try:
             if self._index.remote:
-                answers = await asyncio.to_thread(self._index.nearest_many, queries, wanted, where)
+                answers = await asyncio.to_thread(self._index.nearest_many, queries, wanted, everyone)
             else:  # a millisecond in process: a thread would cost more
-                answers = self._index.nearest_many(queries, wanted, where)
+                answers = self._index.nearest_many(queries, wanted, everyone)
         except IndexAway as error:
             log.warning("the index is away, rows show what is popular", error=str(error))
             self._metrics.index_away.inc()
             return []
         return [
-            [hit for hit in hits if hit.product_id in self._replica and self._allows(hit, where)]
-            for hits in answers
+            list(islice((hit for hit in hits if self._allows(hit, where)), most))
+            for hits, most in zip(answers, shares(asked.weights, k), strict=True)
         ]
 
     def _allows(self, hit: Hit, where: Where) -> bool:
-        return self._catalogue.allows(hit.product_id, where)
+        return hit.product_id in self._replica and self._catalogue.allows(hit.product_id, where)
 
     def _ranked(self, found: list[list[Hit]], weights: Sequence[float], k: int) -> list[Chosen]:
         ids = [hit.product_id for hits in found for hit in hits]
@@ -143,12 +149,13 @@ class RowMaker:
         return tuple(items)
 
 
-def shares(found: list[list[Hit]], weights: Sequence[float], k: int) -> list[list[Hit]]:
-    """Of each list what its weight can bring into the row, twice over: ranking need not look at the rest."""
+def shares(weights: Sequence[float], k: int) -> list[int]:
+    """Of each list, how many its weight can bring into a row, twice over: ranking need not look at the rest.
+
+    Twice, so that diversity has something to choose from.
+    """
     total = sum(weights)
-    return [
-        hits[: ceil(2 * k * weight / total) + SPARE] for hits, weight in zip(found, weights, strict=False)
-    ]
+    return [ceil(2 * k * weight / total) + SPARE for weight in weights]
 
 
 def interests(session: Session, layout: Layout) -> Candidates:

@@ -17,6 +17,7 @@ from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.qdrant import ProductCollection
 from services.recommender.catalogue import Catalogue
 from services.recommender.edge import EdgeIndex
+from services.recommender.remembered import RememberedIndex
 from services.recommender.server import ServerIndex
 from services.recommender.vector_index import AVAILABLE, VectorIndex, Where
 
@@ -35,11 +36,11 @@ def server_client() -> QdrantClient:
     return QdrantClient(url=url, api_key=os.environ.get("EDDY_QDRANT_API_KEY"))
 
 
-@pytest.fixture(params=["edge", "client", "server"])
+@pytest.fixture(params=["edge", "remembered", "client", "server"])
 def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    if request.param == "edge":
+    if request.param in ("edge", "remembered"):
         edge = EdgeIndex(LAYOUT, tmp_path / "index")
-        yield edge
+        yield edge if request.param == "edge" else RememberedIndex(edge)
         edge.close()
         return
     client = QdrantClient(":memory:") if request.param == "client" else server_client()
@@ -131,6 +132,16 @@ def test_an_upsert_replaces_vector_and_filters(index: VectorIndex) -> None:
     assert "p0" not in {
         hit.product_id for hit in index.nearest(-vector(0), 60, Where(availability=AVAILABLE))
     }
+
+
+def test_a_question_asked_again_is_answered_by_what_is_there_now(index: VectorIndex) -> None:
+    filled(index)
+    before = index.nearest(vector(3), 2, Where())
+    assert index.nearest(vector(3), 2, Where()) == before
+    index.remove([before[0].product_id])
+    assert index.nearest(vector(3), 1, Where()) == before[1:]
+    index.upsert([(next(each for each in PRODUCTS if each.product_id == before[0].product_id), vector(3))])
+    assert index.nearest(vector(3), 2, Where()) == before
 
 
 def test_a_removed_product_is_not_found_again(index: VectorIndex) -> None:
