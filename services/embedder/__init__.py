@@ -1,0 +1,1 @@
+"""[products] → vectors of text, pictures, categories and numbers → [product-vectors] (and Qdrant)."""

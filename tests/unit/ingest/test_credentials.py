@@ -9,8 +9,8 @@ from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 
 from services.ingest.credentials import Doorkeeper
-from services.problems import NotAuthorised
 from services.ingest.settings import IngestSettings
+from services.problems import NotAuthorised
 from services.tokens import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner
 
 SECRET = SecretStr("a secret of the tests")

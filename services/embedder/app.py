@@ -1,0 +1,161 @@
+"""The only place that builds the embedder's parts: models, pictures, Kafka, Qdrant, health endpoints."""
+
+import logging
+import os
+import signal
+import time
+from functools import partial
+from typing import Final
+
+import structlog
+
+from services.embedder.catalogue import Catalogue
+from services.embedder.downloads import Downloads
+from services.embedder.embedding import Embedder
+from services.embedder.metrics import Metrics
+from services.embedder.models import PictureModel, TextModel, check_width, folder_of
+from services.embedder.pictures import PictureSource
+from services.embedder.preparing import Preparation
+from services.embedder.publisher import Publisher
+from services.embedder.recipe import Recipe
+from services.embedder.server_index import ServerIndex
+from services.embedder.settings import EmbedderSettings
+from services.embedder.worker import Worker
+from services.kafka import producer_config
+from services.observability import HealthServer
+from services.qdrant import ProductCollection, connect
+
+log = structlog.get_logger()
+
+EX_SOFTWARE: Final = 70  # sysexits.h: an internal error; the supervisor starts the embedder again
+A_DAY_MS: Final = 24 * 60 * 60 * 1000  # a broker that is away is waited for
+LINGER_MS: Final = 1.0
+SERVER_STOP_S: Final = 1.0
+WORKERS_MAX: Final = 4  # more would wait for Python's lock rather than for the models
+
+
+def create_app(settings: EmbedderSettings) -> "EmbedderProcess":
+    """An embedder, not started: models are loaded by `run`."""
+    return EmbedderProcess(settings)
+
+
+def load_models(settings: EmbedderSettings) -> tuple[TextModel, PictureModel]:
+    """The configured models, loaded. Raises ModelUnavailable and WidthMismatch. Takes seconds."""
+    local = settings.text_model.startswith("package:") or folder_of(settings.text_model)
+    if local and folder_of(settings.image_model):
+        os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's library is imported: nothing is asked of it
+    import torch  # noqa: PLC0415 - seconds, and only processes that embed need it
+
+    from services.embedder.clip_model import ClipModel  # noqa: PLC0415
+    from services.embedder.sentence_model import SentenceModel  # noqa: PLC0415
+
+    torch.set_num_threads(max(1, settings.embedder_threads // workers_of(settings)))
+    text, pictures = SentenceModel(settings.text_model), ClipModel(settings.image_model)
+    check_width(settings.text_model, "EDDY_TEXT_WIDTH", text.width, settings.text_width)
+    check_width(settings.image_model, "EDDY_IMAGE_WIDTH", pictures.width, settings.image_width)
+    return text, pictures
+
+
+def create_embedder(
+    settings: EmbedderSettings, text: TextModel, pictures: PictureModel, metrics: Metrics
+) -> Embedder:
+    """The models with the threads around them, started."""
+    downloads = Downloads(
+        private_allowed=settings.picture_private_hosts,
+        bytes_max=settings.picture_bytes_max,
+        timeout_s=settings.picture_timeout_s,
+    )
+    preparation = Preparation(
+        pictures,
+        PictureSource(downloads, settings.catalogue_dir, settings.picture_bytes_max),
+        fetchers=settings.picture_threads,
+        decoders=max(1, settings.embedder_threads // 2),
+        pixels_max=settings.picture_pixels_max,
+        metrics=metrics,
+    )
+    return Embedder(
+        text,
+        pictures,
+        preparation,
+        batch=settings.embedder_batch,
+        workers=workers_of(settings),
+        metrics=metrics,
+    )
+
+
+def workers_of(settings: EmbedderSettings) -> int:
+    """Batches that are in the models at a time; each has its share of the threads."""
+    return min(settings.embedder_threads, WORKERS_MAX)
+
+
+class EmbedderProcess:
+    """Models first, then the consumer group; ready when this member has its partitions."""
+
+    def __init__(self, settings: EmbedderSettings) -> None:
+        self._settings = settings
+        self.metrics = Metrics()
+        self._worker: Worker | None = None
+        self._health = HealthServer(
+            settings.embedder_host, settings.embedder_port, self.metrics.registry, self.waiting_for
+        )
+
+    def waiting_for(self) -> str | None:
+        """What keeps this process from embedding."""
+        return "the models" if self._worker is None else self._worker.waiting_for
+
+    def run(self) -> None:
+        """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""
+        for library in ("httpx", "sentence_transformers", "transformers"):
+            logging.getLogger(library).setLevel(logging.WARNING)
+        self._health.start()
+        try:
+            self._work()
+        except Exception as error:  # noqa: BLE001 - told, and then the process ends
+            log.critical("embedder ends, unfinished products will be read again", error=_told(error))
+            os._exit(EX_SOFTWARE)
+        self._health.stop()
+
+    def _work(self) -> None:
+        settings = self._settings
+        started = time.monotonic()
+        text, pictures = load_models(settings)
+        models = {"text": text.identity, "image": pictures.identity, "caption": pictures.identity}
+        log.info("models loaded", seconds=round(time.monotonic() - started, 1), **models)
+        embedder = create_embedder(settings, text, pictures, self.metrics)
+        server = self._server()
+        worker = Worker(
+            settings=settings,
+            new_catalogue=partial(
+                Catalogue,
+                Recipe(settings.layout, models),
+                picture_retry_s=settings.picture_retry_s,
+                timer=time.monotonic,
+            ),
+            embedder=embedder,
+            publisher=Publisher(producer_config(settings, linger_ms=LINGER_MS, timeout_ms=A_DAY_MS)),
+            server=server,
+            metrics=self.metrics,
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: worker.stop())
+        self._worker = worker
+        worker.run()
+        if server is not None:
+            server.stop(SERVER_STOP_S)
+        embedder.close()
+
+    def _server(self) -> ServerIndex | None:
+        """The Qdrant server's writer, started, where there is a server."""
+        settings = self._settings
+        if settings.qdrant_url is None:
+            return None
+        server = ServerIndex(
+            lambda: ProductCollection(connect(settings), settings.qdrant_collection, settings.layout),
+            self.metrics,
+        )
+        server.start()
+        return server
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,245 @@
+"""What becomes of each message of `products`: published at once, after a model had it, or not at all.
+
+Pure: no I/O and no clock of its own. Whoever drives it does the effects that it answers with, in order.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from cachetools import TTLCache
+
+from schemas import products, vectors
+from schemas.products import Product
+from schemas.vectors import ProductVectors
+from services.embedder.embedding import Order
+from services.embedder.offsets import Place
+from services.embedder.recipe import MODEL_SEGMENTS, Recipe, Segment
+
+FAILURES_MAX: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A message on `product-vectors`; None is a tombstone. `place`: the message whose effect it is."""
+
+    product_id: str
+    vectors: ProductVectors | None
+    raw: bytes | None
+    outcome: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """A dead letter: the message as it came, and why."""
+
+    key: bytes | None
+    raw: bytes | None
+    reason: str
+    stage: str
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """A message is dealt with, but for the effects given so far. `outcome` is None where they tell it."""
+
+    place: Place
+    outcome: str | None = None
+
+
+Effect = Publish | Bury | Settle
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taken:
+    """A product, as it was read. Without a place it was read from `product-vectors`, to be made anew."""
+
+    product: Product
+    raw: bytes
+    place: Place | None
+
+
+class Catalogue:
+    """The products with vectors, those that wait for a model, and those that a model has.
+
+    Of two messages about a product the newest `updated_at` counts, of equal ones the later. A product that
+    waits is still published at once with its newest fields, if it has vectors; what is being made anew keeps
+    its former vector until then.
+    """
+
+    def __init__(self, recipe: Recipe, *, picture_retry_s: float, timer: Callable[[], float]) -> None:
+        self._recipe = recipe
+        self._known: dict[str, bytes] = {}  # as published, a fifth of the memory of the unpacked structs
+        self._waiting: dict[str, Taken] = {}
+        self._running: dict[str, tuple[Taken, Order]] = {}
+        self._failed: TTLCache[tuple[str, str], bool] = TTLCache(FAILURES_MAX, picture_retry_s, timer)
+        self.waiting_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def waiting(self) -> int:
+        """Products that wait for a model or are with one."""
+        return len(self._waiting) + len(self._running)
+
+    def know(self, product_id: str, raw: bytes | None) -> None:
+        """Takes a message of `product-vectors`. Raises LayoutMismatch for vectors of another layout."""
+        if raw is None:
+            self._known.pop(product_id, None)
+            return
+        self._recipe.layout.require(vectors.decode(raw).layout, "the topic product-vectors")
+        self._known[product_id] = raw
+
+    def known(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
+        """Those of these products that have vectors."""
+        return filter(None, map(self._vectors, product_ids))
+
+    def make_anew(self, product_ids: Iterable[str]) -> int:
+        """Lets those wait for a model whose vectors another model or recipe made; answers how many.
+
+        A segment that is missing is not made up for: its picture could not be had.
+        """
+        before = len(self._waiting)
+        for known in self.known(product_ids):
+            wanted = self._recipe.hashes(known.product)
+            if any(known.hashes.get(name, wanted[name]) != wanted[name] for name in wanted):
+                self._wait(Taken(known.product, products.encode(known.product), None))
+        return len(self._waiting) - before
+
+    def take(self, taken: Taken) -> list[Effect]:
+        """A message about a product."""
+        product_id = taken.product.product_id
+        if taken.product.updated_at < self._updated_at(product_id):
+            return _settled(taken, "older")
+        effects: list[Effect] = []
+        if former := self._unwait(product_id):
+            effects += _settled(former, "older")
+        effects += self._decided(taken, {}, failed=False)
+        if product_id not in self._waiting and product_id in self._running:
+            # Nothing is left to make: what a model is making of an older message is not waited for.
+            effects += _settled(self._running.pop(product_id)[0], "older")
+        return effects
+
+    def remove(self, product_id: str, place: Place) -> list[Effect]:
+        """A tombstone."""
+        effects: list[Effect] = []
+        former = self._unwait(product_id)
+        running = self._running.pop(product_id, None)
+        for superseded in filter(None, (former, running and running[0])):
+            effects += _settled(superseded, "older")
+        self._known.pop(product_id, None)
+        return [*effects, Publish(product_id, None, None, "removed", place), Settle(place)]
+
+    def orders(self, most: int) -> list[Order]:
+        """Up to so many products for the models, longest waiting first."""
+        chosen: list[Order] = []
+        for product_id in list(self._waiting):
+            if len(chosen) >= most:
+                break
+            if product_id in self._running:
+                continue
+            taken = self._unwait(product_id)
+            assert taken is not None
+            wanted = self._recipe.hashes(taken.product)
+            needs = _needs(wanted, self._segments(product_id), failed=self._has_failed(taken))
+            order = Order(taken.product, needs)
+            self._running[product_id] = (taken, order)
+            chosen.append(order)
+        return chosen
+
+    def embedded(self, order: Order) -> list[Effect]:
+        """What the models made of a product; nothing, when it was superseded by a tombstone meanwhile."""
+        product_id = order.product.product_id
+        taken, running = self._running.get(product_id, (None, None))
+        if taken is None or running is not order:
+            return []
+        del self._running[product_id]
+        effects: list[Effect] = []
+        if order.refusal is not None:
+            if order.product.image_url:
+                self._failed[product_id, order.product.image_url] = True
+            key = product_id.encode()
+            effects.append(Bury(key, taken.raw, str(order.refusal), "picture", taken.place))
+        wanted = self._recipe.hashes(order.product)
+        made = {
+            name: self._recipe.segment(name, wanted[name], vector) for name, vector in order.vectors.items()
+        }
+        newest = self._unwait(product_id)
+        if newest is not None:
+            effects += _settled(taken, "older")
+        same = newest is None or newest.product.image_url == order.product.image_url
+        return effects + self._decided(newest or taken, made, failed=order.refusal is not None and same)
+
+    def _decided(self, taken: Taken, made: dict[str, Segment], *, failed: bool) -> list[Effect]:
+        """Published with all its segments; or waiting, and published with those that there are."""
+        product, product_id = taken.product, taken.product.product_id
+        wanted = self._recipe.hashes(product)
+        segments = self._segments(product_id)
+        segments |= {name: each for name, each in made.items() if wanted.get(name) == each.hash}
+        failed = failed or self._has_failed(taken)
+        needs = _needs(wanted, segments, failed=failed)
+        if needs:
+            self._wait(taken)
+            if product_id not in self._known:
+                return []
+        kept = {name: each for name, each in segments.items() if name in wanted}
+        if failed and kept.get("image") and kept["image"].hash != wanted["image"]:
+            del kept["image"]  # the former picture
+        message = self._recipe.assembled(product, kept | self._recipe.without_model(product, wanted, kept))
+        raw = vectors.encode(message)
+        if raw == self._known.get(product_id):
+            return [] if needs else _settled(taken, "unchanged")
+        self._known[product_id] = raw
+        if needs:
+            return [Publish(product_id, message, raw, "interim", None)]
+        published = Publish(product_id, message, raw, "published", taken.place)
+        return [published] if taken.place is None else [published, Settle(taken.place)]
+
+    def _has_failed(self, taken: Taken) -> bool:
+        address = taken.product.image_url
+        return address is not None and (taken.product.product_id, address) in self._failed
+
+    def _vectors(self, product_id: str) -> ProductVectors | None:
+        raw = self._known.get(product_id)
+        return None if raw is None else vectors.decode(raw)
+
+    def _segments(self, product_id: str) -> dict[str, Segment]:
+        known = self._vectors(product_id)
+        return {} if known is None else self._recipe.taken_apart(known)
+
+    def _updated_at(self, product_id: str) -> int:
+        """Of the newest message about a product so far."""
+        if product_id in self._waiting:
+            return self._waiting[product_id].product.updated_at
+        known = self._vectors(product_id)
+        times = [known.product.updated_at] if known else []
+        if product_id in self._running:
+            times.append(self._running[product_id][0].product.updated_at)
+        return max(times, default=0)
+
+    def _wait(self, taken: Taken) -> None:
+        self._waiting[taken.product.product_id] = taken
+        self.waiting_bytes += len(taken.raw)
+
+    def _unwait(self, product_id: str) -> Taken | None:
+        taken = self._waiting.pop(product_id, None)
+        self.waiting_bytes -= len(taken.raw) if taken else 0
+        return taken
+
+
+def _needs(wanted: dict[str, str], segments: dict[str, Segment], *, failed: bool) -> frozenset[str]:
+    """The segments that a model has to make; not the image where that has just failed."""
+    return frozenset(
+        name
+        for name in MODEL_SEGMENTS
+        if name in wanted
+        and not (name == "image" and failed)
+        and (name not in segments or segments[name].hash != wanted[name])
+    )
+
+
+def _settled(taken: Taken, outcome: str) -> list[Effect]:
+    return [] if taken.place is None else [Settle(taken.place, outcome)]

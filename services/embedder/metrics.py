@@ -1,0 +1,69 @@
+"""Every metric of the embedder."""
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+)  # fmt: skip
+
+
+class Metrics:
+    """Counters and timings of one embedder, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        # outcome: published (with all its segments), interim (with its newest fields, while a segment is made
+        # anew), unchanged (nothing to say), older (a newer one is known), removed (a tombstone), dead.
+        self.products = Counter(
+            "eddy_embedder_products_total", "Messages dealt with", ["outcome"], registry=self.registry
+        )
+        # What the models made; what a hash showed to be still right is not counted.
+        self.segments = Counter(
+            "eddy_embedder_segments_total",
+            "Segments that a model made",
+            ["segment"],
+            registry=self.registry,
+        )
+        # Products that are published without a picture, though they name one.
+        self.pictures_refused = Counter(
+            "eddy_embedder_pictures_refused_total",
+            "Pictures that could not be had",
+            ["kind"],
+            registry=self.registry,
+        )
+        # stage: decode, picture.
+        self.dead_letters = Counter(
+            "eddy_embedder_dead_letters_total",
+            "Messages to products.dlq",
+            ["stage"],
+            registry=self.registry,
+        )
+        # stage: fetch (one picture over the network), prepare (decode and scale one), text, caption and image
+        # (one batch of the model), qdrant (one batch).
+        self.stage_seconds = Histogram(
+            "eddy_embedder_stage_seconds",
+            "Time by stage",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        # From reading a message until the broker (and Qdrant) has its effects.
+        self.acknowledged = Histogram(
+            "eddy_embedder_acknowledged_seconds",
+            "Time from reading a product until its vectors are acknowledged",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.known = Gauge(
+            "eddy_embedder_products_known", "Products that have vectors", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "eddy_embedder_products_waiting", "Products that wait for a model", registry=self.registry
+        )
+        self.unfinished = Gauge(
+            "eddy_embedder_messages_unfinished",
+            "Messages read whose effects are not acknowledged",
+            registry=self.registry,
+        )

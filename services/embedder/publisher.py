@@ -1,0 +1,60 @@
+"""Puts messages on Kafka and tells, message by message, when the broker has them."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from services.kafka import ClientConfig, NotDelivered, OutgoingMessage
+
+FULL_WAIT_S: Final = 0.1  # how long to wait, each time, for room in the local buffer
+
+
+class Publisher:
+    """For one thread: `serve` calls back what was acknowledged since, and raises when something was not.
+
+    A broker that is away is waited for. Raises KafkaException when the producer can send nothing ever again:
+    an idempotent producer whose sequence the broker has lost. The process is to be started anew then.
+    """
+
+    def __init__(self, config: ClientConfig) -> None:
+        self._failure: KafkaError | None = None
+        callbacks = {"error_cb": self._note_fatal, "logger": logging.getLogger("librdkafka")}
+        self._producer = Producer(config | callbacks)
+
+    def send(self, topic: str, message: OutgoingMessage, then: Callable[[], None]) -> None:
+        """Hands a message over; `then` is called from `serve` when the broker has it."""
+        key, value, headers = message
+
+        def report(error: KafkaError | None, _message: Message) -> None:
+            if error is None:
+                then()
+            else:
+                self._failure = self._failure or error
+
+        while True:
+            try:
+                self._producer.produce(topic, value, key, on_delivery=report, headers=headers)
+            except BufferError:
+                self.serve(FULL_WAIT_S)
+            else:
+                return
+
+    def serve(self, timeout_s: float = 0.0) -> None:
+        """Calls back. Raises NotDelivered for a refused message, KafkaException for a dead producer."""
+        self._producer.poll(timeout_s)
+        if self._failure is not None:
+            if self._failure.fatal():
+                raise KafkaException(self._failure)
+            raise NotDelivered(self._failure.str())
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits for what is under way; whether all of it was acknowledged in time."""
+        left = self._producer.flush(timeout_s)
+        self.serve()
+        return left == 0
+
+    def _note_fatal(self, error: KafkaError) -> None:
+        if error.fatal():  # of all else librdkafka takes care, and logs it
+            self._failure = error

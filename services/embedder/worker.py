@@ -1,0 +1,325 @@
+"""The loop: reads `products`, does what the catalogue answers, and commits what has had its effects."""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import structlog
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
+from schemas.vectors import Vector, unpack
+from services.embedder.catalogue import Bury, Catalogue, Effect, Publish, Settle, Taken
+from services.embedder.embedding import Embedder
+from services.embedder.messages import dead_letter, decoded
+from services.embedder.metrics import Metrics
+from services.embedder.offsets import Ledger, Place
+from services.embedder.publisher import Publisher
+from services.embedder.refusals import BadProduct, TooManyBadProducts
+from services.embedder.server_index import ServerIndex
+from services.embedder.settings import EmbedderSettings
+from services.kafka import BATCH, TopicMissing, TopicReader, client_config, now_ms
+
+log = structlog.get_logger()
+
+IDLE_S: Final = 0.2  # how soon a stopping worker notices
+BUSY_S: Final = 0.01  # how soon it takes what a model has finished
+COMMIT_EVERY_S: Final = 0.25
+FLUSH_S: Final = 2.0  # at the end, and before another worker takes a partition over
+
+
+class Worker:
+    """One member of the consumer group. All its state belongs to the thread that calls `run`."""
+
+    def __init__(
+        self,
+        *,
+        settings: EmbedderSettings,
+        new_catalogue: Callable[[], Catalogue],
+        embedder: Embedder,
+        publisher: Publisher,
+        server: ServerIndex | None,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._new_catalogue = new_catalogue
+        self._catalogue = new_catalogue()
+        self._ledger = Ledger()
+        self._embedder = embedder
+        self._publisher = publisher
+        self._server = server
+        self._metrics = metrics
+        self._consumer = Consumer(consumer_config(settings))
+        self._stopping = threading.Event()
+        self._bad_in_a_row = 0
+        self._paused = False
+        self._committed_at = 0.0
+        self._mine: set[str] = set()  # products that the Qdrant server may have to be given
+        self.waiting_for: str | None = "its partitions"
+
+    def stop(self) -> None:
+        """Lets `run` come to its end; may be called from a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Works until `stop`. Raises whatever else ends it; what was not committed will be read again."""
+        self._consumer.subscribe(
+            [self._settings.topic(PRODUCTS)],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+        while not self._stopping.is_set():
+            self._read()
+            self._hand_on()
+            self._commit_now_and_then()
+        self._publisher.flush(FLUSH_S)
+        self._serve()
+        self._commit(asynchronous=False)
+        self._consumer.close()
+
+    # Reading
+
+    def _read(self) -> None:
+        busy = self._catalogue.waiting or len(self._ledger)
+        first = self._consumer.poll(BUSY_S if busy else IDLE_S)
+        if first is None:
+            return
+        for message in [first, *self._consumer.consume(BATCH, timeout=0)]:
+            error = message.error()
+            if error is not None:
+                self._look_at(error)
+                continue
+            place = Place(int(message.partition() or 0), int(message.offset() or 0))
+            self._ledger.open(place)
+            self._do(self._taken(message, place), time.perf_counter())
+        self._pause_or_resume()
+
+    def _look_at(self, error: KafkaError) -> None:
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+            raise TopicMissing(self._settings.topic(PRODUCTS))
+        if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        log.warning("kafka", error=error.str())  # librdkafka goes on trying
+
+    def _taken(self, message: Message, place: Place) -> list[Effect]:
+        key, value = message.key(), message.value()
+        try:
+            if value is None:
+                return self._catalogue.remove(_id_of(key), place)
+            product = decoded(key, value)
+        except BadProduct as bad:
+            self._count_bad(str(bad))
+            return [Bury(key, value, str(bad), "decode", place), Settle(place, "dead")]
+        self._bad_in_a_row = 0
+        return self._catalogue.take(Taken(product, value, place))
+
+    def _count_bad(self, reason: str) -> None:
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row > self._settings.bad_products_in_a_row:
+            raise TooManyBadProducts(
+                f"{self._bad_in_a_row} bad messages in a row on `products`, the last because "
+                f"{reason}. Look at products.dlq, mend the producer, and start the embedder again."
+            )
+
+    def _pause_or_resume(self) -> None:
+        """Holds no more products than allowed; heartbeats and the models go on meanwhile."""
+        most = self._settings.embedder_backlog_mb << 20
+        held = self._catalogue.waiting_bytes
+        if self._paused != (held > (most // 2 if self._paused else most)):
+            self._paused = not self._paused
+            (self._consumer.pause if self._paused else self._consumer.resume)(self._consumer.assignment())
+            log.info("reading of products", paused=self._paused, held_mb=held >> 20)
+
+    # Effects
+
+    def _do(self, effects: list[Effect], since: float) -> None:
+        for effect in effects:
+            match effect:
+                case Publish():
+                    self._publish(effect, since)
+                case Bury():
+                    self._bury(effect)
+                case Settle():
+                    if effect.outcome is not None:
+                        self._metrics.products.labels(effect.outcome).inc()
+                    self._ledger.arrived(effect.place)
+
+    def _publish(self, effect: Publish, since: float) -> None:
+        self._metrics.products.labels(effect.outcome).inc()
+        arrived = self._expected(effect.place, since)
+
+        def acknowledged() -> None:
+            if self._server is None:
+                arrived()
+            else:
+                self._server.put(effect.product_id, _point(effect), arrived)
+
+        self._publisher.send(
+            self._settings.topic(PRODUCT_VECTORS), (effect.product_id.encode(), effect.raw, []), acknowledged
+        )
+
+    def _bury(self, effect: Bury) -> None:
+        source = _source(self._settings.topic(PRODUCTS), effect.place)
+        log.warning("dead letter", reason=effect.reason, stage=effect.stage, source=source)
+        self._metrics.dead_letters.labels(effect.stage).inc()
+        letter = dead_letter(
+            effect.key,
+            effect.raw,
+            reason=effect.reason,
+            stage=effect.stage,
+            source=source,
+            failed_at=int(now_ms()),
+        )
+        self._publisher.send(
+            self._settings.topic(PRODUCTS_DLQ), letter, self._expected(effect.place, time.perf_counter())
+        )
+
+    def _expected(self, place: Place | None, since: float) -> Callable[[], None]:
+        """What is to be called when an effect of the message at this place has arrived."""
+        if place is None:
+            return _nothing
+        self._ledger.expect(place)
+        return partial(self._arrived, self._ledger, place, since)
+
+    def _arrived(self, ledger: Ledger, place: Place, since: float) -> None:
+        ledger.arrived(place)  # the one that it was expected in: partitions may have come and gone since
+        self._metrics.acknowledged.observe(time.perf_counter() - since)
+
+    def _hand_on(self) -> None:
+        """To the models what waits and finds room; from them what is done; from the broker what it has."""
+        for order in self._embedder.finished():
+            if order.refusal is not None:
+                self._metrics.pictures_refused.labels(type(order.refusal).__name__).inc()
+            self._do(self._catalogue.embedded(order), time.perf_counter())
+        if self._embedder.room > 0 and self._catalogue.waiting:
+            self._embedder.submit(self._catalogue.orders(self._embedder.room))
+            if self._paused:
+                self._pause_or_resume()
+        self._serve()
+        self._metrics.known.set(len(self._catalogue))
+        self._metrics.waiting.set(self._catalogue.waiting)
+        self._metrics.unfinished.set(len(self._ledger))
+
+    def _serve(self) -> None:
+        self._publisher.serve()
+        if self._server is not None:
+            self._server.serve()
+            if self._mine:
+                self._fill_server(self._server)
+
+    # Offsets
+
+    def _commit_now_and_then(self) -> None:
+        if time.monotonic() - self._committed_at >= COMMIT_EVERY_S:
+            self._commit(asynchronous=True)
+
+    def _commit(self, *, asynchronous: bool) -> None:
+        self._committed_at = time.monotonic()
+        topic = self._settings.topic(PRODUCTS)
+        offsets = [TopicPartition(topic, *each) for each in self._ledger.committable().items()]
+        if not offsets:
+            return
+        try:
+            if asynchronous:
+                self._consumer.commit(offsets=offsets, asynchronous=True)
+            else:
+                self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            log.warning("offsets not committed, these messages may be read again", error=str(error))
+
+    # Partitions come and go
+
+    def _on_assign(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """Reads what is known anew: until a moment ago another worker may have written it."""
+        self._catalogue, self._ledger, self._paused = self._new_catalogue(), Ledger(), False
+        self.waiting_for = "product vectors"
+        mine = {each.partition for each in partitions}
+        ids = self._read_known(mine)
+        if self._stopping.is_set():
+            return
+        anew = self._catalogue.make_anew(sorted(ids))
+        log.info(
+            "product vectors caught up", products=len(self._catalogue), anew=anew, partitions=sorted(mine)
+        )
+        self._mine = ids if self._server is not None else set()
+        self.waiting_for = None
+
+    def _read_known(self, partitions: set[int]) -> set[str]:
+        """Reads `product-vectors` whole; answers the ids in these partitions."""
+        ids: set[str] = set()
+
+        def know(messages: list[Message]) -> None:
+            for message in messages:
+                product_id = (message.key() or b"").decode()
+                self._catalogue.know(product_id, message.value())
+                if message.partition() in partitions:
+                    (ids.discard if message.value() is None else ids.add)(product_id)
+
+        topic = self._settings.topic(PRODUCT_VECTORS)
+        reader = TopicReader(client_config(self._settings), [topic], know, lambda _error: None)
+        reader.start()
+        try:
+            while not reader.wait_until_caught_up(IDLE_S) and not self._stopping.is_set():
+                pass
+        finally:
+            reader.stop()
+        return ids
+
+    def _fill_server(self, server: ServerIndex) -> None:
+        """A Qdrant server that holds less than is known is new, or was away: it gets all that is mine."""
+        if server.products is None:
+            return  # it has not answered yet
+        if server.products < len(self._catalogue):
+            log.info("filling the Qdrant server", found=server.products, products=len(self._mine))
+            for known in self._catalogue.known(self._mine):
+                server.put(known.product.product_id, (known.product, unpack(known.content)), _nothing)
+        self._mine = set()
+
+    def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        self.waiting_for = "its partitions"
+        self._publisher.flush(FLUSH_S)
+        self._commit(asynchronous=False)
+        self._catalogue, self._ledger = self._new_catalogue(), Ledger()
+
+    def _on_lost(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+        log.warning("partitions lost, what was not committed is done again by whoever has them now")
+        self.waiting_for = "its partitions"
+        self._catalogue, self._ledger = self._new_catalogue(), Ledger()
+
+
+def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float | bool]:
+    """The consumer's configuration: nothing is committed but by the worker."""
+    return client_config(settings) | {
+        "group.id": settings.topic_prefix + settings.embedder_group,
+        "group.instance.id": settings.instance,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "fetch.queue.backoff.ms": 5,
+        "queued.max.messages.kbytes": 16 * 1024,
+        "session.timeout.ms": 10_000,
+    }
+
+
+def _id_of(key: bytes | None) -> str:
+    try:
+        return (key or b"").decode()
+    except UnicodeDecodeError:
+        raise BadProduct("a tombstone's key is no product_id") from None
+
+
+def _point(effect: Publish) -> tuple[Product, Vector] | None:
+    made = effect.vectors
+    return None if made is None else (made.product, unpack(made.content))
+
+
+def _source(topic: str, place: Place | None) -> str:
+    return f"{topic}/{place.partition}/{place.offset}" if place else f"{topic}, read earlier"
+
+
+def _nothing() -> None:
+    """Nobody waits for this effect."""

@@ -1,0 +1,523 @@
+"""The embedder as a real process with its real models on a real broker: products in, vectors out."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar, cast
+from uuid import uuid4
+
+import httpx
+import numpy as np
+import pytest
+from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from msgspec.structs import replace
+from PIL import Image, ImageDraw
+from prometheus_client.parser import text_string_to_metric_families
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import ROOT, Broker
+from schemas import deadletters, products, vectors
+from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ, Topic
+from schemas.vectors import ProductVectors, unpack
+from services.kafka import producer_config
+from services.ops.topics import create
+from services.settings import ServiceSettings
+from tests.conftest import free_ports
+
+LAYOUT = ServiceSettings().layout
+NOW = 1_767_225_600_000
+START_S = 120  # torch and its friends take 10 s to import, and several times that on a busy machine
+
+pytestmark = pytest.mark.timeout(300)
+
+
+class Embedding:
+    """A running `python -m services.embedder`, with what it logged."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.log = log
+
+    @retry(stop=stop_after_delay(START_S), wait=wait_fixed(0.1), reraise=True)
+    def wait_until_ready(self) -> None:
+        assert self.process.poll() is None, self.log.read_text()
+        httpx.get(self.url + "/readyz").raise_for_status()
+
+    def metric(self, name: str, **labels: str) -> float:
+        """A counter's value; 0 where it has not been counted."""
+        families = text_string_to_metric_families(httpx.get(self.url + "/metrics").text)
+        found = [
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and sample.labels == labels
+        ]
+        return sum(found)
+
+    def made(self) -> dict[str, float]:
+        """How many segments each model has made."""
+        return {
+            name: self.metric("eddy_embedder_segments_total", segment=name)
+            for name in ("text", "image", "caption")
+        }
+
+
+@contextmanager
+def running(settings: ServiceSettings, log: Path, **more: str) -> Iterator[Embedding]:
+    """An embedder on these brokers and topics; killed at the end where it still runs."""
+    [port] = free_ports(1)
+    environment = os.environ | {
+        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
+        "EDDY_EMBEDDER_PORT": str(port),
+        "EDDY_EMBEDDER_INSTANCE": "the one",
+        "EDDY_PICTURE_RETRY_S": "0",
+        "PYTHONPATH": str(ROOT),
+        **more,
+    }
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services.embedder"], env=environment, stdout=output, stderr=output
+        )
+    embedder = Embedding(process, f"http://127.0.0.1:{port}", log)
+    try:
+        embedder.wait_until_ready()
+        yield embedder
+    finally:
+        process.kill()
+        process.wait()
+
+
+def picture(colour: str = "red", kind: str = "PNG") -> bytes:
+    image = Image.new("RGB", (96, 96), "white")
+    ImageDraw.Draw(image).ellipse((16, 16, 80, 80), fill=colour)
+    buffer = io.BytesIO()
+    image.save(buffer, kind)
+    return buffer.getvalue()
+
+
+def inline(raw: bytes) -> str:
+    return "data:image/png;base64," + b64encode(raw).decode()
+
+
+def boot(product_id: str, **fields: Any) -> Product:
+    return Product(
+        **{
+            "product_id": product_id,
+            "name": f"Boot {product_id} of red leather",
+            "description": "Waterproof, for long walks.",
+            "brand": "Elvada",
+            "category": ("Women", "Shoes", "Boots"),
+            "type": "boots",
+            "price": 89.5,
+            "currency": "EUR",
+            "availability": "in_stock",
+            "popularity": 0.4,
+            "updated_at": NOW,
+            **fields,
+        }
+    )
+
+
+Sent = tuple[str, bytes | None]
+
+
+def put(settings: ServiceSettings, *sent: Product | Sent) -> None:
+    """Puts products, tombstones and raw messages on `products`."""
+    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
+    for each in sent:
+        key, value = (each.product_id, products.encode(each)) if isinstance(each, Product) else each
+        producer.produce(settings.topic(PRODUCTS), value, key.encode())
+    assert producer.flush(10) == 0
+
+
+def messages(settings: ServiceSettings, topic: Topic) -> list[Message]:
+    """All that lies on a topic now."""
+    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "unused"})
+    name = settings.topic(topic)
+    places = [TopicPartition(name, number, 0) for number in range(topic.partitions)]
+    missing = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
+    consumer.assign(places)
+    found: list[Message] = []
+    while len(found) < missing:
+        found += consumer.consume(missing - len(found), timeout=10)
+    consumer.close()
+    return found
+
+
+def embedded(settings: ServiceSettings) -> dict[str, ProductVectors | None]:
+    """The newest message about each product."""
+    return {
+        (message.key() or b"").decode(): vectors.decode(value) if (value := message.value()) else None
+        for message in messages(settings, PRODUCT_VECTORS)
+    }
+
+
+def segment(found: ProductVectors, name: str) -> bytes:
+    return unpack(found.content)[LAYOUT.slices[name]].tobytes()
+
+
+def length(found: ProductVectors, name: str) -> float:
+    return float(np.linalg.norm(unpack(found.content)[LAYOUT.slices[name]]))
+
+
+@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+def eventually(check: Callable[[], object]) -> None:
+    check()
+
+
+def wait_for(settings: ServiceSettings, *wanted: Product) -> dict[str, ProductVectors]:
+    """Waits until each of these very products is the newest of its id, with the segments of all models."""
+    found: dict[str, ProductVectors] = {}
+
+    def there() -> None:
+        found.update({key: each for key, each in embedded(settings).items() if each is not None})
+        assert {each.product_id: found[each.product_id].product for each in wanted} == {
+            each.product_id: each for each in wanted
+        }
+        assert all("text" in found[each.product_id].hashes for each in wanted)
+
+    eventually(there)
+    return found
+
+
+def letters(settings: ServiceSettings) -> list[tuple[bytes, bytes, dict[str, str]]]:
+    """The dead letters: key, value, headers."""
+    return [
+        (
+            message.key() or b"",
+            message.value() or b"",
+            {name: value.decode() for name, value in cast("list[tuple[str, bytes]]", message.headers())},
+        )
+        for message in messages(settings, PRODUCTS_DLQ)
+    ]
+
+
+def committed(settings: ServiceSettings) -> int:
+    """Messages of `products` that will not be read again."""
+    consumer = Consumer(
+        {"bootstrap.servers": settings.kafka_bootstrap, "group.id": settings.topic_prefix + "embedder"}
+    )
+    name = settings.topic(PRODUCTS)
+    places = consumer.committed([TopicPartition(name, each) for each in range(PRODUCTS.partitions)], 10)
+    consumer.close()
+    return sum(max(place.offset, 0) for place in places)
+
+
+def all_committed(settings: ServiceSettings) -> None:
+    def check() -> None:
+        assert committed(settings) == len(messages(settings, PRODUCTS))
+
+    eventually(check)
+
+
+@pytest.fixture(scope="module")
+def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A catalogue's folder with one picture, beside a file that is none of its business."""
+    folder = tmp_path_factory.mktemp("shop") / "catalogue"
+    (folder / "pictures").mkdir(parents=True)
+    (folder / "pictures" / "blue.png").write_bytes(picture("blue"))
+    (folder.parent / "secret.png").write_bytes(picture("black"))
+    (folder / "pictures" / "link.png").symlink_to(folder.parent / "secret.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def topics(broker: Broker) -> ServiceSettings:
+    """One set of topics for the tests that look only at products of their own."""
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    return settings
+
+
+@pytest.fixture(scope="module")
+def embedder(
+    topics: ServiceSettings, catalogue: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Embedding]:
+    log = tmp_path_factory.mktemp("embedder") / "log"
+    with running(topics, log, EDDY_CATALOGUE_DIR=str(catalogue)) as process:
+        yield process
+
+
+class _Shop(BaseHTTPRequestHandler):
+    """Pictures of a shop: /red.png, /broken.png is none, /once.png is 503 at first, /away leads to red."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append(self.path)
+        if self.path == "/away":
+            self.send_response(302)
+            self.send_header("Location", "/red.png")
+            self.end_headers()
+            return
+        passing = self.path == "/once.png" and self.asked.count(self.path) == 1
+        known = self.path in ("/red.png", "/broken.png", "/once.png")
+        body = b"no picture" if self.path == "/broken.png" else picture("red")
+        self.send_response(503 if passing else 200 if known else 404)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Silence."""
+
+
+@pytest.fixture
+def shop() -> Iterator[str]:
+    """A picture server on loopback."""
+    _Shop.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_product_becomes_a_vector_with_every_segment(embedder: Embedding, topics: ServiceSettings) -> None:
+    sent = [
+        boot("a", image_url=inline(picture("red"))),
+        boot("b", image_url="pictures/blue.png"),
+        boot("bare", description=None, brand=None, category=(), type=None, popularity=None),
+    ]
+    put(topics, *sent)
+    found = wait_for(topics, *sent)
+    all_committed(topics)
+    for product_id in ("a", "b"):
+        assert found[product_id].layout == LAYOUT.id
+        lengths = {name: length(found[product_id], name) for name, _ in LAYOUT.widths}
+        assert lengths == pytest.approx(dict.fromkeys(lengths, 1.0), abs=2e-3)
+        assert set(found[product_id].hashes) == set(lengths)
+    lacking = {name for name, _ in LAYOUT.widths if length(found["bare"], name) == 0}
+    assert lacking == {"image", "category", "brand", "type", "popularity"}
+    assert not {"a", "b", "bare"} & {key.decode() for key, _, _ in letters(topics)}
+    assert segment(found["a"], "image") != segment(found["b"], "image")
+
+
+def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
+    embedder: Embedding, topics: ServiceSettings, shop: str
+) -> None:
+    addresses = {
+        "private": (f"{shop}/red.png", "not a public address"),
+        "outside": ("../secret.png", "not inside the catalogue"),
+        "absolute": ("/etc/passwd", "not inside the catalogue"),
+        "link": ("pictures/link.png", "not inside the catalogue"),
+        "missing": ("pictures/none.png", "no file"),
+        "rubbish": (inline(b"no picture"), "no picture that can be read"),
+        "scheme": ("file:///etc/passwd", "not fetched"),
+    }
+    sent = [boot(key, image_url=address) for key, (address, _) in addresses.items()]
+    put(topics, *sent)
+    found = wait_for(topics, *sent)
+    reasons = {key.decode(): (value, headers) for key, value, headers in letters(topics)}
+    for product in sent:
+        assert length(found[product.product_id], "image") == 0
+        assert "image" not in found[product.product_id].hashes
+        assert length(found[product.product_id], "caption") == pytest.approx(1, abs=2e-3)
+        value, headers = reasons[product.product_id]
+        assert products.decode(value) == product
+        assert addresses[product.product_id][1] in headers[deadletters.REASON]
+        assert (headers[deadletters.SERVICE], headers[deadletters.STAGE]) == ("embedder", "picture")
+        assert headers[deadletters.SOURCE].startswith(topics.topic(PRODUCTS) + "/")
+    assert _Shop.asked == []
+    all_committed(topics)
+
+
+def test_a_change_embeds_only_what_changed(embedder: Embedding, topics: ServiceSettings) -> None:
+    first = boot("changes", image_url=inline(picture("green")))
+    put(topics, first)
+    before = wait_for(topics, first)["changes"]
+    made = embedder.made()
+    cheaper = replace(first, price=10.0, availability="out_of_stock", updated_at=NOW + 1)
+    put(topics, cheaper)
+    after = wait_for(topics, cheaper)["changes"]
+    changed = {name for name, _ in LAYOUT.widths if segment(before, name) != segment(after, name)}
+    assert changed == {"price"}
+    assert embedder.made() == made
+    renamed = replace(cheaper, description="Lined.", updated_at=NOW + 2)
+    put(topics, renamed)
+
+    def embedded_anew() -> None:
+        now = wait_for(topics, renamed)["changes"]
+        assert {name for name, _ in LAYOUT.widths if segment(after, name) != segment(now, name)} == {"text"}
+
+    eventually(embedded_anew)
+    assert embedder.made() == {**made, "text": made["text"] + 1}
+
+
+def test_the_newest_counts_and_a_tombstone_removes(embedder: Embedding, topics: ServiceSettings) -> None:
+    newest = boot("newest", name="The newest", updated_at=NOW + 5)
+    put(topics, boot("newest", updated_at=NOW + 3), newest, boot("newest", name="Older", updated_at=NOW + 4))
+    put(topics, boot("gone"), ("gone", None))
+    wait_for(topics, newest)
+    put(topics, boot("newest", name="Older", updated_at=NOW + 4), mark := boot("newest-mark"))
+    wait_for(topics, mark)
+    all_committed(topics)
+    found = embedded(topics)
+    assert found["newest"] is not None
+    assert found["newest"].product == newest
+    assert found["gone"] is None
+    put(topics, ("newest", None))
+
+    def removed() -> None:
+        assert embedded(topics)["newest"] is None
+
+    eventually(removed)
+
+
+def test_what_is_no_product_goes_to_the_dead_letters_and_stops_nothing(
+    embedder: Embedding, topics: ServiceSettings
+) -> None:
+    bad = [("bad", b"{"), ("bad", b'{"product_id": "bad"}'), ("bad", products.encode(boot("another")))]
+    after = boot("after")
+    put(topics, *bad, after)
+    wait_for(topics, after)
+    all_committed(topics)
+    found = [(value, headers) for key, value, headers in letters(topics) if key == b"bad"]
+    assert [value for value, _ in found] == [value for _, value in bad]
+    assert {headers[deadletters.STAGE] for _, headers in found} == {"decode"}
+    assert "another" in found[2][1][deadletters.REASON]
+    assert "another" not in embedded(topics)
+
+
+def test_a_sold_out_product_does_not_wait_behind_new_ones(
+    embedder: Embedding, topics: ServiceSettings
+) -> None:
+    known = boot("sells-out")
+    put(topics, known)
+    wait_for(topics, known)
+    interim = embedder.metric("eddy_embedder_products_total", outcome="interim")
+    put(topics, *(boot(f"new{number}", description=f"Number {number}. " * 60) for number in range(600)))
+    sold_out = replace(known, availability="out_of_stock", description="Gone.", updated_at=NOW + 1)
+    put(topics, sold_out)
+
+    def told() -> None:
+        assert embedder.metric("eddy_embedder_products_total", outcome="interim") == interim + 1
+
+    eventually(told)
+    assert embedder.metric("eddy_embedder_products_waiting") > 300
+    [sent_at] = times(topics, PRODUCTS, lambda raw: products.decode(raw) == sold_out)
+    [told_at, *_] = times(topics, PRODUCT_VECTORS, lambda raw: vectors.decode(raw).product == sold_out)
+    assert told_at - sent_at < 1000
+
+
+def times(settings: ServiceSettings, topic: Topic, wanted: Callable[[bytes], bool]) -> list[int]:
+    """When, in Unix ms, such messages were put on a topic."""
+    return [
+        message.timestamp()[1]
+        for message in messages(settings, topic)
+        if (raw := message.value()) is not None and message.key() == b"sells-out" and wanted(raw)
+    ]
+
+
+def test_a_restart_embeds_nothing_again(
+    kafka: ServiceSettings, catalogue: Path, shop: str, tmp_path: Path
+) -> None:
+    sent = [
+        boot("inline", image_url=inline(picture("red"))),
+        boot("file", image_url="pictures/blue.png"),
+        boot("http", image_url=f"{shop}/red.png"),
+        boot("redirect", image_url=f"{shop}/away"),
+        boot("twice", image_url=f"{shop}/once.png"),
+        boot("broken", image_url=f"{shop}/broken.png"),
+        boot("none", image_url=f"{shop}/none.png"),
+    ]
+    options = {"EDDY_CATALOGUE_DIR": str(catalogue), "EDDY_PICTURE_PRIVATE_HOSTS": "true"}
+    with running(kafka, tmp_path / "log", **options) as first:
+        put(kafka, *sent)
+        found = wait_for(kafka, *sent)
+        all_committed(kafka)
+        assert first.made() == {"text": 7, "caption": 7, "image": 5}
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(timeout=5) == 0
+    pictured = {key for key, each in found.items() if length(each, "image") > 0}
+    assert pictured == {"inline", "file", "http", "redirect", "twice"}
+    assert segment(found["http"], "image") == segment(found["inline"], "image")
+    reasons = {key.decode(): headers[deadletters.REASON] for key, _, headers in letters(kafka)}
+    assert set(reasons) == {"broken", "none"}
+    assert "no picture that can be read" in reasons["broken"]
+    assert "status 404" in reasons["none"]
+    with running(kafka, tmp_path / "log", **options) as second:
+        later = [replace(each, updated_at=NOW + 1) for each in sent[:5]]
+        put(kafka, *sent[:5], *later)
+        again = wait_for(kafka, *later)
+        all_committed(kafka)
+        assert second.made() == {"text": 0, "caption": 0, "image": 0}
+        assert all(again[each.product_id].content == found[each.product_id].content for each in later)
+        asked = len(_Shop.asked)
+        put(kafka, tried := replace(sent[5], updated_at=NOW + 2))
+        wait_for(kafka, tried)
+        all_committed(kafka)
+        assert _Shop.asked[asked:] == ["/broken.png"]
+        assert second.made() == {"text": 0, "caption": 0, "image": 0}
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_a_kill_in_the_middle_loses_nothing(kafka: ServiceSettings, tmp_path: Path) -> None:
+    sent = [boot(f"p{number:03d}", image_url=inline(picture("red"))) for number in range(300)]
+    with running(kafka, tmp_path / "log") as killed:
+        put(kafka, *sent)
+
+        def some() -> None:
+            assert 0 < len(messages(kafka, PRODUCT_VECTORS)) < 300
+
+        retry(stop=stop_after_delay(30), wait=wait_fixed(0.01))(some)()
+        killed.process.kill()
+        killed.process.wait()
+    before = len(embedded(kafka))
+    assert 0 < before < 300
+    with running(kafka, tmp_path / "log", EDDY_BAD_PRODUCTS_IN_A_ROW="3") as second:
+        found = wait_for(kafka, *sent)
+        all_committed(kafka)
+        assert second.made()["text"] == 300 - before  # what was there is not made again
+        put(kafka, *((f"bad{number}", b"{") for number in range(40)))
+        assert second.process.wait(timeout=20) == 70
+    assert all(length(each, "image") > 0 for each in found.values())
+    assert "bad messages in a row" in (tmp_path / "log").read_text()
+    assert committed(kafka) < 340
+
+
+def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
+    broker = Broker(tmp_path / "kafka", *free_ports(2))
+    broker.prepare()
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap)
+    process = _start(broker)
+    try:
+        create(settings)
+        with running(settings, tmp_path / "log") as embedder:
+            put(settings, first := boot("first"))
+            wait_for(settings, first)
+            process.kill()
+            process.wait()
+            process = _start(broker)
+            assert embedder.process.poll() is None
+            put(settings, second := boot("second"))
+            wait_for(settings, second)
+            all_committed(settings)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _start(broker: Broker) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen(broker.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+    def answers() -> None:
+        AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0}).list_topics(timeout=2)
+
+    answers()
+    return process

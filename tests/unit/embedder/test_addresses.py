@@ -1,0 +1,59 @@
+"""Which addresses pictures may come from."""
+
+import socket
+from typing import Any
+
+import pytest
+
+from services.embedder.addresses import is_public, resolved
+from services.embedder.refusals import PrivateAddress, Unreachable
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "127.8.8.8", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
+        "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
+        "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "ff02::1", "2001:db8::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "2002:a00:1::", "64:ff9b::7f00:1",
+        "64:ff9b::a9fe:a9fe",
+    ],
+)  # fmt: skip
+def test_private_addresses_are_seen_however_they_are_written(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
+def test_public_addresses_are_public(address: str) -> None:
+    assert is_public(address)
+
+
+def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
+    """Lets every name resolve to these addresses."""
+
+    def found(_host: str, port: int, **_: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+
+
+def test_a_name_is_judged_by_what_it_resolves_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, "1.1.1.1", "10.0.0.1")
+    with pytest.raises(PrivateAddress, match=r"10\.0\.0\.1.*EDDY_PICTURE_PRIVATE_HOSTS"):
+        resolved("shop.example", 443, private_allowed=False)
+    assert resolved("shop.example", 443, private_allowed=True) == ["1.1.1.1", "10.0.0.1"]
+    names(monkeypatch, "1.1.1.1")
+    assert resolved("shop.example", 443, private_allowed=False) == ["1.1.1.1"]
+
+
+@pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "localhost"])
+def test_other_ways_to_write_loopback_are_seen_through(host: str) -> None:
+    with pytest.raises((PrivateAddress, Unreachable)):
+        resolved(host, 80, private_allowed=False)
+
+
+def test_a_name_without_an_address_is_unreachable() -> None:
+    with pytest.raises(Unreachable):
+        resolved("a" * 300 + ".example", 80, private_allowed=False)

@@ -1,0 +1,50 @@
+"""Messages of `products`: what is taken, what is not, and how that is said."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import products
+from schemas.products import MAX_PRODUCT_BYTES
+from services.embedder.messages import dead_letter, decoded
+from services.embedder.refusals import BadProduct
+from tests.unit.embedder.making import product
+
+
+def test_a_product_under_its_own_key_is_taken() -> None:
+    assert decoded(b"p", products.encode(product())) == product()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        (b"p", b"{", "truncated"),
+        (b"p", b'{"product_id": "p"}', "name"),
+        (b"q", products.encode(product()), "key is not the product_id 'p'"),
+        (None, products.encode(product()), "key is not"),
+        (b"p", b" " * (MAX_PRODUCT_BYTES + 1), "at most"),
+    ],
+)
+def test_what_is_no_product_says_why(key: bytes | None, value: bytes, reason: str) -> None:
+    with pytest.raises(BadProduct, match=reason):
+        decoded(key, value)
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_a_product_or_bad(value: bytes) -> None:
+    with pytest.raises(BadProduct):
+        decoded(b"p", value)
+
+
+def test_a_dead_letter_is_the_message_with_its_reason() -> None:
+    key, raw, headers = dead_letter(
+        b"p", b"raw", reason="no picture", stage="picture", source="products/1/2", failed_at=5
+    )
+    assert (key, raw) == (b"p", b"raw")
+    assert dict(headers) == {
+        "reason": b"no picture",
+        "service": b"embedder",
+        "stage": b"picture",
+        "source": b"products/1/2",
+        "failed_at": b"5",
+    }

@@ -1,0 +1,121 @@
+"""The Qdrant server's writer, on qdrant-client's own memory mode and on a server that fails."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
+
+from schemas.products import Product
+from schemas.vectors import Layout, LayoutMismatch, Vector
+from services.embedder.metrics import Metrics
+from services.embedder.server_index import Collection, ServerIndex
+from services.qdrant import ProductCollection
+from tests.unit.embedder.making import LAYOUT, product
+
+Start = Callable[[Callable[[], Collection]], ServerIndex]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    made: list[ServerIndex] = []
+
+    def started(open_collection: Callable[[], Collection]) -> ServerIndex:
+        made.append(ServerIndex(open_collection, Metrics()))
+        made[-1].start()
+        return made[-1]
+
+    yield started
+    for each in made:
+        each.stop(5)
+
+
+def point(**fields: Any) -> tuple[Product, Vector]:
+    return product(**fields), np.ones(LAYOUT.width, dtype=np.float32)
+
+
+@retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), reraise=True)
+def called(server: ServerIndex, done: list[str], expected: list[str]) -> None:
+    server.serve()
+    assert done == expected
+
+
+@pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+def test_products_go_in_and_out_in_their_order(start: Start) -> None:
+    client = QdrantClient(":memory:")
+    collection = ProductCollection(client, "products", LAYOUT)
+    server = start(lambda: collection)
+    done: list[str] = []
+    server.put("p", point(price=1.0), lambda: done.append("first"))
+    server.put("p", point(price=2.0), lambda: done.append("newer"))
+    server.put("q", point(product_id="q"), lambda: done.append("q"))
+    server.put("q", None, lambda: done.append("gone"))
+    called(server, done, ["first", "newer", "q", "gone"])
+    assert collection.count() == 1
+    [found], _ = client.scroll("products")
+    assert (found.payload or {})["price"] == 2.0
+    client.close()
+
+
+class Failing:
+    """A collection whose first writes fail."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self._errors = list(errors)
+        self.written: list[str] = []
+
+    def upsert(self, products: Sequence[tuple[Product, Vector]]) -> None:
+        if self._errors:
+            raise self._errors.pop(0)
+        self.written += [each.product_id for each, _ in products]
+
+    def remove(self, product_ids: Sequence[str]) -> None:
+        """Nothing to remove."""
+
+    def count(self) -> int:
+        return 0
+
+
+def answer(status: int) -> UnexpectedResponse:
+    return UnexpectedResponse(status, "", b"", httpx.Headers())
+
+
+def test_a_server_that_is_away_is_waited_for(start: Start) -> None:
+    collection = Failing(ResponseHandlingException(OSError("refused")), answer(503))
+    server = start(lambda: collection)
+    done: list[str] = []
+    server.put("p", point(), lambda: done.append("p"))
+    called(server, done, ["p"])
+    assert collection.written == ["p"]
+
+
+@retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), retry=retry_if_result(lambda found: found is None))
+def failure(server: ServerIndex) -> Exception | None:
+    """What the owner is told."""
+    try:
+        server.serve()
+    except Exception as error:  # noqa: BLE001 - whichever it is
+        return error
+    return None
+
+
+@pytest.mark.parametrize("error", [answer(400), LayoutMismatch("v0", LAYOUT.id, "there"), KeyError("bug")])
+def test_what_will_not_pass_is_raised_to_the_owner(start: Start, error: Exception) -> None:
+    server = start(lambda: Failing(error))
+    server.put("p", point(), lambda: None)
+    assert failure(server) is error
+
+
+def test_a_collection_of_another_layout_is_not_written(start: Start) -> None:
+    mismatch = LayoutMismatch(Layout.of(7, 4).id, LAYOUT.id, "the Qdrant collection")
+
+    def mismatched() -> Collection:
+        raise mismatch
+
+    server = start(mismatched)
+    assert failure(server) is mismatch
+    assert server.products is None
