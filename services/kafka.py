@@ -128,6 +128,21 @@ class AcknowledgedProducer:
         except TimeoutError:
             raise NotDelivered("the broker does not answer") from None
 
+    def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
+        """Hands (topic, message) pairs over at once; done when the broker has every one of them.
+
+        The future fails with NotDelivered when any was refused, not acknowledged in time, or found no room.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        delivery = _Deliveries(len(messages), loop, done)
+        try:
+            for topic, (key, value, headers) in messages:
+                self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+        except (BufferError, KafkaException) as error:
+            done.set_exception(NotDelivered(str(error)))
+        return done
+
     def topics(self, timeout_s: float) -> set[str]:
         """The names of all topics on the broker. Blocks; raises KafkaException when none answers in time."""
         return set(self._producer.list_topics(timeout=timeout_s).topics)

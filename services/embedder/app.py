@@ -95,13 +95,18 @@ class EmbedderProcess:
         self._settings = settings
         self.metrics = Metrics()
         self._worker: Worker | None = None
+        self._server: ServerIndex | None = None
         self._health = HealthServer(
             settings.embedder_host, settings.embedder_port, self.metrics.registry, self.waiting_for
         )
 
     def waiting_for(self) -> str | None:
         """What keeps this process from embedding."""
-        return "the models" if self._worker is None else self._worker.waiting_for
+        if self._worker is None:
+            return "the models"
+        if self._server is not None and self._server.products is None:
+            return "the Qdrant server"
+        return self._worker.waiting_for
 
     def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""
@@ -122,7 +127,7 @@ class EmbedderProcess:
         models = {"text": text.identity, "image": pictures.identity, "caption": pictures.identity}
         log.info("models loaded", seconds=round(time.monotonic() - started, 1), **models)
         embedder = create_embedder(settings, text, pictures, self.metrics)
-        server = self._server()
+        self._server = server = self._start_server()
         worker = Worker(
             settings=settings,
             new_catalogue=partial(
@@ -144,7 +149,7 @@ class EmbedderProcess:
             server.stop(SERVER_STOP_S)
         embedder.close()
 
-    def _server(self) -> ServerIndex | None:
+    def _start_server(self) -> ServerIndex | None:
         """The Qdrant server's writer, started, where there is a server."""
         settings = self._settings
         if settings.qdrant_url is None:

@@ -18,6 +18,7 @@ from services.embedder.recipe import sources, text_of
 from services.embedder.refusals import PictureRefused
 
 AHEAD: Final = 4  # batches whose pictures are made ready while the models work
+SHARE_LEAST: Final = 16  # fewer would cost more than sharing gains
 
 
 class PreparesPictures(Protocol):
@@ -143,14 +144,18 @@ class Embedder:
             self._done.put(None)  # wakes the owner
 
     def _next(self) -> tuple[list[Order], list[Order]] | None:
-        """New orders, and open ones whose picture has come; None at the end. A few are shared out."""
+        """New orders, and open ones whose picture has come; None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._stopping or self._new or any(map(_ready, self._open)))
             if self._stopping:
                 return None
-            share = -(-len(self._new) // len(self._workers))
-            batch = [self._new.popleft() for _ in range(min(self._batch, share))]
+            batch = [self._new.popleft() for _ in range(self._share(len(self._new)))]
             return batch, self._take_ready()
+
+    def _share(self, waiting: int) -> int:
+        """A full batch while many wait; the last ones in smaller parts, so that all workers end together."""
+        half = -(-waiting // (2 * len(self._workers)))
+        return min(self._batch, waiting, max(half, SHARE_LEAST))
 
     def _take_ready(self) -> list[Order]:
         ready = [order for order in self._open if _ready(order)][: self._batch]

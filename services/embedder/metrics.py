@@ -49,10 +49,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        # From reading a message until the broker (and Qdrant) has its effects.
+        # From handing over a message's vectors or dead letter until the broker (and Qdrant) has them.
         self.acknowledged = Histogram(
             "eddy_embedder_acknowledged_seconds",
-            "Time from reading a product until its vectors are acknowledged",
+            "Time until what was handed over is acknowledged",
             buckets=_SECONDS,
             registry=self.registry,
         )

@@ -88,14 +88,18 @@ class Worker:
         first = self._consumer.poll(BUSY_S if busy else IDLE_S)
         if first is None:
             return
-        for message in [first, *self._consumer.consume(BATCH, timeout=0)]:
+        ledger = self._ledger
+        messages = self._consumer.consume(BATCH, timeout=0)
+        if self._ledger is ledger:  # else the partitions were dealt anew, and the first will be read again
+            messages.insert(0, first)
+        for message in messages:
             error = message.error()
             if error is not None:
                 self._look_at(error)
                 continue
             place = Place(int(message.partition() or 0), int(message.offset() or 0))
             self._ledger.open(place)
-            self._do(self._taken(message, place), time.perf_counter())
+            self._do(self._taken(message, place))
         self._pause_or_resume()
 
     def _look_at(self, error: KafkaError) -> None:
@@ -136,11 +140,11 @@ class Worker:
 
     # Effects
 
-    def _do(self, effects: list[Effect], since: float) -> None:
+    def _do(self, effects: list[Effect]) -> None:
         for effect in effects:
             match effect:
                 case Publish():
-                    self._publish(effect, since)
+                    self._publish(effect)
                 case Bury():
                     self._bury(effect)
                 case Settle():
@@ -148,9 +152,9 @@ class Worker:
                         self._metrics.products.labels(effect.outcome).inc()
                     self._ledger.arrived(effect.place)
 
-    def _publish(self, effect: Publish, since: float) -> None:
+    def _publish(self, effect: Publish) -> None:
         self._metrics.products.labels(effect.outcome).inc()
-        arrived = self._expected(effect.place, since)
+        arrived = self._expected(effect.place)
 
         def acknowledged() -> None:
             if self._server is None:
@@ -174,19 +178,18 @@ class Worker:
             source=source,
             failed_at=int(now_ms()),
         )
-        self._publisher.send(
-            self._settings.topic(PRODUCTS_DLQ), letter, self._expected(effect.place, time.perf_counter())
-        )
+        self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expected(effect.place))
 
-    def _expected(self, place: Place | None, since: float) -> Callable[[], None]:
+    def _expected(self, place: Place | None) -> Callable[[], None]:
         """What is to be called when an effect of the message at this place has arrived."""
         if place is None:
             return _nothing
         self._ledger.expect(place)
-        return partial(self._arrived, self._ledger, place, since)
+        # In the ledger that it is expected in: partitions may come and go meanwhile.
+        return partial(self._arrived, self._ledger, place, time.perf_counter())
 
     def _arrived(self, ledger: Ledger, place: Place, since: float) -> None:
-        ledger.arrived(place)  # the one that it was expected in: partitions may have come and gone since
+        ledger.arrived(place)
         self._metrics.acknowledged.observe(time.perf_counter() - since)
 
     def _hand_on(self) -> None:
@@ -194,7 +197,7 @@ class Worker:
         for order in self._embedder.finished():
             if order.refusal is not None:
                 self._metrics.pictures_refused.labels(type(order.refusal).__name__).inc()
-            self._do(self._catalogue.embedded(order), time.perf_counter())
+            self._do(self._catalogue.embedded(order))
         if self._embedder.room > 0 and self._catalogue.waiting:
             self._embedder.submit(self._catalogue.orders(self._embedder.room))
             if self._paused:

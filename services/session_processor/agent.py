@@ -3,27 +3,29 @@
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 import structlog
-from faust.types import EventT, TopicT
+from faust.types import EventT
 
 from schemas import deadletters, sessions
 from schemas.events import Event, decode
 from schemas.sessions import Session, encode
 from schemas.vectors import Layout
-from services.kafka import now_ms
+from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, now_ms
 from services.replica import VectorReplica
 from services.session_processor.metrics import Metrics
 from services.session_processor.order import PartitionOrder, Taken
 from services.session_processor.session import computed, fold, signals
-from services.session_processor.table import Acknowledgement, SessionTable, send, when_all_done
+from services.session_processor.table import SessionTable
 from services.session_processor.tuning import Tuning
 from services.session_processor.waiting import WaitingSessions
 
+IN_FLIGHT_MAX: Final = 2_000  # sends of about 15 KB: 30 MB
+
 log = structlog.get_logger()
 
-Headers = list[tuple[str, bytes]]
 Message = EventT[bytes]
 
 
@@ -55,8 +57,9 @@ class EventFolder:
         self,
         *,
         table: SessionTable,
-        published: TopicT,
-        dead_letters: TopicT,
+        producer: AcknowledgedProducer,
+        published: str,
+        dead_letters: str,
         vectors: VectorReplica,
         layout: Layout,
         tuning: Tuning,
@@ -65,6 +68,7 @@ class EventFolder:
         crash: Callable[[BaseException], object],
     ) -> None:
         self._table = table
+        self._producer = producer
         self._published = published
         self._dead_letters = dead_letters
         self._vectors = vectors
@@ -76,10 +80,9 @@ class EventFolder:
         self._bad_in_a_row = 0
         self._waiting = WaitingSessions()
         self._order = PartitionOrder()
-        # Between reading a session and sending its successor nobody else may touch the table.
-        self._writing = asyncio.Lock()
+        self._in_flight: set[asyncio.Future[None]] = set()
 
-    async def take(self, message: Message) -> None:
+    def take(self, message: Message) -> None:
         """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
@@ -88,17 +91,16 @@ class EventFolder:
         try:
             event = decoded(message.message.key, message.message.value)
         except BadEvent as bad:
-            await self._bury(message, taken, str(bad))
+            self._bury(message, taken, str(bad))
             return
         self._bad_in_a_row = 0
         if not signals(event, self._tuning):
             self._metrics.events.labels("no_signal").inc()
             self._order.finished(taken)
             return
-        async with self._writing:
-            await self._fold(message, taken, event)
+        self._fold(message, taken, event)
 
-    async def _fold(self, message: Message, taken: Taken, event: Event) -> None:
+    def _fold(self, message: Message, taken: Taken, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
         before = self._table.get(visitor)
         started = time.perf_counter()
@@ -114,18 +116,46 @@ class EventFolder:
         # A known event is published again: after a crash its session may be stored but not yet published.
         news = after is not before
         self._metrics.events.labels("news" if news else "known").inc()
-        acknowledged = await self._write(visitor, partition, after, headers, changed=news)
-        when_all_done(acknowledged, lambda: self._done(taken, started), self._crash)
+        messages = self._stored(visitor, partition, after, headers, changed=news)
+        self._send(messages, lambda: self._done(taken, started))
 
-    async def _write(
+    def _stored(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
-    ) -> list[Acknowledgement]:
+    ) -> list[tuple[str, OutgoingMessage]]:
+        """The session is in the table; what is to be sent for it."""
         value = encode(session)
-        stored = [await self._table.put(visitor, value, partition)] if changed else []
         if session.missing:
             self._waiting.wait(visitor, partition, session.missing)
             self._metrics.waiting.set(len(self._waiting))
-        return [*stored, await send(self._published, key=visitor, value=value, headers=headers)]
+        published = (self._published, (visitor, value, headers))
+        if not changed:
+            return [published]
+        self._table.put(visitor, value)
+        return [(self._table.changelog, (visitor, value, [])), published]
+
+    def _send(self, messages: list[tuple[str, OutgoingMessage]], then: Callable[[], object]) -> None:
+        """Calls `then` once the broker has all messages, or `crash` when it has not."""
+        sent = self._producer.begin(messages)
+        self._in_flight.add(sent)
+
+        def ended(sent: asyncio.Future[None]) -> None:
+            self._in_flight.discard(sent)
+            error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
+            if error is None:
+                then()
+            else:
+                self._crash(error)
+
+        sent.add_done_callback(ended)
+
+    async def settle(self) -> None:
+        """Waits until all that was sent has arrived: nothing may be late when another worker takes over."""
+        await asyncio.gather(*self._in_flight)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much is on its way that it is better to wait than to send more."""
+        return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _done(self, taken: Taken, started: float) -> None:
         self._order.finished(taken)
@@ -139,7 +169,7 @@ class EventFolder:
             self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
         return accepted_at
 
-    async def _bury(self, message: Message, taken: Taken, reason: str) -> None:
+    def _bury(self, message: Message, taken: Taken, reason: str) -> None:
         self._bad_in_a_row += 1
         if self._bad_in_a_row > self._bad_in_a_row_max:
             raise TooManyBadEvents(
@@ -157,8 +187,8 @@ class EventFolder:
             source=source,
             failed_at=int(now_ms()),
         )
-        buried = await send(self._dead_letters, key=raw.key, value=raw.value, headers=headers)
-        when_all_done([buried], lambda: self._order.finished(taken), self._crash)
+        letter: OutgoingMessage = (raw.key, raw.value, [*headers])
+        self._send([(self._dead_letters, letter)], lambda: self._order.finished(taken))
 
     def recovered(self) -> None:
         """After a start or rebalance: the stored sessions that miss products wait for them again."""
@@ -169,15 +199,14 @@ class EventFolder:
                 self._waiting.wait(visitor, partition, sessions.decode(raw).missing)
         self._metrics.waiting.set(len(self._waiting))
 
-    async def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
+    def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
         """A product got its vector: the sessions that missed it are computed again and published."""
         for visitor, partition in self._waiting.arrived(product_id).items():
             if self._table.raw(visitor) is None or not owned(partition):
                 continue  # the visitor's partition has moved to another worker, which waits by itself
-            async with self._writing:
-                before = self._table.get(visitor)
-                after = computed(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
-                headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
-                acknowledged = await self._write(visitor, partition, after, headers, changed=True)
-            when_all_done(acknowledged, self._metrics.joined.inc, self._crash)
+            before = self._table.get(visitor)
+            after = computed(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+            headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
+            messages = self._stored(visitor, partition, after, headers, changed=True)
+            self._send(messages, self._metrics.joined.inc)
         self._metrics.waiting.set(len(self._waiting))

@@ -1,38 +1,26 @@
-"""The Faust table of sessions, written so that the writer learns when the broker has it."""
+"""The Faust table of sessions, whose changelog is written where the broker's word can be waited for."""
 
-import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from typing import cast
+from collections.abc import Iterator
 
-from faust.types import ChannelT, HeadersArg, TableT
+from faust.types import TableT
 
 from schemas.sessions import Session, decode
-
-Acknowledgement = asyncio.Future[object]
-
-
-async def send(
-    topic: ChannelT[bytes],
-    *,
-    key: bytes | None,
-    value: bytes | None,
-    partition: int | None = None,
-    headers: HeadersArg | None = None,
-) -> Acknowledgement:
-    """Hands a message to the producer; the future is done when the broker has it."""
-    sent = await topic.send(key=key, value=value, partition=partition, headers=headers)
-    return cast(Acknowledgement, sent)
 
 
 class SessionTable:
     """visitor_id (bytes) → Session (MessagePack bytes), kept in memory and in a changelog topic.
 
     Faust's own `table[key] = value` sends the change without telling when it has arrived; an offset could
-    then be committed before. `put` sends it itself and hands back the acknowledgement.
+    then be committed before. `put` only stores: whoever calls it writes the same to `changelog`.
     """
 
     def __init__(self, table: TableT[bytes, bytes]) -> None:
         self._table = table
+
+    @property
+    def changelog(self) -> str:
+        """The topic that the table is recovered from: as many partitions as `events`, so the same ones."""
+        return str(self._table.changelog_topic.get_topic_name())
 
     def raw(self, visitor: bytes) -> bytes | None:
         """The stored bytes of a visitor's session."""
@@ -49,32 +37,10 @@ class SessionTable:
         partitions: dict[bytes, int] = getattr(self._table.data, "_key_partition")  # noqa: B009
         return partitions.get(visitor)
 
-    async def put(self, visitor: bytes, value: bytes, partition: int) -> Acknowledgement:
-        """Stores a session; the future is done when the changelog has it."""
+    def put(self, visitor: bytes, value: bytes) -> None:
+        """Stores a session."""
         self._table.data[visitor] = value
-        return await send(self._table.changelog_topic, key=visitor, value=value, partition=partition)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries held by this worker."""
         return iter(list(self._table.data.items()))
-
-
-def when_all_done(
-    futures: Sequence[Acknowledgement],
-    then: Callable[[], object],
-    otherwise: Callable[[BaseException], object],
-) -> None:
-    """Calls `then` once every future succeeded, or `otherwise` at the first that failed."""
-    missing = len(futures)
-
-    def one_done(future: Acknowledgement) -> None:
-        nonlocal missing
-        missing -= 1
-        error = asyncio.CancelledError() if future.cancelled() else future.exception()
-        if error is not None:
-            otherwise(error)
-        elif missing == 0:
-            then()
-
-    for future in futures:
-        future.add_done_callback(one_done)
