@@ -20,7 +20,7 @@ class IngestSettings(HttpSettings):
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
     )
     ingest_ack_timeout_ms: int = Field(
-        1500, ge=100, le=60_000, description="how long Kafka may take to acknowledge before a 503"
+        1200, ge=100, le=60_000, description="how long Kafka may take to acknowledge before a 503"
     )
     ingest_buffer_mb: int = Field(
         64, ge=1, le=2048, description="unacknowledged events held in memory before a 503"

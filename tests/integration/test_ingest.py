@@ -10,14 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
 
 import httpx
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Message
 from tenacity import retry, stop_after_delay, wait_fixed
 from ulid import ULID
 
@@ -30,57 +30,20 @@ from services.kafka import now_ms
 from services.ops.topics import create
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
+from tests.integration.processes import KEY, PAGE, Running, messages, running
 
-KEY = "the key of the shop's back end"
-PAGE = "http://127.0.0.1:8000"
 NOBODY = "http://127.0.0.1:9"
 
 Json = dict[str, Any]
 
 
-class Ingest:
-    """A running `python -m services.ingest`, with what it logged."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-        self.process = process
-        self.url = url
-        self.log = log
-        self.http = httpx.Client(base_url=url, timeout=10)
-
-    def post(self, sent: list[Json], **options: Any) -> httpx.Response:
-        return self.http.post("/v1/events", json={"events": sent}, **options)
-
-    @retry(stop=stop_after_delay(20), wait=wait_fixed(0.05), reraise=True)
-    def wait_for(self, path: str) -> None:
-        assert self.process.poll() is None, self.log.read_text()
-        self.http.get(path).raise_for_status()
-
-
-@contextmanager
-def running(settings: ServiceSettings, log: Path, *, ready: bool = True) -> Iterator[Ingest]:
+def serving(settings: ServiceSettings, log: Path, *, ready: bool = True) -> AbstractContextManager[Running]:
     """An ingest process on these brokers and topics; killed at the end where it still runs."""
-    [port] = free_ports(1)
-    environment = os.environ | {
-        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
-        "EDDY_INGEST_PORT": str(port),
-        "EDDY_TOKEN_SECRET": "a secret of the tests",
-        "EDDY_API_KEY": KEY,
-        "EDDY_ALLOWED_ORIGINS": PAGE,
-        "PYTHONPATH": str(ROOT),
-    }
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.ingest"], env=environment, stdout=output, stderr=output
-        )
-    service = Ingest(process, f"http://127.0.0.1:{port}", log)
-    try:
-        service.wait_for("/readyz" if ready else "/healthz")
-        yield service
-    finally:
-        service.http.close()
-        process.kill()
-        process.wait()
+    return running("ingest", settings, log, until="/readyz" if ready else "/healthz")
+
+
+def post(to: Running, sent: list[Json], **options: Any) -> httpx.Response:
+    return to.http.post("/v1/events", json={"events": sent}, **options)
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +55,8 @@ def topics(broker: Broker) -> ServiceSettings:
 
 
 @pytest.fixture(scope="module")
-def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ingest]:
-    with running(topics, tmp_path_factory.mktemp("ingest") / "log") as service:
+def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with serving(topics, tmp_path_factory.mktemp("ingest") / "log") as service:
         yield service
 
 
@@ -124,20 +87,6 @@ def boot(product_id: str, **fields: object) -> Json:
         "updated_at": int(now_ms()),
         **fields,
     }
-
-
-def messages(settings: ServiceSettings, topic: Topic) -> list[Message]:
-    """All that lies on a topic now."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "unused"})
-    name = settings.topic(topic)
-    places = [TopicPartition(name, number, 0) for number in range(topic.partitions)]
-    missing = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-    consumer.assign(places)
-    found: list[Message] = []
-    while len(found) < missing:
-        found += consumer.consume(missing - len(found), timeout=10)
-    consumer.close()
-    return found
 
 
 def of_key(settings: ServiceSettings, topic: Topic, key: str) -> list[Message]:
@@ -174,7 +123,7 @@ def problem(response: httpx.Response, status: int) -> Json:
 
 
 def test_a_page_gets_a_visitor_and_sends_its_events_with_the_token(
-    ingest: Ingest, topics: ServiceSettings
+    ingest: Running, topics: ServiceSettings
 ) -> None:
     given = ingest.http.post("/v1/visitors", headers={"Origin": PAGE})
     assert given.headers["access-control-allow-origin"] == PAGE
@@ -190,14 +139,14 @@ def test_a_page_gets_a_visitor_and_sends_its_events_with_the_token(
     assert len(events_of(topics, visitor["visitor_id"])) == 1
 
 
-def test_a_known_visitor_gets_a_fresh_token(ingest: Ingest) -> None:
+def test_a_known_visitor_gets_a_fresh_token(ingest: Running) -> None:
     first = ingest.http.post("/v1/visitors").json()
     again = ingest.http.post("/v1/visitors", json={"token": first["token"]}).json()
     assert again["visitor_id"] == first["visitor_id"]
     problem(ingest.http.post("/v1/visitors", json={"token": first["token"] + "x"}), 401)
 
 
-def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(ingest: Ingest, visitor: str) -> None:
+def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(ingest: Running, visitor: str) -> None:
     wanted = {"visitor_id": visitor}
     problem(ingest.http.post("/v1/visitors", json=wanted), 401)
     given = ingest.http.post("/v1/visitors", json=wanted, headers={"Authorization": f"Bearer {KEY}"})
@@ -207,7 +156,7 @@ def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(ingest: Inge
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'{"visitor_id": "not a name"}', b'{"token": "a", "visitor_id": "b"}']
 )
-def test_an_unreadable_wish_is_a_problem(ingest: Ingest, body: bytes) -> None:
+def test_an_unreadable_wish_is_a_problem(ingest: Running, body: bytes) -> None:
     problem(ingest.http.post("/v1/visitors", content=body), 400)
 
 
@@ -215,12 +164,12 @@ def test_an_unreadable_wish_is_a_problem(ingest: Ingest, body: bytes) -> None:
 
 
 def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
-    ingest: Ingest, topics: ServiceSettings, visitor: str
+    ingest: Running, topics: ServiceSettings, visitor: str
 ) -> None:
     long_ago = view(visitor, occurred_at=1_000)
     ahead = view(visitor, occurred_at=int(now_ms()) + 3_600_000)
     before = int(now_ms())
-    assert ingest.post([long_ago, ahead]).json() == {"accepted": 2, "rejected": []}
+    assert post(ingest, [long_ago, ahead]).json() == {"accepted": 2, "rejected": []}
     found = {events.decode(each.value() or b"").event_id: each for each in of_key(topics, EVENTS, visitor)}
     assert set(found) == {long_ago["event_id"], ahead["event_id"]}
     for message in found.values():
@@ -234,12 +183,12 @@ def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
 
 
 def test_refused_events_go_to_the_dead_letters_and_take_none_with_them(
-    ingest: Ingest, topics: ServiceSettings, visitor: str
+    ingest: Running, topics: ServiceSettings, visitor: str
 ) -> None:
     wrong_type = view(visitor, type="browse")
     huge = view(visitor, query="x" * events.MAX_EVENT_BYTES)
     no_query = view(visitor, type="search")
-    answer = ingest.post([wrong_type, view(visitor), huge, no_query])
+    answer = post(ingest, [wrong_type, view(visitor), huge, no_query])
     assert answer.status_code == 202
     assert answer.json()["accepted"] == 1
     reasons = {each["index"]: each["reason"] for each in answer.json()["rejected"]}
@@ -256,16 +205,16 @@ def test_refused_events_go_to_the_dead_letters_and_take_none_with_them(
 
 
 def test_a_batch_without_an_acceptable_event_is_422_with_the_same_fields(
-    ingest: Ingest, topics: ServiceSettings, visitor: str
+    ingest: Running, topics: ServiceSettings, visitor: str
 ) -> None:
-    document = problem(ingest.post([view(visitor, type="browse")]), 422)
+    document = problem(post(ingest, [view(visitor, type="browse")]), 422)
     assert document["accepted"] == 0
     assert document["rejected"][0]["index"] == 0
     assert len(dead_letters(topics, visitor)) == 1
-    assert problem(ingest.post([]), 422)["rejected"] == []
+    assert problem(post(ingest, []), 422)["rejected"] == []
 
 
-def test_a_body_of_garbage_is_400_and_kept(ingest: Ingest, topics: ServiceSettings, visitor: str) -> None:
+def test_a_body_of_garbage_is_400_and_kept(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
     garbage = b'{"events": [' + visitor.encode() + b"\xff"
     problem(ingest.http.post("/v1/events", content=garbage), 400)
     [(raw, headers)] = dead_letters(topics, visitor)
@@ -273,29 +222,29 @@ def test_a_body_of_garbage_is_400_and_kept(ingest: Ingest, topics: ServiceSettin
     assert headers[deadletters.STAGE] == "body"
 
 
-def test_a_visitor_cannot_speak_for_another(ingest: Ingest, topics: ServiceSettings, visitor: str) -> None:
+def test_a_visitor_cannot_speak_for_another(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
     mine = ingest.http.post("/v1/visitors").json()
     sent = [view(mine["visitor_id"]), view(visitor)]
-    answer = ingest.post(sent, params={"token": mine["token"]})
+    answer = post(ingest, sent, params={"token": mine["token"]})
     assert answer.json()["accepted"] == 1
     assert "another visitor" in answer.json()["rejected"][0]["reason"]
     assert events_of(topics, visitor) == []
-    problem(ingest.post(sent[1:], params={"token": mine["token"]}), 422)
+    problem(post(ingest, sent[1:], params={"token": mine["token"]}), 422)
 
 
 def test_wrong_credentials_are_401_and_leave_nothing(
-    ingest: Ingest, topics: ServiceSettings, visitor: str
+    ingest: Running, topics: ServiceSettings, visitor: str
 ) -> None:
-    response = ingest.post([view(visitor)], params={"token": f"{visitor}.abc.def"})
+    response = post(ingest, [view(visitor)], params={"token": f"{visitor}.abc.def"})
     problem(response, 401)
     assert response.headers["www-authenticate"] == "Bearer"
-    problem(ingest.post([view(visitor)], headers={"Authorization": "Bearer wrong"}), 401)
+    problem(post(ingest, [view(visitor)], headers={"Authorization": "Bearer wrong"}), 401)
     assert events_of(topics, visitor) == []
-    assert ingest.post([view(visitor)], headers={"Authorization": f"Bearer {KEY}"}).status_code == 202
+    assert post(ingest, [view(visitor)], headers={"Authorization": f"Bearer {KEY}"}).status_code == 202
 
 
 def test_over_the_limits_is_413_and_leaves_nothing(
-    ingest: Ingest, topics: ServiceSettings, visitor: str
+    ingest: Running, topics: ServiceSettings, visitor: str
 ) -> None:
     one = json.dumps(view(visitor))
     many = '{"events": [' + ",".join([one] * (MAX_BATCH_BYTES // len(one) + 1)) + "]}"
@@ -307,28 +256,28 @@ def test_over_the_limits_is_413_and_leaves_nothing(
     assert events_of(topics, visitor) == []
 
 
-def test_the_largest_batch_is_taken_whole(ingest: Ingest, topics: ServiceSettings, visitor: str) -> None:
+def test_the_largest_batch_is_taken_whole(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
     sent = [
         {"event_id": str(ULID()), "type": "view_item_list", "visitor_id": visitor, "occurred_at": 1}
         for _ in range(MAX_BATCH_EVENTS)
     ]
-    assert ingest.post(sent).json()["accepted"] == MAX_BATCH_EVENTS
+    assert post(ingest, sent).json()["accepted"] == MAX_BATCH_EVENTS
     assert [each.event_id for each in events_of(topics, visitor)] == [each["event_id"] for each in sent]
 
 
-def test_a_client_that_hangs_up_disturbs_no_one(ingest: Ingest, visitor: str) -> None:
-    address = ("127.0.0.1", int(ingest.url.rsplit(":", 1)[1]))
+def test_a_client_that_hangs_up_disturbs_no_one(ingest: Running, visitor: str) -> None:
+    address = ("127.0.0.1", ingest.port)
     for _ in range(20):
         with socket.create_connection(address) as client:
             client.sendall(b"POST /v1/events HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
-    assert ingest.post([view(visitor)]).status_code == 202
+    assert post(ingest, [view(visitor)]).status_code == 202
     assert "Traceback" not in ingest.log.read_text()
 
 
 # Products
 
 
-def test_products_are_put_changed_and_deleted(ingest: Ingest, topics: ServiceSettings, visitor: str) -> None:
+def test_products_are_put_changed_and_deleted(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
     product_id = f"{visitor}/red 42"
     answer = ingest.http.put("/v1/products", json={"products": [boot(product_id), boot("bad", price=-1)]})
     assert answer.status_code == 202
@@ -341,7 +290,7 @@ def test_products_are_put_changed_and_deleted(ingest: Ingest, topics: ServiceSet
     assert deleted.value() is None
 
 
-def test_product_batches_have_their_own_limits(ingest: Ingest) -> None:
+def test_product_batches_have_their_own_limits(ingest: Running) -> None:
     count = json.dumps({"products": [{}] * (MAX_BATCH_PRODUCTS + 1)})
     assert str(MAX_BATCH_PRODUCTS) in problem(ingest.http.put("/v1/products", content=count), 413)["detail"]
     large = b" " * (products.MAX_BATCH_BYTES + 1)
@@ -355,14 +304,14 @@ def test_product_batches_have_their_own_limits(ingest: Ingest) -> None:
 # The API as a whole
 
 
-def test_every_error_is_a_problem_document(ingest: Ingest) -> None:
+def test_every_error_is_a_problem_document(ingest: Running) -> None:
     assert problem(ingest.http.get("/nowhere"), 404)["instance"] == "/nowhere"
     assert problem(ingest.http.get("/v1/events"), 405)["title"] == "Method Not Allowed"
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     problem(ingest.http.post("/v1/events", content=b"a=b", headers=form), 415)
 
 
-def test_only_the_shops_pages_may_call(ingest: Ingest) -> None:
+def test_only_the_shops_pages_may_call(ingest: Running) -> None:
     def preflight(origin: str) -> httpx.Response:
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         return ingest.http.options("/v1/events", headers=asked)
@@ -371,7 +320,7 @@ def test_only_the_shops_pages_may_call(ingest: Ingest) -> None:
     assert "access-control-allow-origin" not in preflight(NOBODY).headers
 
 
-def test_the_documentation_describes_every_body(ingest: Ingest) -> None:
+def test_the_documentation_describes_every_body(ingest: Running) -> None:
     document = ingest.http.get("/openapi.json").json()
     described = set(document["components"]["schemas"])
     assert {"Event", "Product", "Answer", "NothingAccepted", "VisitorAnswer"} <= described
@@ -382,7 +331,7 @@ def test_the_documentation_describes_every_body(ingest: Ingest) -> None:
     assert ingest.http.get("/docs").status_code == 200
 
 
-def test_metrics_count_what_came_in(ingest: Ingest, visitor: str) -> None:
+def test_metrics_count_what_came_in(ingest: Running, visitor: str) -> None:
     def value(sample: str) -> float:
         lines = ingest.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
@@ -390,13 +339,13 @@ def test_metrics_count_what_came_in(ingest: Ingest, visitor: str) -> None:
     accepted = "eddy_ingest_events_accepted_total"
     refused = 'eddy_ingest_events_rejected_total{kind="validate"}'
     before = value(accepted), value(refused)
-    ingest.post([view(visitor), view(visitor, type="browse")])
+    post(ingest, [view(visitor), view(visitor, type="browse")])
     assert (value(accepted), value(refused)) == (before[0] + 1, before[1] + 1)
     assert value("eddy_ingest_acknowledged_seconds_count") > 0
 
 
-def test_no_token_is_written_to_the_log(ingest: Ingest, visitor: str) -> None:
-    ingest.post([view(visitor)], params={"token": "secret-token-in-the-query"})
+def test_no_token_is_written_to_the_log(ingest: Running, visitor: str) -> None:
+    post(ingest, [view(visitor)], params={"token": "secret-token-in-the-query"})
     ingest.http.get("/nowhere?token=secret-token-in-the-query")
     assert "secret-token" not in ingest.log.read_text()
 
@@ -407,10 +356,10 @@ def test_no_token_is_written_to_the_log(ingest: Ingest, visitor: str) -> None:
 def test_without_a_broker_it_is_503_within_two_seconds(tmp_path: Path, visitor: str) -> None:
     [nobody] = free_ports(1)
     away = ServiceSettings(kafka_bootstrap=f"127.0.0.1:{nobody}")
-    with running(away, tmp_path / "log", ready=False) as service:
+    with serving(away, tmp_path / "log", ready=False) as service:
         sends: list[Callable[[], httpx.Response]] = [
-            lambda: service.post([view(visitor)]),
-            lambda: service.post([view(visitor), {}]),
+            lambda: post(service, [view(visitor)]),
+            lambda: post(service, [view(visitor), {}]),
             lambda: service.http.post("/v1/events", content=b"garbage"),
             lambda: service.http.put("/v1/products", json={"products": [boot("p1")]}),
             lambda: service.http.delete("/v1/products/p1"),
@@ -426,9 +375,9 @@ def test_without_a_broker_it_is_503_within_two_seconds(tmp_path: Path, visitor: 
         assert service.http.get("/healthz").status_code == 200
 
 
-def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: Ingest) -> None:
+def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: Running) -> None:
     environment = os.environ | {
-        "EDDY_INGEST_PORT": ingest.url.rsplit(":", 1)[1],
+        "EDDY_INGEST_PORT": str(ingest.port),
         "EDDY_TOKEN_SECRET": "a secret of the tests",
         "PYTHONPATH": str(ROOT),
     }
@@ -440,7 +389,7 @@ def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: Ingest) -> None:
 
 def test_without_its_topics_it_is_not_ready_and_says_what_to_do(broker: Broker, tmp_path: Path) -> None:
     empty = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    with running(empty, tmp_path / "log", ready=False) as service:
+    with serving(empty, tmp_path / "log", ready=False) as service:
 
         @retry(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
         def says_it() -> None:
@@ -459,19 +408,19 @@ def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None
     process = _start(own, settings)
     try:
         create(settings)
-        with running(settings, tmp_path / "log") as service:
+        with serving(settings, tmp_path / "log") as service:
             first, lost, second = view(visitor), view(visitor), view(visitor)
-            assert service.post([first]).status_code == 202
+            assert post(service, [first]).status_code == 202
             process.terminate()
             process.wait()
             started = time.monotonic()
-            assert service.post([lost]).status_code == 503
+            assert post(service, [lost]).status_code == 503
             assert time.monotonic() - started < 2
             process = _start(own, settings)
 
             @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
             def accepted_again() -> None:
-                assert service.post([second]).status_code == 202
+                assert post(service, [second]).status_code == 202
 
             accepted_again()
             found = [event.event_id for event in events_of(settings, visitor)]
@@ -518,7 +467,7 @@ async def _send_until(url: str, visitor_id: str, stop: Callable[[int], bool]) ->
 async def test_what_was_accepted_survives_the_end_of_the_process(
     kafka: ServiceSettings, tmp_path: Path, visitor: str, how: signal.Signals
 ) -> None:
-    with running(kafka, tmp_path / "log") as service:
+    with serving(kafka, tmp_path / "log") as service:
         sent: list[int] = []
 
         def end_it_under_load(accepted: int) -> bool:
