@@ -14,6 +14,7 @@ from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import Vector, unpack
 from services.embedder.catalogue import Bury, Catalogue, Effect, Publish, Settle, Taken
 from services.embedder.embedding import Embedder
+from services.embedder.known import read_known
 from services.embedder.messages import dead_letter, decoded
 from services.embedder.metrics import Metrics
 from services.embedder.offsets import Ledger, Place
@@ -21,7 +22,7 @@ from services.embedder.publisher import Publisher
 from services.embedder.refusals import BadProduct, TooManyBadProducts
 from services.embedder.server_index import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.kafka import BATCH, TopicMissing, TopicReader, client_config, now_ms
+from services.kafka import BATCH, TopicMissing, client_config, now_ms
 
 log = structlog.get_logger()
 
@@ -241,7 +242,7 @@ class Worker:
         self._catalogue, self._ledger, self._paused = self._new_catalogue(), Ledger(), False
         self.waiting_for = "product vectors"
         mine = {each.partition for each in partitions}
-        ids = self._read_known(mine)
+        ids = read_known(self._settings, self._catalogue, mine, self._stopping)
         if self._stopping.is_set():
             return
         anew = self._catalogue.make_anew(sorted(ids))
@@ -250,27 +251,6 @@ class Worker:
         )
         self._mine = ids if self._server is not None else set()
         self.waiting_for = None
-
-    def _read_known(self, partitions: set[int]) -> set[str]:
-        """Reads `product-vectors` whole; answers the ids in these partitions."""
-        ids: set[str] = set()
-
-        def know(messages: list[Message]) -> None:
-            for message in messages:
-                product_id = (message.key() or b"").decode()
-                self._catalogue.know(product_id, message.value())
-                if message.partition() in partitions:
-                    (ids.discard if message.value() is None else ids.add)(product_id)
-
-        topic = self._settings.topic(PRODUCT_VECTORS)
-        reader = TopicReader(client_config(self._settings), [topic], know, lambda _error: None)
-        reader.start()
-        try:
-            while not reader.wait_until_caught_up(IDLE_S) and not self._stopping.is_set():
-                pass
-        finally:
-            reader.stop()
-        return ids
 
     def _fill_server(self, server: ServerIndex) -> None:
         """A Qdrant server that holds less than is known is new, or was away: it gets all that is mine."""

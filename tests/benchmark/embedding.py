@@ -54,11 +54,13 @@ def measure() -> dict[str, float]:
     bare(text, pictures, catalogue[:BATCH])
     rates: dict[str, list[float]] = {"bare": [], "pipeline": []}
     with broker() as running, embedder(running) as settings:
-        through(settings, [replace(each, product_id=f"warm-{each.product_id}") for each in catalogue[:BATCH]])
+        passage = Passage(settings)
+        passage.take([replace(each, product_id=f"warm-{each.product_id}") for each in catalogue[:BATCH]])
         for number in range(ROUNDS):
             rates["bare"].append(rate(partial(bare, text, pictures, catalogue)))
             named = [replace(each, product_id=f"{number}-{each.product_id}") for each in catalogue]
-            rates["pipeline"].append(rate(partial(through, settings, named)))
+            rates["pipeline"].append(rate(partial(passage.take, named)))
+        passage.close()
     ratios = [ours / theirs for theirs, ours in zip(rates["bare"], rates["pipeline"], strict=True)]
     return {
         "bare_products_per_s": round(median(rates["bare"]), 1),
@@ -87,22 +89,28 @@ def bare(text: TextModel, pictures: PictureModel, catalogue: list[Product]) -> N
         pictures.encode_captions([product.name for product in part])
 
 
-def through(settings: EmbedderSettings, catalogue: list[Product]) -> None:
-    """Puts products on the topic and returns when all their vectors are on the other."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "unused"})
-    topic = settings.topic(PRODUCT_VECTORS)
-    places = [TopicPartition(topic, each) for each in range(PRODUCT_VECTORS.partitions)]
-    for place in places:
-        place.offset = consumer.get_watermark_offsets(place)[1]
-    consumer.assign(places)
-    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
-    for product in catalogue:
-        producer.produce(settings.topic(PRODUCTS), products.encode(product), product.product_id.encode())
-    producer.flush()
-    missing = {product.product_id.encode() for product in catalogue}
-    while missing:
-        missing -= {message.key() for message in consumer.consume(1, timeout=60)}
-    consumer.close()
+class Passage:
+    """Puts products on the topic, and returns when all their vectors are on the other."""
+
+    def __init__(self, settings: EmbedderSettings) -> None:
+        self._products = settings.topic(PRODUCTS)
+        self._consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "unused"})
+        topic = settings.topic(PRODUCT_VECTORS)
+        self._consumer.assign([TopicPartition(topic, each, 0) for each in range(PRODUCT_VECTORS.partitions)])
+        self._producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
+
+    def take(self, catalogue: list[Product]) -> None:
+        """Each product has an id of its own, never used before."""
+        for product in catalogue:
+            self._producer.produce(self._products, products.encode(product), product.product_id.encode())
+        self._producer.flush()
+        missing = {product.product_id.encode() for product in catalogue}
+        while missing:
+            missing -= {message.key() for message in self._consumer.consume(1, timeout=60)}
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._consumer.close()
 
 
 @contextmanager

@@ -17,22 +17,23 @@ from uuid import uuid4
 import httpx
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 from PIL import Image, ImageDraw
 from prometheus_client.parser import text_string_to_metric_families
-from tenacity import retry, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import ROOT, Broker
 from schemas import deadletters, products, vectors
 from schemas.products import Product
-from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ, Topic
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import ProductVectors, unpack
 from services.kafka import producer_config
 from services.ops.topics import create
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
+from tests.integration.processes import messages
 
 LAYOUT = ServiceSettings().layout
 NOW = 1_767_225_600_000
@@ -49,7 +50,12 @@ class Embedding:
         self.url = url
         self.log = log
 
-    @retry(stop=stop_after_delay(START_S), wait=wait_fixed(0.1), reraise=True)
+    @retry(
+        retry=retry_if_exception_type(httpx.HTTPError),
+        stop=stop_after_delay(START_S),
+        wait=wait_fixed(0.1),
+        reraise=True,
+    )
     def wait_until_ready(self) -> None:
         assert self.process.poll() is None, self.log.read_text()
         httpx.get(self.url + "/readyz").raise_for_status()
@@ -140,20 +146,6 @@ def put(settings: ServiceSettings, *sent: Product | Sent) -> None:
         key, value = (each.product_id, products.encode(each)) if isinstance(each, Product) else each
         producer.produce(settings.topic(PRODUCTS), value, key.encode())
     assert producer.flush(10) == 0
-
-
-def messages(settings: ServiceSettings, topic: Topic) -> list[Message]:
-    """All that lies on a topic now."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka_bootstrap, "group.id": "unused"})
-    name = settings.topic(topic)
-    places = [TopicPartition(name, number, 0) for number in range(topic.partitions)]
-    missing = sum(consumer.get_watermark_offsets(place, timeout=10)[1] for place in places)
-    consumer.assign(places)
-    found: list[Message] = []
-    while len(found) < missing:
-        found += consumer.consume(missing - len(found), timeout=10)
-    consumer.close()
-    return found
 
 
 def embedded(settings: ServiceSettings) -> dict[str, ProductVectors | None]:
@@ -409,18 +401,6 @@ def test_a_sold_out_product_does_not_wait_behind_new_ones(
 
     eventually(told)
     assert embedder.metric("eddy_embedder_products_waiting") > 300
-    [sent_at] = times(topics, PRODUCTS, lambda raw: products.decode(raw) == sold_out)
-    [told_at, *_] = times(topics, PRODUCT_VECTORS, lambda raw: vectors.decode(raw).product == sold_out)
-    assert told_at - sent_at < 1000
-
-
-def times(settings: ServiceSettings, topic: Topic, wanted: Callable[[bytes], bool]) -> list[int]:
-    """When, in Unix ms, such messages were put on a topic."""
-    return [
-        message.timestamp()[1]
-        for message in messages(settings, topic)
-        if (raw := message.value()) is not None and message.key() == b"sells-out" and wanted(raw)
-    ]
 
 
 def test_a_restart_embeds_nothing_again(
@@ -488,6 +468,34 @@ def test_a_kill_in_the_middle_loses_nothing(kafka: ServiceSettings, tmp_path: Pa
     assert all(length(each, "image") > 0 for each in found.values())
     assert "bad messages in a row" in (tmp_path / "log").read_text()
     assert committed(kafka) < 340
+
+
+def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_path: Path) -> None:
+    first, second = ([boot(f"{part}{number:03d}") for number in range(200)] for part in "ab")
+    with running(kafka, tmp_path / "one", EDDY_EMBEDDER_INSTANCE="one") as one:
+        put(kafka, *first)
+        with running(kafka, tmp_path / "two", EDDY_EMBEDDER_INSTANCE="two") as two:
+            put(kafka, *second)
+
+            def both_work() -> None:
+                assert all(each.made()["text"] > 20 for each in (one, two))
+
+            eventually(both_work)
+            one.process.send_signal(signal.SIGTERM)
+            assert one.process.wait(timeout=5) == 0
+            wait_for(kafka, *first, *second)
+            all_committed(kafka)
+    for name in ("one", "two"):
+        assert "Traceback" not in (tmp_path / name).read_text()
+
+
+def test_vectors_of_another_layout_stop_the_start(kafka: ServiceSettings, tmp_path: Path) -> None:
+    foreign = ProductVectors(product=boot("foreign"), layout="v0/text:3", content=b"", hashes={}, models={})
+    producer = Producer(producer_config(kafka, linger_ms=0, timeout_ms=10_000))
+    producer.produce(kafka.topic(PRODUCT_VECTORS), vectors.encode(foreign), b"foreign")
+    assert producer.flush(10) == 0
+    with pytest.raises(AssertionError, match="EDDY_TEXT_WIDTH"), running(kafka, tmp_path / "log"):
+        pass
 
 
 def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:

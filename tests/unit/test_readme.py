@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from typer.main import get_command
 
-from infra import reference
+from infra import figures, reference
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
 from schemas import events, products
@@ -111,6 +111,10 @@ def test_the_examples_are_accepted() -> None:
                     assert events.check(events.decode(raw)) is None
                 else:
                     products.decode(raw)
+
+
+def test_the_benchmarks_figures_are_those_measured() -> None:
+    assert figures.text() in README, "run `python -m infra.figures`"
 
 
 def test_the_models_figures_are_those_measured() -> None:

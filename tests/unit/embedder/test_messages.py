@@ -48,3 +48,11 @@ def test_a_dead_letter_is_the_message_with_its_reason() -> None:
         "source": b"products/1/2",
         "failed_at": b"5",
     }
+
+
+def test_a_dead_letter_always_fits() -> None:
+    _, raw, headers = dead_letter(
+        b"p", b"x" * 1_000_000, reason="too large", stage="decode", source="products/1/2", failed_at=5
+    )
+    assert raw == b"x" * MAX_PRODUCT_BYTES
+    assert dict(headers)["reason"] == b"too large; here are the first 524288 bytes"

@@ -1,0 +1,147 @@
+"""The embedder's worker with a Qdrant collection, on a real broker; stand-in models, so no torch."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+import pytest
+from qdrant_client import QdrantClient
+
+from schemas.points import point_id
+from schemas.products import Product
+from schemas.vectors import Vector, unpack
+from services.embedder.catalogue import Catalogue
+from services.embedder.embedding import Embedder
+from services.embedder.metrics import Metrics
+from services.embedder.pictures import PictureSource
+from services.embedder.preparing import Preparation
+from services.embedder.publisher import Publisher
+from services.embedder.recipe import Recipe
+from services.embedder.server_index import Collection, ServerIndex
+from services.embedder.settings import EmbedderSettings
+from services.embedder.worker import Worker
+from services.kafka import producer_config
+from services.qdrant import ProductCollection
+from services.settings import ServiceSettings
+from tests.integration.test_embedder import (
+    all_committed,
+    boot,
+    committed,
+    embedded,
+    eventually,
+    put,
+)
+from tests.unit.embedder.making import MODELS, StandInPictures, StandInText
+
+pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
+
+
+class NoDownloads:
+    def fetch(self, url: str) -> bytes:
+        raise AssertionError(url)
+
+
+class Held:
+    """A collection whose writes wait until they may."""
+
+    def __init__(self, collection: ProductCollection) -> None:
+        self._collection = collection
+        self.asked = threading.Event()
+        self.may = threading.Event()
+
+    def upsert(self, products: Sequence[tuple[Product, Vector]]) -> None:
+        self.asked.set()
+        assert self.may.wait(60)
+        self._collection.upsert(products)
+
+    def remove(self, product_ids: Sequence[str]) -> None:
+        self._collection.remove(product_ids)
+
+    def count(self) -> int:
+        return self._collection.count()
+
+
+@contextmanager
+def working(kafka: ServiceSettings, collection: Collection, catalogue: Path) -> Iterator[Worker]:
+    """A worker in a thread."""
+    settings = EmbedderSettings(
+        kafka_bootstrap=kafka.kafka_bootstrap, topic_prefix=kafka.topic_prefix, text_width=6, image_width=4
+    )
+    metrics = Metrics()
+    pictures = StandInPictures()
+    source = PictureSource(NoDownloads(), catalogue, 1_000_000)
+    preparation = Preparation(pictures, source, fetchers=1, decoders=1, pixels_max=10_000, metrics=metrics)
+    embedder = Embedder(StandInText(), pictures, preparation, batch=8, workers=1, metrics=metrics)
+    server = ServerIndex(lambda: collection, metrics)
+    worker = Worker(
+        settings=settings,
+        new_catalogue=partial(Catalogue, Recipe(settings.layout, MODELS), picture_retry_s=0, timer=monotonic),
+        embedder=embedder,
+        publisher=Publisher(producer_config(settings, linger_ms=1, timeout_ms=60_000)),
+        server=server,
+        metrics=metrics,
+    )
+    server.start()
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield worker
+    finally:
+        worker.stop()
+        thread.join(20)
+        server.stop(5)
+        embedder.close()
+    assert not thread.is_alive()
+
+
+@pytest.fixture
+def client() -> Iterator[QdrantClient]:
+    client = QdrantClient(":memory:")
+    yield client
+    client.close()
+
+
+def collection(client: QdrantClient, name: str = "products") -> ProductCollection:
+    return ProductCollection(client, name, EmbedderSettings(text_width=6, image_width=4).layout)
+
+
+def test_qdrant_gets_what_the_topic_gets(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    made = collection(client)
+    with working(kafka, made, tmp_path):
+        put(kafka, *(boot(f"p{number}") for number in range(20)), ("p3", None))
+        put(kafka, boot("p4", price=1.0, updated_at=boot("p4").updated_at + 1))
+        all_committed(kafka)
+    assert made.count() == 19
+    [found] = client.retrieve("products", [point_id("p4")], with_vectors=True)
+    assert (found.payload or {})["price"] == 1.0
+    on_topic = embedded(kafka)["p4"]
+    assert on_topic is not None
+    assert isinstance(found.vector, dict)
+    assert np.allclose(np.array(found.vector["content"]), unpack(on_topic.content), atol=1e-6)
+    # A server that starts empty gets everything, without a model.
+    other = collection(client, "other")
+    with working(kafka, other, tmp_path):
+
+        def filled() -> None:
+            assert other.count() == 19
+
+        eventually(filled)
+
+
+def test_nothing_is_committed_before_qdrant_has_it(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    held = Held(collection(client))
+    with working(kafka, held, tmp_path):
+        put(kafka, boot("waits"))
+        assert held.asked.wait(30)
+        assert "waits" in embedded(kafka)
+        assert committed(kafka) == 0
+        held.may.set()
+        all_committed(kafka)
