@@ -25,11 +25,11 @@ $(VENV)/.ready: requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
 ifeq ($(TORCH_INDEX),)
-	@$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.lock
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r requirements.lock
 else
-	@$(BIN)/uv pip install -q --python $(BIN)/python --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' requirements.lock)
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' requirements.lock)
 	@grep -vE '^(torch|torchvision|triton|nvidia-|cuda-)' requirements.lock > $(VENV)/without-torch.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python -r $(VENV)/without-torch.txt
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r $(VENV)/without-torch.txt
 endif
 	@touch $@
 
