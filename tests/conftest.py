@@ -41,6 +41,21 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
+def settings_on_free_ports(folder: Path) -> StackSettings:
+    """A stack of its own in a folder, on ports that nobody uses now."""
+    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
+    return StackSettings(
+        stack_folder=folder,
+        kafka_port=kafka,
+        kafka_controller_port=controller,
+        shop_port=shop,
+        ingest_port=ingest,
+        recommender_port=recommender,
+        session_processor_port=processor,
+        embedder_port=embedder,
+    )
+
+
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.1))
 def _answering(bootstrap: str) -> None:
     AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
@@ -77,20 +92,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole flow, as `make up` starts it, on ports and in a folder of its own; one for the whole run."""
     if shutil.which("java") is None or not LIBS.is_dir():
         missing("the stack needs Java 17 and the jars of `make setup`")
-    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
-    settings = StackSettings(
-        stack_folder=tmp_path_factory.mktemp("stack"),
-        catalogue_dir=ROOT / "build" / "tests" / "catalogue",
-        stack_products=600,
-        kafka_port=kafka,
-        kafka_controller_port=controller,
-        shop_port=shop,
-        ingest_port=ingest,
-        recommender_port=recommender,
-        session_processor_port=processor,
-        embedder_port=embedder,
-    )
-    stack = Stack(settings)
+    settings = settings_on_free_ports(tmp_path_factory.mktemp("stack"))
+    catalogue = {"catalogue_dir": ROOT / "build" / "tests" / "catalogue", "stack_products": 600}
+    stack = Stack(settings.model_copy(update=catalogue))
     pids: list[int] = []
     try:
         stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))

@@ -15,7 +15,7 @@ from schemas.topics import PRODUCTS
 from services.ops.topics import create
 from services.settings import ServiceSettings
 from tests.benchmark import standin_vectors
-from tests.conftest import free_ports
+from tests.conftest import settings_on_free_ports
 from tests.integration.processes import messages, running
 
 FOLDER: Final = ROOT / "build" / "bench" / "stack"
@@ -97,18 +97,7 @@ def _fresh() -> StackSettings:
     """An empty folder, and ports that nobody uses."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
-    return StackSettings(
-        stack_folder=FOLDER,
-        kafka_bootstrap=None,
-        kafka_port=kafka,
-        kafka_controller_port=controller,
-        shop_port=shop,
-        ingest_port=ingest,
-        recommender_port=recommender,
-        session_processor_port=processor,
-        embedder_port=embedder,
-    )
+    return settings_on_free_ports(FOLDER).model_copy(update={"kafka_bootstrap": None})
 
 
 @contextmanager
