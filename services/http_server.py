@@ -22,6 +22,7 @@ def serve(
     port: int,
     *,
     sockets: Literal["none", "websockets-sansio"] = "none",
+    grace_s: int = GRACE_S,
 ) -> None:
     """Serves until SIGTERM; `sockets` is uvicorn's implementation of WebSockets. Blocks."""
     listening = _listen(service, host, port)
@@ -40,7 +41,7 @@ def serve(
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=GRACE_S,
+        timeout_graceful_shutdown=grace_s,
     )
     uvicorn.Server(config).run(sockets=[listening])
 

@@ -1,13 +1,11 @@
 """`python -m storefront.demo`: the demo shop."""
 
 import argparse
-import socket
 import sys
 from typing import Final
 
-import uvicorn
-
 from services.cli import described
+from services.http_server import serve
 from services.observability import configure_logging
 from services.settings import load
 from storefront.demo.app import create_app
@@ -33,29 +31,7 @@ def main() -> None:
         app = create_app(settings)
     except CatalogueMissing as missing:
         sys.exit(str(missing))
-    config = uvicorn.Config(
-        app,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_S,
-    )
-    uvicorn.Server(config).run(sockets=[_listen(settings.shop_host, settings.shop_port)])
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """The listening socket; a port in use ends the process with what to do about it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as error:
-        sys.exit(
-            f"the shop cannot listen on {host}:{port}: {error.strerror}. Free it, or set EDDY_SHOP_PORT."
-        )
+    serve(lambda: app, "shop", settings.shop_host, settings.shop_port, grace_s=GRACE_S)
 
 
 if __name__ == "__main__":
