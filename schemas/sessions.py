@@ -4,22 +4,57 @@ from typing import Final
 
 import msgspec
 
+from schemas.events import EventType
+
 SESSION_EVENTS_MAX: Final = 64
-SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a session, the GA convention
+SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a visit, the GA convention
+SESSION_BYTES_MAX: Final = 10 * 1024  # with up to 1,000 components, and categories of up to 400 bytes
+PRODUCT_IDS_BYTES_MAX: Final = 2560  # of all remembered events together: 40 each where there are 64
 
 # Kafka headers of a `sessions` message: what is true of this one publication, not of the session.
 CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
 ACCEPTED_AT: Final = "accepted_at"  # Unix ms, ingest took the event
 FOLDED_AT: Final = "folded_at"  # Unix ms, the session was computed
 
+# What `SessionEvent.kind` counts. New types come at the end: the numbers lie in stored sessions.
+KINDS: Final[tuple[EventType, ...]] = (
+    "view_item_list",
+    "select_item",
+    "view_item",
+    "add_to_cart",
+    "remove_from_cart",
+    "add_to_wishlist",
+    "begin_checkout",
+    "purchase",
+    "search",
+)
+KIND_OF: Final = {type_: kind for kind, type_ in enumerate(KINDS)}
+
+ULID_LENGTH: Final = 26
+UUID_LENGTH: Final = 36
+_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BASE_32: Final = "0123456789abcdefghijklmnopqrstuv"  # as Python writes it
+_TO_BASE_32: Final = str.maketrans(
+    _CROCKFORD + _CROCKFORD[10:].lower() + "ILOUilou",  # the letters that Crockford leaves out are none here
+    _BASE_32 + _BASE_32[10:] + "~" * 8,
+)
+
 
 class SessionEvent(msgspec.Struct, frozen=True, array_like=True, order=True):
-    """One remembered event. Its order is the session's: by time, then by id."""
+    """One remembered event. Its order is the session's: by time, then by id.
+
+    `identity` is the event's id as `identity` makes it, `kind` an index of KINDS.
+    """
 
     occurred_at: int
-    event_id: str
+    identity: bytes
     product_id: str
-    type: str
+    kind: int
+
+    @property
+    def type(self) -> EventType:
+        """The event's type by its GA4 name."""
+        return KINDS[self.kind]
 
 
 class Interest(msgspec.Struct, frozen=True, array_like=True):
@@ -37,10 +72,11 @@ class Interest(msgspec.Struct, frozen=True, array_like=True):
 class Session(msgspec.Struct, frozen=True, array_like=True):
     """The newest 64 distinct events of a visitor, and the vectors computed from them.
 
-    All vectors are float16 of the layout named, each segment of unit length or zero; empty bytes where no
-    event's product has a vector yet. The profile of older visits is part of `vector`: it follows from
-    the events, so it needs no place of its own. `missing` names the products that had no vector when the
-    session was computed: they join as soon as they have one.
+    All vectors are directions (schemas/directions.py) of the form and layout named; empty bytes where there
+    is none, because no event's product has a vector yet or all cancel each other out. The profile of older
+    visits is part of them: it follows from the events, so it needs no place of its own. `missing` holds the
+    indices of the events whose product had no vector when the session was computed: they join as soon as they
+    have one.
     """
 
     visitor_id: str
@@ -48,16 +84,63 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     layout: str = ""
     vector: bytes = b""
     interests: tuple[Interest, ...] = ()
-    missing: tuple[str, ...] = ()
+    missing: tuple[int, ...] = ()
+
+    @property
+    def missing_products(self) -> frozenset[str]:
+        """The products that had no vector."""
+        return frozenset(self.events[index].product_id for index in self.missing)
+
+
+def identity(event_id: str) -> bytes:
+    """The number that a UUID or ULID writes, as 16 bytes; 17 for letters that are beyond a ULID's 128 bits.
+
+    Upper and lower case mean the same. Raises ValueError for other texts.
+    """
+    if len(event_id) == UUID_LENGTH:
+        return bytes.fromhex(event_id.replace("-", ""))
+    if len(event_id) == ULID_LENGTH:
+        number = int(event_id.translate(_TO_BASE_32), 32)
+        return number.to_bytes(17 if number >> 128 else 16)
+    raise ValueError(f"neither UUID nor ULID: {event_id!r}")
+
+
+class _FormerEvent(msgspec.Struct, frozen=True, array_like=True):
+    occurred_at: int
+    event_id: str
+    product_id: str
+    type: EventType
+
+
+class _FormerSession(msgspec.Struct, frozen=True, array_like=True):
+    """What was written before vectors became directions: ids and types as text, vectors as float16."""
+
+    visitor_id: str
+    events: tuple[_FormerEvent, ...] = ()
+
+    def renewed(self) -> Session:
+        """The events in today's form; no layout, so that whoever can computes the vectors again."""
+        events = (
+            SessionEvent(each.occurred_at, identity(each.event_id), each.product_id, KIND_OF[each.type])
+            for each in self.events
+        )
+        return Session(self.visitor_id, tuple(sorted(events)))
 
 
 _decoder = msgspec.msgpack.Decoder(Session)
+_former_decoder = msgspec.msgpack.Decoder(_FormerSession)
 _encoder = msgspec.msgpack.Encoder()
 
 
 def decode(raw: bytes) -> Session:
-    """From the bytes of one topic message or table entry. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message or table entry. Raises msgspec.ValidationError or DecodeError.
+
+    A session in the former form keeps its events and has no vectors and no layout.
+    """
+    try:
+        return _decoder.decode(raw)
+    except msgspec.ValidationError:
+        return _former_decoder.decode(raw).renewed()
 
 
 def encode(session: Session) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import msgspec
 import numpy as np
@@ -12,6 +12,8 @@ import numpy.typing as npt
 from schemas.products import Product
 
 Vector = npt.NDArray[np.float32]
+Matrix = npt.NDArray[np.float32]
+Real = TypeVar("Real", np.float32, np.float64)
 
 LAYOUT_VERSION: Final = 1
 CATEGORY_WIDTH: Final = 64
@@ -77,22 +79,29 @@ class Layout:
         """Index of each segment's first component, for `numpy.add.reduceat`."""
         return np.array([span.start for span in self.slices.values()], dtype=np.intp)
 
-    @cached_property
-    def segment_of(self) -> npt.NDArray[np.intp]:
-        """(width,) the number of the segment that each component belongs to."""
-        return np.repeat(np.arange(len(self.widths)), [width for _, width in self.widths])
+    def spread(self, per_segment: npt.NDArray[Real]) -> npt.NDArray[Real]:
+        """(…, width) from (…, segments): each component gets what its segment has."""
+        result: npt.NDArray[Real] = np.repeat(per_segment, self._lengths, axis=-1)
+        return result
 
-    def normalised(self, vector: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    @cached_property
+    def _lengths(self) -> npt.NDArray[np.intp]:
+        return np.array([width for _, width in self.widths], dtype=np.intp)
+
+    def normalised(self, vector: npt.NDArray[Real]) -> npt.NDArray[Real]:
         """(…, width) vectors with each segment scaled to unit length; a segment of zeros stays zero."""
         lengths = np.sqrt(np.add.reduceat(vector * vector, self.starts, axis=-1))
         scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 1e-9)
-        result: npt.NDArray[np.float64] = vector * scale[..., self.segment_of]
+        result: npt.NDArray[Real] = vector * self.spread(scale)
         return result
 
-    def weighted(self, vector: Vector, weights: Mapping[str, float]) -> Vector:
-        """A query: each segment times its weight (0 where unnamed); one dot product is Σ weight · cosine."""
+    def weighted(self, vectors: Matrix, weights: Mapping[str, float]) -> Matrix:
+        """(…, width) queries: each segment times its weight (0 where unnamed).
+
+        One dot product of a query with a product is Σ weight · cosine.
+        """
         per_segment = np.array([weights.get(name, 0.0) for name, _ in self.widths], dtype=np.float32)
-        result: Vector = vector * per_segment[self.segment_of]
+        result: Matrix = vectors * self.spread(per_segment)
         return result
 
     def require(self, found: str, where: str) -> None:

@@ -4,7 +4,7 @@ import sys
 from typing import Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from schemas.topics import Topic
 from schemas.vectors import Layout
@@ -92,10 +92,20 @@ def load(kind: type[S]) -> S:
     try:
         return kind()
     except ValidationError as error:
-        prefix = kind.model_config.get("env_prefix", "")
         for problem in error.errors():
-            name = prefix + "_".join(str(part) for part in problem["loc"]).upper()
-            field = kind.model_fields.get(str(problem["loc"][0])) if problem["loc"] else None
-            meaning = f" ({field.description})" if field and field.description else ""
-            print(f"{name if problem['loc'] else 'settings'}{meaning}: {problem['msg']}", file=sys.stderr)
-        raise SystemExit(2) from None
+            name, *within = (str(part) for part in problem["loc"]) if problem["loc"] else ("settings",)
+            place = f"{'.'.join(within)}: " if within else ""
+            print(f"{_described(kind, name)}: {place}{problem['msg']}", file=sys.stderr)
+    except SettingsError as error:
+        name = next((each for each in kind.model_fields if f'"{each}"' in str(error)), "settings")
+        print(f"{_described(kind, name)}: this is no JSON", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _described(kind: type[BaseSettings], name: str) -> str:
+    """A field as its variable, and what it means."""
+    field = kind.model_fields.get(name)
+    if field is None:
+        return name
+    variable = f"{kind.model_config.get('env_prefix', '')}{name.upper()}"
+    return f"{variable} ({field.description})" if field.description else variable

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from schemas.directions import form
 from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, decode
 from schemas.vectors import Layout
 
@@ -29,7 +30,7 @@ class Sessions:
     """visitor_id → what was published last. Decoded only when somebody looks: most visitors have left."""
 
     def __init__(self, layout: Layout, most: int) -> None:
-        self._layout = layout
+        self._form = form(layout)
         self._published: LRUCache[str, Published] = LRUCache(most)
 
     def __len__(self) -> int:
@@ -48,12 +49,15 @@ class Sessions:
         return self._published.get(visitor_id)
 
     def session(self, visitor_id: str) -> Session | None:
-        """The newest session, or None for a visitor without one, or with vectors of another layout."""
+        """The newest session, or None for a visitor without one, or with vectors of another form or layout.
+
+        The session processor computes such a session anew at the visitor's next event.
+        """
         published = self.published(visitor_id)
         if published is None:
             return None
         session = decode(published.raw)
-        return session if session.layout == self._layout.id else None
+        return session if session.layout == self._form else None
 
 
 def _time(headers: Mapping[str, bytes], name: str) -> float | None:

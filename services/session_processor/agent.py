@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -14,15 +15,17 @@ from schemas.events import Event, decode
 from schemas.sessions import Session, encode
 from schemas.vectors import Layout
 from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, now_ms
+from services.model.session import computed, fold, signals
+from services.model.tuning import Tuning
 from services.replica import VectorReplica
+from services.session_processor.expiry import IdleVisitors
 from services.session_processor.metrics import Metrics
 from services.session_processor.order import PartitionOrder, Taken
-from services.session_processor.session import computed, fold, signals
 from services.session_processor.table import SessionTable
-from services.session_processor.tuning import Tuning
 from services.session_processor.waiting import WaitingSessions
 
-IN_FLIGHT_MAX: Final = 2_000  # sends of about 15 KB: 30 MB
+IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
+EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who are forgotten before it
 
 log = structlog.get_logger()
 
@@ -79,6 +82,7 @@ class EventFolder:
         self._crash = crash
         self._bad_in_a_row = 0
         self._waiting = WaitingSessions()
+        self._idle = IdleVisitors(tuning.idle_ms)
         self._order = PartitionOrder()
         self._in_flight: set[asyncio.Future[None]] = set()
 
@@ -118,20 +122,42 @@ class EventFolder:
         self._metrics.events.labels("news" if news else "known").inc()
         messages = self._stored(visitor, partition, after, headers, changed=news)
         self._send(messages, lambda: self._done(taken, started))
+        self._expire(partition)
 
     def _stored(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
     ) -> list[tuple[str, OutgoingMessage]]:
         """The session is in the table; what is to be sent for it."""
         value = encode(session)
-        if session.missing:
-            self._waiting.wait(visitor, partition, session.missing)
-            self._metrics.waiting.set(len(self._waiting))
+        self._note(visitor, partition, session)
         published = (self._published, (visitor, value, headers))
         if not changed:
             return [published]
         self._table.put(visitor, value)
         return [(self._table.changelog, (visitor, value, [])), published]
+
+    def _note(self, visitor: bytes, partition: int, session: Session) -> None:
+        """What a session waits for, and when its visitor was last seen."""
+        if session.events:
+            self._idle.seen(visitor, partition, session.events[-1].occurred_at, now_ms())
+        if session.missing:
+            self._waiting.wait(visitor, partition, session.missing_products)
+            self._metrics.waiting.set(len(self._waiting))
+
+    def _expire(self, partition: int) -> None:
+        """Tells `sessions` of visitors who have been idle for too long, and then forgets them."""
+        for visitor in self._idle.due(partition, EXPIRED_AT_ONCE):
+            if self._table.raw(visitor) is not None:
+                self._send([(self._published, (visitor, None, []))], partial(self._forget, visitor))
+
+    def _forget(self, visitor: bytes) -> None:
+        """`sessions` has the tombstone: after a crash before now it is written once more, and never left out.
+
+        A visitor who came back meanwhile stays: the session was published again after the tombstone.
+        """
+        if visitor not in self._idle:
+            self._table.remove(visitor)
+            self._send([(self._table.changelog, (visitor, None, []))], self._metrics.expired.inc)
 
     def _send(self, messages: list[tuple[str, OutgoingMessage]], then: Callable[[], object]) -> None:
         """Calls `then` once the broker has all messages, or `crash` when it has not."""
@@ -150,7 +176,8 @@ class EventFolder:
 
     async def settle(self) -> None:
         """Waits until all that was sent has arrived: nothing may be late when another worker takes over."""
-        await asyncio.gather(*self._in_flight)
+        while self._in_flight:
+            await asyncio.gather(*self._in_flight)
 
     @property
     def is_behind(self) -> bool:
@@ -191,13 +218,12 @@ class EventFolder:
         self._send([(self._dead_letters, letter)], lambda: self._order.finished(taken))
 
     def recovered(self) -> None:
-        """After a start or rebalance: the stored sessions that miss products wait for them again."""
+        """After a start or rebalance: what the stored sessions tell of missing products and of time."""
         self._order.reassigned()
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is not None:
-                self._waiting.wait(visitor, partition, sessions.decode(raw).missing)
-        self._metrics.waiting.set(len(self._waiting))
+                self._note(visitor, partition, sessions.decode(raw))
 
     def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
         """A product got its vector: the sessions that missed it are computed again and published."""

@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _MS = (
+    0.0001,
+    0.0002,
     0.0005,
     0.001,
     0.002,
@@ -62,5 +64,10 @@ class Metrics:
         self.joined = Counter(
             "eddy_session_processor_joined_total",
             "Sessions computed again because a missing product got its vector",
+            registry=self.registry,
+        )
+        self.expired = Counter(
+            "eddy_session_processor_expired_total",
+            "Visitors forgotten because they were idle for too long",
             registry=self.registry,
         )

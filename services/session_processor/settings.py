@@ -1,16 +1,14 @@
 """Settings of the session processor."""
 
 import socket
-from collections.abc import Mapping
 from tempfile import gettempdir
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from services.session_processor.tuning import TYPE_WEIGHTS, Tuning
-from services.settings import ServiceSettings
+from services.model.settings import SessionSettings
 
 
-class SessionProcessorSettings(ServiceSettings):
+class SessionProcessorSettings(SessionSettings):
     """What one worker of the session processor needs to know."""
 
     session_processor_host: str = Field("127.0.0.1", description="address of the health endpoints")
@@ -28,35 +26,11 @@ class SessionProcessorSettings(ServiceSettings):
     session_timeout_s: float = Field(
         10.0, ge=1, le=300, description="silence after which a worker is taken for dead by its group"
     )
-    session_type_weights: dict[str, float] = Field(
-        dict(TYPE_WEIGHTS), description="what an event type counts in a session, as a JSON object"
-    )
-    session_half_life_events: float = Field(
-        6.0, gt=0, description="an event counts half after so many newer ones"
-    )
-    session_half_life_minutes: float = Field(60.0, gt=0, description="an event counts half after so long")
     bad_events_in_a_row: int = Field(
         1000, ge=1, description="undecodable events in a row after which the worker stops rather than go on"
     )
-
-    @field_validator("session_type_weights")
-    @classmethod
-    def _weights_of_known_types(cls, weights: Mapping[str, float]) -> Mapping[str, float]:
-        unknown = sorted(set(weights) - set(TYPE_WEIGHTS) - {"select_item", "view_item_list"})
-        if unknown:
-            raise ValueError(f"no such event type with a product: {', '.join(unknown)}")
-        return weights
 
     @property
     def instance(self) -> str:
         """This worker's name in the group: a restarted worker takes its partitions back at once."""
         return self.session_processor_instance or f"{socket.gethostname()}-{self.session_processor_port}"
-
-    @property
-    def tuning(self) -> Tuning:
-        """The session formula's constants."""
-        return Tuning(
-            type_weights=self.session_type_weights,
-            half_life_rank=self.session_half_life_events,
-            half_life_age_ms=self.session_half_life_minutes * 60_000,
-        )

@@ -11,7 +11,7 @@ class SessionTable:
     """visitor_id (bytes) → Session (MessagePack bytes), kept in memory and in a changelog topic.
 
     Faust's own `table[key] = value` sends the change without telling when it has arrived; an offset could
-    then be committed before. `put` only stores: whoever calls it writes the same to `changelog`.
+    then be committed before. `put` and `remove` only store: who calls them writes the same to `changelog`.
     """
 
     def __init__(self, table: TableT[bytes, bytes]) -> None:
@@ -28,7 +28,7 @@ class SessionTable:
         return stored
 
     def get(self, visitor: bytes) -> Session:
-        """A visitor's session, empty for a new one."""
+        """A visitor's session, empty for a new one; one in the former form has events only."""
         stored = self.raw(visitor)
         return Session(visitor.decode()) if stored is None else decode(stored)
 
@@ -40,6 +40,10 @@ class SessionTable:
     def put(self, visitor: bytes, value: bytes) -> None:
         """Stores a session."""
         self._table.data[visitor] = value
+
+    def remove(self, visitor: bytes) -> None:
+        """Forgets a session."""
+        self._table.data.pop(visitor, None)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries held by this worker."""

@@ -1,6 +1,7 @@
 """Which sessions wait for which products: events may come before the product's vector does."""
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 
 class WaitingSessions:
@@ -12,7 +13,7 @@ class WaitingSessions:
     def __len__(self) -> int:
         return len(self._visitors)
 
-    def wait(self, visitor: bytes, partition: int, missing: tuple[str, ...]) -> None:
+    def wait(self, visitor: bytes, partition: int, missing: Iterable[str]) -> None:
         """Notes what a session misses."""
         for product_id in missing:
             self._visitors[product_id][visitor] = partition

@@ -21,13 +21,13 @@ from websockets.exceptions import ConnectionClosed
 from infra.stack.lifecycle import Stack, answers, kafka_answers
 from schemas import sessions
 from schemas.events import Event, decode
-from schemas.sessions import SESSION_EVENTS_MAX, Session
+from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
 from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
 from schemas.vectors import Layout
 from services.kafka import now_ms
+from services.model.session import fold
+from services.model.tuning import Tuning
 from services.replica import VectorReplica
-from services.session_processor.session import fold
-from services.session_processor.tuning import Tuning
 from services.settings import ServiceSettings
 from tests.integration.processes import messages
 
@@ -173,12 +173,13 @@ async def _all_is_folded(settings: ServiceSettings, crowd: Crowd) -> None:
     vectors = await asyncio.to_thread(_vectors, settings)
     for shopper in crowd.shoppers:
         session = newest[shopper.visitor_id]
-        held = [event.event_id for event in session.events]
+        held = [event.identity for event in session.events]
         assert len(held) == len(set(held))
         there = {event.event_id for event in on_topic[shopper.visitor_id]}
         assert set(shopper.accepted) <= there, "accepted, but not on the topic"
-        assert set(shopper.accepted) <= set(held), "on the topic, but not in the session"
-        assert set(held) <= {*shopper.accepted, *shopper.in_doubt}, "never sent"
+        accepted, in_doubt = (set(map(identity, ids)) for ids in (shopper.accepted, shopper.in_doubt))
+        assert accepted <= set(held), "on the topic, but not in the session"
+        assert set(held) <= accepted | in_doubt, "never sent"
         expected = Session(shopper.visitor_id)
         for event in on_topic[shopper.visitor_id]:
             expected = fold(expected, event, vectors, LAYOUT, Tuning())

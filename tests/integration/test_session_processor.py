@@ -3,13 +3,16 @@
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+import msgspec
 import numpy as np
 import pytest
 from confluent_kafka import Message
+from confluent_kafka.admin import AdminClient
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
@@ -20,10 +23,10 @@ from schemas.sessions import Session
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from schemas.vectors import Layout, ProductVectors
 from services.kafka import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.model.session import fold
+from services.model.tuning import Tuning
 from services.ops.topics import create
 from services.replica import VectorReplica
-from services.session_processor.session import fold
-from services.session_processor.tuning import Tuning
 from services.settings import ServiceSettings
 from tests.integration.processes import Running, messages, running
 
@@ -164,7 +167,7 @@ def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
 
     def missing() -> None:
         newest = sessions.decode(topics.published(visitor)[-1].value() or b"")
-        assert newest.missing == (f"p{PRODUCTS}",)
+        assert newest.missing_products == {f"p{PRODUCTS}"}
 
     until(missing)
     topics.put_product(PRODUCTS)
@@ -235,6 +238,74 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
                     assert newest[visitor.encode()] == topics.offline(sent[visitor])
 
             until(all_are_there)
+
+
+DAY_S = 24 * 60 * 60
+
+
+def test_idle_visitors_leave_and_a_restarted_worker_does_not_bring_them_back(
+    broker: Broker, tmp_path: Path, visitor: str
+) -> None:
+    topics = Topics(ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}."))
+    create(topics.settings)
+    topics.put_product(1)
+    others = [f"other-{number}-{visitor}" for number in range(40)]  # in every partition
+    first, back = view(visitor, 0, 1), view(visitor, 60 * DAY_S, 1)
+
+    def newest(visitor_id: str) -> bytes | None:
+        found: bytes | None = topics.published(visitor_id)[-1].value()
+        return found
+
+    with running("session_processor", topics.settings, tmp_path / "log") as service:
+        topics.send_events(first)
+        until(lambda: topics.published(visitor)[-1])
+        topics.send_events(*(view(other, 40 * DAY_S, 1) for other in others))
+
+        def forgotten() -> None:
+            assert newest(visitor) is None
+            assert "eddy_session_processor_expired_total 1.0" in service.http.get("/metrics").text
+
+        until(forgotten)
+    with running("session_processor", topics.settings, tmp_path / "log"):
+        topics.send_events(back)
+
+        def anew() -> None:
+            assert newest(visitor) == topics.offline([first, back])
+
+        until(anew)
+    assert len(sessions.decode(newest(visitor) or b"").events) == 1
+    assert all(newest(other) is not None for other in others)
+
+
+def test_a_session_in_the_former_form_is_renewed_at_the_next_event(
+    broker: Broker, tmp_path: Path, visitor: str
+) -> None:
+    """A table as an older version left it: the changelog holds ids as text and vectors as float16."""
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    topics = Topics(settings)
+    for number in range(3):
+        topics.put_product(number)
+    sent = [view(visitor, number, number) for number in range(3)]
+    with running("session_processor", settings, tmp_path / "log"):
+        pass  # the worker's first start makes the table's changelog
+    [changelog] = [
+        name
+        for name in AdminClient({"bootstrap.servers": broker.bootstrap}).list_topics(timeout=10).topics
+        if name.startswith(settings.topic_prefix) and name.endswith("-changelog")
+    ]
+    known = [[each.occurred_at, each.event_id, each.product_id, each.type] for each in sent[:2]]
+    former = msgspec.msgpack.encode([visitor, known, LAYOUT.id, b"\x00\x3c" * LAYOUT.width, [], []])
+    topics.send(
+        replace(EVENTS, name=changelog.removeprefix(settings.topic_prefix)), [(visitor.encode(), former)]
+    )
+    with running("session_processor", settings, tmp_path / "log"):
+        topics.send_events(sent[2])
+
+        def renewed() -> None:
+            assert topics.published(visitor)[-1].value() == topics.offline(sent)
+
+        until(renewed)
 
 
 def test_too_many_bad_messages_in_a_row_stop_the_worker_with_a_sentence(

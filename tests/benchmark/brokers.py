@@ -1,0 +1,33 @@
+"""A broker of a benchmark's own."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from confluent_kafka.admin import AdminClient
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import Broker
+from tests.conftest import free_ports
+
+
+@contextmanager
+def broker() -> Iterator[Broker]:
+    """A running one, empty; it and its data are gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Broker(Path(folder), *free_ports(2))
+        made.prepare()
+        process = subprocess.Popen(made.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            _answering(made.bootstrap)
+            yield made
+        finally:
+            process.kill()
+            process.wait()
+
+
+@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+def _answering(bootstrap: str) -> None:
+    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)

@@ -1,0 +1,209 @@
+"""Nothing but the set of events matters: not their order, not repetition, not when products became known."""
+
+from itertools import pairwise
+from random import Random
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from schemas.events import Event, EventType
+from schemas.sessions import KINDS, SESSION_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
+from schemas.vectors import Layout
+from services.model.session import computed, fold, remembered, signals
+from services.model.tuning import Tuning
+from services.replica import VectorReplica
+from tests.unit.model.shopping import (
+    DAY,
+    LAYOUT,
+    TUNING,
+    VECTORS,
+    content,
+    event,
+    folded,
+    product,
+    unpacked,
+)
+
+PRODUCTS = 20
+UNKNOWN = 6  # ids p20 … p25 have no vector at first
+
+types = st.sampled_from(KINDS)
+# Close together, around the gap between visits, and around what is forgotten: times that matter.
+times = st.one_of(
+    st.integers(0, 4 * SESSION_GAP_MS),
+    st.integers(0, 80).map(lambda gaps: gaps * SESSION_GAP_MS),
+    st.integers(0, 45 * DAY),
+)
+
+
+def an_event(number: int, at: int, product_number: int, type_: EventType) -> Event:
+    return event(number, at, f"p{product_number}", type_)
+
+
+events = st.builds(an_event, st.integers(0, 120), times, st.integers(0, PRODUCTS + UNKNOWN - 1), types)
+many = st.one_of(st.lists(events, max_size=100), st.lists(events, min_size=70, max_size=150))
+seeds = st.integers(0, 1 << 32)
+
+
+@given(many, seeds)
+@settings(max_examples=150, deadline=None)
+def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> None:
+    shuffled = sent + sent[: len(sent) // 2]
+    Random(seed).shuffle(shuffled)
+    assert encode(folded(shuffled)) == encode(folded(sent))
+
+
+@given(many, st.lists(st.tuples(events, times), max_size=20), seeds)
+@settings(max_examples=100, deadline=None)
+def test_a_duplicate_with_another_time_counts_once_whichever_comes_first(
+    sent: list[Event], repeated: list[tuple[Event, int]], seed: int
+) -> None:
+    again = [msgspec.structs.replace(each, occurred_at=at) for each, at in repeated]
+    both = [*sent, *(each for each, _ in repeated), *again]
+    shuffled = [*both, *again]
+    Random(seed).shuffle(shuffled)
+    assert encode(folded(shuffled)) == encode(folded(both))
+
+
+@given(many, st.lists(st.integers(0, 150), max_size=6), seeds)
+@settings(max_examples=100, deadline=None)
+def test_any_split_into_batches_changes_no_byte(sent: list[Event], cuts: list[int], seed: int) -> None:
+    """Each batch arrives in an order of its own, and twice, for its sender had no answer; between two batches
+    the worker starts anew and has only what it stored."""
+    expected = folded(sent)
+    bounds = [0, *sorted(cuts), len(sent)]
+    session = Session("v")
+    for start, end in pairwise(bounds):
+        batch = sent[start:end] * 2
+        Random(seed).shuffle(batch)
+        for each in batch:
+            session = fold(session, each, VECTORS, LAYOUT, TUNING)
+    assert encode(session) == encode(expected)
+
+
+@given(many)
+@settings(max_examples=50, deadline=None)
+def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
+    at_once = remembered((), [], TUNING)
+    for each in sent:
+        at_once = remembered(at_once, signals(each, TUNING), TUNING)
+    session = folded(sent)
+    assert session.events == at_once
+    if at_once:
+        assert encode(computed("v", at_once, VECTORS, LAYOUT, TUNING)) == encode(session)
+
+
+@given(many, st.lists(st.integers(0, 150), min_size=UNKNOWN, max_size=UNKNOWN), seeds)
+@settings(max_examples=100, deadline=None)
+def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[int], seed: int) -> None:
+    """A product that gets its vector joins the session at once, as the session processor does it."""
+    vectors, session = VectorReplica(LAYOUT), Session("v")
+    for number in range(PRODUCTS):
+        vectors.put(product(number), content(number))
+    coming = {PRODUCTS + number: moment for number, moment in enumerate(moments)}
+
+    def arrive(now: int) -> Session:
+        after = session
+        for number in [number for number, moment in coming.items() if moment <= now]:
+            del coming[number]
+            vectors.put(product(number), content(number))
+            if f"p{number}" in after.missing_products:
+                after = computed("v", after.events, vectors, LAYOUT, TUNING)
+        return after
+
+    shuffled = [*sent]
+    Random(seed).shuffle(shuffled)
+    for index, each in enumerate(shuffled):
+        session = fold(arrive(index), each, vectors, LAYOUT, TUNING)
+    session = arrive(1000)
+    assert session.missing == ()
+    assert encode(session) == encode(folded(sent, vectors))
+
+
+@given(many)
+@settings(max_examples=50, deadline=None)
+def test_what_is_remembered_is_the_newest_and_not_too_old(sent: list[Event]) -> None:
+    kept = folded(sent).events
+    every = {(entry.identity, entry.product_id): entry for each in sent for entry in signals(each, TUNING)}
+    for each in sent:
+        for entry in signals(each, TUNING):
+            key = (entry.identity, entry.product_id)
+            every[key] = max(every[key], entry)
+    newest = sorted(every.values())[-SESSION_EVENTS_MAX:]
+    assert list(kept) == [each for each in newest if each.occurred_at >= newest[-1].occurred_at - 30 * DAY]
+
+
+@given(many.filter(bool))
+@settings(max_examples=50, deadline=None)
+def test_every_segment_has_length_one_or_zero(sent: list[Event]) -> None:
+    session = folded(sent)
+    for packed in (session.vector, *(interest.vector for interest in session.interests)):
+        if packed:
+            vector = unpacked(packed)
+            lengths = np.array([np.linalg.norm(vector[span]) for span in LAYOUT.slices.values()])
+            assert np.all((abs(lengths - 1) < 1e-6) | (lengths == 0))
+
+
+@given(many)
+@settings(max_examples=50, deadline=None)
+def test_interests_are_at_most_three_and_share_the_visit(sent: list[Event]) -> None:
+    session = folded(sent)
+    assert len(session.interests) <= 3
+    assert len({interest.category for interest in session.interests}) == len(session.interests)
+    assert all(interest.weight > 0 for interest in session.interests)
+    if session.interests:
+        assert sum(interest.weight for interest in session.interests) == pytest.approx(1, abs=1e-5)
+
+
+WIDE = Layout.of(484, 192)
+assert WIDE.width == 1000
+ids = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=128)
+words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=100)
+
+
+@given(
+    st.lists(
+        st.one_of(st.uuids().map(str), st.text("0123456789ABCDEFGHJKMNPQRSTVWXYZ", min_size=26, max_size=26)),
+        min_size=1,
+        max_size=64,
+        unique=True,
+    ),
+    st.lists(ids, min_size=1, max_size=64, unique=True),
+    st.lists(words, min_size=3, max_size=3),
+    st.text("abcXYZ09_.:-", min_size=1, max_size=64),
+    st.tuples(st.integers(1, 40 * 60_000), st.randoms(use_true_random=False)),
+)
+@example(
+    [f"0000000{n:01x}-0000-4000-8000-{n:012d}" for n in range(64) if n < 16]
+    + [f"ZZZZZZZZZZZZZZZZZZZZZZZZ{n:02d}" for n in range(48)],
+    ["😀" * 125 + f"{n:03d}" for n in range(12)] + [f"{n:040d}" for n in range(52)],
+    ["😀" * 100, "🪔" * 100, "⛺" * 100],
+    "v" * 64,
+    (1000, Random(1)),
+)
+@settings(max_examples=30, deadline=None)
+def test_a_session_never_needs_more_than_10_kb(
+    event_ids: list[str],
+    product_ids: list[str],
+    categories: list[str],
+    visitor: str,
+    chance: tuple[int, Random],
+) -> None:
+    apart, random = chance
+    vectors = VectorReplica(WIDE)
+    for number, id_ in enumerate(product_ids):
+        vectors.put(product(number, id_, categories[number % 3]), content(number, WIDE))
+    session = Session(visitor)
+    for number, event_id in enumerate(event_ids):
+        sent = Event(
+            event_id=event_id,
+            type="remove_from_cart" if random.random() < 0.1 else "view_item",
+            visitor_id=visitor,
+            occurred_at=1_900_000_000_000 + number * apart,
+            product_id=random.choice(product_ids) if random.random() < 0.9 else f"unknown {number}",
+        )
+        session = fold(session, sent, vectors, WIDE, Tuning())
+        assert len(encode(session)) <= SESSION_BYTES_MAX

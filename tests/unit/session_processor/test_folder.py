@@ -1,0 +1,214 @@
+"""What the folder stores and sends, and in which order, when visitors leave and come back."""
+
+import asyncio
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from schemas import events, sessions
+from schemas.events import Event
+from services.kafka import AcknowledgedProducer, OutgoingMessage
+from services.session_processor.agent import EventFolder
+from services.session_processor.metrics import Metrics
+from services.session_processor.table import SessionTable
+from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, event, folded
+
+BEGIN = 1_700_000_000_000
+Sent = tuple[str, bytes | None, bytes | None]  # topic, key, value
+
+
+class Data(dict[bytes, bytes]):
+    """A table's store, as Faust's memory store looks from outside."""
+
+    def __init__(self) -> None:
+        self._key_partition: dict[bytes, int] = {}
+
+
+class Broker:
+    """Takes what is sent; acknowledges when the test says so."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self._waiting: list[asyncio.Future[None]] = []
+
+    def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
+        self.sent += [(topic, key, value) for topic, (key, value, _) in messages]
+        self._waiting.append(asyncio.get_running_loop().create_future())
+        return self._waiting[-1]
+
+    async def acknowledge(self) -> None:
+        """Answers everything, also what is sent because of the answers."""
+        while self._waiting:
+            self._waiting.pop(0).set_result(None)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+    def to(self, topic: str, key: bytes) -> list[bytes | None]:
+        return [value for to, of, value in self.sent if to == topic and of == key]
+
+
+class Worker:
+    """One life of a worker: a folder over a store that outlives it."""
+
+    def __init__(self, data: Data, broker: Broker) -> None:
+        self.data, self.broker = data, broker
+        self.metrics = Metrics()
+        self.acknowledged = 0
+        self._offset = 0
+        name = SimpleNamespace(get_topic_name=lambda: "changelog")
+        self.folder = EventFolder(
+            table=SessionTable(cast(Any, SimpleNamespace(data=data, changelog_topic=name))),
+            producer=cast(AcknowledgedProducer, broker),
+            published="sessions",
+            dead_letters="events.dlq",
+            vectors=VECTORS,
+            layout=LAYOUT,
+            tuning=TUNING,
+            bad_in_a_row_max=3,
+            metrics=self.metrics,
+            crash=lambda error: pytest.fail(str(error)),
+        )
+        self.folder.recovered()
+
+    def take(self, visitor: str, number: int, at: int) -> Event:
+        """Gives it an event of a visitor; all live in partition 0."""
+        sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor)
+        message = SimpleNamespace(
+            partition=0,
+            offset=self._offset,
+            key=visitor.encode(),
+            value=events.encode(sent),
+            headers=None,
+            topic="events",
+        )
+        self._offset += 1
+        self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))
+        return sent
+
+    def _ack(self) -> None:
+        self.acknowledged += 1
+
+    @property
+    def expired(self) -> float:
+        return self.metrics.registry.get_sample_value("eddy_session_processor_expired_total") or 0.0
+
+
+@pytest.fixture
+async def worker() -> Worker:
+    return Worker(Data(), Broker())
+
+
+async def test_an_idle_visitor_leaves_the_topic_first_and_then_the_table(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    assert worker.broker.sent[-1] == ("sessions", b"idle", None)
+    assert b"idle" in worker.data
+    await worker.broker.acknowledge()
+    assert worker.broker.sent[-1] == ("changelog", b"idle", None)
+    assert set(worker.data) == {b"other"}
+    assert worker.expired == 1
+    assert worker.acknowledged == 2
+
+
+async def test_a_visitor_of_yesterday_stays(worker: Worker) -> None:
+    worker.take("yesterday", 1, 30 * DAY)
+    worker.take("other", 2, 32 * DAY)
+    await worker.broker.acknowledge()
+    assert set(worker.data) == {b"yesterday", b"other"}
+
+
+async def test_a_visitor_who_comes_back_while_the_tombstone_is_under_way_is_not_lost(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    worker.take("idle", 3, 32 * DAY)
+    await worker.broker.acknowledge()
+    assert len(sessions.decode(worker.data[b"idle"]).events) == 1
+    assert worker.broker.to("sessions", b"idle")[-2:] == [None, worker.data[b"idle"]]
+    assert worker.broker.to("changelog", b"idle")[-1] == worker.data[b"idle"]
+    assert worker.expired == 0
+
+
+async def test_even_a_known_event_that_comes_again_at_that_moment_keeps_the_visitor(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    worker.take("idle", 1, 0)
+    await worker.broker.acknowledge()
+    assert worker.broker.to("sessions", b"idle")[-1] == worker.data[b"idle"]
+    worker.take("other", 4, 33 * DAY)
+    await worker.broker.acknowledge()
+    assert b"idle" not in worker.data
+    assert worker.broker.to("sessions", b"idle")[-1] is None
+
+
+async def test_a_visitor_who_comes_back_later_begins_anew_with_the_same_bytes(worker: Worker) -> None:
+    """As if the visitor had never been forgotten: what lies 30 days back no longer counts anyway."""
+    worker.take("v", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    await worker.broker.acknowledge()
+    assert b"v" not in worker.data
+    worker.take("v", 3, 32 * DAY)
+    kept_all_the_time = folded([event(1, BEGIN), event(3, BEGIN + 32 * DAY)])
+    assert worker.data[b"v"] == sessions.encode(kept_all_the_time)
+    assert worker.broker.to("sessions", b"v")[-2:] == [None, worker.data[b"v"]]
+
+
+async def test_an_event_that_comes_a_day_late_gives_what_it_would_have_given_in_time(worker: Worker) -> None:
+    worker.take("v", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    await worker.broker.acknowledge()
+    assert b"v" not in worker.data
+    worker.take("v", 3, 31 * DAY)
+    assert worker.data[b"v"] == sessions.encode(folded([event(1, BEGIN), event(3, BEGIN + 31 * DAY)]))
+
+
+async def test_after_a_restart_idle_visitors_still_leave(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 29 * DAY)
+    await worker.broker.acknowledge()
+    worker.data._key_partition = {b"idle": 0, b"other": 0}
+    again = Worker(worker.data, worker.broker)
+    again.take("other", 3, 32 * DAY)
+    await worker.broker.acknowledge()
+    assert set(worker.data) == {b"other"}
+
+
+async def test_after_a_crash_before_the_last_step_the_visitor_is_told_of_again(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 32 * DAY)  # `sessions` gets the tombstone, and then the worker is killed
+    worker.data._key_partition = {b"idle": 0, b"other": 0}
+    broker = Broker()
+    again = Worker(worker.data, broker)
+    again.take("other", 2, 32 * DAY)
+    await broker.acknowledge()
+    assert broker.to("sessions", b"idle") == [None]
+    assert broker.to("changelog", b"idle") == [None]
+    assert set(worker.data) == {b"other"}
+
+
+async def test_before_partitions_move_on_the_last_step_is_done_too(worker: Worker) -> None:
+    worker.take("idle", 1, 0)
+    worker.take("other", 2, 32 * DAY)
+    settled = asyncio.create_task(worker.folder.settle())
+    await worker.broker.acknowledge()
+    await settled
+    assert worker.broker.sent[-1] == ("changelog", b"idle", None)
+
+
+async def test_a_session_in_the_former_form_is_renewed_by_the_visitors_next_event(worker: Worker) -> None:
+    known = event(1, BEGIN)
+    former = [
+        "v",
+        [[BEGIN, known.event_id, "p1", "view_item"]],
+        LAYOUT.id,
+        b"\x00\x3c" * LAYOUT.width,
+        [],
+        [],
+    ]
+    worker.data[b"v"] = msgspec.msgpack.encode(former)
+    worker.take("v", 1, 0)  # even by one that it knows
+    assert worker.data[b"v"] == sessions.encode(folded([known]))
+    assert worker.broker.to("sessions", b"v") == [worker.data[b"v"]]
+    assert worker.broker.to("changelog", b"v") == [worker.data[b"v"]]
