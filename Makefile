@@ -11,12 +11,12 @@ TORCH_INDEX ?=
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down test unit bench lint format clean demo-model lock
+.PHONY: help setup demo up down test unit bench evaluate lint format clean demo-model lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: $(VENV)/.ready build/kafka/libs ## the virtual environment and the broker's jars
+setup: $(VENV)/.warm build/kafka/libs ## the virtual environment and the broker's jars
 
 $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -31,6 +31,12 @@ else
 	@grep -vE '^(torch|torchvision|triton|nvidia-|cuda-)' requirements.lock > $(VENV)/without-torch.txt
 	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r $(VENV)/without-torch.txt
 endif
+	@touch $@
+
+# numba keeps what it has compiled beside the sources: nobody waits for it at a start.
+$(VENV)/.warm: $(VENV)/.ready $(wildcard services/model/*.py)
+	@echo "models: compiling what serves them (half a minute at most) …"
+	@$(BIN)/python -m services.model.warming
 	@touch $@
 
 build/kafka/libs: infra/kafka/pom.xml
@@ -53,11 +59,14 @@ down: ## stops what `make up` or `make demo` started
 test: setup ## all tests
 	@$(BIN)/python -m pytest tests --ignore=tests/benchmark
 
-unit: $(VENV)/.ready ## the tests that need milliseconds and no broker
+unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
 	@$(BIN)/python -m pytest -q tests/unit tests/contracts
 
 bench: setup ## measures; writes build/bench/*.json
 	@$(BIN)/python -m tests.benchmark
+
+evaluate: $(VENV)/.ready ## how good the recommendations are, beside published figures (30 min)
+	@$(BIN)/python -m tests.benchmark accuracy
 
 lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff check .
@@ -73,7 +82,7 @@ demo-model: $(VENV)/.ready ## trains the demo's OpenCLIP checkpoint and measures
 	@$(BIN)/python -m storefront.demo.model
 
 lock: $(VENV)/.ready ## pins what pyproject.toml asks for
-	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
 
 clean: down ## removes what was built, the virtual environment too
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -13,12 +13,14 @@ from services.embedder.metrics import Metrics as EmbedderMetrics
 from services.embedder.settings import EmbedderSettings
 from services.ingest.metrics import Metrics as IngestMetrics
 from services.ingest.settings import IngestSettings
+from services.model.settings import ModelSettings, SessionSettings
 from services.ops.settings import OpsSettings
 from services.recommender.metrics import Metrics as RecommenderMetrics
 from services.recommender.settings import RecommenderSettings
 from services.session_processor.metrics import Metrics as SessionProcessorMetrics
 from services.session_processor.settings import SessionProcessorSettings
 from services.settings import HttpSettings, QdrantSettings, ServiceSettings
+from services.trainer.settings import TrainerSettings
 from storefront.demo.settings import ShopSettings
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -28,11 +30,14 @@ SETTINGS: Final[Mapping[str, type[BaseSettings]]] = {
     "Every service": ServiceSettings,
     "Services that browsers talk to (ingest, recommender)": HttpSettings,
     "Services that may use a Qdrant server (embedder, recommender)": QdrantSettings,
+    "What makes a session (session_processor, recommender, trainer)": SessionSettings,
+    "Models of behaviour (recommender, trainer)": ModelSettings,
     "services.ingest": IngestSettings,
     "services.session_processor": SessionProcessorSettings,
     "services.embedder": EmbedderSettings,
     "services.recommender": RecommenderSettings,
     "services.ops": OpsSettings,
+    "services.trainer": TrainerSettings,
     "The local stack (`make up`, `make demo`)": StackSettings,
     "The demo shop": ShopSettings,
 }

@@ -10,8 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from schemas.compatibility import breaking_changes
+from schemas.erasures import Erasure
 from schemas.events import Event
 from schemas.live import ProtocolError, Recommendations, Subscribe
+from schemas.models import Manifest, ModelRelease
 from schemas.products import Product
 from schemas.sessions import Session
 from schemas.vectors import ProductVectors
@@ -20,12 +22,15 @@ Schema = dict[str, Any]
 
 FOLDER: Final = Path(__file__).parent / "json"
 
-# File name and message. Topics' messages, then those of the live protocol.
+# File name and message. Topics' messages, then an artifact's file, then those of the live protocol.
 MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "event": Event,
     "product": Product,
     "product_vectors": ProductVectors,
     "session": Session,
+    "model_release": ModelRelease,
+    "erasure": Erasure,
+    "manifest": Manifest,
     "live_subscribe": Subscribe,
     "live_recommendations": Recommendations,
     "live_error": ProtocolError,

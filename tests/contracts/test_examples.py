@@ -5,17 +5,27 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas import events, jsonschema, products
-from schemas.events import Event
-from schemas.products import Product
+from schemas import erasures, events, jsonschema, models, products
 
 EXAMPLES = jsonschema.FOLDER.parent / "examples"
-EVENTS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem != "product")
+# Not events.
+OTHERS = frozenset({"product", "erasure", "model_release", "manifest"})
+MANIFEST = EXAMPLES / "manifest.json"
+EVENTS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem not in OTHERS)
 
 
-def decoded(path: Path) -> Event | Product:
-    decode = products.decode if path.stem == "product" else events.decode
-    return decode(path.read_bytes())
+def once_around(path: Path) -> bytes:
+    """A message read and written again."""
+    raw = path.read_bytes()
+    if path.stem == "product":
+        return products.encode(products.decode(raw))
+    if path.stem == "erasure":
+        return erasures.encode(erasures.decode(raw))
+    if path.stem == "model_release":
+        return models.encode(models.decode(raw))
+    if path == MANIFEST:
+        return models.encode_manifest(models.decode_manifest(raw))
+    return events.encode(events.decode(raw))
 
 
 def test_the_examples_are_there() -> None:
@@ -30,9 +40,7 @@ def test_the_examples_are_there() -> None:
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.json")), ids=lambda path: path.stem)
 def test_an_example_keeps_every_field_on_its_way(path: Path) -> None:
-    message = decoded(path)
-    encode = products.encode(message) if isinstance(message, Product) else events.encode(message)
-    assert msgspec.json.decode(encode) == msgspec.json.decode(path.read_bytes())
+    assert msgspec.json.decode(once_around(path)) == msgspec.json.decode(path.read_bytes())
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)
@@ -44,3 +52,20 @@ def test_an_example_event_makes_sense(path: Path) -> None:
 
 def test_a_purchase_is_about_all_its_items() -> None:
     assert events.decode((EXAMPLES / "purchase.json").read_bytes()).products() == ("p0001", "p0042")
+
+
+def test_an_equal_manifest_has_equal_bytes_and_so_one_digest() -> None:
+    manifest = models.decode_manifest(MANIFEST.read_bytes())
+    backwards = msgspec.structs.replace(
+        manifest,
+        files=dict(reversed(list(manifest.files.items()))),
+        counts=dict(reversed(list(manifest.counts.items()))),
+    )
+    assert models.encode_manifest(backwards) == models.encode_manifest(manifest)
+
+
+def test_a_release_remembers_what_it_takes_the_place_of() -> None:
+    release = models.decode((EXAMPLES / "model_release.json").read_bytes())
+    assert release.previous is not None
+    assert release.released != release.previous
+    assert release.released.digest == release.digest

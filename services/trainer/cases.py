@@ -1,0 +1,98 @@
+"""What a model is measured by: the next product after the first ones of sessions it has not seen."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from schemas.sessions import KIND_OF, SessionEvent
+from services.trainer.histories import Histories
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+CASES_MAX: Final = 20_000  # at 20,000 a share is known to ± 0.7 % (two standard errors)
+EVENT_MS: Final = 1_000  # between events whose times nobody knows
+SHARE: Final = 0.1  # held out where the last day is too much
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Which product comes after `prefix`? The prefix is never empty.
+
+    `times` (Unix ms) and `kinds` (places in KINDS) are those of the prefix's events; where they are not
+    given, the events are views, a second apart.
+    """
+
+    prefix: tuple[str, ...]
+    target: str
+    times: tuple[int, ...] = ()
+    kinds: tuple[int, ...] = ()
+
+    @property
+    def events(self) -> tuple[SessionEvent, ...]:
+        """The prefix as a live session remembers it, with ids of no meaning but their order."""
+        times = self.times or range(0, EVENT_MS * len(self.prefix), EVENT_MS)
+        kinds = self.kinds or (KIND_OF["view_item"],) * len(self.prefix)
+        return tuple(
+            SessionEvent(time, number.to_bytes(16), product, kind)
+            for number, (time, product, kind) in enumerate(zip(times, self.prefix, kinds, strict=True))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What to learn from, and what to measure by."""
+
+    training: Histories
+    cases: tuple[Case, ...]
+
+    @property
+    def begins(self) -> int:
+        """When the first case's session began, Unix ms; 0 without cases."""
+        return min((case.times[0] for case in self.cases), default=0)
+
+
+def last_day(histories: Histories, cases_max: int = CASES_MAX, after: int | None = None) -> Split:
+    """Holds out the sessions that end in the last 24 h; where that is over half, the newest tenth.
+
+    Each of their events but the first is a case, where it is no removal from a cart and its product occurs
+    in the training sessions, for nobody can foresee a new product; of more than `cases_max` some, evenly
+    spread. With `after` (Unix ms) only sessions that begin later give cases. No sessions give no cases.
+    """
+    if histories.sessions == 0:
+        return Split(histories, ())
+    first = int(np.searchsorted(histories.ends, histories.ends[-1] - DAY_MS, side="right"))
+    if first < histories.sessions / 2:
+        first = int(np.ceil(histories.sessions * (1 - SHARE)))
+    training = histories.part(0, first)
+    counts = _foreseeable(histories, frozenset(training.products))
+    counts[: histories.starts[first]] = False
+    if after is not None:
+        begins = histories.times[histories.starts[:-1]]
+        counts &= np.repeat(begins > after, np.diff(histories.starts))
+    return Split(training, _cases(histories, np.flatnonzero(counts), cases_max))
+
+
+def _foreseeable(histories: Histories, known: frozenset[str]) -> npt.NDArray[np.bool_]:
+    """Which events can be cases."""
+    is_known = np.array([product in known for product in histories.products], dtype=np.bool_)
+    counts: npt.NDArray[np.bool_] = is_known[histories.items]
+    counts &= histories.types != KIND_OF["remove_from_cart"]
+    counts[histories.starts[:-1]] = False
+    return counts
+
+
+def _cases(histories: Histories, places: npt.NDArray[np.int64], cases_max: int) -> tuple[Case, ...]:
+    if len(places) > cases_max:
+        places = places[np.linspace(0, len(places) - 1, cases_max).astype(np.int64)]
+    begins = histories.starts[np.searchsorted(histories.starts, places, side="right") - 1]
+    products = histories.products
+    return tuple(
+        Case(
+            tuple(products[item] for item in histories.items[begin:place].tolist()),
+            products[histories.items[place]],
+            tuple(histories.times[begin:place].tolist()),
+            tuple(histories.types[begin:place].tolist()),
+        )
+        for begin, place in zip(begins.tolist(), places.tolist(), strict=True)
+    )

@@ -1,0 +1,141 @@
+"""How far a long run is: a bar on a terminal, a line now and then in a log."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    SpinnerColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+LINE_EVERY_S: Final = 30.0
+
+
+class Progress(Protocol):
+    """What work tells of itself. A stage ends where the next begins."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """The next stage: what it is called, and how much there is to do, where that is known."""
+
+    def advance(self, n: int = 1) -> None:
+        """So much more is done."""
+
+
+class Silent:
+    """Tells nobody."""
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Nothing."""
+
+    def advance(self, n: int = 1) -> None:
+        """Nothing."""
+
+
+class _Speed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "")
+
+
+class Bars:
+    """A bar a stage on a terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._bars = RichProgress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(),
+            TimeElapsedColumn(), TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+        self._bars.stop()
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """A new bar; the one before is full."""
+        self._finish()
+        self._task = self._bars.add_task(name, total=total)
+
+    def advance(self, n: int = 1) -> None:
+        """Moves the newest bar."""
+        if self._task is not None:
+            self._bars.advance(self._task, n)
+
+    def _finish(self) -> None:
+        if self._task is not None:
+            done = self._bars.tasks[self._task].completed
+            self._bars.update(self._task, total=done, completed=done)
+
+
+class Lines:
+    """A line when a stage begins, one every 30 s, and one at its end: for logs."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._name: str | None = None
+        self._total: int | None = None
+        self._done = 0
+        self._began = self._told = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._finish()
+
+    def stage(self, name: str, total: int | None = None) -> None:
+        """Ends the stage before."""
+        self._finish()
+        self._name, self._total, self._done = name, total, 0
+        self._began = self._told = self._clock()
+        self._say(f"{name} …")
+
+    def advance(self, n: int = 1) -> None:
+        """Counts; seldom says so."""
+        self._done += n
+        if self._clock() - self._told >= LINE_EVERY_S:
+            self._told = self._clock()
+            of = "" if self._total is None else f" of {self._total:,}"
+            self._say(f"{self._name}: {self._done:,}{of}, {self._rate()}")
+
+    def _finish(self) -> None:
+        if self._name is not None:
+            seconds = self._clock() - self._began
+            counted = f" {self._done:,}," if self._done else ""
+            rate = f", {self._rate()}" if self._done else ""
+            self._say(f"{self._name}:{counted} {seconds:.1f} s{rate}")
+        self._name = None
+
+    def _rate(self) -> str:
+        return f"{self._done / max(self._clock() - self._began, 1e-9):,.0f}/s"
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
+
+def shown_on(console: Console) -> Bars | Lines:
+    """Bars on a terminal, lines elsewhere."""
+    return Bars(console) if console.is_terminal else Lines(console)

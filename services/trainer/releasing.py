@@ -1,0 +1,79 @@
+"""Releasing, put together: store → gate → every byte verified → topic `models`; and the way back."""
+
+import asyncio
+
+from schemas.models import Manifest, ModelRelease, Released
+from services.kafka import now_ms
+from services.model import store
+from services.model.store import ModelStore
+from services.trainer import gate, releases
+from services.trainer.gate import Verdict
+from services.trainer.releases import GateIsAgainst, ReleaseRefused
+from services.trainer.settings import TrainerSettings
+
+
+def release(
+    settings: TrainerSettings, version: str | None, *, force: bool
+) -> tuple[ModelRelease, Verdict | None]:
+    """Releases a version of the store, the latest where none is named, once the gate and every byte are good.
+
+    No verdict: it was released already. Raises ReleaseRefused when the gate is against it and `force` is not
+    set, and what the store, the topic and a bad artifact raise.
+    """
+    current = releases.current(settings, settings.model_name)
+    models = ModelStore(settings.model_store, settings.model_name)
+    wanted = version or _latest(models, current)
+    if wanted not in models.versions():
+        raise ReleaseRefused(f"there is no version {wanted} in {models.location('')}")
+    manifest, digest = models.manifest(wanted)
+    if manifest.version != wanted:
+        raise ReleaseRefused(f"{models.location(wanted)} holds {manifest.version}, not what it is called")
+    if current is not None and (current.version, current.digest) == (wanted, digest):
+        return current, None
+    verdict = judged(settings, manifest, current)
+    if not verdict.passed and not force:
+        refused = f"{wanted} is not released (--force does it all the same):"
+        raise GateIsAgainst("\n  ".join([refused, *verdict.reasons]))
+    location = models.location(wanted)
+    store.check(location, digest, settings.trainer_datadir)
+    found = Released(wanted, location, digest)
+    made = releases.following(
+        current, settings.model_name, found, manifest.metrics, verdict=verdict, at=int(now_ms())
+    )
+    asyncio.run(releases.publish(settings, made))
+    return made, verdict
+
+
+def rollback(settings: TrainerSettings) -> ModelRelease:
+    """Releases what was released before, once every byte of it is found good; twice, and nothing has changed.
+
+    Raises ReleaseRefused where nothing came before, and what the store, the topic and a bad artifact raise.
+    """
+    current = releases.current(settings, settings.model_name)
+    former = releases.before(settings.model_name, current)
+    assert current is not None
+    manifest = store.check(former.location, former.digest, settings.trainer_datadir)
+    made = releases.rolled_back(current, manifest.metrics, at=int(now_ms()))
+    asyncio.run(releases.publish(settings, made))
+    return made
+
+
+def _latest(models: ModelStore, current: ModelRelease | None) -> str:
+    latest = models.latest()
+    if latest is None:
+        raise ReleaseRefused(f"there are no versions in {models.location('')}: train one")
+    if releases.was_taken_back(latest, current):
+        raise ReleaseRefused(f"{latest}, the latest, was rolled back: name it to release it all the same")
+    return latest
+
+
+def judged(settings: TrainerSettings, manifest: Manifest, current: ModelRelease | None) -> Verdict:
+    """What the gate says of a version when `current` serves."""
+    return gate.decide(
+        manifest.metrics,
+        manifest.popularity,
+        manifest.released,
+        current,
+        tolerance=settings.gate_tolerance,
+        cases_min=settings.gate_cases_min,
+    )

@@ -1,0 +1,33 @@
+"""Settings of the trainer."""
+
+from pathlib import Path
+from tempfile import gettempdir
+
+from pydantic import Field
+
+from services.model.settings import ModelSettings, SessionSettings
+from services.trainer import gate
+
+
+class TrainerSettings(SessionSettings, ModelSettings):
+    """What the trainer needs to know."""
+
+    trainer_datadir: Path = Field(
+        default_factory=lambda: Path(gettempdir()) / "eddy-trainer",
+        description="folder for work in progress and fetched models "
+        "(default: in the folder of temporary files)",
+    )
+    gate_tolerance: float = Field(
+        gate.TOLERANCE,
+        ge=0,
+        lt=1,
+        description="by what share a model may be worse than the released one and still be released",
+    )
+    gate_cases_min: int = Field(
+        gate.CASES_MIN, ge=1, description="held-out cases that a model must have been measured on"
+    )
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The types of events that are learned from: those that count in a session."""
+        return frozenset(name for name, weight in self.session_type_weights.items() if weight)

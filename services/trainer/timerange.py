@@ -1,0 +1,66 @@
+"""From when to when: `--since` and `--until` as people write them."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+MINUTE_MS: Final = 60_000
+UNITS_MS: Final = {
+    "m": MINUTE_MS,
+    "h": 60 * MINUTE_MS,
+    "d": 24 * 60 * MINUTE_MS,
+    "w": 7 * 24 * 60 * MINUTE_MS,
+}
+AGO: Final = re.compile(r"([0-9]{1,9})([mhdw])")
+
+
+class BadTime(ValueError):
+    """A text that is no time, or two times that make no range; a sentence for who wrote it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """`since` ≤ t < `until`, Unix ms; None is open. Times are those at which the broker took the events."""
+
+    since: int | None = None
+    until: int | None = None
+
+    def __str__(self) -> str:
+        since = "the beginning" if self.since is None else shown(self.since)
+        return f"{since} to {'now' if self.until is None else shown(self.until)}"
+
+
+def parsed(since: str | None, until: str | None, now_ms: int) -> TimeRange:
+    """The range that two options name. Raises BadTime, also where nothing can lie in it."""
+    begin = None if since is None else _time("--since", since, now_ms)
+    end = None if until is None else _time("--until", until, now_ms)
+    if begin is not None and begin > now_ms:
+        raise BadTime(f"--since {since} lies in the future: it is {shown(now_ms)}")
+    if begin is not None and end is not None and begin >= end:
+        raise BadTime(f"--since {since} ({shown(begin)}) is not before --until {until} ({shown(end)})")
+    return TimeRange(begin, end)
+
+
+def shown(time_ms: int) -> str:
+    """A time as people read it, in UTC."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")
+
+
+def _time(option: str, text: str, now_ms: int) -> int:
+    """ISO date or time (UTC where no zone is named), or 90m, 12h, 7d, 2w before now."""
+    ago = AGO.fullmatch(text.strip())
+    if ago:
+        time_ms = now_ms - int(ago[1]) * UNITS_MS[ago[2]]
+    else:
+        try:
+            moment = datetime.fromisoformat(text.strip())
+        except ValueError:
+            raise BadTime(
+                f"{option} takes a date (2024-11-24), a time (2024-11-24T12:00) or an age (7d, 12h): {text!r}"
+            ) from None
+        zoned = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        time_ms = round(zoned.timestamp() * 1000)
+    if time_ms < 0:
+        raise BadTime(f"{option} {text} lies before 1970")
+    return time_ms

@@ -1,0 +1,291 @@
+"""The trainer's history on a real broker: ranges of time, erasures, bad messages, live and empty topics."""
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from infra.stack.broker import Broker
+from schemas import erasures
+from schemas.erasures import Erasure
+from schemas.events import Event, Item, encode
+from schemas.topics import ERASURES, EVENTS, Topic
+from services.kafka import TopicMissing, producer_config
+from services.model.tuning import TYPE_WEIGHTS
+from services.ops.topics import create
+from services.settings import ServiceSettings
+from services.trainer import topic_history
+from services.trainer.histories import sessionised
+from services.trainer.partitions import BoundedReader, BrokerAway, reading
+from services.trainer.progress import Silent
+from services.trainer.timerange import TimeRange
+from services.trainer.topic_history import NothingToRead, TopicHistory
+from tests.conftest import _answering, free_ports
+
+HOUR = 60 * 60 * 1000
+NOON = int(time.time() * 1000) - 200 * HOUR  # the broker deletes what is older than 30 days
+ALL = TimeRange()
+
+
+class Filling:
+    """Puts messages on topics, with the broker's times as told."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
+        self._number = 0
+
+    def event(
+        self,
+        product: str | None = "p",
+        *,
+        visitor: str = "v",
+        at: int = NOON,
+        occurred_at: int | None = None,
+        received_at: int | None = None,
+        type_: str = "view_item",
+        items: Sequence[str] = (),
+    ) -> Event:
+        """One event that the broker took at `at`; it happened then, where nothing else is said."""
+        self._number += 1
+        made = Event(
+            event_id=f"00000000-0000-4000-8000-{self._number:012d}",
+            type=type_,  # type: ignore[arg-type]
+            visitor_id=visitor,
+            occurred_at=at if occurred_at is None else occurred_at,
+            received_at=received_at,
+            product_id=None if items else product,
+            items=tuple(map(Item, items)),
+        )
+        self.raw(EVENTS, visitor, encode(made), at)
+        return made
+
+    def erasure(self, visitor: str, at: int) -> None:
+        """The visitor is to be forgotten up to then."""
+        self.raw(ERASURES, visitor, erasures.encode(Erasure(visitor, at)), at)
+
+    def raw(self, topic: Topic, key: str, value: bytes | None, at: int = NOON) -> None:
+        """Any message."""
+        self._producer.produce(self._settings.topic(topic), value, key.encode(), timestamp=at)
+        self._producer.poll(0)
+
+    def done(self) -> None:
+        """All of it is on the broker."""
+        assert self._producer.flush(20) == 0
+
+
+@pytest.fixture
+def filling(kafka: ServiceSettings) -> Filling:
+    """For the test's own topics."""
+    return Filling(kafka)
+
+
+def read(settings: ServiceSettings, times: TimeRange = ALL) -> TopicHistory:
+    return topic_history.read(settings, times, TYPE_WEIGHTS, Silent())
+
+
+def products(found: TopicHistory) -> set[str]:
+    return set(sessionised(found.events).products)
+
+
+def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling: Filling) -> None:
+    for number in range(3_000):
+        filling.event(f"p{number % 7}", visitor=f"v{number % 50}", at=NOON + number)
+    filling.done()
+    found = read(kafka)
+    assert found.tally.messages == 3_000
+    assert (found.tally.bad, found.tally.erased, found.tally.unreadable_erasures) == (0, 0, 0)
+    histories = sessionised(found.events)
+    assert (histories.sessions, len(histories.items), len(histories.products)) == (50, 3_000, 7)
+
+
+def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filling: Filling) -> None:
+    for visitor in ("v", "w", "x", "y"):  # on several partitions
+        for hours in range(6):
+            filling.event(f"p{hours}", visitor=visitor, at=NOON + hours * HOUR)
+    filling.done()
+    for since, until, expected in [
+        (None, None, "012345"),
+        (NOON + HOUR, None, "12345"),
+        (NOON + HOUR + 1, None, "2345"),
+        (None, NOON + 2 * HOUR, "01"),
+        (NOON + HOUR, NOON + 4 * HOUR, "123"),
+        (NOON - HOUR, NOON + 100 * HOUR, "012345"),
+        (NOON + 5 * HOUR, NOON + 5 * HOUR + 1, "5"),
+    ]:
+        found = read(kafka, TimeRange(since, until))
+        assert products(found) == {f"p{each}" for each in expected}
+        assert found.tally.messages == 4 * len(expected)
+
+
+@pytest.mark.parametrize(
+    ("since", "until"),
+    [(NOON + HOUR, None), (None, NOON), (NOON + 1, NOON + 2), (NOON - 2 * HOUR, NOON - HOUR)],
+)
+def test_a_range_without_events_is_told(
+    kafka: ServiceSettings, filling: Filling, since: int | None, until: int | None
+) -> None:
+    filling.event()
+    filling.done()
+    with pytest.raises(NothingToRead, match="holds 1 events, but none that came in the range"):
+        read(kafka, TimeRange(since, until))
+
+
+def test_an_empty_topic_is_told(kafka: ServiceSettings) -> None:
+    with pytest.raises(NothingToRead, match="events holds no events"):
+        read(kafka)
+
+
+def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filling: Filling) -> None:
+    for number in range(10):
+        filling.event(f"p{number}")
+    filling.done()
+    name = kafka.topic(EVENTS)
+    with reading(kafka) as reader:
+        before = reader.spans(EVENTS)
+        [partition] = [span.partition for span in before if len(span)]
+        admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
+        for gone in admin.delete_records([TopicPartition(name, partition, 4)]).values():
+            gone.result()
+        # Also for who has looked before.
+        assert sum(len(batch) for batch in reader.read(before)) == 6
+    assert products(read(kafka)) == {f"p{number}" for number in range(4, 10)}
+
+
+def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: Filling) -> None:
+    for number in range(500):
+        filling.event(visitor=f"v{number}")
+    filling.done()
+    stop = threading.Event()
+
+    def go_on() -> None:
+        live = Filling(kafka)
+        while not stop.is_set():
+            for number in range(100):
+                live.event("live", visitor=f"live{number}")
+            live.done()
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    try:
+        with reading(kafka) as reader:
+            spans = reader.spans(EVENTS)
+            count = sum(len(batch) for batch in reader.read(spans))
+    finally:
+        stop.set()
+        thread.join()
+    assert count == sum(len(span) for span in spans)
+
+
+def test_what_is_no_event_is_counted_and_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+    filling.event("good")
+    bad = [
+        None,
+        b"",
+        b"rubbish \xff",
+        b"[]",
+        b"{}",
+        encode(filling.event("other")).replace(b"view_item", b"x"),
+    ]
+    for value in bad:
+        filling.raw(EVENTS, "v", value)
+    filling.raw(EVENTS, "somebody else", encode(filling.event("stolen", visitor="v")))
+    filling.done()
+    found = read(kafka)
+    assert found.tally.bad == len(bad) + 1
+    assert found.tally.messages == len(bad) + 1 + 3
+
+
+def test_types_that_do_not_count_are_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+    filling.event("viewed")
+    filling.event("listed", type_="view_item_list")
+    filling.event(None, type_="search")
+    filling.event(type_="purchase", items=["bought", "too"])
+    filling.done()
+    found = read(kafka)
+    assert products(found) == {"viewed", "bought", "too"}
+    assert (found.tally.messages, found.tally.bad) == (4, 0)
+
+
+def test_what_an_erased_visitor_did_up_to_then_is_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+    for visitor in ("erased", "other"):
+        filling.event(f"{visitor} before", visitor=visitor, at=NOON - 1)
+        filling.event(f"{visitor} at", visitor=visitor, at=NOON)
+        filling.event(f"{visitor} after", visitor=visitor, at=NOON + 1)
+    filling.erasure("erased", NOON)
+    filling.done()
+    found = read(kafka)
+    assert products(found) == {"erased after", "other before", "other at", "other after"}
+    assert found.tally.erased == 2
+
+
+def test_no_clock_saves_an_event_from_erasure(kafka: ServiceSettings, filling: Filling) -> None:
+    filling.event("late", at=NOON + HOUR, occurred_at=NOON - 1)  # sent after the erasure, happened before
+    filling.event("ahead", at=NOON - 1, occurred_at=NOON + 1)  # a browser clock that runs ahead
+    filling.event("loaded", at=NOON + HOUR, occurred_at=NOON + 1, received_at=NOON)
+    filling.event("new", at=NOON + HOUR, occurred_at=NOON + 1, received_at=NOON + 2)
+    filling.erasure("v", NOON)
+    filling.done()
+    assert products(read(kafka)) == {"new"}
+
+
+def test_the_greatest_erasure_counts_unless_it_was_taken_back(
+    kafka: ServiceSettings, filling: Filling
+) -> None:
+    for visitor in ("twice", "taken back", "unreadable"):
+        name = visitor.replace(" ", "-")
+        filling.event(f"{visitor} 1", visitor=name, at=NOON + 1)
+        filling.event(f"{visitor} 3", visitor=name, at=NOON + 3)
+    filling.erasure("twice", NOON + 2)
+    filling.erasure("twice", NOON)
+    filling.erasure("taken-back", NOON + 2)
+    filling.raw(ERASURES, "taken-back", None)
+    filling.raw(ERASURES, "unreadable", b"rubbish", NOON + 2)
+    filling.done()
+    found = read(kafka)
+    assert products(found) == {"twice 3", "taken back 1", "taken back 3", "unreadable 3"}
+    assert found.tally.unreadable_erasures == 1
+
+
+def test_a_missing_topic_is_told(kafka: ServiceSettings) -> None:
+    elsewhere = kafka.model_copy(update={"topic_prefix": "nowhere."})
+    with pytest.raises(TopicMissing, match="topics create"):
+        read(elsewhere)
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path, broker: Broker) -> Iterator[tuple[ServiceSettings, "subprocess.Popen[bytes]"]]:
+    """A broker that may be killed; `broker` says whether one can run here."""
+    assert broker
+    mine = Broker(tmp_path / "kafka", *free_ports(2))
+    mine.prepare()
+    process = subprocess.Popen(mine.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _answering(mine.bootstrap)
+        settings = ServiceSettings(kafka_bootstrap=mine.bootstrap)
+        create(settings)
+        yield settings, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_broker_that_goes_away_is_told(
+    own_broker: tuple[ServiceSettings, "subprocess.Popen[bytes]"],
+) -> None:
+    settings, process = own_broker
+    filling = Filling(settings)
+    filling.event()
+    filling.done()
+    reader = BoundedReader(settings, stall_s=0.5)
+    spans = reader.spans(EVENTS)
+    process.kill()
+    process.wait()
+    with pytest.raises(BrokerAway, match=f"no Kafka broker answers at {settings.kafka_bootstrap}"):
+        list(reader.read(spans))
+    reader.close()

@@ -1,0 +1,165 @@
+"""Histories are a function of the set of events: order and repetition change nothing."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import events
+from schemas.events import Event, Item
+from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
+from services.model.tuning import TYPE_WEIGHTS
+from services.trainer.columns import GrowingColumns, Line, PastEvent
+from services.trainer.histories import Histories, sessionised
+
+MINUTE = 60_000
+
+
+def event(
+    number: int,
+    at: int,
+    product: str | None = "p1",
+    *,
+    visitor: str = "v",
+    type_: str = "view_item",
+    items: Sequence[str] = (),
+) -> PastEvent:
+    return PastEvent(
+        event_id=f"00000000-0000-4000-8000-{number:012d}",
+        type=type_,  # type: ignore[arg-type]
+        visitor_id=visitor,
+        occurred_at=at,
+        product_id=product,
+        items=tuple(map(Line, items)),
+    )
+
+
+def histories(found: Sequence[PastEvent], gap_ms: int = SESSION_GAP_MS) -> Histories:
+    columns = GrowingColumns(TYPE_WEIGHTS)
+    columns.extend(found)
+    return sessionised(columns.columns(), gap_ms)
+
+
+Plain = list[list[tuple[int, str, int]]]  # sessions of (time, product, type)
+
+
+def plain(found: Histories) -> Plain:
+    rows = [
+        (int(time), found.products[item], int(kind))
+        for time, item, kind in zip(found.times, found.items, found.types, strict=True)
+    ]
+    return [rows[begin:end] for begin, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
+
+
+def expected(found: Sequence[PastEvent]) -> Plain:
+    """The same, one event after the other."""
+    entries: dict[tuple[str, bytes, str], tuple[int, int]] = {}
+    for each in found:
+        if each.type in TYPE_WEIGHTS:
+            for product in each.products():
+                key = (each.visitor_id, identity(each.event_id), product)
+                entry = (each.occurred_at, KIND_OF[each.type])
+                entries[key] = max(entry, entries.get(key, entry))
+    rows = sorted((v, at, i, p, kind) for (v, i, p), (at, kind) in entries.items())
+    sessions: list[tuple[int, str, list[tuple[int, str, int]]]] = []
+    for visitor, at, _, product, kind in rows:
+        if sessions and sessions[-1][1] == visitor and at - sessions[-1][0] <= SESSION_GAP_MS:
+            so_far = sessions.pop()[2]
+        else:
+            so_far = []
+        sessions.append((at, visitor, [*so_far, (at, product, kind)]))
+    return [rows for _, _, rows in sorted(sessions, key=lambda session: session[:2])]
+
+
+a_product = st.integers(0, 9).map(lambda number: f"p{number}")
+an_event = st.builds(
+    event,
+    st.integers(0, 40),
+    st.integers(0, 8).map(lambda tens: tens * 10 * MINUTE),
+    st.none() | a_product,
+    visitor=st.sampled_from(["v", "w", "a"]),
+    type_=st.sampled_from([*TYPE_WEIGHTS, "search", "view_item_list"]),
+    items=st.lists(a_product, max_size=3),
+)
+
+
+@given(st.lists(an_event, max_size=60))
+@settings(max_examples=200, deadline=None)
+def test_they_are_what_plain_python_finds(found: list[PastEvent]) -> None:
+    assert plain(histories(found)) == expected(found)
+
+
+@given(st.lists(an_event, max_size=60), st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_order_and_repetition_change_no_number(found: list[PastEvent], chance: random.Random) -> None:
+    again = found + (chance.choices(found, k=10) if found else [])
+    chance.shuffle(again)
+    first, second = histories(found), histories(again)
+    assert first.products == second.products
+    for name in ("items", "times", "types", "starts"):
+        ours, theirs = getattr(first, name), getattr(second, name)
+        assert ours.dtype == theirs.dtype
+        assert ours.tolist() == theirs.tolist()
+
+
+def test_the_arrays_have_the_types_they_are_said_to_have() -> None:
+    for found in (histories([]), histories([event(1, 0), event(2, 1, "é 1")])):
+        kinds = [found.items.dtype, found.times.dtype, found.types.dtype, found.starts.dtype]
+        assert kinds == [np.dtype(each) for each in (np.int32, np.int64, np.uint8, np.int64)]
+
+
+def test_no_events_are_no_sessions() -> None:
+    found = histories([])
+    assert (found.sessions, found.products, found.starts.tolist()) == (0, (), [0])
+
+
+def test_half_an_hour_without_an_event_ends_a_session() -> None:
+    at = [0, SESSION_GAP_MS, 2 * SESSION_GAP_MS + 1]
+    assert histories([event(number, each) for number, each in enumerate(at)]).starts.tolist() == [0, 2, 3]
+
+
+def test_sessions_come_in_the_order_of_their_ends() -> None:
+    long = [event(number, number * 20 * MINUTE, "long", visitor="a") for number in range(4)]
+    short = [event(10, 30 * MINUTE, "short", visitor="b")]
+    found = histories([*long, *short])
+    assert found.session(0) == ("short",)
+    assert found.session(1) == ("long",) * 4
+    assert found.ends.tolist() == [30 * MINUTE, 60 * MINUTE]
+
+
+def test_a_purchase_is_an_event_for_each_of_its_products() -> None:
+    found = histories([event(1, 0, None, type_="purchase", items=["p2", "p1", "p2"])])
+    assert found.session(0) == ("p1", "p2")
+    assert found.types.tolist() == [KIND_OF["purchase"]] * 2
+
+
+def test_ids_that_differ_only_in_zeros_at_the_end_are_two() -> None:
+    ids = ("00000000-0000-4000-8000-00000000ab00", "00000000-0000-4000-8000-000000000000")
+    found = [PastEvent(event_id=each, type="view_item", visitor_id="v", occurred_at=0, product_id="p")
+             for each in (*ids, *ids)]  # fmt: skip
+    assert len(histories(found).items) == 2
+
+
+def test_a_part_has_only_its_own_products() -> None:
+    found = histories([event(number, number * 40 * MINUTE, f"p{number}") for number in range(5)])
+    part = found.part(1, 3)
+    assert part.products == ("p1", "p2")
+    assert plain(part) == plain(found)[1:3]
+    assert found.part(2, 2).sessions == 0
+
+
+def test_what_is_read_of_an_event_is_what_the_schema_says() -> None:
+    whole = Event(
+        event_id="01JD3Y7F2C9XA6M0D8J4QVHS3B",
+        type="purchase",
+        visitor_id="v",
+        occurred_at=5,
+        received_at=6,
+        items=(Item("p2", quantity=3), Item("p1"), Item("p2")),
+        value=3.0,
+    )
+    read = PastEvent.decode(events.encode(whole))
+    assert read.products() == whole.products()
+    assert (read.event_id, read.occurred_at, read.received_at) == (whole.event_id, 5, 6)

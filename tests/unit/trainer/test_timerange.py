@@ -1,0 +1,58 @@
+"""Times as people write them."""
+
+import pytest
+
+from services.trainer.timerange import BadTime, TimeRange, parsed
+
+NOW = 1_732_449_600_000  # 2024-11-24T12:00:00Z
+DAY = 24 * 60 * 60 * 1000
+MIDNIGHT = NOW - DAY // 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-11-24", MIDNIGHT),
+        ("2024-11-24T10:00", NOW - 2 * 60 * 60 * 1000),
+        ("2024-11-24 10:00:00Z", NOW - 2 * 60 * 60 * 1000),
+        ("2024-11-24T12:00:00+02:00", NOW - 2 * 60 * 60 * 1000),
+        ("90m", NOW - 90 * 60_000),
+        ("12h", MIDNIGHT),
+        (" 7d ", NOW - 7 * DAY),
+        ("2w", NOW - 14 * DAY),
+        ("0h", NOW),
+    ],
+)
+def test_dates_times_and_ages(text: str, expected: int) -> None:
+    assert parsed(text, None, NOW) == TimeRange(expected, None)
+    assert parsed(None, text, NOW).until == expected
+
+
+def test_nothing_named_is_all_there_is() -> None:
+    assert parsed(None, None, NOW) == TimeRange()
+    assert str(parsed(None, None, NOW)) == "the beginning to now"
+
+
+def test_the_end_may_lie_ahead() -> None:
+    assert parsed("7d", "2030-01-01", NOW).since == NOW - 7 * DAY
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "told"),
+    [
+        ("yesterday", None, "--since takes a date"),
+        (None, "7y", "--until takes a date"),
+        ("", None, "--since takes a date"),
+        ("-1d", None, "--since takes a date"),
+        ("2024-13-01", None, "--since takes a date"),
+        ("2024-11-25", None, "lies in the future: it is 2024-11-24 12:00:00"),
+        ("1d", "2d", "is not before --until"),
+        ("1d", "1d", "is not before --until"),
+        ("99999d", None, "lies before 1970"),
+        ("1066-10-14", None, "lies before 1970"),
+        ("0001-01-01T00:00:00+14:00", None, "lies before 1970"),
+    ],
+)
+def test_what_is_no_range_is_told(since: str | None, until: str | None, told: str) -> None:
+    with pytest.raises(BadTime, match=told):
+        parsed(since, until, NOW)
