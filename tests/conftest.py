@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 from uuid import uuid4
 
+import hypothesis
 import psutil
 import pytest
 from confluent_kafka import KafkaException
@@ -23,6 +24,10 @@ from services.ops.topics import create
 from services.settings import ServiceSettings
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
+
+# Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
+hypothesis.settings.register_profile("eddy", deadline=None)
+hypothesis.settings.load_profile("eddy")
 
 
 def missing(reason: str) -> NoReturn:

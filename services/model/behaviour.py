@@ -1,0 +1,213 @@
+"""What shoppers do, learned: for a session the products that come next, each with a score. Pure.
+
+The same code serves and is measured. A model is one generation of arrays that belong together and never
+change: a new one is another object.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import msgspec
+import numpy as np
+
+from schemas.sessions import SessionEvent
+from services.model.artifact import Artifact, ArtifactRefused
+from services.model.item2vec import Item2Vec
+from services.model.leaf_masks import masked, masks
+from services.model.recall import (
+    AFTER_RANK,
+    CONTENT,
+    EVENTS_AGO,
+    FEATURES,
+    IDLE,
+    ITEM2VEC,
+    ITEM2VEC_RANK,
+    KNN,
+    KNN_RANK,
+    LENGTH,
+    NEVER_CLICKED,
+    TOGETHER_AGE,
+    TOGETHER_RANK,
+    Workspace,
+    recalled,
+)
+from services.model.session_index import Floats, Ints, SessionIndex, extended
+from services.model.trees import Trees, scored
+from services.model.tuning import Tuning
+from services.model.weights import event_weights, visits
+
+PRODUCTS: Final = "products.json"
+FEATURE_NAMES: Final = "features.json"
+# Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). On validation cuts the neighbours deserved
+# twice the weight, transitions added nothing to them, and an offset below the paper's 60 kept MRR higher.
+RANK_OFFSET: Final = 20.0
+FUSED: Final = ((2.0, KNN_RANK, KNN), (1.0, ITEM2VEC_RANK, ITEM2VEC))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Products (n,) by id, no two alike, and what is known of each, (n, FEATURES) float32."""
+
+    product_ids: tuple[str, ...]
+    features: Floats
+
+
+class Behaviour:
+    """One generation of a model, which has learned from events up to `learned_until`, Unix ms.
+
+    For one thread at a time.
+    """
+
+    def __init__(
+        self,
+        version: str,
+        products: Sequence[str],
+        index: SessionIndex,
+        vectors: Item2Vec,
+        trees: Trees | None,
+        *,
+        learned_until: int = 0,
+    ) -> None:
+        self.version = version
+        self.learned_until = learned_until
+        self.products = tuple(products)
+        self._number = {product_id: number for number, product_id in enumerate(products)}
+        self._index = index
+        self._vectors = vectors
+        self._trees = trees
+        self._masks = masks(trees) if trees else None
+        self._work = Workspace.of(index.sessions, index.products)
+
+    @classmethod
+    def of(cls, artifact: Artifact) -> Self:
+        """Raises ArtifactRefused for parts that do not fit each other or this code."""
+        names = tuple(_strings(artifact, FEATURE_NAMES))
+        if names != FEATURES:
+            raise ArtifactRefused(FEATURE_NAMES, f"made for other code: {_difference(names)}")
+        try:
+            index, vectors = SessionIndex.of(artifact.arrays), Item2Vec.of(artifact.arrays)
+            trees = Trees.of(artifact.arrays) if Trees.are_in(artifact.arrays) else None
+        except KeyError as error:
+            raise ArtifactRefused(f"{error.args[0]}.npy", "is missing") from None
+        products, manifest = _strings(artifact, PRODUCTS), artifact.manifest
+        for name, count in (("sessions_support", index.products), ("item2vec_in", len(vectors.vectors_in))):
+            if count != len(products):
+                raise ArtifactRefused(f"{name}.npy", f"{count} products, but {PRODUCTS} has {len(products)}")
+        return cls(manifest.version, products, index, vectors, trees, learned_until=manifest.data.until)
+
+    def grown(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
+        """The same generation with visits that came after its learning, the oldest first.
+
+        They count as neighbours and transitions at once; vectors and re-ranker stay as they are. Products
+        that the model does not know are passed over, and visits without two that it does.
+        """
+        numbers = (
+            [self._number[product_id] for product_id in visit if product_id in self._number]
+            for visit in visits
+        )
+        index = extended(self._index, [visit for visit in numbers if len(visit) > 1])
+        trees, until = self._trees, self.learned_until
+        return Behaviour(self.version, self.products, index, self._vectors, trees, learned_until=until)
+
+    def __contains__(self, product_id: str) -> bool:
+        return product_id in self._number
+
+    def __len__(self) -> int:
+        return len(self.products)
+
+    def has_witnesses(self, product_id: str) -> bool:
+        """Whether past sessions hold the product; the model also knows products that nobody has looked at."""
+        number = self._number.get(product_id)
+        return number is not None and self._index.support[number] > 0
+
+    def by_popularity(self) -> list[str]:
+        """All products, those with the most events first."""
+        order = np.argsort(-self._index.popularity, kind="stable")
+        return [self.products[number] for number in order.tolist()]
+
+    def candidates(
+        self, events: Sequence[SessionEvent], tuning: Tuning, others: Sequence[str] = ()
+    ) -> Candidates:
+        """What may come after these events, of which the current visit counts; and the `others`, with them.
+
+        Others that the model does not know are last. No events that the model knows: only the others.
+        """
+        items, weights = self._context(events, tuning)
+        distinct = dict.fromkeys(others)
+        unknown = [product_id for product_id in distinct if product_id not in self._number]
+        extra = np.array(
+            [self._number[product_id] for product_id in distinct if product_id in self._number],
+            dtype=np.int32,
+        )
+        numbers, features = recalled(self._index, self._vectors, items, weights, extra, self._work)
+        names = [self.products[number] for number in numbers.tolist()]
+        if unknown:
+            features = np.concatenate([features, _never_clicked(len(unknown), len(numbers), len(items))])
+        return Candidates((*names, *unknown), features)
+
+    def scores(self, candidates: Candidates) -> Floats:
+        """(n,) the higher, the likelier to come next; comparable within one call only.
+
+        Without a learned re-ranker the sources are fused by their ranks.
+        """
+        features = candidates.features
+        if self._trees is None:
+            return fused(features)
+        return masked(self._masks, features) if self._masks else scored(self._trees, features)
+
+    def shares(self, scores: Floats) -> Floats:
+        """(n,) each one's part of 1, of products that were scored in one call: how likely it is the next.
+
+        Where a re-ranker learned to tell which of two products comes next, by the logistic function of their
+        scores' difference (LambdaMART), that is their softmax.
+        """
+        parts = scores if self._trees is None else np.exp(scores - scores.max(initial=-np.inf))
+        shares: Floats = parts / parts.sum() if len(parts) else parts
+        return shares
+
+    def _context(self, events: Sequence[SessionEvent], tuning: Tuning) -> tuple[Ints, Floats]:
+        """The current visit: product numbers, −1 for unknown, and weights of which the greatest is 1."""
+        if not events:
+            return np.empty(0, np.int32), np.empty(0, np.float32)
+        current = events[visits(events, tuning.gap_ms)[-1] :]
+        weights = np.array(event_weights(current, [0], tuning), dtype=np.float32)
+        greatest = weights.max()
+        if greatest > 0:
+            weights /= greatest
+        items = [self._number.get(event.product_id, -1) for event in current]
+        return np.array(items, dtype=np.int32), weights
+
+
+def fused(features: Floats) -> Floats:
+    """(n,) Σ weight / (20 + rank) over the sources that bring it; content decides between equals."""
+    scores = 1e-3 * features[:, CONTENT]
+    for weight, rank, value in FUSED:
+        scores += weight * (features[:, value] > 0) / (RANK_OFFSET + features[:, rank])
+    return scores
+
+
+def _never_clicked(count: int, others: int, length: int) -> Floats:
+    """Features of products that came after the training: nobody was seen with them."""
+    features = np.zeros((count, len(FEATURES)), np.float32)
+    features[:, [KNN_RANK, AFTER_RANK, TOGETHER_RANK, ITEM2VEC_RANK]] = others
+    features[:, EVENTS_AGO], features[:, [IDLE, TOGETHER_AGE]] = NEVER_CLICKED, 1
+    features[:, LENGTH] = length
+    return features
+
+
+def _strings(artifact: Artifact, name: str) -> list[str]:
+    if name not in artifact.texts:
+        raise ArtifactRefused(name, "is missing")
+    try:
+        return msgspec.json.decode(artifact.texts[name], type=list[str])
+    except msgspec.MsgspecError as error:
+        raise ArtifactRefused(name, f"is no list of strings: {error}") from None
+
+
+def _difference(names: Sequence[str]) -> str:
+    missing = [name for name in FEATURES if name not in names]
+    foreign = [name for name in names if name not in FEATURES]
+    parts = (("without", missing), ("with", foreign))
+    told = [f"{word} the features {', '.join(which)}" for word, which in parts if which]
+    return " and ".join(told) or "with the features in another order"

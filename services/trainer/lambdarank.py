@@ -1,0 +1,157 @@
+"""The re-ranker's learning: LightGBM's LambdaMART over the candidates of sessions that came later."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+# Threads that wait for each other by spinning take the cores from everybody else, each other included:
+# 8 s became 160 s beside other work. OpenMP looks once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from schemas.sessions import SessionEvent
+from services.model.behaviour import Behaviour
+from services.model.recall import FEATURES
+from services.model.recommending import offered
+from services.model.session_index import Floats
+from services.model.trees import Trees
+from services.model.tuning import Tuning
+from services.trainer.contents import Contents
+from services.trainer.forest import flattened
+from services.trainer.histories import Histories
+from services.trainer.progress import Progress
+
+CASES_MIN: Final = 400  # with fewer, trees learn noise: ranks are fused instead
+CASES_PER_TREE: Final = 20  # stopping where a held-out part stops gaining was tried: too noisy a sign
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaRank:
+    """LightGBM's parameters (Burges 2010 has the method), and how many cases are learned from."""
+
+    cases: int = 40_000
+    rounds: int = 160
+    learning_rate: float = 0.07
+    leaves: int = 31
+    leaf_rows: int = 300
+    l2: float = 10.0
+    feature_share: float = 0.5
+    row_share: float = 0.8
+    wrong_share: float = 0.5
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Candidates of several cases one after another: features, 1 for the target, and the cases' sizes."""
+
+    features: Floats
+    labels: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[np.int64]
+
+
+def learned(groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress) -> Trees | None:
+    """Trees that order candidates; None where too few cases have their target among them."""
+    if len(groups.sizes) < CASES_MIN:
+        return None
+    rounds = min(parameters.rounds, len(groups.sizes) // CASES_PER_TREE)
+    progress.stage("re-ranker", rounds)
+    booster = lightgbm.train(
+        _options(parameters, len(groups.labels), threads),
+        lightgbm.Dataset(groups.features, groups.labels, group=groups.sizes, feature_name=list(FEATURES)),
+        rounds,
+        callbacks=[lambda _env: progress.advance()],
+    )
+    return flattened(booster.dump_model())
+
+
+def gathered(
+    model: Behaviour,
+    newer: Histories,
+    parameters: LambdaRank,
+    *,
+    tuning: Tuning,
+    contents: Contents | None,
+    progress: Progress,
+) -> Groups:
+    """What the model brings for sessions that it does not know, and which of it was right.
+
+    Cases whose target is not among the candidates teach nothing. Of the others' wrong candidates a part is
+    drawn at random, which leaves their order as it is and learning faster.
+    """
+    places = _targets(newer, parameters.cases)
+    random = np.random.default_rng(parameters.seed)
+    progress.stage("candidates", len(places))
+    features, labels, sizes = [], [], []
+    for events, target in _cases(newer, places):
+        progress.advance()
+        others, likeness = contents.asked(events, tuning) if contents else ((), None)
+        found = offered(model, events, tuning, others=others, likeness=likeness)
+        right = np.array([each == target for each in found.product_ids], dtype=np.bool_)
+        if right.any():
+            kept = right | (random.random(len(right)) < parameters.wrong_share)
+            features.append(found.features[kept])
+            labels.append(right[kept])
+            sizes.append(int(kept.sum()))
+    if not sizes:
+        return Groups(np.empty((0, len(FEATURES)), np.float32), np.empty(0, np.bool_), np.empty(0, np.int64))
+    return Groups(np.concatenate(features), np.concatenate(labels), np.array(sizes))
+
+
+def _targets(histories: Histories, most: int) -> npt.NDArray[np.int64]:
+    """Places of events that have some before them in their session: all, or `most` evenly spread."""
+    first = np.zeros(len(histories.items), dtype=np.bool_)
+    first[histories.starts[:-1]] = True
+    places = np.flatnonzero(~first)
+    if len(places) <= most:
+        return places
+    return places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
+
+
+def _cases(
+    histories: Histories, places: npt.NDArray[np.int64]
+) -> Iterator[tuple[tuple[SessionEvent, ...], str]]:
+    begins = histories.starts[np.searchsorted(histories.starts, places, side="right") - 1]
+    for begin, place in zip(begins.tolist(), places.tolist(), strict=True):
+        yield _events(histories, begin, place), histories.products[histories.items[place]]
+
+
+def _events(histories: Histories, begin: int, end: int) -> tuple[SessionEvent, ...]:
+    return tuple(
+        SessionEvent(time, number.to_bytes(16), histories.products[item], kind)
+        for number, (time, item, kind) in enumerate(
+            zip(
+                histories.times[begin:end].tolist(),
+                histories.items[begin:end].tolist(),
+                histories.types[begin:end].tolist(),
+                strict=True,
+            )
+        )
+    )
+
+
+def _options(parameters: LambdaRank, rows: int, threads: int) -> dict[str, object]:
+    return {
+        "objective": "lambdarank",
+        "metric": "none",
+        "lambdarank_truncation_level": 20,
+        "learning_rate": parameters.learning_rate,
+        "num_leaves": parameters.leaves,
+        "min_data_in_leaf": min(parameters.leaf_rows, max(20, rows // 200)),
+        "lambda_l2": parameters.l2,
+        "feature_fraction": parameters.feature_share,
+        "bagging_fraction": parameters.row_share,
+        "bagging_freq": 1,
+        "max_bin": 127,
+        "use_missing": False,
+        "seed": parameters.seed,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": threads,
+        "verbosity": -1,
+    }

@@ -1,0 +1,144 @@
+"""Learning: from histories to the arrays of a model.
+
+The re-ranker must see candidates as they will be: for sessions that the rest of the model does not know. So
+the older sessions make a first model, the newest tenth teaches the re-ranker to order its candidates, and
+then all sessions make the model that serves.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
+from services.model.item2vec import Item2Vec, assembled
+from services.model.recall import FEATURES
+from services.model.session_index import NEWEST, SessionIndex, built
+from services.model.trees import Trees
+from services.model.tuning import Tuning
+from services.trainer import lambdarank, skipgram
+from services.trainer.cold_start import inferred
+from services.trainer.contents import Contents
+from services.trainer.histories import Histories
+from services.trainer.lambdarank import LambdaRank
+from services.trainer.progress import Progress
+from services.trainer.skipgram import SkipGram
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What learning can be told. `newest` sessions of a product can be found; `rank_share` is in sessions."""
+
+    item2vec: SkipGram = field(default_factory=SkipGram)
+    lambdarank: LambdaRank = field(default_factory=LambdaRank)
+    tuning: Tuning = field(default_factory=Tuning)
+    newest: int = NEWEST
+    nearest: int = 100
+    rank_share: float = 0.11
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with."""
+
+    arrays: dict[str, npt.NDArray[Any]]
+    texts: dict[str, str]
+    parameters: dict[str, object]
+
+
+def fit(
+    histories: Histories, parameters: Parameters, progress: Progress, contents: Contents | None = None
+) -> Trained:
+    """Learns from the histories, and from what the catalogue tells of products that nobody has clicked.
+
+    Too few sessions for a re-ranker give a model that fuses ranks.
+    """
+    trees = _re_ranker(histories, parameters, contents, progress)
+    return packed(*_model(histories, parameters, contents, progress), trees, parameters)
+
+
+def refitted(
+    trained: Trained,
+    histories: Histories,
+    parameters: Parameters,
+    progress: Progress,
+    contents: Contents | None = None,
+) -> Trained:
+    """The same model, with the same re-ranker, grown by the newest sessions."""
+    trees = Trees.of(trained.arrays) if Trees.are_in(trained.arrays) else None
+    return packed(*_model(histories, parameters, contents, progress), trees, parameters)
+
+
+def packed(
+    products: Sequence[str],
+    index: SessionIndex,
+    vectors: Item2Vec,
+    trees: Trees | None,
+    parameters: Parameters,
+) -> Trained:
+    """As an artifact holds it."""
+    arrays = {**index.arrays(), **vectors.arrays(), **(trees.arrays() if trees else {})}
+    texts = {PRODUCTS: _json(products), FEATURE_NAMES: _json(FEATURES)}
+    return Trained(arrays, texts, _told(parameters))
+
+
+def _model(
+    histories: Histories, parameters: Parameters, contents: Contents | None, progress: Progress
+) -> tuple[tuple[str, ...], SessionIndex, Item2Vec]:
+    """Products, those of the catalogue that nobody clicked last; and what is known of them."""
+    clicked = len(histories.products)
+    products = histories.products + (contents.others(histories.products) if contents else ())
+    index = built(histories.items, histories.starts, len(products), parameters.newest)
+    learned_in, learned_out = (
+        np.pad(vectors, ((0, len(products) - clicked), (0, 0)))
+        for vectors in skipgram.vectors(
+            histories, parameters.item2vec, threads=parameters.threads, progress=progress
+        )
+    )
+    if contents:
+        described, known = contents.rows(products), np.asarray(learned_in.any(axis=1))
+        learned_in = inferred(learned_in, known, described)
+        learned_out = inferred(learned_out, known, described)
+    return products, index, assembled(learned_in, learned_out, parameters.nearest)
+
+
+def _re_ranker(
+    histories: Histories, parameters: Parameters, contents: Contents | None, progress: Progress
+) -> Trees | None:
+    first = int(histories.sessions * (1 - parameters.rank_share))
+    older, newer = histories.part(0, first), histories.part(first, histories.sessions)
+    if not older.sessions or not newer.sessions:
+        return None
+    model = Behaviour("", *_model(older, parameters, contents, progress), None)
+    return lambdarank.learned(
+        lambdarank.gathered(
+            model,
+            newer,
+            parameters.lambdarank,
+            tuning=parameters.tuning,
+            contents=contents,
+            progress=progress,
+        ),
+        parameters.lambdarank,
+        threads=parameters.threads,
+        progress=progress,
+    )
+
+
+def _json(strings: Sequence[str]) -> str:
+    return msgspec.json.encode(strings).decode()
+
+
+def _told(parameters: Parameters) -> dict[str, object]:
+    return {
+        "item2vec": asdict(parameters.item2vec),
+        "lambdarank": asdict(parameters.lambdarank),
+        "newest": parameters.newest,
+        "nearest": parameters.nearest,
+        "rank_share": parameters.rank_share,
+    }

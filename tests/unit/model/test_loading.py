@@ -1,0 +1,123 @@
+"""From a release to a model: what is not sound is refused by the name of its file."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+
+from infra.stack.broker import ROOT
+from schemas import models
+from services.model import artifact
+from services.model.artifact import ArtifactRefused
+from services.model.loading import load
+from services.model.recall import KNN
+from services.model.store import StoreFailed
+from tests.unit.model.learned import VERSION, contents, leaning, manifest, release, stored
+
+Arrays = dict[str, Any]
+
+
+def test_a_released_model_is_loaded(tmp_path: Path) -> None:
+    model = load(stored(tmp_path / "store"), tmp_path / "cache")
+    assert model.version == VERSION
+    assert sorted(model.by_popularity()) == ["a", "b", "c", "d"]
+
+
+COMPILED_AFTER_WARMING = """
+import sys
+from pathlib import Path
+from schemas import models
+from services.model.leaf_masks import masked
+from services.model.loading import load
+from services.model.recall import recalled
+from services.model.trees import scored
+from services.model.warming import warm
+
+warm()
+before = [len(each.signatures) for each in (recalled, masked, scored)]
+load(models.decode(sys.argv[1].encode()), Path(sys.argv[2]))
+print(before == [len(each.signatures) for each in (recalled, masked, scored)] == [1, 1, 1])
+"""
+
+
+def test_what_was_warmed_is_not_compiled_again(tmp_path: Path) -> None:
+    arrays, texts = contents(trees=leaning(KNN))
+    digest = artifact.write(tmp_path / "store", arrays, texts, manifest())
+    message = models.encode(release(tmp_path / "store", digest)).decode()
+    command = [sys.executable, "-c", COMPILED_AFTER_WARMING, message, str(tmp_path / "cache")]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert told.stdout == "True\n"
+
+
+def test_another_version_than_released_is_refused(tmp_path: Path) -> None:
+    found = replace(stored(tmp_path / "store"), version="20250101T000000Z-abcd")
+    with pytest.raises(
+        ArtifactRefused, match=rf"manifest.json: is {VERSION}, released as 20250101T000000Z-abcd"
+    ):
+        load(found, tmp_path / "cache")
+
+
+def test_a_store_that_is_away_is_no_refusal(tmp_path: Path) -> None:
+    with pytest.raises(StoreFailed, match="nowhere"):
+        load(release(tmp_path / "nowhere", "0" * 64), tmp_path / "cache")
+
+
+def _changed(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
+    return lambda arrays: arrays | {name: change(arrays[name])}
+
+
+def _with(place: int, number: int) -> Callable[[Any], Any]:
+    def changed(array: Any) -> Any:
+        copy = array.copy()
+        copy.reshape(-1)[place] = number
+        return copy
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (
+            lambda arrays: {k: v for k, v in arrays.items() if k != "sessions_places"},
+            "places.npy: is missing",
+        ),
+        (_changed("item2vec_in", lambda it: it.astype(np.float64)), "item2vec_in.npy: holds float64"),
+        (_changed("item2vec_out", np.asfortranarray), "item2vec_out.npy: holds"),
+        (_changed("item2vec_out", lambda it: it[:, :2].copy()), r"item2vec_out.npy: has the shape \(4, 2\)"),
+        (_changed("sessions_items", _with(0, 4)), "sessions_items.npy: has numbers outside of 0 to 3"),
+        (_changed("sessions_items", _with(0, -1)), "sessions_items.npy: has numbers outside"),
+        (_changed("sessions_session_of", lambda it: it[:-1]), "sessions_session_of.npy: tells of 6 of 7"),
+        (_changed("sessions_places", _with(0, 7)), "sessions_places.npy: has numbers outside of 0 to 6"),
+        (_changed("sessions_starts", lambda it: it[:0]), "sessions_starts.npy: does not lead from 0 to 7"),
+        (_changed("sessions_starts", _with(1, 6)), "sessions_starts.npy: does not rise"),
+        (_changed("sessions_place_starts", lambda it: it[:-1]), "place_starts.npy: does not lead"),
+        (_changed("sessions_last", lambda it: it[:-1]), "sessions_last.npy: has 3 products"),
+        (_changed("item2vec_nearest", _with(0, 4)), "item2vec_nearest.npy: has numbers outside of 0 to 3"),
+        (_changed("item2vec_nearest", lambda it: it[:-1]), "item2vec_nearest.npy: has 3 products"),
+        (_changed("trees_roots", _with(0, 3)), "trees_roots.npy: has numbers outside of 0 to 2"),
+        (_changed("trees_feature", _with(0, 10_000)), "trees_feature.npy: has numbers outside"),
+        (_changed("trees_left", _with(0, 0)), "trees_left.npy: leads from a node to one before it"),
+        (_changed("trees_right", lambda it: it[:-1]), "trees_right.npy: has 2 nodes"),
+        (lambda arrays: {k: v for k, v in arrays.items() if k != "trees_left"}, "trees_left.npy: is missing"),
+    ],
+)
+def test_arrays_that_compiled_code_must_not_read_are_refused(
+    tmp_path: Path, spoil: Callable[[Arrays], Arrays], told: str
+) -> None:
+    arrays, texts = contents(trees=leaning(KNN))
+    digest = artifact.write(tmp_path / "store", spoil(arrays), texts, manifest())
+    with pytest.raises(ArtifactRefused, match=told):
+        load(release(tmp_path / "store", digest), tmp_path / "cache")
+
+
+def test_a_model_that_knows_nothing_is_loaded_all_the_same(tmp_path: Path) -> None:
+    model = load(stored(tmp_path / "store", past=()), tmp_path / "cache")
+    assert len(model) == 0

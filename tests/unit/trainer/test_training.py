@@ -1,0 +1,133 @@
+"""Learning and measuring on small made-up shops, by the code that serves."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from schemas.models import DataRange, Manifest
+from schemas.products import Product
+from schemas.sessions import KIND_OF
+from schemas.vectors import Layout
+from services.model import artifact
+from services.model.artifact import Artifact, ArtifactRefused
+from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
+from services.model.recall import FEATURES
+from services.model.trees import Trees
+from services.replica import VectorReplica
+from services.trainer.cases import Case
+from services.trainer.contents import Contents
+from services.trainer.evaluation import evaluate
+from services.trainer.histories import Histories, compacted
+from services.trainer.lambdarank import LambdaRank
+from services.trainer.progress import Silent
+from services.trainer.skipgram import SkipGram
+from services.trainer.training import Parameters, Trained, fit, refitted
+
+SMALL = Parameters(
+    item2vec=SkipGram(width=16, epochs=20),
+    lambdarank=LambdaRank(cases=800, rounds=10),
+    rank_share=0.5,
+    threads=1,
+)
+LAYOUT = Layout((("category", 4),))
+
+
+def histories(sessions: Sequence[Sequence[str]]) -> Histories:
+    products = tuple(sorted({product for session in sessions for product in session}))
+    items = [products.index(product) for session in sessions for product in session]
+    lengths = [len(session) for session in sessions]
+    return compacted(
+        products,
+        np.array(items, dtype=np.int32),
+        np.arange(len(items), dtype=np.int64) * 1000,
+        np.full(len(items), KIND_OF["view_item"], dtype=np.uint8),
+        np.cumsum([0, *lengths], dtype=np.int64),
+    )
+
+
+def shop(count: int) -> list[list[str]]:
+    """Pairs that are looked at one after the other: a0 b0, a1 b1, …"""
+    return [[f"a{number % 40}", f"b{number % 40}"] for number in range(count)]
+
+
+def through_files(trained: Trained, folder: Path) -> Artifact:
+    manifest = Manifest(
+        version="20261124T000000Z-abcd",
+        created_at=0,
+        data=DataRange(0, 0),
+        counts={},
+        parameters=trained.parameters,
+    )
+    return artifact.load(folder, artifact.write(folder, trained.arrays, trained.texts, manifest))
+
+
+def test_what_follows_what_is_learned(tmp_path: Path) -> None:
+    trained = fit(histories(shop(400)), SMALL, Silent())
+    cases = [Case((f"a{number}",), f"b{number}") for number in range(40)]
+    metrics = evaluate(through_files(trained, tmp_path / "model"), cases, Silent())
+    assert metrics.hr_20 == 1
+    assert metrics.mrr_20 > 0.9
+    assert metrics.cases == 40
+
+
+def test_enough_sessions_teach_a_re_ranker_and_few_do_not() -> None:
+    assert not Trees.are_in(fit(histories(shop(400)), SMALL, Silent()).arrays)
+    assert Trees.are_in(fit(histories(shop(1000)), SMALL, Silent()).arrays)
+
+
+def test_growing_by_the_newest_day_keeps_the_re_ranker() -> None:
+    trained = fit(histories(shop(1000)), SMALL, Silent())
+    grown = refitted(trained, histories([*shop(1000), ["new", "b1"]]), SMALL, Silent())
+    assert "new" in grown.texts[PRODUCTS]
+    assert np.array_equal(grown.arrays["trees_value"], trained.arrays["trees_value"])
+
+
+@pytest.mark.parametrize(
+    "sessions",
+    [[["only"]], [["only", "only"]], [["a"], ["b"], ["c"]], [["ключ 1", "鍵"], ["with space", "鍵"]]],
+    ids=["one item", "one item twice", "sessions of one event", "Unicode and spaces"],
+)
+def test_little_to_learn_from_is_a_model_too(sessions: list[list[str]], tmp_path: Path) -> None:
+    model = through_files(fit(histories(sessions), SMALL, Silent()), tmp_path / "model")
+    cases = [Case((sessions[0][0],), sessions[-1][-1]), Case(("unknown",), "unknown too")]
+    metrics = evaluate(model, cases, Silent())
+    assert 0 <= metrics.hr_20 <= 0.5
+    assert metrics.coverage <= 1
+
+
+def test_no_cases_are_measured_as_nothing(tmp_path: Path) -> None:
+    model = through_files(fit(histories(shop(50)), SMALL, Silent()), tmp_path / "model")
+    assert evaluate(model, [], Silent()).cases == 0
+
+
+def test_a_product_nobody_clicked_is_found_by_its_content(tmp_path: Path) -> None:
+    described = replica({"a1": (1, 0, 0, 0), "b1": (0, 1, 0, 0), "b1 in red": (0, 1, 0, 0)})
+    contents = Contents(described, LAYOUT)
+    trained = fit(histories(shop(400)), SMALL, Silent(), contents)
+    model = through_files(trained, tmp_path / "model")
+    metrics = evaluate(model, [Case(("a1",), "b1 in red")], Silent(), contents=contents)
+    assert metrics.hr_20 == 1
+    vectors = dict(zip(Behaviour.of(model).products, trained.arrays["item2vec_out"], strict=True))
+    assert np.allclose(vectors["b1 in red"], vectors["b1"], atol=1e-4)
+
+
+def replica(products: dict[str, tuple[float, ...]]) -> VectorReplica:
+    found = VectorReplica(LAYOUT)
+    for product_id, vector in products.items():
+        product = Product(
+            product_id=product_id, name=product_id, price=1, currency="EUR", category=("x",), updated_at=0,
+            availability="in_stock",
+        )  # fmt: skip
+        found.put(product, np.array(vector, dtype=np.float16))
+    return found
+
+
+def test_an_artifact_for_other_code_is_refused_by_name(tmp_path: Path) -> None:
+    trained = fit(histories(shop(50)), SMALL, Silent())
+    fewer = trained.texts | {FEATURE_NAMES: str(list(FEATURES[:-1])).replace("'", '"')}
+    model = through_files(replace(trained, texts=fewer), tmp_path / "model")
+    with pytest.raises(ArtifactRefused, match=r"features\.json.*without the features content"):
+        Behaviour.of(model)
