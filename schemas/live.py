@@ -59,7 +59,11 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Recommendations(msgspec.Struct, frozen=True, tag="recommendations", tag_field="type", kw_only=True):
-    """Server to client: the newest state of one slot. `seq` only grows on one socket."""
+    """Server to client: the newest state of one slot. `seq` only grows on one socket.
+
+    `models` names what made the vectors, and as `behaviour` the version of the model that served when a row
+    of kind `for_you` was made.
+    """
 
     slot: str
     seq: int

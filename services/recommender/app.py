@@ -21,7 +21,10 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.credentials import Doorkeeper
 from services.recommender.edge import EdgeIndex
 from services.recommender.feeds import Feeds
+from services.recommender.generations import Generations
 from services.recommender.hub import Hub
+from services.recommender.latest_visits import LatestVisits
+from services.recommender.live_learning import LiveLearning
 from services.recommender.live_routes import live_routes
 from services.recommender.metrics import Metrics
 from services.recommender.ranking import Rules
@@ -38,6 +41,7 @@ from services.tokens import TokenSigner
 
 log = structlog.get_logger()
 
+BEHAVIOUR: Final = "behaviour"  # among the models that answers name: the trainer's
 REMOTE_ROWS: Final = 16  # rows that wait for a Qdrant server at a time; in process, one after the other
 
 
@@ -49,7 +53,23 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
     index = create_index(settings)
     turns = asyncio.Semaphore(REMOTE_ROWS if index.remote else 1)
     rules = Rules(k=0, diversity=settings.diversity, brand_max=settings.brand_max)
-    rows = RowMaker(catalogue, index, replica, layout=layout, rules=rules, metrics=metrics)
+    generations = Generations(settings.recommender_models, metrics)
+    live = LiveLearning(
+        generations,
+        LatestVisits(settings.live_visitors_max, settings.tuning),
+        metrics,
+        every_s=settings.live_learning_s,
+    )
+    rows = RowMaker(
+        catalogue,
+        index,
+        replica,
+        layout=layout,
+        tuning=settings.tuning,
+        rules=rules,
+        model=lambda: generations.model,
+        metrics=metrics,
+    )
     feeds = Feeds(
         settings,
         client_config(settings),
@@ -57,6 +77,8 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
         index=index,
         replica=replica,
         sessions=sessions,
+        generations=generations,
+        live=live,
         hub=hub,
         metrics=metrics,
         on_failure=_end_process,
@@ -66,8 +88,8 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
     def waiting_for() -> str | None:
         return feeds.waiting_for
 
-    def models() -> dict[str, str]:
-        return feeds.models
+    def models(version: str | None) -> dict[str, str]:
+        return feeds.models | {BEHAVIOUR: version} if version else feeds.models
 
     def subscriber(visitor_id: str) -> Subscriber:
         return Subscriber(
@@ -83,6 +105,7 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         feeding = asyncio.create_task(feeds.run())
+        feeding.add_done_callback(_end_after)
         try:
             yield
         finally:
@@ -132,7 +155,12 @@ def create_index(settings: RecommenderSettings) -> VectorIndex:
     return ServerIndex(ProductCollection(connect(settings), name, settings.layout))
 
 
+def _end_after(feeding: "asyncio.Task[None]") -> None:
+    if not feeding.cancelled() and (error := feeding.exception()):
+        _end_process(error)
+
+
 def _end_process(error: BaseException) -> None:
-    """Ends the service in order; the supervisor starts it anew. Called in a reader's thread."""
-    log.critical("a topic can no longer be read, the recommender ends", error=str(error))
+    """Ends the service in order; the supervisor starts it anew. Called in a reader's thread, too."""
+    log.critical("nothing more is read from Kafka, the recommender ends", error=str(error))
     os.kill(os.getpid(), signal.SIGTERM)

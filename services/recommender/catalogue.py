@@ -1,10 +1,28 @@
 """The products as they are now: of two messages about one product the newest `updated_at` counts."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from cachetools import LRUCache
 
 from schemas.products import Product
 from services.recommender.vector_index import Where
+
+FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
+
+
+class Fitting(dict[str, bool]):
+    """Product id → whether it fits a filter, found out when it is asked for and kept until it changes."""
+
+    def __init__(self, fits: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._fits = fits
+
+    def __missing__(self, product_id: str) -> bool:
+        fits = self[product_id] = self._fits(product_id)
+        return fits
 
 
 class Catalogue:
@@ -13,6 +31,7 @@ class Catalogue:
     def __init__(self) -> None:
         self._products: dict[str, Product] = {}
         self._by_popularity: list[Product] | None = None
+        self._fitting: LRUCache[Where, Fitting] = LRUCache(FILTERS_KEPT)
 
     def __len__(self) -> int:
         return len(self._products)
@@ -27,13 +46,29 @@ class Catalogue:
         if known is not None and (known.updated_at > product.updated_at or known == product):
             return False
         self._products[product.product_id] = product
-        self._by_popularity = None
+        self._changed(product.product_id)
         return True
 
     def remove(self, product_id: str) -> bool:
         """Forgets a product; False when it was unknown."""
+        known = self._products.pop(product_id, None) is not None
+        self._changed(product_id)
+        return known
+
+    def _changed(self, product_id: str) -> None:
         self._by_popularity = None
-        return self._products.pop(product_id, None) is not None
+        for fitting in self._fitting.values():
+            fitting.pop(product_id, None)
+
+    def fitting(self, where: Where) -> Mapping[str, bool]:
+        """Of any product whether it is in the catalogue and fits, `exclude` apart; for now, not to be kept.
+
+        Hundreds of candidates a row are asked about: most have been before.
+        """
+        everyone = replace(where, exclude=frozenset())
+        if everyone not in self._fitting:
+            self._fitting[everyone] = Fitting(lambda product_id: self.allows(product_id, everyone))
+        return self._fitting[everyone]
 
     def allows(self, product_id: str, where: Where) -> bool:
         """Whether a product may be shown: the index can lag behind, this does not."""

@@ -10,6 +10,7 @@ from schemas.sessions import SessionEvent
 from schemas.vectors import Layout, Vector
 
 POPULAR: Final = "popular now"
+ALIKE: Final = "others who looked at similar things also looked at this"
 
 _DEEDS: Final = {
     "view_item": "you looked at",
@@ -24,6 +25,11 @@ def because(event: SessionEvent, cause: Product | None) -> str:
     """The event that weighs most in the interest that found the product."""
     deed = _DEEDS.get(event.type, "you looked at")
     return f"because {deed} {cause.name}" if cause else "because of what you looked at"
+
+
+def beside(cause: Product | None) -> str:
+    """For a product that past sessions hold together with this one."""
+    return f"others who looked at {cause.name} also looked at this" if cause else ALIKE
 
 
 def likeness(query: Vector, vector: Vector, product: Product, layout: Layout) -> str:

@@ -1,4 +1,4 @@
-"""What Kafka tells the recommender: [products], [product-vectors] and [sessions], applied in the loop."""
+"""What Kafka tells the recommender: [products], [product-vectors], [sessions] and [models], in the loop."""
 
 import asyncio
 import gc
@@ -11,16 +11,19 @@ from confluent_kafka import Message
 
 from schemas import products
 from schemas.products import Product
-from schemas.topics import PRODUCT_VECTORS, PRODUCTS, SESSIONS
+from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import ProductVectors, Vector, unpack
 from services.kafka import ClientConfig, TopicReader
+from services.model.warming import warm
 from services.recommender.catalogue import Catalogue
+from services.recommender.generations import Generations
 from services.recommender.hub import Hub
+from services.recommender.live_learning import LiveLearning
 from services.recommender.metrics import Metrics
 from services.recommender.sessions import Published, Sessions
+from services.recommender.settings import RecommenderSettings
 from services.recommender.vector_index import VectorIndex
 from services.replica import VectorReplica
-from services.settings import ServiceSettings
 
 log = structlog.get_logger()
 
@@ -31,17 +34,19 @@ Take = Callable[[list[Message]], Coroutine[None, None, None]]
 
 
 class Feeds:
-    """Three whole-topic readers. A reader waits for the loop, so a burst piles up in Kafka, not in memory."""
+    """Four whole-topic readers. A reader waits for the loop, so a burst piles up in Kafka, not in memory."""
 
     def __init__(
         self,
-        settings: ServiceSettings,
+        settings: RecommenderSettings,
         config: ClientConfig,
         *,
         catalogue: Catalogue,
         index: VectorIndex,
         replica: VectorReplica,
         sessions: Sessions,
+        generations: Generations,
+        live: LiveLearning,
         hub: Hub,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
@@ -50,6 +55,9 @@ class Feeds:
         self._index = index
         self._replica = replica
         self._sessions = sessions
+        self._generations = generations
+        self._live = live
+        self._model_name = settings.model_name
         self._hub = hub
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
@@ -58,6 +66,7 @@ class Feeds:
             PRODUCTS: by_slices(self._products),
             PRODUCT_VECTORS: by_slices(self._vectors),
             SESSIONS: self._newest_sessions,
+            MODELS: self._newest_release,
         }
         self._readers = {
             topic.name: TopicReader(config, [settings.topic(topic)], self._in_loop(take), on_failure)
@@ -66,7 +75,11 @@ class Feeds:
         self.waiting_for: str | None = "the first messages of Kafka"
 
     async def run(self) -> None:
-        """Reads until cancelled; `waiting_for` is None once all that lay on the topics is applied."""
+        """Reads until cancelled; `waiting_for` is None once all that lay on the topics is applied.
+
+        By then the newest model serves, or is refused, and no code is left to be compiled.
+        """
+        warming = asyncio.create_task(asyncio.to_thread(warm))
         for reader in self._readers.values():
             reader.start()
         try:
@@ -74,15 +87,28 @@ class Feeds:
                 self.waiting_for = f"the topic {name}"
                 while not await asyncio.to_thread(reader.wait_until_caught_up, 0.5):
                     pass
+            self.waiting_for = "compiled code"
+            await warming
+            self.waiting_for = "the model"
+            await self._generations.settled()
+            await self._live.once()
             self._index.optimise()
             gc.collect()
             gc.freeze()  # what was read at the start stays: a full collection over it takes 16 ms
             self.waiting_for = None
-            log.info("caught up", products=len(self._catalogue), sessions=len(self._sessions))
+            model = self._generations.model
+            log.info(
+                "caught up",
+                products=len(self._catalogue),
+                sessions=len(self._sessions),
+                model=model.version if model else "none",
+            )
+            await self._live.run()
             await asyncio.Event().wait()
         finally:
             for reader in self._readers.values():
                 await asyncio.to_thread(reader.stop)
+            await self._generations.close()
 
     def _in_loop(self, take: Take) -> Callable[[list[Message]], None]:
         def hand_over(messages: list[Message]) -> None:
@@ -127,11 +153,18 @@ class Feeds:
             value = message.value()
             if value is None:
                 self._sessions.remove(visitor_id)
+                self._live.put(visitor_id, None)
                 continue
             published = Published.of(value, dict(cast("list[tuple[str, bytes]]", message.headers() or [])))
             self._sessions.put(visitor_id, published)
+            self._live.put(visitor_id, value)
             self._hub.session_changed(visitor_id, published)
         self._metrics.sessions.set(len(self._sessions))
+
+    async def _newest_release(self, messages: list[Message]) -> None:
+        releases = [message.value() for message in messages if _key(message) == self._model_name]
+        if releases:
+            self._generations.follow(releases[-1])
 
 
 def by_slices(take: Take) -> Take:

@@ -37,6 +37,30 @@ class Metrics:
             "Rows made while the vector index did not answer",
             registry=self.registry,
         )
+        # 1 for the version that serves; no sample while none does.
+        self.model_served = Gauge(
+            "eddy_recommender_model_served", "The model that serves", ["version"], registry=self.registry
+        )
+        self.live_visits = Gauge(
+            "eddy_recommender_live_visits",
+            "Visits since the model's learning that count already",
+            registry=self.registry,
+        )
+        self.model_swaps = Counter(
+            "eddy_recommender_model_swaps_total", "Changes of the model that serves", registry=self.registry
+        )
+        # A release that will never serve: its log line names the file. What served before goes on.
+        self.model_refused = Counter(
+            "eddy_recommender_model_refused_total",
+            "Releases refused because they are broken or made for other code",
+            registry=self.registry,
+        )
+        # A release that may still serve: it is asked for again and again.
+        self.model_store_away = Counter(
+            "eddy_recommender_model_store_away_total",
+            "Attempts at a release that its store did not give",
+            registry=self.registry,
+        )
         self.products = Gauge(
             "eddy_recommender_products", "Products in the catalogue", registry=self.registry
         )

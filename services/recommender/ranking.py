@@ -1,8 +1,10 @@
 """From candidates to a row: interests interleaved, products unlike each other, brands mixed. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,8 @@ from services.recommender.vector_index import Hit
 
 Similarity = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
+
+SPARE: Final = 4  # candidates beyond a list's share, for brands that are full and products found twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +56,15 @@ def row(
     nearest = np.zeros(len(hits), dtype=np.float32)
     open_ = np.ones(len(hits), dtype=np.bool_)
     taken, brand_count = [0] * len(candidates), Counter[str]()
+    left = {origin for origin, found in enumerate(candidates) if found}
     chosen: list[Chosen] = []
-    while len(chosen) < rules.k:
-        origin = _next_origin(weights, taken, [bool((open_ & mask).any()) for mask in lists])
-        if origin is None:
-            break
-        index = int(np.argmax(np.where(open_ & lists[origin], relevance - nearest, -np.inf)))
+    while len(chosen) < rules.k and left:
+        origin = _next_origin(weights, taken, left)
+        marginal = np.where(open_ & lists[origin], relevance - nearest, -np.inf)
+        index = int(np.argmax(marginal))
+        if marginal[index] == -np.inf:
+            left.discard(origin)  # it has nothing more to give
+            continue
         hit = hits[index]
         open_ &= products != products[index]
         brand = brands.get(hit.product_id)
@@ -68,6 +75,15 @@ def row(
         np.maximum(nearest, similarity[index], out=nearest)
         chosen.append(Chosen(hit.product_id, hit.score, origin))
     return chosen
+
+
+def quotas(weights: Sequence[float], k: int) -> list[int]:
+    """Of each list, how many its weight can bring into a row, twice over: ranking need not look at the rest.
+
+    Twice, so that diversity has something to choose from.
+    """
+    total = sum(weights) or 1.0
+    return [ceil(2 * k * weight / total) + SPARE for weight in weights]
 
 
 def _masks(lengths: Sequence[int]) -> list[Mask]:
@@ -89,7 +105,6 @@ def _scaled(scores: Sequence[float]) -> npt.NDArray[np.float32]:
     return array / best if best > 0 else array
 
 
-def _next_origin(weights: Sequence[float], taken: Sequence[int], left: Sequence[bool]) -> int | None:
-    """The list with the highest weight per place among those with something left; of equals the first."""
-    origins = [origin for origin, has_some in enumerate(left) if has_some]
-    return max(origins, key=lambda origin: weights[origin] / (2 * taken[origin] + 1), default=None)
+def _next_origin(weights: Sequence[float], taken: Sequence[int], left: Iterable[int]) -> int:
+    """The list with the highest weight per place among those left; of equals the first."""
+    return max(sorted(left), key=lambda origin: weights[origin] / (2 * taken[origin] + 1))

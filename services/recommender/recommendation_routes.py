@@ -15,7 +15,7 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.credentials import Doorkeeper
 from services.recommender.query_parameters import Parameters
 from services.recommender.refusals import NotReady, UnknownProduct
-from services.recommender.rows import Row, RowMaker
+from services.recommender.rows import Made, RowMaker
 from services.recommender.sessions import Sessions
 
 NOT_READY: Final = problem("The catalogue is still being read: ask again after Retry-After")
@@ -35,14 +35,15 @@ def recommendation_routes(
     *,
     catalogue: Catalogue,
     sessions: Sessions,
-    models: Callable[[], dict[str, str]],
+    models: Callable[[str | None], dict[str, str]],
     waiting_for: Callable[[], str | None],
 ) -> APIRouter:
     """The routes of rows."""
     router = APIRouter(tags=["recommendations"])
 
-    def answered(row: Row, caused_by: str | None = None) -> Response:
-        body = _encoder.encode(Recommended(items=row, models=models(), caused_by=caused_by))
+    def answered(made: Made, caused_by: str | None = None) -> Response:
+        answer = Recommended(items=made.row, models=models(made.model), caused_by=caused_by)
+        body = _encoder.encode(answer)
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
     def require_ready() -> None:
@@ -63,8 +64,8 @@ def recommendation_routes(
             raise NotAuthorised("visitor_id is no visitor's id")
         require_ready()
         published = sessions.published(visitor_id)
-        row = await rows.for_you(sessions.session(visitor_id), parameters.k, parameters.where)
-        return answered(row, published.caused_by if published else None)
+        made = await rows.for_you(sessions.session(visitor_id), parameters.k, parameters.where)
+        return answered(made, published.caused_by if published else None)
 
     @router.get("/v1/products/{product_id:path}/similar", **_described("Products like this one", 404))
     async def similar(product_id: str, parameters: Parameters) -> Response:
@@ -72,13 +73,13 @@ def recommendation_routes(
         require_ready()
         if catalogue.get(product_id) is None:
             raise UnknownProduct(product_id)
-        return answered(await rows.similar(product_id, parameters.k, parameters.where))
+        return answered(Made(await rows.similar(product_id, parameters.k, parameters.where)))
 
     @router.get("/v1/popular", **_described("What many look at"))
     async def popular(parameters: Parameters) -> Response:
         """What is popular, within the filters."""
         require_ready()
-        return answered(rows.popular(parameters.k, parameters.where))
+        return answered(Made(rows.popular(parameters.k, parameters.where)))
 
     return router
 

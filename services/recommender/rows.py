@@ -1,32 +1,41 @@
 """Makes the rows: candidates from the index, filtered, ranked, diversified, explained, filled up."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from math import ceil
-from typing import Final
+from math import sqrt
 
 import numpy as np
 import structlog
 
+from schemas.directions import unpack
 from schemas.live import RecommendedItem, Source
 from schemas.products import Product
 from schemas.sessions import SESSION_EVENTS_MAX, Session
-from schemas.vectors import Layout, Vector, unpack
-from services.recommender import profiles
+from schemas.vectors import Layout, Vector
+from services.model import profiles
+from services.model.behaviour import Behaviour
+from services.model.tuning import Tuning
+from services.recommender import explain
+from services.recommender.blending import Blender
 from services.recommender.catalogue import Catalogue
-from services.recommender.explain import POPULAR, because, likeness
 from services.recommender.metrics import Metrics
-from services.recommender.ranking import Chosen, Rules, row
+from services.recommender.ranking import Chosen, Rules, quotas, row
 from services.recommender.vector_index import Hit, IndexAway, VectorIndex, Where
-from services.replica import VectorReplica
+from services.replica import STEPS, VectorReplica
 
 log = structlog.get_logger()
 
-SPARE: Final = 4  # candidates beyond a list's share, for brands that are full and products found twice
-
 Row = tuple[RecommendedItem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A row, and the version of the model that served when it was made; None for none."""
+
+    row: Row
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,10 @@ class Candidates:
 
 
 class RowMaker:
-    """The pipeline of one shop. The only call that may leave this process is the index query."""
+    """The pipeline of one shop. The only call that may leave this process is the index query.
+
+    `model` gives the generation that serves now, `tuning` is what events count in it.
+    """
 
     def __init__(
         self,
@@ -47,29 +59,60 @@ class RowMaker:
         replica: VectorReplica,
         *,
         layout: Layout,
+        tuning: Tuning,
         rules: Rules,
+        model: Callable[[], Behaviour | None],
         metrics: Metrics,
     ) -> None:
         self._catalogue = catalogue
         self._index = index
         self._replica = replica
         self._layout = layout
+        self._blender = Blender(catalogue, replica, layout, tuning)
         self._rules = rules
+        self._model = model
         self._metrics = metrics
 
-    async def for_you(self, session: Session | None, k: int, where: Where) -> Row:
-        """For a visitor: near the session's interests, without what the session has seen; else popular."""
+    async def for_you(self, session: Session | None, k: int, where: Where) -> Made:
+        """For a visitor: what past sessions and its content say, without what the session has seen.
+
+        Without a model that knows the session, near its interests; with neither, what is popular.
+        """
+        model = self._model()  # taken once: no row mixes generations, however often they are swapped
         seen = frozenset(event.product_id for event in session.events) if session else frozenset[str]()
         unseen = replace(where, exclude=where.exclude | seen)
-        if session is None or not session.vector:
-            return self.popular(k, unseen)
-        asked = interests(session, self._layout)
-        found = await self._found(asked, k, unseen)
-        items = [
+        items: list[RecommendedItem] = []
+        if session is not None:
+            asked = interests(session, self._layout)
+            found = await self._found(asked, k, unseen)
+            items = self._learned(model, session, found, k, unseen) if model else []
+            items = items or self._near(session, found, asked.weights, k)
+        return Made(self._filled(items, k, unseen), model.version if model else None)
+
+    def _near(
+        self, session: Session, found: list[list[Hit]], weights: Sequence[float], k: int
+    ) -> list[RecommendedItem]:
+        return [
             self._item(chosen, "content", self._cause(session, chosen.origin))
-            for chosen in self._ranked(found, asked.weights, k)
+            for chosen in self._ranked(found, weights, k)
         ]
-        return self._filled(items, k, unseen)
+
+    def _learned(
+        self, model: Behaviour, session: Session, found: list[list[Hit]], k: int, where: Where
+    ) -> list[RecommendedItem]:
+        """The model's products and those found by content, as it ranks them; none where it has no witness."""
+        origins = {hit.product_id: origin for origin, hits in enumerate(found) for hit in hits}
+        blend = self._blender.blended(model, session, tuple(origins), k, where)
+        beside = explain.beside(self._catalogue.get(blend.known) if blend.known else None)
+
+        def labelled(chosen: Chosen) -> RecommendedItem:
+            if chosen.product_id in blend.witnessed:
+                return self._item(chosen, "behaviour", beside)
+            if chosen.product_id in origins:
+                return self._item(chosen, "content", self._cause(session, origins[chosen.product_id]))
+            return self._item(chosen, "behaviour", explain.ALIKE)
+
+        return [labelled(chosen) for chosen in self._ranked(blend.lists, blend.weights, k)]
 
     async def similar(self, product_id: str, k: int, where: Where) -> Row:
         """Like a product that has a vector; popular ones while it has none."""
@@ -88,7 +131,9 @@ class RowMaker:
     def popular(self, k: int, where: Where) -> Row:
         """What many look at."""
         found = self._catalogue.popular(k, where, self._rules.brand_max)
-        return tuple(_shown(product, product.popularity or 0.0, "popular", POPULAR) for product in found)
+        return tuple(
+            _shown(product, product.popularity or 0.0, "popular", explain.POPULAR) for product in found
+        )
 
     async def _found(self, asked: Candidates, k: int, where: Where) -> list[list[Hit]]:
         """Candidates that may be shown at this very moment; none while the index is away.
@@ -96,6 +141,8 @@ class RowMaker:
         What was seen or excluded is left out here and not by the index: a question that does not change with
         every click can be remembered.
         """
+        if not asked.queries:
+            return []
         queries, everyone = asked.queries, replace(where, exclude=frozenset())
         wanted = 2 * k + max(SESSION_EVENTS_MAX, len(where.exclude))
         try:
@@ -108,29 +155,29 @@ class RowMaker:
             self._metrics.index_away.inc()
             return []
         return [
-            list(islice((hit for hit in hits if self._allows(hit, where)), most))
-            for hits, most in zip(answers, shares(asked.weights, k), strict=True)
+            list(islice((hit for hit in hits if self._allows(hit.product_id, where)), most))
+            for hits, most in zip(answers, quotas(asked.weights, k), strict=True)
         ]
 
-    def _allows(self, hit: Hit, where: Where) -> bool:
-        return hit.product_id in self._replica and self._catalogue.allows(hit.product_id, where)
+    def _allows(self, product_id: str, where: Where) -> bool:
+        return product_id in self._replica and self._catalogue.allows(product_id, where)
 
     def _ranked(self, found: list[list[Hit]], weights: Sequence[float], k: int) -> list[Chosen]:
         ids = [hit.product_id for hits in found for hit in hits]
         rows, _ = self._replica.matrix(ids)
-        vectors = rows.astype(np.float32) / np.sqrt(np.float32(len(self._layout.widths)))
+        vectors = rows / np.float32(STEPS * sqrt(len(self._layout.widths)))
         brands = {product_id: self._product(product_id).brand for product_id in ids}
         return row(found, weights, vectors, brands, replace(self._rules, k=k))
 
     def _cause(self, session: Session, origin: int) -> str:
         interest = session.interests[origin] if session.interests else None
         event = session.events[interest.event] if interest else session.events[-1]
-        return because(event, self._catalogue.get(event.product_id))
+        return explain.because(event, self._catalogue.get(event.product_id))
 
     def _likeness(self, query: Vector, product_id: str) -> str:
         other = self._replica.vector(product_id)
         assert other is not None  # found a moment ago, in the same turn of the loop
-        return likeness(query, other, self._product(product_id), self._layout)
+        return explain.likeness(query, other, self._product(product_id), self._layout)
 
     def _item(self, chosen: Chosen, source: Source, why: str) -> RecommendedItem:
         return _shown(self._product(chosen.product_id), chosen.score, source, why)
@@ -149,23 +196,13 @@ class RowMaker:
         return tuple(items)
 
 
-def shares(weights: Sequence[float], k: int) -> list[int]:
-    """Of each list, how many its weight can bring into a row, twice over: ranking need not look at the rest.
-
-    Twice, so that diversity has something to choose from.
-    """
-    total = sum(weights)
-    return [ceil(2 * k * weight / total) + SPARE for weight in weights]
-
-
 def interests(session: Session, layout: Layout) -> Candidates:
-    """The session's interests as queries; its one vector where it has none."""
-    if not session.interests:
-        return Candidates((layout.weighted(unpack(session.vector), profiles.FOR_YOU),), (1.0,))
-    return Candidates(
-        tuple(layout.weighted(unpack(each.vector), profiles.FOR_YOU) for each in session.interests),
-        tuple(each.weight for each in session.interests),
-    )
+    """The session's interests as queries, its one vector where it has none, nothing without a vector."""
+    if not session.vector:
+        return Candidates((), ())
+    packed = [each.vector for each in session.interests] or [session.vector]
+    queries = layout.weighted(unpack(packed, layout), profiles.FOR_YOU)
+    return Candidates(tuple(queries), tuple(each.weight for each in session.interests) or (1.0,))
 
 
 def _shown(product: Product, score: float, source: Source, why: str) -> RecommendedItem:

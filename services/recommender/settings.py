@@ -5,10 +5,11 @@ from tempfile import gettempdir
 
 from pydantic import Field
 
+from services.model.settings import ModelSettings, SessionSettings
 from services.settings import HttpSettings, QdrantSettings
 
 
-class RecommenderSettings(HttpSettings, QdrantSettings):
+class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSettings):
     """What the recommender needs to know."""
 
     recommender_port: int = Field(
@@ -19,8 +20,21 @@ class RecommenderSettings(HttpSettings, QdrantSettings):
         description="folder of the index in process, emptied at the start "
         "(default: one by the port, in the folder of temporary files)",
     )
+    recommender_models: Path = Field(
+        default_factory=lambda: Path(gettempdir()) / "eddy-models",
+        description="folder of fetched models, which several recommenders may share "
+        "(default: in the folder of temporary files)",
+    )
     sessions_max: int = Field(
-        100_000, ge=1, description="visitors whose newest session is kept; about 5 KB each"
+        100_000,
+        ge=1,
+        description="visitors whose newest session is kept; 6 KB each with the default models, 10 KB at most",
+    )
+    live_learning_s: float = Field(
+        60.0, ge=0, description="how often the newest visits join the model that serves; 0 for never"
+    )
+    live_visitors_max: int = Field(
+        20_000, ge=1, description="visitors whose visits since the model's learning count, the newest"
     )
     diversity: float = Field(
         0.2, ge=0, le=1, description="how much unlike each other a row's products should be (1 − λ of MMR)"

@@ -11,7 +11,7 @@ import msgspec
 from schemas.live import Recommendations, Slot, Timing
 from services.kafka import now_ms
 from services.recommender.metrics import Metrics
-from services.recommender.rows import Row, RowMaker
+from services.recommender.rows import Made, Row, RowMaker
 from services.recommender.sessions import Published, Sessions
 from services.recommender.vector_index import AVAILABLE, Where
 
@@ -38,7 +38,7 @@ class Subscriber:
         *,
         rows: RowMaker,
         sessions: Sessions,
-        models: Callable[[], dict[str, str]],
+        models: Callable[[str | None], dict[str, str]],
         metrics: Metrics,
         turns: asyncio.Semaphore,
         on_shown: Callable[["Subscriber", Slot, Row], object],
@@ -108,28 +108,28 @@ class Subscriber:
 
     async def _made(self, slot: Slot, due: Due) -> bytes | None:
         started = perf_counter()
-        row = await self._row(slot)
+        made = await self._row(slot)
         if self._slots.get(slot.name) is not slot:
             return None  # subscribed to something else while the index was asked
         self._metrics.compute.observe(perf_counter() - started)
-        self._on_shown(self, slot, row)
+        self._on_shown(self, slot, made.row)
         self._seq += 1
         message = Recommendations(
             slot=slot.name,
             seq=self._seq,
-            items=row,
-            models=self._models(),
+            items=made.row,
+            models=self._models(made.model),
             caused_by=due.published.caused_by if due.published else None,
             timing=self._timing(due.published),
         )
         return _encoder.encode(message)
 
-    async def _row(self, slot: Slot) -> Row:
+    async def _row(self, slot: Slot) -> Made:
         if slot.kind == "for_you":
             return await self._rows.for_you(self._sessions.session(self.visitor_id), slot.k, SHOWN)
         if slot.kind == "similar" and slot.product_id is not None:
-            return await self._rows.similar(slot.product_id, slot.k, SHOWN)
-        return self._rows.popular(slot.k, SHOWN)
+            return Made(await self._rows.similar(slot.product_id, slot.k, SHOWN))
+        return Made(self._rows.popular(slot.k, SHOWN))
 
     def _timing(self, published: Published | None) -> Timing:
         pushed_at = now_ms()

@@ -24,13 +24,13 @@ from schemas import products, sessions, vectors
 from schemas.events import Event
 from schemas.products import Product
 from schemas.sessions import Session
-from schemas.topics import PRODUCT_VECTORS, PRODUCTS, SESSIONS
+from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout, ProductVectors
 from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
+from services.model.session import fold
+from services.model.tuning import Tuning
 from services.ops.topics import create
 from services.replica import VectorReplica
-from services.session_processor.session import fold
-from services.session_processor.tuning import Tuning
 from services.settings import ServiceSettings
 from services.tokens import TokenSigner
 from tests.integration.processes import KEY, SECRET, Running, running
@@ -118,7 +118,12 @@ class Shop:
                 product_id=product_id,
             )
         )
-        session = Session(visitor_id)
+        await self.publish(visitor_id)
+        return known[-1].event_id
+
+    async def publish(self, visitor_id: str) -> None:
+        """Publishes the visitor's session as it is."""
+        known, session = self._events[visitor_id], Session(visitor_id)
         for event in known:
             session = fold(session, event, self._vectors, LAYOUT, Tuning())
         headers: Headers = [
@@ -127,7 +132,9 @@ class Shop:
             ("folded_at", "1001.5"),
         ]
         await self._send(SESSIONS.name, [(visitor_id, sessions.encode(session), headers)])
-        return known[-1].event_id
+
+    async def put_model(self, name: str, message: bytes | None) -> None:
+        await self._send(MODELS.name, [(name, message, [])])
 
     async def _send(self, topic: str, found: Sequence[tuple[str, bytes | None, Headers]]) -> None:
         messages: list[OutgoingMessage] = [(key.encode(), value, headers) for key, value, headers in found]

@@ -73,3 +73,16 @@ def test_popular_respects_filters_and_changes() -> None:
     assert set(popular(catalogue, 30, Where(price_max=3, exclude=frozenset({"p2"})))) == {"p0", "p1", "p3"}
     assert popular(catalogue, 5, Where(category="Shelf/1"))[0] == "p1"
     assert popular(catalogue, 5, Where(category="She")) == []
+
+
+def test_what_fits_a_filter_is_known_anew_when_the_product_changes() -> None:
+    catalogue = Catalogue()
+    where = Where(availability=AVAILABLE, exclude=frozenset({"p1"}))
+    assert not catalogue.fitting(where)["p1"]
+    catalogue.put(product(1))
+    assert catalogue.fitting(where)["p1"]
+    catalogue.put(product(1, availability="out_of_stock", updated_at=10))
+    assert not catalogue.fitting(where)["p1"]
+    assert catalogue.fitting(Where())["p1"]
+    catalogue.remove("p1")
+    assert not catalogue.fitting(Where())["p1"]

@@ -6,13 +6,14 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import pytest
 
+from schemas.directions import form
 from schemas.live import Recommendations, Slot
 from schemas.products import Product
-from schemas.sessions import Session, SessionEvent, encode
+from schemas.sessions import KIND_OF, Session, SessionEvent, encode
 from schemas.vectors import Layout
+from services.model.tuning import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.edge import EdgeIndex
 from services.recommender.hub import Hub
@@ -62,7 +63,14 @@ class Shop:
         self.hub = Hub(self.metrics)
         rules = Rules(0, 0.2, 9)
         self.rows = RowMaker(
-            self.catalogue, self.index, self.replica, layout=LAYOUT, rules=rules, metrics=self.metrics
+            self.catalogue,
+            self.index,
+            self.replica,
+            layout=LAYOUT,
+            tuning=Tuning(),
+            rules=rules,
+            model=lambda: None,
+            metrics=self.metrics,
         )
 
     def put(self, number: int, **fields: object) -> None:
@@ -79,7 +87,8 @@ class Shop:
             self.hub.product_changed(made.product_id)
 
     def publish(self, visitor_id: str, event_id: str) -> None:
-        session = Session(visitor_id, (SessionEvent(1, event_id, "p0", "view_item"),), LAYOUT.id)
+        seen = SessionEvent(1, event_id.encode(), "p0", KIND_OF["view_item"])
+        session = Session(visitor_id, (seen,), form(LAYOUT))
         published = Published(encode(session), caused_by=event_id, accepted_at=1.0, folded_at=2.0)
         self.sessions.put(visitor_id, published)
         self.hub.session_changed(visitor_id, published)
@@ -89,7 +98,7 @@ class Shop:
             visitor_id,
             rows=self.rows,
             sessions=self.sessions,
-            models=lambda: {},
+            models=lambda _version: {},
             metrics=self.metrics,
             turns=self.turns,
             on_shown=self.hub.shown,
@@ -197,7 +206,18 @@ async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     page.running.cancel()
 
 
-async def test_sessions_of_another_layout_are_no_session(shop: Shop) -> None:
-    other = Session("me", (SessionEvent(1, "e", "p0", "view_item"),), "v0/other", np.zeros(3).tobytes())
+@pytest.mark.parametrize("layout", ["v0/other", LAYOUT.id, form(Layout.of(5, 4))])
+async def test_sessions_of_another_layout_or_form_are_no_session(shop: Shop, layout: str) -> None:
+    other = Session("me", (SessionEvent(1, b"e", "p0", KIND_OF["view_item"]),), layout, b"\x01\x02")
     shop.sessions.put("me", Published(encode(other)))
     assert shop.sessions.session("me") is None
+
+
+async def test_sessions_as_they_were_written_before_are_no_session_and_do_no_harm(shop: Shop) -> None:
+    id_ = "0a000000-0000-4000-8000-00000000000f"
+    former = ["me", [[1, id_, "p0", "view_item"]], LAYOUT.id, b"\x00\x3c" * LAYOUT.width, [], []]
+    shop.sessions.put("me", Published(msgspec.msgpack.encode(former)))
+    page = shop.page("me", FOR_YOU)
+    [row] = await page.settled()
+    assert {item.source for item in row.items} == {"popular"}
+    page.running.cancel()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Product
-from schemas.sessions import SessionEvent
+from schemas.sessions import KIND_OF, SessionEvent
 from schemas.vectors import Layout
 from services.recommender.explain import because, likeness
 from services.recommender.ranking import Rules, row
@@ -102,7 +102,7 @@ def product(**fields: object) -> Product:
 
 
 def test_a_reason_names_what_the_shopper_did() -> None:
-    bought = SessionEvent(1, "e", "p", "purchase")
+    bought = SessionEvent(1, b"e", "p", KIND_OF["purchase"])
     assert because(bought, product()) == "because you bought Bay red hat"
     assert because(bought, None) == "because of what you looked at"
 

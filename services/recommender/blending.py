@@ -1,0 +1,102 @@
+"""What a model says of a session together with what was found by content, in lists that take turns."""
+
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from typing import NamedTuple
+
+import numpy as np
+
+from schemas.sessions import Session
+from schemas.vectors import Layout
+from services.model import likeness
+from services.model.behaviour import Behaviour
+from services.model.recommending import ranked
+from services.model.session_index import Floats
+from services.model.tuning import Tuning
+from services.recommender.catalogue import Catalogue
+from services.recommender.ranking import quotas
+from services.recommender.vector_index import Hit, Where
+from services.replica import VectorReplica
+
+
+class Blend(NamedTuple):
+    """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
+
+    `witnessed` are the products that past sessions speak for, `known` is the newest one of this session
+    that they hold. A blend without lists: past sessions say nothing.
+    """
+
+    lists: list[list[Hit]]
+    weights: list[float]
+    witnessed: frozenset[str] = frozenset()
+    known: str | None = None
+
+
+class Blender:
+    """Asks models. Reads catalogue and replica as they are when it is called."""
+
+    def __init__(self, catalogue: Catalogue, replica: VectorReplica, layout: Layout, tuning: Tuning) -> None:
+        self._catalogue = catalogue
+        self._replica = replica
+        self._layout = layout
+        self._tuning = tuning
+
+    def blended(
+        self, model: Behaviour, session: Session, others: Sequence[str], k: int, where: Where
+    ) -> Blend:
+        """The model's candidates and the `others`, as it ranks them, for a row of k."""
+        likened = likeness.of(session, self._replica, self._layout)
+        told = ranked(model, session.events, self._tuning, others=others, likeness=likened)
+        if not any(told.witnessed):
+            return Blend([], [])
+        categories = self._replica.top_categories(told.product_ids)
+        places = self._allowed(told.product_ids, categories, where)
+        lists, weights = by_interest(
+            [told.product_ids[place] for place in places],
+            model.shares(told.scores[places]),
+            [categories[place] for place in places],
+            {interest.category: interest.weight for interest in session.interests},
+            k,
+        )
+        witnessed = frozenset(compress(told.product_ids, told.witnessed))
+        return Blend(lists, weights, witnessed, self._newest_known(model, session))
+
+    def _allowed(
+        self, product_ids: Sequence[str], categories: Sequence[str | None], where: Where
+    ) -> list[int]:
+        """Places of the products that may be shown. One without a category has no vector."""
+        fits, exclude = self._catalogue.fitting(where), where.exclude
+        return [
+            place
+            for place, (product_id, category) in enumerate(zip(product_ids, categories, strict=True))
+            if category is not None and fits[product_id] and product_id not in exclude
+        ]
+
+    def _newest_known(self, model: Behaviour, session: Session) -> str | None:
+        counts = self._tuning.kind_weights
+        known = (
+            event.product_id
+            for event in reversed(session.events)
+            if counts[event.kind] > 0 and model.has_witnesses(event.product_id)
+        )
+        return next(known, None)
+
+
+def by_interest(
+    product_ids: Sequence[str],
+    shares: Floats,
+    categories: Sequence[str | None],
+    interests: Mapping[str, float],
+    k: int,
+) -> tuple[list[list[Hit]], list[float]]:
+    """Lists and their weights, from products in their order, each with its part of 1 and its top category.
+
+    `interests` are top-level categories and their weights, 1 altogether. What is of none is the last list: it
+    weighs as much as its products' parts, and the interests share the rest by their weights. Pure.
+    """
+    number: dict[str | None, int] = {category: place for place, category in enumerate(interests)}
+    of = np.array([number.get(category, len(number)) for category in categories], dtype=np.intp)
+    elsewhere = float(shares[of == len(number)].sum())
+    weights = [*[weight * (1 - elsewhere) for weight in interests.values()], elsewhere]
+    places = [np.flatnonzero(of == nth)[:most].tolist() for nth, most in enumerate(quotas(weights, k))]
+    return [[Hit(product_ids[at], float(shares[at])) for at in found] for found in places], weights

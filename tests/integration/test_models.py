@@ -1,0 +1,450 @@
+"""The recommender serves the released model: swapped under load, taken back, refused when it is broken."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+
+from infra.stack.broker import Broker
+from schemas import models
+from schemas.models import ModelRelease
+from services.model import artifact
+from services.model.behaviour import FEATURE_NAMES
+from services.ops.topics import create
+from services.settings import ServiceSettings
+from tests.integration.processes import KEY, Running, running
+from tests.integration.test_recommender import (
+    CATALOGUE,
+    COUNT,
+    Json,
+    Live,
+    Shop,
+    eventually,
+    get,
+    ids,
+    metrics,
+)
+from tests.unit.model.learned import Past, contents, manifest, release, stored
+
+VISITORS = tuple(f"visitor-{number}" for number in range(6))
+SWAPS = 14
+K = 6
+FOR_YOU = {"name": "for_you", "kind": "for_you", "k": K}
+
+
+def past(step: int) -> Past:
+    """Sessions in which each product is followed by the ones `step` and 2 · `step` after it."""
+    return [[f"p{(number + nth * step) % COUNT}" for nth in range(3)] for number in range(COUNT)] * 3
+
+
+ONE, OTHER = past(7), past(11)  # of another shelf each: rows by content alone, or of the other, differ
+
+
+def version(number: int) -> str:
+    return f"20241124T04{number // 60:02}{number % 60:02}Z-3f9a"
+
+
+class Models:
+    """Writes versions as the trainer would, and releases them."""
+
+    def __init__(self, shop: Shop, folder: Path) -> None:
+        self.shop = shop
+        self.folder = folder
+        self._made = 0
+
+    def stored(self, past: Past) -> ModelRelease:
+        """A new version in the store, not released."""
+        self._made += 1
+        name = version(self._made)
+        return stored(self.folder / name, past, name)
+
+    def spoiled(self, spoil: Callable[[Path], object]) -> ModelRelease:
+        """The same, with something wrong in its folder."""
+        found = self.stored(OTHER)
+        spoil(self.folder / found.version)
+        return found
+
+    async def publish(self, found: ModelRelease | None, name: str = "behaviour") -> None:
+        await self.shop.put_model(name, models.encode(found) if found else None)
+
+
+def opened(broker: Broker) -> Shop:
+    """A shop of its own, in which some have looked at something."""
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    shop = Shop(settings)
+
+    async def fill() -> None:
+        await shop.put(*CATALOGUE)
+        await shop.put_vectors(*range(COUNT))
+        for number, visitor in enumerate(VISITORS):
+            await shop.look_at(visitor, f"p{3 * number}")
+            await shop.look_at(visitor, f"p{3 * number + 1}")
+
+    asyncio.run(fill())
+    return shop
+
+
+def started(store: Models) -> AbstractContextManager[Running]:
+    """The recommender of the store's shop."""
+    folder = store.folder.parent
+    # Rows are compared to the last digit: no visit of these tests is to count in them.
+    environment = {"EDDY_RECOMMENDER_MODELS": str(folder / "fetched"), "EDDY_LIVE_LEARNING_S": "0"}
+    return running("recommender", store.shop.settings, folder / "log", environment=environment)
+
+
+@pytest.fixture(scope="module")
+def store(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The store of the module's one shop."""
+    return Models(opened(broker), tmp_path_factory.mktemp("models") / "store")
+
+
+@pytest.fixture(scope="module")
+def shop(store: Models) -> Shop:
+    return store.shop
+
+
+@pytest.fixture(scope="module")
+def recommender(store: Models) -> Iterator[Running]:
+    with started(store) as service:
+        yield service
+
+
+@pytest.fixture
+def own(broker: Broker, tmp_path: Path) -> Models:
+    """The store of a shop of the test's own, whose recommender is not started yet."""
+    return Models(opened(broker), tmp_path / "store")
+
+
+@pytest.fixture
+def visitor() -> str:
+    """A visitor of this test alone."""
+    return f"visitor-{uuid4().hex}"
+
+
+def row(service: Running, visitor: str) -> Json:
+    """The visitor's row by HTTP."""
+    answer = service.http.get(
+        "/v1/recommendations",
+        params={"visitor_id": visitor, "k": K},
+        headers={"Authorization": f"Bearer {KEY}"},
+    )
+    assert answer.status_code == 200, answer.text
+    body: Json = answer.json()
+    return body
+
+
+def counted(service: Running, name: str) -> float:
+    """A counter about models."""
+    line = next(
+        each for each in metrics(service).splitlines() if each.startswith(f"eddy_recommender_model_{name}")
+    )
+    return float(line.split()[1])
+
+
+def served(service: Running) -> str | None:
+    """The version that rows name."""
+    found: str | None = row(service, VISITORS[0])["models"].get("behaviour")
+    return found
+
+
+async def serving(service: Running, expected: str | None) -> None:
+    async def named() -> None:
+        assert served(service) == expected
+
+    await eventually(named)
+
+
+async def test_a_release_changes_the_rows_which_name_it(
+    recommender: Running, store: Models, shop: Shop, visitor: str
+) -> None:
+    await store.publish(None)
+    await serving(recommender, None)
+    found = store.stored(ONE)
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        before = await live.caused_by(await shop.look_at(visitor, "p4"))
+        assert before["models"] == {"text": "of the test"}
+        await store.publish(found)
+        await serving(recommender, found.version)
+        after = await live.caused_by(await shop.look_at(visitor, "p4"))
+    assert after["models"] == {"text": "of the test", "behaviour": found.version}
+    learned = {item["product_id"]: item for item in after["items"] if item["source"] == "behaviour"}
+    assert {"p11", "p18"} <= learned.keys()
+    assert learned["p11"]["why"] == "others who looked at Product 4 also looked at this"
+    polled = row(recommender, visitor)
+    assert (polled["items"], polled["models"]) == (after["items"], after["models"])
+    assert f'eddy_recommender_model_served{{version="{found.version}"}} 1.0' in metrics(recommender)
+    assert get(recommender, "/v1/popular")["models"] == {"text": "of the test"}
+
+
+async def test_another_model_s_release_is_none_of_its_business(recommender: Running, store: Models) -> None:
+    await store.publish(store.stored(OTHER), name="another")
+    found = store.stored(ONE)
+    await store.publish(found)
+    await serving(recommender, found.version)
+
+
+class Load:
+    """What pages and back ends see while models are swapped: every answer there is."""
+
+    def __init__(self) -> None:
+        self.answers: list[tuple[str, Json]] = []
+        self.versions: set[str] = set()
+
+    def take(self, visitor: str, answer: Json) -> None:
+        self.answers.append((visitor, answer))
+        self.versions.add(answer["models"]["behaviour"])
+
+    async def has_seen(self, version: str) -> None:
+        async def seen() -> None:
+            assert version in self.versions
+
+        await eventually(seen)
+
+    async def goes_on(self, answers: int) -> None:
+        """Returns after so many more."""
+        enough = len(self.answers) + answers
+
+        async def taken() -> None:
+            assert len(self.answers) >= enough
+
+        await eventually(taken)
+
+    async def poll(self, service: Running) -> None:
+        """GET after GET, for all visitors in turn."""
+        authorised = {"Authorization": f"Bearer {KEY}"}
+        async with httpx.AsyncClient(base_url=service.url, headers=authorised) as http:
+            while True:
+                for visitor in VISITORS:
+                    answer = await http.get("/v1/recommendations", params={"visitor_id": visitor, "k": K})
+                    self.take(visitor, answer.raise_for_status().json())
+
+    async def listen(self, visitor: str, live: Live) -> None:
+        """Push after push."""
+        while True:
+            message = await live.next()
+            assert message["type"] == "recommendations"
+            self.take(visitor, message)
+
+
+@asynccontextmanager
+async def under_load(service: Running, shop: Shop) -> AsyncIterator[Load]:
+    """Two pages a visitor, whose sessions are published again and again, and a back end that asks."""
+    load = Load()
+
+    async def republish() -> None:
+        while True:
+            for visitor in VISITORS:
+                await shop.publish(visitor)
+
+    async with AsyncExitStack() as stack, asyncio.TaskGroup() as tasks:
+        running_tasks = [tasks.create_task(load.poll(service)), tasks.create_task(republish())]
+        for visitor in VISITORS * 2:
+            live = await stack.enter_async_context(shop.live(service, visitor, FOR_YOU))
+            running_tasks.append(tasks.create_task(load.listen(visitor, live)))
+        yield load
+        for task in running_tasks:
+            task.cancel()
+
+
+async def test_a_model_is_swapped_between_two_requests(
+    recommender: Running, store: Models, shop: Shop
+) -> None:
+    releases = [store.stored((ONE, OTHER)[number % 2]) for number in range(SWAPS)]
+    expected: dict[str, dict[str, list[Json]]] = {}  # by version and visitor, made while nothing else goes on
+    for found in releases[:2]:
+        await store.publish(found)
+        await serving(recommender, found.version)
+        expected[found.version] = {visitor: row(recommender, visitor)["items"] for visitor in VISITORS}
+    refusals = counted(recommender, "refused_total")
+    one, other = expected.values()
+    assert all(one[visitor] != other[visitor] for visitor in VISITORS)
+    kinds = {found.version: (one, other)[number % 2] for number, found in enumerate(releases)}
+
+    async with under_load(recommender, shop) as load:
+        for found in releases[2:]:  # loaded while they are asked
+            await store.publish(found)
+            await load.has_seen(found.version)
+        for found in releases[-2:] * 5:  # taken back and forth, none loaded again
+            await store.publish(found)
+            await load.goes_on(20)
+    for visitor, answer in load.answers:
+        assert answer["items"] == kinds[answer["models"]["behaviour"]][visitor]
+    assert {version for version, _ in kinds.items()} - load.versions <= {releases[0].version}
+    assert counted(recommender, "refused_total") == refusals
+
+
+async def test_the_way_back_needs_neither_store_nor_cache(recommender: Running, store: Models) -> None:
+    first, second = store.stored(ONE), store.stored(OTHER)
+    await store.publish(first)
+    await serving(recommender, first.version)
+    before = row(recommender, VISITORS[0])
+    await store.publish(second)
+    await serving(recommender, second.version)
+    for folder in (store.folder, store.folder.parent / "fetched"):
+        shutil.rmtree(folder)
+    await store.publish(first)
+    await serving(recommender, first.version)
+    assert row(recommender, VISITORS[0])["items"] == before["items"]
+
+
+def cut(folder: Path) -> None:
+    path = folder / "sessions_items.npy"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def changed(folder: Path) -> None:
+    path = folder / "item2vec_out.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+
+def missing(folder: Path) -> None:
+    (folder / "products.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file"),
+    [(cut, "sessions_items.npy"), (changed, "item2vec_out.npy"), (missing, "products.json")],
+)
+async def test_a_broken_artifact_is_refused_by_name_while_the_old_one_serves(
+    recommender: Running, store: Models, spoil: Callable[[Path], None], file: str
+) -> None:
+    good, broken = store.stored(ONE), store.spoiled(spoil)
+    await store.publish(good)
+    await serving(recommender, good.version)
+    before = row(recommender, VISITORS[0])
+    refusals = counted(recommender, "refused_total")
+    await store.publish(broken)
+    await refused(recommender, refusals + 1)
+    line = recommender.log.read_text().split("model refused")[-1]
+    assert all(told in line for told in (broken.version, file, good.version))
+    assert row(recommender, VISITORS[0]) == before
+    later = store.stored(OTHER)
+    await store.publish(later)
+    await serving(recommender, later.version)
+
+
+async def refused(service: Running, count: float) -> None:
+    async def told() -> None:
+        assert counted(service, "refused_total") == count
+
+    await eventually(told)
+
+
+async def test_what_was_made_for_other_code_is_refused(recommender: Running, store: Models) -> None:
+    arrays, texts = contents(ONE)
+    other_features = texts | {FEATURE_NAMES: '["knn"]'}
+    wide = arrays | {"item2vec_in": arrays["item2vec_in"].astype(np.float64)}
+    before = served(recommender), counted(recommender, "refused_total")
+    for count, found in enumerate([(arrays, other_features), (wide, texts)], 1):
+        folder = store.folder / f"foreign-{count}"
+        digest = artifact.write(folder, *found, manifest(version(0)))
+        await store.publish(release(folder, digest, version(0)))
+        await refused(recommender, before[1] + count)
+    log = recommender.log.read_text()
+    assert "made for other code: without the features" in log
+    assert "item2vec_in.npy: holds float64" in log
+    assert served(recommender) == before[0]
+
+
+async def test_a_store_that_is_away_is_asked_again(recommender: Running, store: Models) -> None:
+    good, late = store.stored(ONE), store.stored(OTHER)
+    away = store.folder / "away"
+    (store.folder / late.version).rename(away)
+    await store.publish(good)
+    await serving(recommender, good.version)
+    attempts = counted(recommender, "store_away_total")
+    await store.publish(late)
+
+    async def asked() -> None:
+        assert counted(recommender, "store_away_total") > attempts
+
+    await eventually(asked)
+    assert served(recommender) == good.version
+    away.rename(store.folder / late.version)
+    await serving(recommender, late.version)
+
+
+async def test_a_tombstone_takes_the_model_out_of_service(recommender: Running, store: Models) -> None:
+    found = store.stored(ONE)
+    await store.publish(found)
+    await serving(recommender, found.version)
+    await store.publish(None)
+    await serving(recommender, None)
+    without = row(recommender, VISITORS[0])
+    assert {item["source"] for item in without["items"]} == {"content"}
+    assert f'version="{found.version}"' not in metrics(recommender)
+
+
+async def test_what_is_released_serves_from_the_first_answer_on(own: Models) -> None:
+    await own.publish(own.stored(OTHER))
+    found = own.stored(ONE)
+    await own.publish(found)
+    with started(own) as service:
+        assert served(service) == found.version
+        first = row(service, VISITORS[0])
+    shutil.rmtree(own.folder)  # a start needs no store for what was fetched before
+    with started(own) as service:
+        assert row(service, VISITORS[0]) == first
+
+
+async def test_a_broken_release_does_not_stop_the_start(own: Models) -> None:
+    await own.publish(own.spoiled(cut))
+    with started(own) as service:
+        assert served(service) is None
+        assert {item["source"] for item in row(service, VISITORS[0])["items"]} == {"content"}
+        assert "sessions_items.npy" in service.log.read_text()
+        assert counted(service, "refused_total") == 1
+        found = own.stored(ONE)
+        await own.publish(found)
+        await serving(service, found.version)
+
+
+async def test_a_store_that_is_away_does_not_stop_the_start(own: Models) -> None:
+    found = own.stored(ONE)
+    away = own.folder.rename(own.folder.parent / "away")
+    await own.publish(found)
+    with started(own) as service:
+        assert served(service) is None
+        away.rename(own.folder)
+        await serving(service, found.version)
+
+
+async def test_what_was_seen_or_is_sold_out_is_in_no_row(
+    recommender: Running, store: Models, shop: Shop, visitor: str
+) -> None:
+    found = store.stored(ONE)
+    await store.publish(found)
+    await serving(recommender, found.version)
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        message = await live.caused_by(await shop.look_at(visitor, "p30"))
+        assert {"p37", "p44"} <= set(ids(message))
+        gone = msgspec.structs.replace(CATALOGUE[37], availability="out_of_stock", updated_at=2)
+        await shop.put(gone)
+        message = await live.next()
+        assert "p37" not in ids(message)
+        assert message["models"]["behaviour"] == found.version
+        message = await live.caused_by(await shop.look_at(visitor, "p44"))
+        assert not {"p30", "p37", "p44"} & set(ids(message))
+
+
+async def test_who_looked_at_products_without_vectors_gets_what_others_looked_at(
+    recommender: Running, store: Models, shop: Shop, visitor: str
+) -> None:
+    new = msgspec.structs.replace(CATALOGUE[0], product_id=f"p{COUNT}", name="New", popularity=0.0)
+    await shop.put(new)
+    found = store.stored([[new.product_id, "p5", "p9"]] * 3)
+    await store.publish(found)
+    await serving(recommender, found.version)
+    async with shop.live(recommender, visitor, FOR_YOU) as live:
+        message = await live.caused_by(await shop.look_at(visitor, new.product_id))
+    learned = {item["product_id"]: item["why"] for item in message["items"] if item["source"] == "behaviour"}
+    assert learned == dict.fromkeys(("p5", "p9"), "others who looked at New also looked at this")

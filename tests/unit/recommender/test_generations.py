@@ -1,0 +1,164 @@
+"""Which model serves, by what `models` says: the newest sound one; others are refused by name."""
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+from structlog.testing import capture_logs
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from schemas import models
+from schemas.models import ModelRelease
+from services.recommender.generations import Generations
+from services.recommender.metrics import Metrics
+from tests.unit.model.learned import release, stored
+
+FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
+
+
+class Served:
+    """Generations with what they log and count."""
+
+    def __init__(self, folder: Path) -> None:
+        self.metrics = Metrics()
+        self.cache = folder / "cache"
+        self.generations = Generations(self.cache, self.metrics)
+
+    async def after(self, release: ModelRelease | None) -> str | None:
+        """The version that serves once the message is dealt with."""
+        self.generations.follow(models.encode(release) if release else None)
+        await self.generations.settled()
+        return self.version
+
+    @property
+    def version(self) -> str | None:
+        return self.generations.model.version if self.generations.model else None
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"eddy_recommender_model_{name}", labels)
+
+
+@retry(stop=stop_after_delay(10), wait=wait_fixed(0.02), reraise=True)
+async def serving(served: Served, version: str) -> None:
+    """Waits until the store has been asked again."""
+    assert served.version == version
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    served = Served(tmp_path)
+    yield served
+    await served.generations.close()
+
+
+@pytest.fixture
+def first(tmp_path: Path) -> ModelRelease:
+    return stored(tmp_path / "first", version=FIRST)
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> ModelRelease:
+    return stored(tmp_path / "second", version=SECOND)
+
+
+async def test_nothing_serves_before_a_release(served: Served) -> None:
+    await served.generations.settled()
+    assert served.version is None
+
+
+async def test_the_newest_release_serves_and_is_told(
+    served: Served, first: ModelRelease, second: ModelRelease
+) -> None:
+    assert await served.after(first) == FIRST
+    assert served.count("served", version=FIRST) == 1
+    assert await served.after(second) == SECOND
+    assert served.count("served", version=FIRST) is None
+    assert served.count("served", version=SECOND) == 1
+    assert served.count("swaps_total") == 2
+
+
+async def test_the_same_release_again_changes_nothing(served: Served, first: ModelRelease) -> None:
+    await served.after(first)
+    model = served.generations.model
+    await served.after(replace(first, released_at=2))
+    assert served.generations.model is model
+    assert served.count("swaps_total") == 1
+
+
+async def test_the_one_before_serves_again_without_store_and_cache(
+    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+) -> None:
+    await served.after(first)
+    model = served.generations.model
+    await served.after(second)
+    for folder in (tmp_path / "first", served.cache):
+        shutil.rmtree(folder)
+    assert await served.after(first) == FIRST
+    assert served.generations.model is model
+    assert await served.after(second) == SECOND
+
+
+async def test_of_older_ones_none_is_kept(
+    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+) -> None:
+    for each in (first, second, stored(tmp_path / "third", version=THIRD)):
+        await served.after(each)
+    shutil.rmtree(tmp_path / "first")
+    shutil.rmtree(served.cache)
+    assert await served.after(first) == THIRD
+    assert served.count("store_away_total") == 1
+
+
+async def test_a_tombstone_ends_it(served: Served, first: ModelRelease) -> None:
+    await served.after(first)
+    assert await served.after(None) is None
+    assert served.count("served", version=FIRST) is None
+
+
+async def test_a_changed_byte_is_refused_by_name_and_what_served_goes_on(
+    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+) -> None:
+    await served.after(first)
+    path = tmp_path / "second" / "item2vec_in.npy"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with capture_logs() as logs:
+        assert await served.after(second) == FIRST
+    [refused] = [each for each in logs if each["event"] == "model refused"]
+    assert (refused["version"], refused["file"], refused["serving"]) == (SECOND, "item2vec_in.npy", FIRST)
+    assert "its sha256 is" in refused["reason"]
+    assert served.count("refused_total") == 1
+    path.write_bytes(whole)
+    assert await served.after(second) == SECOND
+
+
+async def test_what_is_no_release_is_refused(served: Served, first: ModelRelease) -> None:
+    await served.after(first)
+    served.generations.follow(b"rubbish")
+    await served.generations.settled()
+    assert served.version == FIRST
+    assert served.count("refused_total") == 1
+
+
+async def test_a_store_that_is_away_is_asked_again_until_it_gives_the_model(
+    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+) -> None:
+    away = tmp_path / "second"
+    away.rename(tmp_path / "away")
+    await served.after(first)
+    with capture_logs() as logs:
+        assert await served.after(second) == FIRST
+    [told] = [each for each in logs if "asking again" in each["event"]]
+    assert (told["version"], told["in_s"], told["serving"]) == (SECOND, 1, FIRST)
+    assert (served.count("store_away_total"), served.count("refused_total")) == (1, 0)
+    (tmp_path / "away").rename(away)
+    await serving(served, SECOND)
+
+
+async def test_a_newer_release_is_not_kept_waiting_by_one_whose_store_is_away(
+    served: Served, first: ModelRelease, tmp_path: Path
+) -> None:
+    await served.after(release(tmp_path / "nowhere", "0" * 64, SECOND))
+    assert await served.after(first) == FIRST

@@ -1,0 +1,77 @@
+"""The visits of the last hours: the newest state of each, bounded, and none of the forgotten."""
+
+from schemas.sessions import KIND_OF, Session, SessionEvent, encode
+from services.model.tuning import MINUTE_MS, Tuning
+from services.recommender.latest_visits import LatestVisits
+
+
+def session(visitor_id: str, *events: tuple[int, str], kind: str = "view_item") -> bytes:
+    """A session of events by minute and product."""
+    entries = tuple(
+        SessionEvent(minute * MINUTE_MS, number.to_bytes(16), product, KIND_OF[kind])  # type: ignore[index]
+        for number, (minute, product) in enumerate(events)
+    )
+    return encode(Session(visitor_id, entries, "int8/x"))
+
+
+def latest(most: int = 10) -> LatestVisits:
+    return LatestVisits(most, Tuning())
+
+
+def test_visits_come_by_the_time_of_their_last_event() -> None:
+    visits = latest()
+    visits.put("late", session("late", (1, "a"), (9, "b")))
+    visits.put("early", session("early", (2, "c"), (3, "d")))
+    assert visits.since(0) == [("c", "d"), ("a", "b")]
+
+
+def test_a_visit_that_goes_on_counts_once_as_it_is_now() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "a")))
+    assert visits.since(0) == [("a",)]
+    visits.put("v", session("v", (1, "a"), (2, "b")))
+    visits.put("v", session("v", (1, "a"), (2, "b"), (3, "c")))
+    assert visits.since(0) == [("a", "b", "c")]
+
+
+def test_a_visitor_who_comes_back_has_two_visits() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "a"), (2, "b")))
+    assert visits.since(0) == [("a", "b")]
+    visits.put("v", session("v", (1, "a"), (2, "b"), (100, "c")))
+    assert visits.since(0) == [("a", "b"), ("c",)]
+
+
+def test_what_the_model_has_learned_from_does_not_count_twice() -> None:
+    visits = latest()
+    visits.put("old", session("old", (1, "a"), (2, "b")))
+    visits.put("new", session("new", (3, "a"), (4, "b")))
+    assert visits.since(2 * MINUTE_MS) == [("a", "b")]
+
+
+def test_the_oldest_are_forgotten_where_there_are_too_many() -> None:
+    visits = latest(most=2)
+    for minute, visitor in enumerate(("first", "second", "third")):
+        visits.put(visitor, session(visitor, (minute, visitor)))
+    assert visits.since(-1) == [("second",), ("third",)]
+
+
+def test_a_forgotten_visitor_leaves_nothing() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "a"), (2, "b")))
+    assert visits.since(0)
+    visits.put("v", session("v", (1, "a"), (2, "b"), (100, "c"), (101, "d")))
+    visits.put("v", None)
+    assert visits.since(0) == []
+
+
+def test_what_was_taken_back_is_no_interest() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "a"), (2, "b"), kind="remove_from_cart"))
+    assert visits.since(0) == [()]
+
+
+def test_rubbish_is_passed_over() -> None:
+    visits = latest()
+    visits.put("v", b"rubbish")
+    assert visits.since(0) == []
