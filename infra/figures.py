@@ -1,6 +1,6 @@
 """Writes the README's figures from what was measured last: `python -m infra.figures`.
 
-`infra/docs/measured/` holds the JSON files of `make bench` that the README speaks of.
+`infra/docs/measured/` holds the JSON files of `make bench` and `make evaluate` that the README speaks of.
 """
 
 import json
@@ -8,20 +8,32 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from infra import accuracy
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
 MEASURED: Final = ROOT / "infra" / "docs" / "measured"
 BEGIN: Final = "<!-- figures: made by `python -m infra.figures` -->"
 END: Final = "<!-- end of figures -->"
+BEGIN_ACCURACY: Final = "<!-- accuracy: made by `python -m infra.figures` -->"
+END_ACCURACY: Final = "<!-- end of accuracy -->"
 
 Json = dict[str, Any]
 
 
 def text() -> str:
-    """The part of the README between its two markers."""
+    """The README's part about speed, between its two markers."""
     live: Json = json.loads((MEASURED / "live.json").read_text())
     embedding: Json = json.loads((MEASURED / "embedding.json").read_text())
-    return "\n".join([BEGIN, "", *_live(live), "", *_memory(live), "", *_embedding(embedding), "", END])
+    history: Json = json.loads((MEASURED / "history.json").read_text())
+    parts = (_live(live), _memory(live), _embedding(embedding), _history(history))
+    return "\n".join([BEGIN, "", *(line for part in parts for line in (*part, "")), END])
+
+
+def accuracy_text() -> str:
+    """The README's part about how good the recommendations are, between its two markers."""
+    found: Json = json.loads((MEASURED / "accuracy.json").read_text())
+    return "\n".join([BEGIN_ACCURACY, "", *accuracy.lines(found), END_ACCURACY])
 
 
 def _live(live: Json) -> Iterator[str]:
@@ -59,11 +71,22 @@ def _embedding(embedding: Json) -> Iterator[str]:
     )
 
 
+def _history(history: Json) -> Iterator[str]:
+    yield (
+        f"History: the trainer reads {history['history_events_per_s']:,.0f} events/s off the topic, decoded "
+        f"and checked; a bare consumer that decodes nothing {history['bare_events_per_s']:,.0f}/s in the "
+        "same run."
+    )
+
+
 def main() -> None:
     """Replaces the figures in the README."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(before + text() + after)
+    readme = README.read_text()
+    for made, begin, end in ((text(), BEGIN, END), (accuracy_text(), BEGIN_ACCURACY, END_ACCURACY)):
+        before, _, rest = readme.partition(begin)
+        _, _, after = rest.partition(end)
+        readme = before + made + after
+    README.write_text(readme)
 
 
 if __name__ == "__main__":

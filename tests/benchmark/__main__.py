@@ -17,12 +17,16 @@ from rich.console import Console
 
 from infra.stack.broker import ROOT, BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, StepFailed
-from tests.benchmark import live, report
+from tests.benchmark import history, live, report
+from tests.benchmark.accuracy.parts import Part as AccuracyPart
+from tests.benchmark.fold import FoldFigures
 from tests.benchmark.live import WARM_UP_S, Plan
 from tests.benchmark.machine import this_machine
 from tests.benchmark.system import System, already_running, whole_stack, without_embedder
+from tests.conftest import SHARED_DATA
 
 QUICK_S = 5.0
+QUICK_EVENTS = 200_000
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -33,15 +37,22 @@ class Part(StrEnum):
 
     live = "live"
     embedding = "embedding"
+    fold = "fold"
+    history = "history"
+    accuracy = "accuracy"
+
+
+MACHINE_PARTS = [part for part in Part if part != Part.accuracy]  # `make bench`; the rest is `make evaluate`
 
 
 @app.command(
-    epilog="Example: python -m tests.benchmark live --quick --rates 100,300    "
-    "(the figures land in build/bench/live.json and embedding.json)"
+    epilog="Examples: python -m tests.benchmark live --quick --rates 100,300; "
+    "python -m tests.benchmark accuracy --only serenade --only cold    "
+    "(the figures land in build/bench/live.json, embedding.json, fold.json, history.json and accuracy.json)"
 )
 def main(  # noqa: PLR0917 - typer knows them by name
     parts: Annotated[
-        list[Part] | None, typer.Argument(help="what to measure; all where none is named")
+        list[Part] | None, typer.Argument(help="what to measure; all but accuracy where none is named")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="5 s a rate instead of 30")] = False,
     rates: Annotated[str, typer.Option(help="events a second, comma-separated")] = "100,300,1000",
@@ -51,17 +62,27 @@ def main(  # noqa: PLR0917 - typer knows them by name
     profile: Annotated[
         bool, typer.Option("--profile", help="py-spy beside each rate, which disturbs the figures")
     ] = False,
+    events: Annotated[int, typer.Option(min=1_000, help="events of the history")] = 1_000_000,
     standin: Annotated[
         bool, typer.Option("--without-embedder", help="made-up vectors: neither embedder nor shop is started")
     ] = False,
     ingest: Annotated[str | None, typer.Option(help="URL of a running ingest; needs the next two")] = None,
     recommender: Annotated[str | None, typer.Option(help="URL of a running recommender")] = None,
     kafka: Annotated[str | None, typer.Option(help="their Kafka, host:port")] = None,
+    only: Annotated[
+        list[AccuracyPart] | None,
+        typer.Option(help="of accuracy this part, the others' figures are kept; can be given several times"),
+    ] = None,
+    data: Annotated[Path, typer.Option(help="folder of the datasets that accuracy needs")] = SHARED_DATA,
     out: Annotated[Path, typer.Option(help="folder of the JSON files")] = ROOT / "build" / "bench",
 ) -> None:
-    """Measure event → push, and products embedded a second, each beside its bare baseline in the same run."""
+    """Measure event → push, products embedded and events of history read a second, and one fold, each
+    beside its bare baseline in the same run; or how good the recommendations are, beside published figures.
+    """
     logging.getLogger("librdkafka").setLevel(logging.ERROR)  # a broker that has just started says much
-    wanted = parts or list(Part)
+    wanted = parts or MACHINE_PARTS
+    if only and Part.accuracy not in wanted:
+        raise typer.BadParameter("--only goes with the part accuracy: python -m tests.benchmark accuracy …")
     out.mkdir(parents=True, exist_ok=True)
     plan = Plan(
         rates=_rates(rates),
@@ -83,6 +104,12 @@ def main(  # noqa: PLR0917 - typer knows them by name
         _live(start, plan, out)
     if Part.embedding in wanted:
         _embedding(out)
+    if Part.fold in wanted:
+        _fold(out)
+    if Part.history in wanted:
+        _history(QUICK_EVENTS if quick else events, out)
+    if Part.accuracy in wanted:
+        _accuracy(only or list(AccuracyPart), data, out)
 
 
 def _rates(text: str) -> list[int]:
@@ -111,16 +138,49 @@ def _live(start: Callable[[], AbstractContextManager[System]], plan: Plan, out: 
 def _embedding(out: Path) -> None:
     console.print("\nThe embedding pipeline, and the bare models beside it …")
     machine = msgspec.to_builtins(this_machine())
-    # In a process of its own: torch's memory and threads are no part of what else is measured.
-    command = [sys.executable, "-m", "tests.benchmark.embedding"]
+    figures = msgspec.json.decode(_by_itself("embedding"), type=dict[str, float])
+    report.write(out / "embedding.json", {"machine": machine, "figures": figures})
+    report.show_embedding(console, figures)
+    console.print(f"written to {out / 'embedding.json'}")
+
+
+def _fold(out: Path) -> None:
+    console.print("\nOne fold of a full session, and the bare matrix product beside it …")
+    machine = msgspec.to_builtins(this_machine())
+    figures = msgspec.json.decode(_by_itself("fold"), type=FoldFigures)
+    report.write(out / "fold.json", {"machine": machine, "figures": figures})
+    report.show_fold(console, figures)
+    console.print(f"written to {out / 'fold.json'}")
+
+
+def _history(count: int, out: Path) -> None:
+    console.print("\nThe trainer's reading of history, and a bare consumer beside it …")
+    figures = history.measure(count, lambda what: console.print(f"  {what}"))
+    report.write(out / "history.json", figures)
+    report.show_history(console, figures)
+    console.print(f"written to {out / 'history.json'}")
+
+
+def _accuracy(wanted: list[AccuracyPart], data: Path, out: Path) -> None:
+    from tests.benchmark.accuracy import picture, running, tables  # noqa: PLC0415 - lightgbm, matplotlib: 3 s
+
+    logging.getLogger("gensim").setLevel(logging.WARNING)
+    figures = running.measure(wanted, data, out / "accuracy.json", console)
+    tables.show(console, figures)
+    if figures.retailrocket or figures.diginetica:
+        picture.draw(figures, out.parent / "evaluation.png")
+        console.print(f"drawn: {out.parent / 'evaluation.png'}")
+    console.print(f"figures: {out / 'accuracy.json'}")
+
+
+def _by_itself(part: str) -> bytes:
+    """The JSON that a part prints, run as a process: its memory and threads disturb no other measurement."""
+    command = [sys.executable, "-m", f"tests.benchmark.{part}"]
     environment = {"EDDY_LOG_LEVEL": "ERROR"} | os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, check=False)
     if done.returncode != 0:
         raise typer.Exit(1)  # it has told why on stderr
-    figures = msgspec.json.decode(done.stdout, type=dict[str, float])
-    report.write(out / "embedding.json", {"machine": machine, "figures": figures})
-    report.show_embedding(console, figures)
-    console.print(f"written to {out / 'embedding.json'}")
+    return done.stdout
 
 
 def _tell(what: str, seconds: float) -> None:

@@ -7,19 +7,16 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Final
 
 import httpx
 import torch
 from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 from PIL import Image
 from tenacity import retry, stop_after_delay, wait_fixed
@@ -35,6 +32,7 @@ from services.embedder.settings import EmbedderSettings
 from services.kafka import producer_config
 from services.ops.topics import create
 from storefront.demo.catalogue.writing import write
+from tests.benchmark.brokers import broker
 from tests.conftest import free_ports
 
 PRODUCTS_N: Final = 600
@@ -114,21 +112,6 @@ class Passage:
 
 
 @contextmanager
-def broker() -> Iterator[Broker]:
-    """A broker of the benchmark's own."""
-    with tempfile.TemporaryDirectory() as folder:
-        made = Broker(Path(folder), *free_ports(2))
-        made.prepare()
-        process = subprocess.Popen(made.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            _answering(made.bootstrap)
-            yield made
-        finally:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
 def embedder(broker: Broker) -> Iterator[EmbedderSettings]:
     """The real process, ready."""
     settings = EmbedderSettings(kafka_bootstrap=broker.bootstrap)
@@ -147,11 +130,6 @@ def embedder(broker: Broker) -> Iterator[EmbedderSettings]:
     finally:
         process.terminate()
         process.wait(timeout=10)
-
-
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
-def _answering(bootstrap: str) -> None:
-    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
 
 
 @retry(stop=stop_after_delay(120), wait=wait_fixed(0.2), reraise=True)

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tests.benchmark.fold import FoldFigures
+from tests.benchmark.history import HistoryFigures
 from tests.benchmark.live import LiveFigures
 from tests.benchmark.load import Tell
 from tests.benchmark.spread import Spread
@@ -106,3 +108,23 @@ def show_embedding(console: Console, figures: dict[str, float]) -> None:
     for name, value in figures.items():
         table.add_row(name.replace("_", " "), f"{value:,.3g}" if value < 100 else f"{value:,.0f}")
     console.print(table)
+
+
+def show_history(console: Console, figures: HistoryFigures) -> None:
+    """The figures of the trainer's reading beside the bare consumer's."""
+    table = Table("history", "")
+    for name, value in msgspec.to_builtins(figures).items():
+        if name != "machine":
+            table.add_row(name.replace("_", " "), f"{value:,.3g}" if value < 100 else f"{value:,.0f}")
+    console.print(table)
+
+
+def show_fold(console: Console, figures: FoldFigures) -> None:
+    """The figures of one fold, in microseconds."""
+    table = Table(f"{figures.events} events × {figures.components:,} components, µs", "p50", "p90", "p99")
+    rows = {f"fold, {name}": spread for name, spread in figures.folds.items()}
+    rows |= {"bare product": figures.bare, "to bytes and back": figures.to_bytes_and_back}
+    for name, spread in rows.items():
+        table.add_row(name, *(f"{each:.0f}" for each in (spread.p50, spread.p90, spread.p99)))
+    console.print(table)
+    console.print(f"the largest session: [bold]{figures.bytes:,}[/] bytes")

@@ -22,6 +22,8 @@ from services.ops.__main__ import app as ops_commands
 from services.recommender.app import create_app as create_recommender
 from services.recommender.query_parameters import RowParameters
 from services.recommender.settings import RecommenderSettings
+from services.trainer.commands import app as trainer_commands
+from tests.benchmark.accuracy.figures import parameters
 
 README = (ROOT / "README.md").read_text()
 REFERENCE = reference.FILE.read_text()
@@ -50,7 +52,12 @@ def test_every_module_that_is_run_exists(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_subcommand_exists(page: str) -> None:
-    for module, commands in {"services.ops": ops_commands, "infra.stack": stack_commands}.items():
+    modules = {
+        "services.ops": ops_commands,
+        "services.trainer": trainer_commands,
+        "infra.stack": stack_commands,
+    }
+    for module, commands in modules.items():
         for words in re.findall(rf"python -m {re.escape(module)} ([a-z]+(?: [a-z]+)?)", PAGES[page]):
             assert words in set(_commands(commands)), words
 
@@ -115,6 +122,15 @@ def test_the_examples_are_accepted() -> None:
 
 def test_the_benchmarks_figures_are_those_measured() -> None:
     assert figures.text() in README, "run `python -m infra.figures`"
+
+
+def test_the_figures_of_accuracy_are_those_measured() -> None:
+    assert figures.accuracy_text() in README, "run `python -m infra.figures`"
+
+
+def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:
+    told = json.loads((figures.MEASURED / "accuracy.json").read_text())
+    assert told["parameters"] == parameters(), "measure again: `make evaluate`"
 
 
 def test_the_models_figures_are_those_measured() -> None:

@@ -1,0 +1,70 @@
+"""Measures one part after the other, and writes down what is known after each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+from rich.console import Console
+
+from services.trainer.progress import Progress, shown_on
+from tests.benchmark import report
+from tests.benchmark.accuracy import cold_products, datasets, event_types, rees46
+from tests.benchmark.accuracy.figures import (
+    AccuracyFigures,
+    ColdFigures,
+    DatasetFigures,
+    TypesFigures,
+    parameters,
+)
+from tests.benchmark.accuracy.parts import SOURCES, TITLES, Part
+
+Found = DatasetFigures | TypesFigures | ColdFigures
+
+
+def measure(wanted: Sequence[Part], data: Path, out: Path, console: Console) -> AccuracyFigures:
+    """Measures the wanted parts whose data is there; `out` is the file that keeps the other parts' figures.
+
+    Figures that other settings gave are not kept.
+    """
+    figures = known(out)
+    for part in wanted:
+        source = data / SOURCES[part]
+        if not source.exists():
+            console.print(f"{TITLES[part]}: skipped, {source} is not there (real data is no part of Eddy)")
+            continue
+        console.print(f"\n{TITLES[part]}")
+        with shown_on(console) as progress:
+            found = _WAYS[part](source, out.parent / "work", progress)
+        figures = replace(figures, **{part.value: found})
+        report.write(out, figures)
+    return figures
+
+
+def known(file: Path) -> AccuracyFigures:
+    """What is in the file, where it is of the same settings; else nothing."""
+    nothing = AccuracyFigures(parameters=parameters())
+    try:
+        found = msgspec.json.decode(file.read_bytes(), type=AccuracyFigures)
+    except (OSError, msgspec.MsgspecError):
+        return nothing
+    if found.parameters != nothing.parameters:
+        return nothing
+    return replace(nothing, **{part.value: getattr(found, part.value) for part in Part})
+
+
+def _types(source: Path, work: Path, progress: Progress) -> TypesFigures:
+    return event_types.measured(rees46.read(source), work, progress)
+
+
+def _cold(source: Path, work: Path, progress: Progress) -> ColdFigures:
+    return cold_products.measured(rees46.read(source), rees46.contents(source), work, progress)
+
+
+_WAYS: Mapping[Part, Callable[[Path, Path, Progress], Found]] = {
+    Part.retailrocket: datasets.from_files,
+    Part.diginetica: datasets.from_files,
+    Part.serenade: datasets.from_files,
+    Part.types: _types,
+    Part.cold: _cold,
+}
