@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 # Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
 hypothesis.settings.register_profile("eddy", deadline=None)
 hypothesis.settings.load_profile("eddy")
+
+# A shell starts what runs in its background with Ctrl-C ignored, and what the tests start would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def missing(reason: str) -> NoReturn:

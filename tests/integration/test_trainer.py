@@ -234,7 +234,10 @@ def test_a_signal_while_reading_ends_it_cleanly(trainer: Trainer, sign: signal.S
     process = trainer.start("train")
     when_reading(process)
     process.send_signal(sign)
-    out, err = process.communicate(timeout=20)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == status, err
     assert "nothing is left half-made" in err
     assert (out, "Traceback" in err) == ("", False)
