@@ -5,6 +5,7 @@ change: a new one is another object.
 """
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -106,9 +107,10 @@ class Behaviour:
             [self._number[product_id] for product_id in visit if product_id in self._number]
             for visit in visits
         )
-        index = extended(self._index, [visit for visit in numbers if len(visit) > 1])
-        trees, until = self._trees, self.learned_until
-        return Behaviour(self.version, self.products, index, self._vectors, trees, learned_until=until)
+        grown = copy(self)
+        grown._index = extended(self._index, [visit for visit in numbers if len(visit) > 1])
+        grown._work = Workspace.of(grown._index.sessions, grown._index.products)
+        return grown
 
     def __contains__(self, product_id: str) -> bool:
         return product_id in self._number

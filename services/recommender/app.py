@@ -59,6 +59,7 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
         LatestVisits(settings.live_visitors_max, settings.tuning),
         metrics,
         every_s=settings.live_learning_s,
+        visitors_max=settings.live_visitors_max,
     )
     rows = RowMaker(
         catalogue,

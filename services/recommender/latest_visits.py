@@ -13,29 +13,21 @@ Visit = tuple[int, tuple[str, ...]]  # when its last event was, Unix ms, and its
 
 
 class LatestVisits:
-    """Takes sessions as they are published; decodes each when it is looked at, however often it moved.
-
-    One thread may `put`, another look.
-    """
+    """Takes sessions as they are published, and keeps the visits of those that moved last."""
 
     def __init__(self, visitors_max: int, tuning: Tuning) -> None:
-        self._most = visitors_max
         self._tuning = tuning
-        self._arrived: LRUCache[str, bytes | None] = LRUCache(visitors_max)
         self._visits: LRUCache[str, dict[int, Visit]] = LRUCache(visitors_max)  # by when the visit began
 
     def put(self, visitor_id: str, published: bytes | None) -> None:
         """A visitor's session as it is on the topic; None forgets the visitor."""
-        self._arrived[visitor_id] = published
+        if published is None:
+            self._visits.pop(visitor_id, None)
+        else:
+            self._take(visitor_id, published)
 
     def since(self, time: int) -> list[tuple[str, ...]]:
         """The products of each visit with an event after `time` (Unix ms), by the time of the last event."""
-        arrived, self._arrived = self._arrived, LRUCache(self._most)
-        for visitor_id, raw in arrived.items():
-            if raw is None:
-                self._visits.pop(visitor_id, None)
-            else:
-                self._take(visitor_id, raw)
         newest = sorted(
             visit for of_visitor in self._visits.values() for visit in of_visitor.values() if visit[0] > time
         )
@@ -48,7 +40,8 @@ class LatestVisits:
             return  # whoever shows the session's visitor something tells of it
         if events:
             began, visit = self._current(events)
-            before = self._visits.get(visitor_id, {})
+            # Taken out and put back: `since` touches all in order of insertion, which so is that of moves.
+            before = self._visits.pop(visitor_id, {})
             oldest = events[0].occurred_at  # what the session itself has forgotten is forgotten here
             kept = {begin: each for begin, each in before.items() if begin >= oldest}
             self._visits[visitor_id] = kept | {began: visit}

@@ -56,6 +56,17 @@ def test_the_oldest_are_forgotten_where_there_are_too_many() -> None:
     assert visits.since(-1) == [("second",), ("third",)]
 
 
+def test_who_has_moved_last_is_kept_not_who_came_last() -> None:
+    visits = latest(most=2)
+    visits.put("stays", session("stays", (1, "a")))
+    visits.put("leaves", session("leaves", (2, "b")))
+    visits.since(0)
+    visits.put("stays", session("stays", (1, "a"), (3, "c")))
+    visits.since(0)
+    visits.put("new", session("new", (4, "d")))
+    assert visits.since(0) == [("a", "c"), ("d",)]
+
+
 def test_a_forgotten_visitor_leaves_nothing() -> None:
     visits = latest()
     visits.put("v", session("v", (1, "a"), (2, "b")))
