@@ -135,7 +135,7 @@ class Behaviour:
 
         Others that the model does not know are last. No events that the model knows: only the others.
         """
-        items, weights = self._context(events, tuning)
+        items, weights = self.context(events, tuning)
         distinct = dict.fromkeys(others)
         unknown = [product_id for product_id in distinct if product_id not in self._number]
         extra = np.array(
@@ -168,7 +168,7 @@ class Behaviour:
         shares: Floats = parts / parts.sum() if len(parts) else parts
         return shares
 
-    def _context(self, events: Sequence[SessionEvent], tuning: Tuning) -> tuple[Ints, Floats]:
+    def context(self, events: Sequence[SessionEvent], tuning: Tuning) -> tuple[Ints, Floats]:
         """The current visit: product numbers, −1 for unknown, and weights of which the greatest is 1."""
         if not events:
             return np.empty(0, np.int32), np.empty(0, np.float32)

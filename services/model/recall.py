@@ -79,8 +79,8 @@ ITEM2VEC_PRODUCTS: Final = 3
 
 # Columns of what is gathered for each product met on the way.
 _KNN, _UNIFORM, _BEST, _SESSIONS, _NEXT, _NEXT_DECAYED, _AFTER, _BEFORE, _COUNT = range(9)
-_SECOND_AFTER, _TOGETHER, _REACHED, _NEWEST, _STEPS = range(9, 14)
-_COLUMNS: Final = 14
+_SECOND_AFTER, _TOGETHER, _REACHED, _NEWEST = range(9, 13)
+_COLUMNS: Final = 13
 
 _WIDTH: Final = len(FEATURES)
 _FLOAT: Final = np.float32
@@ -100,7 +100,7 @@ class Workspace(NamedTuple):
 
     @classmethod
     def of(cls, sessions: int, products: int) -> Self:
-        """For an index of this size: 12 bytes a session, 66 a product."""
+        """For an index of this size: 12 bytes a session, 62 a product."""
         return cls(
             np.zeros(sessions, np.float32),
             np.zeros(sessions, np.int32),

@@ -9,12 +9,11 @@ from math import sqrt
 import numpy as np
 import structlog
 
-from schemas.directions import unpack
 from schemas.live import RecommendedItem, Source
 from schemas.products import Product
 from schemas.sessions import SESSION_EVENTS_MAX, Session
 from schemas.vectors import Layout, Vector
-from services.model import profiles
+from services.model import likeness, profiles
 from services.model.behaviour import Behaviour
 from services.model.tuning import Tuning
 from services.recommender import explain
@@ -201,7 +200,7 @@ def interests(session: Session, layout: Layout) -> Candidates:
     if not session.vector:
         return Candidates((), ())
     packed = [each.vector for each in session.interests] or [session.vector]
-    queries = layout.weighted(unpack(packed, layout), profiles.FOR_YOU)
+    queries = likeness.queries(packed, layout)
     return Candidates(tuple(queries), tuple(each.weight for each in session.interests) or (1.0,))
 
 

@@ -1,5 +1,6 @@
 """What a model is measured by: the next product after the first ones of sessions it has not seen."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.sessions import KIND_OF, SessionEvent
+from services.model.session import remembered
+from services.model.tuning import Tuning
 from services.trainer.histories import Histories
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -37,6 +40,10 @@ class Case:
             SessionEvent(time, number.to_bytes(16), product, kind)
             for number, (time, product, kind) in enumerate(zip(times, self.prefix, kinds, strict=True))
         )
+
+    def remembered(self, tuning: Tuning) -> tuple[SessionEvent, ...]:
+        """What the live session would hold of these events."""
+        return remembered((), list(self.events), tuning)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,29 +77,44 @@ def last_day(histories: Histories, cases_max: int = CASES_MAX, after: int | None
     if after is not None:
         begins = histories.times[histories.starts[:-1]]
         counts &= np.repeat(begins > after, np.diff(histories.starts))
-    return Split(training, _cases(histories, np.flatnonzero(counts), cases_max))
+    return Split(training, tuple(cases_at(histories, counts, cases_max)))
 
 
 def _foreseeable(histories: Histories, known: frozenset[str]) -> npt.NDArray[np.bool_]:
     """Which events can be cases."""
     is_known = np.array([product in known for product in histories.products], dtype=np.bool_)
-    counts: npt.NDArray[np.bool_] = is_known[histories.items]
+    counts = continuing(histories)
+    counts &= is_known[histories.items]
     counts &= histories.types != KIND_OF["remove_from_cart"]
+    return counts
+
+
+def continuing(histories: Histories) -> npt.NDArray[np.bool_]:
+    """(n,) which events have some before them in their session."""
+    counts = np.ones(len(histories.items), dtype=np.bool_)
     counts[histories.starts[:-1]] = False
     return counts
 
 
-def _cases(histories: Histories, places: npt.NDArray[np.int64], cases_max: int) -> tuple[Case, ...]:
-    if len(places) > cases_max:
-        places = places[np.linspace(0, len(places) - 1, cases_max).astype(np.int64)]
+def cases_at(histories: Histories, counts: npt.NDArray[np.bool_], most: int) -> Iterator[Case]:
+    """The events of which `counts` (n,) is true as cases, in order: all, or `most` evenly spread.
+
+    They must be events that continue a session.
+    """
+    places = np.flatnonzero(counts)
+    if len(places) > most:
+        places = places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
     begins = histories.starts[np.searchsorted(histories.starts, places, side="right") - 1]
+    for begin, place in zip(begins.tolist(), places.tolist(), strict=True):
+        yield case_at(histories, begin, place)
+
+
+def case_at(histories: Histories, begin: int, place: int) -> Case:
+    """The event at `place` as the target after those of its session, which begins at `begin`."""
     products = histories.products
-    return tuple(
-        Case(
-            tuple(products[item] for item in histories.items[begin:place].tolist()),
-            products[histories.items[place]],
-            tuple(histories.times[begin:place].tolist()),
-            tuple(histories.types[begin:place].tolist()),
-        )
-        for begin, place in zip(begins.tolist(), places.tolist(), strict=True)
+    return Case(
+        tuple(products[item] for item in histories.items[begin:place].tolist()),
+        products[histories.items[place]],
+        tuple(histories.times[begin:place].tolist()),
+        tuple(histories.types[begin:place].tolist()),
     )

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from schemas.sessions import Session, SessionEvent
 from schemas.topics import PRODUCT_VECTORS
 from schemas.vectors import Layout
@@ -56,7 +54,7 @@ class Contents:
         return (self._nearest(session) if likened else ()), likened
 
     def _nearest(self, session: Session) -> tuple[str, ...]:
-        query = likeness.query(session.vector, self.layout)[np.newaxis]
+        query = likeness.queries([session.vector], self.layout)
         found = all_nearest(query, self._searched, min(NEAREST, len(self.products)))[0]
         return tuple([self.products[place] for place in found.tolist()])
 

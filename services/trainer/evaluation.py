@@ -13,7 +13,6 @@ from schemas.models import Metrics
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
 from services.model.recommending import ranked
-from services.model.session import remembered
 from services.model.tuning import Tuning
 from services.trainer.cases import Case
 from services.trainer.contents import Contents
@@ -70,11 +69,10 @@ def answers(
 
 def metrics(model: Behaviour, given: Answers) -> Metrics:
     """The figures of a model's answers."""
-    total = max(len(given.ranks), 1)
-    hits = given.ranks[given.ranks > 0]
+    hr_20, mrr_20 = accuracy(given.ranks)
     return Metrics(
-        hr_20=len(hits) / total,
-        mrr_20=float((1 / hits).sum()) / total,
+        hr_20=hr_20,
+        mrr_20=mrr_20,
         coverage=sum(product in model for product in given.shown) / max(len(model), 1),
         popularity_bias=_bias(model, given.shown),
         cases=len(given.ranks),
@@ -82,8 +80,14 @@ def metrics(model: Behaviour, given: Answers) -> Metrics:
     )
 
 
+def accuracy(ranks: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """The hit rate and the mean reciprocal rank of targets' ranks (n,), where 0 is a miss."""
+    hits, total = ranks[ranks > 0], max(len(ranks), 1)
+    return len(hits) / total, float((1 / hits).sum()) / total
+
+
 def _answer(model: Behaviour, case: Case, tuning: Tuning, contents: Contents | None) -> tuple[str, ...]:
-    events = remembered((), list(case.events), tuning)
+    events = case.remembered(tuning)
     others, likeness = contents.asked(events, tuning) if contents else ((), None)
     return ranked(model, events, tuning, others=others, likeness=likeness).product_ids[:K]
 

@@ -1,7 +1,6 @@
 """The re-ranker's learning: LightGBM's LambdaMART over the candidates of sessions that came later."""
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,13 +13,13 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour
 from services.model.recall import FEATURES
 from services.model.recommending import offered
 from services.model.session_index import Floats
 from services.model.trees import Trees
 from services.model.tuning import Tuning
+from services.trainer.cases import cases_at, continuing
 from services.trainer.contents import Contents
 from services.trainer.forest import flattened
 from services.trainer.histories import Histories
@@ -84,15 +83,16 @@ def gathered(
     Cases whose target is not among the candidates teach nothing. Of the others' wrong candidates a part is
     drawn at random, which leaves their order as it is and learning faster.
     """
-    places = _targets(newer, parameters.cases)
+    continued = continuing(newer)
     random = np.random.default_rng(parameters.seed)
-    progress.stage("candidates", len(places))
+    progress.stage("candidates", min(int(continued.sum()), parameters.cases))
     features, labels, sizes = [], [], []
-    for events, target in _cases(newer, places):
+    for case in cases_at(newer, continued, parameters.cases):
         progress.advance()
+        events = case.events
         others, likeness = contents.asked(events, tuning) if contents else ((), None)
         found = offered(model, events, tuning, others=others, likeness=likeness)
-        right = np.array([each == target for each in found.product_ids], dtype=np.bool_)
+        right = np.array([each == case.target for each in found.product_ids], dtype=np.bool_)
         if right.any():
             kept = right | (random.random(len(right)) < parameters.wrong_share)
             features.append(found.features[kept])
@@ -101,38 +101,6 @@ def gathered(
     if not sizes:
         return Groups(np.empty((0, len(FEATURES)), np.float32), np.empty(0, np.bool_), np.empty(0, np.int64))
     return Groups(np.concatenate(features), np.concatenate(labels), np.array(sizes))
-
-
-def _targets(histories: Histories, most: int) -> npt.NDArray[np.int64]:
-    """Places of events that have some before them in their session: all, or `most` evenly spread."""
-    first = np.zeros(len(histories.items), dtype=np.bool_)
-    first[histories.starts[:-1]] = True
-    places = np.flatnonzero(~first)
-    if len(places) <= most:
-        return places
-    return places[np.linspace(0, len(places) - 1, most).astype(np.int64)]
-
-
-def _cases(
-    histories: Histories, places: npt.NDArray[np.int64]
-) -> Iterator[tuple[tuple[SessionEvent, ...], str]]:
-    begins = histories.starts[np.searchsorted(histories.starts, places, side="right") - 1]
-    for begin, place in zip(begins.tolist(), places.tolist(), strict=True):
-        yield _events(histories, begin, place), histories.products[histories.items[place]]
-
-
-def _events(histories: Histories, begin: int, end: int) -> tuple[SessionEvent, ...]:
-    return tuple(
-        SessionEvent(time, number.to_bytes(16), histories.products[item], kind)
-        for number, (time, item, kind) in enumerate(
-            zip(
-                histories.times[begin:end].tolist(),
-                histories.items[begin:end].tolist(),
-                histories.types[begin:end].tolist(),
-                strict=True,
-            )
-        )
-    )
 
 
 def _options(parameters: LambdaRank, rows: int, threads: int) -> dict[str, object]:

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Final
 
 import numpy as np
 
 from schemas.models import Metrics
 from services.trainer.cases import Case
+from services.trainer.evaluation import K, accuracy
 from services.trainer.histories import Histories
-
-K: Final = 20
 
 
 def most_popular(histories: Histories, k: int = K) -> tuple[str, ...]:
@@ -23,13 +21,11 @@ def measured(histories: Histories, cases: Sequence[Case]) -> Metrics:
     """How well the same 20 products serve every case."""
     started = perf_counter()
     ranks = {product: rank for rank, product in enumerate(most_popular(histories), start=1)}
-    found = np.array([ranks.get(case.target, 0) for case in cases])
-    hits = found[found > 0]
-    total = max(len(cases), 1)
+    hr_20, mrr_20 = accuracy(np.array([ranks.get(case.target, 0) for case in cases], dtype=np.int64))
     others = max(len(histories.products) - 1, 1)
     return Metrics(
-        hr_20=len(hits) / total,
-        mrr_20=float((1.0 / hits).sum()) / total,
+        hr_20=hr_20,
+        mrr_20=mrr_20,
         coverage=len(ranks) / max(len(histories.products), 1),
         popularity_bias=1 - (len(ranks) - 1) / 2 / others if ranks else 0.0,
         cases=len(cases),

@@ -4,10 +4,9 @@
 """
 
 import gc
-import time
 from collections.abc import Callable, Iterator
 from itertools import count
-from typing import Final, TypeVar
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -20,6 +19,7 @@ from schemas.vectors import Layout
 from services.model.session import fold
 from services.model.tuning import Tuning
 from services.replica import VectorReplica
+from tests.benchmark.stopwatch import timed
 
 LAYOUT: Final = Layout.of(text_width=484, image_width=192)  # 1,000 components
 PRODUCTS: Final = 10_000  # 20 MB of rows: no processor's cache holds them all
@@ -27,7 +27,6 @@ CATEGORIES: Final = 8
 ROUNDS: Final = 4_000
 WARM_UP: Final = 500
 SEED: Final = 7
-T = TypeVar("T")
 TUNING: Final = Tuning()
 
 # How far apart the 64 events are, in ms: all in one visit; visits of eight; each a visit by itself.
@@ -92,13 +91,6 @@ def measure() -> FoldFigures:
         bare=Microseconds.of(bare[WARM_UP:]),
         to_bytes_and_back=Microseconds.of(both_ways[WARM_UP:]),
     )
-
-
-def timed(work: Callable[[], T]) -> tuple[float, T]:
-    """What it took, in seconds, and what came of it."""
-    started = time.perf_counter()
-    result = work()
-    return time.perf_counter() - started, result
 
 
 def replica() -> VectorReplica:

@@ -5,8 +5,7 @@ Both read the same topic, with the same client settings; the bare one decodes no
 
 from collections.abc import Callable, Iterator
 from statistics import median
-from time import perf_counter
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -26,8 +25,7 @@ from services.trainer.progress import Silent
 from services.trainer.timerange import TimeRange
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
-
-T = TypeVar("T")
+from tests.benchmark.stopwatch import timed
 
 ROUNDS: Final = 5
 BATCH: Final = 5_000
@@ -70,12 +68,12 @@ def measure(count: int, tell: Callable[[str], object]) -> HistoryFigures:
         rates: dict[str, list[float]] = {"bare": [], "history": [], "sessionised": []}
         for number in range(ROUNDS):
             tell(f"reading it, round {number + 1} of {ROUNDS} …")
-            rates["bare"].append(count / _timed(lambda: bare(settings, count))[0])
-            seconds, found = _timed(lambda: topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent()))
+            rates["bare"].append(count / timed(lambda: bare(settings, count))[0])
+            seconds, found = timed(lambda: topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent()))
             assert found.tally.messages == count
             assert found.tally.bad == 0
             rates["history"].append(count / seconds)
-            seconds, histories = _timed(lambda: sessionised(found.events))  # noqa: B023 - called at once
+            seconds, histories = timed(lambda: sessionised(found.events))  # noqa: B023 - called at once
             rates["sessionised"].append(len(found.events) / seconds)
     ratios = [ours / theirs for ours, theirs in zip(rates["history"], rates["bare"], strict=True)]
     return HistoryFigures(
@@ -89,12 +87,6 @@ def measure(count: int, tell: Callable[[str], object]) -> HistoryFigures:
         sessions=histories.sessions,
         sessionised_rows_per_s=round(median(rates["sessionised"])),
     )
-
-
-def _timed(work: Callable[[], T]) -> tuple[float, T]:
-    started = perf_counter()
-    done = work()
-    return perf_counter() - started, done
 
 
 def bare(settings: ServiceSettings, count: int) -> None:

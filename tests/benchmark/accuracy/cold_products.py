@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from services.model.behaviour import Behaviour
 from services.model.folders import scratch
-from services.model.session import remembered
 from services.model.tuning import Tuning
 from services.trainer.contents import Contents
 from services.trainer.evaluation import K, answers
@@ -107,7 +106,7 @@ def _hits(
 
 def by_content(held: Held, contents: Contents) -> Hits:
     """Whether the target is among the 20 products whose content is most like the session's."""
-    found = (contents.asked(remembered((), list(case.events), TUNING), TUNING)[0] for case in held.cases)
+    found = (contents.asked(case.remembered(TUNING), TUNING)[0] for case in held.cases)
     return np.array(
         [case.target in nearest[:K] for case, nearest in zip(held.cases, found, strict=True)], np.bool_
     )

@@ -5,11 +5,10 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from services.model.artifact import Artifact
-from services.model.behaviour import PRODUCTS
+from services.model.behaviour import Behaviour
 from services.model.item2vec import Item2Vec
 from services.model.recall import (
     CONTEXT_MAX,
@@ -20,10 +19,8 @@ from services.model.recall import (
     Workspace,
     recalled,
 )
-from services.model.session import remembered
 from services.model.session_index import Floats, Ints, SessionIndex, read_only
 from services.model.tuning import Tuning
-from services.model.weights import event_weights
 from services.trainer.cases import Case
 from services.trainer.evaluation import K
 from tests.benchmark.accuracy.figures import Speed
@@ -38,7 +35,7 @@ Asked = tuple[Ints, Floats]
 def measure(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> Speed:
     """The median of three rounds, which take turns; asked are cases evenly spread over all."""
     index = SessionIndex.of(model.arrays)
-    asked = _asked(model, cases, tuning)
+    asked = _asked(Behaviour.of(model), cases, tuning)
     vectors, work = nothing(index.products), Workspace.of(index.sessions, index.products)
     ways: dict[str, Callable[[Asked], Ints]] = {
         "index": lambda case: best_of_index(index, vectors, case, work),
@@ -57,20 +54,9 @@ def measure(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> Speed:
     return Speed(round(median(rates["index"]), 1), round(median(rates["numpy"]), 1), len(asked))
 
 
-def _asked(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> list[Asked]:
-    number_of = {
-        product: number
-        for number, product in enumerate(msgspec.json.decode(model.texts[PRODUCTS], type=list[str]))
-    }
+def _asked(model: Behaviour, cases: Sequence[Case], tuning: Tuning) -> list[Asked]:
     places = np.unique(np.linspace(0, len(cases) - 1, min(CASES, len(cases))).astype(int))
-    return [_case(cases[place], number_of, tuning) for place in places.tolist()]
-
-
-def _case(case: Case, number_of: dict[str, int], tuning: Tuning) -> Asked:
-    events = remembered((), list(case.events), tuning)
-    weights = np.array(event_weights(events, [0], tuning), np.float32)
-    items = np.array([number_of.get(event.product_id, -1) for event in events], np.int32)
-    return items, weights / max(float(weights.max()), 1e-9)
+    return [model.context(cases[place].remembered(tuning), tuning) for place in places.tolist()]
 
 
 def nothing(products: int) -> Item2Vec:

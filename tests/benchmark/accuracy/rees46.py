@@ -16,7 +16,7 @@ from services.model.tuning import TYPE_WEIGHTS
 from services.ops import mappings
 from services.ops.mappings import BadRow, Defaults
 from services.replica import VectorReplica
-from services.trainer.cases import Case
+from services.trainer.cases import Case, case_at
 from services.trainer.columns import GrowingColumns, PastEvent
 from services.trainer.contents import Contents
 from services.trainer.histories import Histories, compacted, sessionised
@@ -88,9 +88,7 @@ def cases(held: Histories, targets: frozenset[str], without: frozenset[str] = fr
             if products[length - 1] in without:
                 break
             if products[length] in targets:
-                end = begin + length
-                times, kinds = held.times[begin:end].tolist(), held.types[begin:end].tolist()
-                found.append(Case(products[:length], products[length], tuple(times), tuple(kinds)))
+                found.append(case_at(held, begin, begin + length))
                 sessions.append(number)
     return Held(found, np.array(sessions, np.int64))
 

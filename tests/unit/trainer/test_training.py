@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from schemas.models import DataRange, Manifest
 from schemas.products import Product
 from schemas.sessions import KIND_OF
 from schemas.vectors import Layout
-from services.model import artifact
-from services.model.artifact import Artifact, ArtifactRefused
+from services.model.artifact import ArtifactRefused
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.recall import FEATURES
 from services.model.trees import Trees
@@ -24,7 +22,8 @@ from services.trainer.histories import Histories, compacted
 from services.trainer.lambdarank import LambdaRank
 from services.trainer.progress import Silent
 from services.trainer.skipgram import SkipGram
-from services.trainer.training import Parameters, Trained, fit, refitted
+from services.trainer.training import Parameters, fit, refitted
+from tests.benchmark.accuracy.models import stored
 
 SMALL = Parameters(
     item2vec=SkipGram(width=16, epochs=20),
@@ -53,21 +52,10 @@ def shop(count: int) -> list[list[str]]:
     return [[f"a{number % 40}", f"b{number % 40}"] for number in range(count)]
 
 
-def through_files(trained: Trained, folder: Path) -> Artifact:
-    manifest = Manifest(
-        version="20261124T000000Z-abcd",
-        created_at=0,
-        data=DataRange(0, 0),
-        counts={},
-        parameters=trained.parameters,
-    )
-    return artifact.load(folder, artifact.write(folder, trained.arrays, trained.texts, manifest))
-
-
 def test_what_follows_what_is_learned(tmp_path: Path) -> None:
     trained = fit(histories(shop(400)), SMALL, Silent())
     cases = [Case((f"a{number}",), f"b{number}") for number in range(40)]
-    metrics = evaluate(through_files(trained, tmp_path / "model"), cases, Silent())
+    metrics = evaluate(stored(trained, tmp_path / "model"), cases, Silent())
     assert metrics.hr_20 == 1
     assert metrics.mrr_20 > 0.9
     assert metrics.cases == 40
@@ -91,7 +79,7 @@ def test_growing_by_the_newest_day_keeps_the_re_ranker() -> None:
     ids=["one item", "one item twice", "sessions of one event", "Unicode and spaces"],
 )
 def test_little_to_learn_from_is_a_model_too(sessions: list[list[str]], tmp_path: Path) -> None:
-    model = through_files(fit(histories(sessions), SMALL, Silent()), tmp_path / "model")
+    model = stored(fit(histories(sessions), SMALL, Silent()), tmp_path / "model")
     cases = [Case((sessions[0][0],), sessions[-1][-1]), Case(("unknown",), "unknown too")]
     metrics = evaluate(model, cases, Silent())
     assert 0 <= metrics.hr_20 <= 0.5
@@ -99,7 +87,7 @@ def test_little_to_learn_from_is_a_model_too(sessions: list[list[str]], tmp_path
 
 
 def test_no_cases_are_measured_as_nothing(tmp_path: Path) -> None:
-    model = through_files(fit(histories(shop(50)), SMALL, Silent()), tmp_path / "model")
+    model = stored(fit(histories(shop(50)), SMALL, Silent()), tmp_path / "model")
     assert evaluate(model, [], Silent()).cases == 0
 
 
@@ -107,7 +95,7 @@ def test_a_product_nobody_clicked_is_found_by_its_content(tmp_path: Path) -> Non
     described = replica({"a1": (1, 0, 0, 0), "b1": (0, 1, 0, 0), "b1 in red": (0, 1, 0, 0)})
     contents = Contents(described, LAYOUT)
     trained = fit(histories(shop(400)), SMALL, Silent(), contents)
-    model = through_files(trained, tmp_path / "model")
+    model = stored(trained, tmp_path / "model")
     metrics = evaluate(model, [Case(("a1",), "b1 in red")], Silent(), contents=contents)
     assert metrics.hr_20 == 1
     vectors = dict(zip(Behaviour.of(model).products, trained.arrays["item2vec_out"], strict=True))
@@ -128,6 +116,6 @@ def replica(products: dict[str, tuple[float, ...]]) -> VectorReplica:
 def test_an_artifact_for_other_code_is_refused_by_name(tmp_path: Path) -> None:
     trained = fit(histories(shop(50)), SMALL, Silent())
     fewer = trained.texts | {FEATURE_NAMES: str(list(FEATURES[:-1])).replace("'", '"')}
-    model = through_files(replace(trained, texts=fewer), tmp_path / "model")
+    model = stored(replace(trained, texts=fewer), tmp_path / "model")
     with pytest.raises(ArtifactRefused, match=r"features\.json.*without the features content"):
         Behaviour.of(model)
