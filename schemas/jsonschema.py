@@ -12,9 +12,13 @@ import msgspec
 from schemas.compatibility import breaking_changes
 from schemas.erasures import Erasure
 from schemas.events import Event
+from schemas.experiments import Experiment
+from schemas.identities import Identity
+from schemas.impressions import Shown
 from schemas.live import ProtocolError, Recommendations, Subscribe
 from schemas.models import Manifest, ModelRelease
 from schemas.products import Product
+from schemas.rules import Rule
 from schemas.sessions import Session
 from schemas.vectors import ProductVectors
 
@@ -30,6 +34,10 @@ MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "session": Session,
     "model_release": ModelRelease,
     "erasure": Erasure,
+    "shown": Shown,
+    "identity": Identity,
+    "rule": Rule,
+    "experiment": Experiment,
     "manifest": Manifest,
     "live_subscribe": Subscribe,
     "live_recommendations": Recommendations,

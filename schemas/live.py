@@ -1,22 +1,37 @@
 """The live protocol of `WS /v1/live`; the recommender's HTTP API answers with the same items."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
+from schemas.events import EventType
 from schemas.products import Availability
 
-SlotKind = Literal["for_you", "similar", "popular"]
-Source = Literal["content", "behaviour", "popular"]
+SlotKind = Literal[
+    "for_you", "similar", "popular", "also_liked", "complement_topic", "complement_type", "search"
+]
+# `relaxed`: near what was asked for, without all its wished-for words; `rule`: pinned by the shop.
+Source = Literal["content", "behaviour", "popular", "relaxed", "rule"]
+# Why a row is not what was asked for: the visitor is new to us, the product unknown, or without vectors; no
+# past visits tell what goes with it; the index, or what turns words into vectors, does not answer.
+Fallback = Literal["new_visitor", "unknown_product", "no_vectors", "no_behaviour", "index_away", "words_away"]
+QUERY_MAX: Final = 200  # characters of a search
+ABOUT_A_PRODUCT: Final = frozenset({"similar", "also_liked", "complement_topic", "complement_type"})
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
-    """One row on the page that the client wants kept fresh. `product_id` is needed by kind `similar`."""
+    """One row on the page that the client wants kept fresh.
+
+    `product_id` is what the row is about, for kinds that are; `query` the words of a search; `category` a
+    path or its beginning, such as Women/Shoes, that all products of the row are in.
+    """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     kind: SlotKind
     k: Annotated[int, msgspec.Meta(ge=1, le=100)] = 12
     product_id: str | None = None
+    query: Annotated[str, msgspec.Meta(max_length=QUERY_MAX)] | None = None
+    category: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
@@ -28,13 +43,27 @@ class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
 def check(subscribe: Subscribe) -> str | None:
     """Why a well-formed subscription still makes no sense, as a sentence for its sender, or None."""
     for slot in subscribe.slots:
-        if slot.kind == "similar" and not slot.product_id:
-            return f"slot {slot.name!r} of kind similar needs a product_id"
+        if slot.kind in ABOUT_A_PRODUCT and not slot.product_id:
+            return f"slot {slot.name!r} of kind {slot.kind} needs a product_id"
+        if slot.kind == "search" and not slot.query:
+            return f"slot {slot.name!r} of kind search needs a query"
     return None
 
 
+class Cause(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """The visitor's own event that weighs most for a product; `occurred_at` is Unix time in ms."""
+
+    type: EventType
+    product_id: str
+    occurred_at: int
+
+
 class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One recommended product with what a page needs to draw it, and why it is there."""
+    """One recommended product with what a page needs to draw it, and why it is there.
+
+    `parts` are weight · cosine of each segment of the vector, in rows by content, where explanations were
+    asked for; `cause` is the event behind `why`. `rules` names the shop's rules that moved the product.
+    """
 
     product_id: str
     score: float
@@ -48,6 +77,9 @@ class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     brand: str | None = None
     image_url: str | None = None
     url: str | None = None
+    cause: Cause | None = None
+    parts: dict[str, float] | None = None
+    rules: tuple[str, ...] = ()
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -58,11 +90,15 @@ class Timing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     folded_at: float | None = None
 
 
-class Recommendations(msgspec.Struct, frozen=True, tag="recommendations", tag_field="type", kw_only=True):
+class Recommendations(
+    msgspec.Struct, frozen=True, omit_defaults=True, tag="recommendations", tag_field="type", kw_only=True
+):
     """Server to client: the newest state of one slot. `seq` only grows on one socket.
 
     `models` names what made the vectors, and as `behaviour` the version of the model that served when a row
-    of kind `for_you` was made.
+    of kind `for_you` was made. `recommendation_id` is what clicks on it name. `fallback` tells why the row is
+    not what was asked for, `notice` in a sentence what there is to know, such as that filters leave too few.
+    `experiments` are the visitor's: experiment → variant.
     """
 
     slot: str
@@ -71,6 +107,10 @@ class Recommendations(msgspec.Struct, frozen=True, tag="recommendations", tag_fi
     models: dict[str, str]
     caused_by: str | None = None
     timing: Timing | None = None
+    recommendation_id: str | None = None
+    fallback: Fallback | None = None
+    notice: str | None = None
+    experiments: dict[str, str] = {}
 
 
 class ProtocolError(msgspec.Struct, frozen=True, tag="error", tag_field="type"):

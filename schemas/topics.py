@@ -135,8 +135,39 @@ ERASURES: Final = Topic(
     ("ops", "ingest"),
     ("every reader of history",),
 )
+IDENTITIES: Final = Topic(
+    "identities",
+    "visitor_id",
+    "Identity",
+    "json",
+    1,
+    "compact",
+    ("ingest",),
+    ("recommender", "ops"),
+)
+RULES: Final = Topic(
+    "rules",
+    "rule_id",
+    "Rule",
+    "json",
+    1,
+    "compact",
+    ("recommender",),
+    ("recommender", "ops"),
+)
+EXPERIMENTS: Final = Topic(
+    "experiments",
+    "experiment name",
+    "Experiment",
+    "json",
+    1,
+    "compact",
+    ("recommender",),
+    ("recommender", "ops"),
+)
 
 TOPICS: Final = (
     EVENTS, EVENTS_DLQ, PRODUCTS, PRODUCTS_DLQ, PRODUCT_VECTORS,
     SESSIONS, MODELS, RECOMMENDATIONS, ERASURES,
+    IDENTITIES, RULES, EXPERIMENTS,
 )  # fmt: skip

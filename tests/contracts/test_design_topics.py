@@ -1,13 +1,14 @@
-"""The topics of the design document are those of the code."""
+"""The topics of the design document are those of the code, which has three more (decision 0007)."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from schemas.topics import TOPICS
+from schemas.topics import EXPERIMENTS, IDENTITIES, RULES, TOPICS
 
 DESIGN = Path(__file__).resolve().parents[2].parent / "shared" / "DESIGN.md"
+LATER = (IDENTITIES, RULES, EXPERIMENTS)
 
 
 def test_the_designs_table_is_the_codes_list() -> None:
@@ -22,4 +23,5 @@ def test_the_designs_table_is_the_codes_list() -> None:
     assert written == {
         topic.name: (topic.key, topic.cleanup, ", ".join(topic.written_by), ", ".join(topic.read_by))
         for topic in TOPICS
+        if topic not in LATER
     }

@@ -1,31 +1,45 @@
 """The golden messages are what the structs read and write; the README shows the same."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from schemas import erasures, events, jsonschema, models, products
+from schemas import (
+    erasures,
+    events,
+    experiments,
+    identities,
+    impressions,
+    jsonschema,
+    models,
+    products,
+    rules,
+)
 
 EXAMPLES = jsonschema.FOLDER.parent / "examples"
-# Not events.
-OTHERS = frozenset({"product", "erasure", "model_release", "manifest"})
 MANIFEST = EXAMPLES / "manifest.json"
-EVENTS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem not in OTHERS)
+
+
+ROUND: dict[str, Callable[[bytes], bytes]] = {
+    "product": lambda raw: products.encode(products.decode(raw)),
+    "erasure": lambda raw: erasures.encode(erasures.decode(raw)),
+    "model_release": lambda raw: models.encode(models.decode(raw)),
+    "manifest": lambda raw: models.encode_manifest(models.decode_manifest(raw)),
+    "identity": lambda raw: identities.encode(identities.decode(raw)),
+    "rule": lambda raw: rules.encode(rules.decode(raw)),
+    "experiment": lambda raw: experiments.encode(experiments.decode(raw)),
+    "shown": lambda raw: impressions.encode(impressions.decode(raw)),
+}
+EVENTS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem not in ROUND)
 
 
 def once_around(path: Path) -> bytes:
     """A message read and written again."""
     raw = path.read_bytes()
-    if path.stem == "product":
-        return products.encode(products.decode(raw))
-    if path.stem == "erasure":
-        return erasures.encode(erasures.decode(raw))
-    if path.stem == "model_release":
-        return models.encode(models.decode(raw))
-    if path == MANIFEST:
-        return models.encode_manifest(models.decode_manifest(raw))
-    return events.encode(events.decode(raw))
+    around = ROUND.get(path.stem, lambda raw: events.encode(events.decode(raw)))
+    return around(raw)
 
 
 def test_the_examples_are_there() -> None:

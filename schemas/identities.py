@@ -1,0 +1,51 @@
+"""Who a visitor turned out to be, on the topic `identities` (JSON): the newest `occurred_at` counts."""
+
+import re
+from hashlib import blake2b
+from typing import Annotated, Final
+
+import msgspec
+
+from schemas.events import Millis, VisitorId
+
+USER_PREFIX: Final = "user:"
+
+UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """An anonymous visitor is this user. `occurred_at` is when that became known, Unix time in ms."""
+
+    visitor_id: VisitorId
+    user_id: UserId
+    occurred_at: Millis
+
+    @property
+    def user(self) -> str:
+        """The visitor_id under which the user's own events and session are kept."""
+        return visitor_of(self.user_id)
+
+    def replaces(self, other: "Identity | None") -> bool:
+        """Whether this one counts of two about one visitor; the same whichever comes first."""
+        return other is None or (self.occurred_at, self.user_id) > (other.occurred_at, other.user_id)
+
+
+def visitor_of(user_id: str) -> str:
+    """A user as a visitor: the id itself behind `user:` where it may name one, else its hash."""
+    if re.fullmatch(r"[A-Za-z0-9_.:-]{1,59}", user_id):
+        return USER_PREFIX + user_id
+    return f"{USER_PREFIX}hash:{blake2b(user_id.encode(), digest_size=20).hexdigest()}"
+
+
+_decoder = msgspec.json.Decoder(Identity)
+_encoder = msgspec.json.Encoder()
+
+
+def decode(raw: bytes) -> Identity:
+    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
+    return _decoder.decode(raw)
+
+
+def encode(identity: Identity) -> bytes:
+    """The bytes of one message on `identities`."""
+    return _encoder.encode(identity)
