@@ -38,8 +38,7 @@ EVENTS = sorted(path for path in EXAMPLES.glob("*.json") if path.stem not in ROU
 def once_around(path: Path) -> bytes:
     """A message read and written again."""
     raw = path.read_bytes()
-    around = ROUND.get(path.stem, lambda raw: events.encode(events.decode(raw)))
-    return around(raw)
+    return ROUND[path.stem](raw) if path.stem in ROUND else events.encode(events.decode(raw))
 
 
 def test_the_examples_are_there() -> None:
