@@ -73,17 +73,13 @@ class Catalogue:
     def allows(self, product_id: str, where: Where) -> bool:
         """Whether a product may be shown: the index can lag behind, this does not."""
         product = self._products.get(product_id)
-        return product is not None and product_id not in where.exclude and _fits(product, where)
+        return product is not None and where.allows(product)
 
     def popular(self, k: int, where: Where, brand_max: int) -> list[Product]:
         """The most popular products, mixed: so many of a brand at most, and a quarter of one shelf."""
         if self._by_popularity is None:
             self._by_popularity = sorted(self._products.values(), key=_popularity)
-        allowed = (
-            product
-            for product in self._by_popularity
-            if product.product_id not in where.exclude and _fits(product, where)
-        )
+        allowed = filter(where.allows, self._by_popularity)
         return _mixed(allowed, k, brand_max, shelf_max=max(2, k // 4))
 
 
@@ -106,16 +102,3 @@ def _mixed(products: Iterable[Product], k: int, brand_max: int, shelf_max: int) 
         shelves[product.category] += 1
         found.append(product)
     return [*found, *spare][:k]  # a short row is worse than one that is less mixed
-
-
-def _fits(product: Product, where: Where) -> bool:
-    return (
-        (not where.availability or product.availability in where.availability)
-        and (where.price_min is None or product.price >= where.price_min)
-        and (where.price_max is None or product.price <= where.price_max)
-        and (where.category is None or "/".join((*product.category, "")).startswith(where.category + "/"))
-        and (where.brand is None or product.brand == where.brand)
-        and (where.type is None or product.type == where.type)
-        and (where.tag is None or where.tag in product.tags)
-        and (where.market is None or where.market in product.markets)
-    )

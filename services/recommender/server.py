@@ -68,16 +68,14 @@ class ServerIndex:
 
 
 def _filter(where: Where) -> q.Filter | None:
-    must: list[q.Condition] = []
-    if where.availability:
-        must.append(q.FieldCondition(key="availability", match=q.MatchAny(any=sorted(where.availability))))
+    must: list[q.Condition] = [
+        q.FieldCondition(key=field, match=q.MatchAny(any=sorted(values))) for field, values in where.any_of()
+    ]
     if where.price_min is not None or where.price_max is not None:
         must.append(q.FieldCondition(key="price", range=q.Range(gte=where.price_min, lte=where.price_max)))
-    must += [
-        q.FieldCondition(key=field, match=q.MatchValue(value=value))
-        for field, value in where.keywords().items()
+    must_not: list[q.Condition] = [
+        q.FieldCondition(key=field, match=q.MatchAny(any=sorted(values))) for field, values in where.none_of()
     ]
-    must_not: list[q.Condition] = []
     if where.exclude:
         must_not.append(
             q.HasIdCondition(has_id=[point_id(product_id) for product_id in sorted(where.exclude)])

@@ -4,36 +4,85 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from schemas.points import category_prefixes
 from schemas.products import Availability, Product
 from schemas.vectors import Vector
 
 AVAILABLE: Final[frozenset[Availability]] = frozenset({"in_stock", "preorder"})
 
 
+Values = frozenset[str]
+NONE: Final[Values] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Where:
-    """Hard filters; an empty one lets everything through. Prices are inclusive."""
+    """Hard filters; an empty one lets everything through. Prices are inclusive.
+
+    A category is the beginning of a path, joined by "/". Of several categories, brands, types or markets a
+    product has one; of several tags it has all. `without_…` are those that it has not.
+    """
 
     availability: frozenset[Availability] = frozenset()
     price_min: float | None = None
     price_max: float | None = None
-    category: str | None = None  # a prefix of the path, joined by "/"
-    brand: str | None = None
-    type: str | None = None
-    tag: str | None = None
-    market: str | None = None
+    category: Values = NONE
+    brand: Values = NONE
+    type: Values = NONE
+    tag: Values = NONE
+    market: Values = NONE
+    without_category: Values = NONE
+    without_brand: Values = NONE
+    without_type: Values = NONE
+    without_tag: Values = NONE
     exclude: frozenset[str] = frozenset()
 
-    def keywords(self) -> dict[str, str]:
-        """The filters that ask for one exact value, by payload field."""
-        asked = {
-            "category": self.category,
-            "brand": self.brand,
-            "type": self.type,
-            "tags": self.tag,
-            "market": self.market,
-        }
-        return {field: value for field, value in asked.items() if value is not None}
+    def any_of(self) -> list[tuple[str, Values]]:
+        """Payload fields, and the values of which each must have one."""
+        asked: list[tuple[str, Values]] = [
+            ("availability", frozenset(map(str, self.availability))),
+            ("category", self.category),
+            ("brand", self.brand),
+            ("type", self.type),
+            *(("tags", frozenset({tag})) for tag in sorted(self.tag)),
+            ("market", self.market),
+        ]
+        return [(field, values) for field, values in asked if values]
+
+    def none_of(self) -> list[tuple[str, Values]]:
+        """Payload fields, and the values that each must not have."""
+        asked = [
+            ("category", self.without_category),
+            ("brand", self.without_brand),
+            ("type", self.without_type),
+            ("tags", self.without_tag),
+        ]
+        return [(field, values) for field, values in asked if values]
+
+    def allows(self, product: Product) -> bool:
+        """The same, of a product in hand: what the index must agree with."""
+        return (
+            (not self.availability or product.availability in self.availability)
+            and (self.price_min is None or product.price >= self.price_min)
+            and (self.price_max is None or product.price <= self.price_max)
+            and product.product_id not in self.exclude
+            and (not self.brand or product.brand in self.brand)
+            and (not self.type or product.type in self.type)
+            and product.brand not in self.without_brand
+            and product.type not in self.without_type
+            and self.tag.issubset(product.tags)
+            and self.without_tag.isdisjoint(product.tags)
+            and (not self.market or not self.market.isdisjoint(product.markets))
+            and self._allows_category(product.category)
+        )
+
+    def _allows_category(self, path: tuple[str, ...]) -> bool:
+        if not self.category and not self.without_category:
+            return True
+        prefixes = category_prefixes(path)
+        return (
+            not self.category or not self.category.isdisjoint(prefixes)
+        ) and self.without_category.isdisjoint(prefixes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,14 +78,20 @@ WHERES = [
     Where(availability=AVAILABLE),
     Where(price_min=20, price_max=50),
     Where(price_min=90),
-    Where(category="Women"),
-    Where(category="Women/Shoes"),
-    Where(category="Shoes"),
-    Where(brand="Bo & Co"),
-    Where(type="boot", tag="wool"),
-    Where(market="CH", availability=frozenset({"preorder"})),
+    Where(category=frozenset({"Women"})),
+    Where(category=frozenset({"Women/Shoes"})),
+    Where(category=frozenset({"Shoes"})),
+    Where(brand=frozenset({"Bo & Co"})),
+    Where(type=frozenset({"boot"}), tag=frozenset({"wool"})),
+    Where(market=frozenset({"CH"}), availability=frozenset({"preorder"})),
     Where(exclude=frozenset({"p1", "p2", "nobody"})),
-    Where(availability=AVAILABLE, price_max=40, category="Women", exclude=frozenset({"p0"})),
+    Where(availability=AVAILABLE, price_max=40, category=frozenset({"Women"}), exclude=frozenset({"p0"})),
+    Where(brand=frozenset({"Alma", "Bo & Co"}), category=frozenset({"Women/Shoes", "Home"})),
+    Where(tag=frozenset({"red", "wool"})),
+    Where(tag=frozenset({"red", "silk"})),
+    Where(without_tag=frozenset({"red"}), without_brand=frozenset({"Alma"})),
+    Where(without_category=frozenset({"Women/Shoes", "Home"}), without_type=frozenset({"boot"})),
+    Where(market=frozenset({"CH", "US"}), without_brand=frozenset({"Bo & Co"}), price_min=10),
 ]
 
 
@@ -164,14 +170,24 @@ def test_optimising_changes_no_answer(index: VectorIndex) -> None:
     assert index.nearest(vector(5), 10, Where(availability=AVAILABLE)) == before
 
 
+def a_few(*values: str) -> st.SearchStrategy[frozenset[str]]:
+    return st.frozensets(st.sampled_from(values), max_size=2)
+
+
 a_where = st.builds(
     Where,
     availability=st.frozensets(st.sampled_from(AVAILABILITIES)),
     price_min=st.none() | st.integers(0, 90).map(float),
     price_max=st.none() | st.integers(0, 90).map(float),
-    category=st.none() | st.sampled_from(["Women", "Women/Shoes", "Women/Shoes/Boots", "Home", "Sho"]),
-    brand=st.none() | st.sampled_from(["Alma", "Bo & Co", "Nobody"]),
-    tag=st.none() | st.just("red"),
+    category=a_few("Women", "Women/Shoes", "Women/Shoes/Boots", "Home", "Sho"),
+    brand=a_few("Alma", "Bo & Co", "Nobody"),
+    type=a_few("boot", "shoe"),
+    tag=a_few("red", "wool"),
+    market=a_few("CH", "US"),
+    without_category=a_few("Women/Shoes", "Home"),
+    without_brand=a_few("Alma"),
+    without_type=a_few("boot"),
+    without_tag=a_few("red", "silk"),
     exclude=st.frozensets(st.integers(0, 60).map(lambda number: f"p{number}"), max_size=20),
 )
 
