@@ -9,6 +9,8 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease, Released
+from services.history.progress import Progress
+from services.history.timerange import TimeRange
 from services.kafka import now_ms
 from services.model import artifact, store
 from services.model.artifact import Artifact, ArtifactRefused
@@ -21,10 +23,8 @@ from services.trainer.contents import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.gate import Verdict
 from services.trainer.histories import Histories, sessionised
-from services.trainer.progress import Progress
 from services.trainer.releasing import judged
 from services.trainer.settings import TrainerSettings
-from services.trainer.timerange import TimeRange
 from services.trainer.topic_history import NothingToRead, Tally
 from services.trainer.training import Parameters, Trained, fit, refitted
 

@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 
 from schemas.models import Metrics
+from services.history import timerange
+from services.history.progress import shown_on
 from services.kafka import now_ms
 from services.observability import configure_logging
 from services.settings import load
-from services.trainer import releasing, timerange
+from services.trainer import releasing
 from services.trainer.endings import ending_clearly
-from services.trainer.progress import shown_on
 from services.trainer.settings import TrainerSettings
 from services.trainer.topic_history import Tally
 

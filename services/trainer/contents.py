@@ -7,6 +7,8 @@ from typing import Final
 from schemas.sessions import Session, SessionEvent
 from schemas.topics import PRODUCT_VECTORS
 from schemas.vectors import Layout
+from services.history.partitions import reading
+from services.history.progress import Progress
 from services.model import likeness, profiles
 from services.model.item2vec import all_nearest
 from services.model.recommending import Likeness
@@ -15,8 +17,6 @@ from services.model.session_index import Floats
 from services.model.tuning import Tuning
 from services.replica import VectorReplica
 from services.settings import ServiceSettings
-from services.trainer.partitions import reading
-from services.trainer.progress import Progress
 
 NEAREST: Final = 40  # candidates by content, about as many as the recommender takes from its index
 

@@ -12,13 +12,13 @@ from typing import Final, NoReturn
 
 import typer
 
+from services.history.partitions import BrokerAway
+from services.history.timerange import BadTime
 from services.kafka import NotDelivered, TopicMissing
 from services.model.artifact import ArtifactRefused
 from services.model.store import StoreFailed
-from services.trainer.partitions import BrokerAway
 from services.trainer.releases import GateIsAgainst, ReleaseRefused
 from services.trainer.session_files import UnreadableFile
-from services.trainer.timerange import BadTime
 from services.trainer.topic_history import NothingToRead
 
 AGAINST: Final = 1

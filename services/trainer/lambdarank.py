@@ -13,6 +13,7 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from services.history.progress import Progress
 from services.model.behaviour import Behaviour
 from services.model.recall import FEATURES
 from services.model.recommending import offered
@@ -23,7 +24,6 @@ from services.trainer.cases import cases_at, continuing
 from services.trainer.contents import Contents
 from services.trainer.forest import flattened
 from services.trainer.histories import Histories
-from services.trainer.progress import Progress
 
 CASES_MIN: Final = 400  # with fewer, trees learn noise: ranks are fused instead
 CASES_PER_TREE: Final = 20  # stopping where a held-out part stops gaining was tried: too noisy a sign

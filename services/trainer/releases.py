@@ -7,10 +7,10 @@ import msgspec
 from schemas import models
 from schemas.models import Gate, Metrics, ModelRelease, Released
 from schemas.topics import MODELS
+from services.history.partitions import reading
 from services.kafka import AcknowledgedProducer, OutgoingMessage, producer_config
 from services.settings import ServiceSettings
 from services.trainer.gate import Verdict
-from services.trainer.partitions import reading
 
 SEND_MS: Final = 15_000
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import msgspec
 from confluent_kafka import Message
 
-from schemas import erasures
-from schemas.topics import ERASURES, EVENTS
+from schemas.topics import EVENTS
+from services.history import erased
+from services.history.erased import earliest
+from services.history.partitions import BoundedReader, reading
+from services.history.progress import Progress
+from services.history.timerange import TimeRange
 from services.settings import ServiceSettings
 from services.trainer.columns import EventColumns, GrowingColumns, PastEvent
-from services.trainer.partitions import BoundedReader, reading
-from services.trainer.progress import Progress
-from services.trainer.timerange import TimeRange
 
 Erased = Mapping[str, int]  # visitor → Unix ms up to which all is left out
 
@@ -48,19 +49,19 @@ def read(
     BrokerAway, TopicMissing.
     """
     with reading(settings) as reader:
-        columns, tally = GrowingColumns(types), Tally()
-        erased = _erased(reader, tally)
+        erasures = erased.read(reader)
+        columns, tally = GrowingColumns(types), Tally(unreadable_erasures=erasures.unreadable)
         spans = [span for span in reader.spans(EVENTS, times) if len(span)]
         if not spans:
             raise NothingToRead(_where_else(reader, settings, times))
         progress.stage("reading events", sum(len(span) for span in spans))
         for messages in reader.read(spans):
-            columns.extend(_events(messages, erased, tally))
+            columns.extend(_events(messages, erasures.until, tally))
             progress.advance(len(messages))
     return TopicHistory(columns.columns(), tally)
 
 
-def _events(messages: Iterable[Message], erased: Erased, tally: Tally) -> Iterator[PastEvent]:
+def _events(messages: Iterable[Message], until: Erased, tally: Tally) -> Iterator[PastEvent]:
     for message in messages:
         tally.messages += 1
         try:
@@ -70,35 +71,14 @@ def _events(messages: Iterable[Message], erased: Erased, tally: Tally) -> Iterat
             continue
         if message.key() != event.visitor_id.encode():  # the live session does not take it either
             tally.bad += 1
-        elif event.visitor_id in erased and _first_seen(event, message) <= erased[event.visitor_id]:
+        elif event.visitor_id in until and _first_seen(event, message) <= until[event.visitor_id]:
             tally.erased += 1
         else:
             yield event
 
 
 def _first_seen(event: PastEvent, message: Message) -> int:
-    """The earliest of an event's stamps: a clock that runs ahead saves nothing from erasure."""
-    stamps = (event.occurred_at, event.received_at, message.timestamp()[1])
-    return min(stamp for stamp in stamps if stamp is not None and stamp >= 0)
-
-
-def _erased(reader: BoundedReader, tally: Tally) -> dict[str, int]:
-    """All visitors that are to be forgotten. An erasure that cannot be read counts up to when it was sent."""
-    found: dict[str, int] = {}
-    for messages in reader.read(reader.spans(ERASURES)):
-        for message in messages:
-            visitor_id = (message.key() or b"").decode("ascii", "replace")
-            value = message.value()
-            if value is None:  # it was taken back
-                found.pop(visitor_id, None)
-                continue
-            try:
-                erased_at = erasures.decode(value).erased_at
-            except msgspec.MsgspecError:
-                tally.unreadable_erasures += 1
-                erased_at = int(message.timestamp()[1])
-            found[visitor_id] = max(found.get(visitor_id, 0), erased_at)
-    return found
+    return earliest(event.occurred_at, event.received_at, message.timestamp()[1])
 
 
 def _where_else(reader: BoundedReader, settings: ServiceSettings, times: TimeRange) -> str:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from services.history.progress import Progress
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.item2vec import Item2Vec, assembled
 from services.model.recall import FEATURES
@@ -25,7 +26,6 @@ from services.trainer.cold_start import inferred
 from services.trainer.contents import Contents
 from services.trainer.histories import Histories
 from services.trainer.lambdarank import LambdaRank
-from services.trainer.progress import Progress
 from services.trainer.skipgram import SkipGram
 
 

@@ -15,14 +15,14 @@ from ulid import ULID
 from schemas import events
 from schemas.events import Context, Event, EventType, Item
 from schemas.topics import EVENTS
+from services.history.progress import Silent
+from services.history.timerange import TimeRange
 from services.kafka import Headers, client_config, now_ms, producer_config
 from services.model.tuning import TYPE_WEIGHTS
 from services.ops.topics import create
 from services.settings import ServiceSettings
 from services.trainer import topic_history
 from services.trainer.histories import sessionised
-from services.trainer.progress import Silent
-from services.trainer.timerange import TimeRange
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from schemas.models import Gate, ModelRelease
+from services.history.progress import Silent
 from services.model.behaviour import PRODUCTS, Behaviour
 from services.model.store import ModelStore, fetch
 from services.model.tuning import Tuning
 from services.settings import ServiceSettings
 from services.trainer.cases import DAY_MS, Case
 from services.trainer.evaluation import answers
-from services.trainer.progress import Silent
 from tests.integration.test_topic_history import NOON, Filling
 from tests.integration.test_trainer import NAME, Trainer
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from time import perf_counter
 
 from schemas.models import Metrics
+from services.history.progress import Progress
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
 from services.model.folders import scratch
@@ -12,7 +13,6 @@ from services.trainer import session_files
 from services.trainer.cases import Case
 from services.trainer.evaluation import answers, metrics
 from services.trainer.histories import Histories
-from services.trainer.progress import Progress
 from services.trainer.training import Parameters, fit
 from tests.benchmark.accuracy import index_speed, item2vec_search
 from tests.benchmark.accuracy.figures import (

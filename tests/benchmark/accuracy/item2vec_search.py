@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from services.history.progress import Progress
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
 from services.model.item2vec import all_nearest
@@ -15,7 +16,6 @@ from services.model.session_index import Floats
 from services.model.tuning import Tuning
 from services.trainer.cases import Case
 from services.trainer.evaluation import Answers, K
-from services.trainer.progress import Progress
 
 BLOCK: Final = 1024  # cases that are searched at once
 

@@ -10,6 +10,7 @@ import pytest
 from schemas.products import Product
 from schemas.sessions import KIND_OF
 from schemas.vectors import Layout
+from services.history.progress import Silent
 from services.model.artifact import ArtifactRefused
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.recall import FEATURES
@@ -20,7 +21,6 @@ from services.trainer.contents import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.histories import Histories, compacted
 from services.trainer.lambdarank import LambdaRank
-from services.trainer.progress import Silent
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters, fit, refitted
 from tests.benchmark.accuracy.models import stored

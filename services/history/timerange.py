@@ -1,4 +1,4 @@
-"""From when to when: `--since` and `--until` as people write them."""
+"""From when to when, and how long: options such as `--since` and `--until` as people write them."""
 
 import re
 from dataclasses import dataclass
@@ -31,15 +31,26 @@ class TimeRange:
         return f"{since} to {'now' if self.until is None else shown(self.until)}"
 
 
-def parsed(since: str | None, until: str | None, now_ms: int) -> TimeRange:
+def parsed(
+    since: str | None, until: str | None, now_ms: int, options: tuple[str, str] = ("--since", "--until")
+) -> TimeRange:
     """The range that two options name. Raises BadTime, also where nothing can lie in it."""
-    begin = None if since is None else _time("--since", since, now_ms)
-    end = None if until is None else _time("--until", until, now_ms)
+    first, last = options
+    begin = None if since is None else _time(first, since, now_ms)
+    end = None if until is None else _time(last, until, now_ms)
     if begin is not None and begin > now_ms:
-        raise BadTime(f"--since {since} lies in the future: it is {shown(now_ms)}")
+        raise BadTime(f"{first} {since} lies in the future: it is {shown(now_ms)}")
     if begin is not None and end is not None and begin >= end:
-        raise BadTime(f"--since {since} ({shown(begin)}) is not before --until {until} ({shown(end)})")
+        raise BadTime(f"{first} {since} ({shown(begin)}) is not before {last} {until} ({shown(end)})")
     return TimeRange(begin, end)
+
+
+def duration(option: str, text: str) -> int:
+    """How long an option says, such as 90m, 12h, 7d, 2w, in ms; more than nothing. Raises BadTime."""
+    found = AGO.fullmatch(text.strip())
+    if found is None or int(found[1]) == 0:
+        raise BadTime(f"{option} takes a length of time (90m, 12h, 7d, 2w): {text!r}")
+    return int(found[1]) * UNITS_MS[found[2]]
 
 
 def shown(time_ms: int) -> str:

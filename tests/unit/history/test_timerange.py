@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.trainer.timerange import BadTime, TimeRange, parsed
+from services.history.timerange import BadTime, TimeRange, duration, parsed
 
 NOW = 1_732_449_600_000  # 2024-11-24T12:00:00Z
 DAY = 24 * 60 * 60 * 1000
@@ -56,3 +56,19 @@ def test_the_end_may_lie_ahead() -> None:
 def test_what_is_no_range_is_told(since: str | None, until: str | None, told: str) -> None:
     with pytest.raises(BadTime, match=told):
         parsed(since, until, NOW)
+
+
+def test_the_options_may_be_called_otherwise() -> None:
+    with pytest.raises(BadTime, match=r"--from 1d .* is not before --to 2d"):
+        parsed("1d", "2d", NOW, ("--from", "--to"))
+
+
+@pytest.mark.parametrize(("text", "expected"), [("7d", 7 * DAY), (" 12h", DAY // 2), ("1w", 7 * DAY)])
+def test_lengths_of_time(text: str, expected: int) -> None:
+    assert duration("--window", text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0d", "7", "d", "-1d", "7y", "1.5d"])
+def test_what_is_no_length_of_time_is_told(text: str) -> None:
+    with pytest.raises(BadTime, match="--window takes a length of time"):
+        duration("--window", text)

@@ -11,9 +11,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import Topic
+from services.history.timerange import TimeRange
 from services.kafka import TopicMissing, client_config
 from services.settings import ServiceSettings
-from services.trainer.timerange import TimeRange
 
 ANSWER_S: Final = 10.0  # for one question to the broker
 STALL_S: Final = 60.0  # without a message: longer than a broker's restart
