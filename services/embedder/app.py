@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from schemas import words
 from services.embedder.catalogue import Catalogue
 from services.embedder.downloads import Downloads
 from services.embedder.embedding import Embedder
@@ -20,6 +21,7 @@ from services.embedder.publisher import Publisher
 from services.embedder.recipe import Recipe
 from services.embedder.server_index import ServerIndex
 from services.embedder.settings import EmbedderSettings
+from services.embedder.words import WordsApp, encoder
 from services.embedder.worker import Worker
 from services.kafka import producer_config
 from services.observability import HealthServer
@@ -96,8 +98,13 @@ class EmbedderProcess:
         self.metrics = Metrics()
         self._worker: Worker | None = None
         self._server: ServerIndex | None = None
+        self._words = WordsApp(self.metrics)
         self._health = HealthServer(
-            settings.embedder_host, settings.embedder_port, self.metrics.registry, self.waiting_for
+            settings.embedder_host,
+            settings.embedder_port,
+            self.metrics.registry,
+            self.waiting_for,
+            {words.PATH: self._words},
         )
 
     def waiting_for(self) -> str | None:
@@ -126,6 +133,7 @@ class EmbedderProcess:
         text, pictures = load_models(settings)
         models = {"text": text.identity, "image": pictures.identity, "caption": pictures.identity}
         log.info("models loaded", seconds=round(time.monotonic() - started, 1), **models)
+        self._words.use(encoder(text, pictures, settings.layout))
         embedder = create_embedder(settings, text, pictures, self.metrics)
         self._server = server = self._start_server()
         worker = Worker(

@@ -67,3 +67,14 @@ class Metrics:
             "Messages read whose effects are not acknowledged",
             registry=self.registry,
         )
+        # Words of shoppers, which the recommender asks for: not what products say.
+        self.words = Counter(
+            "eddy_embedder_words_total", "Texts encoded for POST /v1/words", registry=self.registry
+        )
+        # One request from its last byte to its answer; waiting for other requests is part of it.
+        self.words_seconds = Histogram(
+            "eddy_embedder_words_seconds",
+            "Time to answer POST /v1/words",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
