@@ -58,3 +58,20 @@ class VisitorAnswer(msgspec.Struct, frozen=True):
     visitor_id: str
     token: str
     expires_at: int
+
+
+class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """Segment's `{"success": true}`, and how many messages became events or joins, or had nothing to say."""
+
+    success: bool = True
+    accepted: int
+    ignored: int
+    rejected: list[Rejection]
+
+
+class SegmentProblem(ProblemDocument, frozen=True, kw_only=True):
+    """A problem document with what RudderStack's SDK reads of an error: without `code` it would try again."""
+
+    code: str
+    message: str
+    rejected: list[Rejection] | None = None

@@ -5,26 +5,31 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from typing import Final
 
 from confluent_kafka import KafkaError
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
+from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services import problems
 from services.health_routes import health_routes
 from services.ingest.credentials import Doorkeeper
 from services.ingest.event_routes import event_routes
 from services.ingest.metrics import Metrics
-from services.ingest.openapi import STRUCTS
+from services.ingest.openapi import IngestApi
 from services.ingest.product_routes import product_routes
 from services.ingest.publisher import Publisher
 from services.ingest.readiness import BrokerProbe
+from services.ingest.segment_routes import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitor_routes import visitor_routes
 from services.kafka import AcknowledgedProducer, ClientConfig, now_ms, producer_config
-from services.openapi import MsgspecApi
 from services.tokens import TokenSigner
+
+WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES)
+# Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
+HEADERS: Final = ("Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "X-Retry-Count")
 
 
 def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) -> FastAPI:
@@ -32,9 +37,12 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     metrics = Metrics()
     producer = AcknowledgedProducer(producer_settings(settings), on_fatal=_end_process)
     door = Doorkeeper(
-        TokenSigner(settings.token_secret), settings.api_key, required=settings.auth == "required"
+        TokenSigner(settings.token_secret),
+        settings.api_key,
+        required=settings.auth == "required",
+        write_key=settings.write_key,
     )
-    probe = BrokerProbe(producer.topics, [settings.topic(each) for each in (EVENTS, EVENTS_DLQ, PRODUCTS)])
+    probe = BrokerProbe(producer.topics, [settings.topic(each) for each in WRITTEN])
     publisher = Publisher(producer, settings, metrics)
 
     @asynccontextmanager
@@ -48,11 +56,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
                 await probing
             await asyncio.to_thread(producer.close)
 
-    app = MsgspecApi(
-        "Eddy ingest", "Events and products come in here; 202 means that Kafka has them.", STRUCTS, lifespan
-    )
+    app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     app.include_router(event_routes(door, publisher, metrics, clock))
+    app.include_router(segment_routes(door, publisher, metrics, clock))
     app.include_router(product_routes(door, publisher, metrics))
     app.include_router(health_routes(lambda: probe.waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
@@ -60,7 +67,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         CORSMiddleware,
         allow_origins=settings.origins,
         allow_methods=["GET", "POST"],  # products are a back end's matter, not a page's
-        allow_headers=["Authorization", "Content-Type"],
+        allow_headers=HEADERS,
         expose_headers=["Retry-After"],
         max_age=86_400,
     )

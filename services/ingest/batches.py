@@ -62,12 +62,12 @@ _product = msgspec.json.Decoder(Product)
 
 def split_events(body: bytes) -> list[msgspec.Raw]:
     """The entries of `{"events": […]}`, not yet looked into. Raises UnreadableBatch."""
-    return _readable(_events.decode, body).events
+    return readable(_events.decode, body).events
 
 
 def split_products(body: bytes) -> list[msgspec.Raw]:
     """The entries of `{"products": […]}`, not yet looked into. Raises UnreadableBatch."""
-    return _readable(_products.decode, body).products
+    return readable(_products.decode, body).products
 
 
 def sort_events(entries: Sequence[msgspec.Raw], *, received_at: int, visitor_id: str | None) -> Sorted[Event]:
@@ -77,22 +77,25 @@ def sort_events(entries: Sequence[msgspec.Raw], *, received_at: int, visitor_id:
     """
 
     def read(entry: msgspec.Raw) -> Event:
-        event = clamp(_decoded(_event.decode, entry), received_at)
+        event = clamp(decoded(_event.decode, entry), received_at)
         if visitor_id is not None and event.visitor_id != visitor_id:
             raise Refused("visitor", "the visitor token belongs to another visitor than the event")
         if nonsense := check(event):
             raise Refused("validate", nonsense)
         return event
 
-    return _sort(entries, read, MAX_EVENT_BYTES)
+    return sort_entries(entries, read, MAX_EVENT_BYTES)
 
 
 def sort_products(entries: Sequence[msgspec.Raw]) -> Sorted[Product]:
     """Products, and the refused."""
-    return _sort(entries, lambda entry: _decoded(_product.decode, entry), MAX_PRODUCT_BYTES)
+    return sort_entries(entries, lambda entry: decoded(_product.decode, entry), MAX_PRODUCT_BYTES)
 
 
-def _sort(entries: Sequence[msgspec.Raw], read: Callable[[msgspec.Raw], T], max_bytes: int) -> Sorted[T]:
+def sort_entries(
+    entries: Sequence[msgspec.Raw], read: Callable[[msgspec.Raw], T], max_bytes: int
+) -> Sorted[T]:
+    """What `read` makes of each entry, and those that have more bytes or that it has refused."""
     verdict: Sorted[T] = Sorted()
     for index, entry in enumerate(entries):
         try:
@@ -104,7 +107,8 @@ def _sort(entries: Sequence[msgspec.Raw], read: Callable[[msgspec.Raw], T], max_
     return verdict
 
 
-def _decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
+def decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
+    """One entry as what it should be. Raises Refused."""
     try:
         return decode(entry)
     except msgspec.ValidationError as error:
@@ -113,7 +117,8 @@ def _decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
         raise Refused("decode", str(error)[:REASON_MAX]) from None
 
 
-def _readable(decode: Callable[[bytes], T], body: bytes) -> T:
+def readable(decode: Callable[[bytes], T], body: bytes) -> T:
+    """A whole body as what it should be. Raises UnreadableBatch."""
     try:
         return decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -18,7 +18,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         # Counted when Kafka has acknowledged them.
         self.events_accepted = Counter(
-            "eddy_ingest_events_accepted_total", "Events that got a 202", registry=self.registry
+            "eddy_ingest_events_accepted_total", "Events that were taken", registry=self.registry
         )
         # kind: size (over 32 KB), decode (not JSON), validate (not an event, or makes no sense),
         # visitor (of another visitor than the token's), body (a whole body that could not be read).
@@ -26,6 +26,19 @@ class Metrics:
             "eddy_ingest_events_rejected_total",
             "Events that went to events.dlq",
             ["kind"],
+            registry=self.registry,
+        )
+        # kind: track (an event that has nothing to do with products), page, screen, group, or identify and
+        # alias that name only one side.
+        self.messages_ignored = Counter(
+            "eddy_ingest_segment_ignored_total",
+            "Segment messages that were taken and say nothing to a recommender",
+            ["kind"],
+            registry=self.registry,
+        )
+        self.identities_written = Counter(
+            "eddy_ingest_identities_written_total",
+            "Joins of a visitor and a user put on identities",
             registry=self.registry,
         )
         self.products_accepted = Counter(

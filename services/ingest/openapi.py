@@ -1,22 +1,49 @@
 """What /docs says of ingest's routes: their bodies, answers, problems and golden examples."""
 
+from collections.abc import Mapping
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from fastapi import FastAPI
+from starlette.types import Lifespan
 
 from services.ingest.answers import (
     Answer,
     EventBatch,
     NothingAccepted,
     ProductBatch,
+    SegmentAnswer,
+    SegmentProblem,
     VisitorAnswer,
     VisitorRequest,
 )
-from services.openapi import Description, answer, problem, reference
+from services.ingest.segment_messages import Kind, SegmentBatch, SegmentCall
+from services.openapi import Description, MsgspecApi, answer, problem, reference
 from services.problems import ProblemDocument
 
-STRUCTS: Final = (EventBatch, ProductBatch, VisitorRequest, Answer, NothingAccepted, VisitorAnswer)
+STRUCTS: Final = (
+    EventBatch, ProductBatch, VisitorRequest, SegmentBatch, SegmentCall,
+    Answer, NothingAccepted, VisitorAnswer, SegmentAnswer, SegmentProblem,
+)  # fmt: skip
+
+
+class IngestApi(MsgspecApi):
+    """The API of ingest, with the third way to show who is asking."""
+
+    def __init__(self, lifespan: Lifespan[FastAPI]) -> None:
+        summary = "Events and products come in here; 202, and Segment's 200, mean that Kafka has them."
+        super().__init__("Eddy ingest", summary, STRUCTS, lifespan)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        document["components"]["securitySchemes"]["write_key"] = {
+            "type": "http",
+            "scheme": "basic",
+            "description": "EDDY_WRITE_KEY as the name, no password; or as writeKey in the body",
+        }
+        return document
 
 
 def _body(struct: type[msgspec.Struct], examples: dict[str, object], *, required: bool = True) -> Description:
@@ -30,6 +57,17 @@ def _answers(status: int, struct: type[msgspec.Struct], meaning: str, *problems:
     described = answer(status, struct, meaning)
     described["responses"] |= {each: _problem(each) for each in problems}
     return described
+
+
+def _segment(struct: type[msgspec.Struct], summary: str, examples: dict[str, object]) -> Description:
+    """A route of Segment's, whose problems have what its SDKs read."""
+    described = answer(200, SegmentAnswer, "Kafka has all that the messages say")
+    described["responses"] |= {
+        each: problem(meaning, SegmentProblem) for each, meaning in SEGMENT_PROBLEMS.items()
+    }
+    security: list[dict[str, list[str]]] = [{"write_key": []}, {"api_key": []}, {}]
+    extra = {"requestBody": _body(struct, examples), "security": security}
+    return {**described, "summary": summary, "openapi_extra": extra}
 
 
 def _problem(status: int) -> Description:
@@ -46,9 +84,15 @@ PROBLEMS: Final = {
     400: "The body as a whole cannot be read",
     401: "A token or key is missing or wrong",
     413: "More bytes or entries than one request may have",
-    415: "Declared as something else than JSON or text/plain",
+    415: "Declared as something else than JSON or text/plain, or as packed by something else than gzip",
     422: "Not one entry is acceptable; the document says why",
     503: "Kafka has not acknowledged within 2 s: send the same again after Retry-After",
+}
+
+SEGMENT_PROBLEMS: Final = {
+    400: "The body cannot be read, or not one message can be taken; the document says why",
+    401: "The write key or the API key is missing or wrong",
+    **{status: PROBLEMS[status] for status in (413, 415, 503)},
 }
 
 DESCRIPTION_OF_EVENTS: Final[Description] = {
@@ -88,4 +132,31 @@ DESCRIPTION_OF_VISITORS: Final[Description] = {
         ),
         "security": [{}, {"api_key": []}],
     },
+}
+
+_SOMEBODY: Final = {"anonymousId": "01JD7Z8QX3N5R2V9W4T6Y8B1CM", "timestamp": "2026-01-01T00:00:00.000Z"}
+_VIEW: Final = {
+    **_SOMEBODY,
+    "event": "Product Viewed",
+    "properties": {"product_id": "p0001", "price": 89.5, "currency": "EUR"},
+    "messageId": "ajs-next-1767225600000-eaca399a-368a-4c74-aff5-f6ef09a43d7e",
+}
+_LOGIN: Final = {**_SOMEBODY, "userId": "customer-17", "traits": {"email": "a@example.org"}}
+
+DESCRIPTION_OF_BATCH: Final[Description] = _segment(
+    SegmentBatch,
+    "Messages of Segment, each judged on its own",
+    {"a view and a login": {"batch": [_VIEW | {"type": "track"}, _LOGIN | {"type": "identify"}]}},
+)
+DESCRIPTIONS_OF_CALLS: Final[Mapping[Kind, Description]] = {
+    "track": _segment(SegmentCall, "One event of Segment's e-commerce spec", {"a view": _VIEW}),
+    "identify": _segment(SegmentCall, "Joins a visitor to a user", {"a login": _LOGIN}),
+    "page": _segment(SegmentCall, "Taken; joins visitor and user where it names both", {"a page": _LOGIN}),
+    "screen": _segment(SegmentCall, "As a page", {"a screen": _LOGIN}),
+    "group": _segment(SegmentCall, "As a page", {"a group": _LOGIN | {"groupId": "g1"}}),
+    "alias": _segment(
+        SegmentCall,
+        "Joins a former id to a user",
+        {"a new id": {"previousId": "17", "userId": "customer-17"}},
+    ),
 }

@@ -12,6 +12,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_DELETION, DESCRIPTION_OF_PRODUCTS
 from services.ingest.publisher import Publisher
 from services.ingest.refusals import NothingAcceptable, TooLarge, UnreadableBody
+from services.product_path import PRODUCT
 
 
 def product_routes(door: Doorkeeper, publisher: Publisher, metrics: Metrics) -> APIRouter:
@@ -37,7 +38,7 @@ def product_routes(door: Doorkeeper, publisher: Publisher, metrics: Metrics) -> 
         await publisher.take_products(verdict.accepted)
         return answer_of(len(verdict.accepted), verdict.rejected)
 
-    @router.delete("/v1/products/{product_id:path}", **DESCRIPTION_OF_DELETION)
+    @router.delete(f"/v1/products/{PRODUCT}", **DESCRIPTION_OF_DELETION)
     async def delete_product(request: Request) -> Response:
         """Removes a product from every index. An id that nobody knows is no error."""
         door.require_back_end(request)

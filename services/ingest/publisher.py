@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from time import perf_counter
 from typing import Final
 
-from schemas import deadletters, events, products
+from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
-from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
+from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.ingest.batches import Rejected
+from services.ingest.joins import Join, WrittenJoins
 from services.ingest.metrics import Metrics
 from services.ingest.refusals import BrokerAway
 from services.kafka import AcknowledgedProducer, NotDelivered, OutgoingMessage
@@ -19,7 +20,7 @@ ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest t
 
 
 class Publisher:
-    """The three topics that ingest writes. Every method raises BrokerAway unless all was acknowledged."""
+    """The four topics that ingest writes. Every method raises BrokerAway unless all was acknowledged."""
 
     def __init__(self, producer: AcknowledgedProducer, settings: ServiceSettings, metrics: Metrics) -> None:
         self._producer = producer
@@ -27,11 +28,23 @@ class Publisher:
         self._events = settings.topic(EVENTS)
         self._dead_letters = settings.topic(EVENTS_DLQ)
         self._products = settings.topic(PRODUCTS)
+        self._identities = settings.topic(IDENTITIES)
+        self._written = WrittenJoins()
 
     async def take_events(
-        self, accepted: Sequence[Event], rejected: Sequence[Rejected], *, at: int, source: str
+        self,
+        accepted: Sequence[Event],
+        rejected: Sequence[Rejected],
+        *,
+        at: int,
+        source: str,
+        joins: Sequence[Join] = (),
     ) -> None:
-        """Events to `events`, refused ones as they came to `events.dlq`; `at` is Unix ms."""
+        """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`.
+
+        `at` is Unix ms.
+        """
+        missing = self._written.missing(joins)
         stamp: OutgoingMessage = (None, None, [(ACCEPTED_AT, str(at))])
         await self._acknowledged(
             (
@@ -39,7 +52,10 @@ class Publisher:
                 [(event.visitor_id.encode(), events.encode(event), stamp[2]) for event in accepted],
             ),
             (self._dead_letters, [dead_letter(each, at=at, source=source) for each in rejected]),
+            (self._identities, [(each.visitor_id.encode(), identities.encode(each), []) for each in missing]),
         )
+        self._written.remember(missing)
+        self._metrics.identities_written.inc(len(missing))
         self._metrics.events_accepted.inc(len(accepted))
         for each in rejected:
             self._metrics.events_rejected.labels(each.stage).inc()

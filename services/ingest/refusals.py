@@ -33,6 +33,13 @@ class NothingAcceptable(Problem):
     kind = "nothing-acceptable"
 
 
+class NoMessageAcceptable(Problem):
+    """No message of a Segment call could be taken: 400, as Segment's own API answers."""
+
+    status = HTTPStatus.BAD_REQUEST
+    kind = "nothing-acceptable"
+
+
 class BrokerAway(Problem):
     """Kafka did not acknowledge; the sender is to keep what it has and try again."""
 

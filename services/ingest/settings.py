@@ -2,7 +2,7 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from services.settings import HttpSettings
 
@@ -16,6 +16,12 @@ class IngestSettings(HttpSettings):
         description="whether events need a visitor token or the API key, and products the API key; "
         "a wrong one is refused either way",
     )
+    write_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what Segment and RudderStack SDKs show as their write key; it may be public, and lets "
+        "its holder send events of any visitor",
+    )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
     )
@@ -25,6 +31,13 @@ class IngestSettings(HttpSettings):
     ingest_buffer_mb: int = Field(
         64, ge=1, le=2048, description="unacknowledged events held in memory before a 503"
     )
+
+    @field_validator("write_key")
+    @classmethod
+    def _fits_into_basic_auth(cls, write_key: SecretStr | None) -> SecretStr | None:
+        if write_key is not None and ":" in write_key.get_secret_value():
+            raise ValueError("the write key goes as the name of HTTP basic auth, which ends at a colon")
+        return write_key
 
     @model_validator(mode="after")
     def _required_needs_a_key(self) -> Self:

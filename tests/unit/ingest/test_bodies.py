@@ -1,15 +1,18 @@
 """Bodies are read up to their limit and no further, declared or not."""
 
+import gzip
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
+from services.ingest import bodies
 from services.ingest.batches import Rejected
 from services.ingest.bodies import answer_of, read_body
-from services.ingest.refusals import NothingAcceptable, TooLarge, UnsupportedBody
+from services.ingest.refusals import NothingAcceptable, TooLarge, UnreadableBody, UnsupportedBody
 
 LIMIT = 10
 
@@ -51,6 +54,50 @@ async def test_json_may_be_declared_as_text(declared: str) -> None:
 async def test_forms_are_refused() -> None:
     with pytest.raises(UnsupportedBody, match="application/json"):
         await read_body(request([b"a=b"], content_type="application/x-www-form-urlencoded"), LIMIT)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_packed_body_is_unpacked_however_it_is_cut(size: int) -> None:
+    packed = gzip.compress(b'{"a": 1}')
+    chunks = [packed[start : start + size] for start in range(0, len(packed), size)]
+    assert await read_body(request(chunks, content_encoding="GZIP"), 100) == b'{"a": 1}'
+
+
+async def test_the_limit_holds_for_what_is_unpacked() -> None:
+    packed = gzip.compress(b"x" * 100)
+    assert len(await read_body(request([packed], content_encoding="gzip"), 100)) == 100
+    with pytest.raises(TooLarge, match="more than 99"):
+        await read_body(request([packed], content_encoding="gzip"), 99)
+
+
+async def test_a_bomb_is_refused_and_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    limit = len(bomb)
+    unpacked: list[int] = []
+
+    def noted(unpacker: Any, chunk: bytes, at_most: int) -> bytes:
+        part: bytes = unpacker.decompress(chunk, at_most)
+        unpacked.append(len(part))
+        return part
+
+    monkeypatch.setattr(bodies, "_unpacked", noted)
+    chunks = [bomb[start : start + 5000] for start in range(0, len(bomb), 5000)]
+    with pytest.raises(TooLarge):
+        await read_body(request(chunks, content_encoding="gzip"), limit)
+    assert sum(unpacked) == limit + 1
+
+
+@pytest.mark.parametrize("packed", [b"{}", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x", b""])
+async def test_what_is_no_gzip_or_only_a_part_of_it_is_refused(packed: bytes) -> None:
+    with pytest.raises(UnreadableBody, match="gzip"):
+        await read_body(request([packed], content_encoding="gzip"), 100)
+
+
+@pytest.mark.parametrize("coding", ["br", "deflate", "gzip, gzip"])
+async def test_another_packing_is_refused_and_told_what_is_taken(coding: str) -> None:
+    with pytest.raises(UnsupportedBody, match="gzip") as refused:
+        await read_body(request([b"{}"], content_encoding=coding), 100)
+    assert refused.value.headers == {"Accept-Encoding": "gzip"}
 
 
 def test_the_answer_tells_what_was_refused() -> None:

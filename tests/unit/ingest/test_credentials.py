@@ -1,5 +1,6 @@
 """Who may send what: tokens for visitors, the API key for back ends, and nothing where nothing is asked."""
 
+from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,7 @@ from services.tokens import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner
 
 SECRET = SecretStr("a secret of the tests")
 KEY = "the key of the shop's back end"
+WRITE_KEY = "a write key of an SDK"
 SIGNER = TokenSigner(SECRET)
 
 
@@ -24,8 +26,15 @@ def request(token: str | None = None, authorization: str | None = None) -> Reque
     return Request({"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": query})
 
 
-def door(*, required: bool = False, api_key: str | None = KEY) -> Doorkeeper:
-    return Doorkeeper(SIGNER, SecretStr(api_key) if api_key else None, required=required)
+def door(
+    *, required: bool = False, api_key: str | None = KEY, write_key: str | None = WRITE_KEY
+) -> Doorkeeper:
+    keys = [SecretStr(key) if key else None for key in (api_key, write_key)]
+    return Doorkeeper(SIGNER, keys[0], required=required, write_key=keys[1])
+
+
+def basic(name: str) -> str:
+    return f"Basic {b64encode(name.encode()).decode()}"
 
 
 @pytest.fixture
@@ -105,3 +114,69 @@ def test_a_token_of_long_ago_cannot_be_renewed(aged: Callable[[float], str]) -> 
 def test_required_auth_needs_a_key_at_the_start() -> None:
     with pytest.raises(ValidationError, match="EDDY_API_KEY"):
         IngestSettings(token_secret=SECRET, auth="required")
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        basic(f"{WRITE_KEY}:"),
+        basic(WRITE_KEY),
+        basic(f"{WRITE_KEY}:x").replace("B", "b", 1),
+        f"Bearer {KEY}",
+    ],
+)
+def test_sdks_show_the_write_key_and_back_ends_the_api_key(shown: str) -> None:
+    strict = door(required=True)
+    assert strict.shows_write_key(request(authorization=shown))
+    strict.require_sender(None, shown=True)
+
+
+def test_the_write_key_may_come_in_the_body() -> None:
+    strict = door(required=True)
+    assert not strict.shows_write_key(request())
+    strict.require_sender(WRITE_KEY, shown=False)
+    with pytest.raises(NotAuthorised, match="write key"):
+        strict.require_sender(None, shown=False)
+    door().require_sender(None, shown=False)
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        basic(f"{WRITE_KEY}x:"),
+        basic(f":{WRITE_KEY}"),
+        basic(f"{KEY}:"),
+        "Basic",
+        "Basic ?",
+        "Basic ////",
+        "Basic ä",
+        f"Bearer {WRITE_KEY}",
+        "Bearer",
+    ],
+)
+def test_a_wrong_write_key_is_refused_even_where_none_is_required(shown: str) -> None:
+    with pytest.raises(NotAuthorised):
+        door().shows_write_key(request(authorization=shown))
+
+
+@pytest.mark.parametrize("shown", ["wrong", "ä", ""])
+def test_a_wrong_write_key_in_the_body_is_refused_even_beside_a_right_one(shown: str) -> None:
+    with pytest.raises(NotAuthorised):
+        door().require_sender(shown, shown=True)
+
+
+def test_without_a_write_key_here_every_one_is_wrong() -> None:
+    with pytest.raises(NotAuthorised, match="EDDY_WRITE_KEY"):
+        door(write_key=None).shows_write_key(request(authorization=basic(":")))
+
+
+def test_the_write_key_opens_nothing_else() -> None:
+    with pytest.raises(NotAuthorised):
+        door().require_back_end(request(authorization=basic(f"{WRITE_KEY}:")))
+    with pytest.raises(NotAuthorised):
+        door().sender_of_events(request(authorization=f"Bearer {WRITE_KEY}"))
+
+
+def test_a_write_key_with_a_colon_ends_the_start() -> None:
+    with pytest.raises(ValidationError, match="colon"):
+        IngestSettings(token_secret=SECRET, write_key=SecretStr("a write key: of an SDK"))

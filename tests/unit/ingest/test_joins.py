@@ -1,0 +1,94 @@
+"""Which joins go to Kafka: each once while it is known, and always the newest."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.identities import Identity
+from services.ingest.joins import Join, WrittenJoins
+
+
+def join(visitor_id: str, user_id: str, at: int, *, stated: bool = False) -> Join:
+    return Join(Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at), stated)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_a_join_is_missing_until_kafka_has_acknowledged_it() -> None:
+    written = WrittenJoins()
+    seen = join("v1", "u1", 1)
+    assert written.missing([seen]) == [seen.identity]
+    assert written.missing([seen]) == [seen.identity]
+    written.remember([seen.identity])
+    assert written.missing([seen]) == []
+    assert written.missing([join("v1", "u1", 2), join("v2", "u1", 2)]) == [join("v2", "u1", 2).identity]
+
+
+def test_a_later_identify_is_written_again_and_the_same_one_is_not() -> None:
+    written = WrittenJoins()
+    written.remember([join("v1", "u1", 1).identity])
+    assert written.missing([join("v1", "u1", 1, stated=True)]) == []
+    assert written.missing([join("v1", "u1", 2, stated=True)]) == [join("v1", "u1", 2).identity]
+
+
+def test_another_user_of_the_same_device_is_written_and_an_older_message_is_not() -> None:
+    written = WrittenJoins()
+    written.remember([join("v1", "u1", 5).identity])
+    assert written.missing([join("v1", "u2", 6)]) == [join("v1", "u2", 6).identity]
+    # The topic is compacted: an older join behind the newer one would take its place.
+    assert written.missing([join("v1", "u2", 4, stated=True)]) == []
+
+
+def test_of_one_batch_the_newest_of_each_visitor_counts_and_what_was_stated_stays_so() -> None:
+    written = WrittenJoins()
+    written.remember([join("v1", "u1", 1).identity])
+    batch = [join("v1", "u1", 3, stated=True), join("v1", "u1", 2), join("v2", "u2", 1), join("v1", "u1", 4)]
+    assert written.missing(batch) == [join("v1", "u1", 4).identity, join("v2", "u2", 1).identity]
+
+
+def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
+    clock = Clock()
+    written = WrittenJoins(2, 60, clock)
+    seen = [join(f"v{number}", "u1", 1) for number in range(3)]
+    written.remember(each.identity for each in seen)
+    assert written.missing(seen) == [seen[0].identity]
+    clock.seconds = 61
+    assert len(written.missing(seen)) == 3
+
+
+joins = st.builds(
+    lambda visitor, user, at, stated: join(visitor, user, at, stated=stated),
+    st.sampled_from(["v1", "v2"]),
+    st.sampled_from(["u1", "u2"]),
+    st.integers(0, 5),
+    st.booleans(),
+)
+
+
+@given(st.lists(st.tuples(st.lists(joins, max_size=4), st.booleans()), max_size=6))
+def test_whatever_comes_in_whatever_order_the_topic_names_the_newest_user(
+    batches: list[tuple[list[Join], bool]],
+) -> None:
+    """By what compaction keeps of it: the last; and also where senders had to try again."""
+    written = WrittenJoins()
+    topic: dict[str, Identity] = {}
+    newest: dict[str, Identity] = {}
+    for batch, acknowledged in batches:
+        missing = written.missing(batch)
+        assert len({each.visitor_id for each in missing}) == len(missing)
+        if not acknowledged:  # the sender tries again
+            assert written.missing(batch) == missing
+            missing = written.missing(batch)
+        written.remember(missing)
+        topic |= {each.visitor_id: each for each in missing}
+        for each in batch:
+            if each.identity.replaces(newest.get(each.identity.visitor_id)):
+                newest[each.identity.visitor_id] = each.identity
+    assert {name: each.user_id for name, each in topic.items()} == {
+        name: each.user_id for name, each in newest.items()
+    }
