@@ -70,6 +70,7 @@ class Stack:
         services = [program for program in everything if program.name != "kafka"]
         for program in services:  # all at once: they wait for each other by themselves
             self.supervisor.start(program.name)
+        self._release_behaviour(tell)
         for program in services:
             self._timed(tell, f"{program.name} is ready", partial(self._wait, program))
         self._timed(tell, "the catalogue is sent", self._load_catalogue)
@@ -123,9 +124,15 @@ class Stack:
         out = str(self._settings.catalogue_dir)
         self._run("-m", "storefront.demo.catalogue", "--out", out, "--products", products)
 
+    def _release_behaviour(self, tell: Tell) -> None:
+        """The model that the demo ships, never in place of one that somebody has released."""
+        started, out = time.monotonic(), str(self._settings.catalogue_dir)
+        told = self._run("-m", "storefront.demo.shoppers", "release", "--catalogue", out)
+        tell(told.strip().rpartition("\n")[2], time.monotonic() - started)
+
     def _load_catalogue(self) -> None:
         feed = str(self._settings.catalogue_dir / "products.jsonl")
-        self._run("-m", "services.ops", "catalogue", "load", feed)
+        self._run("-m", "services.ops", "catalogue", "load", "--restart", feed)
 
     def _wait_for_catalogue(self) -> None:
         with (self._settings.catalogue_dir / "products.jsonl").open("rb") as feed:
@@ -140,8 +147,8 @@ class Stack:
             lambda: indexed() >= expected, lambda: f"{indexed()} of {expected} products are searchable", 300
         )
 
-    def _run(self, *arguments: str) -> None:
-        """Runs one of our own commands with the stack's settings."""
+    def _run(self, *arguments: str) -> str:
+        """Runs one of our own commands with the stack's settings; returns what it prints."""
         done = subprocess.run(
             [sys.executable, *arguments],
             env=self.environment,
@@ -154,6 +161,7 @@ class Stack:
             raise StepFailed(
                 f"python {' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
             )
+        return done.stdout
 
     @staticmethod
     def _timed(tell: Tell, what: str, step: Callable[[], object]) -> None:

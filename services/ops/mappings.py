@@ -1,249 +1,177 @@
-"""How the columns of known files become events and products. A mapping is pure: a row in, messages out."""
+"""The kinds of files that are known, and what their rows become: rows in, messages out."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, TypeVar
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 import msgspec
 
-from schemas.events import Event, EventType
+from schemas.events import Event
 from schemas.products import Product
-from services.ops.rows import Row, UnreadableFile, columns, rows
+from services.ops.feeds import eddy, google, rees46, shopify, uci
+from services.ops.feeds.columns import Columns, product_from
+from services.ops.feeds.product import Defaults, NotForSale, merged
+from services.ops.feeds.rows import Broken, Row
+from services.ops.feeds.source import Feed, Format, UnreadableFile
+from services.ops.feeds.values import BadValue
 
-T = TypeVar("T")
-
-# Event ids made from a file's rows: the same row is the same event, however often it is loaded.
-NAMESPACE: Final = uuid5(NAMESPACE_URL, "urn:eddy:ops:load")
-
-# The types of REES46's open data sets, and GA4's names for them.
-REES46_TYPES: Final[dict[str, EventType]] = {
-    "view": "view_item",
-    "cart": "add_to_cart",
-    "remove_from_cart": "remove_from_cart",
-    "purchase": "purchase",
-}
-# Code tables of the UCI data set "clickstream data for online shopping".
-UCI_CATEGORIES: Final = {"1": "Trousers", "2": "Skirts", "3": "Blouses", "4": "Sale"}
-UCI_COLOURS: Final = (
-    "beige", "black", "blue", "brown", "burgundy", "gray", "green",
-    "navy blue", "many colours", "olive", "pink", "red", "violet", "white",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a product gets where the file does not say."""
-
-    currency: str
-    updated_at: int  # Unix ms, the file's own time: loading it again is no news
+__all__ = ["MAPPINGS", "BadRow", "Defaults", "Mapping", "detect", "events", "products"]
 
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """One kind of file. `event` and `product` raise KeyError, ValueError or msgspec.ValidationError."""
+    """One kind of file. `event` and `product` raise BadValue, KeyError, ValueError or ValidationError.
+
+    `needs` are the columns that tell this kind from the others. Where a product's rows are `repeated`, as in
+    files of events, those after the first are nothing to speak of.
+    """
 
     name: str
-    needs: frozenset[str]  # the columns that tell this kind from the others
-    delimiter: str
-    event: Callable[[Row, int], Event]
+    needs: frozenset[str]
     product: Callable[[Row, Defaults], Product]
+    event: Callable[[Row, int], Event] | None = None
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that is no message: its number, counted from 1 without the header, and why."""
+    """A row that is no message: its number, counted from 1 without the header, why, and the cell at fault."""
+
+    number: int
+    reason: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"row {self.number}: {self.reason}{f' ({self.value!r})' if self.value else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sound row that adds no product: a draft, or one more row about a product."""
 
     number: int
     reason: str
 
 
+M = TypeVar("M")
+Found = Product | BadRow | LeftOut
+REPEATED: Final = "the product was in an earlier row"
+
+# The order tells which is tried first.
+MAPPINGS: Final = {
+    mapping.name: mapping
+    for mapping in (
+        Mapping("rees46", rees46.COLUMNS, rees46.product, rees46.event, repeated=True),
+        Mapping("uci", uci.COLUMNS, uci.product, uci.event, repeated=True),
+        Mapping("eddy", eddy.COLUMNS, eddy.product, eddy.event),
+        Mapping("shopify", frozenset({"id", "title", "variants"}), shopify.product),
+        Mapping("google", frozenset({"id", "title", "price"}), google.product),
+    )
+}
+
+
+def detect(path: Path) -> Mapping:
+    """The kind of a file, by its format and columns. Raises UnreadableFile when none fits."""
+    return detected(Feed(path))
+
+
+def detected(feed: Feed) -> Mapping:
+    """As `detect`, of a file that has been looked at."""
+    first = feed.first()
+    found = set(first) | set(google.named(first))
+    if feed.format is Format.XML and {"id", "title"} & found:
+        return MAPPINGS["google"]
+    for mapping in MAPPINGS.values():
+        if mapping.needs <= found:
+            return mapping
+    raise UnreadableFile(
+        f"{feed.path} has columns {sorted(first)}, which fit none of the mappings {', '.join(MAPPINGS)}: "
+        "tell by --columns which is which (`python -m services.ops catalogue columns` prints an example)"
+    )
+
+
+def mapped_by(columns: Columns, feed: Feed) -> Mapping:
+    """A mapping told by a file of columns. Raises UnreadableFile where the feed has not got them."""
+    if feed.format in (Format.CSV, Format.PARQUET):  # rows of JSON and XML leave out what is empty
+        present = set(feed.first())
+        lacking = [
+            name for name in columns.sources() if name not in present and name.split(".")[0] not in present
+        ]
+        if lacking:
+            wanted, there = ", ".join(map(repr, lacking)), ", ".join(sorted(present))
+            raise UnreadableFile(f"{feed.path} has no column {wanted}; it has {there}")
+    return Mapping("columns", frozenset(), product_from(columns))
+
+
 def events(path: Path, mapping: Mapping) -> Iterator[Event | BadRow]:
     """Every event of a file, in its order; the very objects that `events load` sends."""
-    return _mapped(rows(path, mapping.delimiter), mapping.event)
+    return events_of(Feed(path), mapping)
+
+
+def events_of(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
+    """As `events`, of a file that has been looked at. Raises UnreadableFile for kinds without events."""
+    make = mapping.event
+    if make is None:
+        raise UnreadableFile(f"{feed.path}: files of the kind {mapping.name} hold products, and no events")
+    for number, row in enumerate(feed.rows(), start=1):
+        found = _made(row, number, lambda row: make(row, number))  # noqa: B023 - called at once
+        if not isinstance(found, LeftOut):
+            yield found
 
 
 def products(path: Path, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
     """Every distinct product of a file: where rows disagree about one, the first counts."""
+    for _, found in entries(Feed(path), mapping, defaults):
+        if not isinstance(found, LeftOut):
+            yield found
+
+
+def entries(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[tuple[int, Found]]:
+    """What each row is, with its number. Of merged variants that lie together, one entry tells of all."""
+    each = (
+        (number, _made(row, number, lambda row: mapping.product(row, defaults)))
+        for number, row in enumerate(feed.rows(), start=1)
+    )
+    together = _together(each) if defaults.variants == "merged" else each
     seen: set[str] = set()
-    for found in _mapped(rows(path, mapping.delimiter), lambda row, _: mapping.product(row, defaults)):
-        if isinstance(found, BadRow):
-            yield found
-        elif found.product_id not in seen:
+    for number, found in together:
+        if not isinstance(found, Product):
+            yield number, found
+        elif found.product_id in seen:
+            yield number, LeftOut(number, REPEATED)
+        else:
             seen.add(found.product_id)
-            yield found
+            yield number, found
 
 
-def _mapped(source: Iterable[Row], make: Callable[[Row, int], T]) -> Iterator[T | BadRow]:
-    for number, row in enumerate(source, start=1):
-        if None in row:
-            yield BadRow(number, "more cells than columns")
-            continue
-        try:
-            yield make(row, number)
-        except KeyError as error:
-            yield BadRow(number, f"column {error} is missing")
-        except (ValueError, TypeError, msgspec.ValidationError) as error:
-            yield BadRow(number, str(error))
+def _together(source: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Found]]:
+    """Products with one id that follow each other as one, with the first's number."""
+    held: tuple[int, Product] | None = None
+    for number, found in source:
+        if not isinstance(found, Product):
+            yield number, found
+        elif held is not None and held[1].product_id == found.product_id:
+            held = held[0], merged(held[1], found)
+            yield number, LeftOut(number, "a variant, merged into the product of its group")
+        else:
+            if held is not None:
+                yield held
+            held = number, found
+    if held is not None:
+        yield held
 
 
-def detect(path: Path) -> Mapping:
-    """The mapping whose columns the file has. Raises UnreadableFile when none fits."""
-    found = set(columns(path))
-    for mapping in MAPPINGS.values():
-        if mapping.needs <= found:
-            return mapping
-    known = ", ".join(MAPPINGS)
-    raise UnreadableFile(f"{path} has columns {sorted(found)}, which fit none of the mappings {known}")
-
-
-def _whole(row: Row, *names: str) -> None:
-    """Raises ValueError when a cell that must be filled is empty, as in a file that was cut off."""
-    empty = [name for name in names if row[name] is None]
-    if empty:
-        raise ValueError(f"no {', '.join(empty)}: was the file cut off?")
-
-
-def _rees46_event(row: Row, number: int) -> Event:
-    _whole(row, "event_time", "event_type", "product_id", "price", "user_id")
-    occurred_at = datetime.strptime(row["event_time"], "%Y-%m-%d %H:%M:%S UTC").replace(tzinfo=UTC)
-    return msgspec.convert(
-        {
-            "event_id": str(_id("rees46", number, row["user_session"] or "", row["product_id"])),
-            "type": REES46_TYPES[row["event_type"]],
-            "visitor_id": f"rees46-{row['user_id']}",
-            "session_id": row["user_session"],  # the file's last row is cut off before it
-            "product_id": row["product_id"],
-            "value": float(row["price"]),
-            "currency": "USD",
-            "occurred_at": int(occurred_at.timestamp() * 1000),
-        },
-        Event,
-    )
-
-
-def _rees46_product(row: Row, defaults: Defaults) -> Product:
-    _whole(row, "product_id", "price")
-    path = [step.replace("_", " ").capitalize() for step in (row["category_code"] or "").split(".") if step]
-    kind = path[-1] if path else "Product"
-    name = " ".join(part for part in (str(row["brand"] or "").capitalize(), kind, row["product_id"]) if part)
-    return _product(
-        {
-            "product_id": row["product_id"],
-            "name": name,
-            "brand": row["brand"],
-            "category": path,
-            "type": kind if path else None,
-            "price": float(row["price"]),
-            "currency": "USD",
-        },
-        defaults,
-    )
-
-
-def _uci_event(row: Row, number: int) -> Event:
-    day = datetime(int(row["year"]), int(row["month"]), int(row["day"]), tzinfo=UTC)
-    # The file knows the day and the click's place in the session: one second a click keeps their order.
-    occurred_at = int(day.timestamp() * 1000) + int(row["order"]) * 1000
-    return msgspec.convert(
-        {
-            "event_id": str(_id("uci", number, row["session ID"], row["order"])),
-            "type": "view_item",
-            "visitor_id": f"uci-{row['session ID']}",
-            "product_id": row["page 2 (clothing model)"],
-            "value": float(row["price"]),
-            "currency": "USD",
-            "occurred_at": occurred_at,
-            "context": {"page": f"/page/{row['page']}"},
-        },
-        Event,
-    )
-
-
-def _uci_product(row: Row, defaults: Defaults) -> Product:
-    model = row["page 2 (clothing model)"]
-    category = UCI_CATEGORIES[row["page 1 (main category)"]]
-    colour = UCI_COLOURS[int(row["colour"]) - 1]
-    return _product(
-        {
-            "product_id": model,
-            "name": f"{category.rstrip('s') if category != 'Trousers' else category} {model}, {colour}",
-            "category": ["Clothing", category],
-            "type": category,
-            "price": float(row["price"]),
-            "currency": "USD",
-            "tags": [colour],
-        },
-        defaults,
-    )
-
-
-def _eddy_event(row: Row, _number: int) -> Event:
-    return msgspec.convert(
-        {key: value for key, value in row.items() if value is not None}, Event, strict=False
-    )
-
-
-def _eddy_product(row: Row, defaults: Defaults) -> Product:
-    return _product(
-        row
-        | {
-            "category": _path(row.get("category")),
-            "tags": _words(row.get("tags")),
-            "markets": _words(row.get("markets")),
-        },
-        defaults,
-    )
-
-
-def _product(fields: Row, defaults: Defaults) -> Product:
-    filled = {"availability": "in_stock", "currency": defaults.currency, "updated_at": defaults.updated_at}
-    return msgspec.convert(
-        filled | {key: value for key, value in fields.items() if value not in (None, "")},
-        Product,
-        strict=False,
-    )
-
-
-def _path(category: object) -> list[str]:
-    """A category path, top first: a list, its JSON, or a text with steps parted by `>`."""
-    if isinstance(category, str):
-        if category.startswith("["):
-            return msgspec.json.decode(category, type=list[str])
-        return [step.strip() for step in category.split(">") if step.strip()]
-    return [str(step) for step in category] if isinstance(category, list | tuple) else []
-
-
-def _words(value: object) -> list[str]:
-    """Tags: a list, or a text parted by `|`."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split("|") if word.strip()]
-    return [str(word) for word in value] if isinstance(value, list | tuple) else []
-
-
-def _id(kind: str, number: int, *parts: object) -> UUID:
-    return uuid5(NAMESPACE, ":".join([kind, str(number), *(str(part) for part in parts)]))
-
-
-MAPPINGS: Final = {
-    mapping.name: mapping
-    for mapping in (
-        Mapping(
-            "rees46",
-            frozenset({"event_time", "event_type", "user_session"}),
-            ",",
-            _rees46_event,
-            _rees46_product,
-        ),
-        Mapping(
-            "uci",
-            frozenset({"session ID", "page 2 (clothing model)", "order"}),
-            ";",
-            _uci_event,
-            _uci_product,
-        ),
-        Mapping("eddy", frozenset({"product_id"}), ",", _eddy_event, _eddy_product),
-    )
-}
+def _made(row: Row | Broken, number: int, make: Callable[[Row], M]) -> M | BadRow | LeftOut:
+    if isinstance(row, Broken):
+        return BadRow(number, row.reason)
+    try:
+        return make(row)
+    except NotForSale as reason:
+        return LeftOut(number, str(reason))
+    except BadValue as error:
+        return BadRow(number, error.reason, error.value)
+    except KeyError as error:
+        return BadRow(number, f"column or word {error} is missing or not known")
+    except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
+        return BadRow(number, str(error))

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.events import Event
 from schemas.products import Product
+from services.ops.feeds.source import UnreadableFile
 from services.ops.mappings import MAPPINGS, BadRow, Defaults, detect, events, products
-from services.ops.rows import UnreadableFile
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
 REES46 = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
@@ -100,3 +100,16 @@ def test_all_of_the_rees46_file_is_events(shared_data: Path) -> None:
     found = list(events(shared_data / "rees46_oct2019_17k.csv.gz", MAPPINGS["rees46"]))
     counted = Counter(event.type for event in found if isinstance(event, Event))
     assert counted == {"view_item": 17_056, "add_to_cart": 165, "purchase": 214}
+
+
+def test_a_feed_of_products_has_no_events(tmp_path: Path) -> None:
+    path = file(tmp_path, "feed.csv", "id,title,price\n1,Lamp,5\n")
+    with pytest.raises(UnreadableFile, match="no events"):
+        list(events(path, MAPPINGS["google"]))
+
+
+def test_a_row_that_repeats_a_product_adds_none(tmp_path: Path) -> None:
+    path = file(tmp_path, "p.csv", "product_id,name,price\n1,Lamp,5\n1,Other,6\n2,Chair,7\n")
+    found = list(products(path, detect(path), DEFAULTS))
+    assert [each.name for each in found if isinstance(each, Product)] == ["Lamp", "Chair"]
+    assert len(found) == 2

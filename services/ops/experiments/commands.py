@@ -1,0 +1,123 @@
+"""`experiment list` and `experiment report`."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Final
+
+import msgspec
+import typer
+from rich.console import Console
+
+from services.history import timerange
+from services.history.partitions import BrokerAway
+from services.history.progress import shown_on
+from services.history.timerange import BadTime
+from services.kafka import TopicMissing, now_ms
+from services.ops.experiments.question import CannotTell, Question
+from services.ops.settings import OpsSettings
+from services.settings import load
+
+CANNOT: Final = 2
+INTERRUPTED: Final = 130
+
+app = typer.Typer(
+    help="Experiments: which there are, and what they have come to.",
+    epilog="Status 0: done. 2: it cannot be told, and why is said. 130: stopped.",
+    no_args_is_help=True,
+)
+console = Console()
+progress_console = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document, for machines")]
+
+
+@app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """The experiments of the topic `experiments`: variants, shares, and whether they run.
+
+    Example: python -m services.ops experiment list
+    """
+    from services.ops.experiments import reading, table  # noqa: PLC0415 - scipy.stats: a second
+
+    with _ending_clearly():
+        known = list(reading.defined(_settings()).values())
+        now = int(now_ms())
+        if as_json:
+            told = [msgspec.to_builtins(each) | {"state": table.state(each, now)} for each in known]
+            typer.echo(msgspec.json.encode(told).decode())
+        elif known:
+            console.print(table.listed(known, now))
+        else:
+            console.print("there are no experiments")
+
+
+@app.command()
+def report(  # noqa: PLR0917 - typer knows them by name
+    name: Annotated[str, typer.Argument(help="the experiment")],
+    since: Annotated[
+        str | None,
+        typer.Option("--from", help="rows shown from when on: 2024-11-24, 2024-11-24T12:00 (UTC), 7d, 12h"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="up to when, not included; else all there is now")
+    ] = None,
+    slot: Annotated[str | None, typer.Option(help="only rows in this slot of the page")] = None,
+    window: Annotated[
+        str, typer.Option(help="how long after a visitor's first row a purchase counts: 12h, 7d, 2w")
+    ] = "7d",
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.9999, help="of the intervals")] = 0.95,
+    as_json: AsJson = False,
+) -> None:
+    """What each variant has come to: click rate, conversion, revenue, lift over the first, with intervals.
+
+    A click counts once, on a product of a row that was shown to that visitor; so does a purchase. --from and
+    --to tell by when they reached Kafka which rows count; purchases and clicks are read up to the window's
+    length later. Visitors that turned out to be one user (topic identities) are one visitor; what erased
+    visitors did is left out. A visitor in two variants counts where seen first. Currencies are kept apart.
+
+    Example: python -m services.ops experiment report less-brand --from 14d --window 3d --json
+    """
+    with _ending_clearly():
+        settings, now = _settings(), int(now_ms())
+        times = timerange.parsed(since, until, now, ("--from", "--to"))
+        window_ms = timerange.duration("--window", window)
+        from services.ops.experiments import reading, reporting, table  # noqa: PLC0415 - scipy.stats: a second
+
+        question = Question(
+            experiment=name,
+            since=times.since,
+            until=times.until,
+            slot=slot,
+            window_ms=window_ms,
+            confidence=confidence,
+        )
+        experiment = reading.one(settings, name)
+        with shown_on(progress_console) as progress:
+            joined, left = reading.joined(settings, question, progress)
+            progress.stage("drawing visitors for the intervals")
+            made = reporting.report(question, experiment, joined, left, now)
+        if as_json:
+            typer.echo(msgspec.json.encode(made).decode())
+        else:
+            table.show(console, made)
+
+
+def _settings() -> OpsSettings:
+    settings = load(OpsSettings)
+    if settings.log_level != "DEBUG":
+        logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
+    return settings
+
+
+@contextmanager
+def _ending_clearly() -> Iterator[None]:
+    """Turns what a person can mend into one sentence and status 2."""
+    try:
+        yield
+    except (BadTime, BrokerAway, TopicMissing, CannotTell) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(CANNOT) from None
+    except KeyboardInterrupt:
+        typer.echo("stopped; a report changes nothing", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,233 @@
+"""`catalogue load` with a real ingest: killed in the middle it goes on, loaded twice it changes nothing."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import httpx
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import ROOT
+from schemas import products
+from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS
+from services.settings import ServiceSettings
+from tests.integration.processes import KEY, Running, messages, running
+
+pytestmark = pytest.mark.timeout(300)
+
+IN_FLIGHT_MAX = 4 * 500  # batches that ingest has, and whose answers a killed load never read
+HEAD_BYTES = 1_000  # more than the journal's first line
+
+
+def item(number: int, price: str = "15.00 USD") -> str:
+    fields = {
+        "id": f"sku-{number}",
+        "title": f"Dress {number}",
+        "description": f"<p>Dress &amp; number {number}</p>",
+        "link": f"https://shop.example/{number}",
+        "price": price,
+        "availability": "in stock" if number % 7 else "out_of_stock",
+        "brand": "Solberg",
+        "product_type": "Women > Dresses",
+        "color": "Red",
+    }
+    return f"<item>{''.join(f'<g:{name}>{escape(text)}</g:{name}>' for name, text in fields.items())}</item>"
+
+
+def write_feed(path: Path, items: Iterable[str], mtime_s: int = 1_700_000_000) -> Path:
+    head = '<?xml version="1.0"?><rss version="2.0" xmlns:g="http://base.google.com/ns/1.0"><channel>'
+    path.write_text(f"{head}{''.join(items)}</channel></rss>")
+    os.utime(path, (mtime_s, mtime_s))
+    return path
+
+
+class Loader:
+    """The command, with a state folder of its own."""
+
+    def __init__(self, ingest: Running, state: Path) -> None:
+        self.state = state
+        self._variables = os.environ | {
+            "EDDY_INGEST_URL": ingest.url,
+            "EDDY_API_KEY": KEY,
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def start(self, feed: Path, *more: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "services.ops", "catalogue", "load", str(feed), "--json"]
+        return subprocess.Popen(
+            [*command, "--state", str(self.state), *more],
+            env=self._variables,
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def load(self, feed: Path, *more: str) -> dict[str, int]:
+        """A whole load's summary."""
+        process = self.start(feed, *more)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, output + errors
+        return dict(json.loads(output))
+
+    def kill_after(self, feed: Path, acknowledged: int) -> int:
+        """kill -9 once so many products are in the journal; answers how many are."""
+        process = self.start(feed)
+
+        @retry(stop=stop_after_delay(60), wait=wait_fixed(0.002), reraise=True)
+        def far_enough() -> None:
+            assert process.poll() is None, "the load was over before it could be killed"
+            [journal] = self.state.glob("*.journal")
+            assert journal.stat().st_size >= HEAD_BYTES + 16 * acknowledged
+
+        far_enough()
+        process.kill()
+        process.communicate()
+        [journal] = self.state.glob("*.journal")
+        content = journal.read_bytes()
+        return (len(content) - content.index(b"\n") - 1) // 16
+
+
+@pytest.fixture
+def ingest(kafka: ServiceSettings, tmp_path: Path) -> Iterator[Running]:
+    with running("ingest", kafka, tmp_path / "ingest.log") as process:
+        yield process
+
+
+@pytest.fixture
+def loader(ingest: Running, tmp_path: Path) -> Loader:
+    return Loader(ingest, tmp_path / "state")
+
+
+def on_topic(settings: ServiceSettings) -> list[Product]:
+    return [products.decode(each.value() or b"") for each in messages(settings, PRODUCTS)]
+
+
+def test_a_merchant_feed_arrives_as_products(kafka: ServiceSettings, loader: Loader, tmp_path: Path) -> None:
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(1_200)))
+    summary = loader.load(feed)
+    assert (summary["accepted"], summary["rejected"], summary["skipped"]) == (1_200, 0, 0)
+    arrived = {each.product_id: each for each in on_topic(kafka)}
+    assert len(arrived) == 1_200
+    assert arrived["sku-8"] == Product(
+        product_id="sku-8",
+        name="Dress 8",
+        description="Dress & number 8",
+        price=15.0,
+        currency="USD",
+        availability="in_stock",
+        updated_at=1_700_000_000_000,
+        category=("Women", "Dresses"),
+        type="Dresses",
+        brand="Solberg",
+        tags=("red",),
+        url="https://shop.example/8",
+    )
+
+
+def test_a_load_that_was_killed_goes_on_where_it_was(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    count = 40_000
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
+    acknowledged = loader.kill_after(feed, 5_000)
+    before = Counter(each.product_id for each in on_topic(kafka))
+    assert 5_000 <= acknowledged < count
+    assert acknowledged <= len(before) <= acknowledged + IN_FLIGHT_MAX
+    assert set(before.values()) == {1}
+
+    summary = loader.load(feed)
+    assert summary["skipped"] == acknowledged
+    assert summary["accepted"] == count - acknowledged
+    arrived = Counter(each.product_id for each in on_topic(kafka))
+    assert len(arrived) == count
+    # Twice came only what the killed load had sent and not heard of; never what it knew to be in.
+    assert sum(arrived.values()) - count == len(before) - acknowledged
+    assert not list(loader.state.glob("*.journal"))
+
+
+def test_a_feed_that_changed_after_the_kill_is_loaded_anew(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    count = 20_000
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
+    loader.kill_after(feed, 1_000)
+    write_feed(feed, (item(number, "9.00 USD") for number in range(count)), mtime_s=1_700_000_100)
+    assert loader.load(feed)["accepted"] == count
+    newest = {each.product_id: each.price for each in on_topic(kafka)}
+    assert newest == {f"sku-{number}": 9.0 for number in range(count)}
+
+
+def test_a_second_load_says_the_same_and_only_changed_says_what_is_new(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(1_000)))
+    loader.load(feed)
+    first = {each.key(): each.value() for each in messages(kafka, PRODUCTS)}
+    assert loader.load(feed)["accepted"] == 1_000
+    again = messages(kafka, PRODUCTS)
+    assert len(again) == 2_000
+    assert {each.key(): each.value() for each in again} == first
+
+    assert loader.load(feed, "--only-changed")["accepted"] == 1_000  # the first that remembers
+    write_feed(feed, map(item, range(1_000)), mtime_s=1_700_086_400)  # as exported the next day
+    summary = loader.load(feed, "--only-changed")
+    assert (summary["accepted"], summary["skipped"]) == (0, 1_000)
+    assert len(messages(kafka, PRODUCTS)) == 3_000
+
+    new_price = (item(number, "9.00 USD" if number == 5 else "15.00 USD") for number in range(1_000))
+    write_feed(feed, new_price, mtime_s=1_700_172_800)
+    assert loader.load(feed, "--only-changed")["accepted"] == 1
+    newest = {each.product_id: each.price for each in on_topic(kafka)}
+    assert newest["sku-5"] == 9.0
+    assert loader.load(feed, "--only-changed", "--restart")["accepted"] == 1_000
+
+
+def test_an_unchanged_feed_with_a_newer_time_embeds_nothing_again(
+    kafka: ServiceSettings, ingest: Running, loader: Loader, tmp_path: Path
+) -> None:
+    count = 30
+    with running("embedder", kafka, tmp_path / "embedder.log") as embedder:
+        feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
+        loader.load(feed)
+        published(embedder, count)
+        made = segments(embedder)
+        assert made > 0
+        write_feed(feed, map(item, range(count)), mtime_s=1_700_086_400)
+        loader.load(feed)
+        published(embedder, 2 * count)
+        assert segments(embedder) == made
+        loader.load(feed)
+        dealt_with(embedder, "unchanged", count)
+        assert segments(embedder) == made
+    keys = [each.key() for each in messages(kafka, PRODUCT_VECTORS)]
+    assert len(set(keys)) == count
+
+
+def segments(embedder: Running) -> float:
+    """Segments that a model made so far."""
+    return metric(embedder, r"eddy_embedder_segments_total\{.*\}")
+
+
+def published(embedder: Running, count: int) -> None:
+    dealt_with(embedder, "published", count)
+
+
+@retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
+def dealt_with(embedder: Running, outcome: str, count: int) -> None:
+    told = metric(embedder, rf'eddy_embedder_products_total\{{outcome="{outcome}"\}}')
+    assert told == count, f"{told} of {count} {outcome}"
+
+
+def metric(service: Running, pattern: str) -> float:
+    """The sum of a metric's samples."""
+    text = httpx.get(f"{service.url}/metrics").text
+    return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))

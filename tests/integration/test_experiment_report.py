@@ -1,0 +1,285 @@
+"""`experiment report` and `experiment list` as processes, on a real broker's topics."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from infra.stack.broker import ROOT
+from schemas import erasures, events, experiments, identities, impressions
+from schemas.erasures import Erasure
+from schemas.events import Event
+from schemas.experiments import Experiment, Variant
+from schemas.identities import Identity, visitor_of
+from schemas.impressions import Shown, ShownItem
+from schemas.topics import ERASURES, EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDATIONS, Topic
+from services.kafka import now_ms, producer_config
+from services.settings import ServiceSettings
+
+HOUR = 60 * 60 * 1000
+DAY = 24 * HOUR
+BEGIN = int(now_ms()) // 1000 * 1000 - 10 * DAY  # the broker deletes what is older than 30 days
+EXPERIMENT = Experiment(
+    name="less-brand", variants=(Variant(name="as-is", share=0.5), Variant(name="less", share=0.5))
+)
+
+
+class Shop:
+    """Puts messages on topics, with the broker's times as told."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
+        self._number = 0
+
+    def raw(self, topic: Topic, key: str, value: bytes | None, at: int = BEGIN) -> None:
+        """Any message."""
+        self._producer.produce(self._settings.topic(topic), value, key.encode(), timestamp=at)
+        self._producer.poll(0)
+
+    def experiment(self, experiment: Experiment) -> None:
+        """Its definition."""
+        self.raw(EXPERIMENTS, experiment.name, experiments.encode(experiment))
+
+    def row(
+        self, name: str, visitor: str, variant: str, at: int, *, slot: str = "top", times: int = 1
+    ) -> None:
+        """A row of three products."""
+        items = tuple(ShownItem(product_id=f"p{each}", score=1.0, source="content") for each in range(3))
+        shown = Shown(
+            recommendation_id=name,
+            visitor_id=visitor,
+            slot=slot,
+            kind="for_you",
+            shown_at=at,
+            items=items,
+            experiments={EXPERIMENT.name: variant},
+        )
+        for _ in range(times):
+            self.raw(RECOMMENDATIONS, visitor, impressions.encode(shown), at)
+
+    def event(
+        self, type_: str, visitor: str, at: int, *, of: str | None = None, product: str = "p0",
+        value: float | None = None, sent_at: int | None = None, times: int = 1,
+    ) -> None:  # fmt: skip
+        """Something that happened at `at`, and reached the broker at `sent_at`."""
+        self._number += 1
+        made = Event(
+            event_id=f"00000000-0000-4000-8000-{self._number:012d}",
+            type=type_,  # type: ignore[arg-type]
+            visitor_id=visitor,
+            occurred_at=at,
+            product_id=product,
+            recommendation_id=of,
+            value=value,
+            currency=None if value is None else "EUR",
+        )
+        for _ in range(times):
+            self.raw(EVENTS, visitor, events.encode(made), at if sent_at is None else sent_at)
+
+    def done(self) -> None:
+        """All of it is on the broker."""
+        assert self._producer.flush(20) == 0
+
+
+@pytest.fixture
+def shop(kafka: ServiceSettings) -> Shop:
+    """For the test's own topics."""
+    return Shop(kafka)
+
+
+def run(settings: ServiceSettings, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    variables = os.environ | {
+        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
+        "PYTHONPATH": str(ROOT),
+        "COLUMNS": "160",
+    }
+    command = [sys.executable, "-m", "services.ops", "experiment", *arguments]
+    return subprocess.run(
+        command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
+    )
+
+
+def reported(settings: ServiceSettings, *arguments: str) -> dict[str, Any]:
+    done = run(settings, "report", EXPERIMENT.name, "--json", *arguments)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def written(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
+
+
+def by_variant(found: dict[str, Any], figure: str) -> dict[str, Any]:
+    return {variant["name"]: variant[figure] for variant in found["variants"]}
+
+
+def test_a_shops_figures_are_those_counted_beside_it(kafka: ServiceSettings, shop: Shop) -> None:
+    draw = random.Random(5)
+    counts: dict[str, dict[str, float]] = {name: defaultdict(float) for name in ("as-is", "less")}
+    shop.experiment(EXPERIMENT)
+    for person in range(400):
+        visitor = f"v{person}"
+        variant = EXPERIMENT.variant_of(visitor)
+        assert variant is not None
+        told = counts[variant.name]
+        told["visitors"] += 1
+        clicked = 0
+        for number in range(draw.randint(1, 4)):
+            name, at = f"{visitor}.{number}", BEGIN + number * HOUR
+            shop.row(name, visitor, variant.name, at, times=draw.randint(1, 2))
+            told["impressions"] += 1
+            products = draw.sample(["p0", "p1", "p2", "elsewhere"], draw.choice((0, 0, 0, 1, 2)))
+            for product in products:  # some come days later, some before their row, some twice
+                sent_at = at + draw.choice((-HOUR, 0, 2 * DAY))
+                shop.event(
+                    "select_item", visitor, at + 10, of=name, product=product, sent_at=sent_at, times=2
+                )
+                shop.event("view_item", visitor, at + 20, of=name, product=product)
+            hits = [product for product in products if product != "elsewhere"]
+            told["clicks"] += len(hits)
+            told["clicked_impressions"] += bool(hits)
+            clicked += bool(hits)
+        told["clickers"] += bool(clicked)
+        if draw.random() < 0.3:
+            shop.event("purchase", visitor, BEGIN + DAY, product="other", value=12.5, times=2)
+            told["buyers"] += 1
+            told["total"] += 12.5
+        elif draw.random() < 0.2:
+            shop.event("purchase", visitor, BEGIN + 8 * DAY, value=99.0)  # after the window
+    shop.done()
+    found = reported(kafka)
+    for figure in ("visitors", "impressions", "clicks", "clicked_impressions", "clickers", "buyers"):
+        assert by_variant(found, figure) == {name: told[figure] for name, told in counts.items()}, figure
+    for variant in found["variants"]:
+        told = counts[variant["name"]]
+        rate = variant["click_rate"]["estimate"]
+        assert rate["value"] == pytest.approx(told["clicked_impressions"] / told["impressions"])
+        assert rate["low"] < rate["value"] < rate["high"]
+        assert variant["conversion"]["estimate"]["value"] == told["buyers"] / told["visitors"]
+        [revenue] = variant["revenue"]
+        assert (revenue["currency"], revenue["total"]) == ("EUR", told["total"])
+    lift = found["variants"][1]["conversion"]["lift"]
+    rates = [counts[name]["buyers"] / counts[name]["visitors"] for name in ("as-is", "less")]
+    assert lift["value"] == pytest.approx(rates[1] / rates[0] - 1)
+    assert lift["low"] < lift["value"] < lift["high"]
+    assert not found["sample_ratio"]["mismatch"]
+    assert found["visitors"] == 400
+
+
+def test_users_are_joined_erased_visitors_left_out_and_bad_messages_counted(
+    kafka: ServiceSettings, shop: Shop
+) -> None:
+    shop.experiment(EXPERIMENT)
+    user = visitor_of("someone@example.com")
+    identity = Identity(visitor_id="anonymous", user_id="someone@example.com", occurred_at=BEGIN + DAY)
+    shop.raw(IDENTITIES, "anonymous", identities.encode(identity))
+    shop.raw(IDENTITIES, "rubbish", b"rubbish")
+    shop.row("r1", "anonymous", "less", BEGIN)
+    shop.event("select_item", user, BEGIN + 1, of="r1")
+    shop.event("purchase", user, BEGIN + 2 * DAY, value=20.0)
+    shop.row("r2", user, "as-is", BEGIN + 2 * DAY)
+    for visitor, at in (("erased", BEGIN), ("erased later", BEGIN + 5 * HOUR)):
+        name = visitor.replace(" ", "-")
+        shop.row(f"row of {name}", name, "as-is", at)
+        shop.event("select_item", name, at, of=f"row of {name}")
+        shop.raw(ERASURES, name, erasures.encode(Erasure(name, BEGIN)))
+    shop.raw(RECOMMENDATIONS, "v", b"{}")
+    shop.raw(RECOMMENDATIONS, "v", None)
+    shop.raw(EVENTS, "v", b"rubbish \xff")
+    shop.event("select_item", "thief", BEGIN + 1, of="r1", product="p1")
+    shop.done()
+    found = reported(kafka)
+    assert by_variant(found, "visitors") == {"as-is": 1, "less": 1}
+    assert by_variant(found, "impressions") == {"as-is": 1, "less": 2}
+    assert by_variant(found, "clicks") == {"as-is": 1, "less": 1}
+    assert by_variant(found, "buyers") == {"as-is": 0, "less": 1}
+    assert by_variant(found, "attributed_purchases") == {"as-is": 0, "less": 1}
+    assert by_variant(found, "switched") == {"as-is": 0, "less": 1}
+    assert found["left_out"] == {
+        "no_events": 1,
+        "no_impressions": 2,
+        "erased": 2,
+        "unreadable_erasures": 0,
+        "unreadable_identities": 1,
+    }
+
+
+def test_times_slots_and_windows_are_the_options(kafka: ServiceSettings, shop: Shop) -> None:
+    shop.experiment(EXPERIMENT)
+    for day in range(5):
+        at = BEGIN + day * DAY
+        shop.row(f"top{day}", f"v{day}", "as-is", at)
+        shop.row(f"basket{day}", f"v{day}", "less", at + HOUR, slot="basket")
+        shop.event("purchase", f"v{day}", at + (day + 1) * 12 * HOUR)
+    shop.done()
+    assert by_variant(reported(kafka), "impressions") == {"as-is": 10, "less": 0}
+    assert by_variant(reported(kafka, "--slot", "basket"), "impressions") == {"as-is": 0, "less": 5}
+    found = reported(kafka, "--from", written(BEGIN + DAY), "--to", written(BEGIN + 3 * DAY))
+    assert found["visitors"] == 2
+    assert by_variant(found, "buyers")["as-is"] == 2
+    assert found["until"] - found["since"] == 2 * DAY
+    assert by_variant(reported(kafka, "--window", "25h"), "buyers")["as-is"] == 2
+    wide, narrow = (
+        reported(kafka, "--confidence", confidence)["variants"][0]["conversion"]["estimate"]
+        for confidence in ("0.99", "0.8")
+    )
+    assert wide["low"] < narrow["low"]
+
+
+def test_people_get_a_table_and_the_progress_goes_to_stderr(kafka: ServiceSettings, shop: Shop) -> None:
+    shop.experiment(EXPERIMENT)
+    shop.row("r", "v", "as-is", BEGIN)
+    shop.done()
+    done = run(kafka, "report", EXPERIMENT.name)
+    assert done.returncode == 0, done.stderr
+    for expected in ("less-brand: 1 visitors", "as-is (50%)", "conversion", "Wilson's interval"):
+        assert expected in done.stdout, expected
+    assert "reading recommendations: 1, " in done.stderr
+    assert "reading" not in done.stdout
+
+
+def test_the_list_says_what_there_is(kafka: ServiceSettings, shop: Shop) -> None:
+    assert run(kafka, "list").stdout == "there are no experiments\n"
+    shop.experiment(EXPERIMENT)
+    shop.experiment(Experiment(name="ended", variants=EXPERIMENT.variants, ends_at=BEGIN))
+    shop.experiment(Experiment(name="gone", variants=EXPERIMENT.variants))
+    shop.raw(EXPERIMENTS, "gone", None)
+    shop.raw(EXPERIMENTS, "rubbish", b"rubbish")
+    shop.done()
+    told = json.loads(run(kafka, "list", "--json").stdout)
+    assert [(each["name"], each["state"]) for each in told] == [("ended", "ended"), ("less-brand", "running")]
+    assert told[0]["variants"] == [{"name": "as-is", "share": 0.5}, {"name": "less", "share": 0.5}]
+    text = run(kafka, "list").stdout
+    assert "as-is 50%, less 50%" in text
+    assert "gone" not in text
+
+
+def test_what_cannot_be_told_ends_with_2_and_a_sentence(kafka: ServiceSettings, shop: Shop) -> None:
+    shop.experiment(EXPERIMENT)
+    shop.row("r", "v", "as-is", BEGIN)
+    shop.done()
+    away = kafka.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
+    nowhere = kafka.model_copy(update={"topic_prefix": "nowhere."})
+    for settings, arguments, expected in [
+        (kafka, ["unheard"], "no experiment is called 'unheard'; known: less-brand"),
+        (kafka, [EXPERIMENT.name, "--to", "12d"], "no row of the experiment less-brand was shown"),
+        (kafka, [EXPERIMENT.name, "--slot", "cellar"], "in the slot cellar was shown"),
+        (kafka, [EXPERIMENT.name, "--from", "1d", "--to", "2d"], "is not before --to 2d"),
+        (kafka, [EXPERIMENT.name, "--window", "soon"], "--window takes a length of time"),
+        (away, [EXPERIMENT.name], "no Kafka broker answers at 127.0.0.1:1"),
+        (nowhere, [EXPERIMENT.name], "topics create"),
+    ]:
+        done = run(settings, "report", *arguments, "--json")
+        assert (done.returncode, done.stdout) == (2, ""), done.stderr
+        assert expected in done.stderr
+        assert "Traceback" not in done.stderr

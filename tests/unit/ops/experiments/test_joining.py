@@ -1,0 +1,311 @@
+"""Impressions and events joined: the counts of a plain reckoning, whatever the order and the repetitions."""
+
+from collections.abc import Iterable, Sequence
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.identities import Identity
+from services.ops.experiments.behaviour import Behaviour
+from services.ops.experiments.joining import Joined, Rows
+from services.ops.experiments.messages import Line, PastEvent, PastItem, PastRow
+from services.ops.experiments.persons import Persons
+
+WINDOW = 100
+VISITORS = ("a", "b", "c", "user:u")
+PRODUCTS = ("p", "q", "r", "s")
+JOIN = (Identity(visitor_id="a", user_id="u", occurred_at=7),)  # a and user:u are one
+
+
+def row(  # noqa: PLR0917 - a line of a table
+    number: int = 1,
+    visitor: str = "b",
+    variant: str = "one",
+    at: int = 50,
+    products: Sequence[str] = ("p", "q"),
+    slot: str = "top",
+) -> PastRow:
+    return PastRow(
+        recommendation_id=f"r{number}",
+        visitor_id=visitor,
+        slot=slot,
+        shown_at=at,
+        items=tuple(map(PastItem, products)),
+        experiments={"test": variant},
+    )
+
+
+def event(  # noqa: PLR0917 - a line of a table
+    number: int = 1,
+    type_: str = "select_item",
+    visitor: str = "b",
+    at: int = 60,
+    product: str = "p",
+    of: int | None = None,
+    value: float | None = None,
+    currency: str | None = None,
+) -> PastEvent:
+    return PastEvent(
+        event_id=f"00000000-0000-4000-8000-{number:012d}",
+        type=type_,  # type: ignore[arg-type]
+        visitor_id=visitor,
+        occurred_at=at,
+        product_id=product,
+        recommendation_id=None if of is None else f"r{of}",
+        value=value,
+        currency=currency,
+    )
+
+
+def joined(
+    rows: Sequence[PastRow],
+    events: Iterable[PastEvent],
+    identities: Sequence[Identity] = (),
+    slot: str | None = None,
+    batch: int = 3,
+) -> Joined:
+    persons, behaviour = Persons(identities), Behaviour()
+    for each in events:
+        behaviour.add(persons.of(each.visitor_id), each)
+    taken = Rows("test", persons, behaviour, slot)
+    for begin in range(0, len(rows), batch):
+        taken.extend(rows[begin : begin + batch])
+    return taken.joined(WINDOW)
+
+
+def told(found: Joined) -> list[tuple[object, ...]]:
+    """A line a person, in an order of their own: who is who is not told."""
+    columns = (found.first_at, found.switched, found.shown, found.clicked, found.clicks, found.purchases)
+    lines = [
+        (
+            found.names[found.variants[place]],
+            *(column[place].item() for column in columns),
+            found.attributed[place].item(),
+            found.valueless[place].item(),
+            tuple((currency, column[place].item()) for currency, column in found.revenue.items()),
+        )
+        for place in range(len(found))
+    ]
+    return sorted(lines)
+
+
+def reckoned(rows: Sequence[PastRow], events: Sequence[PastEvent]) -> list[tuple[object, ...]]:
+    """The same by sets and loops, written for nothing but to be plain."""
+    who = {"a": "user:u"}
+    lines = []
+    bought = {(who.get(e.visitor_id, e.visitor_id), e.event_id): e for e in events if e.type == "purchase"}
+    currencies: set[str] = set()
+    people: dict[str, list[PastRow]] = {}
+    for each in rows:
+        people.setdefault(who.get(each.visitor_id, each.visitor_id), []).append(each)
+    orders: dict[str, list[PastEvent]] = {}
+    for person, theirs in people.items():
+        first_at = min(each.shown_at for each in theirs)
+        orders[person] = [
+            e
+            for (owner, _), e in bought.items()
+            if owner == person and 0 <= e.occurred_at - first_at < WINDOW
+        ]
+        currencies |= {e.currency or "" for e in orders[person] if e.value is not None}
+    for person, theirs in people.items():
+        first_at, variant = min((each.shown_at, each.experiments["test"]) for each in theirs)
+        clicks: dict[tuple[str, str], int] = {}
+        for e in events:
+            if e.type not in {"select_item", "view_item"} or who.get(e.visitor_id, e.visitor_id) != person:
+                continue
+            for each in theirs:
+                named = each.recommendation_id == e.recommendation_id
+                if named and any(e.product_id == item.product_id for item in each.items):
+                    pair = (each.recommendation_id, str(e.product_id))
+                    clicks[pair] = min(clicks.get(pair, e.occurred_at), e.occurred_at)
+        attributed = [
+            e
+            for e in orders[person]
+            if any(product == e.product_id and at <= e.occurred_at for (_, product), at in clicks.items())
+        ]
+        spent = [
+            sum(e.value for e in orders[person] if e.value is not None and (e.currency or "") == currency)
+            for currency in sorted(currencies)
+        ]
+        lines.append(
+            (
+                variant, first_at, len({each.experiments["test"] for each in theirs}) > 1,
+                len({each.recommendation_id for each in theirs}), len({name for name, _ in clicks}),
+                len(clicks), len(orders[person]), len(attributed),
+                sum(e.value is None for e in orders[person]),
+                tuple(zip(sorted(currencies), spent, strict=True)),
+            )
+        )  # fmt: skip
+    return sorted(lines)
+
+
+times = st.integers(0, 250)
+worlds_rows = st.lists(
+    st.builds(
+        row,
+        visitor=st.sampled_from(VISITORS),
+        variant=st.sampled_from(("one", "two")),
+        at=times,
+        products=st.lists(st.sampled_from(PRODUCTS), unique=True),
+    ),
+    max_size=8,
+).map(lambda rows: [row_numbered(each, number) for number, each in enumerate(rows)])
+worlds_events = st.lists(
+    st.builds(
+        event,
+        type_=st.sampled_from(("select_item", "view_item", "purchase", "add_to_cart")),
+        visitor=st.sampled_from(VISITORS),
+        at=times,
+        product=st.sampled_from(PRODUCTS),
+        of=st.none() | st.integers(0, 8),
+        value=st.none() | st.sampled_from((0.0, 8.0, 20.5)),
+        currency=st.sampled_from((None, "EUR", "USD")),
+    ),
+    max_size=14,
+).map(lambda events: [event_numbered(each, number) for number, each in enumerate(events)])
+
+
+def row_numbered(each: PastRow, number: int) -> PastRow:
+    return row(
+        number,
+        each.visitor_id,
+        each.experiments["test"],
+        each.shown_at,
+        [item.product_id for item in each.items],
+    )
+
+
+def event_numbered(each: PastEvent, number: int) -> PastEvent:
+    of = None if each.recommendation_id is None else int(each.recommendation_id[1:])
+    return event(
+        number,
+        each.type,
+        each.visitor_id,
+        each.occurred_at,
+        str(each.product_id),
+        of,
+        each.value,
+        each.currency,
+    )
+
+
+@given(worlds_rows, worlds_events)
+def test_the_counts_are_those_of_a_plain_reckoning(rows: list[PastRow], events: list[PastEvent]) -> None:
+    assert told(joined(rows, events, JOIN)) == reckoned(rows, events)
+
+
+@given(worlds_rows, worlds_events, st.randoms(use_true_random=False), st.integers(1, 5))
+def test_neither_order_nor_repetition_changes_anything(
+    rows: list[PastRow], events: list[PastEvent], random: Random, batch: int
+) -> None:
+    again_rows = [*rows, *(random.choice(rows) for _ in range(len(rows)))]
+    again_events = [*events, *(random.choice(events) for _ in range(len(events)))]
+    random.shuffle(again_rows)
+    random.shuffle(again_events)
+    assert told(joined(again_rows, again_events, JOIN, batch=batch)) == told(joined(rows, events, JOIN))
+
+
+def test_a_click_and_the_view_of_the_same_page_are_one_click() -> None:
+    found = joined([row(1)], [event(1, of=1), event(2, "view_item", of=1), event(3, of=1, product="q")])
+    assert (found.clicks.tolist(), found.clicked.tolist()) == ([2], [1])
+
+
+@pytest.mark.parametrize(
+    "click",
+    [
+        event(of=2),
+        event(of=1, product="r"),
+        event(of=1, visitor="c"),
+        event(),
+        event(of=1, type_="add_to_cart"),
+    ],
+    ids=["another row", "not in the row", "another's row", "no row", "no click"],
+)
+def test_what_is_no_click_on_a_row_that_was_shown(click: PastEvent) -> None:
+    assert joined([row(1)], [click]).clicked.tolist() == [0]
+
+
+def test_a_click_counts_whatever_the_clocks_say() -> None:
+    assert joined([row(1, at=50)], [event(of=1, at=3)]).clicked.tolist() == [1]
+
+
+def test_a_purchase_counts_from_the_first_row_on_up_to_the_windows_end() -> None:
+    for at, counts in [(49, 0), (50, 1), (149, 1), (150, 0)]:
+        found = joined([row(1, at=50), row(2, at=90)], [event(type_="purchase", at=at)])
+        assert found.purchases.tolist() == [counts], at
+
+
+def test_a_purchase_is_attributed_to_an_earlier_click_on_the_product() -> None:
+    bought = event(9, "purchase", at=70)
+    for click, attributed in [
+        (event(of=1, at=70), 1),
+        (event(of=1, at=71), 0),
+        (event(of=1, at=60, product="q"), 0),
+        (event(at=60), 0),
+    ]:
+        assert joined([row(1)], [click, bought]).attributed.tolist() == [attributed]
+
+
+def test_what_a_user_buys_counts_for_what_the_anonymous_visitor_was_shown() -> None:
+    rows = [row(1, visitor="a")]
+    events = [
+        event(1, visitor="user:u", of=1),
+        event(2, "purchase", visitor="user:u", at=80, value=5.0, currency="EUR"),
+    ]
+    assert told(joined(rows, events, JOIN)) == [
+        ("one", 50, False, 1, 1, 1, 1, 1, 0, (("EUR", 5.0),)),
+    ]
+    assert joined(rows, events).purchases.tolist() == [0]
+
+
+def test_two_devices_of_a_user_are_one_visitor_of_the_variant_seen_first() -> None:
+    both = [Identity(visitor_id=each, user_id="u", occurred_at=1) for each in ("a", "b")]
+    found = joined([row(1, "a", "two", at=9), row(2, "b", "one", at=8)], [], both)
+    assert told(found) == [("one", 8, True, 2, 0, 0, 0, 0, 0, ())]
+
+
+def test_the_newest_identity_of_a_visitor_counts_whichever_comes_first() -> None:
+    old, new = (
+        Identity(visitor_id="a", user_id=user, occurred_at=at) for user, at in (("old", 1), ("new", 2))
+    )
+    assert Persons([old, new]).of("a") == Persons([new, old]).of("a") == "user:new"
+
+
+def test_other_slots_and_experiments_are_forgotten() -> None:
+    other = PastRow(recommendation_id="x", visitor_id="z", slot="top", shown_at=1, items=())
+    rows = [row(1, slot="top"), row(2, slot="basket"), row(3, "c", slot="basket"), other]
+    assert joined(rows, []).shown.tolist() == [2, 1]
+    assert joined(rows, [], slot="top").shown.tolist() == [1]
+    assert len(joined([other], [])) == 0
+
+
+def test_an_orders_worth_is_its_value_else_what_its_lines_cost() -> None:
+    def order(value: float | None, *lines: Line) -> float | None:
+        return ordered(value, lines).worth()
+
+    assert order(3.0, Line("p", 2, 9.0)) == 3.0
+    assert order(None, Line("p", 2, 9.0), Line("q", None, 1.5)) == 19.5
+    assert order(None, Line("p", 2, 9.0), Line("q")) is None
+    assert order(None) is None
+    assert order(0.0) == 0.0
+
+
+def ordered(value: float | None, lines: tuple[Line, ...]) -> PastEvent:
+    return PastEvent(
+        event_id="00000000-0000-4000-8000-000000000000",
+        type="purchase",
+        visitor_id="v",
+        occurred_at=1,
+        items=lines,
+        value=value,
+    )
+
+
+def test_what_is_forgotten_with_a_visitor_and_with_a_user() -> None:
+    persons = Persons(JOIN, {"a": 5, "user:u": 9, "b": 3})
+    assert persons.forgotten_until("a", "user:u") == 9
+    assert persons.forgotten_until("b", "b") == 3
+    assert persons.forgotten_until("c", "c") == -1
+    assert Persons(JOIN).forgotten_until("a", "user:u") == -1

@@ -1,0 +1,170 @@
+"""Google Merchant feeds: XML as RSS and Atom, TSV, and what each attribute becomes."""
+
+from pathlib import Path
+
+import pytest
+
+from services.ops.feeds.product import Defaults
+from services.ops.feeds.source import Feed, UnreadableFile
+from services.ops.mappings import detect
+from tests.unit.ops.feed_files import DEFAULTS, read, rss, written
+
+DRESS = {
+    "id": "SKU-1",
+    "title": "Silk dress",
+    "description": "<p>Light &amp; soft.</p>",
+    "link": "https://shop.example/p/1",
+    "image_link": "https://shop.example/1.jpg",
+    "price": "80.00 USD",
+    "availability": "in stock",
+    "brand": "Solberg",
+    "google_product_category": "2271",
+    "product_type": "Home > Women > Dresses",
+    "color": "Red/Blue",
+    "material": "Silk",
+    "pattern": "Striped",
+    "gender": "Female",
+    "size": "M",
+    "condition": "new",
+}
+
+
+def test_an_item_of_rss_is_a_product(tmp_path: Path) -> None:
+    path = written(tmp_path, "feed.xml", rss(DRESS))
+    assert detect(path).name == "google"
+    [product], [] = read(path)
+    assert (product.product_id, product.name, product.description) == ("SKU-1", "Silk dress", "Light & soft.")
+    assert (product.price, product.currency, product.availability) == (80.0, "USD", "in_stock")
+    assert product.category == ("Home", "Women", "Dresses")
+    assert product.type == "Dresses"
+    assert product.tags == ("red", "blue", "silk", "striped", "female")
+    assert (product.url, product.image_url) == (DRESS["link"], DRESS["image_link"])
+    assert product.updated_at == DEFAULTS.updated_at
+
+
+def test_the_same_rows_in_tsv_and_xml_are_the_same_products(tmp_path: Path) -> None:
+    head = "\t".join(name.replace("_", " ") for name in DRESS)
+    table = written(tmp_path, "feed.txt", f"{head}\n" + "\t".join(DRESS.values()) + "\n")
+    assert read(table) == read(written(tmp_path, "feed.xml", rss(DRESS)))
+
+
+def test_an_atom_entry_is_a_product(tmp_path: Path) -> None:
+    path = written(
+        tmp_path,
+        "feed",
+        '<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom" '
+        'xmlns:g="http://base.google.com/ns/1.0"><entry><id>tag:x</id><g:id>1</g:id><title>Lamp</title>'
+        '<link href="https://shop.example/1"/><summary>Warm</summary><g:price>5 EUR</g:price>'
+        "<updated>2026-01-01T00:00:00Z</updated></entry></feed>",
+    )
+    [product], [] = read(path)
+    assert (product.product_id, product.url, product.description) == ("1", "https://shop.example/1", "Warm")
+    assert product.updated_at == 1_767_225_600_000
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("in_stock", "in_stock"),
+        ("In Stock", "in_stock"),
+        ("out of stock", "out_of_stock"),
+        ("preorder", "preorder"),
+        ("pre-order", "preorder"),
+        ("backorder", "preorder"),
+        ("https://schema.org/OutOfStock", "out_of_stock"),
+    ],
+)
+def test_words_of_availability(tmp_path: Path, word: str, state: str) -> None:
+    [product], [] = read(written(tmp_path, "f.xml", rss(DRESS | {"availability": word})))
+    assert product.availability == state
+
+
+def test_an_unknown_word_of_availability_is_refused_with_the_word(tmp_path: Path) -> None:
+    [], [bad] = read(written(tmp_path, "f.xml", rss(DRESS | {"availability": "auf Lager"})))
+    assert (bad.reason, bad.value) == ("availability: is a word that is not known", "auf Lager")
+
+
+def test_a_sale_is_the_price_while_it_lasts(tmp_path: Path) -> None:
+    during = "2023-11-01T00:00-0800/2023-12-01T00:00-0800"  # the feed's time is 2023-11-14
+    after = "2023-11-15T00:00Z/2023-12-01T00:00Z"
+    sales = [
+        ({"sale_price": "60 USD"}, 60.0),
+        ({"sale_price": "60 USD", "sale_price_effective_date": during}, 60.0),
+        ({"sale_price": "60 USD", "sale_price_effective_date": after}, 80.0),
+        ({"sale_price": "90 USD"}, 80.0),
+        ({"sale_price": "60 EUR"}, 80.0),
+    ]
+    for fields, price in sales:
+        [product], [] = read(written(tmp_path, "f.xml", rss(DRESS | fields)))
+        assert product.price == price
+        assert ("sale" in product.tags) == (price == 60.0)
+
+
+def test_googles_own_category_counts_only_as_words_and_where_the_shop_has_none(tmp_path: Path) -> None:
+    def category(**fields: str) -> tuple[str, ...]:
+        item = {name: text for name, text in (DRESS | fields).items() if text}
+        [product], [] = read(written(tmp_path, "f.xml", rss(item)))
+        return product.category
+
+    assert category(google_product_category="Apparel > Dresses") == ("Home", "Women", "Dresses")
+    assert category(google_product_category="Apparel > Dresses", product_type="") == ("Apparel", "Dresses")
+    assert category(google_product_category="2271", product_type="") == ()
+
+
+def test_variants_stay_apart_or_become_one(tmp_path: Path) -> None:
+    group = {"item_group_id": "G"}
+    items = [
+        DRESS | group | {"id": "1", "price": "80 USD", "availability": "out_of_stock", "color": "Red"},
+        DRESS | group | {"id": "2", "price": "70 USD", "color": "Blue"},
+        DRESS | {"id": "3"},
+    ]
+    path = written(tmp_path, "f.xml", rss(*items))
+    apart, _ = read(path)
+    assert [each.product_id for each in apart] == ["1", "2", "3"]
+    [one, other], [] = read(path, Defaults("EUR", 0, "merged"))
+    assert (one.product_id, one.price, one.availability) == ("G", 70.0, "in_stock")
+    assert {"red", "blue"} <= set(one.tags)
+    assert other.product_id == "3"
+
+
+def test_a_bad_item_does_not_stop_the_rest(tmp_path: Path) -> None:
+    items = [DRESS | {"price": "soon"}, DRESS | {"id": "2"}, {"id": "3", "title": "No price"}]
+    products, bad = read(written(tmp_path, "f.xml", rss(*items)))
+    assert [each.product_id for each in products] == ["2"]
+    assert [(each.number, each.reason) for each in bad] == [
+        (1, "price: is no price"),
+        (3, "price: is missing"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '<!DOCTYPE r [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]>'
+        "<rss><channel><item><id>&b;</id></item></channel></rss>",
+        "<rss><channel><item><g:id>1</g:id></item></channel></rss>",
+        rss(DRESS)[:-40],
+        "<html><body><p>Not found</p></body></html>",
+    ],
+    ids=["entities", "prefix that nobody declared", "cut off", "a page"],
+)
+def test_what_is_no_feed_is_one_clear_error(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UnreadableFile, match=r"f\.xml"):
+        read(written(tmp_path, "f.xml", text))
+
+
+def test_items_that_were_read_are_not_kept(tmp_path: Path) -> None:
+    path = tmp_path / "big.xml"
+    item = rss(DRESS).partition("<item>")[2].rpartition("</item>")[0]
+    head, tail = rss().split("</channel>")
+    with path.open("w") as file:
+        file.write(head)
+        for _ in range(2_000):
+            file.write(f"<item>{item}</item>")
+        file.write(f"</channel>{tail}")
+    feed = Feed(path)
+    shares = [feed.share for _ in feed.rows()]
+    assert len(shares) == 2_000
+    assert shares == sorted(shares)
+    assert shares[0] < 0.2
+    assert feed.share == 1.0

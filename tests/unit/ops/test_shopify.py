@@ -1,0 +1,99 @@
+"""Shopify's products, from the Admin API and the public /products.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.ops.feeds.product import NotForSale
+from services.ops.feeds.shopify import product
+from services.ops.feeds.source import UnreadableFile
+from services.ops.feeds.values import BadValue
+from services.ops.mappings import detect
+from tests.unit.ops.feed_files import DEFAULTS, read, written
+
+
+def shirt(**fields: Any) -> dict[str, Any]:
+    return {
+        "id": 632910392,
+        "title": "Linen shirt",
+        "body_html": "<p>Cool in <strong>summer</strong>.</p>",
+        "vendor": "Grove",
+        "product_type": "Shirts",
+        "handle": "linen-shirt",
+        "tags": "Summer, Linen",
+        "status": "active",
+        "variants": [
+            {"id": 1, "price": "39.00", "compare_at_price": "49.00", "available": True},
+            {"id": 2, "price": "29.00", "compare_at_price": None, "available": False},
+        ],
+        "options": [{"name": "Color", "values": ["White", "Navy"]}, {"name": "Size", "values": ["M"]}],
+        "images": [{"src": "https://cdn.example/1.jpg"}],
+        "updated_at": "2026-01-01T01:00:00+01:00",
+    } | fields
+
+
+def test_a_product_with_variants_is_one_product(tmp_path: Path) -> None:
+    path = written(tmp_path, "products.json", json.dumps({"products": [shirt()]}))
+    assert detect(path).name == "shopify"
+    [found], [] = read(path)
+    assert (found.product_id, found.name, found.brand) == ("632910392", "Linen shirt", "Grove")
+    assert found.description == "Cool in summer."
+    assert (found.price, found.currency, found.availability) == (39.0, "EUR", "in_stock")
+    assert found.tags == ("Summer", "Linen", "white", "navy", "sale")
+    assert (found.type, found.category) == ("Shirts", ("Shirts",))
+    assert (found.url, found.image_url) == ("/products/linen-shirt", "https://cdn.example/1.jpg")
+    assert found.updated_at == 1_767_225_600_000
+
+
+def test_a_list_an_object_and_lines_hold_the_same(tmp_path: Path) -> None:
+    several = [shirt(id=number, tags=["a", "b"]) for number in range(50)]
+    pretty = written(tmp_path, "pretty.json", json.dumps({"products": several}, indent=2))
+    listed = written(tmp_path, "list.json", json.dumps(several))
+    lines = written(tmp_path, "lines.jsonl", "\n".join(map(json.dumps, several)))
+    assert read(pretty) == read(listed) == read(lines)
+    assert len(read(pretty)[0]) == 50
+
+
+@pytest.mark.parametrize(
+    ("variants", "state"),
+    [
+        ([{"price": "1", "available": False}], "out_of_stock"),
+        ([{"price": "1", "inventory_quantity": 3, "inventory_policy": "deny"}], "in_stock"),
+        ([{"price": "1", "inventory_quantity": 0, "inventory_policy": "deny"}], "out_of_stock"),
+        ([{"price": "1", "inventory_quantity": -2, "inventory_policy": "continue"}], "preorder"),
+        ([{"price": "1", "inventory_quantity": 0, "inventory_management": None}], "in_stock"),
+        ([{"price": "1"}], "in_stock"),
+        ([{"price": "1", "available": False}, {"price": "2", "available": True}], "in_stock"),
+    ],
+)
+def test_availability_follows_from_the_variants(variants: list[dict[str, Any]], state: str) -> None:
+    assert product(shirt(variants=variants), DEFAULTS).availability == state
+
+
+def test_the_price_is_of_what_can_be_bought() -> None:
+    none_left = [{"price": "39", "available": False}, {"price": "29", "available": False}]
+    assert product(shirt(variants=none_left), DEFAULTS).price == 29.0
+    assert product(shirt(), DEFAULTS).price == 39.0
+
+
+def test_drafts_are_no_products_and_archived_ones_are_sold_out() -> None:
+    with pytest.raises(NotForSale):
+        product(shirt(status="draft"), DEFAULTS)
+    with pytest.raises(NotForSale):
+        product(shirt(published_at=None), DEFAULTS)
+    assert product(shirt(status="archived"), DEFAULTS).availability == "out_of_stock"
+
+
+@pytest.mark.parametrize("variants", [None, [], "none", [1]])
+def test_without_variants_there_is_no_price(variants: object) -> None:
+    with pytest.raises(BadValue, match="variants"):
+        product(shirt(variants=variants), DEFAULTS)
+
+
+@pytest.mark.parametrize("cut", [-2, -30, 400])
+def test_a_file_that_was_cut_off_says_so(tmp_path: Path, cut: int) -> None:
+    text = json.dumps({"products": [shirt(), shirt(id=2)]})[:cut]
+    with pytest.raises(UnreadableFile, match="cut off"):
+        read(written(tmp_path, "p.json", text))
