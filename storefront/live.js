@@ -1,6 +1,11 @@
 /**
  * Keeps rows of recommendations fresh on an open page: over a WebSocket that comes back by itself, by asking
- * every few seconds where no WebSocket can be had.
+ * every few seconds where no WebSocket can be had. A page that includes it has <eddy-recommendations>, which
+ * draws such rows (recommendations.js tells how):
+ *
+ *   configure({ recommender: "https://recommender.example", tracker });
+ *
+ * A page that draws by itself takes what comes:
  *
  *   const live = connect({
  *     recommender: "https://recommender.example",
@@ -8,7 +13,12 @@
  *     slots: [{ name: "for_you", kind: "for_you", k: 12 }],
  *     onRecommendations: ({ slot, items }) => draw(slot, items),
  *   });
+ *
+ * and one that has both may join its own rows to the elements' socket: see `join` in page.js.
  */
+
+import { createPage } from "./page.js";
+import { defineElement } from "./recommendations.js";
 
 const FIRST_WAIT_MS = 500;
 const LAST_WAIT_MS = 20_000;
@@ -23,11 +33,29 @@ const TOKEN_REFUSED = 1008;
 export const backoff = (failures) =>
   Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 
+/** Where a slot's row is asked for, for a visitor. */
+export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id, token }) {
+  if (kind === "products") return `/v1/products?${new URLSearchParams(product_ids.map((id) => ["product_id", id]))}`;
+  const by = kind.match(/^complement_(.+)/)?.[1];
+  const about = `/v1/products/${encodeURIComponent(product_id)}`;
+  const path = {
+    for_you: "/v1/recommendations",
+    popular: "/v1/popular",
+    search: "/v1/search",
+    similar: `${about}/similar`,
+    also_liked: `${about}/also-liked`,
+  }[kind] ?? `${about}/complements`;
+  const said = { visitor_id, token, k, by, q: kind === "search" ? query : undefined, category };
+  return `${path}?${new URLSearchParams(Object.entries(said).filter(([, value]) => value !== undefined))}`;
+}
+
 /**
- * Subscribes to slots `{name, kind: "for_you" | "similar" | "popular", k, product_id?}`.
+ * Subscribes to slots `{name, kind, k, product_id?, product_ids?, query?, category?}`; `kind` is for_you, similar,
+ * also_liked, complement_topic, complement_type, popular, search, or products: the `product_ids` as they are now.
  *
  * `visitor(refused?)` gives {visitor_id, token}; with a token that was refused, another one.
- * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, caused_by?, timing?}`.
+ * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, recommendation_id?,
+ * caused_by?, timing?, fallback?, notice?, experiments?}`; there is no `seq` where they were asked for.
  * `onStatus(status)`: "connecting", "live", "polling", "offline" or "closed".
  */
 export function connect({
@@ -136,7 +164,7 @@ export function connect({
     onRecommendations(message);
   }
 
-  const fingerprint = ({ items, caused_by }) => JSON.stringify([items, caused_by]);
+  const fingerprint = ({ items, caused_by, fallback, notice }) => JSON.stringify([items, caused_by, fallback, notice]);
 
   function startPolling() {
     if (isPolling) return;
@@ -168,12 +196,6 @@ export function connect({
     const answer = { ...(await response.json()), type: "recommendations", slot: slot.name };
     if (isPolling && slots.includes(slot) && fingerprint(answer) !== shown.get(slot.name)) hand(answer);
     return true;
-  }
-
-  function address({ kind, k = 12, product_id }, { visitor_id, token }) {
-    if (kind === "similar") return `/v1/products/${encodeURIComponent(product_id)}/similar?k=${k}`;
-    if (kind === "popular") return `/v1/popular?k=${k}`;
-    return `/v1/recommendations?${new URLSearchParams({ visitor_id, token, k })}`;
   }
 
   function online() {
@@ -215,3 +237,9 @@ export function connect({
   reconnecting = setTimeout(open); // no callback before the caller has what this returns
   return { close, subscribe };
 }
+
+const page = createPage(connect);
+defineElement(page);
+
+/** What all <eddy-recommendations> of the page go by, and what else joins them: see createPage in page.js. */
+export const { configure, join, arrange } = page;

@@ -13,6 +13,7 @@ const TYPES = new Set([
 ]);
 const WITHOUT_PRODUCT = new Set(["view_item_list", "begin_checkout", "search"]);
 const ABOUT_ONE = new Set(["view_item", "select_item"]);
+const REMEMBERED = ["user_id", "currency"];
 
 const BATCH_EVENTS = 2500;
 const BATCH_BYTES = 480_000; // ingest takes 500 KiB
@@ -29,32 +30,48 @@ const HOPELESS = new Set([400, 413, 415, 422]); // sent again, these would be re
 export const backoff = (failures) =>
   Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 
+const typeInGA4 = (entry) => (entry?.[0] === "event" ? entry[1] : entry?.event);
+
 /**
  * A GA4 event in Eddy's words, `[type, fields]`, or null for what Eddy does not take. `entry` is what was
- * pushed to a dataLayer: `{event, ecommerce}`, or the arguments of `gtag("event", name, params)`.
+ * pushed to a dataLayer: `{event, ecommerce}`, or the arguments of `gtag("event", name, params)`; `known` is
+ * what earlier entries said of all that follow. One order is one event, however often its page is opened:
+ * the event's id follows from the transaction's.
  */
-export function fromGA4(entry) {
-  const isGtag = entry?.[0] === "event";
-  const type = isGtag ? entry[1] : entry?.event;
+export function fromGA4(entry, known = {}) {
+  const type = typeInGA4(entry);
   if (!TYPES.has(type)) return null;
-  const params = isGtag ? (entry[2] ?? {}) : { ...entry, ...entry.ecommerce };
+  const said = entry[0] === "event" ? entry[2] : { ...entry, ...entry.ecommerce };
+  const params = { ...known, ...said };
   const given = Array.isArray(params.items) ? params.items : [];
   const items = given.map(line).filter((each) => each.product_id);
   const query = type === "search" ? text(params.search_term) : undefined;
   if ((!items.length && !WITHOUT_PRODUCT.has(type)) || (type === "search" && !query)) return null;
   const isOne = ABOUT_ONE.has(type) && items.length === 1;
+  const order = type === "purchase" && text(params.transaction_id);
   return [type, {
+    ...(order && { event_id: idOf(`purchase ${order}`) }),
     product_id: isOne ? items[0].product_id : undefined,
     items: isOne || !items.length ? undefined : items,
     value: number(params.value),
     currency: /^[A-Z]{3}$/.test(params.currency) ? params.currency : undefined,
-    list_id: text(params.item_list_id ?? given[0]?.item_list_id),
+    list_id: text(listOf(params) ?? listOf(given[0])),
     recommendation_id: text(params.recommendation_id),
     user_id: text(params.user_id),
     query,
   }];
 }
 
+/** What an entry says of all events after it, as `set`, `config` and GTM's data layer have it. Null takes it back. */
+function saidOfAll(entry) {
+  const [command, target, value] = [0, 1, 2].map((place) => entry?.[place]);
+  if (command === "event") return {};
+  const isPair = command === "set" && typeof target === "string";
+  const said = isPair ? { [target]: value } : command === "set" ? target : command === "config" ? value : entry;
+  return Object.fromEntries(REMEMBERED.filter((name) => said?.[name] !== undefined).map((name) => [name, said[name]]));
+}
+
+const listOf = (named) => named?.item_list_id ?? named?.item_list_name;
 const text = (value) => (value === undefined || value === null ? undefined : String(value).slice(0, 256) || undefined);
 const number = (value) => (value !== null && value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined);
 
@@ -62,7 +79,7 @@ function line(item) {
   const price = number(item?.price);
   const quantity = Math.floor(number(item?.quantity) ?? 0);
   return {
-    product_id: text(item?.item_id)?.slice(0, 128),
+    product_id: text(item?.item_id ?? item?.id)?.slice(0, 128), // `id`: what gtag.js took before GA4
     quantity: quantity >= 1 ? quantity : undefined,
     price: price >= 0 ? price : undefined,
   };
@@ -78,6 +95,9 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   const visitorKey = `${prefix}.visitor`;
   const eventPrefix = `${prefix}.event.`;
   const underWay = new Set(); // keys of events that this page is sending
+  const layers = new WeakSet(); // dataLayers that are listened to
+  const taken = new WeakSet(); // their entries
+  const known = {}; // what they said of all that follows
   let batchEvents = BATCH_EVENTS;
   let failures = 0;
   let timer; // set while waiting to try again
@@ -121,6 +141,12 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
       if (old && old.token !== refused && old.expires_at > Date.now()) return old; // good for a while yet
       throw error;
     }
+  }
+
+  /** Forgets the visitor and what waits to be sent, in this browser: what comes next is of another visitor. */
+  function forget() {
+    for (const key of [visitorKey, ...keys()]) store.remove(key);
+    for (const name of Object.keys(known)) delete known[name];
   }
 
   /** Queues an event of one of the nine types, sends it at once, and returns its id. */
@@ -255,23 +281,44 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
     return locks ? locks.request(`${prefix}.${what}`, run) : Promise.resolve().then(run);
   }
 
-  /** Sends what is pushed to a GA4 dataLayer, what was pushed before included. */
-  function listenToDataLayer(layer) {
-    const take = (entry) => {
-      try {
-        const found = fromGA4(entry);
-        if (found) track(...found);
-      } catch (error) {
-        console.warn("eddy: a dataLayer entry could not be read", error);
-      }
-    };
+  /** Sends what is pushed to a GA4 dataLayer, what was pushed before included, and to one that replaces it. */
+  function listenToDataLayer(layer = (globalThis.dataLayer ??= [])) {
+    if (layers.has(layer)) return;
+    layers.add(layer);
     const push = layer.push;
     layer.push = function (...entries) {
       const length = push.apply(layer, entries);
       entries.forEach(take);
       return length;
     };
-    [...layer].forEach(take);
+    [...layer].filter((entry) => !taken.has(entry)).forEach(take); // a layer that replaces one may copy it
+    if (globalThis.dataLayer === layer) watchForAnother(layer);
+  }
+
+  function take(entry) {
+    try {
+      if (Object(entry) === entry) taken.add(entry);
+      Object.assign(known, saidOfAll(entry));
+      const found = fromGA4(entry, known);
+      if (found) track(...found);
+      else if (TYPES.has(typeInGA4(entry))) {
+        console.warn("eddy: a GA4 event is passed over: items need an item_id, a search its search_term", entry);
+      }
+    } catch (error) {
+      console.warn("eddy: a dataLayer entry could not be read", error);
+    }
+  }
+
+  function watchForAnother(layer) {
+    const set = (next) => {
+      layer = next;
+      if (Array.isArray(next)) listenToDataLayer(next);
+    };
+    try {
+      Object.defineProperty(globalThis, "dataLayer", { get: () => layer, set, configurable: true, enumerable: true });
+    } catch {
+      // declared with `var`: the browser lets nobody watch it
+    }
   }
 
   function tick() {
@@ -294,7 +341,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   });
   if (keys().length) pump(); // what an earlier page has left
 
-  return { visitor, track, flush, listenToDataLayer, queued: () => keys().length };
+  return { visitor, forget, track, flush, listenToDataLayer, queued: () => keys().length };
 }
 
 const here = () => globalThis.location?.pathname.slice(0, 2048);
@@ -319,6 +366,24 @@ function ulid(time) {
   for (let rest = time, place = 0; place < 10; place++, rest = Math.floor(rest / 32)) id = DIGITS[rest % 32] + id;
   for (const byte of crypto.getRandomValues(new Uint8Array(16))) id += DIGITS[byte % 32];
   return id;
+}
+
+/** The id that always follows from a text, shaped as a ULID that sorts after all that were made from a time. */
+function idOf(name) {
+  let id = "7";
+  for (let part = 0; part < 5; part++) {
+    for (let rest = hash(name, part), digit = 0; digit < 5; digit++, rest >>>= 5) id += DIGITS[rest & 31];
+  }
+  return id;
+}
+
+/** 32 bits of a text: FNV-1a from a seed, stirred as MurmurHash3 ends. */
+function hash(name, seed) {
+  let bits = 0x811c9dc5 ^ Math.imul(seed + 1, 0x9e3779b1);
+  for (const byte of encoder.encode(name)) bits = Math.imul(bits ^ byte, 0x01000193);
+  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
+  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
+  return (bits ^ (bits >>> 16)) >>> 0;
 }
 
 /** localStorage; memory for what it does not take (private windows, a full disk). */

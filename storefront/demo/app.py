@@ -21,7 +21,11 @@ from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import load
 
 HERE: Final = Path(__file__).parent
-MODULES: Final = ("tracker.js", "live.js")  # what a shop embeds; the demo serves them as they are
+# What a shop embeds; the demo serves them as they are. A page names the first two, which bring the rest.
+MODULES: Final = (
+    *("tracker.js", "live.js"),
+    *("page.js", "recommendations.js", "markup.js", "cards.js", "announcements.js", "look.js"),
+)
 
 
 class FreshFiles(StaticFiles):

@@ -1,7 +1,7 @@
 /** GA4 pushes become Eddy's events. */
 
 import assert from "node:assert/strict";
-import { beforeEach, mock, test } from "node:test";
+import { afterEach, beforeEach, mock, test } from "node:test";
 
 import { createTracker, fromGA4 } from "../../../storefront/tracker.js";
 import { openBrowser, settled } from "./browser.mjs";
@@ -78,6 +78,131 @@ test("pushes before and after the tracker's start are sent, once each, and the l
   await settled();
   assert.deepEqual(browser.events().map(({ type }) => type), ["view_item", "add_to_cart", "search", "purchase"]);
   assert.equal(layer.length, 5);
+});
+
+/** A tracker on a layer, with gtag as Google's snippet has it. `events()`: what ingest got, when all is sent. */
+function listening(layer = []) {
+  const browser = openBrowser();
+  globalThis.dataLayer = layer;
+  const tracker = createTracker({ ingest: "http://ingest.test" });
+  tracker.listenToDataLayer(globalThis.dataLayer);
+  const gtag = function () { globalThis.dataLayer.push(arguments); };
+  const events = async () => (await settled(), browser.events());
+  return { ...browser, tracker, gtag, events };
+}
+
+afterEach(() => delete globalThis.dataLayer);
+
+test("an order counts once, however often and by whichever way it is told", async () => {
+  const { gtag, events } = listening();
+  const order = { transaction_id: "T-1042", items };
+  globalThis.dataLayer.push({ ecommerce: null }, { event: "purchase", ecommerce: order });
+  gtag("event", "purchase", order);
+  const afterReload = listening([{ event: "purchase", ecommerce: order }]);
+  const ids = [...(await events()), ...(await afterReload.events())].map(({ event_id }) => event_id);
+  assert.ok(ids.length >= 2);
+  assert.equal(new Set(ids).size, 1);
+  assert.match(ids[0], /^7[0-9A-HJKMNP-TV-Z]{25}$/);
+});
+
+test("other orders are other events, and so are orders without a number", () => {
+  const idOf = (transaction_id) => fromGA4({ event: "purchase", ecommerce: { transaction_id, items } })[1].event_id;
+  const ids = Array.from({ length: 100_000 }, (_, number) => idOf(`T-${number}`));
+  assert.equal(new Set(ids).size, ids.length);
+  assert.equal(new Set(ids.map((id) => id.slice(1, 6))).size > 99_000, true); // every part tells them apart
+  assert.equal(idOf(1042), idOf("1042"));
+  for (const none of [undefined, null, ""]) assert.equal("event_id" in fromGA4({ event: "purchase", ecommerce: { transaction_id: none, items } })[1], false);
+  assert.equal("event_id" in fromGA4({ event: "add_to_cart", ecommerce: { transaction_id: "T-1", items } })[1], false);
+});
+
+test("an order that waits for the network goes last into the queue and is not the first to be dropped", async () => {
+  const browser = openBrowser({ answer: () => { throw new TypeError("Failed to fetch"); } });
+  const tracker = createTracker({ ingest: "http://ingest.test", queueMax: 3 });
+  tracker.listenToDataLayer([{ event: "purchase", ecommerce: { transaction_id: "T-1", items } }]);
+  for (const product_id of ["p1", "p2", "p3", "p4"]) tracker.track("view_item", { product_id });
+  await settled();
+  assert.deepEqual(browser.waiting().map(({ type }) => type).sort(), ["purchase", "view_item", "view_item"]);
+});
+
+test("what set, config and pushes say of all events is said of all that follow, until it is taken back", async () => {
+  const { gtag, events } = listening();
+  const search = () => gtag("event", "search", { search_term: "boots" });
+  search();
+  gtag("config", "G-1", { user_id: "u1", send_page_view: false });
+  search();
+  gtag("set", { user_id: "u2", currency: "EUR" });
+  search();
+  gtag("set", "user_id", "u3");
+  gtag("event", "login", { method: "mail", user_id: "not said of all" });
+  search();
+  gtag("event", "search", { search_term: "boots", user_id: "u4" });
+  globalThis.dataLayer.push({ event: "login", user_id: 5 });
+  search();
+  gtag("config", "G-1", { user_id: null });
+  gtag("config", "G-1");
+  gtag("set", "user_properties", { user_id: "no" });
+  search();
+  const told = (await events()).map(({ user_id, currency }) => [user_id, currency]);
+  assert.deepEqual(told, [
+    [undefined, undefined], ["u1", undefined], ["u2", "EUR"], ["u3", "EUR"], ["u4", "EUR"], ["5", "EUR"], [undefined, "EUR"],
+  ]);
+});
+
+test("items are known by their id alone; what has none is passed over, and that is said", async () => {
+  const { events, warnings } = listening();
+  globalThis.dataLayer.push({ event: "view_item", ecommerce: { items: [{ item_name: "Boots" }] } });
+  globalThis.dataLayer.push({ event: "add_to_cart", ecommerce: { items: [{ item_name: "Boots" }, { item_id: 17 }, { id: "old" }] } });
+  const [event, ...others] = await events();
+  assert.deepEqual(event.items, [{ product_id: "17" }, { product_id: "old" }]);
+  assert.deepEqual(others, []);
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0], /item_id/);
+});
+
+test("what Google knows and Eddy does not is no event and no warning", async () => {
+  const { gtag, events, warnings } = listening();
+  for (const name of ["view_cart", "add_shipping_info", "add_payment_info", "refund", "view_promotion", "page_view"]) {
+    gtag("event", name, { items, transaction_id: "T-1" });
+    globalThis.dataLayer.push({ ecommerce: null }, { event: name, ecommerce: { items } });
+  }
+  gtag("js", new Date());
+  assert.deepEqual(await events(), []);
+  assert.deepEqual(warnings, []);
+});
+
+test("a list's name stands in for its id", () => {
+  const [, fields] = fromGA4({ event: "view_item_list", ecommerce: { item_list_name: "Related", items } });
+  assert.equal(fields.list_id, "Related");
+});
+
+test("a layer that another one replaces is left for that one, and nothing is taken twice", async () => {
+  const { gtag, events, tracker } = listening();
+  const search = (search_term) => gtag("event", "search", { search_term });
+  search("one");
+  globalThis.dataLayer = [...globalThis.dataLayer, { event: "search", search_term: "two" }];
+  search("three");
+  globalThis.dataLayer = [];
+  search("four");
+  tracker.listenToDataLayer(globalThis.dataLayer);
+  tracker.listenToDataLayer();
+  search("five");
+  assert.deepEqual((await events()).map(({ query }) => query), ["one", "two", "three", "four", "five"]);
+});
+
+test("a page without a layer gets one", async () => {
+  const browser = openBrowser();
+  createTracker({ ingest: "http://ingest.test" }).listenToDataLayer();
+  globalThis.dataLayer.push({ event: "search", search_term: "boots" });
+  await settled();
+  assert.equal(browser.events().length, 1);
+});
+
+test("Tag Manager, which puts its own push over ours, is heard", async () => {
+  const { events } = listening();
+  const ours = globalThis.dataLayer.push;
+  globalThis.dataLayer.push = function (...entries) { return ours.apply(globalThis.dataLayer, entries); };
+  globalThis.dataLayer.push({ event: "search", search_term: "boots" });
+  assert.equal((await events()).length, 1);
 });
 
 test("an entry that cannot be read breaks nothing", async () => {

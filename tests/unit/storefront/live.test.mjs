@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { backoff, connect } from "../../../storefront/live.js";
+import { address, backoff, configure, connect } from "../../../storefront/live.js";
 import { after, FakeSocket, openBrowser, settled } from "./browser.mjs";
 
 const FOR_YOU = { name: "for_you", kind: "for_you", k: 12 };
@@ -135,7 +135,9 @@ test("where no WebSocket can be had it asks, and hands on only what changed", as
   assert.equal(statuses.at(-1), "polling");
   const asked = new Set(requests.map(({ path, search }) => path + search));
   assert.deepEqual(asked, new Set([
-    "/v1/recommendations?visitor_id=v+1&token=t1&k=12", "/v1/products/p%2F1/similar?k=6", "/v1/popular?k=3",
+    "/v1/recommendations?visitor_id=v+1&token=t1&k=12",
+    "/v1/products/p%2F1/similar?visitor_id=v+1&token=t1&k=6",
+    "/v1/popular?visitor_id=v+1&token=t1&k=3",
   ]));
   assert.equal(got.length, 3);
   for (let poll = 0; poll < 3; poll++) await after(4000);
@@ -144,6 +146,31 @@ test("where no WebSocket can be had it asks, and hands on only what changed", as
   items = [item("p2")];
   await after(4000);
   assert.deepEqual(got.slice(3).map(({ slot, items }) => [slot, items]), [["for_you", items]]);
+});
+
+test("every kind of row has its address, and a product's id may be anything", () => {
+  const who = { visitor_id: "v 1", token: "t+1" };
+  const of = (slot) => {
+    const { pathname, searchParams } = new URL(address({ name: "row", ...slot }, who), "http://recommender.test");
+    const { visitor_id, token, ...asked } = Object.fromEntries(searchParams);
+    assert.deepEqual({ visitor_id, token }, who);
+    return [pathname, asked];
+  };
+  const about = { k: 6, product_id: "a/b?c#d é" };
+  const path = "/v1/products/a%2Fb%3Fc%23d%20%C3%A9";
+  assert.deepEqual(of({ kind: "for_you" }), ["/v1/recommendations", { k: "12" }]);
+  assert.deepEqual(of({ kind: "similar", ...about }), [`${path}/similar`, { k: "6" }]);
+  assert.deepEqual(of({ kind: "also_liked", ...about }), [`${path}/also-liked`, { k: "6" }]);
+  assert.deepEqual(of({ kind: "complement_topic", ...about }), [`${path}/complements`, { by: "topic", k: "6" }]);
+  assert.deepEqual(of({ kind: "complement_type", ...about }), [`${path}/complements`, { by: "type", k: "6" }]);
+  assert.deepEqual(of({ kind: "popular", k: 3, category: "Women/Shoes & more" }),
+    ["/v1/popular", { k: "3", category: "Women/Shoes & more" }]);
+  assert.deepEqual(of({ kind: "search", k: 3, query: "boots & hats" }), ["/v1/search", { k: "3", q: "boots & hats" }]);
+});
+
+test("it can be imported where there are no elements, as on a server that renders pages", () => {
+  assert.equal(globalThis.customElements, undefined);
+  assert.doesNotThrow(() => configure({}));
 });
 
 test("asking ends when a socket can be had again", async () => {
