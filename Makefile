@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down test unit bench evaluate lint format clean demo-model lock
+.PHONY: help setup demo up down test unit bench evaluate lint format clean demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -80,6 +80,9 @@ format: $(VENV)/.ready ## what ruff can put right by itself
 
 demo-model: $(VENV)/.ready ## trains the demo's OpenCLIP checkpoint and measures it
 	@$(BIN)/python -m storefront.demo.model
+
+demo-history: $(VENV)/.warm ## simulates the demo's shoppers and learns from their visits
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m storefront.demo.shoppers train
 
 lock: $(VENV)/.ready ## pins what pyproject.toml asks for
 	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock

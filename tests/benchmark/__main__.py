@@ -4,8 +4,8 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.console import Console
 
 from infra.stack.broker import ROOT, BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, StepFailed
-from tests.benchmark import history, live, report
+from tests.benchmark import catalogue_load, experiment_report, history, live, report, search
 from tests.benchmark.accuracy.parts import Part as AccuracyPart
 from tests.benchmark.fold import FoldFigures
 from tests.benchmark.live import WARM_UP_S, Plan
@@ -39,9 +39,18 @@ class Part(StrEnum):
     embedding = "embedding"
     fold = "fold"
     history = "history"
+    words = "words"
+    parser = "parser"
+    search = "search"
+    catalogue = "catalogue"
+    experiment = "experiment"
     accuracy = "accuracy"
 
 
+TITLES = {
+    Part.words: "Words to vectors, by a running embedder",
+    Part.parser: "A search's words understood by the parser",
+}
 MACHINE_PARTS = [part for part in Part if part != Part.accuracy]  # `make bench`; the rest is `make evaluate`
 
 
@@ -58,7 +67,9 @@ def main(  # noqa: PLR0917 - typer knows them by name
     rates: Annotated[str, typer.Option(help="events a second, comma-separated")] = "100,300,1000",
     seconds: Annotated[float, typer.Option(help="how long each rate is kept up")] = 30.0,
     visitors: Annotated[int, typer.Option(help="open pages, each with a live socket")] = 200,
-    search: Annotated[bool, typer.Option(help="also look for the highest rate held")] = True,
+    highest: Annotated[
+        bool, typer.Option("--search/--no-search", help="also look for the highest rate held")
+    ] = True,
     profile: Annotated[
         bool, typer.Option("--profile", help="py-spy beside each rate, which disturbs the figures")
     ] = False,
@@ -89,7 +100,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         seconds=QUICK_S if quick else seconds,
         warm_up_s=QUICK_S if quick else WARM_UP_S,
         visitors=visitors,
-        search=search,
+        search=highest,
         profile=out if profile else None,
     )
     if Part.live in wanted:
@@ -108,6 +119,15 @@ def main(  # noqa: PLR0917 - typer knows them by name
         _fold(out)
     if Part.history in wanted:
         _history(QUICK_EVENTS if quick else events, out)
+    for part, module in ((Part.words, "words"), (Part.parser, "search_words")):
+        if part in wanted:
+            _printed(part, module, out)
+    if Part.search in wanted:
+        _search(out)
+    if Part.catalogue in wanted:
+        _catalogue(out)
+    if Part.experiment in wanted:
+        _experiment(QUICK_EVENTS if quick else events, out)
     if Part.accuracy in wanted:
         _accuracy(only or list(AccuracyPart), data, out)
 
@@ -124,12 +144,8 @@ def _rates(text: str) -> list[int]:
 
 def _live(start: Callable[[], AbstractContextManager[System]], plan: Plan, out: Path) -> None:
     console.print("The live loop")
-    try:
-        with start() as system:
-            figures = live.measure(system, plan, partial(report.progress, console))
-    except (CannotStart, StepFailed, BrokerUnavailable) as error:
-        console.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from None
+    with _starting(start) as system:
+        figures = live.measure(system, plan, partial(report.progress, console))
     report.write(out / "live.json", figures)
     report.show(console, figures)
     console.print(f"written to {out / 'live.json'}")
@@ -159,6 +175,52 @@ def _history(count: int, out: Path) -> None:
     report.write(out / "history.json", figures)
     report.show_history(console, figures)
     console.print(f"written to {out / 'history.json'}")
+
+
+def _printed(part: Part, module: str, out: Path) -> None:
+    console.print(f"\n{TITLES[part]} …")
+    machine = msgspec.to_builtins(this_machine())
+    figures = msgspec.json.decode(_by_itself(module))
+    report.write(out / f"{part}.json", {"machine": machine, "figures": figures})
+    console.print_json(data=figures)
+    console.print(f"written to {out / f'{part}.json'}")
+
+
+def _search(out: Path) -> None:
+    console.print("\nSearches over HTTP, once their words are known …")
+    with _starting(partial(whole_stack, _tell)) as system:
+        figures = search.measure(system, lambda what: console.print(f"  {what}"))
+    report.write(out / "search.json", figures)
+    console.print_json(data=msgspec.to_builtins(figures))
+    console.print(f"written to {out / 'search.json'}")
+
+
+@contextmanager
+def _starting(start: Callable[[], AbstractContextManager[System]]) -> Iterator[System]:
+    """What cannot be started ends the run with its own sentence."""
+    try:
+        with start() as system:
+            yield system
+    except (CannotStart, StepFailed, BrokerUnavailable) as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+
+
+def _catalogue(out: Path) -> None:
+    console.print("\nFeeds made into products, and bare readers beside them …")
+    machine = msgspec.to_builtins(this_machine())
+    figures = msgspec.json.decode(_by_itself("catalogue_load"), type=catalogue_load.CatalogueFigures)
+    report.write(out / "catalogue.json", {"machine": machine, "figures": figures})
+    catalogue_load.show(console, figures)
+    console.print(f"written to {out / 'catalogue.json'}")
+
+
+def _experiment(count: int, out: Path) -> None:
+    console.print("\nThe report of an experiment: impressions and events read and joined …")
+    figures = experiment_report.measure(count, lambda what: console.print(f"  {what}"))
+    report.write(out / "experiment.json", figures)
+    console.print_json(data=msgspec.to_builtins(figures))
+    console.print(f"written to {out / 'experiment.json'}")
 
 
 def _accuracy(wanted: list[AccuracyPart], data: Path, out: Path) -> None:

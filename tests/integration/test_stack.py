@@ -4,11 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
+import httpx
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack, answers
+from schemas.models import ModelRelease
+from services.ops.topics import create
+from services.settings import ServiceSettings
+from services.trainer import releases
+from services.trainer.settings import TrainerSettings
+from storefront.demo.shoppers import releasing
+from storefront.demo.shoppers.shelf import Catalogue
 
 
 def test_up_again_changes_no_process(stack: Stack) -> None:
@@ -37,3 +46,50 @@ def test_topics_check_finds_the_stack_as_listed(stack: Stack) -> None:
         command, env=stack.environment, cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_fresh_stack_serves_what_its_simulated_shoppers_do(stack: Stack) -> None:
+    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.2), reraise=True)
+    def served() -> str:
+        answer = httpx.get(f"{stack.recommender_url}/v1/products/p0001/also-liked").json()
+        return str(answer["models"]["behaviour"])
+
+    version = served()
+    metrics = httpx.get(f"{stack.recommender_url}/metrics").text
+    [told] = [line for line in metrics.splitlines() if line.startswith("eddy_recommender_model_served{")]
+    assert f'version="{version}"' in told
+    assert told.endswith(" 1.0")
+
+
+def test_a_released_model_is_not_replaced_by_the_demos(stack: Stack) -> None:
+    before = releases.current(TrainerSettings(kafka_bootstrap=stack.bootstrap), "behaviour")
+    assert before is not None
+    assert before.gate.outcome == "forced"
+    assert "simulated" in before.gate.reasons[0]
+    told: list[str] = []
+    stack.up(lambda what, _seconds: told.append(what))
+    assert f"model {before.version} stays released" in told
+    assert releases.current(TrainerSettings(kafka_bootstrap=stack.bootstrap), "behaviour") == before
+
+
+def test_the_demos_model_is_released_once_a_broker_whatever_the_store_has(
+    kafka: ServiceSettings, tmp_path: Path
+) -> None:
+    def settings(prefix: str) -> TrainerSettings:
+        named = {"kafka_bootstrap": kafka.kafka_bootstrap, "topic_prefix": prefix}
+        places = {"model_store": str(tmp_path / "store"), "trainer_datadir": tmp_path / "data"}
+        return TrainerSettings.model_validate(named | places)
+
+    first, second = settings(kafka.topic_prefix), settings(f"{kafka.topic_prefix}other.")
+    create(second)
+    assert "train --products 700" in str(releasing.release(first, Catalogue(700)))
+    assert releases.current(first, "behaviour") is None
+
+    made = releasing.release(first, Catalogue(600))
+    assert isinstance(made, ModelRelease)
+    assert releases.current(first, "behaviour") == made
+    assert releasing.release(first, Catalogue(600)) == f"model {made.version} stays released"
+
+    again = releasing.release(second, Catalogue(600))
+    assert isinstance(again, ModelRelease)
+    assert again.released == made.released

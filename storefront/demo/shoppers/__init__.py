@@ -1,0 +1,1 @@
+"""Simulated shoppers of the demo. Nobody was observed: no figure about them says anything of real ones."""

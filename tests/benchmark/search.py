@@ -1,0 +1,80 @@
+"""Searches over HTTP on the whole stack, once the words' vectors are known: all but the models' own time."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import httpx
+import msgspec
+import numpy as np
+
+from infra.stack.broker import ROOT
+from tests.benchmark.machine import Machine, this_machine
+from tests.benchmark.spread import Spread
+from tests.benchmark.system import System
+
+QUERIES: Final = ROOT / "tests" / "unit" / "recommender" / "search" / "queries.jsonl"
+ROUNDS: Final = 5
+LOOKED_AT: Final = 8  # products, so that the visitor's taste is part of every search
+
+
+class Query(msgspec.Struct):
+    """One line of the query set, as far as it is needed here."""
+
+    query: str
+
+
+class SearchFigures(msgspec.Struct, frozen=True):
+    """Milliseconds of one GET /v1/search: with words seen for the first time, and with known ones."""
+
+    machine: Machine
+    products: int
+    queries: int
+    first_ms: dict[str, float]
+    known_ms: dict[str, float]
+    bare_ms: dict[str, float]  # GET /healthz in the same run: what HTTP itself takes
+
+
+def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
+    """Every query once, and then `ROUNDS` times again, one after the other on one connection."""
+    queries = [msgspec.json.decode(line, type=Query).query for line in QUERIES.read_bytes().splitlines()]
+    products = system.products()
+    with httpx.Client(base_url=system.ingest_url) as ingest:
+        visitor = ingest.post("/v1/visitors").json()
+    who = {"visitor_id": visitor["visitor_id"], "token": visitor["token"]}
+    _look(system, who, products[:LOOKED_AT])
+    with httpx.Client(base_url=system.recommender_url, timeout=30) as http:
+        tell(f"{len(queries)} queries, {len(products):,} products")
+        first = [_timed(http, query, who) for query in queries]
+        known = [_timed(http, query, who) for _ in range(ROUNDS) for query in queries]
+        bare = [_timed(http, None, {}) for _ in range(len(queries))]
+    return SearchFigures(
+        this_machine(), len(products), len(queries), _spread(first), _spread(known), _spread(bare)
+    )
+
+
+def _timed(http: httpx.Client, query: str | None, who: dict[str, str]) -> float:
+    started = time.perf_counter()
+    path, params = ("/healthz", {}) if query is None else ("/v1/search", {"q": query} | who)
+    http.get(path, params=params).raise_for_status()
+    return time.perf_counter() - started
+
+
+def _look(system: System, who: dict[str, str], products: list[str]) -> None:
+    events = [
+        {
+            "event_id": f"00000000-0000-4000-8000-{number:012d}",
+            "type": "view_item",
+            "visitor_id": who["visitor_id"],
+            "product_id": product_id,
+            "occurred_at": int(time.time() * 1000) + number,
+        }
+        for number, product_id in enumerate(products)
+    ]
+    with httpx.Client(base_url=system.ingest_url) as ingest:
+        ingest.post("/v1/events", params={"token": who["token"]}, json={"events": events}).raise_for_status()
+
+
+def _spread(seconds: list[float]) -> dict[str, float]:
+    found = Spread.of(np.array(seconds))
+    return {"p50": round(found.p50, 2), "p90": round(found.p90, 2), "p99": round(found.p99, 2)}
