@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra import accuracy
+from services.model.profiles import PROFILES
+from services.recommender.query_parameters import WEIGHTS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"
@@ -17,6 +19,8 @@ BEGIN: Final = "<!-- figures: made by `python -m infra.figures` -->"
 END: Final = "<!-- end of figures -->"
 BEGIN_ACCURACY: Final = "<!-- accuracy: made by `python -m infra.figures` -->"
 END_ACCURACY: Final = "<!-- end of accuracy -->"
+BEGIN_PROFILES: Final = "<!-- profiles: made by `python -m infra.figures` -->"
+END_PROFILES: Final = "<!-- end of profiles -->"
 
 Json = dict[str, Any]
 
@@ -34,6 +38,16 @@ def accuracy_text() -> str:
     """The README's part about how good the recommendations are, between its two markers."""
     found: Json = json.loads((MEASURED / "accuracy.json").read_text())
     return "\n".join([BEGIN_ACCURACY, "", *accuracy.lines(found), END_ACCURACY])
+
+
+def profiles_text() -> str:
+    """The README's table of the default weights, between its two markers."""
+    head = f"| | {' | '.join(f'`{name}`' for name in WEIGHTS)} |"
+    lines = [head, "|---" * (len(WEIGHTS) + 1) + "|"]
+    for kind, profile in PROFILES.items():
+        cells = (f"{profile[name]:g}" if profile.get(name) else "" for name in WEIGHTS)
+        lines.append(f"| `{kind}` | {' | '.join(cells)} |")
+    return "\n".join([BEGIN_PROFILES, "", *lines, "", END_PROFILES])
 
 
 def _live(live: Json) -> Iterator[str]:
@@ -82,7 +96,11 @@ def _history(history: Json) -> Iterator[str]:
 def main() -> None:
     """Replaces the figures in the README."""
     readme = README.read_text()
-    for made, begin, end in ((text(), BEGIN, END), (accuracy_text(), BEGIN_ACCURACY, END_ACCURACY)):
+    for made, begin, end in (
+        (text(), BEGIN, END),
+        (accuracy_text(), BEGIN_ACCURACY, END_ACCURACY),
+        (profiles_text(), BEGIN_PROFILES, END_PROFILES),
+    ):
         before, _, rest = readme.partition(begin)
         _, _, after = rest.partition(end)
         readme = before + made + after

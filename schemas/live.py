@@ -8,14 +8,16 @@ from schemas.events import EventType
 from schemas.products import Availability
 
 SlotKind = Literal[
-    "for_you", "similar", "popular", "also_liked", "complement_topic", "complement_type", "search"
+    "for_you", "similar", "popular", "also_liked", "complement_topic", "complement_type", "search", "products"
 ]
-# `relaxed`: near what was asked for, without all its wished-for words; `rule`: pinned by the shop.
-Source = Literal["content", "behaviour", "popular", "relaxed", "rule"]
+# `relaxed`: near what was asked for, without all its wished-for words; `rule`: pinned by the shop; `named`:
+# the page asked for this very product.
+Source = Literal["content", "behaviour", "popular", "relaxed", "rule", "named"]
 # Why a row is not what was asked for: the visitor is new to us, the product unknown, or without vectors; no
 # past visits tell what goes with it; the index, or what turns words into vectors, does not answer.
 Fallback = Literal["new_visitor", "unknown_product", "no_vectors", "no_behaviour", "index_away", "words_away"]
 QUERY_MAX: Final = 200  # characters of a search
+NAMED_MAX: Final = 100  # products that a page asks for by id
 ABOUT_A_PRODUCT: Final = frozenset({"similar", "also_liked", "complement_topic", "complement_type"})
 
 
@@ -23,7 +25,8 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     """One row on the page that the client wants kept fresh.
 
     `product_id` is what the row is about, for kinds that are; `query` the words of a search; `category` a
-    path or its beginning, such as Women/Shoes, that all products of the row are in.
+    path or its beginning, such as Women/Shoes, that all products of the row are in. `product_ids` are for
+    kind `products`: these very products as they are now, sold out or not, for what a page shows by itself.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -32,6 +35,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     product_id: str | None = None
     query: Annotated[str, msgspec.Meta(max_length=QUERY_MAX)] | None = None
     category: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
+    product_ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMED_MAX)] = ()
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
@@ -47,6 +51,8 @@ def check(subscribe: Subscribe) -> str | None:
             return f"slot {slot.name!r} of kind {slot.kind} needs a product_id"
         if slot.kind == "search" and not slot.query:
             return f"slot {slot.name!r} of kind search needs a query"
+        if slot.kind == "products" and not slot.product_ids:
+            return f"slot {slot.name!r} of kind products needs product_ids"
     return None
 
 

@@ -16,6 +16,12 @@ TOKEN_OR_KEY: Final[tuple[dict[str, list[str]], ...]] = ({"visitor_token": []}, 
 
 Description = dict[str, Any]  # keyword arguments of a FastAPI route
 
+# What the HTTP server itself says, before anything of ours has seen the request.
+LINE_TOO_LONG: Final[Description] = {
+    "description": "The request's first line has more than 64 KiB",
+    "content": {"text/plain; charset=utf-8": {"schema": {"type": "string"}}},
+}
+
 
 class MsgspecApi(FastAPI):
     """FastAPI, with the schemas of msgspec's structs and the two ways to show who is asking."""
@@ -40,6 +46,11 @@ class MsgspecApi(FastAPI):
         parts.setdefault("schemas", {}).update(components(self._structs, REF))
         parts["securitySchemes"] = {
             "api_key": {"type": "http", "scheme": "bearer", "description": "EDDY_API_KEY, for back ends"},
+            "admin_key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "EDDY_ADMIN_KEY, for rules and experiments",
+            },
             "visitor_token": {
                 "type": "apiKey",
                 "in": "query",

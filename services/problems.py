@@ -10,8 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import Match
 
 MEDIA_TYPE: Final = "application/problem+json"
+METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 class ProblemDocument(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -74,7 +76,10 @@ def install(app: FastAPI, on_problem: OnProblem) -> None:
         status = HTTPStatus(error.status_code)
         on_problem(status)
         kind = status.phrase.lower().replace(" ", "-")
-        return _response(request, status, kind, str(error.detail), headers=error.headers)
+        headers = dict(error.headers or {})
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_allowed(app, request))
+        return _response(request, status, kind, str(error.detail), headers=headers)
 
     async def of_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
@@ -96,6 +101,16 @@ def install(app: FastAPI, on_problem: OnProblem) -> None:
     app.add_exception_handler(RequestValidationError, of_validation)
     app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, bug)
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """The methods of all routes with the request's path; the router names those of the first one only."""
+
+    def is_allowed(method: str) -> bool:
+        asked = {**request.scope, "method": method}
+        return any(route.matches(asked)[0] is Match.FULL for route in app.router.routes)
+
+    return list(filter(is_allowed, METHODS))
 
 
 def answer(request: Request, problem: Problem) -> Response:

@@ -6,7 +6,7 @@ from typing import Protocol
 from schemas import directions
 from schemas.sessions import Session
 from schemas.vectors import Layout, Matrix
-from services.model.profiles import FOR_YOU
+from services.model.profiles import FOR_YOU, Weights
 from services.model.session_index import Floats
 
 
@@ -17,9 +17,9 @@ class Contents(Protocol):
         """(n, width) float32, each segment of length 1, or 0 where a product lacks it."""
 
 
-def queries(packed: Sequence[bytes], layout: Layout) -> Matrix:
+def queries(packed: Sequence[bytes], layout: Layout, weights: Weights = FOR_YOU) -> Matrix:
     """A session's packed vectors as (n, width) queries: a dot product with one is the likeness to it."""
-    return layout.weighted(directions.unpack(packed, layout), FOR_YOU)
+    return layout.weighted(directions.unpack(packed, layout), weights)
 
 
 def of(session: Session, contents: Contents, layout: Layout) -> Callable[[Sequence[str]], Floats] | None:

@@ -1,41 +1,66 @@
-"""The only place that builds the recommender's parts: index, readers, rows, HTTP API and live sockets."""
+"""The only place that builds the recommender's parts: state, readers, rows, searches, HTTP API, sockets."""
 
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Final
 
+import httpx
 import structlog
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from schemas.topics import RECOMMENDATIONS
 from services import problems
 from services.health_routes import health_routes
-from services.kafka import client_config
+from services.kafka import AcknowledgedProducer, client_config, now_ms, producer_config
 from services.openapi import MsgspecApi
 from services.qdrant import ProductCollection, connect
-from services.recommender.answers import Recommended
+from services.recommender import clockwork
+from services.recommender.admin import answers as admin_answers
+from services.recommender.admin.door import AdminDoor
+from services.recommender.admin_routes import admin_routes
+from services.recommender.answers import Found, Recommended
 from services.recommender.catalogue import Catalogue
 from services.recommender.credentials import Doorkeeper
 from services.recommender.edge import EdgeIndex
+from services.recommender.experiment_book import AS_EVERYONE, ExperimentBook, Treatment, applied
 from services.recommender.feeds import Feeds
 from services.recommender.generations import Generations
 from services.recommender.hub import Hub
+from services.recommender.impressions import Impressions
+from services.recommender.joined import JoinedSessions
 from services.recommender.latest_visits import LatestVisits
+from services.recommender.lines import Lines
 from services.recommender.live_learning import LiveLearning
 from services.recommender.live_routes import live_routes
 from services.recommender.metrics import Metrics
-from services.recommender.ranking import Rules
-from services.recommender.recommendation_routes import recommendation_routes
+from services.recommender.people import People
+from services.recommender.popularity import Popularity
+from services.recommender.profile_routes import Profile, profile_routes
+from services.recommender.publisher import Publisher
+from services.recommender.query_parameters import weight_names
+from services.recommender.recommendation_routes import Answerer, recommendation_routes
 from services.recommender.remembered import RememberedIndex
-from services.recommender.rows import RowMaker
+from services.recommender.rows.maker import RowMaker
+from services.recommender.rows.ranking import Rules
+from services.recommender.rule_book import InForce, RuleBook
+from services.recommender.search.language_model import LanguageModel
+from services.recommender.search.searches import Searcher
+from services.recommender.search.understanding import Understanding
 from services.recommender.server import ServerIndex
 from services.recommender.sessions import Sessions
 from services.recommender.settings import RecommenderSettings
+from services.recommender.slots import Asks
+from services.recommender.state import State
 from services.recommender.subscriber import Subscriber
 from services.recommender.vector_index import VectorIndex
+from services.recommender.vocabularies import Vocabularies
+from services.recommender.words import Words
 from services.replica import VectorReplica
 from services.tokens import TokenSigner
 
@@ -43,69 +68,19 @@ log = structlog.get_logger()
 
 BEHAVIOUR: Final = "behaviour"  # among the models that answers name: the trainer's
 REMOTE_ROWS: Final = 16  # rows that wait for a Qdrant server at a time; in process, one after the other
+LINGER_MS: Final = 5.0  # impressions wait for each other; nobody waits for them
+ACKNOWLEDGED_WITHIN_MS: Final = 1500
+
+Clock = Callable[[], float]  # Unix ms
 
 
-def create_app(settings: RecommenderSettings) -> FastAPI:
+def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     """The HTTP API and the live sockets; their state is read from Kafka. Call it in the loop that serves."""
-    layout, metrics = settings.layout, Metrics()
-    catalogue, replica = Catalogue(), VectorReplica(layout)
-    sessions, hub = Sessions(layout, settings.sessions_max), Hub(metrics)
-    index = create_index(settings)
-    turns = asyncio.Semaphore(REMOTE_ROWS if index.remote else 1)
-    rules = Rules(k=0, diversity=settings.diversity, brand_max=settings.brand_max)
-    generations = Generations(settings.recommender_models, metrics)
-    live = LiveLearning(
-        generations,
-        LatestVisits(settings.live_visitors_max, settings.tuning),
-        metrics,
-        every_s=settings.live_learning_s,
-        visitors_max=settings.live_visitors_max,
-    )
-    rows = RowMaker(
-        catalogue,
-        index,
-        replica,
-        layout=layout,
-        tuning=settings.tuning,
-        rules=rules,
-        model=lambda: generations.model,
-        metrics=metrics,
-    )
-    feeds = Feeds(
-        settings,
-        client_config(settings),
-        catalogue=catalogue,
-        index=index,
-        replica=replica,
-        sessions=sessions,
-        generations=generations,
-        live=live,
-        hub=hub,
-        metrics=metrics,
-        on_failure=_end_process,
-    )
-    door = Doorkeeper(TokenSigner(settings.token_secret), settings.api_key)
-
-    def waiting_for() -> str | None:
-        return feeds.waiting_for
-
-    def models(version: str | None) -> dict[str, str]:
-        return feeds.models | {BEHAVIOUR: version} if version else feeds.models
-
-    def subscriber(visitor_id: str) -> Subscriber:
-        return Subscriber(
-            visitor_id,
-            rows=rows,
-            sessions=sessions,
-            models=models,
-            metrics=metrics,
-            turns=turns,
-            on_shown=hub.shown,
-        )
+    parts = Parts(settings, clock)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        feeding = asyncio.create_task(feeds.run())
+        feeding = asyncio.create_task(parts.feeds.run())
         feeding.add_done_callback(_end_after)
         try:
             yield
@@ -113,39 +88,232 @@ def create_app(settings: RecommenderSettings) -> FastAPI:
             feeding.cancel()
             with suppress(asyncio.CancelledError, Exception):  # a reader's failure is logged already
                 await feeding
-            index.close()
+            await parts.close()
 
     app = MsgspecApi(
         "Eddy recommender",
-        "Rows of products for visitors, for products and for everyone; live at WS /v1/live.",
-        [Recommended],
+        "Rows of products for visitors, about products, for words and for everyone; live at WS /v1/live.",
+        [Recommended, Found, Profile, *admin_answers.STRUCTS],
         lifespan,
     )
-    app.include_router(
-        recommendation_routes(
-            door, rows, catalogue=catalogue, sessions=sessions, models=models, waiting_for=waiting_for
-        )
-    )
-    app.include_router(
-        live_routes(
-            door,
-            hub,
-            subscriber,
-            waiting_for=waiting_for,
-            metrics=metrics,
-            slow_reader_s=settings.slow_reader_s,
-        )
-    )
-    app.include_router(health_routes(waiting_for, metrics.registry, lambda: {"products": len(replica)}))
-    problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
+    for router in parts.routers():
+        app.include_router(router)
+    problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_methods=["GET"],
+        allow_methods=["GET"],  # rules and experiments are a back end's matter, not a page's
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
     return app
+
+
+class Parts:
+    """What one recommender holds, put together; nothing is connected to before `feeds.run`."""
+
+    def __init__(self, settings: RecommenderSettings, clock: Clock) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.metrics = Metrics()
+        layout, tuning = settings.layout, settings.tuning
+        self._catalogue, self._replica = Catalogue(), VectorReplica(layout)
+        self._people, self._rules, self._experiments = People(), RuleBook(), ExperimentBook()
+        self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
+        self._alone = Sessions(layout, settings.sessions_max)
+        self._sessions = JoinedSessions(self._alone, self._people, self._replica, layout, tuning)
+        self._hub = Hub(self.metrics)
+        self._index = create_index(settings)
+        self._create_models()
+        self._create_writers()
+        self._create_searcher()
+        self._rows = RowMaker(
+            self._catalogue,
+            self._index,
+            self._replica,
+            layout=layout,
+            tuning=tuning,
+            rules=Rules(k=0, diversity=settings.diversity, brand_max=settings.brand_max),
+            model=self._lines.model,
+            metrics=self.metrics,
+            treatment=self._treatment,
+            in_force=self._in_force,
+        )
+        self._asks = Asks(self._sessions, self._searcher)
+        self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)
+        self._create_feeds()
+
+    def _create_models(self) -> None:
+        settings = self._settings
+        follow = partial(Generations, settings.recommender_models, self.metrics)
+        own = follow(settings.model_name)
+        self._lines = Lines(settings.model_name, own, follow)
+        self._live = LiveLearning(
+            own,
+            LatestVisits(settings.live_visitors_max, settings.tuning),
+            self.metrics,
+            every_s=settings.live_learning_s,
+            visitors_max=settings.live_visitors_max,
+        )
+
+    def _create_writers(self) -> None:
+        config = producer_config(self._settings, linger_ms=LINGER_MS, timeout_ms=ACKNOWLEDGED_WITHIN_MS)
+        self._producer = AcknowledgedProducer(config, on_fatal=_end_process)
+        self._publisher = Publisher(self._producer, self._settings)
+        self._impressions = Impressions(
+            self._producer if self._settings.impressions else None,
+            self._settings.topic(RECOMMENDATIONS),
+            self.metrics,
+            self._clock,
+        )
+
+    def _create_searcher(self) -> None:
+        settings = self._settings
+        self._words = Words(
+            settings.embedder_url,
+            settings.layout,
+            timeout_s=settings.words_timeout_s,
+            client=httpx.AsyncClient(trust_env=False),
+            away=self.metrics.words_away,
+            seconds=self.metrics.words,
+        )
+        self._vocabularies = Vocabularies(self._catalogue)
+        understanding = Understanding(
+            vocabulary=lambda: self._vocabularies.newest,
+            clock=time.monotonic,
+            model=self._create_language_model(),
+            failed=lambda reason: log.warning(
+                "the language model does not answer, a parser does", reason=reason
+            ),
+        )
+        self._searcher = Searcher(understanding, self._words)
+
+    def _create_language_model(self) -> LanguageModel | None:
+        settings = self._settings
+        self._http = httpx.AsyncClient()  # to the outside; the embedder is asked past any proxy
+        if not settings.nlq_url:
+            return None
+        key = settings.nlq_key.get_secret_value() if settings.nlq_key else None
+        return LanguageModel(
+            url=settings.nlq_url,
+            key=key,
+            model=settings.nlq_model,
+            timeout_s=settings.nlq_timeout_s,
+            client=self._http,
+        )
+
+    def _create_feeds(self) -> None:
+        self._state = State(
+            self._catalogue,
+            self._index,
+            self._replica,
+            sessions=self._alone,
+            people=self._people,
+            popularity=self._popularity,
+            rules=self._rules,
+            experiments=self._experiments,
+            lines=self._lines,
+            live=self._live,
+            hub=self._hub,
+            metrics=self.metrics,
+        )
+        changes = (self._rules.next_change, self._experiments.next_change)
+        self.feeds = Feeds(
+            self._settings,
+            client_config(self._settings),
+            self._state,
+            before=self._first_done,
+            beside=(
+                self._live.run,
+                self._vocabularies.run,
+                partial(clockwork.watch, changes, self._hub, self._clock),
+                partial(clockwork.count, self._popularity, self._catalogue, self._hub, self._clock),
+            ),
+            on_failure=_end_process,
+        )
+
+    async def _first_done(self) -> None:
+        await self._live.once()
+        await self._vocabularies.renewed()
+        self._index.optimise()
+
+    def _treatment(self, visitor_id: str | None) -> Treatment:
+        if visitor_id is None:
+            return AS_EVERYONE
+        return applied(self._experiments.variants_of(visitor_id, self._clock()))
+
+    def _in_force(self, slot: str, kind: str) -> InForce:
+        return self._rules.in_force(slot, kind, self._clock())
+
+    def _waiting_for(self) -> str | None:
+        return self.feeds.waiting_for
+
+    def _models(self, version: str | None) -> dict[str, str]:
+        return self._state.models | ({BEHAVIOUR: version} if version else {})
+
+    def _subscriber(self, visitor_id: str) -> Subscriber:
+        return Subscriber(
+            visitor_id,
+            rows=self._rows,
+            asks=self._asks,
+            sessions=self._sessions,
+            impressions=self._impressions,
+            models=self._models,
+            metrics=self.metrics,
+            turns=self._turns,
+            on_shown=self._hub.shown,
+        )
+
+    def routers(self) -> Iterator[APIRouter]:
+        """All routes."""
+        settings = self._settings
+        door = Doorkeeper(TokenSigner(settings.token_secret), settings.api_key)
+        answerer = Answerer(
+            door,
+            self._rows,
+            sessions=self._sessions,
+            impressions=self._impressions,
+            models=self._models,
+            waiting_for=self._waiting_for,
+            metrics=self.metrics,
+        )
+        yield recommendation_routes(answerer, self._catalogue, self._searcher)
+        yield profile_routes(
+            door,
+            self._sessions,
+            self._people,
+            self._catalogue,
+            treatment=self._treatment,
+            waiting_for=self._waiting_for,
+        )
+        yield live_routes(
+            door,
+            self._hub,
+            self._subscriber,
+            waiting_for=self._waiting_for,
+            metrics=self.metrics,
+            slow_reader_s=settings.slow_reader_s,
+        )
+        yield admin_routes(
+            AdminDoor(settings.admin_key),
+            self._rules,
+            self._experiments,
+            self._publisher.publish,
+            catalogue=self._catalogue,
+            clock=self._clock,
+            waiting_for=self._waiting_for,
+            weight_names=weight_names(),
+        )
+        yield health_routes(
+            self._waiting_for, self.metrics.registry, lambda: {"products": len(self._replica)}
+        )
+
+    async def close(self) -> None:
+        """Waits for what is on its way to Kafka, and lets go of everything."""
+        await self._words.close()
+        await self._http.aclose()
+        await asyncio.to_thread(self._producer.close)
+        self._index.close()
 
 
 def create_index(settings: RecommenderSettings) -> VectorIndex:
@@ -161,7 +329,7 @@ def _end_after(feeding: "asyncio.Task[None]") -> None:
         _end_process(error)
 
 
-def _end_process(error: BaseException) -> None:
+def _end_process(error: object) -> None:
     """Ends the service in order; the supervisor starts it anew. Called in a reader's thread, too."""
-    log.critical("nothing more is read from Kafka, the recommender ends", error=str(error))
+    log.critical("the recommender ends: Kafka is not read or not written any more", error=str(error))
     os.kill(os.getpid(), signal.SIGTERM)

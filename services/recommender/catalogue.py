@@ -3,14 +3,16 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import combinations
 from typing import Final
 
 from cachetools import LRUCache
 
 from schemas.products import Product
-from services.recommender.vector_index import Where
+from services.recommender.vector_index import Hit, Where
 
 FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
+PRIOR: Final = 20.0  # purchases that a popularity of 1 in the catalogue counts as
 
 
 class Fitting(dict[str, bool]):
@@ -30,6 +32,9 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._products: dict[str, Product] = {}
+        self._brands = Counter[str]()  # in small letters → products
+        self.wording = 0  # grows when the words that products are searched by change
+        self._counts: Mapping[str, float] = {}
         self._by_popularity: list[Product] | None = None
         self._fitting: LRUCache[Where, Fitting] = LRUCache(FILTERS_KEPT)
 
@@ -46,14 +51,39 @@ class Catalogue:
         if known is not None and (known.updated_at > product.updated_at or known == product):
             return False
         self._products[product.product_id] = product
+        self._count_brands(known, product)
+        if known is None or _words(known) != _words(product):
+            self.wording += 1
         self._changed(product.product_id)
         return True
 
     def remove(self, product_id: str) -> bool:
         """Forgets a product; False when it was unknown."""
-        known = self._products.pop(product_id, None) is not None
+        known = self._products.pop(product_id, None)
+        self._count_brands(known, None)
+        self.wording += known is not None
         self._changed(product_id)
-        return known
+        return known is not None
+
+    def products(self) -> tuple[Product, ...]:
+        """All products, as they are now."""
+        return tuple(self._products.values())
+
+    def brands_in(self, text: str) -> tuple[str, ...]:
+        """Brands that the text names, in small letters: runs of its words."""
+        words = text.casefold().split()
+        spans = combinations(range(len(words) + 1), 2)
+        runs = dict.fromkeys(" ".join(words[start:end]) for start, end in spans)
+        return tuple(run for run in runs if run in self._brands)
+
+    def _count_brands(self, before: Product | None, after: Product | None) -> None:
+        if before is not None and before.brand is not None:
+            name = _one_spaced(before.brand)
+            self._brands[name] -= 1
+            if not self._brands[name]:
+                del self._brands[name]
+        if after is not None and after.brand is not None:
+            self._brands[_one_spaced(after.brand)] += 1
 
     def _changed(self, product_id: str) -> None:
         self._by_popularity = None
@@ -75,20 +105,51 @@ class Catalogue:
         product = self._products.get(product_id)
         return product is not None and where.allows(product)
 
-    def popular(self, k: int, where: Where, brand_max: int) -> list[Product]:
-        """The most popular products, mixed: so many of a brand at most, and a quarter of one shelf."""
+    def count(self, counts: Mapping[str, float]) -> None:
+        """What visitors did with each product lately; of all others only the catalogue's word is known."""
+        self._counts = counts
+        self._by_popularity = None
+
+    def popular(
+        self,
+        k: int,
+        where: Where,
+        brand_max: int,
+        *,
+        row: int | None = None,
+        beside: Iterable[str | None] = (),
+    ) -> list[Hit]:
+        """The most popular products, mixed: so many of a brand at most, and a quarter of one shelf.
+
+        `row` is the length of the row where it is less than k; `beside` the brands that are in it already.
+        """
         if self._by_popularity is None:
-            self._by_popularity = sorted(self._products.values(), key=_popularity)
+            self._by_popularity = sorted(self._products.values(), key=self._order)
         allowed = filter(where.allows, self._by_popularity)
-        return _mixed(allowed, k, brand_max, shelf_max=max(2, k // 4))
+        brands = Counter(filter(None, beside))
+        found = _mixed(allowed, k, brands, brand_max, shelf_max=max(2, (row or k) // 4))
+        return [Hit(product.product_id, self.popularity(product)) for product in found]
+
+    def popularity(self, product: Product) -> float:
+        """Decayed counts, and the shop's own figure as if it had been counted PRIOR times."""
+        return self._counts.get(product.product_id, 0.0) + PRIOR * (product.popularity or 0.0)
+
+    def _order(self, product: Product) -> tuple[float, int, str]:
+        return (-self.popularity(product), -product.updated_at, product.product_id)
 
 
-def _popularity(product: Product) -> tuple[float, int, str]:
-    return (-(product.popularity or 0.0), -product.updated_at, product.product_id)
+def _words(product: Product) -> tuple[object, ...]:
+    return product.brand, product.category, product.type, product.tags, product.name
 
 
-def _mixed(products: Iterable[Product], k: int, brand_max: int, shelf_max: int) -> list[Product]:
-    brands, shelves = Counter[str](), Counter[tuple[str, ...]]()
+def _one_spaced(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
+def _mixed(
+    products: Iterable[Product], k: int, brands: Counter[str], brand_max: int, shelf_max: int
+) -> list[Product]:
+    shelves = Counter[tuple[str, ...]]()
     found: list[Product] = []
     spare: list[Product] = []
     for product in products:

@@ -30,10 +30,11 @@ class Generations:
     the reference points to never changes.
     """
 
-    def __init__(self, cache: Path, metrics: Metrics) -> None:
+    def __init__(self, cache: Path, metrics: Metrics, name: str = "") -> None:
         self.model: Behaviour | None = None
         self.released: Behaviour | None = None  # as it was loaded; `model` may have grown by live visits
         self._cache = cache
+        self._name = name
         self._metrics = metrics
         self._kept: LRUCache[str, Behaviour] = LRUCache(KEPT)
         self._following: asyncio.Task[None] | None = None
@@ -54,6 +55,12 @@ class Generations:
         """Returns when the newest release serves or is refused, or its store has failed to give it once."""
         while not (tried := self._tried).is_set():
             await tried.wait()
+
+    def stop(self) -> None:
+        """Stops following, and serves no more."""
+        if self._following is not None:
+            self._following.cancel()
+        self._serve(None)
 
     async def close(self) -> None:
         """Stops following; what serves goes on."""
@@ -102,11 +109,12 @@ class Generations:
         if model is before:
             return
         self.released = self.model = model
-        self._metrics.model_served.clear()
+        if before is not None:
+            self._metrics.model_served.remove(self._name, before.version)
         if model is not None:
-            self._metrics.model_served.labels(model.version).set(1)
+            self._metrics.model_served.labels(self._name, model.version).set(1)
         self._metrics.model_swaps.inc()
-        log.info("model swapped", version=_told(model), before=_told(before))
+        log.info("model swapped", model=self._name, version=_told(model), before=_told(before))
 
     def _refuse(self, version: str, file: str, reason: str) -> None:
         self._metrics.model_refused.inc()

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.live import Slot
 from services.recommender.metrics import Metrics
-from services.recommender.rows import Row
+from services.recommender.rows.asking import Row
 from services.recommender.sessions import Published
 from services.recommender.subscriber import Subscriber
 
@@ -53,9 +53,11 @@ class Hub:
             return  # it has left while its row was made
         place = (subscriber, slot.name)
         products = frozenset(item.product_id for item in row)
-        # A row of similar products also depends on the product that they are similar to.
-        self._show(place, products | {slot.product_id} if slot.product_id else products)
-        (self._short.add if len(row) < slot.k else self._short.discard)(place)
+        # A row of similar products also depends on the product that they are similar to, and a page may know
+        # a product before we do.
+        self._show(place, products.union(slot.product_ids, [slot.product_id] if slot.product_id else []))
+        is_short = len(row) < slot.k and slot.kind != "products"
+        (self._short.add if is_short else self._short.discard)(place)
 
     def _show(self, place: Place, products: frozenset[str]) -> None:
         subscriber, slot_name = place
@@ -72,6 +74,20 @@ class Hub:
         """To every socket of the visitor."""
         for subscriber in self._of_visitor.get(visitor_id, ()):
             subscriber.session_changed(published)
+
+    def all_changed(self) -> None:
+        """To every slot there is: the shop's rules or experiments are others."""
+        for subscriber in self._everyone():
+            subscriber.slots_changed()
+
+    def popular_changed(self) -> None:
+        """To slots that show what is popular."""
+        for subscriber in self._everyone():
+            subscriber.slots_changed("popular")
+
+    def _everyone(self) -> Iterator[Subscriber]:
+        for here in self._of_visitor.values():
+            yield from here
 
     def product_changed(self, product_id: str) -> None:
         """To every slot that shows the product, and to those whose row is not full."""

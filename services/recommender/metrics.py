@@ -37,9 +37,12 @@ class Metrics:
             "Rows made while the vector index did not answer",
             registry=self.registry,
         )
-        # 1 for the version that serves; no sample while none does.
+        # 1 for the version that serves of each line of releases; no sample while none does.
         self.model_served = Gauge(
-            "eddy_recommender_model_served", "The model that serves", ["version"], registry=self.registry
+            "eddy_recommender_model_served",
+            "The model that serves",
+            ["model", "version"],
+            registry=self.registry,
         )
         self.live_visits = Gauge(
             "eddy_recommender_live_visits",
@@ -59,6 +62,42 @@ class Metrics:
         self.model_store_away = Counter(
             "eddy_recommender_model_store_away_total",
             "Attempts at a release that its store did not give",
+            registry=self.registry,
+        )
+        # Rows recorded on `recommendations`, and those whose record Kafka did not take.
+        self.impressions = Counter(
+            "eddy_recommender_impressions_total", "Rows recorded", registry=self.registry
+        )
+        self.impressions_lost = Counter(
+            "eddy_recommender_impressions_lost_total",
+            "Rows shown whose record Kafka did not take",
+            registry=self.registry,
+        )
+        # reason: as answers name it; a row that is not what was asked for.
+        self.fallbacks = Counter(
+            "eddy_recommender_fallbacks_total", "Rows by fallback", ["reason"], registry=self.registry
+        )
+        self.joined = Gauge(
+            "eddy_recommender_joined_visitors",
+            "Visitors who turned out to be a user",
+            registry=self.registry,
+        )
+        self.words_away = Counter(
+            "eddy_recommender_words_away_total",
+            "Searches whose words got no vectors from the embedder",
+            registry=self.registry,
+        )
+        self.words = Histogram(
+            "eddy_recommender_words_seconds",
+            "Time that the embedder took for the words of a search",
+            buckets=_S,
+            registry=self.registry,
+        )
+        # by: parser, or model (the language model of EDDY_NLQ_URL).
+        self.understood = Counter(
+            "eddy_recommender_understood_total",
+            "Searches understood, and by what",
+            ["by"],
             registry=self.registry,
         )
         self.products = Gauge(

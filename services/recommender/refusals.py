@@ -1,5 +1,6 @@
 """Why the recommender refuses a request: one exception a kind, with the status it is answered with."""
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 from services.problems import Problem
@@ -23,3 +24,29 @@ class NotReady(Problem):
 
     def __init__(self, waiting_for: str) -> None:
         super().__init__(f"still reading {waiting_for}", headers={"Retry-After": "1"})
+
+
+class BadWeight(Problem):
+    """A weight of the request has no such name, or no such number."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "bad-weight"
+
+    def __init__(self, name: str, reason: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"weight {name!r}: {reason}; weights are {', '.join(known)}",
+            fields={"weight": name, "weights": list(known)},
+        )
+
+
+class UnknownParameter(Problem):
+    """A query parameter is neither a filter on an indexed field nor anything else that the route knows."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "unknown-parameter"
+
+    def __init__(self, name: str, filters: Sequence[str]) -> None:
+        super().__init__(
+            f"{name!r} is no filter on a field that is indexed; those are {', '.join(filters)}",
+            fields={"parameter": name, "filters": list(filters)},
+        )

@@ -3,7 +3,7 @@
 from pathlib import Path
 from tempfile import gettempdir
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.model.settings import ModelSettings, SessionSettings
 from services.settings import HttpSettings, QdrantSettings
@@ -40,9 +40,44 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
         0.2, ge=0, le=1, description="how much unlike each other a row's products should be (1 − λ of MMR)"
     )
     brand_max: int = Field(4, ge=1, description="products of one brand in a row")
+    embedder_url: str | None = Field(
+        "http://127.0.0.1:8004",
+        pattern=r"^(https?://\S+)?$",
+        description="an embedder, which makes vectors of a shopper's words; empty for searches without",
+    )
+    words_timeout_s: float = Field(
+        1.0, gt=0, le=60, description="how long the embedder may take for the words of a search"
+    )
+    admin_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what a shop's people show as Authorization: Bearer to change rules and experiments",
+    )
+    impressions: bool = Field(
+        True, description="whether rows that were shown are recorded on the topic recommendations"
+    )
+    popular_half_life_hours: float = Field(
+        72.0, gt=0, description="after so many hours an event counts half as much for what is popular"
+    )
+    nlq_url: str | None = Field(
+        None,
+        pattern=r"^(https?://\S+)?$",
+        description="an OpenAI-compatible API that understands searches, such as http://127.0.0.1:11434/v1; "
+        "without it, or while it is away, a parser does",
+    )
+    nlq_key: SecretStr | None = Field(None, description="key of that API")
+    nlq_model: str = Field("gpt-4o-mini", min_length=1, description="model of that API")
+    nlq_timeout_s: float = Field(
+        1.5, gt=0, le=60, description="how long that API may take before the parser's word counts"
+    )
     slow_reader_s: float = Field(
         10.0, gt=0, description="a socket that takes no data for so long is closed with 1013"
     )
+
+    @property
+    def popular_half_life_ms(self) -> float:
+        """The half-life in ms."""
+        return self.popular_half_life_hours * 3_600_000
 
     @property
     def index_folder(self) -> Path:

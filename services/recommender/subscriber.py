@@ -8,14 +8,18 @@ from typing import Final
 
 import msgspec
 
-from schemas.live import Recommendations, Slot, Timing
+from schemas.live import Recommendations, Slot, SlotKind, Timing
 from services.kafka import now_ms
+from services.recommender.impressions import Impressions
+from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.rows import Made, Row, RowMaker
-from services.recommender.sessions import Published, Sessions
-from services.recommender.vector_index import AVAILABLE, Where
+from services.recommender.rows.asking import Asked, Made, Row
+from services.recommender.rows.maker import RowMaker
+from services.recommender.search.searches import Search
+from services.recommender.sessions import Published
+from services.recommender.slots import Asks
 
-SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
+FOLLOWING: Final = frozenset({"for_you", "search"})  # kinds of rows that follow the visitor's session
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -37,7 +41,9 @@ class Subscriber:
         visitor_id: str,
         *,
         rows: RowMaker,
-        sessions: Sessions,
+        asks: Asks,
+        sessions: JoinedSessions,
+        impressions: Impressions,
         models: Callable[[str | None], dict[str, str]],
         metrics: Metrics,
         turns: asyncio.Semaphore,
@@ -45,13 +51,16 @@ class Subscriber:
     ) -> None:
         self.visitor_id = visitor_id
         self._rows = rows
+        self._asks = asks
         self._sessions = sessions
+        self._impressions = impressions
         self._models = models
         self._metrics = metrics
         self._turns = turns
         self._on_shown = on_shown
         self._slots: dict[str, Slot] = {}
         self._due: dict[str, Due] = {}
+        self._shown: dict[str, Row] = {}
         self._wake = asyncio.Event()
         self._seq = 0
 
@@ -59,17 +68,24 @@ class Subscriber:
         """Replaces the slots; each is made at once from the newest state."""
         self._slots = {slot.name: slot for slot in slots}
         self._due = {}
+        self._shown = {}
         known = self._sessions.published(self.visitor_id)
         # The page learns which event the state holds, not how long that took: it was not waiting for it.
         published = replace(known, accepted_at=None, folded_at=None) if known else None
         for slot in slots:
-            self._note(slot.name, Due(published if slot.kind == "for_you" else None))
+            self._note(slot.name, Due(published if slot.kind in FOLLOWING else None))
 
     def session_changed(self, published: Published) -> None:
         """The visitor's session moved: rows made from it are due."""
         for slot in self._slots.values():
-            if slot.kind == "for_you":
+            if slot.kind in FOLLOWING:
                 self._note(slot.name, Due(published))
+
+    def slots_changed(self, kind: SlotKind | None = None) -> None:
+        """Something that all rows of a kind, or of every kind, depend on is different."""
+        for slot in self._slots.values():
+            if kind is None or slot.kind == kind:
+                self._note(slot.name, self._due.get(slot.name, Due()))
 
     def products_changed(self, slot_name: str) -> None:
         """A product on show changed, or a short row may be filled: the slot is due, whatever the session."""
@@ -98,38 +114,49 @@ class Subscriber:
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
         """
+        slot = self._slots[next(iter(self._due))]
+        search = await self._asks.search(slot)  # no turn is held while words wait for the network
         async with self._turns:
-            name = next(iter(self._due), None)
-            if name is None:  # subscribed anew while it waited
-                return None
-            message = await self._made(self._slots[name], self._due.pop(name))
+            if self._slots.get(slot.name) is not slot or slot.name not in self._due:
+                return None  # subscribed anew while it waited
+            message = await self._made(slot, search, self._due.pop(slot.name))
             await asyncio.sleep(0)
         return message
 
-    async def _made(self, slot: Slot, due: Due) -> bytes | None:
+    async def _made(self, slot: Slot, search: Search | None, due: Due) -> bytes | None:
         started = perf_counter()
-        made = await self._row(slot)
+        asked = self._asks.by_slot(self.visitor_id, slot, search)
+        made = await self._rows.made(asked)
         if self._slots.get(slot.name) is not slot:
             return None  # subscribed to something else while the index was asked
         self._metrics.compute.observe(perf_counter() - started)
         self._on_shown(self, slot, made.row)
+        if due.published is None and self._shown.get(slot.name) == made.row:
+            return None  # whatever has changed, it is not this row
+        self._shown[slot.name] = made.row
+        return _encoder.encode(self._message(slot, due, asked, made))
+
+    def _message(self, slot: Slot, due: Due, asked: Asked, made: Made) -> Recommendations:
         self._seq += 1
-        message = Recommendations(
+        models = self._models(made.model)
+        caused_by = due.published.caused_by if due.published else None
+        if made.fallback is not None:
+            self._metrics.fallbacks.labels(made.fallback).inc()
+        recommendation_id = self._impressions.shown(
+            asked, made, models, query=slot.query, caused_by=caused_by
+        )
+        return Recommendations(
             slot=slot.name,
             seq=self._seq,
             items=made.row,
-            models=self._models(made.model),
-            caused_by=due.published.caused_by if due.published else None,
+            models=models,
+            caused_by=caused_by,
             timing=self._timing(due.published),
+            recommendation_id=recommendation_id,
+            fallback=made.fallback,
+            notice=made.notice,
+            experiments=dict(made.experiments),
         )
-        return _encoder.encode(message)
-
-    async def _row(self, slot: Slot) -> Made:
-        if slot.kind == "for_you":
-            return await self._rows.for_you(self._sessions.session(self.visitor_id), slot.k, SHOWN)
-        if slot.kind == "similar" and slot.product_id is not None:
-            return Made(await self._rows.similar(slot.product_id, slot.k, SHOWN))
-        return Made(self._rows.popular(slot.k, SHOWN))
 
     def _timing(self, published: Published | None) -> Timing:
         pushed_at = now_ms()

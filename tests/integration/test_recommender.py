@@ -1,188 +1,35 @@
 """The recommender as a real process on a real broker: rows, live sockets, and what changes them."""
 
-import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import httpx
 import msgspec
-import numpy as np
 import pytest
-from pydantic import SecretStr
-from tenacity import retry, stop_after_delay, wait_fixed
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from infra.stack.broker import Broker
-from schemas import products, sessions, vectors
-from schemas.events import Event
-from schemas.products import Product
-from schemas.sessions import Session
-from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
-from schemas.vectors import Layout, ProductVectors
-from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.ops.topics import create
-from services.replica import VectorReplica
-from services.settings import ServiceSettings
-from services.tokens import TokenSigner
-from tests.integration.processes import KEY, SECRET, Running, running
-
-Json = dict[str, Any]
-
-LAYOUT = Layout.of(384, 64)
-SHELVES = ("Shoes", "Lamps", "Tents")
-WITHIN_S = 10
-
-
-def product(number: int, **fields: object) -> Product:
-    made = Product(
-        product_id=f"p{number}",
-        name=f"Product {number}",
-        price=10.0 + number,
-        currency="EUR",
-        availability="in_stock",
-        updated_at=1,
-        category=(SHELVES[number % 3],),
-        brand=f"Brand {number % 7}",
-        popularity=round(1 / (number + 1), 3),
-    )
-    return msgspec.structs.replace(made, **fields)
-
-
-def content(number: int) -> np.ndarray:
-    """Products of one shelf are near each other."""
-    rng = np.random.default_rng(number)
-    shelf = np.random.default_rng(1000 + number % 3).normal(size=LAYOUT.width)
-    return LAYOUT.normalised(shelf + 0.5 * rng.normal(size=LAYOUT.width))
-
-
-COUNT = 60
-CATALOGUE = [product(number) for number in range(COUNT)]
-
-
-def replica() -> VectorReplica:
-    made = VectorReplica(LAYOUT)
-    for number, each in enumerate(CATALOGUE):
-        made.put(each, content(number).astype(np.float16))
-    return made
-
-
-class Shop:
-    """Writes what ingest, embedder and session processor would, and speaks to the recommender."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self.settings = settings
-        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
-        self._vectors = replica()
-        self._tokens = TokenSigner(SecretStr(SECRET))
-        self._events: dict[str, list[Event]] = {}
-
-    async def put(self, *changed: Product) -> None:
-        await self._send(PRODUCTS.name, [(each.product_id, products.encode(each), []) for each in changed])
-
-    async def delete(self, product_id: str) -> None:
-        await self._send(PRODUCTS.name, [(product_id, None, [])])
-
-    async def put_vectors(self, *numbers: int) -> None:
-        made = [
-            ProductVectors(
-                product=product(number),
-                layout=LAYOUT.id,
-                content=vectors.pack(content(number)),
-                hashes={},
-                models={"text": "of the test"},
-            )
-            for number in numbers
-        ]
-        await self._send(
-            PRODUCT_VECTORS.name, [(each.product.product_id, vectors.encode(each), []) for each in made]
-        )
-
-    async def look_at(self, visitor_id: str, product_id: str) -> str:
-        """Publishes the visitor's session after one more view; the event's id."""
-        known = self._events.setdefault(visitor_id, [])
-        known.append(
-            Event(
-                event_id=str(uuid4()),
-                type="view_item",
-                visitor_id=visitor_id,
-                occurred_at=1_000 * len(known),
-                product_id=product_id,
-            )
-        )
-        await self.publish(visitor_id)
-        return known[-1].event_id
-
-    async def publish(self, visitor_id: str) -> None:
-        """Publishes the visitor's session as it is."""
-        known, session = self._events[visitor_id], Session(visitor_id)
-        for event in known:
-            session = fold(session, event, self._vectors, LAYOUT, Tuning())
-        headers: Headers = [
-            ("caused_by", known[-1].event_id),
-            ("accepted_at", "1000"),
-            ("folded_at", "1001.5"),
-        ]
-        await self._send(SESSIONS.name, [(visitor_id, sessions.encode(session), headers)])
-
-    async def put_model(self, name: str, message: bytes | None) -> None:
-        await self._send(MODELS.name, [(name, message, [])])
-
-    async def _send(self, topic: str, found: Sequence[tuple[str, bytes | None, Headers]]) -> None:
-        messages: list[OutgoingMessage] = [(key.encode(), value, headers) for key, value, headers in found]
-        await self._producer.send_all(self.settings.topic_prefix + topic, messages)
-
-    def token(self, visitor_id: str) -> str:
-        return self._tokens.issue(visitor_id).token
-
-    @asynccontextmanager
-    async def live(self, to: Running, visitor_id: str, *slots: Json) -> AsyncIterator["Live"]:
-        query = f"visitor_id={visitor_id}&token={quote(self.token(visitor_id))}"
-        async with connect(f"ws://127.0.0.1:{to.port}/v1/live?{query}", compression=None) as socket:
-            live = Live(socket)
-            if slots:
-                await live.subscribe(*slots)
-            yield live
-
-
-class Live:
-    """A client's end of a live socket."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self.socket = socket
-
-    async def subscribe(self, *slots: Json) -> None:
-        await self.socket.send(json.dumps({"type": "subscribe", "slots": slots}))
-
-    async def next(self) -> Json:
-        async with asyncio.timeout(WITHIN_S):
-            message: Json = json.loads(await self.socket.recv())
-        return message
-
-    async def caused_by(self, event_id: str) -> Json:
-        """The push that an event caused; what was under way before is passed over."""
-        while (message := await self.next()).get("caused_by") != event_id:
-            pass
-        return message
-
-
-FOR_YOU = {"name": "for_you", "kind": "for_you", "k": 6}
-
-
-def ids(message: Json) -> list[str]:
-    return [item["product_id"] for item in message["items"]]
-
-
-def shelf(product_id: str) -> str:
-    return SHELVES[int(product_id[1:]) % 3]
+from tests.integration.processes import KEY, Running, running
+from tests.integration.shop import (
+    CATALOGUE,
+    COUNT,
+    FOR_YOU,
+    Json,
+    Shop,
+    eventually,
+    get,
+    ids,
+    metrics,
+    opened,
+    product,
+    shelf,
+)
 
 
 @pytest.fixture
@@ -193,16 +40,7 @@ def visitor() -> str:
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    shop = Shop(settings)
-
-    async def fill() -> None:
-        await shop.put(*CATALOGUE)
-        await shop.put_vectors(*range(COUNT))
-
-    asyncio.run(fill())
-    return shop
+    return opened(broker)
 
 
 @pytest.fixture(scope="module")
@@ -210,13 +48,6 @@ def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     log = tmp_path_factory.mktemp("recommender") / "log"
     with running("recommender", shop.settings, log) as service:
         yield service
-
-
-def get(service: Running, path: str, status: int = 200, **parameters: Any) -> Json:
-    answer = service.http.get(path, params=parameters)
-    assert answer.status_code == status, answer.text
-    body: Json = answer.json()
-    return body
 
 
 def test_ready_means_that_all_products_are_searchable(recommender: Running) -> None:
@@ -278,7 +109,7 @@ async def test_polling_gives_the_same_row(recommender: Running, shop: Shop, visi
     with_key = recommender.http.get(
         "/v1/recommendations", params=asked, headers={"Authorization": f"Bearer {KEY}"}
     )
-    assert with_key.json() == polled
+    assert with_key.json() | {"recommendation_id": polled["recommendation_id"]} == polled
 
 
 async def test_a_product_on_show_that_sells_out_is_replaced(recommender: Running, shop: Shop) -> None:
@@ -444,16 +275,6 @@ def _socket_of_few_bytes(port: int) -> socket.socket:
     small.connect(("127.0.0.1", port))
     small.setblocking(False)
     return small
-
-
-def metrics(service: Running) -> str:
-    return service.http.get("/metrics").text
-
-
-@retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.02), reraise=True)
-async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
-    """Waits for what other processes are about to do: until the condition raises nothing."""
-    await condition()
 
 
 def test_a_page_of_another_shop_gets_no_answer(recommender: Running) -> None:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from importlib.util import find_spec
 
+import msgspec
 import pytest
 import typer
 from fastapi import FastAPI
@@ -14,13 +15,14 @@ from typer.main import get_command
 from infra import figures, reference
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
-from schemas import events, products
+from schemas import events, experiments, products, rules
+from schemas.experiments import Experiment
 from schemas.live import Slot
 from services.ingest.app import create_app as create_ingest
 from services.ingest.settings import IngestSettings
 from services.ops.__main__ import app as ops_commands
 from services.recommender.app import create_app as create_recommender
-from services.recommender.query_parameters import RowParameters
+from services.recommender.query_parameters import FILTERS
 from services.recommender.settings import RecommenderSettings
 from services.trainer.commands import app as trainer_commands
 from tests.benchmark.accuracy.figures import parameters
@@ -97,27 +99,37 @@ def _routes(app: FastAPI) -> set[str]:
 
 def test_the_filters_are_those_of_the_routes() -> None:
     [told] = re.findall(r"^Filters: (.+)$", README, re.M)
-    assert set(re.findall(r"`(\w+)`", told)) == set(RowParameters.model_fields) - {"k"}
+    assert set(re.findall(r"`(\w+)`", told)) == set(FILTERS)
 
 
 def test_the_kinds_of_slots_are_those_of_the_protocol() -> None:
     [told] = re.findall(r"^Kinds of slots: (.+)$", README, re.M)
     kinds = Slot.__annotations__["kind"].__args__
-    assert set(re.findall(r"`(\w+)`", told)) - {"product_id"} == set(kinds)
+    assert set(re.findall(r"`(\w+)`", told)) - {"product_id", "query"} == set(kinds)
 
 
 def test_the_examples_are_accepted() -> None:
     bodies = re.findall(r"-d '(\{.+?\})'$", README, re.M | re.S)
-    assert len(bodies) == 2
+    assert len(bodies) == 4
     for body in bodies:
         filled = body.replace("'$VISITOR'", "v1").replace("'$(date +%s000)'", "1798000000000")
         for name, entries in json.loads(filled).items():
+            if name == "variants":
+                experiment = msgspec.convert({"name": "less-brand", "variants": entries}, Experiment)
+                assert experiments.check(experiment) is None
+                continue
             for entry in entries:
                 raw = json.dumps(entry).encode()
                 if name == "events":
                     assert events.check(events.decode(raw)) is None
+                elif name == "rules":
+                    assert rules.check(rules.decode(raw)) is None
                 else:
                     products.decode(raw)
+
+
+def test_the_default_weights_are_those_of_the_code() -> None:
+    assert figures.profiles_text() in README, "run `python -m infra.figures`"
 
 
 def test_the_benchmarks_figures_are_those_measured() -> None:

@@ -24,7 +24,7 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.metrics = Metrics()
         self.cache = folder / "cache"
-        self.generations = Generations(self.cache, self.metrics)
+        self.generations = Generations(self.cache, self.metrics, "behaviour")
 
     async def after(self, release: ModelRelease | None) -> str | None:
         """The version that serves once the message is dealt with."""
@@ -72,10 +72,10 @@ async def test_the_newest_release_serves_and_is_told(
     served: Served, first: ModelRelease, second: ModelRelease
 ) -> None:
     assert await served.after(first) == FIRST
-    assert served.count("served", version=FIRST) == 1
+    assert served.count("served", model="behaviour", version=FIRST) == 1
     assert await served.after(second) == SECOND
-    assert served.count("served", version=FIRST) is None
-    assert served.count("served", version=SECOND) == 1
+    assert served.count("served", model="behaviour", version=FIRST) is None
+    assert served.count("served", model="behaviour", version=SECOND) == 1
     assert served.count("swaps_total") == 2
 
 
@@ -114,7 +114,7 @@ async def test_of_older_ones_none_is_kept(
 async def test_a_tombstone_ends_it(served: Served, first: ModelRelease) -> None:
     await served.after(first)
     assert await served.after(None) is None
-    assert served.count("served", version=FIRST) is None
+    assert served.count("served", model="behaviour", version=FIRST) is None
 
 
 async def test_a_changed_byte_is_refused_by_name_and_what_served_goes_on(

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+import httpx
 import msgspec
 import pytest
 
@@ -17,11 +18,19 @@ from services.model.tuning import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.edge import EdgeIndex
 from services.recommender.hub import Hub
+from services.recommender.impressions import Impressions
+from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.ranking import Rules
-from services.recommender.rows import RowMaker
+from services.recommender.people import People
+from services.recommender.rows.maker import RowMaker
+from services.recommender.rows.ranking import Rules
+from services.recommender.search.inferred import Inferred
+from services.recommender.search.searches import Searcher
+from services.recommender.search.understanding import UnderstoodBy
 from services.recommender.sessions import Published, Sessions
+from services.recommender.slots import Asks
 from services.recommender.subscriber import Subscriber
+from services.recommender.words import Words
 from services.replica import VectorReplica
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
@@ -50,6 +59,13 @@ class Page:
         return self.messages
 
 
+class AsTheyStand:
+    """Understands words as nothing but words."""
+
+    async def understand(self, query: str) -> tuple[Inferred, UnderstoodBy]:
+        return Inferred(description=query), "parser"
+
+
 class Shop:
     """The recommender's state without Kafka and sockets around it."""
 
@@ -69,9 +85,19 @@ class Shop:
             layout=LAYOUT,
             tuning=Tuning(),
             rules=rules,
-            model=lambda: None,
+            model=lambda _line: None,
             metrics=self.metrics,
         )
+        no_embedder = Words(
+            None,
+            LAYOUT,
+            timeout_s=1,
+            client=httpx.AsyncClient(),
+            away=self.metrics.words_away,
+            seconds=self.metrics.words,
+        )
+        self.searcher = Searcher(AsTheyStand(), no_embedder)
+        self.joined = JoinedSessions(self.sessions, People(), self.replica, LAYOUT, Tuning())
 
     def put(self, number: int, **fields: object) -> None:
         made = Product(
@@ -97,7 +123,9 @@ class Shop:
         subscriber = Subscriber(
             visitor_id,
             rows=self.rows,
-            sessions=self.sessions,
+            asks=Asks(self.joined, self.searcher),
+            sessions=self.joined,
+            impressions=Impressions(None, "recommendations", self.metrics, lambda: 0.0),
             models=lambda _version: {},
             metrics=self.metrics,
             turns=self.turns,
@@ -164,6 +192,23 @@ async def test_a_row_that_is_not_full_hears_of_every_product(shop: Shop, opened:
     assert [len(each.items) for each in messages] == [6, 7]
     shop.put(8)
     assert len(await page.settled()) == 2
+
+
+async def test_products_that_a_page_names_are_told_as_they_are_now(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", Slot(name="shown", kind="products", product_ids=("p3", "p9", "p1")))
+    shop.put(3, availability="out_of_stock", updated_at=1)
+    await page.settled()
+    shop.put(9, price=7.0)  # the page knew of it before we did
+    await page.settled()
+    shop.put(2, price=3.0, updated_at=1)  # not on show
+    shop.publish("me", "e1")
+    messages = await page.settled()
+    assert [[each.product_id for each in message.items] for message in messages] == [
+        ["p3", "p1"], ["p3", "p1"], ["p3", "p9", "p1"],
+    ]  # fmt: skip
+    assert messages[1].items[0].availability == "out_of_stock"
+    assert messages[2].items[1].price == 7.0
+    assert {each.source for each in messages[2].items} == {"named"}
 
 
 async def test_newer_state_replaces_what_was_not_sent_yet(shop: Shop, opened: Opened) -> None:

@@ -1,125 +1,16 @@
 """A visitor's row with a model: what may be in it, where it comes from, what it says; and without one."""
 
-from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-import msgspec
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Event, EventType
-from schemas.products import Product
-from schemas.sessions import Session
-from schemas.vectors import Layout
-from services.model.behaviour import Behaviour
 from services.model.recall import CONTENT
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.recommender.catalogue import Catalogue
-from services.recommender.edge import EdgeIndex
-from services.recommender.metrics import Metrics
-from services.recommender.ranking import Rules
-from services.recommender.rows import Made, RowMaker
 from services.recommender.vector_index import AVAILABLE, Where
-from services.replica import VectorReplica
 from tests.unit.model.learned import VERSION, behaviour, leaning
-
-LAYOUT = Layout.of(text_width=8, image_width=4)
-SHELVES = ("Shoes", "Lamps", "Tents")
-COUNT = 30
-SHOWN = Where(availability=AVAILABLE)
-# Who looked at p0 went on to p1, p2 and p4, each of another shelf, again and again; and p20 with p21.
-PAST = [["p0", "p1", "p2", "p4"]] * 5 + [["p20", "p21"]]
-
-
-class Shop:
-    """Thirty products; their shelves take turns, and those of one shelf are like each other."""
-
-    def __init__(self, folder: Path) -> None:
-        self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
-        self.index = EdgeIndex(LAYOUT, folder)
-        self.model: Behaviour | None = None
-        self.swaps: Iterator[Behaviour] | None = None  # a generation each time somebody takes the reference
-        self.rows = RowMaker(
-            self.catalogue,
-            self.index,
-            self.replica,
-            layout=LAYOUT,
-            tuning=Tuning(),
-            rules=Rules(0, diversity=0.2, brand_max=99),
-            model=self.serving,
-            metrics=Metrics(),
-        )
-        for number in range(COUNT):
-            self.put(number)
-            self.describe(number)
-
-    def serving(self) -> Behaviour | None:
-        return next(self.swaps) if self.swaps else self.model
-
-    def product(self, number: int, **fields: object) -> Product:
-        made = Product(
-            product_id=f"p{number}",
-            name=f"Product {number}",
-            price=1.0 + number,
-            currency="EUR",
-            availability="in_stock",
-            updated_at=0,
-            category=(SHELVES[number % 3],),
-            popularity=1 / (number + 1),
-        )
-        return msgspec.structs.replace(made, **fields)
-
-    def put(self, number: int, **fields: object) -> None:
-        self.catalogue.put(self.product(number, **fields))
-
-    def describe(self, number: int) -> None:
-        shelf = np.random.default_rng(1000 + number % 3).normal(size=LAYOUT.width)
-        own = np.random.default_rng(number).normal(size=LAYOUT.width)
-        content = LAYOUT.normalised(shelf + 0.5 * own).astype(np.float32)
-        self.replica.put(self.product(number), content.astype(np.float16))
-        self.index.upsert([(self.product(number), content)])
-
-    def session(self, *products: str, type_: EventType = "view_item") -> Session:
-        session = Session("v")
-        for number, product_id in enumerate(products):
-            event = Event(
-                event_id=f"00000000-0000-4000-8000-{number:012d}",
-                type=type_,
-                visitor_id="v",
-                occurred_at=1_000 * number,
-                product_id=product_id,
-            )
-            session = fold(session, event, self.replica, LAYOUT, Tuning())
-        return session
-
-    async def row(self, *products: str, k: int = 6, where: Where = SHOWN) -> Made:
-        return await self.rows.for_you(self.session(*products), k, where)
-
-
-@pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path / "index")
-    yield shop
-    shop.index.close()
-
-
-@pytest.fixture
-def learned(shop: Shop) -> Shop:
-    """The shop with a model of what its visitors did."""
-    shop.model = behaviour(PAST)
-    return shop
-
-
-def ids(made: Made) -> list[str]:
-    return [item.product_id for item in made.row]
-
-
-def sources(made: Made) -> dict[str, str]:
-    return {item.product_id: item.source for item in made.row}
+from tests.unit.recommender.shop import COUNT, PAST, SHELVES, Shop, ids, sources
 
 
 async def test_without_a_model_rows_are_of_content_and_name_none(shop: Shop) -> None:
@@ -138,7 +29,7 @@ async def test_what_others_looked_at_is_in_the_row_and_says_so(learned: Shop) ->
 
 
 async def test_what_only_content_found_says_so(learned: Shop) -> None:
-    made = await learned.row("p0", k=20)
+    made = await learned.row("p0", k=COUNT)
     [like] = [item for item in made.row if item.product_id == "p3"]  # in no past session
     assert (like.source, like.why) == ("content", "because you looked at Product 0")
 
@@ -176,7 +67,7 @@ async def test_what_has_no_vector_is_not_shown_because_of_others(learned: Shop) 
     st.builds(
         Where,
         availability=st.just(AVAILABLE),
-        category=st.sampled_from([None, *SHELVES]),
+        category=st.frozensets(st.sampled_from(SHELVES), max_size=2),
         price_max=st.sampled_from([None, 10.0, 20.0]),
         exclude=st.frozensets(st.integers(0, COUNT - 1).map("p{}".format), max_size=5),
     ),
@@ -199,7 +90,7 @@ async def test_filters_never_leak(
     gone = {f"p{each}" for each in (*seen, *sold_out)} | where.exclude
     assert not gone & set(ids(made))
     assert len(ids(made)) == len(set(ids(made)))
-    assert all(where.category in (None, item.category[0]) for item in made.row)
+    assert all(not where.category or item.category[0] in where.category for item in made.row)
     assert all(where.price_max is None or item.price <= where.price_max for item in made.row)
 
 
@@ -223,7 +114,7 @@ async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: Shop)
     learned.replica.remove("p0")
     session = learned.session("p0")
     assert not session.vector
-    made = await learned.rows.for_you(session, 5, SHOWN)
+    made = await learned.for_you(session, 5)
     assert set(sources(made).values()) == {"behaviour"}
     reasons = {item.product_id: item.why for item in made.row}
     assert reasons.keys() == {"p1", "p2", "p4", "p20", "p21"}
@@ -234,13 +125,13 @@ async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: Shop)
 
 
 async def test_nobody_s_session_shows_what_is_popular(learned: Shop) -> None:
-    made = await learned.rows.for_you(None, 3, SHOWN)
+    made = await learned.for_you(None, 3)
     assert (ids(made), made.model) == (["p0", "p1", "p2"], VERSION)
     assert set(sources(made).values()) == {"popular"}
 
 
 async def test_the_re_ranker_hears_how_like_the_session_a_product_is(learned: Shop) -> None:
-    learned.model = behaviour(PAST, trees=leaning(CONTENT, threshold=2.0))
+    learned.model = behaviour(PAST, trees=leaning(CONTENT, threshold=1.2))
     made = await learned.row("p0", k=12)
     likely = [item.score for item in made.row if item.category == ("Shoes",)]
     others = [item.score for item in made.row if item.category != ("Shoes",)]
@@ -258,3 +149,49 @@ async def test_a_row_is_of_one_generation_whatever_is_swapped_meanwhile(shop: Sh
         made = await shop.row("p0")
         assert made.model is not None
         assert made.row == rows[made.model]
+
+
+async def test_while_the_index_is_away_the_row_says_so(learned: Shop) -> None:
+    learned.index.away = True
+    made = await learned.row("p0", k=6)
+    assert made.fallback == "index_away"
+    assert set(sources(made).values()) == {"behaviour", "popular"}  # the model is in this process
+    learned.model = None
+    made = await learned.row("p0", k=6)
+    assert (made.fallback, set(sources(made).values())) == ("index_away", {"popular"})
+    learned.index.away = False
+    assert (await learned.row("p0", k=6)).fallback is None
+
+
+async def test_a_row_that_is_not_what_was_asked_for_says_why(shop: Shop) -> None:
+    assert (await shop.for_you(None, 3)).fallback == "new_visitor"
+    shop.replica.remove("p0")
+    assert (await shop.row("p0", k=3)).fallback == "no_vectors"
+
+
+async def test_parts_are_of_the_interest_that_found_the_product_and_add_up_to_the_score(shop: Shop) -> None:
+    session = shop.session("p0", "p1", "p4")
+    for kept in (shop.put, shop.describe):
+        kept(3)
+    made = await shop.ask("for_you", 12, session=session, without_seen=True, explains=True)
+    assert len(session.interests) == 2
+    for item in made.row:
+        assert item.parts is not None
+        assert sum(item.parts.values()) == pytest.approx(item.score, abs=2e-3)
+
+
+async def test_named_weights_order_the_row_by_their_sum_instead_of_what_was_learned(learned: Shop) -> None:
+    session = learned.session("p0")
+    branded = await learned.ask("for_you", 3, session=session, weights={"brand": 9.0, "behaviour": 0.1})
+    assert {item.brand for item in branded.row} == {"Brand 0"}
+    behaves = await learned.ask("for_you", 3, session=session, without_seen=True, weights={"behaviour": 9.0})
+    assert set(ids(behaves)) == {"p1", "p2", "p4"}
+
+
+async def test_no_brand_gets_more_than_its_share_of_a_row_that_is_filled_up(tmp_path: Path) -> None:
+    shop = Shop(tmp_path / "index", brand_max=2)
+    made = await shop.ask("for_you", 10, session=shop.session("p0"), weights={"brand": 9.0})
+    brands = [item.brand for item in made.row]
+    assert len(brands) == 10
+    assert max(map(brands.count, brands)) == 2
+    shop.index.close()

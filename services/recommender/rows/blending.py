@@ -6,15 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from schemas.sessions import Session
+from schemas.sessions import Session, SessionEvent
 from schemas.vectors import Layout
 from services.model import likeness
 from services.model.behaviour import Behaviour
-from services.model.recommending import ranked
+from services.model.profiles import BEHAVIOUR, Weights
+from services.model.recommending import Ranked, ranked
 from services.model.session_index import Floats
 from services.model.tuning import Tuning
 from services.recommender.catalogue import Catalogue
-from services.recommender.ranking import quotas
+from services.recommender.rows.ranking import quotas
+from services.recommender.rows.strengths import scaled
 from services.recommender.vector_index import Hit, Where
 from services.replica import VectorReplica
 
@@ -22,14 +24,14 @@ from services.replica import VectorReplica
 class Blend(NamedTuple):
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `witnessed` are the products that past sessions speak for, `known` is the newest one of this session
-    that they hold. A blend without lists: past sessions say nothing.
+    `witnessed` are the products that past sessions speak for, `known` is the newest event of this session
+    with a product that they hold. A blend without lists: past sessions say nothing.
     """
 
     lists: list[list[Hit]]
     weights: list[float]
     witnessed: frozenset[str] = frozenset()
-    known: str | None = None
+    known: SessionEvent | None = None
 
 
 class Blender:
@@ -42,24 +44,48 @@ class Blender:
         self._tuning = tuning
 
     def blended(
-        self, model: Behaviour, session: Session, others: Sequence[str], k: int, where: Where
+        self,
+        model: Behaviour,
+        session: Session,
+        others: Sequence[str],
+        k: int,
+        where: Where,
+        *,
+        weights: Weights | None = None,
     ) -> Blend:
-        """The model's candidates and the `others`, as it ranks them, for a row of k."""
+        """The model's candidates and the `others`, as it ranks them, for a row of k.
+
+        With `weights`, in the order of Σ weight · cosine + weight · strength of behaviour instead.
+        """
         likened = likeness.of(session, self._replica, self._layout)
         told = ranked(model, session.events, self._tuning, others=others, likeness=likened)
         if not any(told.witnessed):
             return Blend([], [])
+        if weights is not None:
+            told = self._weighed(told, session, weights)
         categories = self._replica.top_categories(told.product_ids)
         places = self._allowed(told.product_ids, categories, where)
-        lists, weights = by_interest(
+        lists, counts = by_interest(
             [told.product_ids[place] for place in places],
-            model.shares(told.scores[places]),
+            model.shares(told.scores[places]) if weights is None else softmax(told.scores[places]),
             [categories[place] for place in places],
             {interest.category: interest.weight for interest in session.interests},
             k,
         )
         witnessed = frozenset(compress(told.product_ids, told.witnessed))
-        return Blend(lists, weights, witnessed, self._newest_known(model, session))
+        return Blend(lists, counts, witnessed, self._newest_known(model, session))
+
+    def _weighed(self, told: Ranked, session: Session, weights: Weights) -> Ranked:
+        totals = np.float32(weights.get(BEHAVIOUR, 0.0)) * scaled(told.scores)
+        if session.vector:
+            [query] = likeness.queries([session.vector], self._layout, weights)
+            totals += self._replica.units(told.product_ids) @ query
+        order = np.argsort(-totals, kind="stable")
+        return Ranked(
+            tuple([told.product_ids[place] for place in order.tolist()]),
+            totals[order],
+            tuple([told.witnessed[place] for place in order.tolist()]),
+        )
 
     def _allowed(
         self, product_ids: Sequence[str], categories: Sequence[str | None], where: Where
@@ -72,14 +98,21 @@ class Blender:
             if category is not None and fits[product_id] and product_id not in exclude
         ]
 
-    def _newest_known(self, model: Behaviour, session: Session) -> str | None:
+    def _newest_known(self, model: Behaviour, session: Session) -> SessionEvent | None:
         counts = self._tuning.kind_weights
         known = (
-            event.product_id
+            event
             for event in reversed(session.events)
             if counts[event.kind] > 0 and model.has_witnesses(event.product_id)
         )
         return next(known, None)
+
+
+def softmax(totals: Floats) -> Floats:
+    """(n,) parts of 1, of weighted sums in which a difference of 1 is one whole likeness."""
+    parts = np.exp(totals - totals.max(initial=-np.inf))
+    shares: Floats = parts / parts.sum() if len(parts) else parts
+    return shares
 
 
 def by_interest(

@@ -5,11 +5,13 @@ from typing import Final
 
 import numpy as np
 
+from schemas.live import Cause, SlotKind
 from schemas.products import Product
 from schemas.sessions import SessionEvent
 from schemas.vectors import Layout, Vector
 
 POPULAR: Final = "popular now"
+PINNED: Final = "picked by the shop"
 ALIKE: Final = "others who looked at similar things also looked at this"
 
 _DEEDS: Final = {
@@ -27,16 +29,48 @@ def because(event: SessionEvent, cause: Product | None) -> str:
     return f"because {deed} {cause.name}" if cause else "because of what you looked at"
 
 
+def caused(event: SessionEvent) -> Cause:
+    """The same event for machines."""
+    return Cause(type=event.type, product_id=event.product_id, occurred_at=event.occurred_at)
+
+
 def beside(cause: Product | None) -> str:
     """For a product that past sessions hold together with this one."""
     return f"others who looked at {cause.name} also looked at this" if cause else ALIKE
 
 
+def liked(kind: SlotKind, about: Product | None) -> str:
+    """For a product that visits hold beside the one that the row is about."""
+    if about is None:
+        return ALIKE
+    return f"goes with {about.name}" if kind.startswith("complement") else beside(about)
+
+
 def likeness(query: Vector, vector: Vector, product: Product, layout: Layout) -> str:
     """The part of the score that speaks most for the product: Σ weight · cosine, segment by segment."""
+    return _likenesses(product).get(_strongest(query, vector, layout)) or "similar in many ways"
+
+
+def fit(query: Vector, vector: Vector, layout: Layout) -> str:
+    """What of a product fits the words of a search most."""
+    return _FITS.get(_strongest(query, vector, layout), "fits your words")
+
+
+def _strongest(query: Vector, vector: Vector, layout: Layout) -> str:
     parts = np.add.reduceat(query * vector, layout.starts)
-    strongest = layout.widths[int(np.argmax(parts))][0]
-    return _likenesses(product).get(strongest) or "similar in many ways"
+    return layout.widths[int(np.argmax(parts))][0]
+
+
+_FITS: Final = {
+    "text": "its description fits your words",
+    "image": "its picture fits your words",
+    "caption": "its name fits your words",
+    "category": "like what you looked at",
+    "brand": "by a brand that you like",
+    "type": "like what you looked at",
+    "price": "fits your price",
+    "popularity": POPULAR,
+}
 
 
 def _likenesses(product: Product) -> Mapping[str, str | None]:
@@ -46,5 +80,6 @@ def _likenesses(product: Product) -> Mapping[str, str | None]:
         "category": f"also in {product.category[-1]}" if product.category else None,
         "brand": f"also by {product.brand}" if product.brand else None,
         "type": f"another {product.type}" if product.type else None,
+        "price": "costs about as much",
         "popularity": POPULAR,
     }

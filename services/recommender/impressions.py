@@ -1,0 +1,80 @@
+"""What was shown goes to [recommendations]: the ids that clicks name, and what the trainer may learn from."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from ulid import ULID
+
+from schemas import impressions
+from schemas.impressions import Shown, ShownItem
+from schemas.live import RecommendedItem
+from services.kafka import AcknowledgedProducer
+from services.recommender.metrics import Metrics
+from services.recommender.rows.asking import Asked, Made
+
+log = structlog.get_logger()
+
+
+class Impressions:
+    """Writes without waiting: a row is not held up for its record, and one that is lost is counted."""
+
+    def __init__(
+        self,
+        producer: AcknowledgedProducer | None,
+        topic: str,
+        metrics: Metrics,
+        clock: Callable[[], float],
+    ) -> None:
+        self._producer = producer
+        self._topic = topic
+        self._metrics = metrics
+        self._clock = clock
+        self._is_away = False
+
+    def shown(
+        self,
+        asked: Asked,
+        made: Made,
+        models: dict[str, str],
+        *,
+        query: str | None = None,
+        caused_by: str | None = None,
+    ) -> str | None:
+        """Records a row; its id, or None for one of nobody, of nothing, or that recommends nothing.
+
+        Call it in the loop that serves.
+        """
+        is_recommended = asked.kind != "products"
+        if asked.visitor_id is None or not made.row or not is_recommended or self._producer is None:
+            return None
+        recommendation_id = str(ULID())
+        record = Shown(
+            recommendation_id=recommendation_id,
+            visitor_id=asked.visitor_id,
+            slot=asked.slot or asked.kind,
+            kind=asked.kind,
+            shown_at=int(self._clock()),
+            items=tuple(map(_shown, made.row)),
+            models=models,
+            product_id=asked.product_id,
+            query=query,
+            caused_by=caused_by,
+            fallback=made.fallback,
+            experiments=dict(made.experiments),
+        )
+        key = asked.visitor_id.encode()
+        sent = self._producer.begin([(self._topic, (key, impressions.encode(record), []))])
+        sent.add_done_callback(self._told)
+        return recommendation_id
+
+    def _told(self, sent: "asyncio.Future[None]") -> None:
+        error = None if sent.cancelled() else sent.exception()
+        (self._metrics.impressions_lost if error else self._metrics.impressions).inc()
+        if error and not self._is_away:
+            log.warning("impressions are not taken by Kafka, rows go on without", error=str(error))
+        self._is_away = error is not None
+
+
+def _shown(item: RecommendedItem) -> ShownItem:
+    return ShownItem(product_id=item.product_id, score=item.score, source=item.source)

@@ -1,0 +1,47 @@
+"""Which visitors are one person: the newest word on each, whatever came first. Pure."""
+
+from collections import defaultdict
+
+from schemas.identities import Identity
+
+
+class People:
+    """Visitors by user. A visitor belongs to the one user that was named last for it."""
+
+    def __init__(self) -> None:
+        self._identity: dict[str, Identity] = {}
+        self._visitors: defaultdict[str, set[str]] = defaultdict(set)  # the user as a visitor → the others
+
+    def __len__(self) -> int:
+        return len(self._identity)
+
+    def put(self, visitor_id: str, identity: Identity | None) -> frozenset[str]:
+        """Takes what is known of a visitor, None for nothing; the visitors whose person has changed."""
+        known = self._identity.get(visitor_id)
+        if known == identity or (identity is not None and not identity.replaces(known)):
+            return frozenset()
+        before = self.members(visitor_id)
+        if known is not None:
+            self._part(visitor_id, known)
+        if identity is None:
+            self._identity.pop(visitor_id, None)
+        else:
+            self._identity[visitor_id] = identity
+            self._visitors[identity.user].add(visitor_id)
+        same_person = known is not None and identity is not None and known.user == identity.user
+        return frozenset() if same_person else before | self.members(visitor_id)
+
+    def _part(self, visitor_id: str, known: Identity) -> None:
+        together = self._visitors[known.user]
+        together.discard(visitor_id)
+        if not together:
+            del self._visitors[known.user]
+
+    def members(self, visitor_id: str) -> frozenset[str]:
+        """All visitors that are this one's person, itself among them; a user is a visitor, too."""
+        identity = self._identity.get(visitor_id)
+        user = identity.user if identity else visitor_id
+        others = self._visitors.get(user)
+        if identity is None and not others:
+            return frozenset({visitor_id})
+        return frozenset({user, visitor_id, *(others or ())})

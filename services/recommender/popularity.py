@@ -1,0 +1,43 @@
+"""What visitors did with each product lately: counts of events that halve every so many hours. Pure."""
+
+from collections.abc import Sequence
+from math import exp2
+
+from schemas.sessions import SessionEvent
+
+
+class Popularity:
+    """Product → Σ weight of type · 2^(−age / half-life).
+
+    Counts events of `events` as they stand in the sessions: each once, whatever was sent twice or late. An
+    event's age is counted back from any moment (forward decay, Cormode et al., ICDE 2009), so the order in
+    which sessions come does not matter.
+    """
+
+    def __init__(self, half_life_ms: float, kind_weights: Sequence[float]) -> None:
+        self._per_ms = 1 / half_life_ms
+        self._weights = kind_weights
+        self._masses: dict[str, tuple[int, float]] = {}  # product → (a time in Unix ms, its count then)
+
+    def moved(self, before: Sequence[SessionEvent], after: Sequence[SessionEvent]) -> bool:
+        """Counts what of a visitor's events is new; what the session has forgotten stays counted."""
+        known = {(event.identity, event.product_id) for event in before}
+        new = [event for event in after if (event.identity, event.product_id) not in known]
+        for event in new:
+            self._add(event.product_id, event.occurred_at, self._weights[event.kind])
+        return bool(new)
+
+    def _add(self, product_id: str, at: int, weight: float) -> None:
+        if weight <= 0:  # what was taken out of a cart is not less popular for it
+            return
+        since, mass = self._masses.get(product_id, (at, 0.0))
+        newest = max(since, at)
+        total = mass * exp2((since - newest) * self._per_ms) + weight * exp2((at - newest) * self._per_ms)
+        self._masses[product_id] = (newest, total)
+
+    def counts(self, now: float) -> dict[str, float]:
+        """Of each product the count as it is at `now`, Unix ms."""
+        return {
+            product_id: mass * exp2(min(since - now, 0.0) * self._per_ms)
+            for product_id, (since, mass) in self._masses.items()
+        }

@@ -1,0 +1,101 @@
+"""Whether a hard filter was asked for: an oracle that knows names, and nothing of how sentences are read."""
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+
+import inflect
+
+from services.recommender.search.english import english
+from services.recommender.search.inferred import Inferred
+from services.recommender.search.tokens import folded, key_of
+
+COMPANY = {"co", "company", "inc", "ltd", "and"}
+
+
+def unasked(query: str, told: Inferred) -> list[str]:
+    """The hard filters that no words of the query stand for."""
+    words = _words(query, told.corrections)
+    found = [
+        f"{field} {value}"
+        for field in ("brands", "types", "not_brands", "not_types", "not_tags")
+        for value in getattr(told, field)
+        if not _said(_surfaces(value), words)
+    ]
+    for path in (*told.categories, *told.not_categories):
+        if not _said(_surfaces(path.rpartition("/")[2]), words):
+            found.append(f"category {path}")
+    return found + _unasked_prices(query, told)
+
+
+def _words(query: str, corrections: dict[str, str]) -> list[list[str]]:
+    """The query as typed, and as corrected."""
+    corrected = {folded(typed): meant for typed, meant in corrections.items()}
+    typed = key_of(query).split()
+    return [typed, [part for word in typed for part in corrected.get(word, word).split()]]
+
+
+def _said(surfaces: Iterable[str], readings: list[list[str]]) -> bool:
+    """Whether some run of whole words is a surface, whatever the spaces."""
+    runs = {run for words in readings for run in _runs(words)}
+    return any(surface.replace(" ", "") in runs for surface in surfaces)
+
+
+def _runs(words: list[str]) -> Iterator[str]:
+    for start in range(len(words)):
+        for end in range(start + 1, min(start + 9, len(words)) + 1):
+            yield "".join(words[start:end])
+            yield "".join(word for word in words[start:end] if word != "and")
+
+
+@cache
+def _surfaces(name: str) -> frozenset[str]:
+    key = key_of(name)
+    bare = " ".join(word for word in key.split() if word not in COMPANY)
+    names = {key, bare, *key.split(" and ")}
+    names |= {form for each in tuple(names) for form in _numbers(each)}
+    told = english()
+    for row in told.synonyms.same:
+        keys = {key_of(each) for each in row}
+        if keys & names:
+            names |= keys | {form for each in keys for form in _numbers(each)}
+    for people in told.people.values():
+        if (set(key.split()) - told.words.clothing) <= people.words:
+            names |= people.words | people.relatives
+    return frozenset(names)
+
+
+def _numbers(key: str) -> set[str]:
+    """Plural, singular and possessive, by rules of its own."""
+    engine = _engine()
+    first, _, last = key.rpartition(" ")
+    if len(last) < 3:
+        return set()
+    forms = {engine.plural_noun(last), engine.singular_noun(last), f"{last}s"}
+    return {f"{first} {key_of(str(form))}".strip() for form in forms if form}
+
+
+@cache
+def _engine() -> inflect.engine:
+    return inflect.engine()
+
+
+def _unasked_prices(query: str, told: Inferred) -> list[str]:
+    prices = english().prices
+    words = set(key_of(query).split())
+    if words & (prices.numbers.keys() | prices.slang.keys() | {"hundred", "thousand"}):
+        return []
+    if told.price_near is not None:
+        bounds = [told.price_near]
+        if told.price_min not in {None, round(told.price_near * 0.8, 2)}:
+            bounds.append(told.price_min or 0)
+        if told.price_max not in {None, round(told.price_near * 1.2, 2)}:
+            bounds.append(told.price_max or 0)
+    else:
+        bounds = [bound for bound in (told.price_min, told.price_max) if bound is not None]
+    digits = re.sub(r"[^\d]", "", re.sub(r"(\d)\s*k\b", r"\g<1>000", query))
+    return [f"price {bound}" for bound in bounds if _digits(bound) not in digits]
+
+
+def _digits(bound: float) -> str:
+    return f"{bound:.2f}".rstrip("0").replace(".", "")

@@ -1,0 +1,51 @@
+"""Sentences as shoppers type them, each with exactly what it should be understood as."""
+
+from typing import Final
+
+import pytest
+
+from services.recommender.search.inferred import Inferred
+from services.recommender.search.parser import parse
+from tests.unit.recommender.search import query_set
+from tests.unit.recommender.search.asked import unasked
+from tests.unit.recommender.search.query_set import Case, Split, cases, made_cases, vocabulary, written
+
+RIGHT: Final = 0.95
+
+
+def understood(case: Case) -> Inferred:
+    return parse(case.query, vocabulary(case.catalogue))
+
+
+def test_the_query_set_is_large_and_a_third_of_it_is_held_out() -> None:
+    hand = [case for case in cases() if case.source == "hand"]
+    held_out = [case for case in cases() if case.split == "held_out"]
+    assert len(cases()) >= 240
+    assert len(hand) >= 100
+    assert 0.28 < len(held_out) / len(cases()) < 0.39
+    assert {case.source for case in held_out} == {"hand", "template"}
+
+
+def test_the_query_set_is_what_its_sources_make() -> None:
+    assert query_set.QUERIES.read_bytes() == written(made_cases()), (
+        "run python -m tests.unit.recommender.search.query_set"
+    )
+
+
+@pytest.mark.parametrize("split", ["tuning", "held_out"])
+@pytest.mark.parametrize("source", ["hand", "template"])
+def test_sentences_are_understood_exactly(split: Split, source: str) -> None:
+    asked = [case for case in cases() if case.split == split and case.source == source]
+    right = sum(understood(case) == case.expected for case in asked)
+    assert right / len(asked) >= RIGHT, f"{right} of {len(asked)}"
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.query[:40] or "nothing")
+def test_no_sentence_gets_a_hard_filter_that_it_did_not_ask_for(case: Case) -> None:
+    told = understood(case)
+    assert unasked(case.query, told) == []
+    for name in ("categories", "brands", "types", "not_tags", "not_brands", "not_categories", "not_types"):
+        extra = set(getattr(told, name)) - set(getattr(case.expected, name))
+        assert not extra, f"{name}: {extra}"
+    for bound in ("price_min", "price_max"):
+        assert getattr(told, bound) in {None, getattr(case.expected, bound)}

@@ -1,0 +1,177 @@
+"""A small shop for the tests of rows: thirty products, a real index, rules, variants and models to be set."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from schemas.events import Event, EventType
+from schemas.live import SlotKind
+from schemas.products import Product
+from schemas.rules import Rule
+from schemas.sessions import Session
+from schemas.vectors import Layout, Vector
+from services.model.behaviour import Behaviour
+from services.model.halfcircle import point, price_point
+from services.model.hashing import category_vector, signs
+from services.model.session import fold
+from services.model.tuning import Tuning
+from services.recommender.catalogue import Catalogue
+from services.recommender.edge import EdgeIndex
+from services.recommender.experiment_book import AS_EVERYONE, Treatment
+from services.recommender.metrics import Metrics
+from services.recommender.remembered import RememberedIndex
+from services.recommender.rows.asking import Asked, Made
+from services.recommender.rows.maker import RowMaker
+from services.recommender.rows.ranking import Rules
+from services.recommender.rule_book import RuleBook
+from services.recommender.search.inferred import Inferred
+from services.recommender.search.searches import Search
+from services.recommender.vector_index import AVAILABLE, Hit, IndexAway, Where
+from services.recommender.words import WordVector
+from services.replica import VectorReplica
+
+LAYOUT: Final = Layout.of(text_width=8, image_width=4)
+SHELVES: Final = ("Shoes", "Lamps", "Tents")
+COUNT: Final = 30
+SHOWN: Final = Where(availability=AVAILABLE)
+# Who looked at p0 went on to p1, p2 and p4, each of another shelf, again and again; and p20 with p21.
+PAST: Final = [["p0", "p1", "p2", "p4"]] * 5 + [["p20", "p21"]]
+
+
+class MayBeAway(RememberedIndex):
+    """A real index whose network can be cut."""
+
+    away = False
+
+    def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
+        if self.away:
+            raise IndexAway("cut by the test")
+        return super().nearest_many(queries, k, where)
+
+
+def product(number: int, **fields: object) -> Product:
+    """Shelves and brands take turns; every fourth product is red, and a higher number costs more."""
+    made = Product(
+        product_id=f"p{number}",
+        name=f"Product {number}",
+        price=1.0 + number,
+        currency="EUR",
+        availability="in_stock",
+        updated_at=0,
+        category=(SHELVES[number % 3],),
+        brand=f"Brand {number % 5}",
+        type=f"{SHELVES[number % 3]} of kind {number % 2}",
+        tags=("red",) if number % 4 == 0 else (),
+        popularity=1 / (number + 1),
+    )
+    return msgspec.structs.replace(made, **fields)
+
+
+def content(number: int, of: Product) -> Vector:
+    """Text and picture are like those of the shelf; the other segments are as the embedder makes them."""
+    widths = dict(LAYOUT.widths)
+    learned = widths["text"] + widths["image"] + widths["caption"]
+    shelf = np.random.default_rng(1000 + number % 3).normal(size=learned)
+    own = np.random.default_rng(number).normal(size=learned)
+    segments = [
+        shelf + 0.5 * own,
+        category_vector(of.category, widths["category"]),
+        signs(of.brand, widths["brand"]) if of.brand else np.zeros(widths["brand"]),
+        signs(of.type, widths["type"]) if of.type else np.zeros(widths["type"]),
+        price_point(of.price),
+        point(of.popularity or 0.0),
+    ]
+    return LAYOUT.normalised(np.concatenate(segments)).astype(np.float32)
+
+
+class Shop:
+    """The products, and what rows are made from; `now` is the clock of its rules."""
+
+    def __init__(self, folder: Path, brand_max: int = 99, diversity: float = 0.2) -> None:
+        self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
+        self.index = MayBeAway(EdgeIndex(LAYOUT, folder))
+        self.model: Behaviour | None = None
+        self.lines: dict[str, Behaviour] = {}  # beside the shop's own
+        self.swaps: Iterator[Behaviour] | None = None  # a generation each time somebody takes the reference
+        self.rules, self.now = RuleBook(), 0.0
+        self.treatments: dict[str, Treatment] = {}
+        self.rows = RowMaker(
+            self.catalogue,
+            self.index,
+            self.replica,
+            layout=LAYOUT,
+            tuning=Tuning(),
+            rules=Rules(0, diversity=diversity, brand_max=brand_max),
+            model=self.serving,
+            metrics=Metrics(),
+            treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
+            in_force=lambda slot, kind: self.rules.in_force(slot, kind, self.now),
+        )
+        for number in range(COUNT):
+            self.put(number)
+            self.describe(number)
+
+    def serving(self, line: str | None = None) -> Behaviour | None:
+        if line is not None:
+            return self.lines.get(line)
+        return next(self.swaps) if self.swaps else self.model
+
+    def put(self, number: int, **fields: object) -> None:
+        self.catalogue.put(product(number, **fields))
+
+    def describe(self, number: int) -> None:
+        """Gives a product its vector, in the replica and in the index."""
+        known = product(number)
+        vector = content(number, known)
+        self.replica.put(known, vector.astype(np.float16))
+        self.index.upsert([(known, vector)])
+
+    def rule(self, rule_id: str, action: str, **fields: Any) -> None:
+        self.rules.put(rule_id, Rule(rule_id=rule_id, action=action, **fields))  # type: ignore[arg-type]
+
+    def session(self, *products: str, type_: EventType = "view_item") -> Session:
+        session = Session("v")
+        for number, product_id in enumerate(products):
+            event = Event(
+                event_id=f"00000000-0000-4000-8000-{number:012d}",
+                type=type_,
+                visitor_id="v",
+                occurred_at=1_000 * number,
+                product_id=product_id,
+            )
+            session = fold(session, event, self.replica, LAYOUT, Tuning())
+        return session
+
+    async def ask(self, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any) -> Made:
+        return await self.rows.made(Asked(kind, k, where, **fields))
+
+    async def search(
+        self, told: Inferred | None = None, k: int = 6, like: str | None = None, **fields: Any
+    ) -> Made:
+        """What was understood, its words being like what a product says and shows."""
+        inferred = told or Inferred()
+        words = None
+        if like is not None and (vector := self.replica.vector(like)) is not None:
+            words = WordVector(vector[LAYOUT.slices["text"]], vector[LAYOUT.slices["image"]])
+        search = Search(inferred, words=words)
+        where = search.narrowed(fields.pop("where", SHOWN))
+        return await self.ask("search", k, where, search=search, **fields)
+
+    async def row(self, *products: str, k: int = 6, where: Where = SHOWN) -> Made:
+        return await self.for_you(self.session(*products), k, where)
+
+    async def for_you(self, session: Session | None, k: int, where: Where = SHOWN) -> Made:
+        return await self.ask("for_you", k, where, session=session, without_seen=True)
+
+
+def ids(made: Made) -> list[str]:
+    """The products of a row."""
+    return [item.product_id for item in made.row]
+
+
+def sources(made: Made) -> dict[str, str]:
+    """Where each comes from."""
+    return {item.product_id: item.source for item in made.row}

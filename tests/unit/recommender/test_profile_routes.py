@@ -1,0 +1,167 @@
+"""What a visitor's profile tells, to whom, and what is refused."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import msgspec
+import pytest
+from fastapi import FastAPI
+from pydantic import SecretStr
+
+from schemas.events import EventType
+from schemas.identities import Identity
+from schemas.sessions import encode
+from services import problems
+from services.model.tuning import Tuning
+from services.openapi import MsgspecApi
+from services.recommender.credentials import Doorkeeper
+from services.recommender.experiment_book import AS_EVERYONE, Treatment
+from services.recommender.joined import JoinedSessions
+from services.recommender.people import People
+from services.recommender.profile_routes import Profile, profile_routes
+from services.recommender.sessions import Published, Sessions
+from services.tokens import TokenSigner
+from tests.unit.recommender.shop import LAYOUT, Shop
+
+SECRET = SecretStr("a secret of the test, long enough for it")
+KEY = SecretStr("a key of the shop's own back end")
+BY_KEY = {"Authorization": f"Bearer {KEY.get_secret_value()}"}
+
+
+class Visitors:
+    """The route on real sessions, people and products."""
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.sessions, self.people = Sessions(LAYOUT, 10), People()
+        self.joined = JoinedSessions(self.sessions, self.people, shop.replica, LAYOUT, Tuning())
+        self.signer = TokenSigner(SECRET)
+        self.treatments: dict[str, Treatment] = {}
+        self.waiting_for: str | None = None
+        self.app = MsgspecApi("profiles", "of the test", [Profile], nothing)
+        self.app.include_router(
+            profile_routes(
+                Doorkeeper(self.signer, KEY),
+                self.joined,
+                self.people,
+                shop.catalogue,
+                treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
+                waiting_for=lambda: self.waiting_for,
+            )
+        )
+        problems.install(self.app, lambda _status: None)
+
+    def looked_at(self, visitor_id: str, *products: str, type_: EventType = "view_item") -> None:
+        session = msgspec.structs.replace(self.shop.session(*products, type_=type_), visitor_id=visitor_id)
+        self.sessions.put(visitor_id, Published(encode(session)))
+
+    def join(self, visitor_id: str, user_id: str) -> None:
+        self.people.put(visitor_id, Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=1))
+
+
+@asynccontextmanager
+async def nothing(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+@pytest.fixture
+def visitors(shop: Shop) -> Visitors:
+    return Visitors(shop)
+
+
+@pytest.fixture
+async def client(visitors: Visitors) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(visitors.app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client
+
+
+async def profile(client: httpx.AsyncClient, visitor_id: str) -> Profile:
+    answer = await client.get(f"/v1/visitors/{visitor_id}/profile", headers=BY_KEY)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    return msgspec.json.decode(answer.content, type=Profile, strict=True)
+
+
+async def test_interests_come_with_the_event_that_weighs_most(
+    visitors: Visitors, client: httpx.AsyncClient
+) -> None:
+    visitors.looked_at("v", "p1", "p0", "p3")  # a lamp, then two pairs of shoes
+    found = await profile(client, "v")
+    assert [interest.category for interest in found.interests] == ["Shoes", "Lamps"]
+    weights = [interest.weight for interest in found.interests]
+    assert weights == sorted(weights, reverse=True)
+    assert sum(weights) == pytest.approx(1, abs=1e-3)
+    newest = found.interests[0].because
+    assert (newest.product_id, newest.name, newest.type) == ("p3", "Product 3", "view_item")
+    assert found.interests[1].because.product_id == "p1"
+
+
+async def test_events_are_the_newest_first_and_have_names_while_the_product_is_sold(
+    visitors: Visitors, client: httpx.AsyncClient
+) -> None:
+    visitors.looked_at("v", "p1", "p2", type_="purchase")
+    visitors.shop.catalogue.remove("p1")
+    events = (await profile(client, "v")).events
+    assert [(each.product_id, each.name, each.type) for each in events] == [
+        ("p2", "Product 2", "purchase"),
+        ("p1", None, "purchase"),
+    ]
+    assert events[0].occurred_at > events[1].occurred_at
+
+
+async def test_of_somebody_unknown_nothing_is_known(client: httpx.AsyncClient) -> None:
+    assert await profile(client, "nobody") == Profile(
+        visitor_id="nobody", interests=(), events=(), visitors=1, experiments={}
+    )
+
+
+async def test_joined_visitors_have_one_history(visitors: Visitors, client: httpx.AsyncClient) -> None:
+    visitors.looked_at("phone", "p0")
+    visitors.looked_at("laptop", "p1")
+    for visitor_id in ("phone", "laptop"):
+        visitors.join(visitor_id, "ada")
+    found = await profile(client, "phone")
+    assert found.visitors == 2
+    assert {each.product_id for each in found.events} == {"p0", "p1"}
+    assert (await profile(client, "user:ada")).events == found.events
+
+
+async def test_it_tells_the_visitors_variants(visitors: Visitors, client: httpx.AsyncClient) -> None:
+    visitors.treatments["v"] = Treatment({"diversity": "more"})
+    assert (await profile(client, "v")).experiments == {"diversity": "more"}
+    assert (await profile(client, "w")).experiments == {}
+
+
+async def test_a_visitor_sees_its_own_with_its_token(visitors: Visitors, client: httpx.AsyncClient) -> None:
+    token = visitors.signer.issue("v").token
+    assert (await client.get("/v1/visitors/v/profile", params={"token": token})).status_code == 200
+    assert (await client.get("/v1/visitors/w/profile", params={"token": token})).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        ("/v1/visitors/v/profile", {}, 401),
+        ("/v1/visitors/v/profile?token=nonsense", {}, 401),
+        ("/v1/visitors/v/profile", {"Authorization": "Bearer wrong"}, 401),
+        ("/v1/visitors/v/profile?k=3", BY_KEY, 422),
+        ("/v1/visitors/a%20b/profile", BY_KEY, 422),
+        (f"/v1/visitors/{'v' * 65}/profile", BY_KEY, 422),
+    ],
+)
+async def test_what_is_refused(
+    client: httpx.AsyncClient, path: str, headers: dict[str, str], status: int
+) -> None:
+    answer = await client.get(path, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_while_the_state_is_read_it_says_when_to_ask_again(
+    visitors: Visitors, client: httpx.AsyncClient
+) -> None:
+    visitors.waiting_for = "the topic sessions"
+    answer = await client.get("/v1/visitors/v/profile", headers=BY_KEY)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
