@@ -8,6 +8,7 @@ import sys
 from configparser import RawConfigParser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from infra.stack.broker import ROOT, Broker
 from infra.stack.settings import StackSettings
@@ -95,15 +96,18 @@ def environment(settings: StackSettings) -> dict[str, str]:
     )
 
 
+SECRETS: Final = ("EDDY_TOKEN_SECRET", "EDDY_API_KEY", "EDDY_ADMIN_KEY", "EDDY_WRITE_KEY")
+
+
 def _secrets(folder: Path) -> dict[str, str]:
-    """The demo's own key and token secret, made at the first start and readable by this user only."""
+    """The demo's own keys and token secret, made at the first start and readable by this user only."""
     path = folder / "secrets.json"
-    if not path.exists():
+    found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+    if missing := [name for name in SECRETS if name not in found]:
         folder.mkdir(parents=True, exist_ok=True)
-        made = {name: secrets.token_urlsafe(32) for name in ("EDDY_TOKEN_SECRET", "EDDY_API_KEY")}
+        found |= {name: secrets.token_urlsafe(32) for name in missing}
         path.touch(mode=0o600)
-        path.write_text(json.dumps(made))
-    found: dict[str, str] = json.loads(path.read_text())
+        path.write_text(json.dumps(found))
     return {name: os.environ.get(name, secret) for name, secret in found.items()}
 
 

@@ -12,8 +12,10 @@ from services.settings import QdrantSettings
 class EmbedderSettings(QdrantSettings):
     """What one embedder needs to know."""
 
-    embedder_host: str = Field("127.0.0.1", description="address of the health endpoints")
-    embedder_port: int = Field(8004, ge=1, le=65535, description="port of the health endpoints")
+    embedder_host: str = Field(
+        "127.0.0.1", description="address of the health endpoints and of POST /v1/words; not for the public"
+    )
+    embedder_port: int = Field(8004, ge=1, le=65535, description="port of the same")
     embedder_group: str = Field("embedder", description="consumer group, after the prefix")
     embedder_instance: str = Field(
         "", description="this embedder's name in its group, kept over restarts (default: host name and port)"

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from infra.stack.broker import ROOT, BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, StepFailed
-from tests.benchmark import catalogue_load, experiment_report, history, live, report, search
+from tests.benchmark import catalogue_load, complements, experiment_report, history, live, report, search
 from tests.benchmark.accuracy.parts import Part as AccuracyPart
 from tests.benchmark.fold import FoldFigures
 from tests.benchmark.live import WARM_UP_S, Plan
@@ -44,6 +44,7 @@ class Part(StrEnum):
     search = "search"
     catalogue = "catalogue"
     experiment = "experiment"
+    complements = "complements"
     accuracy = "accuracy"
 
 
@@ -113,21 +114,21 @@ def main(  # noqa: PLR0917 - typer knows them by name
             else partial(without_embedder if standin else whole_stack, _tell)
         )
         _live(start, plan, out)
-    if Part.embedding in wanted:
-        _embedding(out)
-    if Part.fold in wanted:
-        _fold(out)
-    if Part.history in wanted:
-        _history(QUICK_EVENTS if quick else events, out)
-    for part, module in ((Part.words, "words"), (Part.parser, "search_words")):
+    count = QUICK_EVENTS if quick else events
+    others: dict[Part, Callable[[], None]] = {
+        Part.embedding: partial(_embedding, out),
+        Part.fold: partial(_fold, out),
+        Part.history: partial(_history, count, out),
+        Part.words: partial(_printed, Part.words, "words", out),
+        Part.parser: partial(_printed, Part.parser, "search_words", out),
+        Part.search: partial(_search, out),
+        Part.complements: partial(_complements, out),
+        Part.catalogue: partial(_catalogue, out),
+        Part.experiment: partial(_experiment, count, out),
+    }
+    for part, run in others.items():
         if part in wanted:
-            _printed(part, module, out)
-    if Part.search in wanted:
-        _search(out)
-    if Part.catalogue in wanted:
-        _catalogue(out)
-    if Part.experiment in wanted:
-        _experiment(QUICK_EVENTS if quick else events, out)
+            run()
     if Part.accuracy in wanted:
         _accuracy(only or list(AccuracyPart), data, out)
 
@@ -193,6 +194,14 @@ def _search(out: Path) -> None:
     report.write(out / "search.json", figures)
     console.print_json(data=msgspec.to_builtins(figures))
     console.print(f"written to {out / 'search.json'}")
+
+
+def _complements(out: Path) -> None:
+    console.print("\nRows about products: what they have in common …")
+    with _starting(partial(whole_stack, _tell)) as system:
+        figures = complements.measure(system)
+    report.write(out / "complements.json", figures)
+    complements.show(console, figures)
 
 
 @contextmanager
