@@ -58,6 +58,19 @@ class NotAuthorised(Problem):
         super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
 
 
+class BrokerAway(Problem):
+    """Kafka did not acknowledge; the sender is to keep what it has and try again."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    kind = "broker-away"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Kafka has not acknowledged ({reason}): nothing was accepted, send the same again",
+            headers={"Retry-After": "1"},
+        )
+
+
 # Called with the status of every problem answered, for a service's metrics.
 OnProblem = Callable[[int], None]
 

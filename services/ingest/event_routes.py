@@ -8,13 +8,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from services.bodies import TooLarge, UnreadableBody, read_body
+from services.ingest.answering import answer_of
 from services.ingest.batches import Rejected, UnreadableBatch, sort_events, split_events
-from services.ingest.bodies import answer_of, read_body
 from services.ingest.credentials import Doorkeeper
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_EVENTS
 from services.ingest.publisher import Publisher
-from services.ingest.refusals import TooLarge, UnreadableBody
 
 PATH: Final = "/v1/events"
 

@@ -5,13 +5,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.products import MAX_BATCH_BYTES, MAX_BATCH_PRODUCTS
+from services.bodies import TooLarge, UnreadableBody, read_body
+from services.ingest.answering import answer_of
 from services.ingest.batches import UnreadableBatch, sort_products, split_products
-from services.ingest.bodies import answer_of, read_body
 from services.ingest.credentials import Doorkeeper
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_DELETION, DESCRIPTION_OF_PRODUCTS
 from services.ingest.publisher import Publisher
-from services.ingest.refusals import NothingAcceptable, TooLarge, UnreadableBody
+from services.ingest.refusals import NothingAcceptable
 from services.product_path import PRODUCT
 
 

@@ -12,8 +12,8 @@ from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.ingest.batches import Rejected
 from services.ingest.joins import Join, WrittenJoins
 from services.ingest.metrics import Metrics
-from services.ingest.refusals import BrokerAway
 from services.kafka import AcknowledgedProducer, NotDelivered, OutgoingMessage
+from services.problems import BrokerAway
 from services.settings import ServiceSettings
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event

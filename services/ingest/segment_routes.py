@@ -8,15 +8,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
+from services.bodies import TooLarge, UnreadableBody, read_body
+from services.ingest.answering import json_response, told
 from services.ingest.answers import SegmentAnswer
 from services.ingest.batches import Rejected, UnreadableBatch
-from services.ingest.bodies import json_response, read_body, told
 from services.ingest.credentials import Doorkeeper
 from services.ingest.event_routes import Clock
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
 from services.ingest.publisher import Publisher
-from services.ingest.refusals import NoMessageAcceptable, TooLarge, UnreadableBody
+from services.ingest.refusals import NoMessageAcceptable
 from services.ingest.segment import sort_messages
 from services.ingest.segment_messages import KINDS, Kind, Parcel, split_batch, split_call
 from services.problems import Problem

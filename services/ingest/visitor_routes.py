@@ -6,12 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from ulid import ULID
 
+from services.bodies import UnreadableBody, read_body
+from services.ingest.answering import json_response
 from services.ingest.answers import VisitorAnswer, VisitorRequest
-from services.ingest.bodies import json_response, read_body
 from services.ingest.credentials import Doorkeeper
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_VISITORS
-from services.ingest.refusals import UnreadableBody
 from services.tokens import VisitorToken
 
 BODY_MAX_BYTES = 4096

@@ -15,6 +15,7 @@ from schemas import rules as rule_messages
 from schemas.experiments import EXPERIMENTS_MAX, Experiment
 from schemas.rules import RULES_MAX, Rule
 from schemas.topics import EXPERIMENTS, RULES
+from services.bodies import JSON, read_body
 from services.problems import Problem
 from services.recommender.admin import openapi, warnings
 from services.recommender.admin.answers import (
@@ -25,10 +26,10 @@ from services.recommender.admin.answers import (
     RulesPut,
 )
 from services.recommender.admin.bodies import (
+    BODY_MAX_BYTES,
     Unacceptable,
     WeightNames,
     experiment_of,
-    read_body,
     rule_of,
     rules_of,
 )
@@ -111,7 +112,7 @@ def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue,
     @router.put("/v1/rules", **openapi.PUT_RULES)
     async def put_rules(request: Request) -> Response:
         """Adds or replaces rules; others stay. One bad rule, and none is taken."""
-        return await put(rules_of(await read_body(request)))
+        return await put(rules_of(await read_body(request, BODY_MAX_BYTES, JSON)))
 
     @router.delete("/v1/rules", **openapi.DELETE_RULES)
     async def delete_rules(rule_ids: RuleIds) -> Response:
@@ -126,7 +127,7 @@ def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue,
     @router.put("/v1/rules/{rule_id}", **openapi.PUT_RULE)
     async def put_rule(rule_id: RuleId, request: Request) -> Response:
         """Adds or replaces one rule. 200 means that open pages follow it."""
-        return await put([rule_of(await read_body(request), rule_id)])
+        return await put([rule_of(await read_body(request, BODY_MAX_BYTES, JSON), rule_id)])
 
     @router.delete("/v1/rules/{rule_id}", **openapi.DELETE_RULES)
     async def delete_rule(rule_id: RuleId) -> Response:
@@ -154,7 +155,7 @@ def _experiment_routes(
     @router.put("/v1/experiments/{name}", **openapi.PUT_EXPERIMENT)
     async def put_experiment(name: Name, request: Request) -> Response:
         """Starts or replaces an experiment. Of two that set one knob the first by name wins."""
-        wanted = experiment_of(await read_body(request), name, weight_names)
+        wanted = experiment_of(await read_body(request, BODY_MAX_BYTES, JSON), name, weight_names)
         _require_room(book, [name], EXPERIMENTS_MAX)
         told = list(warnings.of_experiment(wanted, book.get(name), book.experiments, clock()))
         stamped = keeper.stamped({name: wanted})

@@ -1,23 +1,9 @@
 """Puts rules and experiments on their topics, and returns when Kafka has them."""
 
-from http import HTTPStatus
-
 from schemas.topics import Topic
 from services.kafka import AcknowledgedProducer, NotDelivered
-from services.problems import Problem
+from services.problems import BrokerAway
 from services.settings import ServiceSettings
-
-
-class BrokerAway(Problem):
-    """Kafka did not acknowledge; what was asked for has not been done, and may be asked for again."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    kind = "broker-away"
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"Kafka has not acknowledged ({reason}): send the same again", headers={"Retry-After": "1"}
-        )
 
 
 class Publisher:

@@ -14,7 +14,8 @@ from infra.stack.broker import Broker
 from schemas.experiments import Experiment
 from schemas.topics import RULES
 from services.kafka import AcknowledgedProducer, now_ms, producer_config
-from services.recommender.publisher import BrokerAway, Publisher
+from services.problems import BrokerAway
+from services.recommender.publisher import Publisher
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.processes import KEY, Running, running

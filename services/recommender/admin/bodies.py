@@ -6,41 +6,19 @@ from http import HTTPStatus
 from typing import Final, TypeVar
 
 import msgspec
-from starlette.requests import Request
 
 from schemas import experiments, rules
 from schemas.experiments import Experiment
 from schemas.rules import MAX_RULE_BYTES, Rule
+from services.bodies import TooLarge, UnreadableBody
 from services.problems import Problem
 from services.recommender.admin.answers import ExperimentBody, RuleBody, RulesBody
 
 BODY_MAX_BYTES: Final = 1024 * 1024
-JSON: Final = "application/json"
 
 T = TypeVar("T")
 Sent = TypeVar("Sent")
 WeightNames = Mapping[str, Collection[str]]  # kind of row → the weights that it has
-
-
-class UnreadableBody(Problem):
-    """The body is no JSON."""
-
-    status = HTTPStatus.BAD_REQUEST
-    kind = "unreadable-body"
-
-
-class UnsupportedBody(Problem):
-    """The body is declared as something else than JSON."""
-
-    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-    kind = "unsupported-body"
-
-
-class TooLarge(Problem):
-    """The body, or one entry of it, has more bytes than it may have."""
-
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    kind = "too-large"
 
 
 class Unacceptable(Problem):
@@ -48,19 +26,6 @@ class Unacceptable(Problem):
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     kind = "unacceptable"
-
-
-async def read_body(request: Request) -> bytes:
-    """The whole body. Raises UnsupportedBody for what is not JSON, TooLarge beyond BODY_MAX_BYTES."""
-    declared = request.headers.get("content-type", JSON)
-    if declared.partition(";")[0].strip().lower() != JSON:
-        raise UnsupportedBody(f"the body is {declared}: send {JSON}")
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > BODY_MAX_BYTES:
-            raise TooLarge(f"the body has more than {BODY_MAX_BYTES} bytes, which is the limit")
-    return bytes(received)
 
 
 def rules_of(body: bytes) -> list[Rule]:

@@ -9,10 +9,11 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from services.ingest import bodies
+from services import bodies
+from services.bodies import TooLarge, UnreadableBody, UnsupportedBody, read_body
+from services.ingest.answering import answer_of
 from services.ingest.batches import Rejected
-from services.ingest.bodies import answer_of, read_body
-from services.ingest.refusals import NothingAcceptable, TooLarge, UnreadableBody, UnsupportedBody
+from services.ingest.refusals import NothingAcceptable
 
 LIMIT = 10
 

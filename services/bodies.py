@@ -1,29 +1,48 @@
-"""Reads request bodies up to a limit, packed by gzip or not, and writes the answers."""
+"""Reads request bodies up to a limit, packed by gzip or not; what cannot be read is a problem."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection
+from http import HTTPStatus
 from typing import Final
 
-import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
 
-from services.ingest.answers import Answer, Rejection
-from services.ingest.batches import Rejected
-from services.ingest.refusals import NothingAcceptable, TooLarge, UnreadableBody, UnsupportedBody
+from services.problems import Problem
 
 # text/plain: a browser sends it to another origin without asking first (no CORS preflight).
-MEDIA_TYPES: Final = frozenset({"application/json", "text/plain"})
+JSON: Final = ("application/json",)
+MEDIA_TYPES: Final = (*JSON, "text/plain")
 GZIP: Final = frozenset({"gzip", "x-gzip"})
 GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: with the header and checksum of gzip
 
 
-async def read_body(request: Request, limit: int) -> bytes:
+class UnreadableBody(Problem):
+    """The body as a whole is not what the path takes."""
+
+    status = HTTPStatus.BAD_REQUEST
+    kind = "unreadable-body"
+
+
+class UnsupportedBody(Problem):
+    """The body is declared as something else than what is taken."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    kind = "unsupported-body"
+
+
+class TooLarge(Problem):
+    """The body, or one entry of it, has more bytes or entries than it may have."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    kind = "too-large"
+
+
+async def read_body(request: Request, limit: int, media_types: Collection[str] = MEDIA_TYPES) -> bytes:
     """The whole body, unpacked. Raises UnsupportedBody, UnreadableBody, and TooLarge beyond `limit` bytes.
 
     The limit holds for what comes and for what it unpacks to; no more than that is ever unpacked.
     """
-    _check_media_type(request)
+    _check_media_type(request, media_types)
     unpacker = _unpacker(request)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
@@ -39,10 +58,10 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(received)
 
 
-def _check_media_type(request: Request) -> None:
+def _check_media_type(request: Request, media_types: Collection[str]) -> None:
     declared = request.headers.get("content-type", "")
-    if declared and declared.partition(";")[0].strip().lower() not in MEDIA_TYPES:
-        raise UnsupportedBody(f"the body is {declared}: send application/json or text/plain")
+    if declared and declared.partition(";")[0].strip().lower() not in media_types:
+        raise UnsupportedBody(f"the body is {declared}: send {' or '.join(media_types)}")
 
 
 def _unpacker(request: Request) -> "zlib._Decompress | None":
@@ -62,23 +81,3 @@ def _unpacked(unpacker: "zlib._Decompress", chunk: bytes, at_most: int) -> bytes
         return unpacker.decompress(chunk, at_most)
     except zlib.error as error:
         raise UnreadableBody(f"the body is declared as gzip and is none: {error}") from None
-
-
-def json_response(body: msgspec.Struct, status: int, *, cached: bool = True) -> Response:
-    """A struct as a JSON response."""
-    headers = None if cached else {"Cache-Control": "no-store"}
-    return Response(msgspec.json.encode(body), status, headers, "application/json")
-
-
-def answer_of(accepted: int, rejected: Sequence[Rejected]) -> Response:
-    """202 with what was accepted and refused. Raises NothingAcceptable where nothing was accepted."""
-    answer = Answer(accepted, told(rejected))
-    if not accepted:
-        detail = "none of the entries can be taken" if rejected else "the batch is empty"
-        raise NothingAcceptable(detail, fields={"accepted": 0, "rejected": answer.rejected})
-    return json_response(answer, 202)
-
-
-def told(rejected: Sequence[Rejected]) -> list[Rejection]:
-    """Refused entries as an answer tells them."""
-    return [Rejection(each.index, each.reason) for each in rejected]
