@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from infra import accuracy
+from infra import accuracy, surface
 from services.model.profiles import PROFILES
 from services.recommender.query_parameters import WEIGHTS
 
@@ -30,7 +30,17 @@ def text() -> str:
     live: Json = json.loads((MEASURED / "live.json").read_text())
     embedding: Json = json.loads((MEASURED / "embedding.json").read_text())
     history: Json = json.loads((MEASURED / "history.json").read_text())
-    parts = (_live(live), _memory(live), _embedding(embedding), _history(history))
+    surface_parts = [
+        json.loads((MEASURED / f"{name}.json").read_text())
+        for name in ("search", "complements", "catalogue", "experiment")
+    ]
+    parts = (
+        _live(live),
+        _memory(live),
+        _embedding(embedding),
+        _history(history),
+        surface.lines(*surface_parts),
+    )
     return "\n".join([BEGIN, "", *(line for part in parts for line in (*part, "")), END])
 
 

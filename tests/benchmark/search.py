@@ -8,20 +8,15 @@ import httpx
 import msgspec
 import numpy as np
 
-from infra.stack.broker import ROOT
+from schemas.live import QUERY_MAX
+from services.recommender.search.parser import parse
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.spread import Spread
 from tests.benchmark.system import System
+from tests.unit.recommender.search.query_set import cases, vocabulary
 
-QUERIES: Final = ROOT / "tests" / "unit" / "recommender" / "search" / "queries.jsonl"
 ROUNDS: Final = 5
 LOOKED_AT: Final = 8  # products, so that the visitor's taste is part of every search
-
-
-class Query(msgspec.Struct):
-    """One line of the query set, as far as it is needed here."""
-
-    query: str
 
 
 class SearchFigures(msgspec.Struct, frozen=True):
@@ -33,11 +28,14 @@ class SearchFigures(msgspec.Struct, frozen=True):
     first_ms: dict[str, float]
     known_ms: dict[str, float]
     bare_ms: dict[str, float]  # GET /healthz in the same run: what HTTP itself takes
+    held_out: int  # sentences of the query set that nothing was tuned on
+    held_out_right: int  # of them, all parameters exactly as expected
 
 
 def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
     """Every query once, and then `ROUNDS` times again, one after the other on one connection."""
-    queries = [msgspec.json.decode(line, type=Query).query for line in QUERIES.read_bytes().splitlines()]
+    queries = [case.query for case in cases() if case.query.strip() and len(case.query) <= QUERY_MAX]
+    held_out = [case for case in cases() if case.split == "held_out"]
     products = system.products()
     with httpx.Client(base_url=system.ingest_url) as ingest:
         visitor = ingest.post("/v1/visitors").json()
@@ -49,7 +47,14 @@ def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
         known = [_timed(http, query, who) for _ in range(ROUNDS) for query in queries]
         bare = [_timed(http, None, {}) for _ in range(len(queries))]
     return SearchFigures(
-        this_machine(), len(products), len(queries), _spread(first), _spread(known), _spread(bare)
+        this_machine(),
+        len(products),
+        len(queries),
+        _spread(first),
+        _spread(known),
+        _spread(bare),
+        len(held_out),
+        sum(parse(case.query, vocabulary(case.catalogue)) == case.expected for case in held_out),
     )
 
 

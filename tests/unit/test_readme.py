@@ -105,7 +105,7 @@ def test_the_filters_are_those_of_the_routes() -> None:
 def test_the_kinds_of_slots_are_those_of_the_protocol() -> None:
     [told] = re.findall(r"^Kinds of slots: (.+)$", README, re.M)
     kinds = Slot.__annotations__["kind"].__args__
-    assert set(re.findall(r"`(\w+)`", told)) - {"product_id", "query"} == set(kinds)
+    assert set(re.findall(r"`(\w+)`", told)) - {"product_id", "product_ids", "query"} == set(kinds)
 
 
 def test_the_examples_are_accepted() -> None:
