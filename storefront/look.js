@@ -1,18 +1,19 @@
 /**
  * How <eddy-recommendations> looks where the shop says nothing. Colours follow the page's own `color`, and so its
- * dark mode. A shop sets the custom properties below on the element, or styles its parts.
+ * dark mode. A shop sets the custom properties below on the element, or styles its parts. Ours
+ * are seen on the element, too, so they have names that no shop takes: `--eddy-line: var(--line)` is to work.
  */
 
 const CSS = `
 :host {
-  --width: var(--eddy-card-width, clamp(9.25rem, 40vw, 12.5rem));
-  --gap: var(--eddy-gap, 1rem);
-  --radius: var(--eddy-radius, .75rem);
-  --soft: var(--eddy-soft, color-mix(in srgb, currentColor 74%, transparent));
-  --line: var(--eddy-line, color-mix(in srgb, currentColor 24%, transparent));
-  --shade: var(--eddy-shade, color-mix(in srgb, currentColor 7%, transparent));
-  --focus: var(--eddy-focus, currentColor);
-  --ratio: var(--eddy-picture-ratio, 1);
+  --eddy-own-width: var(--eddy-card-width, clamp(9.25rem, 40vw, 12.5rem));
+  --eddy-own-gap: var(--eddy-gap, 1rem);
+  --eddy-own-radius: var(--eddy-radius, .75rem);
+  --eddy-own-soft: var(--eddy-soft, color-mix(in srgb, currentColor 74%, transparent));
+  --eddy-own-line: var(--eddy-line, color-mix(in srgb, currentColor 24%, transparent));
+  --eddy-own-shade: var(--eddy-shade, color-mix(in srgb, currentColor 7%, transparent));
+  --eddy-own-focus: var(--eddy-focus, currentColor);
+  --eddy-own-ratio: var(--eddy-picture-ratio, 1);
   display: block;
   min-width: 0;
   max-width: 100%;
@@ -24,15 +25,15 @@ const CSS = `
 .heading h2 { font: inherit; margin: 0; }
 .heading ::slotted(*) { font: inherit; margin: 0; }
 .buttons { display: flex; gap: .5rem; }
-button { display: grid; place-items: center; width: 2.75rem; height: 2.75rem; padding: 0; color: inherit; background: none; border: 1px solid var(--line); border-radius: 50%; cursor: pointer; }
-button:hover { background: var(--shade); }
+button { display: grid; place-items: center; width: 2.75rem; height: 2.75rem; padding: 0; color: inherit; background: none; border: 1px solid var(--eddy-own-line); border-radius: 50%; cursor: pointer; }
+button:hover { background: var(--eddy-own-shade); }
 button::before { content: ""; width: .6rem; height: .6rem; border: solid currentColor; border-width: 2px 0 0 2px; translate: .12rem 0; rotate: -45deg; }
 button.next::before { translate: -.12rem 0; rotate: 135deg; }
 button[aria-disabled=true] { cursor: default; color: color-mix(in srgb, currentColor 40%, transparent); background: none; }
-.list { display: grid; grid-auto-flow: column; grid-auto-columns: var(--width); justify-content: start; gap: var(--gap); margin: -.35rem; padding: .35rem; list-style: none; overflow-x: auto; overscroll-behavior-x: contain; scroll-behavior: smooth; scroll-padding-inline: .35rem; scrollbar-width: thin; scrollbar-color: var(--line) transparent; }
+.list { display: grid; grid-auto-flow: column; grid-auto-columns: var(--eddy-own-width); justify-content: start; gap: var(--eddy-own-gap); margin: -.35rem; padding: .35rem; list-style: none; overflow-x: auto; overscroll-behavior-x: contain; scroll-behavior: smooth; scroll-padding-inline: .35rem; scrollbar-width: thin; scrollbar-color: var(--eddy-own-line) transparent; }
 .card { position: relative; min-width: 0; }
-.link { display: flex; flex-direction: column; height: 100%; color: inherit; text-decoration: none; border-radius: var(--radius); }
-.picture { display: block; aspect-ratio: var(--ratio); overflow: hidden; background: var(--shade); border-radius: var(--radius); }
+.link { display: flex; flex-direction: column; height: 100%; color: inherit; text-decoration: none; border-radius: var(--eddy-own-radius); }
+.picture { display: block; aspect-ratio: var(--eddy-own-ratio); overflow: hidden; background: var(--eddy-own-shade); border-radius: var(--eddy-own-radius); }
 .picture img { display: block; width: 100%; height: 100%; object-fit: cover; transition: transform .4s; }
 .link:hover img { transform: scale(1.03); }
 .text { display: flex; flex-direction: column; gap: .1rem; padding: .6rem .1rem .25rem; }
@@ -40,14 +41,14 @@ button[aria-disabled=true] { cursor: default; color: color-mix(in srgb, currentC
 .name, .why { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 2; overflow: hidden; }
 .name::first-letter, .why::first-letter { text-transform: uppercase; }
 .link:hover .name { text-decoration: underline; text-underline-offset: .15em; }
-.brand { color: var(--soft); font-size: .875rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.brand { color: var(--eddy-own-soft); font-size: .875rem; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .price { font-weight: 600; font-variant-numeric: tabular-nums; }
-.why { color: var(--soft); font-size: .8125rem; line-height: 1.3; margin-top: .2rem; }
+.why { color: var(--eddy-own-soft); font-size: .8125rem; line-height: 1.3; margin-top: .2rem; }
 .badge { position: absolute; top: .5rem; left: .5rem; padding: .1rem .6rem; font-size: .78rem; font-weight: 600; color: CanvasText; background: Canvas; border-radius: 1rem; }
 .card.sold-out img { filter: saturate(.35); opacity: .55; }
-.notice { margin: 0 0 .75rem; color: var(--soft); font-size: .875rem; }
+.notice { margin: 0 0 .75rem; color: var(--eddy-own-soft); font-size: .875rem; }
 .status { position: absolute; width: 1px; height: 1px; margin: 0; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-:focus-visible { outline: 2px solid var(--focus); outline-offset: 2px; }
+:focus-visible { outline: 2px solid var(--eddy-own-focus); outline-offset: 2px; }
 @media (prefers-reduced-motion: reduce) {
   *, ::before, ::after { transition: none !important; animation: none !important; scroll-behavior: auto !important; }
   .link:hover img { transform: none; }

@@ -1,4 +1,4 @@
-"""The demo's back office: what is sold out, told to the shop and to Eddy. Only on the machine itself."""
+"""The demo's back office: stock and prices, told to the shop and to Eddy. Only on the machine itself."""
 
 from typing import Final
 from urllib.parse import quote
@@ -14,9 +14,10 @@ from storefront.demo.cart_routes import SEE_OTHER, form
 from storefront.demo.ingest import Ingest, NotTaken
 from storefront.demo.rendering import Renderer
 from storefront.demo.security import is_from_own_page
-from storefront.demo.stock import Stock, with_availability
+from storefront.demo.stock import Stock, changed
 
 LISTED: Final = 60
+PRICE_MAX: Final = 100_000
 
 CHANGES: Final[dict[str, Availability]] = {"out_of_stock": "out_of_stock", "in_stock": "in_stock"}
 
@@ -35,15 +36,17 @@ def back_office_routes(stock: Stock, renderer: Renderer, ingest: Ingest) -> APIR
             raise HTTPException(403, "The back office takes changes from its own page only.")
         fields = await form(request)
         product = stock.get(fields.get("product_id", ""))
-        availability = CHANGES.get(fields.get("availability", ""))
-        if product is None or availability is None:
+        if product is None:
             raise HTTPException(404, "We do not have this product, or no longer.")
-        changed = with_availability(product, availability, int(now_ms()))
+        availability, price = CHANGES.get(fields.get("availability", "")), price_in(fields.get("price", ""))
+        if availability is None and price is None:
+            return _page(request, 422, f"Nothing was changed: a price is a number from 0 to {PRICE_MAX:,}.")
+        new = changed(product, int(now_ms()), availability=availability, price=price)
         try:
-            await ingest.put(changed)  # first: shop and recommendations are to say the same
+            await ingest.put(new)  # first: shop and recommendations are to say the same
         except NotTaken as refusal:
             return _page(request, 502, f"Nothing was changed: {refusal}.")
-        stock.change(changed)
+        stock.change(new)
         query = request.query_params.get("q", "")
         return RedirectResponse(f"/backoffice?q={quote(query)}#{quote(product.product_id)}", SEE_OTHER)
 
@@ -59,6 +62,16 @@ def back_office_routes(stock: Stock, renderer: Renderer, ingest: Ingest) -> APIR
             problem=problem,
             count=len(found),
             shown=found[:LISTED],
+            price_max=PRICE_MAX,
         )
 
     return router
+
+
+def price_in(text: str) -> float | None:
+    """A price as a form has it, to the cent; None for anything else."""
+    try:
+        price = float(text)
+    except ValueError:
+        return None
+    return round(price, 2) if 0 <= price <= PRICE_MAX else None  # nan is neither

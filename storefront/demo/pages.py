@@ -82,9 +82,6 @@ def page_routes(stock: Stock, renderer: Renderer) -> APIRouter:
         query = request.query_params.get("q", "").strip()[:200]
         found = stock.search(query)
         page, pages, shown = _paged(found, request.query_params.get("page", "1"))
-        happened = [happenings.searched(query)] if query else []
-        if shown:
-            happened.append(happenings.listed("search", shown))
         return renderer.page(
             request,
             "search.html",
@@ -93,8 +90,14 @@ def page_routes(stock: Stock, renderer: Renderer) -> APIRouter:
             shown=shown,
             page=page,
             pages=pages,
-            happened=happened,
+            # What is listed is told by the page: the recommender finds more than these words do.
+            happened=[happenings.searched(query)] if query else [],
         )
+
+    @router.get("/profile")
+    async def profile(request: Request) -> Response:
+        is_forgotten = "forgotten" in request.query_params
+        return renderer.page(request, "profile.html", is_forgotten=is_forgotten)
 
     return router
 

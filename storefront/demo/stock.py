@@ -107,10 +107,19 @@ def load(folder: Path) -> Stock:
     return Stock(everything)
 
 
-def with_availability(product: Product, availability: Availability, now: int) -> Product:
-    """The product sold out or back; `now` is Unix ms, and the new description is newer in any case."""
-    updated_at = max(now, product.updated_at + 1)
-    return msgspec.structs.replace(product, availability=availability, updated_at=updated_at)
+def changed(
+    product: Product, now: int, *, availability: Availability | None = None, price: float | None = None
+) -> Product:
+    """The product sold out or back, or at another price; None leaves what is.
+
+    `now` is Unix ms, and the new description is newer in any case.
+    """
+    return msgspec.structs.replace(
+        product,
+        availability=availability or product.availability,
+        price=product.price if price is None else price,
+        updated_at=max(now, product.updated_at + 1),
+    )
 
 
 def _how_to_make(folder: Path) -> str:

@@ -3,184 +3,36 @@
 import json
 import os
 import re
-import shutil
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
-from playwright.sync_api import Browser, BrowserContext, Error, Locator, Page, expect, sync_playwright
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from playwright.sync_api import Page, expect
 
-from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
-from tests.conftest import missing
-
-pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
-
-SCREENSHOTS = ROOT / "build" / "screenshots"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDE = {"width": 1280, "height": 800}
-NARROW = {"width": 390, "height": 844}
-SOON_MS = 15_000
-RESTART_MS = 90_000
-
-# Every event that the tracker makes goes into localStorage first, under a key that ends with its id.
-NOTE_TRACKED = """
-  const setItem = Storage.prototype.setItem;
-  window.tracked = [];
-  Storage.prototype.setItem = function (key, value) {
-    if (key.startsWith("eddy.event.")) window.tracked.push(key.slice("eddy.event.".length));
-    return setItem.call(this, key, value);
-  };
-"""
-# Where nothing moves any more, and every picture in sight is there.
-STILL = """async () => {
-  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
-  const isSeen = ({ left, top, width }) => width && top < innerHeight && left < innerWidth;
-  const seen = [...document.images].filter((each) => isSeen(each.getBoundingClientRect()));
-  await Promise.allSettled(seen.map((each) => each.decode()));
-  await document.fonts.ready;
-}"""
-WAITING = "Object.keys(localStorage).filter(key => key.startsWith('eddy.event.'))"
-NO_WEBSOCKET = "window.WebSocket = class { constructor() { throw new Error('blocked'); } };"
-
-Open = Callable[..., Page]
-
-patiently = retry(
-    retry=retry_if_exception_type(AssertionError),
-    stop=stop_after_delay(15),
-    wait=wait_fixed(0.1),
-    reraise=True,
+from tests.e2e.shop import (
+    NARROW,
+    NO_WEBSOCKET,
+    RESTART_MS,
+    WAITING,
+    WIDE,
+    Open,
+    all_arrive,
+    because,
+    card_in,
+    events_of,
+    has_never_navigated,
+    is_live,
+    look_for,
+    nothing_waits,
+    open_product,
+    row,
+    screenshot,
+    top_categories,
+    whys,
 )
 
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    installed = shutil.which("chromium") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        try:
-            browser = playwright.chromium.launch(executable_path=installed, args=FLAGS)
-        except Error as error:
-            missing(f"Chromium is needed (`python -m playwright install chromium`): {error.message}")
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(chromium: Browser) -> Iterator[Open]:
-    """Opens a page of a new visitor. At the end none of them may have had an error of its own."""
-    contexts: list[BrowserContext] = []
-    errors: list[str] = []
-
-    def opened(url: str, *, viewport: Any = WIDE, script: str = NOTE_TRACKED, **options: Any) -> Page:
-        context = chromium.new_context(viewport=viewport, **options)
-        contexts.append(context)
-        context.add_init_script(script)
-        page = context.new_page()
-        page.set_default_timeout(SOON_MS)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(url)
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-@pytest.fixture
-def page(stack: Stack, open_page: Open) -> Page:
-    """The home page of the shop, live, with a mark that a reload would wipe away."""
-    page = open_page(stack.shop_url)
-    is_live(page)
-    page.evaluate("window.survivor = true")
-    return page
-
-
-def is_live(page: Page, timeout: int = SOON_MS) -> None:
-    expect(page.locator("#live-state")).to_have_attribute("data-state", "live", timeout=timeout)
-
-
-def row(page: Page) -> list[str]:
-    """Product ids in the row."""
-    ids: list[str] = page.locator("#for-you-list .card").evaluate_all("cards => cards.map(c => c.dataset.id)")
-    return ids
-
-
-def whys(page: Page) -> Locator:
-    return page.locator("#for-you-list .card-why")
-
-
-def has_never_navigated(page: Page) -> None:
-    assert page.evaluate("window.survivor") is True
-    assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
-
-
-def open_product(page: Page, shelf: str, place: int = 0) -> str:
-    """Clicks through a shelf to one of its products; its name."""
-    page.get_by_role("navigation", name="Shop").get_by_role("link", name=shelf, exact=True).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(shelf)
-    card = page.locator("main .card").nth(place)
-    name = card.locator(".card-name").inner_text()
-    card.locator(".card-link").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text(name)
-    return name
-
-
-def because(page: Page, name: str, timeout: int = SOON_MS) -> None:
-    expect(whys(page).filter(has_text=name).first).to_be_visible(timeout=timeout)
-
-
-def screenshot(page: Page, name: str) -> None:
-    page.evaluate(STILL)
-    width = page.viewport_size["width"] if page.viewport_size else 0
-    page.screenshot(path=SCREENSHOTS / f"{name}-{width}.png")
-
-
-def events_of(stack: Stack, page: Page) -> Counter[str]:
-    """How often each event of the page's visitor lies on the topic, by event id."""
-    return read_events(stack, json.loads(page.evaluate("localStorage['eddy.visitor']"))["visitor_id"])
-
-
-def read_events(stack: Stack, visitor_id: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    consumer = Consumer(
-        {"bootstrap.servers": stack.bootstrap, "group.id": "test-shop", "enable.auto.commit": False}
-    )
-    try:
-        for partition in consumer.list_topics("events", timeout=10).topics["events"].partitions:
-            start, end = consumer.get_watermark_offsets(TopicPartition("events", partition), timeout=10)
-            consumer.assign([TopicPartition("events", partition, start)])
-            position = start
-            while position < end:
-                message = consumer.poll(10)
-                assert message is not None
-                assert message.error() is None
-                position = (message.offset() or 0) + 1
-                if message.key() == visitor_id.encode():
-                    found[json.loads(message.value() or b"")["event_id"]] += 1
-    finally:
-        consumer.close()
-    return found
-
-
-@patiently
-def nothing_waits(page: Page) -> None:
-    assert page.evaluate(WAITING) == []  # wait_for_function needs eval, which the shop's policy forbids
-
-
-@patiently
-def all_arrive(stack: Stack, visitor_id: str, tracked: list[str]) -> None:
-    assert read_events(stack, visitor_id) == Counter(tracked)
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
 
 
 @pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["1280", "390"])
@@ -202,12 +54,13 @@ def test_the_row_follows_clicks_without_a_reload(
     assert set(after_first) != set(popular)
     assert page.locator("main").get_attribute("data-product") not in after_first
     expect(page.locator("#for-you-cause")).to_contain_text(first)
-    expect(page.locator("#similar .card")).to_have_count(6)
+    expect(card_in(page, "similar")).to_have_count(12)
     screenshot(page, "product")
 
     second = open_product(page, "Outdoor")
     because(page, second)
-    because(page, first)  # two interests, and both are served
+    shelves = top_categories()
+    assert {"Women", "Outdoor"} <= {shelves[product_id] for product_id in row(page)}  # both are served
     assert row(page) != after_first
     screenshot(page, "two-interests")
 
@@ -349,11 +202,11 @@ def test_where_websockets_are_blocked_the_row_follows_all_the_same(stack: Stack,
 
 
 def test_an_order_from_search_to_thanks(stack: Stack, page: Page) -> None:
-    page.get_by_role("searchbox").fill("striped")
-    page.get_by_role("searchbox").press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("“striped”")
+    look_for(page, "striped")
     screenshot(page, "search")
-    page.locator("main .card:not(.is-sold-out) .card-link").first.click()
+    card = page.locator("main .card").first
+    product_id, name = card.get_attribute("data-id"), card.locator(".card-name").inner_text()
+    card.locator(".card-link").click()
     page.get_by_role("button", name="Add to cart").click()
     expect(page.locator("#toast")).to_contain_text("in your cart")
     page.locator(".cart-link").click()
@@ -363,8 +216,10 @@ def test_an_order_from_search_to_thanks(stack: Stack, page: Page) -> None:
     page.get_by_role("button", name="Place the demo order").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Thank you")
     expect(page.locator("#cart-count")).to_be_hidden()
-    expect(whys(page).filter(has_text="you bought").first).to_be_visible()
+    expect(page.locator(f"#for-you-list [data-id={product_id}]")).to_have_count(0)
     screenshot(page, "order")
+    page.get_by_role("link", name="What we think you like").click()
+    expect(page.locator("[data-part=events]")).to_contain_text(f"Bought {name}")
     nothing_waits(page)
     assert events_of(stack, page) == Counter(page.evaluate("window.tracked"))
     has_never_navigated(page)

@@ -24,10 +24,7 @@ export function startNavigation({ onShown, onTrouble }) {
       if (mine !== turn) return;
       const next = new DOMParser().parseFromString(html, "text/html");
       if (!next.getElementById("main")) return void location.assign(url);
-      if (push) {
-        history.replaceState({ scroll: scrollY }, "");
-        history.pushState({ scroll: 0 }, "", url);
-      }
+      if (push) pushed(url);
       swap(next);
       scroll({ top: scrollTo, behavior: "instant" });
       onShown();
@@ -37,6 +34,12 @@ export function startNavigation({ onShown, onTrouble }) {
       clearTimeout(bar);
       if (mine === turn) progress.hidden = true;
     }
+  }
+
+  /** Another address for what is on show. */
+  function pushed(url) {
+    history.replaceState({ scroll: scrollY }, "");
+    history.pushState({ scroll: 0 }, "", url);
   }
 
   async function page(address, method, signal) {
@@ -78,5 +81,5 @@ export function startNavigation({ onShown, onTrouble }) {
 
   history.scrollRestoration = "manual";
   addEventListener("popstate", ({ state }) => go(location.href, { push: false, scrollTo: state?.scroll ?? 0 }));
-  return { go };
+  return { go, push: pushed };
 }

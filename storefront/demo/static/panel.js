@@ -11,7 +11,7 @@ const STEPS = [
 /** `element`: the <aside>; `button`: shows and hides it, as E does. */
 export function createPanel(element, button) {
   const events = new Map(); // event_id → {type, at}
-  const state = { status: "connecting", queued: 0, models: {} };
+  const state = { status: "connecting", queued: 0, row: {} };
 
   function toggle() {
     element.hidden = !element.hidden;
@@ -24,8 +24,9 @@ export function createPanel(element, button) {
   }
 
   /** A message is on show now. Only one that an event has caused has a way to tell. */
-  function pushed({ caused_by, timing, models, slot }, queued) {
-    Object.assign(state, { models: models ?? {}, queued });
+  function pushed(message, queued) {
+    const { caused_by, timing, slot } = message;
+    Object.assign(state, { row: message, queued });
     const cause = events.get(caused_by);
     if (slot === "for_you" && caused_by && (timing?.accepted_at || (cause && !cause.isShown))) {
       const { accepted_at, folded_at, pushed_at } = timing ?? {};
@@ -42,16 +43,26 @@ export function createPanel(element, button) {
     draw();
   }
 
+  /** What read the words of the search on show, if there is one. */
+  function understood(by) {
+    state.words = by;
+    draw();
+  }
+
   function draw() {
     if (element.hidden) return;
-    const { way, models } = state;
+    const { way, row, words } = state;
     element.replaceChildren(
       node("h2", "The way of the last event"),
       ...(way ? drawWay(way) : [node("p", "Open a product, and its way appears here.", "quiet")]),
       facts({
         connection: state.status,
         waiting: `${state.queued} event${state.queued === 1 ? "" : "s"}`,
-        ...models,
+        ...row.models,
+        ...(words && { "words read by": words }),
+        ...(row.fallback && { "in place of the row": row.fallback }),
+        ...row.experiments,
+        ...(row.recommendation_id && { row: row.recommendation_id }),
       }),
       node("p", "E closes this.", "quiet"),
     );
@@ -63,7 +74,7 @@ export function createPanel(element, button) {
     if (event.key.toLowerCase() !== "e" || event.ctrlKey || event.metaKey || event.altKey || isTyping) return;
     toggle();
   });
-  return { tracked, pushed, status };
+  return { tracked, pushed, status, understood };
 }
 
 function drawWay({ id, type, start, times }) {

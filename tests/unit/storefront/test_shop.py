@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from html import unescape
 from pathlib import Path
@@ -77,6 +78,22 @@ def happened(answer: httpx.Response) -> list[dict[str, Any]]:
     return found
 
 
+def cards(answer: httpx.Response) -> list[str]:
+    """Product ids of the page's own cards, those of the row that every page has apart."""
+    body, _, _ = answer.text.partition('id="for-you"')
+    return re.findall(r'<li class="card[^"]*" data-id="([^"]+)"', body)
+
+
+def can_be_had(answer: httpx.Response) -> bool:
+    """Whether a product's page offers it."""
+    offered = re.search(r'<form[^>]*data-cart="add"[^>]*>', answer.text)
+    said = re.search(r'<p class="sold-out"[^>]*>Sold out for now', answer.text)
+    assert offered is not None
+    assert said is not None
+    assert offered[0].endswith(" hidden>") != (" hidden>" in said[0])
+    return not offered[0].endswith(" hidden>")
+
+
 def sold_out(everything: list[Product]) -> Product:
     return next(product for product in everything if product.availability == "out_of_stock")
 
@@ -84,8 +101,8 @@ def sold_out(everything: list[Product]) -> Product:
 async def test_every_page_is_there(shop: httpx.AsyncClient) -> None:
     for path in (
         "/", "/category/women", "/category/women/shoes", "/product/p0001", "/search?q=boots", "/search",
-        "/cart", "/backoffice", "/readyz", "/healthz", "/favicon.ico", "/eddy/tracker.js", "/eddy/live.js",
-        "/static/shop.css", "/static/shop.js",
+        "/profile", "/cart", "/backoffice", "/readyz", "/healthz", "/favicon.ico", "/eddy/tracker.js",
+        "/eddy/live.js", "/static/shop.css", "/static/shop.js",
     ):  # fmt: skip
         assert (await shop.get(path)).status_code == 200, path
 
@@ -146,9 +163,40 @@ async def test_a_shelf_is_sorted_by_price(shop: httpx.AsyncClient, everything: l
 async def test_search_finds_every_word_anywhere(shop: httpx.AsyncClient, everything: list[Product]) -> None:
     product = everything[0]
     answer = await shop.get("/search", params={"q": f"{product.brand} {product.type}".upper()})
-    searched, listed = happened(answer)
-    assert searched["event"] == "search"
-    assert product.product_id in [item["item_id"] for item in listed["ecommerce"]["items"]]
+    assert [push["event"] for push in happened(answer)] == ["search"]
+    assert product.product_id in cards(answer)
+
+
+async def test_a_search_without_the_recommender_is_whole_and_has_no_chips(shop: httpx.AsyncClient) -> None:
+    answer = await shop.get("/search", params={"q": "striped", "brand": "", "without_tag": "red"})
+    assert cards(answer)
+    assert re.search(r'data-part="understood" hidden>', answer.text)
+    assert re.search(r'data-part="closely"[^>]* hidden>', answer.text)
+    nothing = await shop.get("/search", params={"q": "zeppelin"})
+    assert cards(nothing) == []
+    assert "Nothing has all of these words" in nothing.text
+
+
+async def test_a_profile_without_javascript_says_that_there_is_none(shop: httpx.AsyncClient) -> None:
+    answer = await shop.get("/profile")
+    assert "Without JavaScript nothing is told" in answer.text
+    assert re.search(r'data-part="known" hidden>', answer.text)
+    assert "somebody new now" not in answer.text
+    assert "somebody new now" in (await shop.get("/profile?forgotten")).text
+
+
+async def test_a_product_page_shows_its_kind_where_rows_do_not_come(
+    shop: httpx.AsyncClient, everything: list[Product]
+) -> None:
+    shelf = {product.product_id: product.category for product in everything}
+    [(most, _)] = Counter(
+        product.category for product in everything if product.availability == "in_stock"
+    ).most_common(1)
+    product_id = next(product_id for product_id, category in shelf.items() if category == most)
+    beside = cards(await shop.get(f"/product/{product_id}"))
+    assert beside
+    assert {shelf[other] for other in beside} == {most}
+    assert product_id not in beside
 
 
 async def test_what_is_typed_comes_back_as_text(shop: httpx.AsyncClient) -> None:
@@ -209,12 +257,33 @@ async def test_the_back_office_tells_ingest_first_and_then_the_shop(
     (sent,) = msgspec.json.decode(request.content, type=dict[str, list[Product]])["products"]
     assert sent.availability == "out_of_stock"
     assert sent.updated_at > product.updated_at
-    assert "Sold out for now" in (await shop.get(f"/product/{product.product_id}")).text
+    assert not can_be_had(await shop.get(f"/product/{product.product_id}"))
     back = change | {"availability": "in_stock"}
     await shop.post("/backoffice", data=back, headers=OWN_PAGE)
     newest = msgspec.json.decode(ingest.requests[-1].content, type=dict[str, list[Product]])["products"][0]
     assert newest.updated_at > sent.updated_at
-    assert "In stock" in (await shop.get(f"/product/{product.product_id}")).text
+    assert can_be_had(await shop.get(f"/product/{product.product_id}"))
+
+
+async def test_a_price_is_changed_in_the_shop_and_for_eddy(
+    shop: httpx.AsyncClient, ingest: FakeIngest, everything: list[Product]
+) -> None:
+    product = everything[3]
+    change = {"product_id": product.product_id, "price": "1234.567"}
+    assert (await shop.post("/backoffice", data=change, headers=OWN_PAGE)).status_code == 303
+    [sent] = msgspec.json.decode(ingest.requests[-1].content, type=dict[str, list[Product]])["products"]
+    assert (sent.price, sent.availability) == (1234.57, product.availability)
+    assert "€1,234.57" in (await shop.get(f"/product/{product.product_id}")).text
+
+
+@pytest.mark.parametrize("change", [{"price": text} for text in ("", "-1", "nan", "inf", "1e9", "a lot")])
+async def test_what_is_no_price_changes_nothing(
+    shop: httpx.AsyncClient, ingest: FakeIngest, change: dict[str, str]
+) -> None:
+    answer = await shop.post("/backoffice", data={"product_id": "p0001", **change}, headers=OWN_PAGE)
+    assert answer.status_code == 422
+    assert "a price is a number from 0 to 100,000" in answer.text
+    assert ingest.requests == []
 
 
 @pytest.mark.parametrize("status", [None, 401, 503])
@@ -227,7 +296,7 @@ async def test_what_ingest_has_not_taken_is_not_changed(
     answer = await shop.post("/backoffice", data=change, headers=OWN_PAGE)
     assert answer.status_code == 502
     assert "Nothing was changed: ingest" in answer.text
-    assert "Sold out for now" not in (await shop.get(f"/product/{product.product_id}")).text
+    assert can_be_had(await shop.get(f"/product/{product.product_id}"))
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,28 @@ for (const [what, storage] of [["without storage", undefined], ["with full stora
   });
 }
 
+test("who is forgotten leaves nothing: not the visitor, not what waits, not what earlier entries said", async () => {
+  const browser = openBrowser({ answer: ({ path }) => (path === "/v1/events" ? down : undefined) });
+  const tracker = createTracker({ ingest: INGEST });
+  const layer = [];
+  tracker.listenToDataLayer(layer);
+  layer.push({ user_id: "ada" });
+  layer.push({ event: "search", search_term: "boots" });
+  await settled();
+  assert.equal(tracker.queued(), 1);
+  tracker.forget();
+  assert.equal(tracker.queued(), 0);
+  assert.equal(browser.requests.filter(isVisitors).length, 1);
+  layer.push({ event: "search", search_term: "hats" });
+  await tracker.visitor();
+  const [asked, askedAgain] = browser.requests.filter(isVisitors);
+  assert.equal(askedAgain.options.body, "{}"); // a new one, not the old one renewed
+  assert.ok(asked);
+  const [event] = browser.waiting();
+  assert.equal(event.query, "hats");
+  assert.equal(event.user_id, undefined);
+});
+
 test("ids are in the order of their events, whatever the clock says", async () => {
   openBrowser();
   const tracker = createTracker({ ingest: INGEST });

@@ -1,0 +1,108 @@
+/** A visitor's own page: what the recommender thinks it likes, why, and a way to be somebody new. */
+
+import { address } from "./showing.js";
+
+const WITHIN_MS = 5000;
+const AGAIN_MS = 200;
+const FIRST = 12; // events on show at first
+const DEEDS = {
+  view_item_list: "Saw in a list", select_item: "Clicked", view_item: "Looked at", add_to_cart: "Put in the cart",
+  remove_from_cart: "Took out of the cart", add_to_wishlist: "Saved", begin_checkout: "Went to check out with",
+  purchase: "Bought", search: "Searched",
+};
+const BECAUSE = {
+  add_to_cart: "you put {} in your cart", add_to_wishlist: "you saved {}", purchase: "you bought {}",
+};
+const STEPS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+
+/** `show(main)` takes a new page; `again()` asks anew: the visitor has done something. */
+export function createProfile({ ask, tracker, leave }) {
+  let main;
+  let turn = 0;
+  let waiting;
+  let isWhole = false;
+
+  function show(next) {
+    clearTimeout(waiting);
+    main = "profile" in next.dataset ? next : undefined;
+    isWhole = false;
+    if (!main) return;
+    part("forget").addEventListener("click", () => {
+      tracker.forget();
+      leave("/profile?forgotten");
+    });
+    load();
+  }
+
+  const part = (name) => main.querySelector(`[data-part=${name}]`);
+
+  async function load() {
+    const mine = ++turn;
+    try {
+      const { visitor_id, token } = await tracker.visitor();
+      const found = await ask(`/v1/visitors/${encodeURIComponent(visitor_id)}/profile?${new URLSearchParams({ token })}`, WITHIN_MS);
+      if (mine === turn && main) draw(found);
+    } catch {
+      if (mine === turn && main && part("known").hidden) part("state").textContent = "The recommender does not answer at the moment. It is asked again with your next click.";
+    }
+  }
+
+  function draw(found) {
+    const { interests, events, visitors, experiments, visitor_id } = found;
+    part("state").hidden = events.length > 0;
+    part("state").textContent = "Nothing yet. You are new to us: open a product or two, and come back.";
+    part("known").hidden = false;
+    part("liked").hidden = !interests.length;
+    part("interests").replaceChildren(...interests.map(drawInterest));
+    part("happened").hidden = !events.length;
+    const shown = isWhole ? events : events.slice(0, FIRST);
+    part("events").replaceChildren(...shown.map(drawEvent));
+    part("all").hidden = shown.length === events.length;
+    part("all").textContent = `Show all ${events.length}`;
+    part("all").onclick = () => {
+      isWhole = true;
+      draw(found);
+    };
+    part("visitor").textContent = visitor_id;
+    part("browsers").textContent = visitors > 1 ? `${visitors} browsers, known to be you` : "This browser alone";
+    const tests = Object.entries(experiments).map(([name, variant]) => `${name}: ${variant}`);
+    part("experiments").textContent = tests.join(", ") || "You are part of none";
+  }
+
+  function again() {
+    clearTimeout(waiting);
+    if (main) waiting = setTimeout(load, AGAIN_MS);
+  }
+
+  return { show, again };
+}
+
+function drawInterest({ category, weight, because }) {
+  const meter = node("progress", { max: 1, value: weight });
+  meter.setAttribute("aria-label", `${category}: ${percent(weight)} of what you look at`);
+  const [before, after] = (BECAUSE[because.type] ?? "you looked at {}").split("{}");
+  const why = node("p", { className: "quiet" }, "because ", before, named(because), after);
+  return node("li", {}, node("strong", {}, category), node("span", { className: "share" }, percent(weight)), meter, why);
+}
+
+function drawEvent(event) {
+  const at = node("time", { className: "quiet", dateTime: new Date(event.occurred_at).toISOString() }, ago(event.occurred_at));
+  return node("li", {}, node("span", {}, `${DEEDS[event.type] ?? event.type} `, named(event)), at);
+}
+
+const named = ({ product_id, name }) => (name ? node("a", { href: address(product_id) }, name) : node("span", {}, "something that is no longer sold"));
+
+const percent = (share) => `${Math.round(100 * share)} %`;
+
+function ago(time) {
+  const passed = time - Date.now();
+  const [unit, ms] = STEPS.find(([, ms]) => -passed >= ms) ?? [];
+  return unit ? relative.format(Math.round(passed / ms), unit) : "just now";
+}
+
+function node(name, fields = {}, ...children) {
+  const made = Object.assign(document.createElement(name), fields);
+  made.append(...children);
+  return made;
+}

@@ -1,0 +1,195 @@
+"""Searching the demo shop: what the words were understood as can be taken away, and who asks counts."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from infra.stack.lifecycle import Stack
+from tests.e2e.shop import (
+    Open,
+    answered,
+    because,
+    change,
+    chips,
+    found,
+    has_never_navigated,
+    ids,
+    is_live,
+    look_for,
+    open_product,
+    patiently,
+    screenshot,
+)
+
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
+
+WORDS = "floral cushions under €30, not pink"
+CHIPS = ["cushion", "under €30", "floral", "not pink"]
+
+
+def exact(page: Page) -> list[str]:
+    return ids(page.locator("[data-part=found] .card"))
+
+
+def prices(page: Page) -> list[float]:
+    return [float(text.lstrip("€")) for text in page.locator("main .card-price").all_inner_texts()]
+
+
+def test_chips_are_taken_away_one_by_one_and_the_address_keeps_it(page: Page) -> None:
+    look_for(page, WORDS)
+    expect(chips(page)).to_have_text(CHIPS)
+    expect(page.locator("[data-part=told]")).to_contain_text(f"Understood as: {', '.join(CHIPS)}.")
+    assert max(prices(page)) <= 30
+    narrow = exact(page)
+    screenshot(page, "search-chips")
+
+    page.get_by_role("button", name="Remove under €30").click()
+    expect(chips(page)).to_have_text(["cushion", "floral", "not pink"])
+    expect(page).to_have_url(re.compile(r"price_max=(&|$)"))
+    wider_than(page, narrow)
+    assert max(prices(page)) > 30
+    wide = exact(page)
+    has_never_navigated(page)
+
+    page.go_back()
+    expect(chips(page)).to_have_text(CHIPS)
+    shows(page, narrow)
+    page.go_forward()
+    expect(chips(page)).to_have_text(["cushion", "floral", "not pink"])
+    shows(page, wide)
+    page.reload()
+    expect(chips(page)).to_have_text(["cushion", "floral", "not pink"])
+    shows(page, wide)
+    page.get_by_role("button", name="All words again").click()
+    expect(chips(page)).to_have_text(CHIPS)
+
+
+@patiently
+def shows(page: Page, products: list[str]) -> None:
+    assert sorted(exact(page)) == sorted(products)
+
+
+@patiently
+def wider_than(page: Page, products: list[str]) -> None:
+    assert set(products) < set(exact(page))
+
+
+def test_what_is_only_close_stands_apart_and_a_mistyped_word_is_told(page: Page) -> None:
+    look_for(page, "blue striped shrit")
+    expect(chips(page)).to_have_text(["shirt", "blue", "striped", "shrit → shirt"])
+    expect(page.locator("[data-part=told]")).to_contain_text("shrit was read as shirt.")
+    expect(page.get_by_role("heading", name="Close to it")).to_be_visible()
+    whole, close = (page.locator(f"[data-part={part}] .card") for part in ("found", "close"))
+    assert whole.count()
+    for card in whole.all():
+        expect(card.locator(".card-why")).not_to_contain_text("but not")
+    for card in close.all():
+        expect(card.locator(".card-why")).to_contain_text("Close, but not", ignore_case=True)
+    expect(page.locator("[data-part=notice]")).to_contain_text("24 were asked for")
+
+    page.get_by_role("button", name="Remove blue").click()
+    expect(chips(page)).to_have_text(["shirt", "striped", "shrit → shirt"])
+    expect(page.get_by_role("heading", name="Close to it")).to_be_hidden()  # what is left is insisted on
+    for name in page.locator("main .card-name").all_inner_texts():
+        assert "striped" in name
+    page.get_by_role("button", name="Remove striped").click()
+    expect(chips(page)).to_have_text(["shirt", "shrit → shirt"])
+
+
+def test_more_is_shown_on_demand(page: Page) -> None:
+    look_for(page, "shoes")
+    expect(page.locator("main .card")).to_have_count(24)
+    first = found(page)
+    page.get_by_role("button", name="Show more").click()
+    expect(page.locator("main .card")).to_have_count(48)
+    assert set(first) <= set(found(page))
+
+
+def test_nothing_found_says_what_to_do(page: Page) -> None:
+    look_for(page, "shirts over €9000")
+    expect(page.get_by_text("Take something away above")).to_be_visible()
+    expect(page.locator("[data-part=told]")).to_contain_text("No product. Understood as: shirt, over €9,000.")
+    page.get_by_role("button", name="Remove over €9,000").click()
+    expect(page.locator("main .card").first).to_be_visible()
+    expect(page.get_by_text("Take something away above")).to_be_hidden()
+
+
+def test_the_same_words_find_another_order_for_another_visitor(stack: Stack, open_page: Open) -> None:
+    orders = []
+    for shelf in ("Women", "Kids"):
+        page = open_page(stack.shop_url)
+        is_live(page)
+        because(page, open_product(page, shelf))
+        because(page, open_product(page, shelf, place=1))
+        look_for(page, "shoes")
+        orders.append(found(page))
+    assert orders[0] != orders[1]
+
+
+def test_results_follow_what_the_visitor_does_elsewhere(stack: Stack, page: Page) -> None:
+    look_for(page, "shoes")
+    before = found(page)
+    other = page.context.new_page()
+    other.goto(stack.shop_url)
+    is_live(other)
+    for place in range(3):
+        because(other, open_product(other, "Kids", place))
+    is_another_order(page, before)
+    has_never_navigated(page)
+
+
+@patiently
+def is_another_order(page: Page, order: list[str]) -> None:
+    assert found(page) != order
+
+
+def test_what_sells_out_makes_room_among_the_results(stack: Stack, page: Page) -> None:
+    look_for(page, "boots")
+    product_id = found(page)[0]
+    change(page, stack, product_id, stock="Sold out")
+    try:
+        expect(page.locator(f"main .card[data-id={product_id}]")).to_have_count(0)
+        has_never_navigated(page)
+    finally:
+        change(page, stack, product_id, stock="Back in stock")
+
+
+def test_without_the_recommender_the_shop_searches_by_itself(stack: Stack, open_page: Open) -> None:
+    page = open_page(stack.shop_url)
+
+    def cut(route: Route) -> None:
+        route.abort("connectionrefused")
+
+    page.route(re.compile("/v1/search"), cut)
+    page.get_by_role("searchbox").fill("striped")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.locator("main .card").first).to_be_visible()
+    expect(page.locator("[data-part=understood]")).to_be_hidden()
+    for name in page.locator("main .card-name").all_inner_texts():
+        assert "striped" in name
+    page.unroute(re.compile("/v1/search"), cut)
+    page.reload()
+    answered(page)
+    expect(chips(page)).to_have_text(["striped"])
+
+
+def test_from_search_to_a_product_by_keyboard_alone(page: Page) -> None:
+    page.get_by_role("searchbox").focus()
+    page.keyboard.type(WORDS)
+    page.keyboard.press("Enter")
+    answered(page)
+    expect(page.locator("#main")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Remove cushion")).to_be_focused()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(chips(page)).to_have_text(["cushion", "floral", "not pink"])
+    expect(page.get_by_role("button", name="Remove floral")).to_be_focused()  # the one after it
+    while not page.evaluate("document.activeElement.matches('main .card-link')"):
+        page.keyboard.press("Tab")
+    name = page.locator(".card-link:focus .card-name").inner_text()
+    product_id = ids(page.locator("main .card:focus-within"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    expect(page.locator("#main")).to_have_attribute("data-product", product_id[0])
