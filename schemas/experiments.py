@@ -1,5 +1,6 @@
 """An experiment on the topic `experiments` (JSON): variants of weights and models, and who sees which."""
 
+import re
 from hashlib import blake2b
 from typing import Annotated, Final, Literal
 
@@ -8,10 +9,10 @@ import msgspec
 from schemas.events import END, Millis
 
 EXPERIMENTS_MAX: Final = 100
+MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 SHARE_DIGITS: Final = 1e-9  # what floats may add up to beyond 1
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}" + END)]
-ModelName = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}" + END)]
 Weight = Annotated[float, msgspec.Meta(ge=-10, le=10)]
 Kind = Literal["for_you", "similar", "also_liked", "complement_topic", "complement_type", "search", "popular"]
 
@@ -26,7 +27,7 @@ class Variant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     name: Name
     share: Annotated[float, msgspec.Meta(ge=0, le=1)]
     weights: dict[Kind, dict[str, Weight]] = {}
-    model: ModelName | Literal[""] | None = None
+    model: str | None = None
     diversity: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
 
 
@@ -71,6 +72,10 @@ def check(experiment: Experiment) -> str | None:
     names = [variant.name for variant in experiment.variants]
     if len(set(names)) < len(names):
         return "two variants have one name"
+    for number, variant in enumerate(experiment.variants):
+        # Not a pattern of the field's: msgspec would hold it against the empty text, too.
+        if variant.model and not MODEL_NAME.fullmatch(variant.model):
+            return f"variants[{number}].model is no name of a line of models, such as behaviour-b"
     if sum(variant.share for variant in experiment.variants) > 1 + SHARE_DIGITS:
         return "the shares add up to more than 1"
     if (

@@ -12,6 +12,7 @@ from schemas.jsonschema import Schema, components
 from services.problems import MEDIA_TYPE, ProblemDocument
 
 REF: Final = "#/components/schemas/{name}"
+FASTAPIS_OWN: Final = REF.format(name="HTTPValidationError")
 TOKEN_OR_KEY: Final[tuple[dict[str, list[str]], ...]] = ({"visitor_token": []}, {"api_key": []})
 
 Description = dict[str, Any]  # keyword arguments of a FastAPI route
@@ -44,6 +45,7 @@ class MsgspecApi(FastAPI):
         document = super().openapi()
         parts = document.setdefault("components", {})
         parts.setdefault("schemas", {}).update(components(self._structs, REF))
+        _tell_of_problems(document)
         parts["securitySchemes"] = {
             "api_key": {"type": "http", "scheme": "bearer", "description": "EDDY_API_KEY, for back ends"},
             "admin_key": {
@@ -59,6 +61,19 @@ class MsgspecApi(FastAPI):
             },
         }
         return document
+
+
+def _tell_of_problems(document: dict[str, Any]) -> None:
+    """FastAPI promises answers of its own for bad parameters; `problems.install` answers in their place."""
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    for operation in operations:
+        told = operation["responses"].get("422", {}).get("content", {})
+        if told.get("application/json", {}).get("schema", {}).get("$ref") == FASTAPIS_OWN:
+            operation["responses"]["422"] = problem(
+                "A parameter is not what it must be; the document names it"
+            )
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
 
 
 def reference(struct: type[msgspec.Struct]) -> Schema:

@@ -69,7 +69,7 @@ class Impressions:
         return recommendation_id
 
     def _told(self, sent: "asyncio.Future[None]") -> None:
-        error = None if sent.cancelled() else sent.exception()
+        error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
         (self._metrics.impressions_lost if error else self._metrics.impressions).inc()
         if error and not self._is_away:
             log.warning("impressions are not taken by Kafka, rows go on without", error=str(error))

@@ -28,8 +28,8 @@ class People:
         else:
             self._identity[visitor_id] = identity
             self._visitors[identity.user].add(visitor_id)
-        same_person = known is not None and identity is not None and known.user == identity.user
-        return frozenset() if same_person else before | self.members(visitor_id)
+        after = self.members(visitor_id)
+        return frozenset() if before == after else before | after
 
     def _part(self, visitor_id: str, known: Identity) -> None:
         together = self._visitors[known.user]
@@ -38,10 +38,16 @@ class People:
             del self._visitors[known.user]
 
     def members(self, visitor_id: str) -> frozenset[str]:
-        """All visitors that are this one's person, itself among them; a user is a visitor, too."""
-        identity = self._identity.get(visitor_id)
-        user = identity.user if identity else visitor_id
-        others = self._visitors.get(user)
-        if identity is None and not others:
-            return frozenset({visitor_id})
-        return frozenset({user, visitor_id, *(others or ())})
+        """All visitors that are this one's person, itself among them; a user is a visitor, too.
+
+        A user may have become another user (an alias): then all of both are one person.
+        """
+        found, left = {visitor_id}, [visitor_id]
+        while left:
+            each = left.pop()
+            near = set(self._visitors.get(each, ()))
+            if (identity := self._identity.get(each)) is not None:
+                near.add(identity.user)
+            left += near - found
+            found |= near
+        return frozenset(found)

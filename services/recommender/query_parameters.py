@@ -1,15 +1,16 @@
 """The query parameters that all routes of recommendations share, and what is refused of them."""
 
+from collections import Counter
 from collections.abc import Iterable
 from math import isfinite
-from typing import Annotated, Final
+from typing import Annotated, Final, get_origin
 
 import msgspec
 from fastapi import Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from services.model.profiles import PROFILES
-from services.recommender.refusals import BadWeight, UnknownParameter
+from services.recommender.refusals import BadWeight, RepeatedParameter, UnknownParameter
 from services.recommender.vector_index import AVAILABLE, Where
 
 K: Final = 12
@@ -118,6 +119,11 @@ FILTERS: Final = tuple(
 )
 
 
+SEVERAL: Final = frozenset(
+    name for name, each in RowParameters.model_fields.items() if get_origin(each.annotation) is list
+)
+
+
 def require_known(given: Iterable[str], further: Iterable[str] = ()) -> None:
     """Raises UnknownParameter for a query parameter that a route does not know.
 
@@ -127,6 +133,13 @@ def require_known(given: Iterable[str], further: Iterable[str] = ()) -> None:
     for name in given:
         if name not in known:
             raise UnknownParameter(name[:SHOWN_MAX], FILTERS)
+
+
+def require_once(given: Iterable[tuple[str, str]]) -> None:
+    """Raises RepeatedParameter for one that is given twice and holds one value: which of them was meant?"""
+    for name, times in Counter(name for name, _ in given).items():
+        if times > 1 and name not in SEVERAL:
+            raise RepeatedParameter(name[:SHOWN_MAX], times)
 
 
 def _read(text: str) -> dict[str, float]:

@@ -9,10 +9,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas.events import is_visitor_id
 from schemas.live import NAMED_MAX, QUERY_MAX, SlotKind
 from services.openapi import LINE_TOO_LONG, TOKEN_OR_KEY, Description, answer, problem
-from services.problems import NotAuthorised
 from services.product_path import PRODUCT
 from services.recommender.answers import Found, Recommended
 from services.recommender.catalogue import Catalogue
@@ -20,7 +18,13 @@ from services.recommender.credentials import Doorkeeper
 from services.recommender.impressions import Impressions
 from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.query_parameters import SHOWN_MAX, Parameters, RowParameters, require_known
+from services.recommender.query_parameters import (
+    SHOWN_MAX,
+    Parameters,
+    RowParameters,
+    require_known,
+    require_once,
+)
 from services.recommender.refusals import NotReady, UnknownParameter, UnknownProduct
 from services.recommender.rows.asking import Asked, Made
 from services.recommender.rows.maker import RowMaker
@@ -77,12 +81,11 @@ class Answerer:
         who: Who,
         *further: str,
     ) -> Asked:
-        """What is asked for. Raises NotAuthorised, NotReady, BadWeight and UnknownParameter."""
+        """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
         if who.visitor_id is not None:
             self._door.require_visitor(who.visitor_id, who.token, who.authorization)
-            if not is_visitor_id(who.visitor_id):
-                raise NotAuthorised("visitor_id is no visitor's id")
         require_known(request.query_params.keys(), [*WHO, *further])
+        require_once(request.query_params.multi_items())
         self.require_ready()
         is_own = kind == "for_you"
         return Asked(

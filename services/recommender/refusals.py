@@ -50,3 +50,13 @@ class UnknownParameter(Problem):
             f"{name!r} is no filter on a field that is indexed; those are {', '.join(filters)}",
             fields={"parameter": name, "filters": list(filters)},
         )
+
+
+class RepeatedParameter(Problem):
+    """A query parameter that holds one value is given several."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "repeated-parameter"
+
+    def __init__(self, name: str, times: int) -> None:
+        super().__init__(f"{name!r} is given {times} times: give it once", fields={"parameter": name})

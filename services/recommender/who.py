@@ -6,7 +6,11 @@ from typing import Annotated, Final
 from fastapi import Depends, Header, Query
 
 VisitorId = Annotated[
-    str, Query(description="whose session, experiments and purchases count; needs the token or the API key")
+    str,
+    Query(
+        pattern=r"^[A-Za-z0-9_.:-]{1,64}$",
+        description="whose session, experiments and purchases count; needs the token or the API key",
+    ),
 ]
 Token = Annotated[str | None, Query(description="the visitor's token, from ingest's POST /v1/visitors")]
 Key = Annotated[str | None, Header(include_in_schema=False)]

@@ -6,8 +6,8 @@ import pytest
 
 from infra.stack.broker import Broker
 from tests.integration.processes import running
-from tests.integration.test_models import ONE, Models, opened, row
-from tests.integration.test_recommender import Shop, eventually, metrics
+from tests.integration.shop import Shop, eventually, metrics
+from tests.integration.test_models import ONE, Models, row, visited
 
 SHOPPERS = 5
 
@@ -15,7 +15,7 @@ SHOPPERS = 5
 @pytest.fixture
 def store(broker: Broker, tmp_path: Path) -> Models:
     """The store of a shop of the test's own."""
-    return Models(opened(broker), tmp_path / "store")
+    return Models(visited(broker), tmp_path / "store")
 
 
 async def look_together(shop: Shop, first: str, second: str) -> None:

@@ -17,10 +17,8 @@ from schemas import models
 from schemas.models import ModelRelease
 from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES
-from services.ops.topics import create
-from services.settings import ServiceSettings
 from tests.integration.processes import KEY, Running, running
-from tests.integration.test_recommender import (
+from tests.integration.shop import (
     CATALOGUE,
     COUNT,
     Json,
@@ -30,6 +28,7 @@ from tests.integration.test_recommender import (
     get,
     ids,
     metrics,
+    opened,
 )
 from tests.unit.model.learned import Past, contents, manifest, release, stored
 
@@ -75,20 +74,16 @@ class Models:
         await self.shop.put_model(name, models.encode(found) if found else None)
 
 
-def opened(broker: Broker) -> Shop:
+def visited(broker: Broker) -> Shop:
     """A shop of its own, in which some have looked at something."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    shop = Shop(settings)
+    shop = opened(broker)
 
-    async def fill() -> None:
-        await shop.put(*CATALOGUE)
-        await shop.put_vectors(*range(COUNT))
+    async def visit() -> None:
         for number, visitor in enumerate(VISITORS):
             await shop.look_at(visitor, f"p{3 * number}")
             await shop.look_at(visitor, f"p{3 * number + 1}")
 
-    asyncio.run(fill())
+    asyncio.run(visit())
     return shop
 
 
@@ -103,7 +98,7 @@ def started(store: Models) -> AbstractContextManager[Running]:
 @pytest.fixture(scope="module")
 def store(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Models:
     """The store of the module's one shop."""
-    return Models(opened(broker), tmp_path_factory.mktemp("models") / "store")
+    return Models(visited(broker), tmp_path_factory.mktemp("models") / "store")
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +115,7 @@ def recommender(store: Models) -> Iterator[Running]:
 @pytest.fixture
 def own(broker: Broker, tmp_path: Path) -> Models:
     """The store of a shop of the test's own, whose recommender is not started yet."""
-    return Models(opened(broker), tmp_path / "store")
+    return Models(visited(broker), tmp_path / "store")
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
 """A small shop for the tests of rows: thirty products, a real index, rules, variants and models to be set."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from schemas.events import Event, EventType
 from schemas.live import SlotKind
@@ -42,14 +43,20 @@ PAST: Final = [["p0", "p1", "p2", "p4"]] * 5 + [["p20", "p21"]]
 
 
 class MayBeAway(RememberedIndex):
-    """A real index whose network can be cut."""
+    """A real index whose network can be cut, and which takes so long that something happens meanwhile."""
 
     away = False
+    questions = 0
+    meanwhile: Callable[[int], None] | None = None  # is told the number of the question
 
     def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
         if self.away:
             raise IndexAway("cut by the test")
-        return super().nearest_many(queries, k, where)
+        found = super().nearest_many(queries, k, where)
+        self.questions += 1
+        if self.meanwhile is not None:
+            self.meanwhile(self.questions)
+        return found
 
 
 def product(number: int, **fields: object) -> Product:
@@ -76,7 +83,7 @@ def content(number: int, of: Product) -> Vector:
     learned = widths["text"] + widths["image"] + widths["caption"]
     shelf = np.random.default_rng(1000 + number % 3).normal(size=learned)
     own = np.random.default_rng(number).normal(size=learned)
-    segments = [
+    segments: list[npt.NDArray[Any]] = [
         shelf + 0.5 * own,
         category_vector(of.category, widths["category"]),
         signs(of.brand, widths["brand"]) if of.brand else np.zeros(widths["brand"]),

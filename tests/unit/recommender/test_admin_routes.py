@@ -338,6 +338,7 @@ def variants(*shares: float, **fields: object) -> Json:
         (variants(0.5, 0.5, weights={"similar": {"brand": 11}}), "$.variants[1].weights"),
         (variants(0.5, 0.5, diversity=2), "diversity"),
         (variants(0.5, 0.5, name="v0"), "two variants"),
+        (variants(0.5, 0.5, model="Behaviour B"), "variants[1].model is no name"),
         (TEST | {"name": "y"}, "name"),
         (TEST | {"colour": "red"}, "colour"),
     ],

@@ -86,3 +86,55 @@ def test_what_fits_a_filter_is_known_anew_when_the_product_changes() -> None:
     assert catalogue.fitting(Where())["p1"]
     catalogue.remove("p1")
     assert not catalogue.fitting(Where())["p1"]
+
+
+def test_brands_that_are_in_a_row_already_count_in_what_fills_it() -> None:
+    found = filled().popular(5, Where(), 2, beside=["brand 0", "brand 0", None, "brand 1"])
+    brands = [int(each.product_id[1:]) % 5 for each in found]
+    assert brands.count(0) == 0
+    assert brands.count(1) == 1
+
+
+def test_what_visitors_did_lately_counts_beside_the_shop_s_own_figure() -> None:
+    catalogue = filled()
+    catalogue.count({"p9": 100.0, "p8": 1.0, "gone": 5.0})
+    assert popular(catalogue, 2) == ["p9", "p0"]
+    catalogue.count({})
+    assert popular(catalogue, 2)[0] == "p0"
+
+
+def test_a_text_names_the_brands_that_products_have_now_as_whole_words() -> None:
+    catalogue = Catalogue()
+    catalogue.put(product(1, brand="Ilse"))
+    catalogue.put(product(2, brand="Alma  & Co"))
+    assert sorted(catalogue.brands_in("shoes like ILSE or alma & co")) == ["alma & co", "ilse"]
+    assert list(catalogue.brands_in("pilsener")) == []
+    catalogue.put(product(3, brand="Ilse"))
+    catalogue.put(product(1, brand=None, updated_at=1))
+    assert list(catalogue.brands_in("ilse")) == ["ilse"]
+    catalogue.remove("p3")
+    assert list(catalogue.brands_in("ilse")) == []
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 5), st.none() | st.sampled_from([0.0, 0.1, 0.5, 1.0]), st.booleans()),
+        max_size=20,
+    ),
+    st.dictionaries(st.integers(0, 5).map("p{}".format), st.sampled_from([0.5, 2.0, 30.0])),
+)
+def test_the_order_by_popularity_is_kept_up_with_every_change(
+    changes: list[tuple[int, float | None, bool]], counts: dict[str, float]
+) -> None:
+    kept = filled(3)
+    kept.count(counts)
+    for time, (number, figure, is_gone) in enumerate(changes, start=1):
+        if is_gone:
+            kept.remove(f"p{number}")
+        else:
+            kept.put(product(number, popularity=figure, updated_at=time))
+        anew = Catalogue()
+        anew.count(counts)
+        for each in kept.products():
+            anew.put(each)
+        assert kept.popular(9, Where(), 99) == anew.popular(9, Where(), 99)

@@ -88,7 +88,7 @@ class Shop:
             model=lambda _line: None,
             metrics=self.metrics,
         )
-        no_embedder = Words(
+        self.words = Words(
             None,
             LAYOUT,
             timeout_s=1,
@@ -96,7 +96,7 @@ class Shop:
             away=self.metrics.words_away,
             seconds=self.metrics.words,
         )
-        self.searcher = Searcher(AsTheyStand(), no_embedder)
+        self.searcher = Searcher(AsTheyStand(), self.words)
         self.joined = JoinedSessions(self.sessions, People(), self.replica, LAYOUT, Tuning())
 
     def put(self, number: int, **fields: object) -> None:
@@ -266,3 +266,45 @@ async def test_sessions_as_they_were_written_before_are_no_session_and_do_no_har
     [row] = await page.settled()
     assert {item.source for item in row.items} == {"popular"}
     page.running.cancel()
+
+
+class Waiting(AsTheyStand):
+    """Understands words when it is let."""
+
+    def __init__(self) -> None:
+        self.go = asyncio.Event()
+
+    async def understand(self, query: str) -> tuple[Inferred, UnderstoodBy]:
+        await self.go.wait()
+        return await super().understand(query)
+
+
+async def test_words_that_wait_for_the_network_hold_up_no_other_socket(shop: Shop, opened: Opened) -> None:
+    waiting = Waiting()
+    shop.searcher = Searcher(waiting, shop.words)
+    searching = await opened("me", Slot(name="found", kind="search", query="boots", k=3), POPULAR)
+    other = await opened("you", POPULAR)
+    assert len(await other.settled()) == 1
+    assert searching.messages == []
+    waiting.go.set()
+    assert {each.slot for each in await searching.settled()} == {"found", "all"}
+
+
+async def test_a_search_that_nobody_shows_any_more_is_not_answered(shop: Shop, opened: Opened) -> None:
+    waiting = Waiting()
+    shop.searcher = Searcher(waiting, shop.words)
+    page = await opened("me", Slot(name="found", kind="search", query="boots"))
+    page.subscriber.subscribe([Slot(name="found", kind="popular", k=2)])
+    waiting.go.set()
+    [message] = await page.settled()
+    assert [item.product_id for item in message.items] == ["p0", "p1"]
+
+
+async def test_a_slot_of_the_whole_catalogue_s_category_shows_all_of_it(shop: Shop, opened: Opened) -> None:
+    for number in range(3):
+        shop.put(number, category=("Women", "Shoes"), updated_at=1)
+    slots = [
+        Slot(name=category, kind="popular", category=category) for category in ("/", "Women/", "Women/Shoes")
+    ]
+    messages = await (await opened("me", *slots)).settled()
+    assert {each.slot: len(each.items) for each in messages} == {"/": 6, "Women/": 3, "Women/Shoes": 3}

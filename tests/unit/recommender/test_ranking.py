@@ -44,6 +44,17 @@ def test_a_brand_gets_no_more_than_its_share() -> None:
     assert named("a", "b", "c", "d", "e", "f", k=5, brands=brands, brand_max=2) == ["a", "b", "d", "e", "f"]
 
 
+def test_where_nothing_else_is_left_a_soft_row_goes_on_with_the_brand_list_by_list() -> None:
+    brands: dict[str, str | None] = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "x", "f": None}
+    found = [hits("a", "b", "c", "d"), hits("c", "e", "f")]
+    for k, expected in ((3, "adb"), (4, "adbc"), (6, "adbcfe"), (9, "adbcfe")):
+        rules = Rules(k, diversity=0.0, brand_max=1)
+        chosen = row(found, [1.0, 0.0], unlike(7), brands, rules, is_soft=True)
+        assert "".join(each.product_id for each in chosen) == expected
+    hard = row(found, [1.0, 0.0], unlike(7), brands, Rules(9, 0.0, 1))
+    assert "".join(each.product_id for each in hard) == "adf"
+
+
 def test_interests_take_turns_by_their_weights() -> None:
     found = [hits("a", "b", "c", "d", "e", "f"), hits("u", "v", "w", "x")]
     chosen = row(found, [2.0, 1.0], unlike(10), {}, Rules(k=6, diversity=0.0, brand_max=9))

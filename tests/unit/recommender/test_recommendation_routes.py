@@ -139,7 +139,9 @@ async def test_a_visitor_s_row_needs_the_token_or_the_key(api: Api) -> None:
     assert (await api.get(f"{path}&token={own}"))["fallback"] == "new_visitor"
     assert (await api.get(path, headers=KEYED))["fallback"] == "new_visitor"
     assert "visitor_id" in (await api.get("/v1/recommendations", 422))["detail"]
-    assert "visitor" in (await api.get("/v1/recommendations?visitor_id=%0A", 401, headers=KEYED))["detail"]
+    for nobody in ("", "%0A", "a%20b", "x" * 65):
+        refused = await api.get(f"/v1/recommendations?visitor_id={nobody}", 422, headers=KEYED)
+        assert "query.visitor_id" in refused["detail"]
 
 
 @pytest.mark.parametrize("path", OPEN)
@@ -188,6 +190,14 @@ async def test_a_parameter_out_of_its_bounds_is_422_with_its_name(
         url = str(httpx.URL(path).copy_merge_params({parameter: value}))
         refused = await api.get(url, 422, headers=KEYED)
         assert f"query.{parameter}" in refused["detail"]
+
+
+async def test_a_parameter_of_one_value_is_given_once(api: Api) -> None:
+    for twice in ("k=1&k=2", "price_max=1&price_max=2", "slot=a&slot=b"):
+        refused = await api.get(f"/v1/popular?{twice}", 422)
+        assert refused["type"] == "urn:eddy:problem:repeated-parameter"
+        assert refused["parameter"] == twice.partition("=")[0]
+    assert len(await api.ids("/v1/popular?brand=Brand%201&brand=Brand%202&exclude=p1&exclude=p2&k=30")) == 10
 
 
 async def test_lists_of_values_have_an_end(api: Api) -> None:
@@ -308,7 +318,8 @@ async def test_each_inferred_parameter_can_be_replaced_or_taken_away(api: Api) -
 
     async def told(**given: object) -> Json:
         answer = await api.get("/v1/search", params={"q": q, "k": 30, **given})
-        return answer["inferred"] | {"found": {item["product_id"] for item in answer["items"]}}
+        inferred: Json = answer["inferred"]
+        return inferred | {"found": {item["product_id"] for item in answer["items"]}}
 
     assert (await told())["found"] == {"p1", "p16"}
     assert (await told(price_max=""))["found"] == {"p1", "p16"}

@@ -1,5 +1,7 @@
 """Rows about a product: what is like it, what is liked beside it, what goes with it, and what they say."""
 
+from typing import Any
+
 import pytest
 
 from schemas.live import SlotKind
@@ -15,7 +17,7 @@ KINDS: list[SlotKind] = ["similar", "also_liked", "complement_topic", "complemen
 WIDE = [["p0", *(f"p{number}" for number in range(1, 20))]] * 3
 
 
-async def about(shop: Shop, kind: SlotKind, number: int = 0, k: int = 6, **fields: object) -> Made:
+async def about(shop: Shop, kind: SlotKind, number: int = 0, k: int = 6, **fields: Any) -> Made:
     return await shop.ask(kind, k, product_id=f"p{number}", **fields)
 
 
@@ -167,9 +169,9 @@ async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
 ) -> None:
     bought = learned.session("p1", "p2", type_="purchase")
     seen = learned.session("p1", "p2")
-    fields = {"product_id": "p0"} if kind in KINDS else {}
+    fields: dict[str, Any] = {"product_id": "p0"} if kind in KINDS else {}
     for session, without in ((seen, "without_seen"), (bought, "without_seen"), (bought, "without_bought")):
-        made = await learned.ask(kind, COUNT, session=session, **{without: True}, **fields)
+        made = await learned.ask(kind, COUNT, session=session, **{**fields, without: True})
         assert not {"p1", "p2"} & set(ids(made))
         assert made.notice is not None
     made = await learned.ask(kind, COUNT, session=seen, without_bought=True, **fields)

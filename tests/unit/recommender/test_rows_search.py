@@ -9,7 +9,8 @@ from services.model.profiles import PROFILES
 from services.recommender.query_parameters import RowParameters
 from services.recommender.search.inferred import Inferred
 from services.recommender.search.overrides import SearchParameters, overrides
-from services.recommender.search.searches import Search, Searcher, UnderstoodBy
+from services.recommender.search.searches import Search, Searcher
+from services.recommender.search.understanding import UnderstoodBy
 from services.recommender.vector_index import Where
 from services.recommender.words import WordVector
 from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
@@ -38,7 +39,7 @@ async def searched(inferred: Inferred, **given: object) -> Search:
     """A search of words that are understood so, with parameters as a request gives them."""
     row = {name: value for name, value in given.items() if name in RowParameters.model_fields}
     own = {name: value for name, value in given.items() if name in SearchParameters.model_fields}
-    told = overrides(given, RowParameters(**row), SearchParameters(**own))  # type: ignore[arg-type]
+    told = overrides(given, RowParameters(**row), SearchParameters(**own))
     searcher = Searcher(Told(inferred), AllWords())  # type: ignore[arg-type]
     return await searcher.search("words", told)
 
@@ -183,6 +184,20 @@ async def test_while_the_index_is_away_what_is_popular_fits_the_filters_too(shop
     assert {item.category for item in made.row} == {("Lamps",)}
 
 
+async def test_what_changes_while_the_second_question_is_asked_is_not_shown(shop: Shop) -> None:
+    def meanwhile(question: int) -> None:
+        if question == 2:  # the first has found p4, p16 and p28
+            shop.put(4, availability="out_of_stock", updated_at=1)
+            shop.catalogue.remove("p16")
+
+    shop.index.meanwhile = meanwhile
+    told = Inferred(description="x", categories=("Lamps",), tags=("red",))
+    made = await shop.search(told, k=6, like="p1")
+    assert shop.index.questions == 2
+    assert ids(made)[0] == "p28"
+    assert not {"p4", "p16"} & set(ids(made))
+
+
 async def test_the_parts_of_a_search_add_up_to_the_score_whatever_the_weights(shop: Shop) -> None:
     weights = dict.fromkeys(PROFILES["search"], 0.3) | {"price": -0.5}
     made = await shop.search(
@@ -249,7 +264,7 @@ async def test_what_the_caller_gives_stands_in_for_what_the_words_said() -> None
         UNDERSTOOD.types,
     )
     assert (told.tags, told.not_tags, told.not_brands) == ((), ("silk",), ("Brand 2",))
-    where = search.narrowed(RowParameters(**given | {"description": ""}).where)  # type: ignore[arg-type]
+    where = search.narrowed(RowParameters(**given | {"description": ""}).where)
     assert where == Where(
         availability=SHOWN.availability,
         price_min=5.0,
@@ -281,7 +296,7 @@ async def test_an_empty_parameter_takes_away_what_the_words_said(name: str) -> N
     [field] = changed
     assert not getattr(search.inferred, field)
     assert (search.words is None) == (name == "description")
-    parameters = RowParameters(**{name: EMPTY[name]} if name in RowParameters.model_fields else {})  # type: ignore[arg-type]
+    parameters = RowParameters(**{name: EMPTY[name]} if name in RowParameters.model_fields else {})
     narrowed = search.narrowed(parameters.where)
     if name in Where.__dataclass_fields__ and name != "tag":
         assert not getattr(narrowed, name)

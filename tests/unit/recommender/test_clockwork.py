@@ -1,0 +1,176 @@
+"""What time alone changes: open pages hear of it at the very moment, and popularity is counted anew."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from schemas.experiments import Experiment, Variant
+from schemas.rules import Rule
+from schemas.sessions import KIND_OF, SessionEvent
+from services.recommender import clockwork
+from services.recommender.catalogue import Catalogue
+from services.recommender.experiment_book import ExperimentBook
+from services.recommender.popularity import Popularity
+from services.recommender.rule_book import RuleBook
+from services.recommender.vector_index import Where
+from tests.unit.recommender.shop import product
+
+HALVES = (Variant(name="a", share=0.5), Variant(name="b", share=0.5))
+
+
+class Pages:
+    """All open pages, as the hub tells them."""
+
+    def __init__(self) -> None:
+        self.all = 0
+        self.popular = 0
+
+    def all_changed(self) -> None:
+        self.all += 1
+
+    def popular_changed(self) -> None:
+        self.popular += 1
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks again after a millisecond."""
+    monkeypatch.setattr(clockwork, "LOOK_S", 0.001)
+    monkeypatch.setattr(clockwork, "COUNT_EVERY_S", 0.001)
+
+
+@asynccontextmanager
+async def watching(
+    rules: RuleBook, experiments: ExperimentBook, pages: Pages, clock: Clock
+) -> AsyncIterator[None]:
+    changes = (rules.next_change, experiments.next_change)
+    task = asyncio.create_task(clockwork.watch(changes, pages, clock))  # type: ignore[arg-type]
+    await looked()
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def looked() -> None:
+    """The watch has looked at the clock some times."""
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    @retry(stop=stop_after_delay(5), wait=wait_fixed(0.001), reraise=True)
+    async def soon() -> None:
+        assert holds()
+
+    await soon()
+
+
+def block(name: str, starts_at: int | None = None, ends_at: int | None = None) -> Rule:
+    return Rule(rule_id=name, action="block", products=("p1",), starts_at=starts_at, ends_at=ends_at)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_pages_are_told_once_when_a_rule_begins_and_once_when_it_ends() -> None:
+    rules, pages, clock = RuleBook(), Pages(), Clock()
+    rules.put("a", block("a", 100, 200))
+    async with watching(rules, ExperimentBook(), pages, clock):
+        assert pages.all == 0
+        for now, told in ((99, 0), (100, 1), (199, 1), (205, 2), (1000, 2)):
+            clock.now = now
+            await until(lambda told=told: pages.all == told)  # type: ignore[misc]
+            await looked()
+            assert pages.all == told, now
+
+
+@pytest.mark.usefixtures("fast")
+async def test_experiments_begin_and_end_the_same_way() -> None:
+    experiments, pages, clock = ExperimentBook(), Pages(), Clock()
+    experiments.put("x", Experiment(name="x", variants=HALVES, starts_at=100))
+    async with watching(RuleBook(), experiments, pages, clock):
+        clock.now = 100
+        await until(lambda: pages.all == 1)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_a_rule_that_is_put_while_the_watch_sleeps_and_begins_before_it_wakes_is_not_missed() -> None:
+    rules, pages, clock = RuleBook(), Pages(), Clock()
+    async with watching(rules, ExperimentBook(), pages, clock):
+        clock.now = 50
+        rules.put("a", block("a", 60))
+        clock.now = 70  # no moment passes between
+        await until(lambda: pages.all == 1)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_what_began_before_the_watch_did_is_no_change() -> None:
+    rules, pages, clock = RuleBook(), Pages(), Clock()
+    clock.now = 500
+    rules.put("a", block("a", 100, 200))
+    async with watching(rules, ExperimentBook(), pages, clock):
+        await looked()
+        assert pages.all == 0
+
+
+async def test_the_watch_wakes_at_the_moment_itself_not_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(clockwork, "LOOK_S", 60.0)
+    loop = asyncio.get_running_loop()
+    rules, pages = RuleBook(), Pages()
+    start = loop.time()
+    rules.put("a", block("a", 5))
+    task = asyncio.create_task(
+        clockwork.watch((rules.next_change,), pages, lambda: (loop.time() - start) * 1000)  # type: ignore[arg-type]
+    )
+    await until(lambda: pages.all == 1)
+    assert loop.time() - start >= 0.005
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("fast")
+async def test_when_pages_are_told_the_rules_that_they_ask_for_are_the_new_ones() -> None:
+    rules, pages, clock = RuleBook(), Pages(), Clock()
+    rules.put("a", block("a", 100))
+    assert rules.in_force("home", "popular", clock.now).blocked == {}
+    async with watching(rules, ExperimentBook(), pages, clock):
+        clock.now = 100
+        await until(lambda: pages.all == 1)
+        await looked()
+        assert rules.in_force("home", "popular", clock.now).blocked == {"products": {"p1"}}
+
+
+@pytest.mark.usefixtures("fast")
+async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_told() -> None:
+    catalogue, pages, clock = Catalogue(), Pages(), Clock()
+    counted = Popularity(1000.0, (1.0,) * len(KIND_OF))
+    for number in range(3):
+        catalogue.put(product(number, popularity=None))
+    task = asyncio.create_task(clockwork.count(counted, catalogue, pages, clock))  # type: ignore[arg-type]
+
+    def first() -> str:
+        return catalogue.popular(1, Where(), 9)[0].product_id
+
+    counted.moved([], [SessionEvent(0, b"1", "p1", KIND_OF["purchase"])])
+    await until(lambda: first() == "p1")
+    counted.moved([], [SessionEvent(9000, b"2", "p2", KIND_OF["purchase"])])
+    clock.now = 9000
+    await until(lambda: first() == "p2")
+    assert pages.popular >= 2
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

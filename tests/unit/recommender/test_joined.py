@@ -1,0 +1,176 @@
+"""Sessions of people: two visitors' histories become that of one visitor who did it all."""
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.events import Event, EventType
+from schemas.identities import Identity
+from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
+from services.model.session import fold
+from services.recommender.joined import JoinedSessions
+from services.recommender.people import People
+from services.recommender.sessions import Published, Sessions
+from services.replica import VectorReplica
+from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, content, event, folded, product
+
+TYPES: tuple[EventType, ...] = ("view_item", "add_to_cart", "remove_from_cart", "purchase")
+
+
+class Joined:
+    """Two visitors, v1 and v2, who may turn out to be one user."""
+
+    def __init__(self, vectors: VectorReplica = VECTORS) -> None:
+        self.vectors = vectors
+        self.people = People()
+        self.alone = Sessions(LAYOUT, 100)
+        self.sessions = JoinedSessions(self.alone, self.people, vectors, LAYOUT, TUNING)
+
+    def put(self, visitor_id: str, events: Sequence[Event], folded_at: float = 1.0) -> None:
+        session = Session(visitor_id)
+        for each in events:
+            session = fold(session, each, self.vectors, LAYOUT, TUNING)
+        self.alone.put(visitor_id, Published(encode(session), caused_by=visitor_id, folded_at=folded_at))
+
+    def join(self, visitor_id: str, user_id: str = "ada", at: int = 1) -> None:
+        told = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at)
+        self.people.put(visitor_id, told)
+
+
+def told(session: Session | None) -> tuple[object, ...]:
+    """All but whose it is."""
+    assert session is not None
+    return session.events, session.layout, session.vector, session.interests, session.missing
+
+
+events = st.lists(
+    st.builds(
+        event,
+        st.integers(0, 60),
+        st.integers(0, 40 * DAY),
+        st.integers(0, 25).map("p{}".format),  # of the last five nobody knows a vector
+        st.sampled_from(TYPES),
+    ),
+    max_size=SESSION_EVENTS_MAX,
+    unique_by=lambda each: each.event_id,
+)
+
+
+@given(events, st.data())
+def test_two_histories_become_the_one_of_a_visitor_who_did_it_all(
+    everything: list[Event], data: st.DataObject
+) -> None:
+    sides = data.draw(
+        st.lists(st.integers(0, 3), min_size=len(everything), max_size=len(everything)), label="1, 2, 3: both"
+    )
+    joined = Joined()
+    for bit, visitor_id in ((1, "v1"), (2, "v2")):
+        # What nobody saw is on the first side; some events were delivered for both.
+        joined.put(
+            visitor_id, [each for each, side in zip(everything, sides, strict=True) if (side or 1) & bit]
+        )
+        joined.join(visitor_id)
+    # Each side has left out what lies too long before its own newest event: so would the whole have done.
+    assert told(joined.sessions.session("v1")) == told(folded(everything))
+    assert told(joined.sessions.session("user:ada")) == told(joined.sessions.session("v2"))
+
+
+def test_more_than_a_session_holds_are_the_newest_of_both() -> None:
+    many = [event(number, number * 1000, f"p{number % 20}") for number in range(2 * SESSION_EVENTS_MAX)]
+    joined = Joined()
+    joined.put("v1", many[::2])
+    joined.put("v2", many[1::2])
+    for visitor_id in ("v1", "v2"):
+        joined.join(visitor_id)
+    assert told(joined.sessions.session("v1")) == told(folded(many[SESSION_EVENTS_MAX:]))
+
+
+def test_before_they_are_one_each_has_its_own() -> None:
+    joined = Joined()
+    joined.put("v1", [event(1, 1, "p1")])
+    joined.put("v2", [event(2, 2, "p2")])
+    joined.join("v1")
+    one = joined.sessions.session("v1")
+    assert one is not None
+    assert [each.product_id for each in one.events] == ["p1"]
+    assert joined.sessions.session("v3") is None
+    assert joined.sessions.published("v3") is None
+
+
+def test_joining_twice_changes_nothing_and_computes_nothing_anew() -> None:
+    joined = Joined()
+    joined.put("v1", [event(1, 1, "p1")])
+    joined.put("v2", [event(2, 2, "p2")])
+    for _ in range(2):
+        joined.join("v1")
+        joined.join("v2", at=2)
+    first = joined.sessions.session("v1")
+    joined.join("v1", at=9)
+    assert joined.sessions.session("v1") is first
+    assert joined.sessions.session("v2") is first
+
+
+def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
+    joined = Joined()
+    joined.join("v1")
+    joined.join("v2")
+    assert joined.sessions.session("v1") is None
+    assert joined.sessions.published("v1") is None
+    joined.put("v2", [event(1, 1, "p1")])
+    assert told(joined.sessions.session("v1")) == told(folded([event(1, 1, "p1")]))
+
+
+def test_a_newer_session_of_either_is_seen_at_once_and_a_forgotten_one_no_more() -> None:
+    joined = Joined()
+    one, two, three = event(1, 1, "p1"), event(2, 2, "p2"), event(3, 3, "p3")
+    joined.put("v1", [one])
+    joined.put("v2", [two])
+    joined.join("v1")
+    joined.join("v2")
+    assert told(joined.sessions.session("v1")) == told(folded([one, two]))
+    joined.put("v2", [two, three])
+    assert told(joined.sessions.session("v1")) == told(folded([one, two, three]))
+    joined.alone.remove("v1")
+    assert told(joined.sessions.session("v1")) == told(folded([two, three]))
+    joined.put("v1", [one])
+    joined.join("v1", "bob", at=2)
+    assert told(joined.sessions.session("v1")) == told(folded([one]))
+
+
+def test_the_newest_message_about_any_of_them_tells_what_caused_it() -> None:
+    joined = Joined()
+    joined.put("v1", [event(1, 1)], folded_at=7.0)
+    joined.put("v2", [event(2, 2)], folded_at=6.0)
+    joined.join("v1")
+    joined.join("v2")
+    published = joined.sessions.published("v2")
+    assert published is not None
+    assert published.caused_by == "v1"
+
+
+def test_a_product_that_gets_its_vector_later_joins_the_session() -> None:
+    vectors = VectorReplica(LAYOUT)
+    vectors.put(product(1), content(1))
+    joined = Joined(vectors)
+    both = [event(1, 1, "p1"), event(2, 2, "p2")]
+    joined.put("v1", both[:1])
+    joined.put("v2", both[1:])
+    joined.join("v1")
+    joined.join("v2")
+    before = joined.sessions.session("v1")
+    assert before is not None
+    assert before.missing_products == {"p2"}
+    vectors.put(product(2), content(2))
+    assert told(joined.sessions.session("v1")) == told(folded(both, vectors))
+
+
+def test_a_session_of_another_layout_is_computed_anew_from_its_events() -> None:
+    joined = Joined()
+    stranger = Session("v1", folded([event(1, 1, "p1")]).events, layout="another")
+    joined.alone.put("v1", Published(encode(stranger)))
+    joined.put("v2", [event(2, 2, "p2")])
+    assert joined.sessions.session("v1") is None
+    joined.join("v1")
+    joined.join("v2")
+    assert told(joined.sessions.session("v1")) == told(folded([event(1, 1, "p1"), event(2, 2, "p2")]))

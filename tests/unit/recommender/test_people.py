@@ -1,0 +1,113 @@
+"""Who is one person: whatever comes first or twice, the newest word on each visitor counts."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.identities import Identity, visitor_of
+from services.recommender.people import People
+
+USERS = ("ada", "bob", "cy")
+VISITORS = ("v1", "v2", "v3", "v4", "user:ada", "user:bob")  # a user may become another one
+
+EVERYBODY = dict.fromkeys((*VISITORS, *map(visitor_of, USERS)))
+
+
+def identity(visitor_id: str, user_id: str, at: int = 1) -> Identity:
+    return Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at)
+
+
+def people(*identities: Identity) -> People:
+    found = People()
+    for each in identities:
+        found.put(each.visitor_id, each)
+    return found
+
+
+identities = st.builds(identity, st.sampled_from(VISITORS), st.sampled_from(USERS), st.integers(1, 9))
+
+
+def everybody(found: People) -> dict[str, frozenset[str]]:
+    return {each: found.members(each) for each in EVERYBODY}
+
+
+@given(st.lists(identities, max_size=12), st.randoms(use_true_random=False))
+def test_order_and_duplicates_change_nothing(told: list[Identity], random: object) -> None:
+    other = [*told, *told[::2]]
+    random.shuffle(other)  # type: ignore[attr-defined]
+    assert everybody(people(*told)) == everybody(people(*other))
+    assert len(people(*told)) == len({each.visitor_id for each in told})
+
+
+@given(st.lists(identities, max_size=12))
+def test_the_newest_word_on_a_visitor_says_whose_person_it_is(told: list[Identity]) -> None:
+    newest: dict[str, Identity] = {}
+    for each in told:
+        newest[each.visitor_id] = max(
+            each, newest.get(each.visitor_id, each), key=lambda one: (one.occurred_at, one.user_id)
+        )
+    together = {each: {each} for each in EVERYBODY}
+    for visitor_id, one in newest.items():
+        both = together[visitor_id] | together[one.user]
+        together |= dict.fromkeys(both, both)
+    assert everybody(people(*told)) == together
+
+
+@given(st.lists(identities, max_size=12))
+def test_members_of_one_person_agree_on_who_they_are(told: list[Identity]) -> None:
+    found = people(*told)
+    for visitor_id, members in everybody(found).items():
+        assert visitor_id in members
+        assert all(found.members(each) == members for each in members)
+
+
+@given(st.lists(identities | st.sampled_from(VISITORS), max_size=12))
+def test_exactly_those_whose_person_has_changed_are_told(told: list[Identity | str]) -> None:
+    found = People()
+    for each in told:
+        before = everybody(found)
+        visitor_id, one = (each, None) if isinstance(each, str) else (each.visitor_id, each)
+        changed = found.put(visitor_id, one)
+        after = everybody(found)
+        others = {visitor for visitor in after if after[visitor] != before[visitor]}
+        assert others <= changed
+        assert others or not changed
+
+
+def test_a_visitor_who_becomes_another_user_leaves_the_first() -> None:
+    found = people(identity("v1", "ada"), identity("v2", "ada"))
+    assert found.members("v1") == {"v1", "v2", "user:ada"} == found.members("user:ada")
+    changed = found.put("v1", identity("v1", "bob", 2))
+    assert changed == {"v1", "v2", "user:ada", "user:bob"}
+    assert found.members("v1") == {"v1", "user:bob"}
+    assert found.members("v2") == {"v2", "user:ada"}
+
+
+def test_a_user_who_becomes_another_takes_all_visitors_along_and_two_may_name_each_other() -> None:
+    found = people(identity("v1", "ada"), identity("v2", "bob"))
+    changed = found.put("user:ada", identity("user:ada", "bob"))
+    everyone = {"v1", "v2", "user:ada", "user:bob"}
+    assert changed == everyone
+    assert all(found.members(each) == everyone for each in everyone)
+    assert found.put("user:bob", identity("user:bob", "ada")) == frozenset()
+    assert found.put("user:ada", None) == frozenset()
+    assert found.members("v2") == everyone
+    assert found.put("user:bob", None) == everyone
+    assert found.members("v2") == {"v2", "user:bob"}
+
+
+def test_who_is_forgotten_is_nobody_else_any_more() -> None:
+    found = people(identity("v1", "ada"), identity("v2", "ada"))
+    assert found.put("v1", None) == {"v1", "v2", "user:ada"}
+    assert found.members("v1") == {"v1"}
+    assert found.members("user:ada") == {"v2", "user:ada"}
+    assert found.put("v1", None) == frozenset()
+    assert found.put("v2", None) == {"v2", "user:ada"}
+    assert found.members("user:ada") == {"user:ada"}
+    assert len(found) == 0
+
+
+def test_a_later_word_that_says_the_same_concerns_nobody_but_counts_as_later() -> None:
+    found = people(identity("v1", "ada", 1))
+    assert found.put("v1", identity("v1", "ada", 9)) == frozenset()
+    assert found.put("v1", identity("v1", "bob", 5)) == frozenset()
+    assert found.members("v1") == {"v1", "user:ada"}
