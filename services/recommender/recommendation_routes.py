@@ -42,6 +42,8 @@ COMMON: Final = {
     503: NOT_READY,
 }
 
+OF_NOBODY: Final[Description] = {"openapi_extra": {"security": []}}
+
 Words = Annotated[
     str, Query(min_length=1, max_length=QUERY_MAX, description="such as: a mens shirt with stripes under $90")
 ]
@@ -151,7 +153,7 @@ def recommendation_routes(answerer: Answerer, catalogue: Catalogue, searcher: Se
         """For a visitor, without what the session has seen. New visitors get what is popular."""
         return await answerer.answer(answerer.asked("for_you", request, parameters, who))
 
-    @router.get("/v1/products", **_described("The products as they are now"))
+    @router.get("/v1/products", **_described("The products as they are now") | OF_NOBODY)
     async def products(request: Request, product_id: Ids) -> Response:
         """Products by id, for pages that show them: sold out or not; what is not known is left out."""
         for name in request.query_params.keys() - {"product_id"}:

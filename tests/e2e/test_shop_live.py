@@ -26,7 +26,7 @@ from tests.e2e.shop import (
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
 
-ROWS = ("similar", "also_liked", "complement_topic")
+ROWS = ("similar", "also_liked", "complement_type")
 
 
 def test_a_products_rows_say_different_things_and_why(page: Page) -> None:
@@ -183,7 +183,7 @@ def test_pages_fit_the_screen(stack: Stack, open_page: Open, viewport: dict[str,
         screenshot(page, name)
 
     because_of = [open_product(page, shelf) for shelf in ("Women", "Home")]
-    expect(card_in(page, "complement_topic")).to_have_count(12)
+    expect(card_in(page, "complement_type")).to_have_count(12)
     page.evaluate("scrollTo(0, document.querySelector('eddy-recommendations').offsetTop - 90)")
     fits("product-rows")
     page.evaluate("scrollTo(0, 0)")

@@ -266,7 +266,7 @@ def of_recommender() -> Iterator[Bad]:
             yield Bad(method, path, 401, "admin key", body=b"{}" if method == "PUT" else None)
         put = partial(Bad, "PUT", path, shows=ADMIN_BEARER)
         yield put(status=400, says="no JSON", body=b"{")
-        yield put(status=413, says="1048576 bytes", body=b" " * 1048577)
+        yield put(status=413, says="1048576 ", body=b" " * 1048577)
         yield put(status=415, says="application/json", body=b"{}", media_type="text/html")
         yield put(status=422, says="colour", body=b'{"colour": "red"}')
     for path, what in {"/v1/rules/one": "rule", "/v1/experiments/one": "experiment"}.items():

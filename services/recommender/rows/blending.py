@@ -1,8 +1,8 @@
 """What a model says of a session together with what was found by content, in lists that take turns."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import compress
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,17 +21,19 @@ from services.recommender.vector_index import Hit, Where
 from services.replica import VectorReplica
 
 
-class Blend(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Blend:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `witnessed` are the products that past sessions speak for, `known` is the newest event of this session
-    with a product that they hold. A blend without lists: past sessions say nothing.
+    `witnessed` are the products that past sessions speak for. `known` are the newest events of this session
+    with products that they hold: by those products' top-level categories, and under None the newest of all.
+    A blend without lists: past sessions say nothing.
     """
 
     lists: list[list[Hit]]
     weights: list[float]
     witnessed: frozenset[str] = frozenset()
-    known: SessionEvent | None = None
+    known: Mapping[str | None, SessionEvent] = field(default_factory=dict)
 
 
 class Blender:
@@ -98,14 +100,15 @@ class Blender:
             if category is not None and fits[product_id] and product_id not in exclude
         ]
 
-    def _newest_known(self, model: Behaviour, session: Session) -> SessionEvent | None:
+    def _newest_known(self, model: Behaviour, session: Session) -> dict[str | None, SessionEvent]:
         counts = self._tuning.kind_weights
-        known = (
-            event
-            for event in reversed(session.events)
-            if counts[event.kind] > 0 and model.has_witnesses(event.product_id)
-        )
-        return next(known, None)
+        found: dict[str | None, SessionEvent] = {}
+        categories = self._replica.top_categories([event.product_id for event in session.events])
+        for event, category in zip(reversed(session.events), reversed(categories), strict=True):
+            if counts[event.kind] > 0 and model.has_witnesses(event.product_id):
+                found.setdefault(None, event)
+                found.setdefault(category, event)
+        return found
 
 
 def softmax(totals: Floats) -> Floats:

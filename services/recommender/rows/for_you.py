@@ -90,13 +90,9 @@ class ForYou:
     def _learned(
         self, session: Session, blend: Blend, origins: dict[str, int], interests: Interests
     ) -> Offer:
-        known = self._catalogue.get(blend.known.product_id) if blend.known else None
-        beside = explain.beside(known)
-        cause = explain.caused(blend.known) if blend.known else None
-
         def reason(chosen: Chosen) -> Reason:
             if chosen.product_id in blend.witnessed:
-                return Reason("behaviour", beside, cause)
+                return self._beside(blend, chosen.product_id)
             if chosen.product_id in origins:
                 return self._content(session, origins[chosen.product_id])
             return Reason("behaviour", explain.ALIKE)
@@ -108,6 +104,16 @@ class ForYou:
             return content | {BEHAVIOUR: round(chosen.score, 4)}
 
         return Offer(blend.lists, blend.weights, reason, parts)
+
+    def _beside(self, blend: Blend, product_id: str) -> Reason:
+        """The newest event of the product's own category is the nearest to it; of no such, of any."""
+        product = self._catalogue.get(product_id)
+        event = blend.known.get(product.top_category if product else None) or blend.known.get(None)
+        if event is None:
+            return Reason("behaviour", explain.ALIKE)
+        return Reason(
+            "behaviour", explain.beside(self._catalogue.get(event.product_id)), explain.caused(event)
+        )
 
     def _content(self, session: Session, origin: int) -> Reason:
         interest = session.interests[origin] if session.interests else None

@@ -210,4 +210,4 @@ def _notice(asked: Asked, count: int) -> str | None:
     if count >= asked.k:
         return None
     told = "no product fits" if count == 0 else f"only {count} product{'s' if count > 1 else ''} fit"
-    return f"{told} the filters, {asked.k} were asked for"
+    return f"{told} the filters"

@@ -40,6 +40,16 @@ async def test_the_newest_product_that_past_sessions_hold_is_named(learned: Shop
     assert "others who looked at Product 0 also looked at this" in reasons
 
 
+async def test_what_others_looked_at_is_explained_by_the_nearest_of_the_visitor_s_own_events(
+    learned: Shop,
+) -> None:
+    # p1 and p4 are of another shelf than p0: of p4's shelf the visitor has seen p1, of p2's none.
+    made = await learned.row("p1", "p0")
+    reasons = {item.product_id: item.cause.product_id for item in made.row if item.cause is not None}
+    assert reasons["p4"] == "p1"
+    assert reasons["p2"] == "p0"  # the newest of all
+
+
 async def test_what_was_seen_never_comes_back(learned: Shop) -> None:
     for seen in (("p0",), ("p0", "p1"), ("p0", "p1", "p2", "p4"), ("p20", "p21", "p20")):
         assert not set(seen) & set(ids(await learned.row(*seen, k=COUNT)))
