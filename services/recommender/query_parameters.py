@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from math import isfinite
-from typing import Annotated, Final, get_origin
+from typing import Annotated, Final, Literal, get_origin
 
 import msgspec
 from fastapi import Query
@@ -22,10 +22,13 @@ SHOWN_MAX: Final = 100  # characters of somebody's input that an answer repeats
 
 # Without these a list of values is one more way to write a long query.
 Values = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(max_length=VALUES_MAX)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 # A search's parameter that is given empty stands in for what the words say: no bound.
 Price = Annotated[
-    Annotated[float, Field(ge=0, allow_inf_nan=False)] | None,
-    BeforeValidator(lambda given: None if given == "" else given),
+    Amount | None,
+    BeforeValidator(
+        lambda given: None if given == "" else given, json_schema_input_type=Amount | Literal[""] | None
+    ),
 ]
 
 _numbers = msgspec.json.Decoder(dict[str, float])
