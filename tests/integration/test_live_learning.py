@@ -45,14 +45,16 @@ async def test_a_new_habit_is_recommended_before_any_training(store: Models, tmp
         assert "eddy_recommender_live_visits" in metrics(service)
 
 
-async def test_what_was_done_before_the_start_counts_from_the_first_answer_on(
-    store: Models, tmp_path: Path
-) -> None:
+async def test_what_was_done_before_the_start_counts_after_it(store: Models, tmp_path: Path) -> None:
     shop = store.shop
     await store.publish(store.stored(ONE))
     await look_together(shop, "p2", "p17")
     await shop.look_at("newcomer", "p2")
-    environment = {"EDDY_RECOMMENDER_MODELS": str(tmp_path / "fetched")}
+    environment = {"EDDY_RECOMMENDER_MODELS": str(tmp_path / "fetched"), "EDDY_LIVE_LEARNING_S": "0.2"}
     with running("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
-        found = {item["product_id"]: item["source"] for item in row(service, "newcomer")["items"]}
-        assert found.get("p17") == "behaviour"
+
+        async def recommended() -> None:
+            found = {item["product_id"]: item["source"] for item in row(service, "newcomer")["items"]}
+            assert found.get("p17") == "behaviour"
+
+        await eventually(recommended)
