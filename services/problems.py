@@ -147,12 +147,24 @@ def _response(
     headers: Mapping[str, str] | None = None,
     fields: Mapping[str, object] | None = None,
 ) -> Response:
-    document = ProblemDocument(
+    content = document(status, kind, detail, instance=request.url.path, fields=fields)
+    return Response(content, status, headers, MEDIA_TYPE)
+
+
+def document(
+    status: HTTPStatus,
+    kind: str,
+    detail: str,
+    *,
+    instance: str,
+    fields: Mapping[str, object] | None = None,
+) -> bytes:
+    """A problem document's JSON, for whatever kind of server answers with it."""
+    told = ProblemDocument(
         type=f"urn:eddy:problem:{kind}",
         title=status.phrase,
         status=status,
         detail=detail,
-        instance=request.url.path,
+        instance=instance,
     )
-    content = msgspec.json.encode(msgspec.to_builtins(document) | dict(fields or {}))
-    return Response(content, status, headers, MEDIA_TYPE)
+    return msgspec.json.encode(msgspec.to_builtins(told) | dict(fields or {}))

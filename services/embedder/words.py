@@ -11,9 +11,10 @@ import structlog
 from schemas.vectors import Layout, pack
 from schemas.words import MEDIA_TYPE, PATH, WordVectors, decode_request, encode_answer
 from services import problems
+from services.bodies import TooLarge
 from services.embedder.metrics import Metrics
 from services.embedder.models import PictureModel, TextModel
-from services.problems import Problem, ProblemDocument
+from services.problems import Problem
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -40,13 +41,6 @@ class NotPost(Problem):
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     kind = "method-not-allowed"
-
-
-class TooLarge(Problem):
-    """More bytes than texts of the allowed number and length have."""
-
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    kind = "too-large"
 
 
 class InvalidTexts(Problem):
@@ -162,14 +156,7 @@ def _texts(raw: bytes) -> list[str]:
 
 def _told(problem: Problem, start_response: "StartResponse") -> Iterable[bytes]:
     status = problem.status
-    document = ProblemDocument(
-        type=f"urn:eddy:problem:{problem.kind}",
-        title=status.phrase,
-        status=status,
-        detail=problem.detail,
-        instance=PATH,
-    )
-    body = msgspec.json.encode(document)
+    body = problems.document(status, problem.kind, problem.detail, instance=PATH)
     headers = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body))} | problem.headers
     start_response(f"{status.value} {status.phrase}", list(headers.items()))
     return [body]

@@ -91,8 +91,7 @@ class RowMaker:
         model = self._model(treatment.model)  # taken once: no row mixes generations
         offer = await self._offered(asked, model, in_force)
         items = self._drawn(asked, offer, in_force)
-        fills = offer.fills and asked.kind != "popular"
-        items = self._filled(items, asked, in_force) if fills else items
+        items = self._filled(items, asked, in_force) if offer.fills else items
         items = self._pinned(items, asked, in_force)
         return Made(
             tuple(items),
@@ -124,7 +123,8 @@ class RowMaker:
         most = POPULAR_SPARE * asked.k if in_force.moves else asked.k
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
-        return Offer([found], [1.0], lambda _chosen: Reason("popular", explain.POPULAR), in_order=True)
+        reason = Reason("popular", explain.POPULAR)
+        return Offer([found], [1.0], lambda _chosen: reason, fills=False, in_order=True)
 
     def _drawn(self, asked: Asked, offer: Offer, in_force: InForce) -> list[RecommendedItem]:
         if not any(offer.lists):

@@ -1,6 +1,7 @@
 """The row of a search: near to its words, in its bounds, and to the visitor's taste."""
 
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from schemas.vectors import Layout, Vector
 from services.model import likeness
 from services.model.halfcircle import PRICE_HIGH, PRICE_LOW, point, price_point
 from services.model.hashing import signs
-from services.model.profiles import FOR_YOU, Weights
+from services.model.profiles import BEHAVIOUR, FOR_YOU, Weights
 from services.recommender.catalogue import Catalogue
 from services.recommender.rows import explain
 from services.recommender.rows.asking import Asked, Offer, Reason
@@ -22,7 +23,7 @@ from services.recommender.vector_index import Hit, Where
 from services.recommender.words import query_vector
 from services.replica import VectorReplica
 
-SESSION: float = sum(weight for name, weight in FOR_YOU.items() if name != "behaviour")
+SESSION: Final = sum(weight for name, weight in FOR_YOU.items() if name != BEHAVIOUR)
 
 
 class SearchRow:
