@@ -85,7 +85,7 @@ demo-history: $(VENV)/.warm ## simulates the demo's shoppers and learns from the
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m storefront.demo.shoppers train
 
 lock: $(VENV)/.ready ## pins what pyproject.toml asks for
-	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra ops --extra s3 --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
 
 clean: down ## removes what was built, the virtual environment too
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -3,11 +3,10 @@
 from dataclasses import dataclass, field
 
 import msgspec
-from confluent_kafka import Message
 
 from schemas import erasures
 from schemas.topics import ERASURES
-from services.history.partitions import BoundedReader
+from services.history.past import HistoryReader, PastMessage
 
 
 @dataclass(slots=True)
@@ -17,8 +16,13 @@ class Erasures:
     until: dict[str, int] = field(default_factory=dict)
     unreadable: int = 0
 
+    def leave_out(self, visitor_id: str, *stamps: int | None) -> bool:
+        """Whether something that a visitor did, with all its stamps (Unix ms), is to be left out."""
+        until = self.until.get(visitor_id)
+        return until is not None and earliest(*stamps) <= until
 
-def read(reader: BoundedReader) -> Erasures:
+
+def read(reader: HistoryReader) -> Erasures:
     """All that holds now. An erasure that cannot be read counts up to when it was sent."""
     found = Erasures()
     for messages in reader.read(reader.spans(ERASURES)):
@@ -27,7 +31,7 @@ def read(reader: BoundedReader) -> Erasures:
     return found
 
 
-def _take(found: Erasures, message: Message) -> None:
+def _take(found: Erasures, message: PastMessage) -> None:
     visitor_id = (message.key() or b"").decode("ascii", "replace")
     value = message.value()
     if value is None:  # it was taken back

@@ -4,13 +4,13 @@ import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import Topic
+from services.history.past import Span
 from services.history.timerange import TimeRange
 from services.kafka import TopicMissing, client_config
 from services.settings import ServiceSettings
@@ -50,19 +50,6 @@ PATIENTLY: Final = retry(
 
 class BrokerAway(Exception):
     """No broker answers, or it stopped to; the text says where and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """The offsets `start` ≤ o < `end` of one partition; some may be gone, compacted away."""
-
-    topic: str
-    partition: int
-    start: int
-    end: int
-
-    def __len__(self) -> int:
-        return max(0, self.end - self.start)
 
 
 class BoundedReader:

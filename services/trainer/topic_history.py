@@ -1,21 +1,19 @@
 """The history of `events` by time range, as columns, without what erased visitors did."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import msgspec
-from confluent_kafka import Message
 
 from schemas.topics import EVENTS
 from services.history import erased
-from services.history.erased import earliest
+from services.history.erased import Erasures
 from services.history.partitions import BoundedReader, reading
+from services.history.past import PastMessage
 from services.history.progress import Progress
 from services.history.timerange import TimeRange
 from services.settings import ServiceSettings
 from services.trainer.columns import EventColumns, GrowingColumns, PastEvent
-
-Erased = Mapping[str, int]  # visitor → Unix ms up to which all is left out
 
 
 class NothingToRead(Exception):
@@ -56,12 +54,12 @@ def read(
             raise NothingToRead(_where_else(reader, settings, times))
         progress.stage("reading events", sum(len(span) for span in spans))
         for messages in reader.read(spans):
-            columns.extend(_events(messages, erasures.until, tally))
+            columns.extend(_events(messages, erasures, tally))
             progress.advance(len(messages))
     return TopicHistory(columns.columns(), tally)
 
 
-def _events(messages: Iterable[Message], until: Erased, tally: Tally) -> Iterator[PastEvent]:
+def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -> Iterator[PastEvent]:
     for message in messages:
         tally.messages += 1
         try:
@@ -71,14 +69,12 @@ def _events(messages: Iterable[Message], until: Erased, tally: Tally) -> Iterato
             continue
         if message.key() != event.visitor_id.encode():  # the live session does not take it either
             tally.bad += 1
-        elif event.visitor_id in until and _first_seen(event, message) <= until[event.visitor_id]:
+        elif erasures.leave_out(
+            event.visitor_id, event.occurred_at, event.received_at, message.timestamp()[1]
+        ):
             tally.erased += 1
         else:
             yield event
-
-
-def _first_seen(event: PastEvent, message: Message) -> int:
-    return earliest(event.occurred_at, event.received_at, message.timestamp()[1])
 
 
 def _where_else(reader: BoundedReader, settings: ServiceSettings, times: TimeRange) -> str:

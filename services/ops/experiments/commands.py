@@ -1,35 +1,21 @@
 """`experiment list` and `experiment report`."""
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Final
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from services.history import timerange
-from services.history.partitions import BrokerAway
 from services.history.progress import shown_on
-from services.history.timerange import BadTime
-from services.kafka import TopicMissing, now_ms
+from services.kafka import now_ms
 from services.ops.experiments.question import CannotTell, Question
-from services.ops.settings import OpsSettings
-from services.settings import load
-
-CANNOT: Final = 2
-INTERRUPTED: Final = 130
+from services.ops.shell import AsJson, console, ending_clearly, progress_console, settings
 
 app = typer.Typer(
     help="Experiments: which there are, and what they have come to.",
-    epilog="Status 0: done. 2: it cannot be told, and why is said. 130: stopped.",
+    epilog="Status 0: done. 2: it cannot be told, and why is said. 130, 143: stopped.",
     no_args_is_help=True,
 )
-console = Console()
-progress_console = Console(stderr=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON document, for machines")]
 
 
 @app.command("list")
@@ -40,8 +26,8 @@ def list_(as_json: AsJson = False) -> None:
     """
     from services.ops.experiments import reading, table  # noqa: PLC0415 - scipy.stats: a second
 
-    with _ending_clearly():
-        known = list(reading.defined(_settings()).values())
+    with ending_clearly(CannotTell, stopped="a report changes nothing"):
+        known = list(reading.defined(settings()).values())
         now = int(now_ms())
         if as_json:
             told = [msgspec.to_builtins(each) | {"state": table.state(each, now)} for each in known]
@@ -78,8 +64,8 @@ def report(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops experiment report less-brand --from 14d --window 3d --json
     """
-    with _ending_clearly():
-        settings, now = _settings(), int(now_ms())
+    with ending_clearly(CannotTell, stopped="a report changes nothing"):
+        found, now = settings(), int(now_ms())
         times = timerange.parsed(since, until, now, ("--from", "--to"))
         window_ms = timerange.duration("--window", window)
         from services.ops.experiments import reading, reporting, table  # noqa: PLC0415 - scipy.stats: a second
@@ -92,32 +78,12 @@ def report(  # noqa: PLR0917 - typer knows them by name
             window_ms=window_ms,
             confidence=confidence,
         )
-        experiment = reading.one(settings, name)
+        experiment = reading.one(found, name)
         with shown_on(progress_console) as progress:
-            joined, left = reading.joined(settings, question, progress)
+            joined, left = reading.joined(found, question, progress)
             progress.stage("drawing visitors for the intervals")
             made = reporting.report(question, experiment, joined, left, now)
         if as_json:
             typer.echo(msgspec.json.encode(made).decode())
         else:
             table.show(console, made)
-
-
-def _settings() -> OpsSettings:
-    settings = load(OpsSettings)
-    if settings.log_level != "DEBUG":
-        logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
-    return settings
-
-
-@contextmanager
-def _ending_clearly() -> Iterator[None]:
-    """Turns what a person can mend into one sentence and status 2."""
-    try:
-        yield
-    except (BadTime, BrokerAway, TopicMissing, CannotTell) as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(CANNOT) from None
-    except KeyboardInterrupt:
-        typer.echo("stopped; a report changes nothing", err=True)
-        raise typer.Exit(INTERRUPTED) from None
