@@ -1,0 +1,107 @@
+"""What a replay tells at its end: structs that the terminal, --json and the HTML page show alike."""
+
+import msgspec
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """A figure with its confidence interval; None where it cannot be told."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked for, as the command line says it; times are Unix ms."""
+
+    since: int | None
+    until: int | None
+    speed: str
+    prefix: str | None = None  # None: into the live pipeline
+    visitor_id: str | None = None
+    archive: str | None = None
+    models: tuple[str, ...] = ()  # NAME=VERSION as they were resolved
+    settings: dict[str, str] = {}  # what differs from the live settings, by name
+    weights: dict[str, dict[str, float]] = {}  # kind of row → weights that differ
+    k: int = 12
+    confidence: float = 0.95
+
+
+class Fed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was sent. `seconds` is until the last event was folded and its session acknowledged."""
+
+    events: int
+    visitors: int
+    bad: int  # messages that are no events: left out
+    erased: int  # events of erased visitors: left out
+    since: int  # time of the first and of the last event by which the broker took them, Unix ms
+    until: int
+    seconds: float
+    events_per_s: float
+    workers: int
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """One visitor whose sessions differ, and in what."""
+
+    visitor_id: str
+    what: str
+
+
+class SessionsCompared(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions byte for byte. Two replays of one range have one `digest`: sha256 over all, by visitor."""
+
+    digest: str
+    visitors: int
+    equal: int
+    different: int
+    beyond: int  # live holds events of before or after the range, so nothing can be said
+    missing: int  # live holds no session of the visitor (any more)
+    differences: tuple[Difference, ...] = ()  # some of them
+
+
+class Quality(msgspec.Struct, frozen=True, kw_only=True):
+    """How well the rows of one pipeline tell the next click, over `cases`.
+
+    `hit_rate` is the share of cases whose next product is in the row, `mrr` the mean of 1/rank there (else
+    0), `coverage` the share of the catalogue that is in anybody's row, `fallbacks` the share of rows that
+    are not what was asked for.
+    """
+
+    name: str  # "shadow", "live settings" (the same events through today's live settings), "as shown"
+    cases: int
+    hit_rate: Estimate
+    mrr: Estimate
+    coverage: float
+    fallbacks: float
+    models: tuple[str, ...] = ()
+
+
+class RowsCompared(msgspec.Struct, frozen=True, kw_only=True):
+    """Two pipelines on the cases that both have rows for; differences are `name` minus `with_name`.
+
+    `overlap` is the mean share of products that are in both rows, `rank_correlation` the mean Kendall's tau
+    of the products in both.
+    """
+
+    name: str
+    with_name: str
+    cases: int
+    overlap: Estimate
+    rank_correlation: Estimate
+    hit_rate_difference: Estimate
+    mrr_difference: Estimate
+    equal_rows: int
+
+
+class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
+    """All of it. `notes` are sentences that a reader of the figures has to know."""
+
+    asked: Asked
+    created_at: int
+    fed: Fed
+    sessions: SessionsCompared | None = None
+    qualities: tuple[Quality, ...] = ()
+    compared: tuple[RowsCompared, ...] = ()
+    verdict: str = ""  # one sentence: would it have been better?
+    notes: tuple[str, ...] = ()
