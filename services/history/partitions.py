@@ -66,6 +66,7 @@ class BoundedReader:
                 "enable.partition.eof": True,
                 "auto.offset.reset": "earliest",  # what retention deletes meanwhile is passed over
                 "isolation.level": "read_committed",
+                "fetch.wait.max.ms": 20,  # else a small topic is read only when the last long poll is over
                 "fetch.queue.backoff.ms": 5,  # the default, a second without fetching, takes 3/4 of the speed
                 "logger": logging.getLogger("librdkafka"),
             }
@@ -97,9 +98,9 @@ class BoundedReader:
     def read(self, spans: Sequence[Span]) -> Iterator[list[Message]]:
         """The messages of one topic's spans, in batches, each partition in its order; ends with the last."""
         ends = {span.partition: span.end for span in spans if len(span)}
-        self._consumer.assign(
-            [TopicPartition(span.topic, span.partition, span.start) for span in spans if len(span)]
-        )
+        parts = [TopicPartition(span.topic, span.partition, span.start) for span in spans if len(span)]
+        self._consumer.assign(parts)
+        self._consumer.resume(parts)  # those that an earlier reading paused stay so otherwise
         heard = time.monotonic()
         while ends:
             received = self._consumer.consume(BATCH, POLL_S)

@@ -104,6 +104,16 @@ def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling:
     assert (histories.sessions, len(histories.items), len(histories.products)) == (50, 3_000, 7)
 
 
+def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, filling: Filling) -> None:
+    for number in range(40):
+        filling.event(visitor=f"v{number}")
+    filling.done()
+    with reading(kafka) as reader:
+        spans = reader.spans(EVENTS)
+        counts = [sum(map(len, reader.read(spans))) for _ in range(3)]
+    assert counts == [40, 40, 40]
+
+
 def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filling: Filling) -> None:
     for visitor in ("v", "w", "x", "y"):  # on several partitions
         for hours in range(6):
