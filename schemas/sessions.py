@@ -15,6 +15,8 @@ PRODUCT_IDS_BYTES_MAX: Final = 2560  # of all remembered events together: 40 eac
 CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
 ACCEPTED_AT: Final = "accepted_at"  # Unix ms, ingest took the event
 FOLDED_AT: Final = "folded_at"  # Unix ms, the session was computed
+ERASED_AT: Final = "erased_at"  # Unix ms, what came up to then was removed: this is what is left, if anything
+EVENTS_REMOVED: Final = "events_removed"  # how many events that were
 
 # What `SessionEvent.kind` counts. New types come at the end: the numbers lie in stored sessions.
 KINDS: Final[tuple[EventType, ...]] = (

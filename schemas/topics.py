@@ -3,9 +3,17 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-Cleanup = Literal["delete", "compact", "compact,delete"]
-
 DAY_MS: Final = 24 * 60 * 60 * 1000
+
+# Small segments let a restarted reader replay little more than the live keys, and what was erased is gone for
+# good within so long.
+COMPACTION: Final = {
+    "segment.ms": str(60 * 60 * 1000),
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.compaction.lag.ms": str(DAY_MS),
+}
+
+Cleanup = Literal["delete", "compact", "compact,delete"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +43,7 @@ class Topic:
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
         if "compact" in self.cleanup:
-            # Small segments let a restarted reader replay little more than the live keys.
-            config |= {"segment.ms": str(60 * 60 * 1000), "min.cleanable.dirty.ratio": "0.1"}
+            config |= COMPACTION
         return config
 
 
@@ -142,8 +149,8 @@ IDENTITIES: Final = Topic(
     "json",
     1,
     "compact",
-    ("ingest",),
-    ("recommender", "ops"),
+    ("ingest", "ops"),
+    ("recommender", "ingest", "ops"),
 )
 RULES: Final = Topic(
     "rules",

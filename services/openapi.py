@@ -51,7 +51,7 @@ class MsgspecApi(FastAPI):
             "admin_key": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": "EDDY_ADMIN_KEY, for rules and experiments",
+                "description": "EDDY_ADMIN_KEY, for rules, experiments and erasures",
             },
             "visitor_token": {
                 "type": "apiKey",

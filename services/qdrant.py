@@ -1,4 +1,8 @@
-"""The product collection on a Qdrant server: the embedder writes it, the recommender asks it."""
+"""The product collection on a Qdrant server: the embedder writes it, the recommender asks it.
+
+Its name is an alias, so that `python -m services.ops index rebuild` can put a new collection in its place
+between two requests. A collection of that very name, as former versions made it, serves as well.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,17 +16,33 @@ from schemas.products import Product
 from schemas.vectors import Layout, Vector
 from services.settings import QdrantSettings
 
+FIRST: Final = ".first"  # the collection behind the alias, until it is rebuilt
+CONFLICT: Final = 409  # another service was a moment faster
+
 SCHEMAS: Final = {"keyword": q.PayloadSchemaType.KEYWORD, "float": q.PayloadSchemaType.FLOAT}
 
 
 def connect(settings: QdrantSettings) -> QdrantClient:
     """A client of the server that the settings name."""
     key = settings.qdrant_api_key.get_secret_value() if settings.qdrant_api_key else None
-    return QdrantClient(url=settings.qdrant_url, api_key=key, timeout=settings.qdrant_timeout_s)
+    # Without the version check, which runs in a thread and warns on stderr where the server is away.
+    return QdrantClient(
+        url=settings.qdrant_url, api_key=key, timeout=settings.qdrant_timeout_s, check_compatibility=False
+    )
+
+
+def collection_name(settings: QdrantSettings) -> str:
+    """The collection of these settings: of another topic prefix there are other products."""
+    return settings.topic_prefix + settings.qdrant_collection
+
+
+def product_collection(settings: QdrantSettings) -> "ProductCollection":
+    """The collection that the settings name, connected to. Raises LayoutMismatch, and what Qdrant raises."""
+    return ProductCollection(connect(settings), collection_name(settings), settings.layout)
 
 
 class ProductCollection:
-    """One collection, made with its payload indexes where it is missing. Calls block.
+    """One collection, or an alias of one, made with its payload indexes where it is missing. Calls block.
 
     Raises LayoutMismatch when it holds vectors of another layout.
     """
@@ -59,14 +79,9 @@ class ProductCollection:
         return self.client.count(self.name, exact=True).count
 
     def _create(self) -> None:
-        params = {VECTOR_NAME: q.VectorParams(size=self._layout.width, distance=q.Distance.DOT)}
-        try:
-            self.client.create_collection(self.name, vectors_config=params)
-        except UnexpectedResponse as error:
-            if error.status_code != 409:  # another service was a moment faster
-                raise
-        for field, kind in INDEXED_FIELDS.items():
-            self.client.create_payload_index(self.name, field, SCHEMAS[kind])
+        create(self.client, self.name + FIRST, self._layout)
+        if alias_target(self.client, self.name) is None:  # else another service was faster, or a rebuild
+            point_alias(self.client, self.name, self.name + FIRST)
 
     def _check(self) -> None:
         where = f"the Qdrant collection {self.name!r}"
@@ -77,3 +92,31 @@ class ProductCollection:
         points, _ = self.client.scroll(self.name, limit=1, with_payload=["layout"])
         for point in points:
             self._layout.require(str((point.payload or {}).get("layout")), where)
+
+
+def create(client: QdrantClient, name: str, layout: Layout) -> None:
+    """An empty collection of products; one that is there already is left alone."""
+    params = {VECTOR_NAME: q.VectorParams(size=layout.width, distance=q.Distance.DOT)}
+    try:
+        client.create_collection(name, vectors_config=params)
+    except UnexpectedResponse as error:
+        if error.status_code != CONFLICT:
+            raise
+    for field, kind in INDEXED_FIELDS.items():
+        client.create_payload_index(name, field, SCHEMAS[kind])
+
+
+def alias_target(client: QdrantClient, alias: str) -> str | None:
+    """The collection behind an alias; None where there is no such alias."""
+    found = (each.collection_name for each in client.get_aliases().aliases if each.alias_name == alias)
+    return next(found, None)
+
+
+def point_alias(client: QdrantClient, alias: str, to: str) -> None:
+    """Lets an alias lead to a collection: the server does so between two requests."""
+    operations: list[q.AliasOperations] = [
+        q.CreateAliasOperation(create_alias=q.CreateAlias(collection_name=to, alias_name=alias))
+    ]
+    if alias_target(client, alias) is not None:
+        operations.insert(0, q.DeleteAliasOperation(delete_alias=q.DeleteAlias(alias_name=alias)))
+    client.update_collection_aliases(operations)

@@ -77,6 +77,12 @@ class HttpSettings(ServiceSettings):
     api_key: SecretStr | None = Field(
         None, min_length=16, description="what the shop's back end shows as Authorization: Bearer"
     )
+    admin_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
+        "and to erase visitors",
+    )
 
     @property
     def origins(self) -> list[str]:

@@ -92,6 +92,7 @@ def environment(settings: StackSettings) -> dict[str, str]:
             "EDDY_INGEST_URL": f"http://127.0.0.1:{settings.ingest_port}",
             "EDDY_EMBEDDER_URL": f"http://127.0.0.1:{settings.embedder_port}",
             "EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{settings.recommender_port}",
+            "EDDY_SESSION_PROCESSOR_URL": f"http://127.0.0.1:{settings.session_processor_port}",
         }
     )
 

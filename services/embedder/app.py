@@ -25,7 +25,7 @@ from services.embedder.words import WordsApp, encoder
 from services.embedder.worker import Worker
 from services.kafka import producer_config
 from services.observability import HealthServer
-from services.qdrant import ProductCollection, connect
+from services.qdrant import product_collection
 
 log = structlog.get_logger()
 
@@ -162,10 +162,7 @@ class EmbedderProcess:
         settings = self._settings
         if settings.qdrant_url is None:
             return None
-        server = ServerIndex(
-            lambda: ProductCollection(connect(settings), settings.qdrant_collection, settings.layout),
-            self.metrics,
-        )
+        server = ServerIndex(partial(product_collection, settings), self.metrics)
         server.start()
         return server
 

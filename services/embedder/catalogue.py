@@ -39,6 +39,7 @@ class Bury:
     reason: str
     stage: str
     place: Place | None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,15 @@ Effect = Publish | Bury | Settle
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Taken:
-    """A product, as it was read. Without a place it was read from `product-vectors`, to be made anew."""
+    """A product, as it was read. Without a place it was read from `product-vectors`, to be made anew.
+
+    `attempts`: more than one for a dead letter that was put back.
+    """
 
     product: Product
     raw: bytes
     place: Place | None
+    attempts: int = 1
 
 
 class Catalogue:
@@ -114,6 +119,8 @@ class Catalogue:
         product_id = taken.product.product_id
         if taken.product.updated_at < self._updated_at(product_id):
             return _settled(taken, "older")
+        if taken.attempts > 1 and taken.product.image_url:  # whoever put it back has mended the picture
+            self._failed.pop((product_id, taken.product.image_url), None)
         effects: list[Effect] = []
         if former := self._unwait(product_id):
             effects += _settled(former, "older")
@@ -162,7 +169,8 @@ class Catalogue:
             if order.product.image_url:
                 self._failed[product_id, order.product.image_url] = True
             key = product_id.encode()
-            effects.append(Bury(key, taken.raw, str(order.refusal), "picture", taken.place))
+            reason = str(order.refusal)
+            effects.append(Bury(key, taken.raw, reason, "picture", taken.place, taken.attempts))
         wanted = self._recipe.hashes(order.product)
         made = {
             name: self._recipe.segment(name, wanted[name], vector) for name, vector in order.vectors.items()

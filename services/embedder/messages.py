@@ -22,13 +22,25 @@ def decoded(key: bytes | None, value: bytes) -> Product:
 
 
 def dead_letter(
-    key: bytes | None, raw: bytes | None, *, reason: str, stage: str, source: str, failed_at: int
+    key: bytes | None,
+    raw: bytes | None,
+    *,
+    reason: str,
+    stage: str,
+    source: str,
+    failed_at: int,
+    attempts: int = 1,
 ) -> OutgoingMessage:
     """A message as it came, with why it, or a part of it, was not taken; `failed_at` is Unix ms."""
     if raw is not None and len(raw) > MAX_PRODUCT_BYTES:  # with the headers it might be too large for Kafka
         raw = raw[:MAX_PRODUCT_BYTES]
         reason += f"; here are the first {MAX_PRODUCT_BYTES} bytes"
     headers = deadletters.headers(
-        reason=reason, service="embedder", stage=stage, source=source, failed_at=failed_at
+        reason=reason,
+        service="embedder",
+        stage=stage,
+        source=source,
+        failed_at=failed_at,
+        attempts=attempts,
     )
     return key, raw, [*headers]

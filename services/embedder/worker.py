@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from schemas import deadletters
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import Vector, unpack
@@ -22,6 +23,7 @@ from services.embedder.publisher import Publisher
 from services.embedder.refusals import BadProduct, TooManyBadProducts
 from services.embedder.server_index import ServerIndex
 from services.embedder.settings import EmbedderSettings
+from services.history.past import headers_of
 from services.kafka import BATCH, TopicMissing, client_config, now_ms
 
 log = structlog.get_logger()
@@ -112,15 +114,16 @@ class Worker:
 
     def _taken(self, message: Message, place: Place) -> list[Effect]:
         key, value = message.key(), message.value()
+        attempts = deadletters.attempts_of(headers_of(message))
         try:
             if value is None:
                 return self._catalogue.remove(_id_of(key), place)
             product = decoded(key, value)
         except BadProduct as bad:
             self._count_bad(str(bad))
-            return [Bury(key, value, str(bad), "decode", place), Settle(place, "dead")]
+            return [Bury(key, value, str(bad), "decode", place, attempts), Settle(place, "dead")]
         self._bad_in_a_row = 0
-        return self._catalogue.take(Taken(product, value, place))
+        return self._catalogue.take(Taken(product, value, place, attempts))
 
     def _count_bad(self, reason: str) -> None:
         self._bad_in_a_row += 1
@@ -178,6 +181,7 @@ class Worker:
             stage=effect.stage,
             source=source,
             failed_at=int(now_ms()),
+            attempts=effect.attempts,
         )
         self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expected(effect.place))
 

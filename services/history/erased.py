@@ -21,28 +21,32 @@ class Erasures:
         until = self.until.get(visitor_id)
         return until is not None and earliest(*stamps) <= until
 
+    def take(self, message: PastMessage) -> str:
+        """Takes one message of the topic; the visitor that it is about.
+
+        An erasure that cannot be read counts up to when it was sent. A tombstone takes one back.
+        """
+        visitor_id = (message.key() or b"").decode("ascii", "replace")
+        value = message.value()
+        if value is None:
+            self.until.pop(visitor_id, None)
+            return visitor_id
+        try:
+            erased_at = erasures.decode(value).erased_at
+        except msgspec.MsgspecError:
+            self.unreadable += 1
+            erased_at = int(message.timestamp()[1])
+        self.until[visitor_id] = max(self.until.get(visitor_id, 0), erased_at)
+        return visitor_id
+
 
 def read(reader: HistoryReader) -> Erasures:
-    """All that holds now. An erasure that cannot be read counts up to when it was sent."""
+    """All that holds now."""
     found = Erasures()
     for messages in reader.read(reader.spans(ERASURES)):
         for message in messages:
-            _take(found, message)
+            found.take(message)
     return found
-
-
-def _take(found: Erasures, message: PastMessage) -> None:
-    visitor_id = (message.key() or b"").decode("ascii", "replace")
-    value = message.value()
-    if value is None:  # it was taken back
-        found.until.pop(visitor_id, None)
-        return
-    try:
-        erased_at = erasures.decode(value).erased_at
-    except msgspec.MsgspecError:
-        found.unreadable += 1
-        erased_at = int(message.timestamp()[1])
-    found.until[visitor_id] = max(found.until.get(visitor_id, 0), erased_at)
 
 
 def earliest(*stamps: int | None) -> int:

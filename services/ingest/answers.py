@@ -60,6 +60,14 @@ class VisitorAnswer(msgspec.Struct, frozen=True):
     expires_at: int
 
 
+class ErasureAnswer(msgspec.Struct, frozen=True):
+    """All visitors that are forgotten, the one that was named among them; `erased_at` is Unix time in ms."""
+
+    visitor_id: str
+    erased: tuple[str, ...]
+    erased_at: int
+
+
 class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Segment's `{"success": true}`, and how many messages became events or joins, or had nothing to say."""
 

@@ -11,10 +11,13 @@ from confluent_kafka import KafkaError
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
-from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
+from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services import problems
+from services.admin_door import AdminDoor
 from services.health_routes import health_routes
 from services.ingest.credentials import Doorkeeper
+from services.ingest.eraser import Eraser
+from services.ingest.erasure_routes import erasure_routes
 from services.ingest.event_routes import event_routes
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
@@ -27,7 +30,7 @@ from services.ingest.visitor_routes import visitor_routes
 from services.kafka import AcknowledgedProducer, ClientConfig, now_ms, producer_config
 from services.tokens import TokenSigner
 
-WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES)
+WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
 HEADERS: Final = ("Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "X-Retry-Count")
 
@@ -58,6 +61,8 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
 
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
+    eraser = Eraser(producer, settings, metrics)
+    app.include_router(erasure_routes(AdminDoor(settings.admin_key), eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
     app.include_router(segment_routes(door, publisher, metrics, clock))
     app.include_router(product_routes(door, publisher, metrics))

@@ -6,6 +6,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from schemas.deadletters import Frame
 from schemas.events import MAX_EVENT_BYTES, Event, check, clamp
 from schemas.products import MAX_PRODUCT_BYTES, Product
 
@@ -36,6 +37,20 @@ class Rejected:
     stage: Stage
     reason: str
     raw: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How entries came: what their dead letters keep, so that later they are judged as they would have been.
+
+    `received_at` is Unix ms. `sender`: the one visitor whose events could come this way; None: anybody's.
+    """
+
+    path: str
+    received_at: int
+    sender: str | None = None
+    frame: Frame | None = None
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from services.bodies import TooLarge, UnreadableBody, read_body
 from services.ingest.answering import answer_of
-from services.ingest.batches import Rejected, UnreadableBatch, sort_events, split_events
+from services.ingest.batches import Rejected, UnreadableBatch, Way, sort_events, split_events
 from services.ingest.credentials import Doorkeeper
+from services.ingest.dead_letter_routes import dead_letter_routes
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_EVENTS
 from services.ingest.publisher import Publisher
@@ -22,28 +23,29 @@ Clock = Callable[[], float]  # Unix ms
 
 
 def event_routes(door: Doorkeeper, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
-    """The routes of events."""
+    """The routes of events, of which dead letters are taken back, too."""
     router = APIRouter(tags=["events"])
+    router.include_router(dead_letter_routes(door, publisher, clock))
 
     @router.post(PATH, **DESCRIPTION_OF_EVENTS)
     async def post_events(request: Request) -> Response:
         """Takes events, each judged on its own. 202 means that Kafka has every accepted one."""
         visitor_id = door.sender_of_events(request)
         body = await read_body(request, MAX_BATCH_BYTES)
-        received_at = int(clock())
+        way = Way(PATH, int(clock()), sender=visitor_id)
         try:
             entries = split_events(body)
         except UnreadableBatch as error:
             whole = Rejected(0, "body", str(error), body)
-            await publisher.take_events([], [whole], at=received_at, source=PATH)
+            await publisher.take_events([], [whole], way)
             raise UnreadableBody(f'expected {{"events": […]}}: {error}') from None
         if len(entries) > MAX_BATCH_EVENTS:
             raise TooLarge(
                 f"{len(entries)} events, at most {MAX_BATCH_EVENTS} are taken: send smaller batches"
             )
         metrics.batch_events.observe(len(entries))
-        verdict = sort_events(entries, received_at=received_at, visitor_id=visitor_id)
-        await publisher.take_events(verdict.accepted, verdict.rejected, at=received_at, source=PATH)
+        verdict = sort_events(entries, received_at=way.received_at, visitor_id=visitor_id)
+        await publisher.take_events(verdict.accepted, verdict.rejected, way)
         return answer_of(len(verdict.accepted), verdict.rejected)
 
     return router

@@ -120,6 +120,11 @@ class WrittenJoins:
             if known is None or identity.replaces(known.newest):
                 self._written[identity.visitor_id] = _Known(identity)
 
+    def forget(self, visitor_ids: Iterable[str]) -> None:
+        """Kafka has nothing of them any more."""
+        for visitor_id in visitor_ids:
+            self._written.pop(visitor_id, None)
+
     def _is_missing(self, join: Join) -> bool:
         known = self._written.get(join.identity.visitor_id)
         if known is None:

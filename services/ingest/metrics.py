@@ -64,6 +64,9 @@ class Metrics:
         self.tokens = Counter(
             "eddy_ingest_tokens_total", "Visitor tokens issued", ["how"], registry=self.registry
         )
+        self.visitors_erased = Counter(
+            "eddy_ingest_visitors_erased_total", "Visitors that are to be forgotten", registry=self.registry
+        )
         self.problems = Counter(
             "eddy_ingest_problems_total",
             "Requests answered with an error",

@@ -10,6 +10,7 @@ from starlette.types import Lifespan
 
 from services.ingest.answers import (
     Answer,
+    ErasureAnswer,
     EventBatch,
     NothingAccepted,
     ProductBatch,
@@ -24,7 +25,7 @@ from services.problems import ProblemDocument
 
 STRUCTS: Final = (
     EventBatch, ProductBatch, VisitorRequest, SegmentBatch, SegmentCall,
-    Answer, NothingAccepted, VisitorAnswer, SegmentAnswer, SegmentProblem,
+    Answer, NothingAccepted, VisitorAnswer, ErasureAnswer, SegmentAnswer, SegmentProblem,
 )  # fmt: skip
 
 
@@ -132,6 +133,18 @@ DESCRIPTION_OF_VISITORS: Final[Description] = {
         ),
         "security": [{}, {"api_key": []}],
     },
+}
+DESCRIPTION_OF_ERASURE: Final[Description] = {
+    **_answers(202, ErasureAnswer, "Kafka knows that the visitor is to be forgotten", 401),
+    "openapi_extra": {
+        "parameters": [{"name": "visitor_id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "security": [{"admin_key": []}],
+    },
+}
+DESCRIPTION_OF_ERASURE["responses"] |= {
+    403: problem("No admin key is set, so nobody can show it"),
+    503: problem("Kafka does not answer: send the same again after Retry-After"),
+    422: problem("This cannot name a visitor"),
 }
 
 _SOMEBODY: Final = {"anonymousId": "01JD7Z8QX3N5R2V9W4T6Y8B1CM", "timestamp": "2026-01-01T00:00:00.000Z"}

@@ -1,7 +1,7 @@
 """Puts accepted and refused entries on their topics, and returns when Kafka has them all."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -9,10 +9,10 @@ from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
-from services.ingest.batches import Rejected
+from services.ingest.batches import Rejected, Way
 from services.ingest.joins import Join, WrittenJoins
 from services.ingest.metrics import Metrics
-from services.kafka import AcknowledgedProducer, NotDelivered, OutgoingMessage
+from services.kafka import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.problems import BrokerAway
 from services.settings import ServiceSettings
 
@@ -35,15 +35,22 @@ class Publisher:
         self,
         accepted: Sequence[Event],
         rejected: Sequence[Rejected],
-        *,
-        at: int,
-        source: str,
+        way: Way,
         joins: Sequence[Join] = (),
     ) -> None:
-        """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`.
+        """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`."""
+        refused = [(each, way) for each in rejected]
+        await self.take_returned(accepted, refused, joins, at=way.received_at)
 
-        `at` is Unix ms.
-        """
+    async def take_returned(
+        self,
+        accepted: Sequence[Event],
+        refused: Sequence[tuple[Rejected, Way]],
+        joins: Sequence[Join],
+        *,
+        at: int,
+    ) -> None:
+        """The same for entries that came each on its own way, maybe long before `at` (Unix ms): now."""
         missing = self._written.missing(joins)
         stamp: OutgoingMessage = (None, None, [(ACCEPTED_AT, str(at))])
         await self._acknowledged(
@@ -51,14 +58,18 @@ class Publisher:
                 self._events,
                 [(event.visitor_id.encode(), events.encode(event), stamp[2]) for event in accepted],
             ),
-            (self._dead_letters, [dead_letter(each, at=at, source=source) for each in rejected]),
+            (self._dead_letters, [dead_letter(*each, at=at) for each in refused]),
             (self._identities, [(each.visitor_id.encode(), identities.encode(each), []) for each in missing]),
         )
         self._written.remember(missing)
         self._metrics.identities_written.inc(len(missing))
         self._metrics.events_accepted.inc(len(accepted))
-        for each in rejected:
-            self._metrics.events_rejected.labels(each.stage).inc()
+        for rejected, _ in refused:
+            self._metrics.events_rejected.labels(rejected.stage).inc()
+
+    def forget(self, visitor_ids: Iterable[str]) -> None:
+        """These visitors were erased: who they are is written again when it is said again."""
+        self._written.forget(visitor_ids)
 
     async def take_products(self, accepted: Sequence[Product]) -> None:
         """Products to `products`."""
@@ -84,9 +95,22 @@ class Publisher:
         self._metrics.acknowledged.observe(perf_counter() - started)
 
 
-def dead_letter(refused: Rejected, *, at: int, source: str) -> OutgoingMessage:
-    """A refused entry as it came, without a key (it has none that could be trusted)."""
-    headers = deadletters.headers(
-        reason=refused.reason, service="ingest", stage=refused.stage, source=source, failed_at=at
-    )
-    return None, refused.raw, [*headers]
+def dead_letter(refused: Rejected, way: Way, *, at: int) -> OutgoingMessage:
+    """An entry refused `at` (Unix ms), as it came, without a key (it has none that could be trusted)."""
+    headers: Headers = [
+        *deadletters.headers(
+            reason=refused.reason,
+            service="ingest",
+            stage=refused.stage,
+            source=way.path,
+            failed_at=at,
+            attempts=way.attempts,
+        )
+    ]
+    if way.received_at != at:
+        headers.append((deadletters.RECEIVED_AT, str(way.received_at)))
+    if way.sender is not None:
+        headers.append((deadletters.SENDER, way.sender))
+    if way.frame is not None:
+        headers.append((deadletters.FRAME, deadletters.encode_frame(way.frame)))
+    return None, refused.raw, headers

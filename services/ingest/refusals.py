@@ -17,3 +17,10 @@ class NoMessageAcceptable(Problem):
 
     status = HTTPStatus.BAD_REQUEST
     kind = "nothing-acceptable"
+
+
+class NoVisitor(Problem):
+    """What is named cannot be a visitor."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "no-visitor"

@@ -11,7 +11,7 @@ from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
 from services.bodies import TooLarge, UnreadableBody, read_body
 from services.ingest.answering import json_response, told
 from services.ingest.answers import SegmentAnswer
-from services.ingest.batches import Rejected, UnreadableBatch
+from services.ingest.batches import Rejected, UnreadableBatch, Way
 from services.ingest.credentials import Doorkeeper
 from services.ingest.event_routes import Clock
 from services.ingest.metrics import Metrics
@@ -19,6 +19,7 @@ from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
 from services.ingest.publisher import Publisher
 from services.ingest.refusals import NoMessageAcceptable
 from services.ingest.segment import sort_messages
+from services.ingest.segment_frames import frame_of
 from services.ingest.segment_messages import KINDS, Kind, Parcel, split_batch, split_call
 from services.problems import Problem
 
@@ -72,19 +73,17 @@ class _Taking:
             except UnreadableBatch as error:
                 self._door.require_sender(None, shown=shown)
                 whole = Rejected(0, "body", str(error), body)
-                await self._publisher.take_events([], [whole], at=received_at, source=source)
+                await self._publisher.take_events([], [whole], Way(source, received_at))
                 raise UnreadableBody(f"expected what Segment's {source} takes: {error}") from None
             self._door.require_sender(parcel.write_key, shown=shown)
-            return await self._take(parcel, kind, received_at, source)
+            return await self._take(parcel, kind, Way(source, received_at, frame=frame_of(parcel)))
 
-    async def _take(self, parcel: Parcel, kind: Kind | None, received_at: int, source: str) -> Response:
+    async def _take(self, parcel: Parcel, kind: Kind | None, way: Way) -> Response:
         if len(parcel.entries) > MAX_BATCH_EVENTS:
             raise TooLarge(f"{len(parcel.entries)} messages, at most {MAX_BATCH_EVENTS} are taken")
         self._metrics.batch_events.observe(len(parcel.entries))
-        messages = sort_messages(parcel, received_at=received_at, kind=kind)
-        await self._publisher.take_events(
-            messages.events, messages.rejected, at=received_at, source=source, joins=messages.joins
-        )
+        messages = sort_messages(parcel, received_at=way.received_at, kind=kind)
+        await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
         for ignored, times in messages.ignored.items():
             self._metrics.messages_ignored.labels(ignored).inc(times)
         rejected = told(messages.rejected)

@@ -1,6 +1,7 @@
 """What every command stands on: its settings, where it writes, and how it ends."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Final
@@ -43,6 +44,16 @@ def ending_clearly(*mendable: type[Exception], stopped: str = "nothing is left h
     shared = (ArtifactRefused, BadTime, BrokerAway, StoreFailed, TopicMissing)
     with endings.ending_clearly((*shared, *mendable), stopped=stopped):
         yield
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person, unless `yes`. Raises CannotBeDone when the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise endings.CannotBeDone(f"{question} Nobody can be asked here: say --yes")
+    if not typer.confirm(question, err=True):
+        raise endings.CannotBeDone("nothing was done")
 
 
 def print_json(answer: object) -> None:

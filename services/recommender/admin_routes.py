@@ -15,6 +15,7 @@ from schemas import rules as rule_messages
 from schemas.experiments import EXPERIMENTS_MAX, Experiment
 from schemas.rules import RULES_MAX, Rule
 from schemas.topics import EXPERIMENTS, RULES
+from services.admin_door import AdminDoor
 from services.bodies import JSON, read_body
 from services.problems import Problem
 from services.recommender.admin import openapi, warnings
@@ -33,7 +34,6 @@ from services.recommender.admin.bodies import (
     rule_of,
     rules_of,
 )
-from services.recommender.admin.door import AdminDoor
 from services.recommender.admin.keeping import APPLIED_WITHIN_S, BookKeeper, Publish
 from services.recommender.catalogue import Catalogue
 from services.recommender.experiment_book import ExperimentBook

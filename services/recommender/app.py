@@ -16,13 +16,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 from schemas.topics import RECOMMENDATIONS
 from services import problems
+from services.admin_door import AdminDoor
 from services.health_routes import health_routes
+from services.history.people import People
 from services.kafka import AcknowledgedProducer, client_config, now_ms, producer_config
 from services.openapi import MsgspecApi
-from services.qdrant import ProductCollection, connect
+from services.qdrant import product_collection
 from services.recommender import clockwork
 from services.recommender.admin import answers as admin_answers
-from services.recommender.admin.door import AdminDoor
 from services.recommender.admin_routes import admin_routes
 from services.recommender.answers import Found, Recommended
 from services.recommender.catalogue import Catalogue
@@ -39,7 +40,6 @@ from services.recommender.lines import Lines
 from services.recommender.live_learning import LiveLearning
 from services.recommender.live_routes import live_routes
 from services.recommender.metrics import Metrics
-from services.recommender.people import People
 from services.recommender.popularity import Popularity
 from services.recommender.profile_routes import Profile, profile_routes
 from services.recommender.publisher import Publisher
@@ -208,6 +208,7 @@ class Parts:
             self._index,
             self._replica,
             sessions=self._alone,
+            joined=self._sessions,
             people=self._people,
             popularity=self._popularity,
             rules=self._rules,
@@ -320,8 +321,7 @@ def create_index(settings: RecommenderSettings) -> VectorIndex:
     """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
     if settings.qdrant_url is None:
         return RememberedIndex(EdgeIndex(settings.layout, settings.index_folder))
-    name = settings.topic_prefix + settings.qdrant_collection
-    return ServerIndex(ProductCollection(connect(settings), name, settings.layout))
+    return ServerIndex(product_collection(settings))
 
 
 def _end_after(feeding: "asyncio.Task[None]") -> None:

@@ -9,6 +9,7 @@ import structlog
 from confluent_kafka import Message
 
 from schemas.topics import (
+    ERASURES,
     EXPERIMENTS,
     IDENTITIES,
     MODELS,
@@ -53,6 +54,7 @@ class Feeds:
         takers = {
             PRODUCTS: by_slices(state.products),
             PRODUCT_VECTORS: by_slices(state.vectors),
+            ERASURES: state.newest_erasures,
             IDENTITIES: state.newest_identities,
             SESSIONS: state.newest_sessions,
             RULES: state.newest_rules,

@@ -12,9 +12,9 @@ from cachetools import LRUCache
 
 from schemas.sessions import Session, SessionEvent, decode
 from schemas.vectors import Layout
+from services.history.people import People
 from services.model.session import ProductVectors, computed, remembered
 from services.model.tuning import Tuning
-from services.recommender.people import People
 from services.recommender.sessions import Published, Sessions
 
 JOINED_MAX: Final = 10_000  # 6 KB each
@@ -50,6 +50,11 @@ class JoinedSessions:
         """Whether a product has a vector by now that had none when the session was computed."""
         missing = sorted(session.missing_products)
         return bool(missing) and any(each is not None for each in self._vectors.top_categories(missing))
+
+    def remove(self, visitor_id: str) -> None:
+        """Forgets what was made of a visitor's history with others'."""
+        for members in [each for each in self._made if visitor_id in each]:
+            del self._made[members]
 
     def published(self, visitor_id: str) -> Published | None:
         """The newest message about the person."""

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from schemas.events import EventType
 from schemas.identities import USER_PREFIX
 from schemas.sessions import Session, SessionEvent
+from services.history.people import People
 from services.openapi import TOKEN_OR_KEY, Description, answer, problem
 from services.recommender.catalogue import Catalogue
 from services.recommender.credentials import Doorkeeper
 from services.recommender.experiment_book import Treatment
 from services.recommender.joined import JoinedSessions
-from services.recommender.people import People
 from services.recommender.query_parameters import SHOWN_MAX
 from services.recommender.refusals import NotReady, UnknownParameter
 

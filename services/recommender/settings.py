@@ -48,11 +48,6 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     words_timeout_s: float = Field(
         1.0, gt=0, le=60, description="how long the embedder may take for the words of a search"
     )
-    admin_key: SecretStr | None = Field(
-        None,
-        min_length=16,
-        description="what a shop's people show as Authorization: Bearer to change rules and experiments",
-    )
     impressions: bool = Field(
         True, description="whether rows that were shown are recorded on the topic recommendations"
     )

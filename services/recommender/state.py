@@ -10,13 +10,15 @@ from confluent_kafka import Message
 from schemas import experiments, identities, products, rules, sessions
 from schemas.products import Product
 from schemas.vectors import ProductVectors, Vector, unpack
+from services.history.people import People
 from services.recommender.catalogue import Catalogue
 from services.recommender.experiment_book import ExperimentBook
+from services.recommender.forgotten import Forgotten
 from services.recommender.hub import Hub
+from services.recommender.joined import JoinedSessions
 from services.recommender.lines import Lines
 from services.recommender.live_learning import LiveLearning
 from services.recommender.metrics import Metrics
-from services.recommender.people import People
 from services.recommender.popularity import Popularity
 from services.recommender.rule_book import RuleBook
 from services.recommender.sessions import Published, Sessions
@@ -38,6 +40,7 @@ class State:
         replica: VectorReplica,
         *,
         sessions: Sessions,
+        joined: JoinedSessions,
         people: People,
         popularity: Popularity,
         rules: RuleBook,
@@ -52,7 +55,9 @@ class State:
         self.lines = lines
         self._index = index
         self._replica = replica
+        self._joined = joined
         self._people = people
+        self._forgotten = Forgotten()
         self._popularity = popularity
         self._rules = rules
         self._experiments = experiments
@@ -98,17 +103,41 @@ class State:
         """[sessions]"""
         newest = {_key(message): message for message in messages}
         for visitor_id, message in newest.items():
+            self._forgotten.heard(visitor_id, message)
             value = message.value()
-            self._live.put(visitor_id, value)
             if value is None:
-                self.sessions.remove(visitor_id)
+                self._forget(visitor_id)
                 continue
             published = Published.of(value, dict(cast("list[tuple[str, bytes]]", message.headers() or [])))
+            if self._forgotten.hides(visitor_id, published):
+                continue
+            self._live.put(visitor_id, value)
             self._count(visitor_id, value)
             self.sessions.put(visitor_id, published)
-            for member in self._people.members(visitor_id):
-                self._hub.session_changed(member, published)
+            self._tell(visitor_id, published)
         self._metrics.sessions.set(len(self.sessions))
+
+    async def newest_erasures(self, messages: list[Message]) -> None:
+        """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""
+        for message in messages:
+            visitor_id = self._forgotten.take(message)
+            published = self.sessions.published(visitor_id)
+            if published is not None and self._forgotten.hides(visitor_id, published):
+                self._forget(visitor_id)
+        self._metrics.sessions.set(len(self.sessions))
+
+    def _forget(self, visitor_id: str) -> None:
+        """Open pages of somebody who was known show what a new visitor is shown."""
+        was_known = self.sessions.published(visitor_id) is not None
+        self._live.put(visitor_id, None)
+        self.sessions.remove(visitor_id)
+        self._joined.remove(visitor_id)
+        if was_known:
+            self._tell(visitor_id, Published(b""))
+
+    def _tell(self, visitor_id: str, published: Published) -> None:
+        for member in self._people.members(visitor_id):
+            self._hub.session_changed(member, published)
 
     def _count(self, visitor_id: str, raw: bytes) -> None:
         before = self.sessions.published(visitor_id)
@@ -121,6 +150,8 @@ class State:
     async def newest_identities(self, messages: list[Message]) -> None:
         """[identities]"""
         for visitor_id, identity in _newest(messages, identities.decode):
+            if identity is not None and self._forgotten.parts(visitor_id, identity.occurred_at):
+                continue
             for member in self._people.put(visitor_id, identity):
                 published = self.sessions.published(member) or Published(b"")
                 self._hub.session_changed(member, published)

@@ -6,19 +6,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-import msgspec
-import structlog
 from faust.types import EventT
 
-from schemas import deadletters, sessions
-from schemas.events import Event, decode
-from schemas.sessions import Session, encode
+from schemas import sessions
+from schemas.events import Event
+from schemas.sessions import Session, SessionEvent, encode
+from schemas.topics import EVENTS
 from schemas.vectors import Layout
+from services.history.lookup import partition_of
+from services.history.past import PastMessage
 from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, now_ms
 from services.model.session import computed, fold, signals
 from services.model.tuning import Tuning
 from services.replica import VectorReplica
 from services.session_processor.expiry import IdleVisitors
+from services.session_processor.forgotten import ARRIVALS_S, Forgotten
+from services.session_processor.letters import BadEvent, DeadLetters, decoded
 from services.session_processor.metrics import Metrics
 from services.session_processor.order import PartitionOrder, Taken
 from services.session_processor.table import SessionTable
@@ -27,30 +30,7 @@ from services.session_processor.waiting import WaitingSessions
 IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
 EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who are forgotten before it
 
-log = structlog.get_logger()
-
 Message = EventT[bytes]
-
-
-class BadEvent(Exception):
-    """A message that is no event; the text is the reason written to events.dlq."""
-
-
-class TooManyBadEvents(Exception):
-    """So many bad messages in a row that the fault is likely not theirs."""
-
-
-def decoded(key: bytes | None, value: bytes | None) -> Event:
-    """The event of a message. Raises BadEvent for what is none, or lies under another visitor's key."""
-    if value is None:
-        raise BadEvent("a tombstone is no event")
-    try:
-        event = decode(value)
-    except msgspec.MsgspecError as error:
-        raise BadEvent(str(error)) from None
-    if key != event.visitor_id.encode():
-        raise BadEvent(f"the message's key is not the event's visitor_id {event.visitor_id!r}")
-    return event
 
 
 class EventFolder:
@@ -77,12 +57,12 @@ class EventFolder:
         self._vectors = vectors
         self._layout = layout
         self._tuning = tuning
-        self._bad_in_a_row_max = bad_in_a_row_max
         self._metrics = metrics
         self._crash = crash
-        self._bad_in_a_row = 0
+        self._letters = DeadLetters(bad_in_a_row_max)
         self._waiting = WaitingSessions()
         self._idle = IdleVisitors(tuning.idle_ms)
+        self._forgotten = Forgotten()
         self._order = PartitionOrder()
         self._in_flight: set[asyncio.Future[None]] = set()
 
@@ -97,12 +77,17 @@ class EventFolder:
         except BadEvent as bad:
             self._bury(message, taken, str(bad))
             return
-        self._bad_in_a_row = 0
-        if not signals(event, self._tuning):
-            self._metrics.events.labels("no_signal").inc()
-            self._order.finished(taken)
-            return
-        self._fold(message, taken, event)
+        self._letters.well()
+        if self._forgotten.leave_out(event, round((message.message.timestamp or -1) * 1000)):
+            self._pass_over(taken, "erased")
+        elif not signals(event, self._tuning):
+            self._pass_over(taken, "no_signal")
+        else:
+            self._fold(message, taken, event)
+
+    def _pass_over(self, taken: Taken, why: str) -> None:
+        self._metrics.events.labels(why).inc()
+        self._order.finished(taken)
 
     def _fold(self, message: Message, taken: Taken, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -197,33 +182,68 @@ class EventFolder:
         return accepted_at
 
     def _bury(self, message: Message, taken: Taken, reason: str) -> None:
-        self._bad_in_a_row += 1
-        if self._bad_in_a_row > self._bad_in_a_row_max:
-            raise TooManyBadEvents(
-                f"{self._bad_in_a_row_max} bad messages in a row on `events`, the last because {reason}. "
-                "Look at events.dlq, mend the producer, and start the worker again."
-            )
+        letter = self._letters.of(message.message, reason, at=int(now_ms()))
         self._metrics.events.labels("dead").inc()
-        raw = message.message
-        source = f"{raw.topic}/{raw.partition}/{raw.offset}"
-        log.warning("dead letter", reason=reason, source=source)
-        headers = deadletters.headers(
-            reason=reason,
-            service="session_processor",
-            stage="decode",
-            source=source,
-            failed_at=int(now_ms()),
-        )
-        letter: OutgoingMessage = (raw.key, raw.value, [*headers])
         self._send([(self._dead_letters, letter)], lambda: self._order.finished(taken))
 
+    def erase(self, message: PastMessage, owned: Callable[[int], bool] | None) -> None:
+        """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
+
+        `owned` is None as long as no sessions are recovered: `recovered` looks at them then.
+        """
+        visitor_id = self._forgotten.erasures.take(message)
+        visitor = visitor_id.encode()
+        until = self._forgotten.erasures.until.get(visitor_id)
+        is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
+        if is_ours and until is not None:
+            session = self._table.get(visitor)
+            is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
+            self._keep(visitor, session, self._forgotten.kept(visitor_id, session.events, by_own_time=is_old))
+
+    def _keep(self, visitor: bytes, session: Session, kept: tuple[SessionEvent, ...]) -> None:
+        """Only these events stay. `sessions` is told also where nothing was: somebody waits for the word.
+
+        As with visitors who were idle, `sessions` knows before the changelog does: a worker that ends between
+        the two recovers the old session, and erases it once more.
+        """
+        value = None
+        if kept:
+            after = computed(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
+            value = encode(after)
+            self._table.put(visitor, value)
+        else:
+            self._table.remove(visitor)
+            self._idle.left(visitor)
+        until = self._forgotten.erasures.until[session.visitor_id]
+        headers: Headers = [
+            (sessions.ERASED_AT, str(until).encode()),
+            (sessions.EVENTS_REMOVED, str(len(session.events) - len(kept)).encode()),
+            (sessions.FOLDED_AT, f"{now_ms():.3f}".encode()),
+        ]
+        self._metrics.erased.inc()
+        self._send([(self._published, (visitor, value, headers))], partial(self._record, visitor, value))
+
+    def _record(self, visitor: bytes, value: bytes | None) -> None:
+        """The changelog gets what is left, unless an event that came meanwhile has written more."""
+        if self._table.raw(visitor) == value:
+            self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
+
     def recovered(self) -> None:
-        """After a start or rebalance: what the stored sessions tell of missing products and of time."""
+        """After a start or rebalance: what the stored sessions tell of missing products and of time.
+
+        What was erased while nobody owned a visitor is erased now.
+        """
         self._order.reassigned()
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
-            if partition is not None:
-                self._note(visitor, partition, sessions.decode(raw))
+            if partition is None:
+                continue
+            session = sessions.decode(raw)
+            kept = self._forgotten.kept(session.visitor_id, session.events, by_own_time=True)
+            if len(kept) < len(session.events):
+                self._keep(visitor, session, kept)
+            else:
+                self._note(visitor, partition, session)
 
     def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
         """A product got its vector: the sessions that missed it are computed again and published."""

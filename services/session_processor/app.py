@@ -5,7 +5,7 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
 import faust
@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
 from faust.types import TP, StreamT
 
-from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS
+from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from services.kafka import AcknowledgedProducer, TopicReader, client_config, producer_config
 from services.observability import HealthServer
 from services.replica import VectorReplica
@@ -87,9 +87,9 @@ class SessionProcessor:
         self.metrics = Metrics()
         self.replica = VectorReplica(settings.layout)
         self.faust = faust_app(settings)
-        self._reader = TopicReader(
-            client_config(settings), [settings.topic(PRODUCT_VECTORS)], self._hand_over, self._crash
-        )
+        self._reader = self._reads(PRODUCT_VECTORS, self._apply)
+        # A reader of its own: a catalogue that is being loaded is nothing that an erasure has to wait for.
+        self._erasures = self._reads(ERASURES, self._erase)
         self._health = HealthServer(
             settings.session_processor_host,
             settings.session_processor_port,
@@ -102,6 +102,16 @@ class SessionProcessor:
         )
         self._folder = self._wire()
 
+    def _reads(self, topic: Topic, apply: Callable[[list[KafkaMessage]], None]) -> TopicReader:
+        """A reader of a whole topic, whose messages are applied in the loop: no fold sees half a change."""
+
+        def hand_over(messages: list[KafkaMessage]) -> None:
+            self._loop.call_soon_threadsafe(apply, messages)
+
+        return TopicReader(
+            client_config(self._settings), [self._settings.topic(topic)], hand_over, self._crash
+        )
+
     def _wire(self) -> EventFolder:
         """Declares topics, table and agent of this Faust app."""
         settings = self._settings
@@ -110,6 +120,7 @@ class SessionProcessor:
             key_type=bytes,
             value_type=bytes,
             partitions=EVENTS.partitions,
+            extra_topic_configs=COMPACTION,
             on_recover=self._on_recover,
         )
         folder = EventFolder(
@@ -152,7 +163,8 @@ class SessionProcessor:
             self._loop.add_signal_handler(number, self._stopping.set)
         self._health.start()
         self._reader.start()
-        caught_up = asyncio.create_task(asyncio.to_thread(self._reader.wait_until_caught_up))
+        self._erasures.start()
+        caught_up = asyncio.create_task(asyncio.to_thread(self._wait_until_caught_up))
         await asyncio.wait(
             [caught_up, asyncio.create_task(self._stopping.wait())], return_when=asyncio.FIRST_COMPLETED
         )
@@ -165,19 +177,22 @@ class SessionProcessor:
             await self.faust.stop()
             await asyncio.to_thread(self._producer.close)
         self._reader.stop()
+        self._erasures.stop()
         self._health.stop()
+
+    def _wait_until_caught_up(self) -> None:
+        self._erasures.wait_until_caught_up()
+        self._reader.wait_until_caught_up()
 
     def waiting_for(self) -> str | None:
         """What keeps this worker from folding events."""
         if not self._reader.caught_up:
             return "product vectors"
+        if not self._erasures.caught_up:
+            return "erasures"
         if not self._recovered:
             return "its partitions and their sessions"
         return None
-
-    def _hand_over(self, messages: list[KafkaMessage]) -> None:
-        """In the reader's thread; the replica changes only in the loop, so no fold sees half a change."""
-        self._loop.call_soon_threadsafe(self._apply, messages)
 
     def _apply(self, messages: Sequence[KafkaMessage]) -> None:
         try:
@@ -188,6 +203,13 @@ class SessionProcessor:
         except Exception as error:  # noqa: BLE001 - a replica that stands still would give wrong sessions
             self._crash(error)
         self.metrics.products.set(len(self.replica))
+
+    def _erase(self, messages: Sequence[KafkaMessage]) -> None:
+        try:
+            for message in messages:
+                self._folder.erase(message, self._owns if self._recovered else None)
+        except Exception as error:  # noqa: BLE001 - an erasure that is not carried out must not pass unseen
+            self._crash(error)
 
     def _owns(self, partition: int) -> bool:
         return TP(self._settings.topic(EVENTS), partition) in self.faust.consumer.assignment()

@@ -32,7 +32,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         # news: changed the session; known: a duplicate or older than the newest 64; no_signal: a type without
-        # a weight; dead: went to events.dlq.
+        # a weight; dead: went to events.dlq; erased: of before its visitor's erasure.
         self.events = Counter(
             "eddy_session_processor_events_total", "Events taken", ["outcome"], registry=self.registry
         )
@@ -69,5 +69,10 @@ class Metrics:
         self.expired = Counter(
             "eddy_session_processor_expired_total",
             "Visitors forgotten because they were idle for too long",
+            registry=self.registry,
+        )
+        self.erased = Counter(
+            "eddy_session_processor_erased_total",
+            "Erasures carried out on visitors of this worker",
             registry=self.registry,
         )

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from storefront.demo.back_office import back_office_routes
 from storefront.demo.cart_routes import cart_routes
+from storefront.demo.forgetting import forgetting_routes
 from storefront.demo.ingest import Ingest
 from storefront.demo.pages import page_routes
 from storefront.demo.rendering import Renderer
@@ -45,8 +46,9 @@ def create_app(settings: ShopSettings, transport: httpx.AsyncBaseTransport | Non
     app = FastAPI(title="Eddy demo shop", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(page_routes(stock, renderer))
     app.include_router(cart_routes(stock, renderer))
+    ingest = Ingest(settings.ingest_url, settings.api_key, settings.admin_key, transport)
+    app.include_router(forgetting_routes(ingest))
     if settings.is_local:
-        ingest = Ingest(settings.ingest_url, settings.api_key, transport)
         app.include_router(back_office_routes(stock, renderer, ingest))
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     app.add_middleware(SecurityHeaders, policy=policy(settings.ingest_url, settings.recommender_url))

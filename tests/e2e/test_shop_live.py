@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -132,7 +133,7 @@ def is_gone(page: Page, product_id: str) -> None:
     assert product_id not in products_in(page, "similar")
 
 
-def test_the_profile_shows_interests_and_forgetting_starts_anew(page: Page) -> None:
+def test_the_profile_shows_interests_and_forgetting_starts_anew(stack: Stack, page: Page) -> None:
     page.get_by_role("link", name="What we think you like").click()
     expect(page.get_by_text("You are new to us")).to_be_visible()
     name = open_product(page, "Women")
@@ -151,6 +152,17 @@ def test_the_profile_shows_interests_and_forgetting_starts_anew(page: Page) -> N
     expect(page.get_by_text("You are new to us")).to_be_visible()
     expect(page.locator("[data-part=visitor]")).not_to_have_text(visitor)
     expect(page.locator("#for-you-list .card-why").first).to_have_text("popular now")
+    nothing_is_known_of(stack, visitor)
+
+
+@patiently
+def nothing_is_known_of(stack: Stack, visitor_id: str) -> None:
+    """The shop has forgotten the visitor, and not only the browser."""
+    answer = httpx.get(
+        f"{stack.recommender_url}/v1/visitors/{visitor_id}/profile",
+        headers={"Authorization": f"Bearer {stack.environment['EDDY_API_KEY']}"},
+    )
+    assert answer.json()["events"] == []
 
 
 def test_the_profile_follows_the_visitor_while_it_is_open(stack: Stack, page: Page) -> None:

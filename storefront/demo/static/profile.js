@@ -28,11 +28,26 @@ export function createProfile({ ask, tracker, leave }) {
     main = "profile" in next.dataset ? next : undefined;
     isWhole = false;
     if (!main) return;
-    part("forget").addEventListener("click", () => {
-      tracker.forget();
-      leave("/profile?forgotten");
-    });
+    part("forget").addEventListener("click", forget);
     load();
+  }
+
+  /** First the shop, then this browser: without the token nobody could ask for it again. */
+  async function forget() {
+    part("forget").disabled = true;
+    part("refused").hidden = true;
+    try {
+      const { token } = await tracker.visitor();
+      const headers = { "Content-Type": "application/json" };
+      const answer = await fetch("/forget", { method: "POST", headers, body: JSON.stringify({ token }) });
+      if (!answer.ok) throw new Error(answer.status);
+    } catch {
+      part("refused").hidden = false;
+      part("forget").disabled = false;
+      return;
+    }
+    tracker.forget();
+    leave("/profile?forgotten");
   }
 
   const part = (name) => main.querySelector(`[data-part=${name}]`);

@@ -1,5 +1,6 @@
 """What becomes of each message about a product."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,6 +200,19 @@ def test_a_refused_picture_is_tried_again_when_the_product_comes_but_not_at_once
     assert order.needs == {"image"}
     after = published(catalogue.embedded(through_the_models(order)))
     assert segment(after, "image") == [0, 1, 0, 0]
+
+
+def test_a_dead_letter_that_was_put_back_has_its_picture_tried_at_once_and_counts(
+    catalogue: Catalogue,
+) -> None:
+    made(catalogue, taken(0), picture=False)
+    [letter] = [effect for effect in made(catalogue, _again(1, 2), picture=False) if isinstance(effect, Bury)]
+    assert letter.attempts == 2
+    assert any(segment(published(made(catalogue, _again(2, 3))), "image"))
+
+
+def _again(offset: int, attempts: int) -> Taken:
+    return replace(taken(offset), attempts=attempts)
 
 
 def test_another_picture_is_tried_at_once_and_the_former_is_not_kept(catalogue: Catalogue) -> None:

@@ -56,3 +56,10 @@ def test_a_dead_letter_always_fits() -> None:
     )
     assert raw == b"x" * MAX_PRODUCT_BYTES
     assert dict(headers)["reason"] == b"too large; here are the first 524288 bytes"
+
+
+def test_a_dead_letter_says_how_often_its_message_was_tried() -> None:
+    _, _, headers = dead_letter(
+        b"p", b"raw", reason="", stage="decode", source="products/1/2", failed_at=5, attempts=2
+    )
+    assert dict(headers)["attempts"] == b"2"

@@ -18,12 +18,12 @@ from schemas.products import Product
 from schemas.rules import MAX_RULE_BYTES, RULES_MAX, Rule
 from schemas.topics import RULES, Topic
 from services import problems
+from services.admin_door import AdminDoor
 from services.openapi import MsgspecApi
 from services.problems import BrokerAway
 from services.recommender.admin import keeping
 from services.recommender.admin.answers import STRUCTS
 from services.recommender.admin.bodies import BODY_MAX_BYTES
-from services.recommender.admin.door import AdminDoor
 from services.recommender.admin_routes import admin_routes
 from services.recommender.catalogue import Catalogue
 from services.recommender.experiment_book import ExperimentBook

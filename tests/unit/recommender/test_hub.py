@@ -14,6 +14,7 @@ from schemas.live import Recommendations, Slot
 from schemas.products import Product
 from schemas.sessions import KIND_OF, Session, SessionEvent, encode
 from schemas.vectors import Layout
+from services.history.people import People
 from services.model.tuning import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.edge import EdgeIndex
@@ -21,7 +22,6 @@ from services.recommender.hub import Hub
 from services.recommender.impressions import Impressions
 from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.people import People
 from services.recommender.rows.maker import RowMaker
 from services.recommender.rows.ranking import Rules
 from services.recommender.search.inferred import Inferred

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventType
 from schemas.identities import Identity
 from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
+from services.history.people import People
 from services.model.session import fold
 from services.recommender.joined import JoinedSessions
-from services.recommender.people import People
 from services.recommender.sessions import Published, Sessions
 from services.replica import VectorReplica
 from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, content, event, folded, product

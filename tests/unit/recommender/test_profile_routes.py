@@ -13,12 +13,12 @@ from schemas.events import EventType
 from schemas.identities import Identity
 from schemas.sessions import encode
 from services import problems
+from services.history.people import People
 from services.model.tuning import Tuning
 from services.openapi import MsgspecApi
 from services.recommender.credentials import Doorkeeper
 from services.recommender.experiment_book import AS_EVERYONE, Treatment
 from services.recommender.joined import JoinedSessions
-from services.recommender.people import People
 from services.recommender.profile_routes import Profile, profile_routes
 from services.recommender.sessions import Published, Sessions
 from services.tokens import TokenSigner

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from schemas import sessions
 from services import problems
+from services.history.people import People
 from services.model.tuning import Tuning
 from services.openapi import MsgspecApi
 from services.recommender.answers import Found, Recommended
@@ -19,7 +20,6 @@ from services.recommender.experiment_book import Treatment
 from services.recommender.impressions import Impressions
 from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.people import People
 from services.recommender.query_parameters import EXCLUDED_MAX, FILTERS, K_MAX, VALUES_MAX, K
 from services.recommender.recommendation_routes import Answerer, recommendation_routes
 from services.recommender.search.searches import Searcher

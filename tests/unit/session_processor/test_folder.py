@@ -1,99 +1,13 @@
 """What the folder stores and sends, and in which order, when visitors leave and come back."""
 
 import asyncio
-from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import Any, cast
 
 import msgspec
 import pytest
 
-from schemas import events, sessions
-from schemas.events import Event
-from services.kafka import AcknowledgedProducer, OutgoingMessage
-from services.session_processor.agent import EventFolder
-from services.session_processor.metrics import Metrics
-from services.session_processor.table import SessionTable
-from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, event, folded
-
-BEGIN = 1_700_000_000_000
-Sent = tuple[str, bytes | None, bytes | None]  # topic, key, value
-
-
-class Data(dict[bytes, bytes]):
-    """A table's store, as Faust's memory store looks from outside."""
-
-    def __init__(self) -> None:
-        self._key_partition: dict[bytes, int] = {}
-
-
-class Broker:
-    """Takes what is sent; acknowledges when the test says so."""
-
-    def __init__(self) -> None:
-        self.sent: list[Sent] = []
-        self._waiting: list[asyncio.Future[None]] = []
-
-    def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
-        self.sent += [(topic, key, value) for topic, (key, value, _) in messages]
-        self._waiting.append(asyncio.get_running_loop().create_future())
-        return self._waiting[-1]
-
-    async def acknowledge(self) -> None:
-        """Answers everything, also what is sent because of the answers."""
-        while self._waiting:
-            self._waiting.pop(0).set_result(None)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-
-    def to(self, topic: str, key: bytes) -> list[bytes | None]:
-        return [value for to, of, value in self.sent if to == topic and of == key]
-
-
-class Worker:
-    """One life of a worker: a folder over a store that outlives it."""
-
-    def __init__(self, data: Data, broker: Broker) -> None:
-        self.data, self.broker = data, broker
-        self.metrics = Metrics()
-        self.acknowledged = 0
-        self._offset = 0
-        name = SimpleNamespace(get_topic_name=lambda: "changelog")
-        self.folder = EventFolder(
-            table=SessionTable(cast(Any, SimpleNamespace(data=data, changelog_topic=name))),
-            producer=cast(AcknowledgedProducer, broker),
-            published="sessions",
-            dead_letters="events.dlq",
-            vectors=VECTORS,
-            layout=LAYOUT,
-            tuning=TUNING,
-            bad_in_a_row_max=3,
-            metrics=self.metrics,
-            crash=lambda error: pytest.fail(str(error)),
-        )
-        self.folder.recovered()
-
-    def take(self, visitor: str, number: int, at: int) -> Event:
-        """Gives it an event of a visitor; all live in partition 0."""
-        sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor)
-        message = SimpleNamespace(
-            partition=0,
-            offset=self._offset,
-            key=visitor.encode(),
-            value=events.encode(sent),
-            headers=None,
-            topic="events",
-        )
-        self._offset += 1
-        self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))
-        return sent
-
-    def _ack(self) -> None:
-        self.acknowledged += 1
-
-    @property
-    def expired(self) -> float:
-        return self.metrics.registry.get_sample_value("eddy_session_processor_expired_total") or 0.0
+from schemas import sessions
+from tests.unit.model.shopping import DAY, LAYOUT, event, folded
+from tests.unit.session_processor.worker import BEGIN, Broker, Data, Worker
 
 
 @pytest.fixture

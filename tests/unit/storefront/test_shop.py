@@ -26,6 +26,7 @@ from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import CatalogueMissing
 
 KEY = "a-key-of-sixteen-or-more"
+ADMIN_KEY = "another-of-sixteen-or-more"
 ORIGIN = "http://127.0.0.1:8000"
 OWN_PAGE = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
 
@@ -40,13 +41,14 @@ def everything() -> list[Product]:
 @pytest.fixture
 def settings(tmp_path: Path, everything: list[Product]) -> ShopSettings:
     (tmp_path / "products.jsonl").write_bytes(b"\n".join(map(products.encode, everything)))
-    return ShopSettings(catalogue_dir=tmp_path, api_key=SecretStr(KEY))
+    return ShopSettings(catalogue_dir=tmp_path, api_key=SecretStr(KEY), admin_key=SecretStr(ADMIN_KEY))
 
 
 class FakeIngest(httpx.AsyncBaseTransport):
-    """Remembers what it was sent; answers with `status`, or is away without one."""
+    """Remembers what it was sent; answers with `answers`, then with `status`, or is away without one."""
 
     def __init__(self) -> None:
+        self.answers: list[httpx.Response] = []
         self.status: int | None = 202
         self.requests: list[httpx.Request] = []
 
@@ -55,6 +57,8 @@ class FakeIngest(httpx.AsyncBaseTransport):
         self.requests.append(request)
         if self.status is None:
             raise httpx.ConnectError("refused", request=request)
+        if self.answers:
+            return self.answers.pop(0)
         return httpx.Response(self.status, json={"accepted": 1, "rejected": []})
 
 
@@ -183,6 +187,31 @@ async def test_a_profile_without_javascript_says_that_there_is_none(shop: httpx.
     assert re.search(r'data-part="known" hidden>', answer.text)
     assert "somebody new now" not in answer.text
     assert "somebody new now" in (await shop.get("/profile?forgotten")).text
+
+
+async def test_a_visitor_is_forgotten_by_its_own_token_and_the_shops_admin_key(
+    shop: httpx.AsyncClient, ingest: FakeIngest
+) -> None:
+    ingest.answers = [httpx.Response(200, json={"visitor_id": "v:1"}), httpx.Response(202, json={})]
+    answer = await shop.post("/forget", json={"token": "the token of v:1"}, headers=OWN_PAGE)
+    assert answer.status_code == 202
+    asked, deleted = ingest.requests
+    assert (asked.url.path, asked.headers.get("authorization")) == ("/v1/visitors", None)
+    assert msgspec.json.decode(asked.content) == {"token": "the token of v:1"}
+    assert (deleted.method, deleted.url.path) == ("DELETE", "/v1/visitors/v:1")
+    assert deleted.headers["authorization"] == f"Bearer {ADMIN_KEY}"
+
+
+async def test_nobody_is_forgotten_by_a_wrong_token_or_from_elsewhere(
+    shop: httpx.AsyncClient, ingest: FakeIngest
+) -> None:
+    ingest.answers = [httpx.Response(401, json={"detail": "the visitor token is not valid"})]
+    answer = await shop.post("/forget", json={"token": "another's"}, headers=OWN_PAGE)
+    assert answer.status_code == 502
+    assert "401" in answer.json()["detail"]
+    assert (await shop.post("/forget", json={"token": "mine"})).status_code == 403
+    assert (await shop.post("/forget", content=b"?", headers=OWN_PAGE)).status_code == 422
+    assert len(ingest.requests) == 1
 
 
 async def test_a_product_page_shows_its_kind_where_rows_do_not_come(

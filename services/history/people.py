@@ -15,6 +15,10 @@ class People:
     def __len__(self) -> int:
         return len(self._identity)
 
+    def identity(self, visitor_id: str) -> Identity | None:
+        """What is known of a visitor itself."""
+        return self._identity.get(visitor_id)
+
     def put(self, visitor_id: str, identity: Identity | None) -> frozenset[str]:
         """Takes what is known of a visitor, None for nothing; the visitors whose person has changed."""
         known = self._identity.get(visitor_id)

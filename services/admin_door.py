@@ -1,4 +1,4 @@
-"""Who may change rules and experiments: whoever shows the admin key."""
+"""Who may change rules and experiments and erase visitors: whoever shows the admin key."""
 
 from http import HTTPStatus
 
@@ -15,7 +15,7 @@ class AdminOff(Problem):
     kind = "admin-off"
 
     def __init__(self) -> None:
-        super().__init__("rules and experiments cannot be asked for here: set EDDY_ADMIN_KEY")
+        super().__init__("nobody can show the admin key, since none is set here: set EDDY_ADMIN_KEY")
 
 
 class AdminDoor:
