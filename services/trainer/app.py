@@ -12,12 +12,12 @@ from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease,
 from services.history.progress import Progress
 from services.history.timerange import TimeRange
 from services.kafka import now_ms
-from services.model import artifact, store
+from services.model import artifact, releases, store
 from services.model.artifact import Artifact, ArtifactRefused
 from services.model.folders import scratch
 from services.model.store import ModelStore, StoreFailed
 from services.model.tuning import Tuning
-from services.trainer import contents, popularity, releases, session_files, topic_history
+from services.trainer import contents, popularity, session_files, topic_history
 from services.trainer.cases import Case, Split, last_day
 from services.trainer.contents import Contents
 from services.trainer.evaluation import evaluate
@@ -39,8 +39,11 @@ class TrainedVersion:
     tally: Tally
 
 
-def train(settings: TrainerSettings, times: TimeRange, progress: Progress) -> TrainedVersion:
-    """Learns from the topic, measures on the last day, and stores the version; releases nothing.
+def train(
+    settings: TrainerSettings, times: TimeRange, progress: Progress, archives: Sequence[str] = ()
+) -> TrainedVersion:
+    """Learns from the topic and from archives of it at these URLs, measures on the last day, and stores the
+    version; releases nothing.
 
     Killed at any moment, it leaves nothing that could be taken for a version, and starts anew the next time.
     Raises what topic_history, releases and the store raise.
@@ -49,7 +52,7 @@ def train(settings: TrainerSettings, times: TimeRange, progress: Progress) -> Tr
         models = ModelStore(settings.model_store, settings.model_name)
         models.require_writable()
         current = releases.current(settings, settings.model_name)
-        history = topic_history.read(settings, times, settings.event_types, progress)
+        history = topic_history.read(settings, times, settings.event_types, progress, archives)
         progress.stage("sessions")
         histories = sessionised(history.events, settings.tuning.gap_ms)
         if histories.sessions == 0:

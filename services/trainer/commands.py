@@ -37,13 +37,22 @@ def train(
         str | None, typer.Option(help="from when on: 2024-11-24, 2024-11-24T12:00 (UTC), 7d, 12h")
     ] = None,
     until: Annotated[str | None, typer.Option(help="up to when, not included; else all there is now")] = None,
+    archives: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--archive",
+            help="also from an archive that `python -m services.ops export` made: a folder or an fsspec URL "
+            "(s3://…); can be given several times",
+        ),
+    ] = None,
 ) -> None:
     """Learn from the topic events and put a new version into the model store. Releases nothing.
 
     The newest day is held out, and the version, popularity and the released version are measured on it.
-    --since and --until go by when the events reached Kafka. Killed, it leaves nothing half-made.
+    --since and --until go by when the events reached Kafka. What the topic has forgotten its archives may
+    still have; what both have counts once. Killed, it leaves nothing half-made.
 
-    Example: python -m services.trainer train --since 30d
+    Example: python -m services.trainer train --since 90d --archive s3://shop-archive/eddy
     """
     with ending_clearly():
         settings = _settings()
@@ -51,9 +60,10 @@ def train(
         from services.trainer import app as trainer  # noqa: PLC0415 - numba, gensim and lightgbm: 3 s
 
         with shown_on(progress_console) as progress:
-            made = trainer.train(settings, times, progress)
+            made = trainer.train(settings, times, progress, archives or ())
         counts = ", ".join(f"{count:,} {name}" for name, count in made.manifest.counts.items())
         console.print(f"{made.released.version}, learned from {counts}")
+        _tell_sources(made.tally)
         _tell_left_out(made.tally)
         _tell_metrics("held out", made.manifest.metrics)
         _tell_metrics("popularity", made.manifest.popularity)
@@ -125,6 +135,12 @@ def _settings() -> TrainerSettings:
         logging.getLogger("librdkafka").setLevel(logging.CRITICAL)  # what goes wrong is told in a sentence
         logging.getLogger("gensim").setLevel(logging.WARNING)  # it tells of every epoch, and so do we
     return settings
+
+
+def _tell_sources(tally: Tally) -> None:
+    if len(tally.sources) > 1:
+        for name, count in tally.sources.items():
+            console.print(f"read: {count:,} messages of {name}")
 
 
 def _tell_left_out(tally: Tally) -> None:

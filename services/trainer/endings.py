@@ -4,18 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services import endings
+from services.history.archive_manifest import ArchiveRefused
 from services.history.partitions import BrokerAway
 from services.history.timerange import BadTime
 from services.kafka import TopicMissing
 from services.model.artifact import ArtifactRefused
+from services.model.releases import ReleaseRefused
 from services.model.store import StoreFailed
-from services.trainer.releases import GateIsAgainst, ReleaseRefused
+from services.trainer.releases import GateIsAgainst
 from services.trainer.session_files import UnreadableFile
 from services.trainer.topic_history import NothingToRead
 
 MENDABLE = (
-    ArtifactRefused, BadTime, BrokerAway, NothingToRead, ReleaseRefused, StoreFailed, TopicMissing,
-    UnreadableFile,
+    ArchiveRefused, ArtifactRefused, BadTime, BrokerAway, NothingToRead, ReleaseRefused, StoreFailed,
+    TopicMissing, UnreadableFile,
 )  # fmt: skip
 
 

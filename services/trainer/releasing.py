@@ -4,11 +4,12 @@ import asyncio
 
 from schemas.models import Manifest, ModelRelease, Released
 from services.kafka import now_ms
-from services.model import store
+from services.model import releases, store
+from services.model.releases import ReleaseRefused
 from services.model.store import ModelStore
-from services.trainer import gate, releases
+from services.trainer import gate
 from services.trainer.gate import Verdict
-from services.trainer.releases import GateIsAgainst, ReleaseRefused
+from services.trainer.releases import GateIsAgainst, following
 from services.trainer.settings import TrainerSettings
 
 
@@ -37,9 +38,7 @@ def release(
     location = models.location(wanted)
     store.check(location, digest, settings.trainer_datadir)
     found = Released(wanted, location, digest)
-    made = releases.following(
-        current, settings.model_name, found, manifest.metrics, verdict=verdict, at=int(now_ms())
-    )
+    made = following(current, settings.model_name, found, manifest.metrics, verdict=verdict, at=int(now_ms()))
     asyncio.run(releases.publish(settings, made))
     return made, verdict
 
@@ -52,10 +51,7 @@ def rollback(settings: TrainerSettings) -> ModelRelease:
     current = releases.current(settings, settings.model_name)
     former = releases.before(settings.model_name, current)
     assert current is not None
-    manifest = store.check(former.location, former.digest, settings.trainer_datadir)
-    made = releases.rolled_back(current, manifest.metrics, at=int(now_ms()))
-    asyncio.run(releases.publish(settings, made))
-    return made
+    return releases.go_back(settings, current, former, settings.trainer_datadir)
 
 
 def _latest(models: ModelStore, current: ModelRelease | None) -> str:

@@ -1,15 +1,16 @@
 """The history of `events` by time range, as columns, without what erased visitors did."""
 
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 
 import msgspec
 
 from schemas.topics import EVENTS
 from services.history import erased
 from services.history.erased import Erasures
-from services.history.partitions import BoundedReader, reading
-from services.history.past import PastMessage
+from services.history.partitions import reading
+from services.history.past import HistoryReader, PastMessage
 from services.history.progress import Progress
 from services.history.timerange import TimeRange
 from services.settings import ServiceSettings
@@ -28,6 +29,7 @@ class Tally:
     bad: int = 0  # no event, or under another visitor's key
     erased: int = 0
     unreadable_erasures: int = 0
+    sources: dict[str, int] = field(default_factory=dict)  # messages of the topic, and of each archive
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +41,44 @@ class TopicHistory:
 
 
 def read(
-    settings: ServiceSettings, times: TimeRange, types: Collection[str], progress: Progress
+    settings: ServiceSettings,
+    times: TimeRange,
+    types: Collection[str],
+    progress: Progress,
+    archives: Sequence[str] = (),
 ) -> TopicHistory:
     """The events of the given types that the broker took in a range of time, up to where the topic ends now.
 
-    `erasures` is read whole first. Messages that are no event are counted and left out. Raises NothingToRead,
-    BrokerAway, TopicMissing.
+    Those in archives at these URLs, too: what an archive and the topic both have comes twice, as an event
+    that was sent twice does. `erasures` is read whole first. Messages that are no event are counted and left
+    out. Raises NothingToRead, BrokerAway, TopicMissing, ArchiveRefused, StoreFailed.
     """
-    with reading(settings) as reader:
+    with ExitStack() as stack:
+        reader = stack.enter_context(reading(settings))
         erasures = erased.read(reader)
         columns, tally = GrowingColumns(types), Tally(unreadable_erasures=erasures.unreadable)
-        spans = [span for span in reader.spans(EVENTS, times) if len(span)]
-        if not spans:
-            raise NothingToRead(_where_else(reader, settings, times))
-        progress.stage("reading events", sum(len(span) for span in spans))
-        for messages in reader.read(spans):
-            columns.extend(_events(messages, erasures, tally))
-            progress.advance(len(messages))
+        sources: list[tuple[str, HistoryReader]] = [
+            *((url, stack.enter_context(_reading_archive(url))) for url in archives),
+            (settings.topic(EVENTS), reader),
+        ]
+        spans = [[span for span in each.spans(EVENTS, times) if len(span)] for _, each in sources]
+        if not any(spans):
+            raise NothingToRead("; ".join(_where_else(each, name, times) for name, each in sources))
+        for (name, each), found in zip(sources, spans, strict=True):
+            before = tally.messages
+            stage = f"reading events of {name}" if archives else "reading events"
+            progress.stage(stage, sum(map(len, found)))
+            for messages in each.read(found) if found else ():
+                columns.extend(_events(messages, erasures, tally))
+                progress.advance(len(messages))
+            tally.sources[name] = tally.sources.get(name, 0) + tally.messages - before
     return TopicHistory(columns.columns(), tally)
+
+
+def _reading_archive(url: str) -> AbstractContextManager[HistoryReader]:
+    from services.history.archive import reading_archive  # noqa: PLC0415 - pyarrow: who reads none waits not
+
+    return reading_archive(url)
 
 
 def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -> Iterator[PastEvent]:
@@ -77,8 +99,7 @@ def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -
             yield event
 
 
-def _where_else(reader: BoundedReader, settings: ServiceSettings, times: TimeRange) -> str:
-    name = settings.topic(EVENTS)
+def _where_else(reader: HistoryReader, name: str, times: TimeRange) -> str:
     count = sum(len(span) for span in reader.spans(EVENTS))
     if not count:
         return f"{name} holds no events"

@@ -12,9 +12,9 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack, answers
 from schemas.models import ModelRelease
+from services.model import releases
 from services.ops.topics import create
 from services.settings import ServiceSettings
-from services.trainer import releases
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers import releasing
 from storefront.demo.shoppers.shelf import Catalogue

@@ -11,8 +11,10 @@ import msgspec
 import typer
 from rich.console import Console
 
+from schemas import events
 from schemas.models import ModelRelease
 from services.history.progress import shown_on
+from services.kafka import now_ms
 from services.model import artifact
 from services.observability import configure_logging
 from services.settings import load
@@ -21,6 +23,7 @@ from services.trainer.settings import TrainerSettings
 from storefront.demo.catalogue.generator import made
 from storefront.demo.catalogue.writing import write
 from storefront.demo.shoppers import releasing, shelf
+from storefront.demo.shoppers.recent import recent
 from storefront.demo.shoppers.shelf import Catalogue
 from storefront.demo.shoppers.visits import simulated
 
@@ -80,6 +83,25 @@ def release(
             console.print("the simulated shoppers' model is released")
         else:
             console.print(told)
+
+
+@app.command("events")
+def write_events(
+    visits: Annotated[int, typer.Option(min=1, help="how many visits")] = 300,
+    hours: Annotated[float, typer.Option(min=0.1, max=72, help="begun within so many hours before now")] = 2,
+    seed: Annotated[int, typer.Option(help="the same seed makes the same visits")] = 12,
+    catalogue: Annotated[Path, typer.Option(help="the catalogue on show")] = Path("build/demo/catalogue"),
+) -> None:
+    """Write simulated visits to the shop on show as events, a line each, for `ops events load`.
+
+    Example: python -m storefront.demo.shoppers events --visits 600 > visits.jsonl
+    """
+    shown = shelf.shown(catalogue)
+    if shown is None:
+        raise typer.BadParameter(f"{catalogue} holds no catalogue of the demo: make up")
+    products = [each.product for each in made(shown.products, shown.seed)]
+    for event in recent(simulated(products, visits, seed), int(now_ms()), hours):
+        typer.echo(events.encode(event).decode())
 
 
 def _train(catalogue: Catalogue, count: int, seed: int, out: Path, content: bool) -> None:

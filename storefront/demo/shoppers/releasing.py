@@ -6,10 +6,10 @@ from typing import Final
 
 from schemas.models import ModelRelease, Released
 from services.kafka import now_ms
-from services.model import store
+from services.model import releases, store
 from services.model.store import ModelStore
-from services.trainer import releases
 from services.trainer.gate import Verdict
+from services.trainer.releases import following
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers.shelf import BEHAVIOUR, Catalogue, behaviour_of
 
@@ -38,7 +38,7 @@ def release(settings: TrainerSettings, catalogue: Catalogue, among: Path = BEHAV
     _, digest = models.manifest(manifest.version)
     location = models.location(manifest.version)
     store.check(location, digest, settings.trainer_datadir)
-    made = releases.following(
+    made = following(
         None,
         settings.model_name,
         Released(manifest.version, location, digest),

@@ -1,0 +1,117 @@
+"""The topic `models`: what is released now, and the way back to what was."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from schemas import models
+from schemas.models import Gate, Metrics, ModelRelease, Released
+from schemas.topics import MODELS
+from services.history.partitions import reading
+from services.kafka import AcknowledgedProducer, OutgoingMessage, now_ms, producer_config
+from services.model import store
+from services.settings import ServiceSettings
+
+SEND_MS: Final = 15_000
+
+
+class ReleaseRefused(Exception):
+    """A release that cannot be; the text is for who asked for it."""
+
+
+def lines(settings: ServiceSettings) -> dict[str, bytes]:
+    """The newest message of each model's name, as it lies there. Raises BrokerAway, TopicMissing."""
+    newest: dict[str, bytes] = {}
+    with reading(settings) as reader:
+        for messages in reader.read(reader.spans(MODELS)):
+            for message in messages:
+                name, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
+                newest.pop(name, None)
+                if value is not None:
+                    newest[name] = value
+    return newest
+
+
+def current(settings: ServiceSettings, name: str) -> ModelRelease | None:
+    """The newest release of a model; None where there is none. Raises BrokerAway, TopicMissing.
+
+    Raises ReleaseRefused for a message that cannot be read: what serves now is not to be guessed.
+    """
+    return read(settings, lines(settings), name)
+
+
+def read(settings: ServiceSettings, newest: Mapping[str, bytes], name: str) -> ModelRelease | None:
+    """The release of a model among what `lines` found. Raises ReleaseRefused as `current` does."""
+    if name not in newest:
+        return None
+    try:
+        return models.decode(newest[name])
+    except msgspec.MsgspecError as error:
+        raise ReleaseRefused(
+            f"the newest message of {name} on {settings.topic(MODELS)} is no release: {error}"
+        ) from None
+
+
+async def publish(settings: ServiceSettings, release: ModelRelease) -> None:
+    """Puts a release on the topic; returns when the broker has it. Raises NotDelivered."""
+    producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=SEND_MS))
+    try:
+        message: OutgoingMessage = (release.name.encode(), models.encode(release), [])
+        await producer.send_all(settings.topic(MODELS), [message])
+    finally:
+        producer.close(timeout_s=0)
+
+
+def go_back(
+    settings: ServiceSettings, release: ModelRelease, to: Released, work: Path, *reasons: str
+) -> ModelRelease:
+    """Releases another version in the place of `release`, once every byte of it is found good.
+
+    `work` is a folder for the time being, `reasons` are further ones for the release to hold. Blocks. Raises
+    StoreFailed, ArtifactRefused, NotDelivered.
+    """
+    manifest = store.check(to.location, to.digest, work)
+    made = rolled_back(release, to, manifest.metrics, at=int(now_ms()), reasons=reasons)
+    asyncio.run(publish(settings, made))
+    return made
+
+
+def before(name: str, release: ModelRelease | None) -> Released:
+    """What a rollback goes back to. Raises ReleaseRefused where there is nothing."""
+    if release is None:
+        raise ReleaseRefused(f"no {name} is released, so there is nothing to go back from")
+    if release.previous is None:
+        raise ReleaseRefused(f"{release.version} is the first release of {name}: nothing came before it")
+    return release.previous
+
+
+def rolled_back(
+    release: ModelRelease, to: Released, metrics: Metrics | None, *, at: int, reasons: Iterable[str] = ()
+) -> ModelRelease:
+    """The release, once more, of another version; `metrics` are its own, `at` is Unix ms.
+
+    What it takes the place of is now the previous: a second rollback takes the first one back.
+    """
+    return ModelRelease(
+        name=release.name,
+        version=to.version,
+        location=to.location,
+        digest=to.digest,
+        released_at=at,
+        gate=Gate("rolled_back", (f"Back from {release.version}.", *reasons)),
+        metrics=metrics,
+        previous=release.released,
+    )
+
+
+def was_taken_back(version: str, release: ModelRelease | None) -> bool:
+    """Whether the newest release is a rollback from this version."""
+    return (
+        release is not None
+        and release.gate.outcome == "rolled_back"
+        and release.previous is not None
+        and release.previous.version == version
+    )
