@@ -21,12 +21,13 @@ from schemas.products import Product
 from schemas.rules import Rule
 from schemas.sessions import Session
 from schemas.vectors import ProductVectors
+from schemas.words import WordsRequest, WordVectors
 
 Schema = dict[str, Any]
 
 FOLDER: Final = Path(__file__).parent / "json"
 
-# File name and message. Topics' messages, then an artifact's file, then those of the live protocol.
+# File name and message. Topics' messages, an artifact's file, what the embedder is asked, the live protocol.
 MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "event": Event,
     "product": Product,
@@ -39,6 +40,8 @@ MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "rule": Rule,
     "experiment": Experiment,
     "manifest": Manifest,
+    "words_request": WordsRequest,
+    "word_vectors": WordVectors,
     "live_subscribe": Subscribe,
     "live_recommendations": Recommendations,
     "live_error": ProtocolError,

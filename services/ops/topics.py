@@ -1,28 +1,30 @@
-"""Creates the topics of `schemas/topics.py`, and checks that those on the broker are still as listed."""
+"""Creates the topics of `schemas/topics.py`, tells where the broker's differ, and mends what is safe."""
 
-from dataclasses import dataclass
+import logging
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ConfigSource,
+    NewTopic,
+    ResourceType,
+    TopicMetadata,
+)
 
-from schemas.topics import TOPICS, Topic
+from schemas.topics import TOPICS
 from services.kafka import client_config
+from services.ops.topic_drift import Difference, FoundTopic, compared
 from services.settings import ServiceSettings
 
 TIMEOUT_S: Final = 15.0
+LOOK_S: Final = 5.0
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One way in which the broker is not as `schemas/topics.py` says."""
-
-    topic: str
-    found: str
-    expected: str
-
-    def __str__(self) -> str:
-        return f"{self.topic}: {self.found}, expected {self.expected}"
+LIBRDKAFKA: Final = logging.getLogger("librdkafka")  # `shell.settings` decides what is heard of it
 
 
 def create(settings: ServiceSettings, *, replication: int = 1) -> list[str]:
@@ -30,7 +32,7 @@ def create(settings: ServiceSettings, *, replication: int = 1) -> list[str]:
 
     Raises KafkaException when the broker does not answer or refuses.
     """
-    admin = AdminClient(client_config(settings))
+    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
     present = admin.list_topics(timeout=TIMEOUT_S).topics
     missing = [topic for topic in TOPICS if settings.topic(topic) not in present]
     if not missing:
@@ -53,29 +55,54 @@ def _made(error: BaseException | None) -> bool:
 
 
 def check(settings: ServiceSettings) -> list[Difference]:
-    """Every difference between the list and the broker; an empty list means all is well."""
-    admin = AdminClient(client_config(settings))
-    present = admin.list_topics(timeout=TIMEOUT_S).topics
-    differences = []
-    for topic in TOPICS:
-        name = settings.topic(topic)
-        if name not in present:
-            differences.append(
-                Difference(name, "missing", "a topic (`python -m services.ops topics create`)")
-            )
+    """Every drift between list and broker; an empty list means all is well. Raises KafkaException."""
+    return [each for each in differences(settings) if each.is_drift]
+
+
+def differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> list[Difference]:
+    """Every difference, and what else is worth knowing. Raises KafkaException."""
+    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+    metadata = admin.list_topics(timeout=timeout_s)
+    mine = {settings.topic(topic) for topic in TOPICS} & metadata.topics.keys()
+    configs = _configs(admin, sorted(mine), timeout_s)
+    found = {name: _found(metadata.topics[name], configs[name]) for name in mine}
+    return compared(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
+
+
+def fix(settings: ServiceSettings, found: Iterable[Difference]) -> list[Difference]:
+    """Sets what of these can be set safely; returns what was. Raises KafkaException."""
+    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+    fixed: list[Difference] = []
+    for each in found:
+        if each.alter is None:
             continue
-        partitions = len(present[name].partitions)
-        if partitions != topic.partitions:
-            differences.append(Difference(name, f"{partitions} partitions", f"{topic.partitions} partitions"))
-        differences += _config_differences(admin, topic, name)
-    return differences
+        key, value = each.alter
+        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ResourceType.TOPIC, each.topic, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
+            future.result()
+        fixed.append(each)
+    return fixed
 
 
-def _config_differences(admin: AdminClient, topic: Topic, name: str) -> list[Difference]:
-    resource = ConfigResource(ResourceType.TOPIC, name)
-    found = admin.describe_configs([resource], request_timeout=TIMEOUT_S)[resource].result()
-    return [
-        Difference(name, f"{key}={found[key].value}", f"{key}={value}")
-        for key, value in topic.config().items()
-        if sorted(str(found[key].value).split(",")) != sorted(value.split(","))
-    ]
+def _configs(admin: AdminClient, names: list[str], timeout_s: float) -> dict[str, dict[str, ConfigEntry]]:
+    resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
+    if not resources:
+        return {}
+    asked = admin.describe_configs(resources, request_timeout=timeout_s)
+    return {resource.name: future.result() for resource, future in asked.items()}
+
+
+def _found(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> FoundTopic:
+    partitions = topic.partitions.values()
+    own = ConfigSource.DYNAMIC_TOPIC_CONFIG
+    return FoundTopic(
+        partitions=len(partitions),
+        replicas=min((len(each.replicas) for each in partitions), default=0),
+        out_of_sync=tuple(sorted(each.id for each in partitions if len(each.isrs) < len(each.replicas))),
+        leaderless=tuple(sorted(each.id for each in partitions if each.leader < 0)),
+        config={key: str(entry.value) for key, entry in config.items()},
+        overrides={
+            key: str(entry.value) for key, entry in config.items() if entry.source in {own, own.value}
+        },
+    )

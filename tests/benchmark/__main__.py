@@ -17,7 +17,16 @@ from rich.console import Console
 
 from infra.stack.broker import ROOT, BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, StepFailed
-from tests.benchmark import catalogue_load, complements, experiment_report, history, live, report, search
+from tests.benchmark import (
+    archive,
+    catalogue_load,
+    complements,
+    experiment_report,
+    history,
+    live,
+    report,
+    search,
+)
 from tests.benchmark.accuracy.parts import Part as AccuracyPart
 from tests.benchmark.fold import FoldFigures
 from tests.benchmark.live import WARM_UP_S, Plan
@@ -45,12 +54,16 @@ class Part(StrEnum):
     catalogue = "catalogue"
     experiment = "experiment"
     complements = "complements"
+    archive = "archive"
+    rebuild = "rebuild"
+    replay = "replay"
     accuracy = "accuracy"
 
 
 TITLES = {
     Part.words: "Words to vectors, by a running embedder",
     Part.parser: "A search's words understood by the parser",
+    Part.rebuild: "The index built anew from 20,000 products",
 }
 MACHINE_PARTS = [part for part in Part if part != Part.accuracy]  # `make bench`; the rest is `make evaluate`
 
@@ -125,6 +138,8 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.complements: partial(_complements, out),
         Part.catalogue: partial(_catalogue, out),
         Part.experiment: partial(_experiment, count, out),
+        Part.archive: partial(_archive, count, out),
+        Part.rebuild: partial(_printed, Part.rebuild, "index_rebuild", out),
     }
     for part, run in others.items():
         if part in wanted:
@@ -230,6 +245,14 @@ def _experiment(count: int, out: Path) -> None:
     report.write(out / "experiment.json", figures)
     console.print_json(data=msgspec.to_builtins(figures))
     console.print(f"written to {out / 'experiment.json'}")
+
+
+def _archive(count: int, out: Path) -> None:
+    console.print("\nAn archive: events exported, imported and read …")
+    figures = archive.measure(count, lambda what: console.print(f"  {what}"))
+    report.write(out / "archive.json", figures)
+    console.print_json(data=msgspec.to_builtins(figures))
+    console.print(f"written to {out / 'archive.json'}")
 
 
 def _accuracy(wanted: list[AccuracyPart], data: Path, out: Path) -> None:

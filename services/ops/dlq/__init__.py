@@ -1,0 +1,1 @@
+"""Dead letters: which lie there, whether they would be taken today, and what puts them back."""

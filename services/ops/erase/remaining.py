@@ -1,0 +1,116 @@
+"""What of a visitor still lies on topics and in models, left out by every reader, and when it is gone."""
+
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+from schemas.topics import DAY_MS, EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
+from services.history import lookup
+from services.history.partitions import BoundedReader
+from services.history.past import PastMessage
+from services.history.progress import Progress
+from services.history.timerange import TimeRange
+from services.kafka import client_config
+from services.model.artifact import ArtifactRefused
+from services.model.store import ModelStore, StoreFailed
+from services.ops.erase.answers import Place
+from services.ops.settings import OpsSettings
+
+ANSWER_S: Final = 10.0
+NOBODY: Final = TimeRange(0, 0)
+
+
+def places(
+    settings: OpsSettings, reader: BoundedReader, visitor_ids: Collection[str], progress: Progress, now: int
+) -> Iterator[Place]:
+    """Topic by topic, then models. `now` is Unix ms. Raises BrokerAway, TopicMissing."""
+    keys = [each.encode() for each in visitor_ids]
+    done = NOBODY
+    for topic, what in ((EVENTS, "events"), (RECOMMENDATIONS, "impressions")):
+        count, times = _counted(lookup.of_keys(reader, topic, keys, progress=progress))
+        if topic is EVENTS:
+            done = times
+        yield _ages_out(settings, topic, f"{count:,} {what}", times if count else None)
+    letters, times = _counted(_letters(reader, keys, progress))
+    yield _ages_out(settings, EVENTS_DLQ, f"{letters:,} dead letters", times if letters else None)
+    for name in (settings.topic(SESSIONS), "the changelog of session processors"):
+        yield Place(
+            where=name,
+            left_out="what is older than the tombstone",
+            gone_by=now + _setting(settings, SESSIONS, "max.compaction.lag.ms", DAY_MS) + DAY_MS,
+            note="when Kafka compacts the topic",
+        )
+    yield from _models(settings, done)
+    yield Place(
+        where="archives made by export",
+        left_out="all of it, by whoever reads them here",
+        note="export again to have files without it; delete copies that others have",
+    )
+
+
+def _counted(messages: Iterator[PastMessage]) -> tuple[int, TimeRange]:
+    """How many, and the times of the first and the last."""
+    stamps = [message.timestamp()[1] for message in messages]
+    return len(stamps), TimeRange(min(stamps), max(stamps)) if stamps else NOBODY
+
+
+def _letters(reader: BoundedReader, keys: Collection[bytes], progress: Progress) -> Iterator[PastMessage]:
+    """Dead letters have no key that could be trusted: those whose bytes name a visitor."""
+    spans = reader.spans(EVENTS_DLQ)
+    progress.stage(f"looking through {EVENTS_DLQ.name}", sum(map(len, spans)))
+    quoted = [b'"%b"' % key for key in keys]
+    for batch in reader.read(spans):
+        for message in batch:
+            value = message.value() or b""
+            if message.key() in keys or any(each in value for each in quoted):
+                yield message
+        progress.advance(len(batch))
+
+
+def _ages_out(settings: OpsSettings, topic: Topic, left: str, times: TimeRange | None) -> Place:
+    if times is None or times.until is None:
+        return Place(where=settings.topic(topic), left_out=left)
+    retention = _setting(settings, topic, "retention.ms", topic.retention_ms or -1)
+    if retention < 0:
+        return Place(where=settings.topic(topic), left_out=left, note="the topic keeps messages for ever")
+    segment = _setting(settings, topic, "segment.ms", 0)  # a segment goes when its newest message may
+    return Place(where=settings.topic(topic), left_out=left, gone_by=times.until + retention + segment)
+
+
+def _setting(settings: OpsSettings, topic: Topic, name: str, otherwise: int) -> int:
+    """A topic's setting as the broker has it, in ms."""
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic))
+    try:
+        found = AdminClient(client_config(settings)).describe_configs([resource])[resource].result(ANSWER_S)
+    except KafkaException:
+        return otherwise
+    return int(found[name].value) if name in found else otherwise
+
+
+def _models(settings: OpsSettings, done: TimeRange) -> Iterator[Place]:
+    where = f"models {settings.model_name}"
+    try:
+        store = ModelStore(settings.model_store, settings.model_name)
+        learned = [version for version in store.versions() if _has_learned(store, version, done)]
+    except StoreFailed as error:
+        yield Place(where=where, note=f"not looked at: {error}")
+        return
+    if learned:
+        yield Place(
+            where=where,
+            note=f"{', '.join(learned)} learned from visits then, without ids: train and release anew",
+        )
+    else:
+        yield Place(where=where, left_out="none has learned from these events")
+
+
+def _has_learned(store: ModelStore, version: str, done: TimeRange) -> bool:
+    if done.since is None or done.until is None or done == NOBODY:
+        return False
+    try:
+        manifest, _ = store.manifest(version)
+    except ArtifactRefused:
+        return False
+    return manifest.data.since <= done.until and done.since <= manifest.data.until

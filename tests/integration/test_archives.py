@@ -1,0 +1,364 @@
+"""Topics into archives and back, on a real broker, by real processes: also on S3, and killed on the way."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import msgspec
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from moto.server import ThreadedMotoServer
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from infra.stack.broker import ROOT
+from schemas.events import Event, encode
+from schemas.topics import EVENTS, Topic
+from services.history.archive import ArchiveRefused, reading_archive
+from services.history.archive_digest import Digest
+from services.history.progress import Silent
+from services.history.timerange import TimeRange
+from services.history.writing import writing
+from services.model.tuning import TYPE_WEIGHTS
+from services.ops.topics import create
+from services.settings import ServiceSettings
+from services.trainer import topic_history
+from services.trainer.histories import sessionised
+from services.trainer.topic_history import NothingToRead, TopicHistory
+from tests.conftest import free_ports
+from tests.integration.processes import messages
+from tests.integration.test_topic_history import HOUR, NOON, Filling
+from tests.integration.test_trainer import Trainer
+
+DAY = 24 * HOUR
+MANY = 60_000
+BUCKET = "s3://shop-archive/eddy"
+OPS = [sys.executable, "-m", "services.ops"]
+
+
+@dataclass(frozen=True)
+class Ops:
+    """`python -m services.ops` with a broker and a folder for its work."""
+
+    settings: ServiceSettings
+    folder: Path
+
+    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+        """The running process."""
+        variables = os.environ | {
+            "EDDY_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
+            "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
+            "EDDY_OPS_DATADIR": str(self.folder / "ops"),
+            "PYTHONPATH": str(ROOT),
+        }
+        return subprocess.Popen(
+            [*OPS, *arguments], env=variables | more, cwd=ROOT, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def __call__(self, *arguments: str, **more: str) -> tuple[int, str]:
+        """Status, and all that was printed."""
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out + err
+
+    def json(self, *arguments: str) -> dict[str, Any]:
+        """What a command that ends well tells machines."""
+        process = self.start(*arguments, "--json")
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, out + err
+        return msgspec.json.decode(out, type=dict[str, Any])
+
+
+@pytest.fixture
+def ops(kafka: ServiceSettings, tmp_path: Path) -> Ops:
+    """Of the test's own topics."""
+    return Ops(kafka, tmp_path)
+
+
+@pytest.fixture
+def shadow(kafka: ServiceSettings) -> ServiceSettings:
+    """Other topics beside the test's."""
+    beside = kafka.model_copy(update={"topic_prefix": f"{kafka.topic_prefix}shadow."})
+    create(beside)
+    return beside
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """An S3 server, over HTTP; AWS's own variables say where."""
+    server = ThreadedMotoServer("127.0.0.1", free_ports(1)[0], verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    given = pytest.MonkeyPatch()
+    for name, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "a key",
+        "AWS_SECRET_ACCESS_KEY": "a secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        given.setenv(name, value)
+    fsspec.filesystem("s3").mkdir("shop-archive")
+    yield BUCKET
+    given.undo()
+    server.stop()
+
+
+def fill(settings: ServiceSettings, count: int, days: int = 14) -> None:
+    """Events of many visitors, in the order of their times."""
+    with writing(settings) as writer:
+        for number in range(count):
+            visitor, at = f"v{number % 97}", NOON - 13 * DAY + number * days * DAY // count
+            event = Event(
+                event_id=f"00000000-0000-4000-8000-{number:012d}",
+                type="view_item",
+                visitor_id=visitor,
+                occurred_at=at,
+                received_at=at + 5,
+                product_id=f"p{number % 31}",
+            )
+            writer.write(
+                settings.topic(EVENTS),
+                visitor.encode(),
+                encode(event),
+                headers=[("accepted_at", str(at).encode())],
+                timestamp=at + 9,
+            )
+
+
+def digest(settings: ServiceSettings, topic: Topic = EVENTS) -> tuple[int, str]:
+    """Count and digest of what lies on a topic, as a plain consumer finds it."""
+    found = Digest()
+    for message in messages(settings, topic):
+        found.add(message)
+    return found.count, str(found)
+
+
+def places(settings: ServiceSettings) -> set[tuple[bytes | None, int | None]]:
+    return {(each.key(), each.partition()) for each in messages(settings, EVENTS)}
+
+
+def read(settings: ServiceSettings, *archives: str) -> TopicHistory:
+    return topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent(), archives)
+
+
+def forget(settings: ServiceSettings) -> None:
+    """Retention has taken all events."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    name = settings.topic(EVENTS)
+    ends = [TopicPartition(name, number, -1) for number in range(EVENTS.partitions)]
+    for done in admin.delete_records(ends).values():
+        done.result()
+
+
+@retry(stop=stop_after_delay(40), wait=wait_fixed(0.002), reraise=True)
+def until(holds: Callable[[], object]) -> None:
+    assert holds()
+
+
+def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSettings, s3: str) -> None:
+    fill(ops.settings, 3_000)
+    Filling(ops.settings).raw(EVENTS, "v", b"no event")
+    filling = Filling(ops.settings)
+    filling.raw(EVENTS, "v", None)  # nor this
+    filling.done()
+    count, expected = digest(ops.settings)
+    url = f"{s3}/{ops.settings.topic_prefix}"
+    made = ops.json("export", url)
+    assert (made["messages"], made["digest"], made["erased"], made["strays"]) == (count, expected, 0, 0)
+    assert made["days"] == 15  # two weeks do not begin at midnight
+    assert made["manifest"].startswith("s3://shop-archive/eddy/")
+
+    back = ops.json("import", url, "--as-prefix", shadow.topic_prefix)
+    assert (back["written"], back["written_digest"], back["agrees"]) == (count, expected, True)
+    assert digest(shadow) == (count, expected)
+    assert places(shadow) == places(ops.settings)
+
+    # The trainer takes it for the topic, which has forgotten all.
+    whole = sessionised(read(ops.settings).events)
+    forget(ops.settings)
+    found = read(ops.settings, url)
+    assert found.tally.sources == {url: count, ops.settings.topic(EVENTS): 0}
+    histories = sessionised(found.events)
+    assert histories.products == whole.products
+    assert (histories.items == whole.items).all()
+    assert (histories.times == whole.times).all()
+
+
+def test_an_archive_grows_and_what_it_has_twice_counts_once(ops: Ops, shadow: ServiceSettings) -> None:
+    fill(ops.settings, 2_000)
+    count, expected = digest(ops.settings)
+    url = str(ops.folder / "archive")
+    day = ["--from", iso(NOON - 9 * DAY), "--to", iso(NOON - 7 * DAY)]
+    first = ops.json("export", url, *day)
+    assert first["messages"] == pytest.approx(count * 2 / 14, abs=2)
+    second = ops.json("export", url)  # before it, and behind it: two readings of each partition
+    assert second["messages"] == count - first["messages"]
+    assert second["already"] == first["messages"]
+    status, told = ops("export", url)
+    assert (status, "nothing new" in told) == (0, True), told
+
+    part = ops.json("import", url, "--as-prefix", shadow.topic_prefix, *day)
+    assert (part["written"], part["digest"]) == (first["messages"], first["digest"])
+    assert digest(shadow) == (first["messages"], first["digest"])
+    with reading_archive(url) as archive:
+        promised = archive.exported(archive.spans(EVENTS))
+    assert (promised.count, str(promised)) == (count, expected)
+
+    # Topic and archive together are the topic.
+    both, alone = read(ops.settings, url), read(ops.settings)
+    assert (both.tally.messages, alone.tally.messages) == (2 * count, count)
+    assert (sessionised(both.events).times == sessionised(alone.events).times).all()
+
+
+def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shadow: ServiceSettings) -> None:
+    fill(ops.settings, 970)
+    filling = Filling(ops.settings)
+    filling.erasure("v0", NOON + 2 * DAY)
+    filling.done()
+    url = str(ops.folder / "archive")
+    made = ops.json("export", url)
+    assert (made["messages"], made["erased"]) == (960, 10)
+    filling.erasure("v1", NOON + 2 * DAY)
+    filling.done()
+    back = ops.json("import", url, "--as-prefix", shadow.topic_prefix)
+    assert (back["read"], back["written"], back["erased"], back["agrees"]) == (960, 950, 10, True)
+    assert back["archive_digest"] == back["digest"] != back["written_digest"]
+    assert {key for key, _ in places(shadow)} == {f"v{number}".encode() for number in range(2, 97)}
+    forget(ops.settings)
+    found = read(ops.settings, url)
+    assert (found.tally.messages, found.tally.erased) == (960, 10)
+    # Who is erased where it is written to is left out, too.
+    filling = Filling(shadow)
+    filling.erasure("v2", NOON + 2 * DAY)
+    filling.done()
+    assert ops.json("import", url, "--as-prefix", shadow.topic_prefix)["erased"] == 20
+
+
+def parquet(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("events/day=*/*.parquet")}
+
+
+def exports(folder: Path) -> list[Path]:
+    return list(folder.glob("events/_exports/*.json"))
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_export_counts_for_nothing_and_the_next_is_whole(ops: Ops, sign: signal.Signals) -> None:
+    fill(ops.settings, MANY)
+    archive = ops.folder / "archive"
+    process = ops.start("export", str(archive))
+    until(lambda: len(parquet(archive)) >= 3)  # of 14 days and 8 partitions
+    process.send_signal(sign)
+    _, err = process.communicate(timeout=30)
+    assert exports(archive) == []
+    with reading_archive(str(archive)) as reader:
+        assert not reader.holds(EVENTS)
+    left = parquet(archive)
+    if sign == signal.SIGKILL:
+        assert process.returncode == -sign
+        assert left
+    else:
+        assert process.returncode == 128 + sign
+        assert "stopped by SIGTERM; nothing of it counts; the same command begins anew" in err
+        assert not left
+
+    made = ops.json("export", str(archive))
+    assert (made["messages"], made["digest"]) == digest(ops.settings)
+    assert len(parquet(archive)) == made["files"]
+    assert not left & parquet(archive)
+    assert list((ops.folder / "ops").glob(".eddy-part-*")) == []
+
+
+def test_a_killed_import_goes_on_where_it_was(ops: Ops, shadow: ServiceSettings) -> None:
+    fill(ops.settings, MANY)
+    count, expected = digest(ops.settings)
+    url = str(ops.folder / "archive")
+    ops.json("export", url)
+    process = ops.start("import", url, "--as-prefix", shadow.topic_prefix)
+    until(lambda: list((ops.folder / "ops" / "imports").glob("*.json")))
+    process.kill()
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+
+    status, told = ops("import", url, "--as-prefix", shadow.topic_prefix)
+    assert status == 0, told
+    assert "before it was stopped" in told
+    assert f"read {count:,} {expected}" in " ".join(told.split())
+    there = messages(shadow, EVENTS)
+    assert len({each.value() for each in there}) == count
+    assert count <= len(there) < 2 * count
+    distinct = Digest()
+    seen = set()
+    for each in there:
+        if each.value() not in seen:
+            seen.add(each.value())
+            distinct.add(each)
+    assert (distinct.count, str(distinct)) == (count, expected)
+
+
+def test_a_spoiled_archive_is_told_and_nothing_of_it_written(ops: Ops, shadow: ServiceSettings) -> None:
+    fill(ops.settings, 500)
+    archive = ops.folder / "archive"
+    ops.json("export", str(archive))
+    path = sorted(archive.glob("events/day=*/*.parquet"))[-1]
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    status, told = ops("import", str(archive), "--as-prefix", shadow.topic_prefix)
+    assert status == 2
+    assert f"{path} is spoiled" in told
+    assert messages(shadow, EVENTS) == []
+
+
+def test_what_is_not_there_is_told(ops: Ops, s3: str) -> None:
+    fill(ops.settings, 100)
+    for arguments, expected in [
+        (["export", "s3://nobodys-bucket/eddy"], "archive s3://nobodys-bucket/eddy: "),
+        (["import", f"{s3}/nowhere"], f"{s3}/nowhere holds no export of the topic events"),
+        (["import", f"{s3}/x", "--as-prefix", "nowhere."], "topic 'nowhere.events' is missing"),
+    ]:
+        status, told = ops(*arguments)
+        assert status == 2, told
+        assert expected in told
+        assert "Traceback" not in told
+    closed = f"http://127.0.0.1:{free_ports(1)[0]}"
+    status, told = ops("export", f"{s3}/x", AWS_ENDPOINT_URL=closed, AWS_MAX_ATTEMPTS="1")
+    assert (status, f"archive {s3}/x: Could not connect to the endpoint URL" in told) == (2, True), told
+
+
+def test_a_model_is_learned_from_an_archive_alone(ops: Ops) -> None:
+    filling = Filling(ops.settings)
+    for day in range(3):
+        for visit in range(60):
+            at = NOON - (3 - day) * DAY + visit * 60_000
+            for step, product in enumerate((f"a{visit % 9}", f"b{visit % 9}")):
+                filling.event(product, visitor=f"v{day}-{visit}", at=at + step * 1000)
+    filling.event("secret", visitor="forgotten", at=NOON - 2 * DAY)
+    filling.done()
+    url = str(ops.folder / "archive")
+    ops.json("export", url)
+    forget(ops.settings)
+    filling.erasure("forgotten", NOON)
+    filling.done()
+    trainer = Trainer(ops.settings, ops.folder)
+    status, told = trainer("train", "--archive", url)
+    assert status == 0, told
+    assert f"read: 361 messages of {url}" in told
+    assert "left out: 1 events of erased visitors" in told
+    assert "learned from 360 events" in told
+    with pytest.raises(ArchiveRefused, match="elsewhere holds no export of the topic events"):
+        read(ops.settings, url, str(ops.folder / "elsewhere"))
+    with pytest.raises(NothingToRead, match=r"archive holds 361 events, but none.*events holds no events"):
+        topic_history.read(ops.settings, TimeRange(NOON), TYPE_WEIGHTS, Silent(), [url])
+
+
+def iso(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()

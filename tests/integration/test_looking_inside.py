@@ -1,0 +1,247 @@
+"""`lag`, `topics check` and `doctor` on a real broker, and on the whole stack."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewTopic,
+    ResourceType,
+)
+from tenacity import retry, stop_after_delay, wait_fixed
+from typer.testing import CliRunner, Result
+
+from infra.stack.broker import Broker
+from infra.stack.lifecycle import Stack
+from schemas import deadletters
+from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
+from services.ops import topic_commands
+from services.ops.doctor.commands import doctor
+from services.ops.index import commands as index_commands
+from services.ops.lag_commands import lag
+from services.settings import ServiceSettings
+from tests.conftest import free_ports
+from tests.integration.processes import running
+from tests.integration.shop import Shop, opened
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command()(lag)
+app.command()(doctor)
+app.add_typer(topic_commands.app, name="topics")
+app.add_typer(index_commands.app, name="index")
+
+
+def invoked(environment: Mapping[str, str], *arguments: str, status: int = 0) -> Result:
+    result = CliRunner().invoke(app, list(arguments), env=dict(environment), catch_exceptions=False)
+    assert result.exit_code == status, result.output
+    return result
+
+
+def of(settings: ServiceSettings, **more: str) -> dict[str, str]:
+    """The environment of commands on these topics, where no service runs."""
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    urls = dict.fromkeys(("INGEST", "RECOMMENDER", "SESSION_PROCESSOR", "EMBEDDER"), nobody)
+    return {
+        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
+        **{f"EDDY_{name}_URL": url for name, url in urls.items()},
+        **more,
+    }
+
+
+def admin(kafka: ServiceSettings) -> AdminClient:
+    return AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
+
+
+def configure(kafka: ServiceSettings, topic: str, key: str, value: str) -> None:
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    client = admin(kafka)
+    for future in client.incremental_alter_configs([resource]).values():
+        future.result()
+
+
+def put(kafka: ServiceSettings, topic: str, *messages: tuple[bytes, int], **more: Any) -> None:
+    """(value, Unix ms) pairs to partition 0."""
+    producer = Producer({"bootstrap.servers": kafka.kafka_bootstrap})
+    for value, at in messages:
+        producer.produce(topic, value, b"key", partition=0, timestamp=at, **more)
+    assert producer.flush(10) == 0
+
+
+def committed(kafka: ServiceSettings, group: str, topic: str, offset: int) -> None:
+    consumer = Consumer({"bootstrap.servers": kafka.kafka_bootstrap, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
+    consumer.close()
+
+
+def groups(result: Result) -> dict[str, Any]:
+    return {each["service"]: each for each in json.loads(result.stdout)["groups"]}
+
+
+def test_lag_tells_what_waits_since_when_and_that_nobody_reads(kafka: ServiceSettings) -> None:
+    topic, hour_ago = kafka.topic(EVENTS), int(time.time() * 1000) - 3_600_000
+    put(kafka, topic, *((b"{}", hour_ago + 60_000 * number) for number in range(5)))
+    committed(kafka, f"{kafka.topic_prefix}session-processor", topic, 2)
+    found = groups(invoked(of(kafka), "lag", "--json"))
+    events = found["session_processor"]
+    assert events["lag"] == 3
+    assert events["members"] == []
+    assert events["oldest_unread_s"] == pytest.approx(3600 - 120, abs=60)
+    [first, *others] = events["partitions"]
+    assert (first["committed"], first["end"], first["lag"]) == (2, 5, 3)
+    assert first["oldest_unread_at"] == hour_ago + 120_000
+    assert [each["committed"] for each in others] == [None] * 7
+    assert "python -m services.session_processor" in events["what_to_do"]
+    assert found["embedder"]["lag"] == 0
+    result = invoked(of(kafka), "lag", "--max", "2", status=1)
+    assert "session-processor is 3 behind; --max allows 2" in result.stderr
+    only = invoked(of(kafka), "lag", "--group", "embedder", "--max", "0")
+    assert "session-processor reads" not in only.stdout
+    assert (
+        "there are session-processor, embedder" in invoked(of(kafka), "lag", "--group", "x", status=2).stderr
+    )
+
+
+def test_a_worker_that_reads_is_named_and_keeps_up(kafka: ServiceSettings, tmp_path: Path) -> None:
+    with running("session_processor", kafka, tmp_path / "log") as worker:
+        put(kafka, kafka.topic(EVENTS), *((b"no event", 0) for _ in range(3)))
+
+        @retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
+        def caught_up() -> None:
+            found = groups(invoked(of(kafka), "lag", "--json"))["session_processor"]
+            assert (found["lag"], found["state"], found["what_to_do"]) == (0, "STABLE", "")
+            assert {each["member"] for each in found["partitions"]} == {found["members"][0]["name"]}
+
+        caught_up()
+        assert str(worker.port) in invoked(of(kafka), "lag").stdout
+
+
+@retry(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True)
+def drifting(kafka: ServiceSettings, expected: set[tuple[str, str]]) -> None:
+    """What a broker was told, it tells a moment later."""
+    result = invoked(of(kafka), "topics", "check", "--json", status=1 if expected else 0)
+    found = json.loads(result.stdout)["differences"]
+    assert {(each["topic"], each["kind"]) for each in found} == expected
+
+
+def test_drift_is_told_with_what_to_do_and_what_is_safe_is_set(kafka: ServiceSettings) -> None:
+    events, products = kafka.topic(EVENTS), kafka.topic(PRODUCTS)
+    configure(kafka, events, "retention.ms", str(90 * 86_400_000))
+    configure(kafka, products, "cleanup.policy", "delete")
+    client = admin(kafka)
+    [future] = client.create_topics([NewTopic(f"{kafka.topic_prefix}evnets", 1, 1)]).values()
+    future.result()
+    stray = f"{kafka.topic_prefix}evnets"
+    drifting(kafka, {(events, "config"), (products, "config"), (stray, "unknown")})
+    told = invoked(of(kafka), "topics", "check", "--fix", status=1)
+    assert f"{products}: cleanup.policy=delete, now cleanup.policy=compact" in told.stdout
+    assert "would be deleted at once" in told.stdout
+    drifting(kafka, {(events, "config"), (stray, "unknown")})
+    left = json.loads(invoked(of(kafka), "topics", "check", "--fix", "--json", status=1).stdout)
+    assert left["fixed"] == []
+    configure(kafka, events, "retention.ms", str(EVENTS.retention_ms))
+    [future] = client.delete_topics([stray]).values()
+    future.result()
+    drifting(kafka, set())
+    assert "as schemas/topics.py lists them" in invoked(of(kafka), "topics", "check").stdout
+
+
+def findings(result: Result) -> dict[str, Any]:
+    report = json.loads(result.stdout)
+    return {each["check"]: each for each in report["findings"]} | {"seconds": report["seconds"]}
+
+
+def away() -> dict[str, str]:
+    return of(ServiceSettings(kafka_bootstrap=f"127.0.0.1:{free_ports(1)[0]}"))
+
+
+def test_without_a_broker_all_else_is_told_within_ten_seconds() -> None:
+    found = findings(invoked(away(), "doctor", "--json", status=1))
+    assert found.pop("seconds") < 10.5
+    assert found["broker"]["state"] == "bad"
+    assert "EDDY_KAFKA_BOOTSTRAP" in found["broker"]["what_to_do"]
+    assert found["versions"]["state"] in {"ok", "warn"}
+    assert found["disk"]["found"]
+    assert found["ingest"]["state"] == "bad"
+    assert found["index"]["found"] == "not looked at: no broker answers"
+    assert all(each.get("what_to_do") for each in found.values() if each["state"] != "ok")
+    for command in (["lag"], ["topics", "check"]):
+        assert "no Kafka broker answers" in invoked(away(), *command, status=2).stderr
+
+
+@pytest.fixture(scope="module")
+def shop(broker: Broker) -> Shop:
+    return opened(broker)
+
+
+def test_dead_letters_that_are_handled_are_no_longer_open(kafka: ServiceSettings) -> None:
+    name, now = kafka.topic(EVENTS_DLQ), int(time.time() * 1000)
+    put(kafka, name, (b"old", now - 3 * 86_400_000), (b"one", now), (b"two", now))
+    handled = deadletters.LetterId(EVENTS_DLQ.name, 0, 1)
+    key, headers = deadletters.mark(handled, "dropped", at=now, attempts=1)
+    producer = Producer({"bootstrap.servers": kafka.kafka_bootstrap})
+    producer.produce(name, None, key, partition=0, headers=[*headers])
+    assert producer.flush(10) == 0
+    report = json.loads(invoked(of(kafka), "doctor", "--json", status=1).stdout)
+    letters = [each for each in report["findings"] if each["check"] == "dead letters"]
+    assert [each["found"].split()[0] for each in letters] == ["1", "0"]
+    assert [each["state"] for each in letters] == ["warn", "ok"]
+
+
+def test_what_is_wrong_with_one_part_is_told_at_that_part(shop: Shop, tmp_path: Path) -> None:
+    kafka = shop.settings
+    put(kafka, kafka.topic(EVENTS), (b"{}", int(time.time() * 1000) + 600_000))
+    with running("recommender", kafka, tmp_path / "log") as recommender:
+        environment = of(kafka, EDDY_RECOMMENDER_URL=recommender.url)
+        found = findings(invoked(environment, "doctor", "--json", status=1))
+        assert found["recommender"]["state"] == "ok"
+        assert found["index"]["state"] == "ok"
+        assert "60 of 60 products" in found["index"]["found"]
+        assert found["model"]["state"] == "warn"
+        assert found["group embedder"]["state"] == "bad"
+        assert found["clock"]["state"] == "bad"
+        assert "ahead of this machine" in found["clock"]["found"]
+        wider = environment | {"EDDY_TEXT_WIDTH": "768"}
+        assert "EDDY_TEXT_WIDTH" in findings(invoked(wider, "doctor", "--json", status=1))["vectors"]["found"]
+        # A process that hangs: its port takes connections, and nothing answers.
+        os.kill(recommender.process.pid, signal.SIGSTOP)
+        try:
+            found = findings(invoked(environment, "doctor", "--json", status=1))
+        finally:
+            os.kill(recommender.process.pid, signal.SIGCONT)
+        assert found.pop("seconds") < 10.5
+        assert "timed out" in found["recommender"]["found"]
+        assert found["erasures"]["state"] == "ok"
+
+
+def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
+    processor = f"http://127.0.0.1:{stack.ports['session_processor']}"
+    environment = stack.environment | {"EDDY_SESSION_PROCESSOR_URL": processor}
+
+    @retry(stop=stop_after_delay(30), wait=wait_fixed(1), reraise=True)
+    def well() -> None:
+        report = json.loads(invoked(environment, "doctor", "--json").stdout)
+        # Other tests send what is refused, on purpose; how full this machine's disk is is its own matter.
+        machine = {"dead letters", "disk", "versions"}
+        wrong = [
+            each for each in report["findings"] if each["state"] != "ok" and each["check"] not in machine
+        ]
+        assert wrong == []
+
+    well()
+    assert "index" in invoked(environment, "doctor").stdout
+    assert "keeps up" in invoked(environment, "lag").stdout
+    assert "ready" in invoked(environment, "lag").stdout
+    invoked(environment, "index", "check")

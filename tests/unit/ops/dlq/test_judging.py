@@ -1,0 +1,155 @@
+"""Which letters may go back: taken today, of nobody who is forgotten, not too often, not overtaken."""
+
+from typing import NoReturn
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import events, products
+from schemas.events import Event
+from schemas.products import Product
+from schemas.topics import PRODUCTS_DLQ
+from services.history.erased import Erasures
+from services.ops.dlq.catalogue import Overtaking
+from services.ops.dlq.judging import Judge, Judgement
+from services.ops.dlq.letters import Letter
+from services.ops.dlq.people import about, erased_visitor
+from tests.unit.ops.dlq.making import AT, Lying, letter
+
+ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"
+EVENT = Event(event_id=ID, type="view_item", visitor_id="v1", occurred_at=AT - 9, product_id="p1")
+RAW = events.encode(EVENT)
+
+
+def nothing_is_read() -> NoReturn:
+    raise AssertionError("no topic is to be read for this letter")
+
+
+def judged(of: Letter, erasures: Erasures | None = None, *, as_is: bool = False) -> Judgement:
+    judge = Judge(nothing_is_read, erasures or Erasures(), attempts_max=3, as_is=as_is)
+    [found] = judge.on_topic([of])
+    return found
+
+
+def test_an_event_that_is_one_today_goes_under_its_visitor() -> None:
+    found = judged(letter(RAW, key=b"somebody else"))
+    assert (found.kind, found.key) == ("good", b"v1")
+
+
+@pytest.mark.parametrize(
+    ("raw", "why"),
+    [
+        (None, "tombstone"),
+        (b"{", "truncated"),
+        (b'{"x": ' + b"[" * 5000, "recursion"),
+        (msgspec.json.encode({"event_id": ID}), "type"),
+        (events.encode(msgspec.structs.replace(EVENT, product_id=None)), "product_id"),
+    ],
+)
+def test_what_is_no_event_today_stays_unless_nobody_is_to_look(raw: bytes | None, why: str) -> None:
+    found = judged(letter(raw, key=b"k"))
+    assert found.kind == "bad"
+    assert why in found.why
+    found = judged(letter(raw, key=b"k"), as_is=True)
+    assert (found.kind, found.key) == ("good", b"k")
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_what_failed_too_often_stays_either_way(as_is: bool) -> None:
+    assert judged(letter(RAW, more=[("attempts", b"2")]), as_is=as_is).kind == "good"
+    found = judged(letter(RAW, more=[("attempts", b"3")]), as_is=as_is)
+    assert found.kind == "often"
+    assert "3 times" in found.why
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_an_erased_visitors_event_stays_unless_it_came_after(as_is: bool) -> None:
+    assert judged(letter(RAW), Erasures({"v1": AT - 9}), as_is=as_is).kind == "erased"
+    assert judged(letter(RAW), Erasures({"v1": AT - 10}), as_is=as_is).kind == "good"
+
+
+SEGMENT = {"anonymousId": "a1", "userId": 17, "previousId": "old"}
+
+
+@pytest.mark.parametrize(
+    ("raw", "of"),
+    [
+        (RAW, "v1"),
+        (b'{"visitor_id": "v1", ', "v1"),  # no JSON: by its words
+        (msgspec.json.encode(SEGMENT), "a1"),
+        (msgspec.json.encode(SEGMENT), "user:17"),
+        (msgspec.json.encode(SEGMENT), "user:old"),
+        (msgspec.json.encode({"batch": [{}, SEGMENT]}), "user:17"),
+        (b"\xff a1", "a1"),
+    ],
+)
+def test_an_erased_visitor_is_found_wherever_it_is_named(raw: bytes, of: str) -> None:
+    assert erased_visitor(letter(raw), Erasures({of: AT})) == of
+    assert erased_visitor(letter(raw), Erasures({"somebody-else": AT})) is None
+
+
+def test_those_whom_only_ingest_knows_and_the_sender_count_as_named() -> None:
+    assert erased_visitor(letter(b"{}"), Erasures({"hash:1": AT}), ["hash:1"]) == "hash:1"
+    assert erased_visitor(letter(b"{}", more=[("sender", b"v1")]), Erasures({"v1": AT})) == "v1"
+
+
+@given(st.binary(max_size=60))
+def test_whatever_the_bytes_are_it_is_told_whom_they_are_about(raw: bytes) -> None:
+    assert len(about(letter(raw))) <= 64
+    assert erased_visitor(letter(raw), Erasures({"nobody": 1})) is None
+
+
+def test_a_letter_is_about_its_visitor_or_product() -> None:
+    assert about(letter(RAW)) == "v1"
+    assert about(letter(b"{", key=b"v2")) == "v2"
+    assert about(letter(msgspec.json.encode({"userId": 17}))) == "17"
+    assert about(letter(b'{"product_id": "p1"}', topic=PRODUCTS_DLQ)) == "p1"
+
+
+# Products
+
+LAMP = Product(
+    product_id="p1", name="Lamp", price=1, currency="EUR", availability="in_stock", updated_at=5
+)  # fmt: skip
+
+
+def lamp(updated_at: int, name: str = "Lamp") -> bytes:
+    return products.encode(msgspec.structs.replace(LAMP, updated_at=updated_at, name=name))
+
+
+def overtaken(*lying: tuple[int, bytes | None], source: str = "products/0/5", at: int = AT - 1) -> str | None:
+    """`lying`: offsets and values on partition 0 of `products`."""
+    of = letter(lamp(5), key=b"p1", source=source, topic=PRODUCTS_DLQ)
+    return Overtaking(Lying(b"p1", raw, [], offset_=offset, at=at) for offset, raw in lying).of(of, LAMP)
+
+
+def test_a_product_is_overtaken_by_a_newer_one_wherever_that_lies() -> None:
+    assert "newer one lies" in (overtaken((3, lamp(6))) or "")
+    assert "newer one lies" in (overtaken((7, lamp(6))) or "")
+    assert overtaken((3, lamp(4)), (7, lamp(4))) is None
+    assert overtaken() is None
+
+
+def test_of_equal_times_the_later_counts_unless_it_is_the_same() -> None:
+    assert "later one" in (overtaken((7, lamp(5, "Lamp 2"))) or "")
+    assert overtaken((3, lamp(5, "Lamp 2"))) is None
+    assert overtaken((5, lamp(5)), (7, lamp(5))) is None
+
+
+def test_a_product_that_was_deleted_since_is_overtaken() -> None:
+    assert "deleted since" in (overtaken((7, None)) or "")
+    assert "deleted since" in (overtaken((7, None), (8, lamp(4))) or "")
+    assert overtaken((3, None)) is None
+
+
+def test_without_a_place_it_is_told_by_time() -> None:
+    read_earlier = "products, read earlier"
+    assert overtaken((7, None), source=read_earlier) is None
+    assert "deleted since" in (overtaken((7, None), source=read_earlier, at=AT) or "")
+    assert "deleted since" in (overtaken((7, None), source="products/2/9", at=AT) or "")
+
+
+def test_what_is_no_product_overtakes_nothing() -> None:
+    assert overtaken((7, b"{")) is None

@@ -1,0 +1,116 @@
+"""What the doctor makes of what it finds, and that nothing holds it up."""
+
+import threading
+import time
+from email.utils import formatdate
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.ops.doctor import clock, disk, versions
+from services.ops.doctor.findings import Finding, worst
+from services.ops.doctor.health import ahead_s
+from services.ops.doctor.running import looked
+from services.ops.index.checking import IndexState, compared
+
+GB = 1_000_000_000
+
+
+def test_all_is_looked_at_though_one_check_raises_and_one_never_ends() -> None:
+    never = threading.Event()
+
+    def raising() -> list[Finding]:
+        raise ValueError("no such thing")
+
+    def waiting() -> list[Finding]:
+        never.wait()
+        return []
+
+    probes = {"late": waiting, "wrong": raising, "well": lambda: [Finding("well", "ok", "as it should be")]}
+    began = time.monotonic()
+    found = looked(probes, 0.2)
+    never.set()
+    assert time.monotonic() - began < 5
+    assert [(each.check, each.state) for each in found] == [("late", "bad"), ("wrong", "bad"), ("well", "ok")]
+    assert found[1].found == "cannot be looked at: no such thing"
+    assert found[0].what_to_do
+
+
+def test_the_worst_counts() -> None:
+    assert worst([]) == "ok"
+    assert worst(["ok", "bad", "warn"]) == "bad"
+    assert worst(["ok", "warn"]) == "warn"
+
+
+@pytest.mark.parametrize(
+    ("free", "total", "state"),
+    [(0.5, 100, "bad"), (3, 20, "warn"), (40, 1000, "warn"), (80, 1000, "ok"), (6, 20, "ok")],
+)
+def test_room_is_judged_by_bytes_and_share(free: float, total: float, state: str) -> None:
+    assert disk.verdict(int(free * GB), int(total * GB)) == state
+
+
+@given(st.floats(-500, 500), st.integers(1_000_000_000_000, 2_000_000_000_000), st.integers(0, 900))
+def test_a_date_header_tells_how_far_a_clock_is_ahead_to_its_second(
+    ahead: float, now: int, took_ms: int
+) -> None:
+    header = formatdate((now + ahead * 1000) / 1000, usegmt=True)
+    found = ahead_s(header, now, now + took_ms)
+    assert found is not None
+    assert abs(found - ahead) <= 1 + took_ms / 1000 + 1e-6
+    if 0 <= ahead <= took_ms / 1000:
+        assert found == 0
+
+
+def test_headers_that_tell_nothing_are_passed_over() -> None:
+    assert ahead_s(None, 0, 1) is None
+    assert ahead_s("yesterday", 0, 1) is None
+
+
+def test_the_clock_that_is_furthest_away_is_named() -> None:
+    assert clock.verdict([("ingest", 0.0), ("embedder", None)]).state == "ok"
+    found = clock.verdict([("ingest", 3.0), ("embedder", -75.5)])
+    assert (found.state, found.found) == ("bad", "embedder is 75.5 s behind this machine")
+    assert clock.verdict([("ingest", 3.0)]).state == "warn"
+    assert clock.verdict([("ingest", None)]).state == "warn"
+
+
+INSTALLED = dict.fromkeys(versions.TOLD, "1.0")
+
+
+def test_versions_are_held_against_the_lock_and_packages_of_other_services_may_lack() -> None:
+    assert versions.verdict((3, 11), INSTALLED, INSTALLED | {"torch": "2"}).state == "ok"
+    found = versions.verdict((3, 12), INSTALLED | {"numpy": "1"}, INSTALLED | {"numpy": "2"})
+    assert found.state == "warn"
+    assert "numpy 1, pinned 2" in found.found
+    assert versions.verdict((3, 10), INSTALLED, {}).state == "bad"
+    lacking = {name: version for name, version in INSTALLED.items() if name != "msgspec"}
+    assert "missing: msgspec" in versions.verdict((3, 11), lacking, {}).found
+
+
+def test_where_there_is_no_lock_versions_are_only_told(tmp_path: Path) -> None:
+    [found] = versions.versions(tmp_path / "none")
+    assert found.state == "ok"
+    assert "msgspec" in found.found
+
+
+ids = st.sampled_from([f"p{number}" for number in range(6)])
+times = st.dictionaries(ids, st.integers(0, 3))
+
+
+@given(times, times)
+def test_an_index_agrees_when_it_has_every_product_as_new_as_the_topic(
+    topic: dict[str, int], index: dict[str, int]
+) -> None:
+    found = compared("there", topic, index)
+    fits = topic.keys() == index.keys() and all(index[each] >= topic[each] for each in topic)
+    assert found.agrees is fits
+    assert found.missing + len(topic.keys() & index.keys()) == len(topic)
+    assert found.surplus + len(topic.keys() & index.keys()) == len(index)
+
+
+def test_an_index_that_does_not_answer_agrees_with_nothing() -> None:
+    found = IndexState(kind="in_process", where="", on_topic=0, in_index=None, trouble="away")
+    assert not found.agrees
