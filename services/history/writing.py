@@ -24,13 +24,20 @@ class BulkWriter:
     """Sends without waiting for each message; `finish` waits for all. Raises NotDelivered.
 
     `on_acknowledged` is told, in the caller's thread, how many more messages the broker has. What is sent
-    with a timestamp (Unix ms) keeps it. A full buffer is waited for.
+    with a timestamp (Unix ms) keeps it. A full buffer is waited for. `at_once`: for a few messages that may
+    come twice or in any order; an idempotent producer takes up to half a second to get its number.
     """
 
     def __init__(
-        self, settings: ServiceSettings, on_acknowledged: OnAcknowledged = lambda _count: None
+        self,
+        settings: ServiceSettings,
+        on_acknowledged: OnAcknowledged = lambda _count: None,
+        *,
+        at_once: bool = False,
     ) -> None:
-        config = producer_config(settings, linger_ms=LINGER_MS, timeout_ms=PATIENCE_MS)
+        config = producer_config(settings, linger_ms=0 if at_once else LINGER_MS, timeout_ms=PATIENCE_MS)
+        if at_once:
+            config["enable.idempotence"] = False
         self._producer = Producer(
             config | {"compression.type": "lz4", "logger": logging.getLogger("librdkafka")}
         )
@@ -105,10 +112,13 @@ class BulkWriter:
 
 @contextmanager
 def writing(
-    settings: ServiceSettings, on_acknowledged: OnAcknowledged = lambda _count: None
+    settings: ServiceSettings,
+    on_acknowledged: OnAcknowledged = lambda _count: None,
+    *,
+    at_once: bool = False,
 ) -> Iterator[BulkWriter]:
     """A writer for the block: at its end the broker has everything, unless the block raises."""
-    writer = BulkWriter(settings, on_acknowledged)
+    writer = BulkWriter(settings, on_acknowledged, at_once=at_once)
     try:
         yield writer
         writer.finish()

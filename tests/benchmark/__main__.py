@@ -63,6 +63,7 @@ class Part(StrEnum):
 TITLES = {
     Part.words: "Words to vectors, by a running embedder",
     Part.parser: "A search's words understood by the parser",
+    Part.replay: "A replay at full speed: what one session processor folds",
     Part.rebuild: "The index built anew from 20,000 products",
 }
 MACHINE_PARTS = [part for part in Part if part != Part.accuracy]  # `make bench`; the rest is `make evaluate`
@@ -139,6 +140,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.catalogue: partial(_catalogue, out),
         Part.experiment: partial(_experiment, count, out),
         Part.archive: partial(_archive, count, out),
+        Part.replay: partial(_printed, Part.replay, "replay", out),
         Part.rebuild: partial(_printed, Part.rebuild, "index_rebuild", out),
     }
     for part, run in others.items():

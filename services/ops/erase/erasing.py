@@ -56,10 +56,11 @@ def erase(
 
 def _write(settings: OpsSettings, person: erasing.Person, erased_at: int, reason: str | None) -> None:
     erasures, parted = erasing.messages(person, erased_at, reason)
-    for topic, messages in ((ERASURES, erasures), (IDENTITIES, parted)):
-        with writing(settings) as writer:
+    with writing(settings, at_once=True) as writer:
+        for topic, messages in ((ERASURES, erasures), (IDENTITIES, parted)):
             for key, value, _ in messages:
                 writer.write(settings.topic(topic), key, value)
+            writer.finish()
 
 
 def _sessions(confirmed: dict[str, Confirmed]) -> Place:
@@ -88,7 +89,7 @@ def _recommender(settings: OpsSettings, person: erasing.Person, erased_at: int) 
             except httpx.HTTPError as error:
                 return Place(where=where, note=f"not asked: {error}")
             if left == 0:
-                told = f"remembers nothing {now_ms() - erased_at:.0f} ms after; open pages start anew"
+                told = f"remembers nothing, asked {now_ms() - erased_at:.0f} ms after; open pages start anew"
                 return Place(where=where, removed=told)
             if time.monotonic() > deadline:
                 return Place(where=where, note=f"still remembers {left} events: is it ready?")

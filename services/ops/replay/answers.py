@@ -1,6 +1,13 @@
 """What a replay tells at its end: structs that the terminal, --json and the HTML page show alike."""
 
+from typing import Final
+
 import msgspec
+
+SHADOW: Final = "shadow"
+LIVE: Final = "live settings"  # the same events through today's live settings
+SHOWN: Final = "as shown"  # what visitors had before their eyes
+OVERLAP_BINS: Final = 10
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -65,33 +72,44 @@ class Quality(msgspec.Struct, frozen=True, kw_only=True):
 
     `hit_rate` is the share of cases whose next product is in the row, `mrr` the mean of 1/rank there (else
     0), `coverage` the share of the catalogue that is in anybody's row, `fallbacks` the share of rows that
-    are not what was asked for.
+    are not what was asked for. `hits_by_rank` counts the cases whose product is at rank 1, 2, … of the row.
     """
 
-    name: str  # "shadow", "live settings" (the same events through today's live settings), "as shown"
+    name: str  # SHADOW, LIVE or SHOWN
     cases: int
+    visitors: int
     hit_rate: Estimate
     mrr: Estimate
     coverage: float
     fallbacks: float
     models: tuple[str, ...] = ()
+    hits_by_rank: tuple[int, ...] = ()
 
 
 class RowsCompared(msgspec.Struct, frozen=True, kw_only=True):
     """Two pipelines on the cases that both have rows for; differences are `name` minus `with_name`.
 
     `overlap` is the mean share of products that are in both rows, `rank_correlation` the mean Kendall's tau
-    of the products in both.
+    of the products in both, over the `correlated` cases with at least two of them. `better` counts the cases
+    in which the next product stands higher in the row of `name` (or only there), `worse` the other way round.
+    `overlaps` counts the cases by their overlap: below a tenth, below two tenths, …, the last with 1.
+    A row that was shown may be shorter than those asked for: the other is cut to its length.
     """
 
     name: str
     with_name: str
     cases: int
+    visitors: int
     overlap: Estimate
     rank_correlation: Estimate
     hit_rate_difference: Estimate
     mrr_difference: Estimate
     equal_rows: int
+    hit_rates: tuple[float, float] = (0.0, 0.0)  # of `name` and of `with_name`, on these cases
+    correlated: int = 0
+    better: int = 0
+    worse: int = 0
+    overlaps: tuple[int, ...] = ()
 
 
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +118,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     asked: Asked
     created_at: int
     fed: Fed
+    catalogue: int = 0  # products
     sessions: SessionsCompared | None = None
     qualities: tuple[Quality, ...] = ()
     compared: tuple[RowsCompared, ...] = ()

@@ -1,0 +1,161 @@
+"""Sessions byte for byte: the newest of each visitor here and there, and one digest over all.
+
+Of large topics one partition is held in memory at a time: both put a visitor on the same one.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from schemas.sessions import Session, decode
+from schemas.topics import SESSIONS
+from services.history.past import HistoryReader, Span
+from services.history.progress import Progress
+from services.ops.replay.answers import Difference, SessionsCompared
+from services.ops.replay.seen import Seen
+
+DIFFERENCES_MAX: Final = 20
+AT_ONCE: Final = 200_000  # messages of sessions: at most 2 GB, where all are of different visitors
+
+Newest = dict[str, bytes]  # visitor_id → the session's bytes
+
+
+def newest(reader: HistoryReader, spans: Sequence[Span], progress: Progress) -> Newest:
+    """The newest session of each visitor who has one, of some partitions."""
+    found: dict[str, bytes | None] = {}
+    for messages in reader.read(spans):
+        for message in messages:
+            found[(message.key() or b"").decode("utf-8", "replace")] = message.value()
+        progress.advance(len(messages))
+    return {visitor_id: value for visitor_id, value in found.items() if value is not None}
+
+
+def compared(
+    replayed: HistoryReader, live: HistoryReader, identities: Seen, visitors: Seen, progress: Progress
+) -> SessionsCompared:
+    """Each replayed visitor's session against the live one. `identities` are those of all replayed events."""
+    ours, theirs = replayed.spans(SESSIONS), live.spans(SESSIONS)
+    progress.stage("comparing sessions", sum(map(len, [*ours, *theirs])))
+    comparison = Comparison(identities)
+    for partitions in together([*ours, *theirs]):
+        here = newest(replayed, of(ours, partitions), progress)
+        there = newest(live, of(theirs, partitions), progress)
+        comparison.take(here, {name: raw for name, raw in there.items() if name.encode() in visitors})
+    return comparison.result()
+
+
+def together(spans: Sequence[Span], most: int = AT_ONCE) -> list[frozenset[int]]:
+    """Partitions that are read together: as many as have so many messages, or one that has more."""
+    counts: dict[int, int] = {}
+    for span in spans:
+        counts[span.partition] = counts.get(span.partition, 0) + len(span)
+    groups: list[frozenset[int]] = []
+    held = 0
+    for partition, count in sorted(counts.items()):
+        if groups and held + count <= most:
+            groups[-1] |= {partition}
+            held += count
+        else:
+            groups.append(frozenset({partition}))
+            held = count
+    return groups
+
+
+def of(spans: Sequence[Span], partitions: Collection[int]) -> list[Span]:
+    """The spans of these partitions."""
+    return [span for span in spans if span.partition in partitions]
+
+
+class Comparison:
+    """Counts while partitions come."""
+
+    def __init__(self, identities: Seen) -> None:
+        self._identities = identities
+        self._digests: dict[str, bytes] = {}
+        self._counts = dict.fromkeys(("equal", "different", "beyond", "missing"), 0)
+        self._differences: list[Difference] = []
+
+    def take(self, ours: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> None:
+        """The sessions of one partition; `theirs` are of replayed visitors only."""
+        for visitor_id in sorted(ours.keys() | theirs.keys()):
+            raw = ours.get(visitor_id)
+            if raw is not None:
+                self._digests[visitor_id] = sha256(raw).digest()
+            kind, what = judged(raw, theirs.get(visitor_id), self._identities)
+            self._counts[kind] += 1
+            if kind == "different":
+                self._differences.append(Difference(visitor_id, what))
+        self._differences = sorted(self._differences, key=lambda each: each.visitor_id)[:DIFFERENCES_MAX]
+
+    def result(self) -> SessionsCompared:
+        """All that was counted."""
+        return SessionsCompared(
+            digest=digest(self._digests),
+            visitors=len(self._digests),
+            differences=tuple(self._differences),
+            **self._counts,
+        )
+
+
+def digest(digests: Mapping[str, bytes]) -> str:
+    """sha256 over visitors in order, each with the sha256 of its session: equal for equal sessions only."""
+    whole = sha256()
+    for visitor_id in sorted(digests):
+        whole.update(visitor_id.encode() + b"\0" + digests[visitor_id])
+    return whole.hexdigest()
+
+
+def judged(ours: bytes | None, live: bytes | None, identities: Seen) -> tuple[str, str]:
+    """equal, different, beyond or missing; and in what they differ."""
+    if live is None:
+        return "missing", ""
+    if ours == live:
+        return "equal", ""
+    try:
+        theirs = decode(live)
+    except msgspec.MsgspecError:
+        return "different", "live's cannot be read"
+    if any(event.identity not in identities for event in theirs.events):
+        return "beyond", ""
+    return "different", "only live has a session" if ours is None else difference(decode(ours), theirs)
+
+
+def difference(ours: Session, live: Session) -> str:
+    """In what two sessions differ, in words."""
+    mine, theirs = set(ours.events), set(live.events)
+    if mine != theirs:
+        return f"events: {len(mine - theirs)} only in the replay, {len(theirs - mine)} only in live"
+    if ours.layout != live.layout:
+        return f"layout: {ours.layout or 'none'} in the replay, {live.layout or 'none'} in live"
+    if ours.missing != live.missing:
+        return "products that had no vector: a product came or went since"
+    parts = [name for name in ("vector", "interests") if getattr(ours, name) != getattr(live, name)]
+    return f"{' and '.join(parts) or 'bytes'} of the same events: vectors or settings have changed since"
+
+
+def digests(reader: HistoryReader, progress: Progress) -> dict[str, bytes]:
+    """visitor_id → the sha256 of its session: what is kept of all visitors while something happens."""
+    spans = reader.spans(SESSIONS)
+    progress.stage("reading sessions", sum(map(len, spans)))
+    found = (newest(reader, of(spans, partitions), progress) for partitions in together(spans))
+    return {visitor_id: sha256(raw).digest() for each in found for visitor_id, raw in each.items()}
+
+
+def unchanged(before: Mapping[str, bytes], after: Mapping[str, bytes], visitors: Seen) -> SessionsCompared:
+    """The sessions' digests of these visitors before and after something; `missing` had none before."""
+    counts = dict.fromkeys(("equal", "different", "missing"), 0)
+    differences: list[Difference] = []
+    here = {name: value for name, value in after.items() if name.encode() in visitors}
+    gone = {name for name in before.keys() - after.keys() if name.encode() in visitors}
+    for visitor_id in sorted(here.keys() | gone):
+        old, new = before.get(visitor_id), here.get(visitor_id)
+        kind = "equal" if old == new else "missing" if old is None else "different"
+        counts[kind] += 1
+        if kind == "different" and len(differences) < DIFFERENCES_MAX:
+            what = "its session is gone" if new is None else "its session is another than before"
+            differences.append(Difference(visitor_id, what))
+    return SessionsCompared(
+        digest=digest(here), visitors=len(here), beyond=0, differences=tuple(differences), **counts
+    )

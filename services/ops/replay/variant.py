@@ -1,0 +1,163 @@
+"""What a shadow is to have otherwise than live: settings, weights by kind of row, a model."""
+
+import difflib
+import tomllib
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from schemas import experiments
+from schemas.experiments import Experiment, Kind, Variant
+from schemas.models import Gate, ModelRelease, Released
+from services.model.profiles import PROFILES
+from services.model.store import ModelStore
+from services.ops.replay.question import ReplayFailed
+
+WEIGHTS: Final = "weights"  # the table of weights in a settings file
+OWN_LINE: Final = "item2vec"  # another name of the shop's own line of models
+EXPERIMENT: Final = "replay"
+NO_MODEL: Final = "none"
+PREVIOUS: Final = "previous"
+
+# What the shadow sets by itself: it would not be isolated, or would not be what it is compared as.
+ITS_OWN: Final = frozenset(
+    {
+        "admin_key", "allowed_origins", "api_key", "embedder_url", "host", "impressions", "kafka_bootstrap",
+        "kafka_ca_file", "kafka_password", "kafka_sasl_mechanism", "kafka_security_protocol",
+        "kafka_username", "live_learning_s", "live_visitors_max", "log_format", "log_level", "model_name",
+        "model_store", "qdrant_api_key", "qdrant_collection", "qdrant_timeout_s", "qdrant_url",
+        "recommender_datadir", "recommender_models", "recommender_port", "replication_factor",
+        "session_processor_datadir", "session_processor_group", "session_processor_host",
+        "session_processor_instance", "session_processor_port", "sessions_max", "token_secret",
+        "topic_prefix",
+    }
+)  # fmt: skip
+
+Weights = dict[Kind, dict[str, float]]
+
+
+class Changed(msgspec.Struct, frozen=True):
+    """What a settings file says: values by name of setting as the environment has them, and weights."""
+
+    settings: dict[str, str] = {}
+    weights: Weights = {}
+
+    def experiment(self, now: int) -> Experiment | None:
+        """The weights as an experiment that everyone is part of: so a recommender is told of them."""
+        if not self.weights:
+            return None
+        changed = Variant(name="changed", share=1, weights=self.weights)
+        return Experiment(name=EXPERIMENT, variants=(changed, Variant(name="live", share=0)), updated_at=now)
+
+
+def read(path: Path, known: Collection[str]) -> Changed:
+    """What a file says; `known` are the settings that there are. Raises ReplayFailed."""
+    try:
+        found = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ReplayFailed(f"--settings {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ReplayFailed(f"--settings {path} is no TOML: {error}") from None
+    try:
+        return changed(found, known)
+    except ReplayFailed as error:
+        raise ReplayFailed(f"--settings {path}: {error}") from None
+
+
+def changed(found: Mapping[str, Any], known: Collection[str]) -> Changed:
+    """What a parsed file says. Raises ReplayFailed."""
+    settings = {name: _text(value) for name, value in found.items() if name != WEIGHTS}
+    for name in settings:
+        if name in ITS_OWN:
+            raise ReplayFailed(f"{name} is set by the shadow itself")
+        if name not in known:
+            raise ReplayFailed(f"there is no setting {name}{_near(name, set(known) - ITS_OWN | {WEIGHTS})}")
+    if not found:
+        raise ReplayFailed("nothing is in it")
+    return Changed(settings, _weights(found.get(WEIGHTS, {})))
+
+
+def _text(value: object) -> str:
+    """A value as the environment has it: texts as they are, all others as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _weights(found: object) -> Weights:
+    try:
+        variant = msgspec.convert({"name": "x", "share": 1, WEIGHTS: found}, Variant)
+    except msgspec.ValidationError as error:
+        raise ReplayFailed(
+            f"[{WEIGHTS}.…] {error} (as in [weights.for_you], and brand = 0.2 below it)"
+        ) from None
+    for kind, told in variant.weights.items():
+        names = weight_names(kind)
+        for name in told:
+            if name not in names:
+                raise ReplayFailed(f"[{WEIGHTS}.{kind}] knows no {name}{_near(name, names)}")
+    return variant.weights
+
+
+def weight_names(kind: str) -> frozenset[str]:
+    """The weights that a kind of row has; only searches have one of the session."""
+    names = frozenset(name for profile in PROFILES.values() for name in profile) | {"caption", "price"}
+    return names if kind == "search" else names - {"session"}
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=4, cutoff=0.5)
+    return f"; near it are: {', '.join(near)}" if near else f"; there are: {', '.join(sorted(known))}"
+
+
+def chosen(text: str, own: str, url: str, live: ModelRelease | None, now: int) -> ModelRelease | None:
+    """The release that NAME=VERSION names, as one of the shop's own line `own`; None for no model.
+
+    A version is named in full, by a beginning that no other has, by its number (1 is the oldest in the
+    store), as `previous` or `none`. Blocks. Raises ReplayFailed, StoreFailed, ArtifactRefused.
+    """
+    name, equals, wanted = text.partition("=")
+    if not equals or not wanted or not experiments.MODEL_NAME.fullmatch(name):
+        raise ReplayFailed(f"--model takes NAME=VERSION, such as {own}=7 or {own}=none: {text!r}")
+    line = own if name == OWN_LINE else name
+    if wanted == NO_MODEL:
+        return None
+    if wanted == PREVIOUS:
+        return _previous(own, line, live, now)
+    store = ModelStore(url, line)
+    version = picked(wanted, store.versions(), store.location(""))
+    manifest, digest = store.manifest(version)
+    found = Released(version, store.location(version), digest)
+    return _release(own, found, now, f"{line} {version} of {manifest.created_at}")
+
+
+def picked(wanted: str, versions: list[str], where: str) -> str:
+    """The one version, of all from the oldest on, that a number or a beginning names. Raises ReplayFailed."""
+    if wanted.isdecimal() and 0 < int(wanted) <= len(versions):
+        return versions[int(wanted) - 1]
+    found = [version for version in versions if version.startswith(wanted)]
+    if len(found) == 1 or wanted in found:
+        return wanted if wanted in found else found[0]
+    if found:
+        raise ReplayFailed(f"{len(found)} versions in {where} begin with {wanted}: {', '.join(found)}")
+    there = f"{len(versions)}, the newest is {versions[-1]}" if versions else "none"
+    raise ReplayFailed(f"there is no version {wanted} in {where}; there are {there}")
+
+
+def _previous(own: str, line: str, live: ModelRelease | None, now: int) -> ModelRelease:
+    if line != own:
+        raise ReplayFailed(f"`{PREVIOUS}` is a version of {own}, the shop's own line: name one of {line}")
+    if live is None or live.previous is None:
+        raise ReplayFailed(f"nothing was released before the {own} that is live")
+    return _release(own, live.previous, now, f"before {live.version}")
+
+
+def _release(own: str, found: Released, now: int, reason: str) -> ModelRelease:
+    return ModelRelease(
+        name=own,
+        version=found.version,
+        location=found.location,
+        digest=found.digest,
+        released_at=now,
+        gate=Gate("forced", (f"replayed: {reason}",)),
+    )

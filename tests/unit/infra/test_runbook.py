@@ -1,0 +1,44 @@
+"""The runbook has a section for every alarm, and names every command of operators, none that is not there."""
+
+import re
+from typing import Any
+
+from typer.main import get_command
+
+from infra.alarms import ROOT, RUNBOOK, anchors
+from services.ops.__main__ import app
+
+TEXT = (ROOT / RUNBOOK).read_text()
+
+
+def commands(command: Any, before: str = "") -> set[str]:
+    """All commands by the words that they are called by."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        return {before.strip()}
+    return set().union(*(commands(each, f"{before} {name}") for name, each in inner.items()))
+
+
+def anchor(heading: str) -> str:
+    """As Markdown makes it of a heading."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_alarm_leads_to_a_section() -> None:
+    sections = [anchor(heading) for heading in re.findall(r"^#{2,3} (.+)$", TEXT, re.M)]
+    assert [each for each in sections if each in anchors()] == list(anchors())
+
+
+def test_every_command_is_told_of_and_no_other() -> None:
+    table = TEXT.partition("## Commands")[2]
+    told = {
+        each for line in re.findall(r"^\| (`.+?`) \|", table, re.M) for each in re.findall(r"`([^`]+)`", line)
+    }
+    assert told == commands(get_command(app))
+
+
+def test_the_commands_of_the_tries_are_there() -> None:
+    known = commands(get_command(app))
+    for called in re.findall(r"^\$ python -m services\.ops (.+?)(?: +#.*)?$", TEXT, re.M):
+        words = called.split()
+        assert " ".join(words[:2]) in known or words[0] in known, called

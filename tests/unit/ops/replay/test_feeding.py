@@ -1,0 +1,76 @@
+"""What of a topic is fed, in which order, and what it carries."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import events
+from schemas.topics import EVENTS
+from services.history.erased import Erasures
+from services.history.in_time import in_time
+from services.history.timerange import TimeRange
+from services.ops.replay.feeding import Source, Tally, replayed, sifted
+from tests.unit.ops.replay.past import Message, Reader, event, message, reading
+
+
+def source(*partitions: list[Message], times: TimeRange = TimeRange(), **fields: object) -> Source:  # noqa: B008
+    spans = tuple(Reader(partitions).spans(EVENTS))
+    return Source(lambda: reading(partitions), spans, times=times, **{"erasures": Erasures(), **fields})  # type: ignore[arg-type]
+
+
+def taken(found: Source) -> tuple[list[str], Tally]:
+    tally = Tally()
+    sent = [each.event_id[-1] for _, each in sifted(found.messages(in_order=False), found, tally)]
+    return sent, tally
+
+
+def test_what_is_no_event_or_anothers_is_counted_and_left_out() -> None:
+    good = message(event("v", 1, 5))
+    wrong_key = Message(6, events.encode(event("v", 2, 6)), b"w")
+    sent, tally = taken(source([good, wrong_key, Message(7, b"{}"), Message(8, None)]))
+
+    assert sent == ["1"]
+    assert (tally.events, tally.bad, tally.erased, len(tally.visitors)) == (1, 3, 0, 1)
+
+
+def test_what_an_erased_visitor_did_before_the_erasure_is_left_out() -> None:
+    before, after = message(event("v", 1, 5)), message(event("v", 2, 11))
+    ahead = message(event("v", 3, 12), at=9)  # a browser's clock that runs ahead saves nothing
+    sent, tally = taken(source([before, after, ahead], erasures=Erasures({"v": 10})))
+
+    assert (sent, tally.erased) == (["2"], 2)
+
+
+def test_only_the_range_and_only_the_visitor_are_fed() -> None:
+    found = [message(event("v", number, number)) for number in range(1, 6)]
+    other = message(event("w", 9, 3))
+    sent, tally = taken(source([*found, other], times=TimeRange(2, 4), visitor_id="v"))
+
+    assert sent == ["2", "3"]
+    assert (tally.since, tally.until) == (2, 3)
+
+
+@given(st.lists(st.lists(st.integers(0, 50), max_size=8), min_size=1, max_size=4))
+def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_order(
+    times: list[list[int]],
+) -> None:
+    partitions = [
+        [Message(at, part=part, place=place) for place, at in enumerate(each)]
+        for part, each in enumerate(times)
+    ]
+    merged = list(in_time(lambda: reading(partitions), Reader(partitions).spans(EVENTS)))
+
+    assert len(merged) == sum(map(len, times))
+    for part, each in enumerate(partitions):
+        assert [found for found in merged if found.partition() == part] == each
+    newest, due = dict[int, int](), []
+    for found in merged:
+        part = found.partition() or 0
+        newest[part] = max(newest.get(part, 0), found.timestamp()[1])
+        due.append(newest[part])
+    assert due == sorted(due)
+
+
+def test_a_replayed_event_tells_where_it_lay_and_not_when_it_was_clicked() -> None:
+    before = Message(1, part=3, place=17, heads=[("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")])
+
+    assert replayed(before) == [("x", b"y"), ("replayed_from", b"events/3/17")]

@@ -1,0 +1,145 @@
+"""The page stands alone, shows the report's figures, and takes nothing that it is told for markup."""
+
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from services.ops.replay import plots
+from services.ops.replay.answers import SHADOW, SHOWN, Difference, ReplayReport
+from services.ops.replay.page import html, write_page
+from services.ops.replay.plots import PlotsMissing
+from services.ops.replay.report import report
+from services.ops.replay.rows import Row
+from services.ops.replay.telling import pair_rows, quality_rows
+from tests.unit.ops.replay_report.made import ASKED, CATALOGUE, FED, SESSIONS, WORSE, case, shop
+
+EVIL = "<img src=x onerror=alert(1)>&\"'"
+
+
+@pytest.fixture(scope="module")
+def made() -> ReplayReport:
+    cases, rows = shop(1, 60, WORSE)
+    return report(ASKED, FED, SESSIONS, cases, rows, CATALOGUE, ["17 targets are gone"], 1_731_000_000_000)
+
+
+@pytest.fixture(scope="module")
+def written(made: ReplayReport) -> str:
+    return html(made)
+
+
+class Page(HTMLParser):
+    """Elements, their attributes, and the texts."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+def test_nothing_is_loaded_from_elsewhere(written: str) -> None:
+    read = Page(written)
+    assert not {"script", "img", "link", "iframe", "object", "image"} & set(read.tags)
+    for name, value in read.attributes:
+        assert not name.startswith("on")
+        if name in {"src", "href", "xlink:href", "srcset"}:
+            assert (value or "").startswith("#")
+    assert not re.search(r"@import|url\((?!#)", written)
+
+
+def test_every_figure_is_on_the_page(written: str, made: ReplayReport) -> None:
+    texts = set(Page(written).texts)
+    cells = [cell for _, cells in (*quality_rows(made), *pair_rows(made)) for cell in cells]
+    assert len(cells) > 50
+    assert set(cells) <= texts
+    assert set(made.notes) <= texts
+    head, _, rest = made.verdict.partition(": ")
+    assert {head, rest} <= texts
+
+
+def test_six_plots_in_the_pages_own_colours(written: str) -> None:
+    assert written.count("<svg") == 6
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", written))
+    assert used <= set(re.findall(r"(--[a-z0-9-]+):", written))
+    assert {"--series-1", "--series-2", "--series-3"} <= used
+    assert not set(re.findall(r"#[0-9a-f]{6}", "".join(re.findall(r"<svg.*?</svg>", written, re.DOTALL))))
+
+
+def test_the_same_report_makes_the_same_page(written: str, made: ReplayReport) -> None:
+    assert html(made) == written
+
+
+def test_what_others_have_named_is_text_and_nothing_else(made: ReplayReport) -> None:
+    asked = msgspec.structs.replace(made.asked, visitor_id=EVIL, models=(EVIL,), settings={EVIL: EVIL})
+    sessions = msgspec.structs.replace(SESSIONS, differences=(Difference(EVIL, EVIL),))
+    qualities = tuple(msgspec.structs.replace(each, name=EVIL, models=(EVIL,)) for each in made.qualities)
+    pairs = tuple(msgspec.structs.replace(each, name=EVIL) for each in made.compared)
+    text = html(
+        msgspec.structs.replace(
+            made, asked=asked, sessions=sessions, qualities=qualities, compared=pairs,
+            notes=(EVIL,), verdict=f"{EVIL}: {EVIL}",
+        )
+    )  # fmt: skip
+    read = Page(text)
+    assert "<img" not in text
+    assert not any(name.startswith("on") for name, _ in read.attributes)
+    assert sum(EVIL in each for each in read.texts) >= 8
+
+
+def test_dollars_in_a_name_are_no_formula(made: ReplayReport) -> None:
+    qualities = tuple(msgspec.structs.replace(each, name="$x^$ & _") for each in made.qualities)
+    assert "$x^$ &amp; _" in html(msgspec.structs.replace(made, qualities=qualities))
+
+
+def test_without_rows_there_are_sessions_and_no_plots() -> None:
+    text = html(report(ASKED, FED, SESSIONS, [], {}, CATALOGUE, [], 1))
+    assert "<svg" not in text
+    assert "298 equal" in text
+
+
+def test_figures_that_cannot_be_told_are_no_trouble() -> None:
+    rows = {SHADOW: {case(0): Row(())}, SHOWN: {}}
+    text = html(report(ASKED, FED, None, [case(0), case(1)], rows, 0, [], 1))
+    assert text.count("<svg") == 3
+
+
+def test_the_page_is_written_whole_or_not_at_all(
+    made: ReplayReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "new folder" / "report.html"
+    write_page(made, target)
+    before = target.read_text()
+    assert before.endswith("</html>")
+    assert [each.name for each in target.parent.iterdir()] == ["report.html"]
+
+    def full(_descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_page(msgspec.structs.replace(made, notes=("another",)), target)
+    assert target.read_text() == before
+    assert [each.name for each in target.parent.iterdir()] == ["report.html"]
+
+
+def test_a_missing_extra_is_told_by_its_name(
+    made: ReplayReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(PlotsMissing, match="needs matplotlib: install the extra `ops`"):
+        plots.require()
+    with pytest.raises(PlotsMissing):
+        write_page(made, tmp_path / "report.html")
+    assert list(tmp_path.iterdir()) == []
