@@ -28,6 +28,7 @@ from services.model.tuning import TYPE_WEIGHTS
 from services.settings import ServiceSettings
 from tests.integration.processes import messages, running
 from tests.integration.shop import COUNT, opened
+from tests.unit.model.learned import VERSION, stored
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,9 +75,10 @@ class Live:
         }
 
     def run(self, *arguments: str, name: str = "replay") -> "subprocess.CompletedProcess[str]":
+        command = self.command(*arguments, name=name)
         return subprocess.run(
-            self.command(*arguments, name=name), env=self.environment, cwd=ROOT, capture_output=True, text=True,
-            check=False, timeout=200, stdin=subprocess.DEVNULL,
+            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False,
+            timeout=200, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def reported(self, *arguments: str) -> Json:
@@ -239,13 +241,18 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
     archive = str(tmp_path / "archive")
     exported = live.run(archive, name="export")
     assert exported.returncode == 0, exported.stderr
-    options = ("--settings", str(weights), "--workers", "2", "--archive", archive, "--cases", "60")
-    other = live.reported(*HOUR, "--prefix", "shadow", *options, "--html", str(page))
+    stored(live.folder / "models" / "behaviour" / VERSION, PAST)
+    options = ("--settings", str(weights), "--model", "item2vec=1", "--workers", "2", "--cases", "60")
+    other = live.reported(*HOUR, "--prefix", "shadow", "--archive", archive, *options, "--html", str(page))
 
     assert other["sessions"] == compared, "two replays of one range are byte-equal"
     assert other["fed"]["workers"] == 2
     assert other["asked"]["settings"] == {"diversity": "0"}
     assert other["asked"]["weights"] == {"for_you": {"brand": 0.0, "category": -1.0}}
+    assert other["asked"]["models"] == [f"behaviour={VERSION}"]
+    models = {each["name"]: each["models"] for each in other["qualities"]}
+    assert f"behaviour={VERSION}" in models["shadow"]
+    assert not [each for each in models["live settings"] if "behaviour" in each]
     assert {each["name"]: each["cases"] for each in other["qualities"]} == {
         "shadow": 60, "live settings": 60, "as shown": 60,
     }  # fmt: skip
@@ -257,6 +264,7 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
     require_gone(live, "shadow")
 
 
+PAST = [[f"p{(number + 7 * nth) % COUNT}" for nth in range(3)] for number in range(COUNT)] * 3
 SHADOW_AND_LIVE = {"shadow", "live settings"}
 
 
