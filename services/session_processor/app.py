@@ -12,6 +12,7 @@ import faust
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka import Message as KafkaMessage
+from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
@@ -219,10 +220,27 @@ class SessionProcessor:
         # lost. Held back here, they come when Faust resumes the flow, from the committed offsets on.
         self.faust.consumer.stop_flow()
         self.faust.flow_control.suspend()
+        await self._rewind_uncommitted()
         self._folder.recovered()
         self._recovered = True
         gc.collect()
         gc.freeze()  # what was recovered stays: a full collection over it would be felt
+
+    async def _rewind_uncommitted(self) -> None:
+        """To the beginning of partitions of which nothing was ever committed.
+
+        Faust then goes back to what was committed, and aiokafka leaves the others where they were: what was
+        read of them and dropped with this rebalance would be passed over.
+        """
+        consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
+        owned = [partition for partition in consumer.assignment() if partition.topic == events]
+        if not owned:
+            return
+        committed = await consumer.seek_to_committed()
+        never = [partition for partition in owned if not committed.get(partition)]
+        if never:
+            for partition, offset in (await consumer.earliest_offsets(*never)).items():
+                await consumer.seek(partition, offset)
 
     def _fatal(self, error: KafkaError) -> None:
         self._crash(KafkaException(error))
