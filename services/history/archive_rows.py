@@ -8,8 +8,8 @@ import pyarrow as pa
 
 from schemas.topics import EVENTS, Topic
 from services.history.archive_digest import Content
-from services.history.archive_visitors import EventFields
 from services.history.past import PastHeaders
+from services.history.past_events import PastEvent
 
 CREATE_TIME: Final = 1  # confluent_kafka's number for a timestamp that the sender gave
 ROW_BYTES: Final = 300  # what a row takes in memory beside key and value, about
@@ -61,9 +61,9 @@ class Rows:
         self._header_ends = [0]
         self._header_names: list[str] = []
         self._header_values: list[bytes | None] = []
-        self._events: list[EventFields | None] = []
+        self._events: list[PastEvent | None] = []
 
-    def add(self, offset: int, said: Content, event: EventFields | None) -> None:
+    def add(self, offset: int, said: Content, event: PastEvent | None) -> None:
         """One more: where it lies, what it says, and what that means where it is an event."""
         key, value, timestamp, headers = said
         self._offsets.append(offset)
@@ -97,7 +97,7 @@ class Rows:
         return pa.RecordBatch.from_arrays(columns, schema=schema(self._topic))
 
 
-def _event_columns(events: Sequence[EventFields | None]) -> Iterator[pa.Array]:
+def _event_columns(events: Sequence[PastEvent | None]) -> Iterator[pa.Array]:
     yield pa.array([event and event.event_id for event in events], pa.string())
     yield pa.array([event and event.type for event in events], pa.string())
     yield pa.array([event and event.visitor_id for event in events], pa.string())

@@ -29,7 +29,7 @@ class Person:
 def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
     """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
     with reading(settings) as reader:
-        people = _people(reader)
+        people = people_of(reader)
     members = sorted(people.members(visitor_id))
     return Person(tuple(members), tuple(each for each in members if people.identity(each) is not None))
 
@@ -48,7 +48,8 @@ def messages(
     return forgotten, parted
 
 
-def _people(reader: HistoryReader) -> People:
+def people_of(reader: HistoryReader) -> People:
+    """Who is who now, by all of `identities`."""
     people = People()
     for batch in reader.read(reader.spans(IDENTITIES)):
         for message in batch:

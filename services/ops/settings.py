@@ -20,9 +20,6 @@ class OpsSettings(ModelSettings, QdrantSettings):
     embedder_url: str = Field("http://127.0.0.1:8004", description="health endpoints of the embedder")
     api_key: SecretStr | None = Field(None, description="the shop's API key, shown as Authorization: Bearer")
     admin_key: SecretStr | None = Field(None, description="the admin key, shown as Authorization: Bearer")
-    write_key: SecretStr | None = Field(
-        None, description="the write key of Segment messages that are sent again"
-    )
     session_processor_group: str = Field("session-processor", description="consumer group, after the prefix")
     embedder_group: str = Field("embedder", description="consumer group, after the prefix")
     ops_datadir: Path = Field(

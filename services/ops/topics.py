@@ -64,7 +64,7 @@ def differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> list[Di
     admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
     metadata = admin.list_topics(timeout=timeout_s)
     mine = {settings.topic(topic) for topic in TOPICS} & metadata.topics.keys()
-    configs = _configs(admin, sorted(mine), timeout_s)
+    configs = configs_of(admin, sorted(mine), timeout_s)
     found = {name: _found(metadata.topics[name], configs[name]) for name in mine}
     return compared(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
 
@@ -85,7 +85,8 @@ def fix(settings: ServiceSettings, found: Iterable[Difference]) -> list[Differen
     return fixed
 
 
-def _configs(admin: AdminClient, names: list[str], timeout_s: float) -> dict[str, dict[str, ConfigEntry]]:
+def configs_of(admin: AdminClient, names: list[str], timeout_s: float) -> dict[str, dict[str, ConfigEntry]]:
+    """Topic → its settings on the broker. Raises KafkaException."""
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     if not resources:
         return {}

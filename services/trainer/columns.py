@@ -5,50 +5,16 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
 from schemas.sessions import KIND_OF, identity
+from services.history.past_events import PastEvent
 
 # An identity has 16 or 17 bytes; with its length behind it no trailing zero is lost to numpy, and the order
 # of the column is that of the identities.
 ID_BYTES: Final = 18
 ID: Final = np.dtype(f"S{ID_BYTES}")
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """Of one line of a cart or order, the product."""
-
-    product_id: ProductId
-
-
-class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """The fields of schemas.events.Event that the trainer needs, held to the same rules."""
-
-    event_id: EventId
-    type: EventType
-    visitor_id: VisitorId
-    occurred_at: Millis
-    received_at: Millis | None = None
-    product_id: ProductId | None = None
-    items: tuple[Line, ...] = ()
-
-    def products(self) -> Sequence[str]:
-        """Ids of all products the event is about, each once, in the event's order."""
-        named = (self.product_id,) if self.product_id else ()
-        if not self.items:
-            return named
-        return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
-
-    @staticmethod
-    def decode(raw: bytes) -> "PastEvent":
-        """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
-        return _decode(raw)
-
-
-_decode = msgspec.json.Decoder(PastEvent).decode
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas.topics import EVENTS
-from services.history import erased
+from services.history import erased, past_events
 from services.history.erased import Erasures
 from services.history.partitions import reading
 from services.history.past import HistoryReader, PastMessage
+from services.history.past_events import PastEvent
 from services.history.progress import Progress
 from services.history.timerange import TimeRange
 from services.settings import ServiceSettings
-from services.trainer.columns import EventColumns, GrowingColumns, PastEvent
+from services.trainer.columns import EventColumns, GrowingColumns
 
 
 class NothingToRead(Exception):
@@ -85,7 +86,7 @@ def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -
     for message in messages:
         tally.messages += 1
         try:
-            event = PastEvent.decode(message.value() or b"")
+            event = past_events.decode(message.value() or b"")
         except msgspec.MsgspecError:
             tally.bad += 1
             continue

@@ -12,8 +12,8 @@ from schemas.topics import Topic
 from services.history.archive_digest import Content, Digest, content
 from services.history.archive_manifest import ArchivedFile
 from services.history.archive_rows import Rows, schema
-from services.history.archive_visitors import EventFields
 from services.history.past import PastMessage
+from services.history.past_events import PastEvent
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 GROUP_BYTES: Final = 16 * 1024 * 1024  # of one row group in memory: some 20,000 events
@@ -40,7 +40,7 @@ class _Part:
         self._first = self._last = -1
         self._earliest = self._latest = 0
 
-    def add(self, offset: int, said: Content, event: EventFields | None) -> None:
+    def add(self, offset: int, said: Content, event: PastEvent | None) -> None:
         at = said[2]
         if self.rows == 0:
             self._first, self._earliest, self._latest = offset, at, at
@@ -105,7 +105,7 @@ class Parts:
         self._made = 0
         self.files: list[ArchivedFile] = []
 
-    def add(self, message: PastMessage, event: EventFields | None = None) -> None:
+    def add(self, message: PastMessage, event: PastEvent | None = None) -> None:
         """One more message; of each partition in the order of their offsets."""
         said = content(message)
         place = (message.partition() or 0, max(0, said[2]) // DAY_MS)

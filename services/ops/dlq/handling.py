@@ -74,7 +74,7 @@ class Requeuing:
         self._judge = judge
         self._writer = writer
         self._dry_run = dry_run
-        # As the services send: what Faust reads is not to be packed by lz4.
+        # Waits for each batch: only what the broker has is marked.
         self._producer = AcknowledgedProducer(
             producer_config(settings, linger_ms=LINGER_MS, timeout_ms=PATIENCE_MS)
         )

@@ -3,8 +3,6 @@
 import time
 from typing import Final
 
-import httpx
-
 from schemas.topics import ERASURES, IDENTITIES
 from services.history import erasing
 from services.history.partitions import reading
@@ -14,6 +12,7 @@ from services.kafka import now_ms
 from services.ops.erase.answers import Erased, Place
 from services.ops.erase.confirming import Confirmed, SessionsWatch
 from services.ops.erase.remaining import places
+from services.ops.recommender_client import Recommender, Unanswered
 from services.ops.settings import OpsSettings
 
 ASKED_WITHIN_S: Final = 2.0
@@ -80,23 +79,14 @@ def _recommender(settings: OpsSettings, person: erasing.Person, erased_at: int) 
     where = f"the recommender at {settings.recommender_url}"
     if settings.api_key is None:
         return Place(where=where, note="not asked: set EDDY_API_KEY")
-    headers = {"Authorization": f"Bearer {settings.api_key.get_secret_value()}"}
     deadline = time.monotonic() + ASKED_WITHIN_S
-    with httpx.Client(base_url=settings.recommender_url, headers=headers, trust_env=False) as client:
-        while True:
-            try:
-                left = sum(_remembered(client, each) for each in person.visitor_ids)
-            except httpx.HTTPError as error:
-                return Place(where=where, note=f"not asked: {error}")
-            if left == 0:
-                told = f"remembers nothing, asked {now_ms() - erased_at:.0f} ms after; open pages start anew"
-                return Place(where=where, removed=told)
-            if time.monotonic() > deadline:
-                return Place(where=where, note=f"still remembers {left} events: is it ready?")
-            time.sleep(POLL_S)
-
-
-def _remembered(client: httpx.Client, visitor_id: str) -> int:
-    answer = client.get(f"/v1/visitors/{visitor_id}/profile", timeout=ASKED_WITHIN_S)
-    answer.raise_for_status()
-    return len(answer.json()["events"])
+    try:
+        with Recommender(settings) as recommender:
+            while left := sum(len(recommender.profile(each)["events"]) for each in person.visitor_ids):
+                if time.monotonic() > deadline:
+                    return Place(where=where, note=f"still remembers {left} events: is it ready?")
+                time.sleep(POLL_S)
+    except Unanswered as error:
+        return Place(where=where, note=f"not asked: {error}")
+    told = f"remembers nothing, asked {now_ms() - erased_at:.0f} ms after; open pages start anew"
+    return Place(where=where, removed=told)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+from confluent_kafka.admin import AdminClient
 
 from schemas.topics import DAY_MS, EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
 from services.history import lookup
@@ -17,9 +17,27 @@ from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
 from services.ops.erase.answers import Place
 from services.ops.settings import OpsSettings
+from services.ops.topics import LIBRDKAFKA, configs_of
 
 ANSWER_S: Final = 10.0
 NOBODY: Final = TimeRange(0, 0)
+
+
+class Kept:
+    """How long the broker keeps what lies on these topics; asked for once."""
+
+    def __init__(self, settings: OpsSettings, *topics: Topic) -> None:
+        self.settings = settings
+        admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+        try:
+            self._configs = configs_of(admin, [settings.topic(topic) for topic in topics], ANSWER_S)
+        except KafkaException:
+            self._configs = {}
+
+    def ms(self, topic: Topic, name: str, otherwise: int) -> int:
+        """A topic's setting as the broker has it, in ms; `otherwise` where it does not tell."""
+        entry = self._configs.get(self.settings.topic(topic), {}).get(name)
+        return otherwise if entry is None or entry.value is None else int(entry.value)
 
 
 def places(
@@ -27,19 +45,19 @@ def places(
 ) -> Iterator[Place]:
     """Topic by topic, then models. `now` is Unix ms. Raises BrokerAway, TopicMissing."""
     keys = [each.encode() for each in visitor_ids]
-    done = NOBODY
+    kept, done = Kept(settings, EVENTS, RECOMMENDATIONS, EVENTS_DLQ, SESSIONS), NOBODY
     for topic, what in ((EVENTS, "events"), (RECOMMENDATIONS, "impressions")):
         count, times = _counted(lookup.of_keys(reader, topic, keys, progress=progress))
         if topic is EVENTS:
             done = times
-        yield _ages_out(settings, topic, f"{count:,} {what}", times if count else None)
+        yield _ages_out(kept, topic, f"{count:,} {what}", times if count else None)
     letters, times = _counted(_letters(reader, keys, progress))
-    yield _ages_out(settings, EVENTS_DLQ, f"{letters:,} dead letters", times if letters else None)
+    yield _ages_out(kept, EVENTS_DLQ, f"{letters:,} dead letters", times if letters else None)
     for name in (settings.topic(SESSIONS), "the changelog of session processors"):
         yield Place(
             where=name,
             left_out="what is older than the tombstone",
-            gone_by=now + _setting(settings, SESSIONS, "max.compaction.lag.ms", DAY_MS) + DAY_MS,
+            gone_by=now + kept.ms(SESSIONS, "max.compaction.lag.ms", DAY_MS) + DAY_MS,
             note="when Kafka compacts the topic",
         )
     yield from _models(settings, done)
@@ -69,24 +87,15 @@ def _letters(reader: BoundedReader, keys: Collection[bytes], progress: Progress)
         progress.advance(len(batch))
 
 
-def _ages_out(settings: OpsSettings, topic: Topic, left: str, times: TimeRange | None) -> Place:
+def _ages_out(kept: Kept, topic: Topic, left: str, times: TimeRange | None) -> Place:
+    where = kept.settings.topic(topic)
     if times is None or times.until is None:
-        return Place(where=settings.topic(topic), left_out=left)
-    retention = _setting(settings, topic, "retention.ms", topic.retention_ms or -1)
+        return Place(where=where, left_out=left)
+    retention = kept.ms(topic, "retention.ms", topic.retention_ms or -1)
     if retention < 0:
-        return Place(where=settings.topic(topic), left_out=left, note="the topic keeps messages for ever")
-    segment = _setting(settings, topic, "segment.ms", 0)  # a segment goes when its newest message may
-    return Place(where=settings.topic(topic), left_out=left, gone_by=times.until + retention + segment)
-
-
-def _setting(settings: OpsSettings, topic: Topic, name: str, otherwise: int) -> int:
-    """A topic's setting as the broker has it, in ms."""
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic))
-    try:
-        found = AdminClient(client_config(settings)).describe_configs([resource])[resource].result(ANSWER_S)
-    except KafkaException:
-        return otherwise
-    return int(found[name].value) if name in found else otherwise
+        return Place(where=where, left_out=left, note="the topic keeps messages for ever")
+    segment = kept.ms(topic, "segment.ms", 0)  # a segment goes when its newest message may
+    return Place(where=where, left_out=left, gone_by=times.until + retention + segment)
 
 
 def _models(settings: OpsSettings, done: TimeRange) -> Iterator[Place]:

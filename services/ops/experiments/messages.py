@@ -2,35 +2,24 @@
 
 import msgspec
 
-from schemas.events import Amount, Currency, EventId, EventType, Millis, Name, ProductId, VisitorId
+from schemas.events import Amount, Currency, Name
+from services.history import past_events
 
 
-class Line(msgspec.Struct, frozen=True, gc=False):
+class Line(past_events.Line, frozen=True, gc=False):
     """One line of a list, cart or order."""
 
-    product_id: ProductId
     quantity: int | None = None
     price: Amount | None = None
 
 
-class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Of a schemas.events.Event."""
+class PastEvent(past_events.PastEvent, frozen=True, gc=False, kw_only=True):
+    """Also what an event was worth, and the row that it came from."""
 
-    event_id: EventId
-    type: EventType
-    visitor_id: VisitorId
-    occurred_at: Millis
-    received_at: Millis | None = None
-    product_id: ProductId | None = None
     items: tuple[Line, ...] = ()
     value: float | None = None
     currency: Currency | None = None
     recommendation_id: Name | None = None
-
-    def products(self) -> tuple[str, ...]:
-        """Ids of all products the event is about, each once, in the event's order."""
-        named = (self.product_id,) if self.product_id else ()
-        return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
 
     def worth(self) -> float | None:
         """What an order comes to: its value, else its lines' prices; None where some line has no price."""

@@ -75,16 +75,15 @@ def told(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
     if not wanted.product_id or len(wanted.product_id.encode()) > ID_BYTES_MAX:
         raise CannotBeDone("a product's id has 1 to 128 characters")
     unasked: list[str] = []
-    # A partition that a reader has read to its end stays paused: the second to read a topic is another one.
-    with reading(settings) as reader, reading(settings) as whole:
+    with reading(settings) as reader:
         found = _product(reader, wanted)
         made, written_at = _vectors(reader, wanted, unasked)
         letters = _dead_letters(reader, wanted)
         if found == _Product() and made is None and not letters:
-            raise AnswerIsNo(_unknown(whole, wanted.product_id, progress))
+            raise AnswerIsNo(_unknown(reader, wanted.product_id, progress))
         known = found.product or (made.product if made else None)
         on_it = _rules(reader, known, unasked) if known else ()
-        near = _nearest(whole, made, progress, unasked)
+        near = _nearest(reader, made, progress, unasked)
         done = _events(reader, wanted, progress)
     return Report(
         product_id=wanted.product_id,

@@ -4,17 +4,18 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas import identities, sessions
+from schemas import sessions
 from schemas.directions import FORM
 from schemas.events import is_visitor_id
-from schemas.identities import Identity, visitor_of
+from schemas.identities import visitor_of
 from schemas.sessions import CAUSED_BY, Session
-from schemas.topics import EVENTS, IDENTITIES, RECOMMENDATIONS, SESSIONS
+from schemas.topics import EVENTS, RECOMMENDATIONS, SESSIONS
 from services.endings import AnswerIsNo, CannotBeDone
 from services.history import erased, erasing, lookup
 from services.history.erased import Erasures
 from services.history.partitions import BoundedReader, reading
 from services.history.past import PastMessage, headers_of
+from services.history.people import People
 from services.history.progress import Progress
 from services.history.timerange import TimeRange, shown
 from services.model.tuning import Tuning
@@ -64,10 +65,10 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
     """Everything. Raises AnswerIsNo for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
     wanted.require_visitor()
     visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
-    others = [each for each in erasing.person_of(settings, visitor_id).visitor_ids if each != visitor_id]
     with reading(settings) as reader:
-        erasures = erased.read(reader)
-        joined = _identity(reader, key)
+        erasures, people = erased.read(reader), erasing.people_of(reader)
+        joined = people.identity(visitor_id)
+        others = sorted(people.members(visitor_id) - {visitor_id})
         found = _sessions(reader, visitor_id, others, erasures, wanted)
         events = PastEvents(visitor_id, erasures, wanted.events)
         rows = PastRows(visitor_id, erasures, events.clicked, wanted.rows)
@@ -79,7 +80,7 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
         until = erasures.until.get(visitor_id)
         is_known = until is not None or joined or others or found.own or events.by_type or rows.by_kind
         if not is_known:
-            _nothing(settings, wanted)
+            _nothing(people, wanted)
         ids = telling.products_of(events.newest(wanted.events), rows.newest(), found.own)
         ids |= _causes(rows, events)
         name = Names(named(reader, ids, progress, everywhere=wanted.everywhere) if ids else {})
@@ -99,21 +100,6 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
         profile=profile,
         unasked=tuple(found.unasked),
     )
-
-
-def _identity(reader: BoundedReader, key: bytes) -> Identity | None:
-    newest: Identity | None = None
-    for message in lookup.of_keys(reader, IDENTITIES, [key]):
-        value = message.value()
-        if value is None:
-            newest = None
-            continue
-        try:
-            found = identities.decode(value)
-        except msgspec.MsgspecError:
-            continue  # nobody else can read it either
-        newest = found if found.replaces(newest) else newest
-    return newest
 
 
 def _sessions(
@@ -158,9 +144,9 @@ def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) ->
     )
 
 
-def _nothing(settings: OpsSettings, wanted: Wanted) -> None:
+def _nothing(people: People, wanted: Wanted) -> None:
     user = visitor_of(wanted.visitor_id)
-    if erasing.person_of(settings, user).joined:
+    if people.members(user) != {user}:
         raise AnswerIsNo(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")
     raise AnswerIsNo(
         f"nothing is known of a visitor {wanted.visitor_id}: no session, no user, and no event from "

@@ -12,12 +12,13 @@ from schemas.events import Event
 from schemas.products import Product
 from schemas.vectors import Layout
 from services.embedder.recipe import Recipe
+from services.history.past_events import PastEvent
 from services.model.tuning import TYPE_WEIGHTS
 from services.ops import mappings
 from services.ops.mappings import BadRow, Defaults
 from services.replica import VectorReplica
 from services.trainer.cases import Case, case_at
-from services.trainer.columns import GrowingColumns, PastEvent
+from services.trainer.columns import GrowingColumns
 from services.trainer.contents import Contents
 from services.trainer.histories import Histories, compacted, sessionised
 from services.trainer.training import Parameters

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from schemas import events
 from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
+from services.history import past_events
+from services.history.past_events import Line, PastEvent
 from services.model.tuning import TYPE_WEIGHTS
-from services.trainer.columns import GrowingColumns, Line, PastEvent
+from services.trainer.columns import GrowingColumns
 from services.trainer.histories import Histories, sessionised
 
 MINUTE = 60_000
@@ -160,6 +162,6 @@ def test_what_is_read_of_an_event_is_what_the_schema_says() -> None:
         items=(Item("p2", quantity=3), Item("p1"), Item("p2")),
         value=3.0,
     )
-    read = PastEvent.decode(events.encode(whole))
+    read = past_events.decode(events.encode(whole))
     assert read.products() == whole.products()
     assert (read.event_id, read.occurred_at, read.received_at) == (whole.event_id, 5, 6)
