@@ -36,7 +36,7 @@ endif
 # numba keeps what it has compiled beside the sources: nobody waits for it at a start.
 $(VENV)/.warm: $(VENV)/.ready $(wildcard services/model/*.py)
 	@echo "models: compiling what serves them (half a minute at most) …"
-	@$(BIN)/python -m services.model.warming
+	@$(BIN)/python -m services.model.warmup
 	@touch $@
 
 build/kafka/libs: infra/kafka/pom.xml

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra import accuracy, surface
-from services.model.profiles import PROFILES
-from services.recommender.query_parameters import WEIGHTS
+from services.model.content import PROFILES
+from services.recommender.api.parameters import WEIGHTS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 README: Final = ROOT / "README.md"

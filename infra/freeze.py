@@ -16,7 +16,7 @@ from schemas import released
 from schemas.jsonschema import MESSAGES, Schema
 from schemas.released import ABOUT, FOLDER, SCHEMAS, About, Version
 from schemas.topics import TOPICS
-from services.endings import CannotBeDone, ending_clearly
+from services.cli import CannotBeDone, ending_clearly
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,40}")
 OFF_TOPICS: Final = {

@@ -26,9 +26,8 @@ from schemas.sessions import KINDS, Session
 from schemas.vectors import Layout, ProductVectors, Vector, pack
 from schemas.words import WordsRequest, WordVectors
 from services.ingest.publisher import ACCEPTED_AT
-from services.model.session import fold
-from services.model.tuning import DAY_MS, MINUTE_MS, Tuning
-from services.replica import VectorReplica
+from services.model.session import DAY_MS, MINUTE_MS, Tuning, fold
+from services.vector_replica import VectorReplica
 
 EXAMPLES: Final = JSON_SCHEMAS.parent / "examples"
 SMALL: Final = Layout.of(text_width=16, image_width=8)

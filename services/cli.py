@@ -1,12 +1,55 @@
-"""`python -m services.<name>`: `--help` from the settings themselves, and the start of a process."""
+"""Commands: how a process starts, what its options share, and how it ends.
+
+Status 0: done. 1: the answer is no (a gate is against it, something differs). 2: it cannot be done.
+130 and 143: Ctrl-C and SIGTERM.
+"""
 
 import argparse
-from typing import TypeVar
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated, Final, NoReturn, TypeVar
 
+import msgspec
+import typer
 from pydantic_core import PydanticUndefined
+from rich.console import Console
 
-from services.observability import configure_logging
+from services.kafka.clients import NotDelivered
+from services.logging import configure_logging
 from services.settings import ServiceSettings, load
+
+STATUSES: Final = (
+    "Status 0: done. 1: what was found is not as it should be. 2: it cannot be done, and why is said. "
+    "130, 143: stopped."
+)
+
+
+console = Console()
+
+
+progress_console = Console(stderr=True)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks a person, unless `yes`. Raises CannotBeDone when the answer is no, or nobody can be asked."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CannotBeDone(f"{question} Nobody can be asked here: say --yes")
+    if not typer.confirm(question, err=True):
+        raise CannotBeDone("nothing was done")
+
+
+def print_json(answer: object) -> None:
+    """One line of JSON on stdout: structs, or what JSON can hold."""
+    typer.echo(msgspec.json.encode(answer).decode())
+
 
 S = TypeVar("S", bound=ServiceSettings)
 
@@ -39,3 +82,63 @@ def _shown(default: object) -> str:
     if default is PydanticUndefined:
         return "(required)"
     return "" if default is None else str(default)
+
+
+NO: Final = 1
+CANNOT: Final = 2
+INTERRUPTED: Final = 128 + signal.SIGINT
+TERMINATED: Final = 128 + signal.SIGTERM
+
+
+class AnswerIsNo(Exception):
+    """The command has done its work, and what it found is not as it should be; the text says what."""
+
+
+class CannotBeDone(Exception):
+    """What was asked for cannot be done; the text says why, and what to do."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM came. No Exception, so that nothing on the way takes it for a failure of its own."""
+
+
+@contextmanager
+def ending_clearly(
+    mendable: tuple[type[Exception], ...] = (),
+    *,
+    no: tuple[type[Exception], ...] = (),
+    stopped: str = "nothing is left half-made",
+    not_delivered: str = "run it again",
+) -> Iterator[None]:
+    """For a command's block, in the main thread: what was begun is cleared away before the process ends.
+
+    `mendable` end with 2, `no` with 1, each with its text; `stopped` follows the word of a signal.
+    """
+    former = signal.signal(signal.SIGTERM, _terminate)
+    answers: tuple[type[Exception], ...] = (AnswerIsNo, *no)
+    hindrances: tuple[type[Exception], ...] = (CannotBeDone, *mendable)
+    try:
+        yield
+    except answers as error:
+        _end(str(error), NO)
+    except hindrances as error:
+        _end(str(error), CANNOT)
+    except NotDelivered as error:
+        _end(f"the broker did not take all of it ({error}): {not_delivered}", CANNOT)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _end(f"{error.filename or 'a file'}: {error.strerror or error}", CANNOT)
+    except KeyboardInterrupt:
+        _end(f"stopped; {stopped}", INTERRUPTED)
+    except _Terminated:
+        _end(f"stopped by SIGTERM; {stopped}", TERMINATED)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _end(sentence: str, status: int) -> NoReturn:
+    print(sentence, file=sys.stderr)
+    raise typer.Exit(status) from None

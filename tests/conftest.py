@@ -21,7 +21,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 from infra.stack.broker import LIBS, ROOT, Broker
 from infra.stack.lifecycle import Stack
 from infra.stack.settings import StackSettings
-from services.ops.topics import create
+from services.kafka.admin import create
 from services.settings import ServiceSettings
 
 SHARED_DATA = ROOT.parent / "shared" / "data"

@@ -11,21 +11,20 @@ import structlog
 
 from schemas import words
 from services.embedder.catalogue import Catalogue
-from services.embedder.downloads import Downloads
 from services.embedder.embedding import Embedder
 from services.embedder.metrics import Metrics
-from services.embedder.models import PictureModel, TextModel, check_width, folder_of
-from services.embedder.pictures import PictureSource
-from services.embedder.preparing import Preparation
+from services.embedder.models.port import PictureModel, TextModel, check_width, folder_of
+from services.embedder.pictures.fetch import Downloads, PictureSource
+from services.embedder.pictures.prepare import Preparation
 from services.embedder.publisher import Publisher
+from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.recipe import Recipe
-from services.embedder.server_index import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.embedder.words import WordsApp, encoder
+from services.embedder.words_endpoint import WordsApp, encoder
 from services.embedder.worker import Worker
-from services.kafka import producer_config
-from services.observability import HealthServer
+from services.kafka.clients import producer_config
 from services.qdrant import product_collection
+from services.web.health import HealthServer
 
 log = structlog.get_logger()
 
@@ -48,8 +47,8 @@ def load_models(settings: EmbedderSettings) -> tuple[TextModel, PictureModel]:
         os.environ["HF_HUB_OFFLINE"] = "1"  # before the hub's library is imported: nothing is asked of it
     import torch  # noqa: PLC0415 - seconds, and only processes that embed need it
 
-    from services.embedder.clip_model import ClipModel  # noqa: PLC0415
-    from services.embedder.sentence_model import SentenceModel  # noqa: PLC0415
+    from services.embedder.models.image import ClipModel  # noqa: PLC0415
+    from services.embedder.models.text import SentenceModel  # noqa: PLC0415
 
     torch.set_num_threads(max(1, settings.embedder_threads // workers_of(settings)))
     text, pictures = SentenceModel(settings.text_model), ClipModel(settings.image_model)

@@ -12,17 +12,17 @@ from typing import Final, Protocol
 
 from schemas.products import Product
 from schemas.vectors import Vector
+from services.embedder.errors import PictureRefused
 from services.embedder.metrics import Metrics
-from services.embedder.models import PictureModel, Pixels, TextModel
+from services.embedder.models.port import PictureModel, Pixels, TextModel
 from services.embedder.recipe import sources, text_of
-from services.embedder.refusals import PictureRefused
 
 AHEAD: Final = 4  # batches whose pictures are made ready while the models work
 SHARE_LEAST: Final = 16  # fewer would cost more than sharing gains
 
 
 class PreparesPictures(Protocol):
-    """What makes pictures ready; `services.embedder.preparing.Preparation` does."""
+    """What makes pictures ready; `services.embedder.pictures.prepare.Preparation` does."""
 
     def start(self, address: str) -> "Future[Pixels]":
         """The picture at this address, as the model wants it; its exception may be PictureRefused."""

@@ -4,9 +4,13 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from services.kafka import ClientConfig, NotDelivered, OutgoingMessage
+from schemas import deadletters, products
+from schemas.products import MAX_PRODUCT_BYTES, Product
+from services.embedder.errors import BadProduct
+from services.kafka.clients import ClientConfig, NotDelivered, OutgoingMessage
 
 FULL_WAIT_S: Final = 0.1  # how long to wait, each time, for room in the local buffer
 
@@ -58,3 +62,41 @@ class Publisher:
     def _note_fatal(self, error: KafkaError) -> None:
         if error.fatal():  # of all else librdkafka takes care, and logs it
             self._failure = error
+
+
+def decoded(key: bytes | None, value: bytes) -> Product:
+    """The product of a message. Raises BadProduct for what is none, or lies under another product's key."""
+    if len(value) > MAX_PRODUCT_BYTES:
+        raise BadProduct(f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(value)}")
+    try:
+        product = products.decode(value)
+    except msgspec.MsgspecError as error:
+        raise BadProduct(str(error)) from None
+    if key != product.product_id.encode():
+        raise BadProduct(f"the message's key is not the product_id {product.product_id!r}")
+    return product
+
+
+def dead_letter(
+    key: bytes | None,
+    raw: bytes | None,
+    *,
+    reason: str,
+    stage: str,
+    source: str,
+    failed_at: int,
+    attempts: int = 1,
+) -> OutgoingMessage:
+    """A message as it came, with why it, or a part of it, was not taken; `failed_at` is Unix ms."""
+    if raw is not None and len(raw) > MAX_PRODUCT_BYTES:  # with the headers it might be too large for Kafka
+        raw = raw[:MAX_PRODUCT_BYTES]
+        reason += f"; here are the first {MAX_PRODUCT_BYTES} bytes"
+    headers = deadletters.headers(
+        reason=reason,
+        service="embedder",
+        stage=stage,
+        source=source,
+        failed_at=failed_at,
+        attempts=attempts,
+    )
+    return key, raw, [*headers]

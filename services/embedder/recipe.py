@@ -8,8 +8,7 @@ from typing import Final
 
 from schemas.products import Product
 from schemas.vectors import Layout, ProductVectors, Vector, pack
-from services.model.halfcircle import point, price_point
-from services.model.hashing import category_vector, signs
+from services.model.content import category_vector, point, price_point, signs
 
 RECIPE_VERSION: Final = 1  # raise it when the same source is to give another vector
 BYTES_EACH: Final = 2  # float16

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from typing import Final
 
@@ -13,18 +13,46 @@ from schemas import deadletters
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import Vector, unpack
-from services.embedder.catalogue import Bury, Catalogue, Effect, Publish, Settle, Taken
+from services.clock import now_ms
+from services.embedder.catalogue import Bury, Catalogue, Effect, Ledger, Place, Publish, Settle, Taken
 from services.embedder.embedding import Embedder
-from services.embedder.known import read_known
-from services.embedder.messages import dead_letter, decoded
+from services.embedder.errors import BadProduct, TooManyBadProducts
 from services.embedder.metrics import Metrics
-from services.embedder.offsets import Ledger, Place
-from services.embedder.publisher import Publisher
-from services.embedder.refusals import BadProduct, TooManyBadProducts
-from services.embedder.server_index import ServerIndex
+from services.embedder.publisher import Publisher, dead_letter, decoded
+from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.history.past import headers_of
-from services.kafka import BATCH, TopicMissing, client_config, now_ms
+from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
+from services.kafka.ranges import headers_of
+
+LOOK_S: Final = 0.2  # how soon a stopping worker notices
+
+
+def read_known(
+    settings: EmbedderSettings, catalogue: Catalogue, partitions: Collection[int], stopping: threading.Event
+) -> set[str]:
+    """Reads the topic to its end; answers the ids of the products in these partitions.
+
+    Blocks until then, or until `stopping`. Raises LayoutMismatch and TopicMissing.
+    """
+    ids: set[str] = set()
+
+    def know(messages: list[Message]) -> None:
+        for message in messages:
+            product_id = (message.key() or b"").decode()
+            catalogue.know(product_id, message.value())
+            if message.partition() in partitions:
+                (ids.discard if message.value() is None else ids.add)(product_id)
+
+    topic = settings.topic(PRODUCT_VECTORS)
+    reader = TopicReader(client_config(settings), [topic], know, lambda _error: None)
+    reader.start()
+    try:
+        while not reader.wait_until_caught_up(LOOK_S) and not stopping.is_set():
+            pass
+    finally:
+        reader.stop()
+    return ids
+
 
 log = structlog.get_logger()
 

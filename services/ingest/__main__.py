@@ -3,9 +3,9 @@
 from functools import partial
 
 from services.cli import start
-from services.http_server import serve
 from services.ingest.app import create_app
 from services.ingest.settings import IngestSettings
+from services.web.server import serve
 
 
 def main() -> None:

@@ -3,32 +3,58 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, KafkaException
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
-from services import problems
-from services.admin_door import AdminDoor
-from services.health_routes import health_routes
-from services.ingest.credentials import Doorkeeper
-from services.ingest.eraser import Eraser
-from services.ingest.erasure_routes import erasure_routes
-from services.ingest.event_routes import event_routes
+from services.clock import now_ms
+from services.ingest.events import event_routes
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
-from services.ingest.product_routes import product_routes
+from services.ingest.products import product_routes
 from services.ingest.publisher import Publisher
-from services.ingest.readiness import BrokerProbe
-from services.ingest.segment_routes import segment_routes
+from services.ingest.segment.api import segment_routes
 from services.ingest.settings import IngestSettings
-from services.ingest.visitor_routes import visitor_routes
-from services.kafka import AcknowledgedProducer, ClientConfig, now_ms, producer_config
-from services.tokens import TokenSigner
+from services.ingest.visitors import Eraser, erasure_routes, visitor_routes
+from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config
+from services.web import problems
+from services.web.auth import AdminAuth, TokenSigner, VisitorAuth
+from services.web.health import health_routes
+
+READY_EVERY_S: Final = 5.0
+WAITING_EVERY_S: Final = 0.5
+ASK_S: Final = 1.0
+
+TopicsOnBroker = Callable[[float], set[str]]  # blocks up to so many seconds; raises KafkaException
+
+
+class BrokerProbe:
+    """Asks for the topics every few seconds; `waiting_for` is the last answer and never blocks."""
+
+    def __init__(self, topics_on_broker: TopicsOnBroker, needed: Collection[str]) -> None:
+        self._topics_on_broker = topics_on_broker
+        self._needed = needed
+        self.waiting_for: str | None = "the first answer of Kafka"
+
+    async def run(self) -> None:
+        """Asks until it is cancelled."""
+        while True:
+            self.waiting_for = await asyncio.to_thread(self._ask)
+            await asyncio.sleep(WAITING_EVERY_S if self.waiting_for else READY_EVERY_S)
+
+    def _ask(self) -> str | None:
+        try:
+            present = self._topics_on_broker(ASK_S)
+        except KafkaException as error:
+            return f"Kafka: {error.args[0].str()}"
+        missing = sorted(set(self._needed) - present)
+        return str(TopicMissing(missing[0])) if missing else None
+
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
@@ -39,7 +65,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     """The HTTP API, connected to Kafka; its lifespan's end waits for what is under way. `clock`: Unix ms."""
     metrics = Metrics()
     producer = AcknowledgedProducer(producer_settings(settings), on_fatal=_end_process)
-    door = Doorkeeper(
+    door = VisitorAuth(
         TokenSigner(settings.token_secret),
         settings.api_key,
         required=settings.auth == "required",
@@ -62,7 +88,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     eraser = Eraser(producer, settings, metrics)
-    app.include_router(erasure_routes(AdminDoor(settings.admin_key), eraser, publisher, clock))
+    app.include_router(erasure_routes(AdminAuth(settings.admin_key), eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
     app.include_router(segment_routes(door, publisher, metrics, clock))
     app.include_router(product_routes(door, publisher, metrics))

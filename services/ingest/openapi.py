@@ -8,7 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
-from services.ingest.answers import (
+from services.ingest.responses import (
     Answer,
     ErasureAnswer,
     EventBatch,
@@ -19,9 +19,9 @@ from services.ingest.answers import (
     VisitorAnswer,
     VisitorRequest,
 )
-from services.ingest.segment_messages import Kind, SegmentBatch, SegmentCall
-from services.openapi import Description, MsgspecApi, answer, problem, reference
-from services.problems import ProblemDocument
+from services.ingest.segment.messages import Kind, SegmentBatch, SegmentCall
+from services.web.openapi import Description, MsgspecApi, answer, problem, reference
+from services.web.problems import ProblemDocument
 
 STRUCTS: Final = (
     EventBatch, ProductBatch, VisitorRequest, SegmentBatch, SegmentCall,

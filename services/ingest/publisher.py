@@ -9,12 +9,12 @@ from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
-from services.ingest.batches import Rejected, Way
-from services.ingest.joins import Join, WrittenJoins
 from services.ingest.metrics import Metrics
-from services.kafka import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
-from services.problems import BrokerAway
+from services.ingest.segment.identity import Join, WrittenJoins
+from services.ingest.validation import Rejected, Way
+from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.settings import ServiceSettings
+from services.web.problems import BrokerAway
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from schemas.models import File, Manifest, decode_manifest, encode_manifest
-from services.model.folders import becoming
+from services.files import becoming
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 

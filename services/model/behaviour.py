@@ -14,9 +14,7 @@ import numpy as np
 
 from schemas.sessions import SessionEvent
 from services.model.artifact import Artifact, ArtifactRefused
-from services.model.item2vec import Item2Vec
-from services.model.leaf_masks import masked, masks
-from services.model.recall import (
+from services.model.candidates import (
     AFTER_RANK,
     CONTENT,
     EVENTS_AGO,
@@ -33,10 +31,10 @@ from services.model.recall import (
     Workspace,
     recalled,
 )
+from services.model.forest import Trees, masked, masks, scored
+from services.model.item2vec import Item2Vec
+from services.model.session import Tuning, event_weights, visits
 from services.model.session_index import Floats, Ints, SessionIndex, extended
-from services.model.trees import Trees, scored
-from services.model.tuning import Tuning
-from services.model.weights import event_weights, visits
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"

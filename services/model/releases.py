@@ -10,8 +10,9 @@ import msgspec
 from schemas import models
 from schemas.models import Gate, Metrics, ModelRelease, Released
 from schemas.topics import MODELS
-from services.history.partitions import reading
-from services.kafka import AcknowledgedProducer, OutgoingMessage, now_ms, producer_config
+from services.clock import now_ms
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.kafka.ranges import reading
 from services.model import store
 from services.settings import ServiceSettings
 

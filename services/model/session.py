@@ -4,36 +4,203 @@ No I/O and no wall clock: time is the events' own. Duplicates, lateness and orde
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Sequence
-from typing import Final, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, pairwise
+from math import exp2
+from types import MappingProxyType
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas import directions
 from schemas.events import Event
 from schemas.sessions import (
     KIND_OF,
+    KINDS,
     PRODUCT_IDS_BYTES_MAX,
     SESSION_EVENTS_MAX,
+    SESSION_GAP_MS,
     Interest,
     Session,
     SessionEvent,
     identity,
 )
 from schemas.vectors import Layout, Matrix
-from services.model.tuning import Tuning
-from services.model.weights import weighed
-from services.replica import STEPS
+from services.vector_replica import STEPS
+
+MINUTE_MS: Final = 60 * 1000
+DAY_MS: Final = 24 * 60 * MINUTE_MS
+
+TYPE_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
+    {
+        "view_item": 0.5,
+        "add_to_wishlist": 0.7,
+        "add_to_cart": 0.7,
+        "purchase": 1.0,
+        "remove_from_cart": -0.5,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The settings of one shop. An event type without a weight is no signal and is not remembered.
+
+    `half_life_rank` is in events, all other times in ms. A visit ends after `gap_ms` without an event.
+    `slow_weight` is what the profile of older visits counts beside the current one, where a purchase is 1.
+    What lies `idle_ms` before the newest event is forgotten, and a visitor who was idle for so long with it.
+    """
+
+    type_weights: Mapping[str, float] = field(default_factory=lambda: TYPE_WEIGHTS)
+    half_life_rank: float = 6.0
+    half_life_age_ms: float = 60.0 * MINUTE_MS
+    half_life_slow_ms: float = 14.0 * DAY_MS
+    slow_weight: float = 0.15
+    gap_ms: int = SESSION_GAP_MS
+    idle_ms: int = 30 * DAY_MS
+    interests_max: int = 3
+
+    @cached_property
+    def kind_weights(self) -> tuple[float, ...]:
+        """The weight of each of KINDS, 0 for those without."""
+        return tuple(self.type_weights.get(type_, 0.0) for type_ in KINDS)
+
+
+Rows = npt.NDArray[np.float32]
+
+
+class Liking(NamedTuple):
+    """A top-level category of the current visit.
+
+    `events` are the indices of its events, newest first, and `heaviest` of the one that counts most; of all
+    likings' weight it has the part `share`.
+    """
+
+    category: str
+    events: list[int]
+    heaviest: int
+    share: float
+
+
+class Counts(NamedTuple):
+    """(1 + likings, n) what each event counts in the session's vector, and then in that of each liking."""
+
+    rows: Rows
+    likings: list[Liking]
+
+
+def weighed(
+    events: Sequence[SessionEvent],
+    categories: Sequence[str | None],
+    missing: Sequence[int],
+    tuning: Tuning,
+) -> Counts:
+    """What the events of a session count, given the top-level category of each one's product.
+
+    `missing` are the indices of events whose product has no vector: they count nothing, and their category is
+    None.
+    """
+    starts = visits(events, tuning.gap_ms)
+    weights = event_weights(events, starts, tuning)
+    for index in missing:
+        weights[index] = 0.0
+    slow, start = slow_weights(events, starts, weights, tuning), starts[-1]
+    liked = likings(start, categories, weights, tuning.interests_max)
+    rows = [slow + weights[start:]]
+    for _, indices, _, share in liked:
+        # Each liking has its part of the slow profile: what is known of taste warms all of them alike.
+        row = [share * each for each in slow] + [0.0] * (len(events) - start)
+        for index in indices:
+            row[index] = weights[index]
+        rows.append(row)
+    counts = np.fromiter(chain.from_iterable(rows), np.float32, len(rows) * len(events))
+    return Counts(counts.reshape(len(rows), -1), liked)
+
+
+def visits(events: Sequence[SessionEvent], gap_ms: int) -> list[int]:
+    """Where each visit begins, oldest first: the indices of its first event.
+
+    More than `gap_ms` without an event ends a visit.
+    """
+    times = [entry.occurred_at for entry in events]
+    return [0, *[index for index in range(1, len(times)) if times[index] - times[index - 1] > gap_ms]]
+
+
+def event_weights(events: Sequence[SessionEvent], starts: Sequence[int], tuning: Tuning) -> list[float]:
+    """type_weight · 2^(−rank / h_n) · 2^(−(t_last − t) / h_t), each event within its visit (DESIGN §4).
+
+    The rank is counted from the visit's newest event.
+    """
+    of_kind, per_rank, per_ms = tuning.kind_weights, 1 / tuning.half_life_rank, 1 / tuning.half_life_age_ms
+    ends, end, ended, weights = iter([*starts[1:], len(events)]), 0, 0, []
+    for index, entry in enumerate(events):
+        if index == end:  # a visit begins
+            end = next(ends)
+            ended = events[end - 1].occurred_at
+        decay = (end - 1 - index) * per_rank + (ended - entry.occurred_at) * per_ms
+        weights.append(of_kind[entry.kind] * exp2(-decay))
+    return weights
+
+
+def slow_weights(
+    events: Sequence[SessionEvent], starts: Sequence[int], weights: Sequence[float], tuning: Tuning
+) -> list[float]:
+    """What each event of the older visits counts in their profile, given what it counts in its own visit.
+
+    A visit counts as the weighted mean of its products, and half as much every 14 days. The profile is the
+    mean of the visits, or less where all are old: then it warms the current visit less.
+    """
+    now, per_ms = events[-1].occurred_at, 1 / tuning.half_life_slow_ms
+    slow: list[float] = []
+    total = 0.0
+    for start, end in pairwise(starts):
+        within = weights[start:end]
+        mass = sum(map(abs, within)) if len(within) > 1 else abs(within[0])
+        count = exp2((events[end - 1].occurred_at - now) * per_ms) if mass > 0 else 0.0
+        total += count
+        share = count / (mass or 1.0)
+        for weight in within:
+            slow.append(weight * share)
+    scale = tuning.slow_weight / max(total, 1.0)
+    return [each * scale for each in slow]
+
+
+def likings(
+    start: int, categories: Sequence[str | None], weights: Sequence[float], most: int
+) -> list[Liking]:
+    """The newest categories of the visit from `start` on that weigh more than nothing, heaviest first."""
+    found: dict[str, list[int]] = {}
+    for index in range(len(categories) - 1, start - 1, -1):
+        category = categories[index]
+        if category in found:
+            found[category].append(index)
+        elif category is not None:
+            found[category] = [index]
+    counted = {name: [weights[index] for index in indices] for name, indices in found.items()}
+    newest = [(-mass, name) for name, each in counted.items() if (mass := sum(each)) > 0][:most]
+    total = sum([mass for mass, _ in newest])
+    return [
+        Liking(name, found[name], found[name][_greatest(counted[name])], round(mass / total, 6))
+        for mass, name in sorted(newest)
+    ]
+
+
+def _greatest(numbers: list[float]) -> int:
+    return numbers.index(max(numbers))
+
 
 # What float32 leaves of up to 64 addends that cancel each other out, beside the greatest of them.
 ROUNDING: Final = np.float32(1e-5 * STEPS)
 
 
 class ProductVectors(Protocol):
-    """What fold needs to know about products; `services.replica.VectorReplica` knows it."""
+    """What fold needs to know about products; `services.vector_replica.VectorReplica` knows it."""
 
     def matrix(self, product_ids: Sequence[str]) -> tuple[Matrix, list[bool]]:
-        """(n, width) vectors in steps, `services.replica.STEPS` is 1, and which products have one."""
+        """(n, width) vectors in steps, `services.vector_replica.STEPS` is 1, and which products have one."""
 
     def top_categories(self, product_ids: Sequence[str]) -> list[str | None]:
         """First step of each product's category path, None for products without a vector."""

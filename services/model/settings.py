@@ -7,7 +7,7 @@ from typing import Final
 from pydantic import Field, FiniteFloat, field_validator
 
 from schemas.sessions import KINDS
-from services.model.tuning import DAY_MS, MINUTE_MS, TYPE_WEIGHTS, Tuning
+from services.model.session import DAY_MS, MINUTE_MS, TYPE_WEIGHTS, Tuning
 from services.settings import ServiceSettings
 
 ROOT: Final = Path(__file__).resolve().parents[2]

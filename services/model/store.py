@@ -13,8 +13,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.models import VERSION, Manifest
+from services.files import becoming, scratch
 from services.model.artifact import MANIFEST, Artifact, ArtifactRefused, load, parsed_manifest
-from services.model.folders import becoming, scratch
 
 IS_VERSION: Final = re.compile(VERSION)
 IS_DIGEST: Final = re.compile(r"[0-9a-f]{64}")

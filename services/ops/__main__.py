@@ -2,23 +2,21 @@
 
 import typer
 
-from services.ops import (
-    catalogue_commands,
-    event_commands,
-    models_commands,
-    topic_commands,
-)
-from services.ops.archives import commands as archive_commands
-from services.ops.dlq import commands as dlq_commands
-from services.ops.doctor.commands import doctor
-from services.ops.erase.commands import erase
-from services.ops.experiments import commands as experiment_commands
-from services.ops.index import commands as index_commands
-from services.ops.lag_commands import lag
-from services.ops.product.commands import product
-from services.ops.replay.commands import replay
-from services.ops.shell import STATUSES
-from services.ops.visitor.commands import visitor
+from services.cli import STATUSES
+from services.ops.archive import command as archive_commands
+from services.ops.catalogue import command as catalogue_commands
+from services.ops.catalogue import events_command
+from services.ops.dead_letters import command as dlq_commands
+from services.ops.doctor.command import doctor
+from services.ops.erase.command import erase
+from services.ops.experiments import command as experiment_commands
+from services.ops.index import command as index_commands
+from services.ops.inspect.product.command import product
+from services.ops.inspect.visitor.command import visitor
+from services.ops.lag.command import lag
+from services.ops.models import command as models_commands
+from services.ops.replay.command import replay
+from services.ops.topics import command as topic_commands
 
 app = typer.Typer(
     help="Operate Eddy: look inside, replay, mend, forget.",
@@ -36,7 +34,7 @@ for name, group in {
     "index": index_commands.app,
     "models": models_commands.app,
     "catalogue": catalogue_commands.app,
-    "events": event_commands.app,
+    "events": events_command.app,
     "experiment": experiment_commands.app,
 }.items():
     app.add_typer(group, name=name)

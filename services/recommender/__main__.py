@@ -3,9 +3,9 @@
 from functools import partial
 
 from services.cli import start
-from services.http_server import serve
 from services.recommender.app import create_app
 from services.recommender.settings import RecommenderSettings
+from services.web.server import serve
 
 
 def main() -> None:

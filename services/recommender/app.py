@@ -15,54 +15,47 @@ from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from schemas.topics import RECOMMENDATIONS
-from services import problems
-from services.admin_door import AdminDoor
-from services.health_routes import health_routes
-from services.history.people import People
-from services.kafka import AcknowledgedProducer, client_config, now_ms, producer_config
-from services.openapi import MsgspecApi
+from services.clock import now_ms
+from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
 from services.qdrant import product_collection
-from services.recommender import clockwork
-from services.recommender.admin import answers as admin_answers
-from services.recommender.admin_routes import admin_routes
-from services.recommender.answers import Found, Recommended
+from services.recommender import topic_feeds
+from services.recommender.api import admin_bodies as admin_answers
+from services.recommender.api.admin import Publisher, admin_routes
+from services.recommender.api.parameters import weight_names
+from services.recommender.api.profile import Profile, profile_routes
+from services.recommender.api.recommendations import Answerer, Found, Recommended, recommendation_routes
 from services.recommender.catalogue import Catalogue
-from services.recommender.credentials import Doorkeeper
-from services.recommender.edge import EdgeIndex
-from services.recommender.experiment_book import AS_EVERYONE, ExperimentBook, Treatment, applied
-from services.recommender.feeds import Feeds
-from services.recommender.generations import Generations
-from services.recommender.hub import Hub
 from services.recommender.impressions import Impressions
-from services.recommender.joined import JoinedSessions
-from services.recommender.latest_visits import LatestVisits
-from services.recommender.lines import Lines
-from services.recommender.live_learning import LiveLearning
-from services.recommender.live_routes import live_routes
+from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.port import VectorIndex
+from services.recommender.index.qdrant_edge import EdgeIndex
+from services.recommender.index.qdrant_server import ServerIndex
+from services.recommender.live.connection import live_routes
+from services.recommender.live.protocol import Subscriber
+from services.recommender.live.registry import Hub
+from services.recommender.live_learning import LatestVisits, LiveLearning
 from services.recommender.metrics import Metrics
+from services.recommender.pipeline.diversity import Rules
+from services.recommender.pipeline.experiments import AS_EVERYONE, ExperimentBook, Treatment, applied
+from services.recommender.pipeline.merchandising import InForce, RuleBook
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asks
 from services.recommender.popularity import Popularity
-from services.recommender.profile_routes import Profile, profile_routes
-from services.recommender.publisher import Publisher
-from services.recommender.query_parameters import weight_names
-from services.recommender.recommendation_routes import Answerer, recommendation_routes
-from services.recommender.remembered import RememberedIndex
-from services.recommender.rows.maker import RowMaker
-from services.recommender.rows.ranking import Rules
-from services.recommender.rule_book import InForce, RuleBook
 from services.recommender.search.language_model import LanguageModel
-from services.recommender.search.searches import Searcher
-from services.recommender.search.understanding import Understanding
-from services.recommender.server import ServerIndex
-from services.recommender.sessions import Sessions
+from services.recommender.search.query_vectors import Words
+from services.recommender.search.search import Searcher, Understanding
+from services.recommender.search.vocabulary import Vocabularies
+from services.recommender.serving_models import Generations, Lines
 from services.recommender.settings import RecommenderSettings
-from services.recommender.slots import Asks
 from services.recommender.state import State
-from services.recommender.subscriber import Subscriber
-from services.recommender.vector_index import VectorIndex
-from services.recommender.vocabularies import Vocabularies
-from services.recommender.words import Words
-from services.replica import VectorReplica
-from services.tokens import TokenSigner
+from services.recommender.topic_feeds import Feeds
+from services.recommender.visitor_sessions import JoinedSessions, Sessions
+from services.vector_replica import VectorReplica
+from services.visitors.identity_graph import People
+from services.web import problems
+from services.web.auth import AdminAuth, ReaderAuth, TokenSigner
+from services.web.health import health_routes
+from services.web.openapi import MsgspecApi
 
 log = structlog.get_logger()
 
@@ -227,8 +220,8 @@ class Parts:
             beside=(
                 self._live.run,
                 self._vocabularies.run,
-                partial(clockwork.watch, changes, self._hub, self._clock),
-                partial(clockwork.count, self._popularity, self._catalogue, self._hub, self._clock),
+                partial(topic_feeds.watch, changes, self._hub, self._clock),
+                partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
             ),
             on_failure=_end_process,
         )
@@ -268,7 +261,7 @@ class Parts:
     def routers(self) -> Iterator[APIRouter]:
         """All routes."""
         settings = self._settings
-        door = Doorkeeper(TokenSigner(settings.token_secret), settings.api_key)
+        door = ReaderAuth(TokenSigner(settings.token_secret), settings.api_key)
         answerer = Answerer(
             door,
             self._rows,
@@ -296,7 +289,7 @@ class Parts:
             slow_reader_s=settings.slow_reader_s,
         )
         yield admin_routes(
-            AdminDoor(settings.admin_key),
+            AdminAuth(settings.admin_key),
             self._rules,
             self._experiments,
             self._publisher.publish,

@@ -11,7 +11,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from schemas.products import Product
-from services.recommender.vector_index import Hit, Where
+from services.recommender.index.port import Hit, Where
 
 FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
 PRIOR: Final = 20.0  # purchases that a popularity of 1 in the catalogue counts as

@@ -9,9 +9,9 @@ from ulid import ULID
 from schemas import impressions
 from schemas.impressions import Shown, ShownItem
 from schemas.live import RecommendedItem
-from services.kafka import AcknowledgedProducer
+from services.kafka.clients import AcknowledgedProducer
 from services.recommender.metrics import Metrics
-from services.recommender.rows.asking import Asked, Made
+from services.recommender.pipeline.request import Asked, Made
 
 log = structlog.get_logger()
 

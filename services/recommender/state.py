@@ -10,20 +10,18 @@ from confluent_kafka import Message
 from schemas import experiments, identities, products, rules, sessions
 from schemas.products import Product
 from schemas.vectors import ProductVectors, Vector, unpack
-from services.history.people import People
 from services.recommender.catalogue import Catalogue
-from services.recommender.experiment_book import ExperimentBook
-from services.recommender.forgotten import Forgotten
-from services.recommender.hub import Hub
-from services.recommender.joined import JoinedSessions
-from services.recommender.lines import Lines
+from services.recommender.index.port import VectorIndex
+from services.recommender.live.registry import Hub
 from services.recommender.live_learning import LiveLearning
 from services.recommender.metrics import Metrics
+from services.recommender.pipeline.experiments import ExperimentBook
+from services.recommender.pipeline.merchandising import RuleBook
 from services.recommender.popularity import Popularity
-from services.recommender.rule_book import RuleBook
-from services.recommender.sessions import Published, Sessions
-from services.recommender.vector_index import VectorIndex
-from services.replica import VectorReplica
+from services.recommender.serving_models import Lines
+from services.recommender.visitor_sessions import Forgotten, JoinedSessions, Published, Sessions
+from services.vector_replica import VectorReplica
+from services.visitors.identity_graph import People
 
 log = structlog.get_logger()
 

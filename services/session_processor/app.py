@@ -16,13 +16,13 @@ from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
-from services.kafka import AcknowledgedProducer, TopicReader, client_config, producer_config
-from services.observability import HealthServer
-from services.replica import VectorReplica
-from services.session_processor.agent import EventFolder, Message
+from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
 from services.session_processor.metrics import Metrics
+from services.session_processor.processor import EventFolder, Message
 from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.table import SessionTable
+from services.vector_replica import VectorReplica
+from services.web.health import HealthServer
 
 log = structlog.get_logger()
 

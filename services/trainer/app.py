@@ -9,21 +9,21 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease, Released
-from services.history.progress import Progress
-from services.history.timerange import TimeRange
-from services.kafka import now_ms
+from services.clock import now_ms
+from services.files import scratch
 from services.model import artifact, releases, store
 from services.model.artifact import Artifact, ArtifactRefused
-from services.model.folders import scratch
+from services.model.session import Tuning
 from services.model.store import ModelStore, StoreFailed
-from services.model.tuning import Tuning
-from services.trainer import contents, popularity, session_files, topic_history
+from services.progress import Progress
+from services.time_range import TimeRange
+from services.trainer import content, popularity, session_files, topic_history
 from services.trainer.cases import Case, Split, last_day
-from services.trainer.contents import Contents
+from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.gate import Verdict
-from services.trainer.histories import Histories, sessionised
-from services.trainer.releasing import judged
+from services.trainer.release import judged
+from services.trainer.sessions import Histories, sessionised
 from services.trainer.settings import TrainerSettings
 from services.trainer.topic_history import NothingToRead, Tally
 from services.trainer.training import Parameters, Trained, fit, refitted
@@ -57,7 +57,7 @@ def train(
         histories = sessionised(history.events, settings.tuning.gap_ms)
         if histories.sessions == 0:
             raise NothingToRead(_nothing_learnable(history.tally, settings))
-        catalogue = contents.read(settings, progress)
+        catalogue = content.read(settings, progress)
         released = None if current is None else _fetched(settings, current)
         split = _split(histories, released, settings.gate_cases_min)
 

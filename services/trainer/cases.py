@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.sessions import KIND_OF, SessionEvent
-from services.model.session import remembered
-from services.model.tuning import Tuning
-from services.trainer.histories import Histories
+from services.model.session import Tuning, remembered
+from services.trainer.sessions import Histories
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 CASES_MAX: Final = 20_000  # at 20,000 a share is known to ± 0.7 % (two standard errors)

@@ -1,7 +1,8 @@
 """The trainer's commands: `train`, `evaluate`, `release`, `rollback`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -10,15 +11,38 @@ import typer
 from rich.console import Console
 
 from schemas.models import Metrics
-from services.history import timerange
-from services.history.progress import shown_on
-from services.kafka import now_ms
-from services.observability import configure_logging
+from services import cli, time_range
+from services.archive.manifest import ArchiveRefused
+from services.clock import now_ms
+from services.kafka.clients import TopicMissing
+from services.kafka.ranges import BrokerAway
+from services.logging import configure_logging
+from services.model.artifact import ArtifactRefused
+from services.model.releases import ReleaseRefused
+from services.model.store import StoreFailed
+from services.progress import shown_on
 from services.settings import load
-from services.trainer import releasing
-from services.trainer.endings import ending_clearly
+from services.time_range import BadTime
+from services.trainer import release as releasing
+from services.trainer.release import GateIsAgainst
+from services.trainer.session_files import UnreadableFile
 from services.trainer.settings import TrainerSettings
-from services.trainer.topic_history import Tally
+from services.trainer.topic_history import NothingToRead, Tally
+
+MENDABLE = (
+    ArchiveRefused, ArtifactRefused, BadTime, BrokerAway, NothingToRead, ReleaseRefused, StoreFailed,
+    TopicMissing, UnreadableFile,
+)  # fmt: skip
+
+
+@contextmanager
+def ending_clearly() -> Iterator[None]:
+    """For a command's block: the gate's no is status 1, what a person can mend 2."""
+    with cli.ending_clearly(
+        MENDABLE, no=(GateIsAgainst,), not_delivered="nothing has changed, or look again"
+    ):
+        yield
+
 
 app = typer.Typer(
     help="Learn from the history of events, measure, release.",
@@ -56,7 +80,7 @@ def train(
     """
     with ending_clearly():
         settings = _settings()
-        times = timerange.parsed(since, until, int(now_ms()))
+        times = time_range.parsed(since, until, int(now_ms()))
         from services.trainer import app as trainer  # noqa: PLC0415 - numba, gensim and lightgbm: 3 s
 
         with shown_on(progress_console) as progress:

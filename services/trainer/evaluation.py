@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.models import Metrics
-from services.history.progress import Progress
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
-from services.model.recommending import ranked
-from services.model.tuning import Tuning
+from services.model.ranker import ranked
+from services.model.session import Tuning
+from services.progress import Progress
 from services.trainer.cases import Case
-from services.trainer.contents import Contents
+from services.trainer.content import Contents
 
 K: Final = 20
 

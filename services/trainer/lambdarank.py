@@ -1,29 +1,59 @@
 """The re-ranker's learning: LightGBM's LambdaMART over the candidates of sessions that came later."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
-
-# Threads that wait for each other by spinning take the cores from everybody else, each other included:
-# 8 s became 160 s beside other work. OpenMP looks once, when it is loaded.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+from typing import Any, Final
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from services.history.progress import Progress
 from services.model.behaviour import Behaviour
-from services.model.recall import FEATURES
-from services.model.recommending import offered
-from services.model.session_index import Floats
-from services.model.trees import Trees
-from services.model.tuning import Tuning
+from services.model.candidates import FEATURES
+from services.model.forest import Trees
+from services.model.ranker import offered
+from services.model.session import Tuning
+from services.model.session_index import Floats, read_only
+from services.progress import Progress
 from services.trainer.cases import cases_at, continuing
-from services.trainer.contents import Contents
-from services.trainer.forest import flattened
-from services.trainer.histories import Histories
+from services.trainer.content import Contents
+from services.trainer.sessions import Histories
+
+
+def flattened(dumped: Mapping[str, Any]) -> Trees:
+    """From `Booster.dump_model()`. Raises ValueError for a split that the arrays cannot express."""
+    nodes: list[tuple[int, float, int, int]] = []
+    roots = [_added(tree["tree_structure"], nodes) for tree in dumped["tree_info"]]
+    columns = list(zip(*nodes, strict=True)) if nodes else [(), (), (), ()]
+    kinds = (np.int32, np.float32, np.int32, np.int32)
+    arrays = [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]
+    return Trees(*map(read_only, (np.array(roots, dtype=np.int32), *arrays)))
+
+
+def _added(node: Mapping[str, Any], nodes: list[tuple[int, float, int, int]]) -> int:
+    place = len(nodes)
+    if "leaf_value" in node:
+        nodes.append((-1, float(node["leaf_value"]), 0, 0))
+        return place
+    if node["decision_type"] != "<=":
+        raise ValueError(f"a split by {node['decision_type']}, expected numbers compared by <=")
+    nodes.append((0, 0.0, 0, 0))  # its place comes before those of its children
+    left, right = _added(node["left_child"], nodes), _added(node["right_child"], nodes)
+    nodes[place] = (int(node["split_feature"]), _at_most(node["threshold"]), left, right)
+    return place
+
+
+def _at_most(threshold: float) -> float:
+    """The greatest float32 that is not above: features are float32, and go the same way."""
+    rounded = np.float32(threshold)
+    return float(np.nextafter(rounded, np.float32(-np.inf)) if rounded > threshold else rounded)
+
+
+# Threads that wait for each other by spinning take the cores from everybody else, each other included:
+# 8 s became 160 s beside other work. OpenMP looks once, when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 CASES_MIN: Final = 400  # with fewer, trees learn noise: ranks are fused instead
 CASES_PER_TREE: Final = 20  # stopping where a held-out part stops gaining was tried: too noisy a sign

@@ -8,7 +8,7 @@ import numpy as np
 from schemas.models import Metrics
 from services.trainer.cases import Case
 from services.trainer.evaluation import K, accuracy
-from services.trainer.histories import Histories
+from services.trainer.sessions import Histories
 
 
 def most_popular(histories: Histories, k: int = K) -> tuple[str, ...]:

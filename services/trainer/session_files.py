@@ -18,7 +18,7 @@ import numpy as np
 
 from schemas.sessions import KIND_OF
 from services.trainer.cases import EVENT_MS, Case
-from services.trainer.histories import Histories, compacted
+from services.trainer.sessions import Histories, compacted
 
 SESSION_MS: Final = 60 * 60 * 1_000  # between plain sessions
 TABLE_COLUMNS: Final = ("sessionid", "itemid", "time")

@@ -8,9 +8,9 @@ import numpy as np
 from gensim.models import Word2Vec
 from gensim.models.callbacks import CallbackAny2Vec
 
-from services.history.progress import Progress
 from services.model.session_index import Floats
-from services.trainer.histories import Histories
+from services.progress import Progress
+from services.trainer.sessions import Histories
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,25 +8,49 @@ then all sessions make the model that serves.
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.history.progress import Progress
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
-from services.model.item2vec import Item2Vec, assembled
-from services.model.recall import FEATURES
-from services.model.session_index import NEWEST, SessionIndex, built
-from services.model.trees import Trees
-from services.model.tuning import Tuning
+from services.model.candidates import FEATURES
+from services.model.forest import Trees
+from services.model.item2vec import BLOCK, Item2Vec, all_nearest, assembled
+from services.model.session import Tuning
+from services.model.session_index import NEWEST, Floats, SessionIndex, built
+from services.progress import Progress
 from services.trainer import lambdarank, skipgram
-from services.trainer.cold_start import inferred
-from services.trainer.contents import Contents
-from services.trainer.histories import Histories
+from services.trainer.content import Contents
 from services.trainer.lambdarank import LambdaRank
+from services.trainer.sessions import Histories
 from services.trainer.skipgram import SkipGram
+
+NEIGHBOURS: Final = 10
+
+
+def inferred(vectors: Floats, clicked: npt.NDArray[np.bool_], contents: Floats) -> Floats:
+    """(n, width) `vectors` with a row for each product that was not clicked but has content.
+
+    That row is the mean of the ten clicked products nearest by content, (n, c) rows whose dot product is
+    their likeness, each weighted by it. Products without content, or unlike all others, keep their zeros.
+    """
+    described = contents.any(axis=1)
+    cold = np.flatnonzero(~clicked & described)
+    known = np.flatnonzero(clicked & described)
+    filled = vectors.copy()
+    if not len(cold) or not len(known):
+        return filled
+    near = all_nearest(contents[cold], contents[known], min(NEIGHBOURS, len(known)))
+    for begin in range(0, len(cold), BLOCK):
+        rows = slice(begin, begin + BLOCK)
+        neighbours = known[near[rows]]
+        likeness = np.einsum("nc,nkc->nk", contents[cold[rows]], contents[neighbours]).clip(min=0)
+        total = likeness.sum(axis=1, keepdims=True)
+        shares = np.divide(likeness, total, out=np.zeros_like(likeness), where=total > 0)
+        filled[cold[rows]] = np.einsum("nk,nkw->nw", shares, vectors[neighbours])
+    return filled
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ import sys
 from typing import Final
 
 from services.cli import described
-from services.http_server import serve
-from services.observability import configure_logging
+from services.logging import configure_logging
 from services.settings import load
+from services.web.server import serve
 from storefront.demo.app import create_app
 from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import CatalogueMissing

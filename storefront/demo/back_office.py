@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from schemas.products import Availability
-from services.kafka import now_ms
+from services.clock import now_ms
 from storefront.demo.cart_routes import SEE_OTHER, form
 from storefront.demo.ingest import Ingest, NotTaken
 from storefront.demo.rendering import Renderer

@@ -23,11 +23,11 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 
 from infra.stack.broker import ROOT
 from schemas.topics import EVENTS
-from services.history.archive import reading_archive
-from services.history.archive_digest import Digest
-from services.history.partitions import reading
-from services.kafka import client_config, producer_config
-from services.ops.topics import create
+from services.archive.digest import Digest
+from services.archive.reader import reading_archive
+from services.kafka.admin import create
+from services.kafka.clients import client_config, producer_config
+from services.kafka.ranges import reading
 from services.settings import ServiceSettings
 from tests.benchmark.brokers import broker
 from tests.benchmark.history import BATCH, bare, fill

@@ -21,9 +21,9 @@ from rich.console import Console
 from rich.table import Table
 
 from schemas.products import Product
-from services.ops.feeds.product import Defaults
-from services.ops.feeds.source import Feed
-from services.ops.mappings import detected, entries
+from services.ops.catalogue.cell_values import Defaults
+from services.ops.catalogue.file_formats import Feed
+from services.ops.catalogue.mappings import detected, entries
 
 ROWS: Final = 100_000
 DEFAULTS: Final = Defaults("EUR", 1_700_000_000_000)

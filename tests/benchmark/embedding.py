@@ -26,11 +26,11 @@ from schemas import products
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from services.embedder.app import load_models
-from services.embedder.models import PictureModel, TextModel
+from services.embedder.models.port import PictureModel, TextModel
 from services.embedder.recipe import text_of
 from services.embedder.settings import EmbedderSettings
-from services.kafka import producer_config
-from services.ops.topics import create
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
 from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker
 from tests.conftest import free_ports

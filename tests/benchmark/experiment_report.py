@@ -15,13 +15,14 @@ from schemas.events import Context, Event, Item
 from schemas.experiments import Experiment, Variant
 from schemas.impressions import Shown, ShownItem
 from schemas.topics import EVENTS, RECOMMENDATIONS
-from services.history.progress import Silent
-from services.kafka import now_ms, producer_config
-from services.ops.experiments import reading
-from services.ops.experiments.joining import WINDOW_MS
-from services.ops.experiments.question import Left, Question
-from services.ops.experiments.reporting import report
-from services.ops.topics import create
+from services.clock import now_ms
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
+from services.ops.experiments import query
+from services.ops.experiments.attribution import WINDOW_MS
+from services.ops.experiments.query import Left, Question
+from services.ops.experiments.report import report
+from services.progress import Silent
 from services.settings import ServiceSettings
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
@@ -58,7 +59,7 @@ def measure(count: int, tell: Callable[[str], object]) -> ReportFigures:
         rates, drawing = [], []
         for number in range(ROUNDS):
             tell(f"reading and joining, round {number + 1} of {ROUNDS} …")
-            seconds, (joined, left) = timed(lambda: reading.joined(settings, QUESTION, Silent()))
+            seconds, (joined, left) = timed(lambda: query.joined(settings, QUESTION, Silent()))
             assert left == Left()
             assert joined.shown.sum() == count // 2
             rates.append(count / seconds)

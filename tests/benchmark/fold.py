@@ -16,9 +16,8 @@ from schemas.events import Event
 from schemas.products import Product
 from schemas.sessions import SESSION_EVENTS_MAX, Session, decode, encode
 from schemas.vectors import Layout
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.replica import VectorReplica
+from services.model.session import Tuning, fold
+from services.vector_replica import VectorReplica
 from tests.benchmark.stopwatch import timed
 
 LAYOUT: Final = Layout.of(text_width=484, image_width=192)  # 1,000 components

@@ -15,14 +15,15 @@ from ulid import ULID
 from schemas import events
 from schemas.events import Context, Event, EventType, Item
 from schemas.topics import EVENTS
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
-from services.kafka import Headers, client_config, now_ms, producer_config
-from services.model.tuning import TYPE_WEIGHTS
-from services.ops.topics import create
+from services.clock import now_ms
+from services.kafka.admin import create
+from services.kafka.clients import Headers, client_config, producer_config
+from services.model.session import TYPE_WEIGHTS
+from services.progress import Silent
 from services.settings import ServiceSettings
+from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.histories import sessionised
+from services.trainer.sessions import sessionised
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed

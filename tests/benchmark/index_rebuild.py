@@ -23,14 +23,14 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, ProductVectors
-from services.history.partitions import reading
-from services.history.progress import Silent
-from services.history.writing import writing
-from services.ops.doctor import health
-from services.ops.index import working
-from services.ops.index.checking import OnTopic, of_server
+from services.kafka.admin import create
+from services.kafka.ranges import reading
+from services.kafka.writer import writing
+from services.ops import services
+from services.ops.index import command
+from services.ops.index.query import OnTopic, of_server
 from services.ops.settings import OpsSettings
-from services.ops.topics import create
+from services.progress import Silent
 from tests.benchmark.brokers import broker
 from tests.benchmark.stopwatch import timed
 from tests.integration.processes import running
@@ -122,8 +122,8 @@ def started(settings: OpsSettings, expected: int) -> float:
     stop=stop_after_delay(WITHIN_S),
     wait=wait_fixed(0.05),
 )
-def _ready(settings: OpsSettings) -> health.Health:
-    return health.asked(settings, "recommender")
+def _ready(settings: OpsSettings) -> services.Health:
+    return services.asked(settings, "recommender")
 
 
 def measure() -> Figures:
@@ -141,7 +141,7 @@ def measure() -> Figures:
             read_s, _ = timed(partial(topic.read_on, Silent()))
         bare_s, start_s = started(empty, 0), started(full, COUNT)
         client = QdrantClient(":memory:")
-        rebuild_s, rebuilt = timed(partial(working.rebuilt, full, Silent(), client))
+        rebuild_s, rebuilt = timed(partial(command.rebuild_index, full, Silent(), client))
         check_s, state = timed(partial(of_server, full, client, topic.updated_at))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")

@@ -20,14 +20,16 @@ from ulid import ULID
 from schemas import events, products
 from schemas.events import Event
 from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS
-from services.history.partitions import reading
-from services.history.progress import Silent
-from services.kafka import Headers, client_config, now_ms, producer_config
-from services.ops.replay import feeding, running
-from services.ops.replay.answers import ReplayReport
-from services.ops.replay.question import Question
+from services.clock import now_ms
+from services.kafka.admin import create
+from services.kafka.clients import Headers, client_config, producer_config
+from services.kafka.ranges import reading
+from services.ops.replay import run
+from services.ops.replay import source as feeding
+from services.ops.replay.figures import ReplayReport
+from services.ops.replay.source import Question
 from services.ops.settings import OpsSettings
-from services.ops.topics import create
+from services.progress import Silent
 from tests.benchmark import standin_vectors
 from tests.benchmark.brokers import broker
 from tests.benchmark.history import TYPES
@@ -86,7 +88,7 @@ def replayed(settings: OpsSettings, workers: int) -> ReplayReport:
     """The whole topic through a shadow."""
     question = Question(prefix="shadow", workers=workers, cases=0)
     source = feeding.source(settings, question)
-    return running.in_shadow(settings, question, source, Silent(), take_over=False, on_left=print)
+    return run.in_shadow(settings, question, source, Silent(), take_over=False, on_left=print)
 
 
 def fill(settings: OpsSettings, product_ids: list[str], count: int) -> None:
@@ -152,9 +154,8 @@ def _session_bytes(settings: OpsSettings) -> float:
     """What a session takes after so many events: measured by folding some here."""
     from schemas.sessions import Session, encode  # noqa: PLC0415
     from schemas.topics import PRODUCT_VECTORS  # noqa: PLC0415
-    from services.model.session import fold  # noqa: PLC0415
-    from services.model.tuning import Tuning  # noqa: PLC0415
-    from services.replica import VectorReplica  # noqa: PLC0415
+    from services.model.session import Tuning, fold  # noqa: PLC0415
+    from services.vector_replica import VectorReplica  # noqa: PLC0415
 
     replica, known, sizes = VectorReplica(settings.layout), dict[str, Session](), []
     with reading(settings) as reader:

@@ -12,8 +12,8 @@ import msgspec
 import numpy as np
 
 from schemas.products import Product
-from services.recommender.search.forms import forms, is_plural
 from services.recommender.search.parser import parse
+from services.recommender.search.text import forms, is_plural
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
 from tests.benchmark.stopwatch import timed

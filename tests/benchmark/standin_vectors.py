@@ -13,7 +13,7 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, Topic
 from schemas.vectors import Layout, ProductVectors
-from services.kafka import AcknowledgedProducer, producer_config
+from services.kafka.clients import AcknowledgedProducer, producer_config
 from services.settings import ServiceSettings
 
 

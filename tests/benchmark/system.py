@@ -12,7 +12,7 @@ from infra.stack.broker import ROOT, Broker
 from infra.stack.lifecycle import Stack, StepFailed, kafka_answers
 from infra.stack.settings import StackSettings
 from schemas.topics import PRODUCTS
-from services.ops.topics import create
+from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.benchmark import standin_vectors
 from tests.conftest import settings_on_free_ports

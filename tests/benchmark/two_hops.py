@@ -17,7 +17,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from services.kafka import client_config, producer_config
+from services.kafka.clients import client_config, producer_config
 from services.settings import ServiceSettings
 from tests.benchmark.arrivals import poisson
 from tests.benchmark.load import Tell

@@ -21,9 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schemas import products
 from schemas.topics import PRODUCTS
-from services.kafka import producer_config
-from services.ops.topics import create
-from services.recommender.words import Words
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
+from services.recommender.search.query_vectors import Words
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker

@@ -19,22 +19,21 @@ from schemas.products import Availability, Product
 from schemas.rules import Rule
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout
-from services.model.profiles import PROFILES
-from services.model.session import computed
-from services.model.tuning import Tuning
+from services.model.content import PROFILES
+from services.model.session import Tuning, computed
 from services.recommender.catalogue import Catalogue
-from services.recommender.edge import EdgeIndex
+from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.port import AVAILABLE, Where
+from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
-from services.recommender.remembered import RememberedIndex
-from services.recommender.rows.asking import Asked
-from services.recommender.rows.maker import RowMaker
-from services.recommender.rows.ranking import Rules
-from services.recommender.rule_book import InForce, summed
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.searches import Search
-from services.recommender.vector_index import AVAILABLE, Where
-from services.recommender.words import WordVector
-from services.replica import VectorReplica
+from services.recommender.pipeline.diversity import Rules
+from services.recommender.pipeline.merchandising import InForce, summed
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asked
+from services.recommender.search.query import Inferred
+from services.recommender.search.query_vectors import WordVector
+from services.recommender.search.search import Search
+from services.vector_replica import VectorReplica
 from tests.unit.model.learned import behaviour
 
 Question = dict[str, Any]  # what every kind of row may be asked

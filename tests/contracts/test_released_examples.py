@@ -14,7 +14,7 @@ from schemas.jsonschema import MESSAGES
 from schemas.released import CODECS, HEADERS, MIGRATED, Version, lost, meaning, meaning_beside, message_of
 from schemas.sessions import KINDS
 from services.ingest.publisher import ACCEPTED_AT
-from services.recommender.sessions import Published
+from services.recommender.visitor_sessions import Published
 
 FREEZE: Final = "freeze a new version: python -m infra.freeze NAME (or NAME --again while it is not released)"
 VERSIONS: Final = released.versions()

@@ -16,10 +16,10 @@ from schemas.products import Availability, Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.qdrant import ProductCollection
 from services.recommender.catalogue import Catalogue
-from services.recommender.edge import EdgeIndex
-from services.recommender.remembered import RememberedIndex
-from services.recommender.server import ServerIndex
-from services.recommender.vector_index import AVAILABLE, VectorIndex, Where
+from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.port import AVAILABLE, VectorIndex, Where
+from services.recommender.index.qdrant_edge import EdgeIndex
+from services.recommender.index.qdrant_server import ServerIndex
 
 # qdrant-client's local mode takes payload indexes, and says that it has no use for them.
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")

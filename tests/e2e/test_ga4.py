@@ -11,8 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from schemas import topics
 from schemas.events import Event, decode
-from services.model.session import remembered, signals
-from services.model.tuning import Tuning
+from services.model.session import Tuning, remembered, signals
 from services.settings import ServiceSettings
 from tests.e2e.site import Site, launched, serving
 from tests.integration.processes import Running, messages, running

@@ -21,13 +21,12 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout, ProductVectors
-from services.kafka import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.ops.topics import create
-from services.replica import VectorReplica
+from services.kafka.admin import create
+from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
+from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
-from services.tokens import TokenSigner
+from services.vector_replica import VectorReplica
+from services.web.auth import TokenSigner
 from tests.integration.processes import SECRET, Running
 
 Json = dict[str, Any]

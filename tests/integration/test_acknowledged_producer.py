@@ -8,7 +8,13 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from schemas.topics import PRODUCTS, PRODUCTS_DLQ
-from services.kafka import AcknowledgedProducer, ClientConfig, NotDelivered, OutgoingMessage, producer_config
+from services.kafka.clients import (
+    AcknowledgedProducer,
+    ClientConfig,
+    NotDelivered,
+    OutgoingMessage,
+    producer_config,
+)
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 

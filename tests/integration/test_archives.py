@@ -21,16 +21,16 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from infra.stack.broker import ROOT
 from schemas.events import Event, encode
 from schemas.topics import EVENTS, Topic
-from services.history.archive import ArchiveRefused, reading_archive
-from services.history.archive_digest import Digest
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
-from services.history.writing import writing
-from services.model.tuning import TYPE_WEIGHTS
-from services.ops.topics import create
+from services.archive.digest import Digest
+from services.archive.reader import ArchiveRefused, reading_archive
+from services.kafka.admin import create
+from services.kafka.writer import writing
+from services.model.session import TYPE_WEIGHTS
+from services.progress import Silent
 from services.settings import ServiceSettings
+from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.histories import sessionised
+from services.trainer.sessions import sessionised
 from services.trainer.topic_history import NothingToRead, TopicHistory
 from tests.conftest import free_ports
 from tests.integration.processes import messages

@@ -24,11 +24,10 @@ from schemas.events import Event, decode
 from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
 from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
 from schemas.vectors import Layout
-from services.kafka import now_ms
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.replica import VectorReplica
+from services.clock import now_ms
+from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
+from services.vector_replica import VectorReplica
 from tests.integration.processes import messages
 
 pytestmark = pytest.mark.timeout(300)

@@ -33,17 +33,17 @@ from schemas.events import Event
 from schemas.identities import Identity
 from schemas.products import Product
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS, PRODUCTS_DLQ, SESSIONS, Topic
-from services.history.partitions import reading
-from services.history.writing import writing
-from services.ops.dlq.commands import app
-from services.ops.topics import create
+from services.kafka.admin import create
+from services.kafka.ranges import reading
+from services.kafka.writer import writing
+from services.ops.dead_letters.command import app
 from services.settings import ServiceSettings
 from tests.integration.processes import KEY, Running, messages, running
 from tests.integration.test_session_processor import Topics, until, view
 
 WRITE_KEY = "the write key of the tests"
 DAY_MS = 24 * 60 * 60 * 1000
-PROGRAM = "from services.ops.dlq.commands import app; app()"
+PROGRAM = "from services.ops.dead_letters.command import app; app()"
 
 Json = dict[str, Any]
 

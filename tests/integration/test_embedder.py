@@ -29,8 +29,8 @@ from schemas import deadletters, products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import ProductVectors, unpack
-from services.kafka import producer_config
-from services.ops.topics import create
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.processes import messages

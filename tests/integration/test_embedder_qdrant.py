@@ -17,14 +17,14 @@ from schemas.vectors import Vector, unpack
 from services.embedder.catalogue import Catalogue
 from services.embedder.embedding import Embedder
 from services.embedder.metrics import Metrics
-from services.embedder.pictures import PictureSource
-from services.embedder.preparing import Preparation
+from services.embedder.pictures.fetch import PictureSource
+from services.embedder.pictures.prepare import Preparation
 from services.embedder.publisher import Publisher
+from services.embedder.qdrant_writer import Collection, ServerIndex
 from services.embedder.recipe import Recipe
-from services.embedder.server_index import Collection, ServerIndex
 from services.embedder.settings import EmbedderSettings
 from services.embedder.worker import Worker
-from services.kafka import producer_config
+from services.kafka.clients import producer_config
 from services.qdrant import ProductCollection
 from services.settings import ServiceSettings
 from tests.integration.test_embedder import (

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from services.embedder.app import load_models
-from services.embedder.models import ModelUnavailable, PictureModel, TextModel, WidthMismatch
+from services.embedder.models.port import ModelUnavailable, PictureModel, TextModel, WidthMismatch
 from services.embedder.settings import EmbedderSettings
 
 Models = tuple[TextModel, PictureModel]

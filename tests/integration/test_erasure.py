@@ -20,9 +20,9 @@ from schemas import sessions
 from schemas.identities import visitor_of
 from schemas.sessions import identity
 from schemas.topics import ERASURES, IDENTITIES, SESSIONS, Topic
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
-from services.kafka import now_ms
+from services.clock import now_ms
+from services.progress import Silent
+from services.time_range import TimeRange
 from services.trainer import topic_history
 from tests.integration.processes import KEY, Running, messages, running
 from tests.integration.shop import FOR_YOU, Json, Shop, eventually, opened

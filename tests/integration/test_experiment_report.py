@@ -20,7 +20,8 @@ from schemas.experiments import Experiment, Variant
 from schemas.identities import Identity, visitor_of
 from schemas.impressions import Shown, ShownItem
 from schemas.topics import ERASURES, EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDATIONS, Topic
-from services.kafka import now_ms, producer_config
+from services.clock import now_ms
+from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
 
 HOUR = 60 * 60 * 1000

@@ -18,7 +18,7 @@ from schemas import impressions, models
 from schemas.experiments import Experiment
 from schemas.impressions import Shown
 from schemas.topics import RECOMMENDATIONS
-from services.kafka import now_ms
+from services.clock import now_ms
 from tests.integration.processes import KEY, Running, messages, running
 from tests.integration.shop import Json, Shop, eventually, ids, opened
 from tests.integration.test_models import ONE, OTHER, version

@@ -26,8 +26,8 @@ from schemas import deadletters, events, products
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schemas.products import MAX_BATCH_PRODUCTS
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
-from services.kafka import now_ms
-from services.ops.topics import create
+from services.clock import now_ms
+from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.processes import KEY, PAGE, Running, messages, running

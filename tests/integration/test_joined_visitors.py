@@ -14,7 +14,7 @@ import pytest
 from infra.stack.broker import Broker
 from schemas.identities import visitor_of
 from schemas.topics import IDENTITIES, SESSIONS
-from services.kafka import now_ms
+from services.clock import now_ms
 from tests.integration.processes import KEY, Running, messages, running
 from tests.integration.shop import Json, Live, Shop, eventually, ids, opened
 

@@ -26,10 +26,10 @@ from infra.stack.broker import Broker
 from infra.stack.lifecycle import Stack
 from schemas import deadletters
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
-from services.ops import topic_commands
-from services.ops.doctor.commands import doctor
-from services.ops.index import commands as index_commands
-from services.ops.lag_commands import lag
+from services.ops.doctor.command import doctor
+from services.ops.index import command as index_commands
+from services.ops.lag.command import lag
+from services.ops.topics import command as topic_commands
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.processes import running

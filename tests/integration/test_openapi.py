@@ -18,8 +18,8 @@ from urllib.parse import quote
 import pytest
 
 from infra.stack.broker import ROOT, Broker
-from services.ingest.segment_messages import KINDS
-from services.openapi import LINE_TOO_LONG, problem
+from services.ingest.segment.messages import KINDS
+from services.web.openapi import LINE_TOO_LONG, problem
 from tests.integration.processes import KEY, Running, running
 from tests.integration.shop import Json, Shop, get, opened
 

@@ -18,13 +18,12 @@ from schemas.events import Event, decode
 from schemas.sessions import Session
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.ops.mappings import MAPPINGS
-from services.ops.mappings import events as events_of
-from services.ops.topics import create
-from services.replica import VectorReplica
+from services.kafka.admin import create
+from services.model.session import Tuning, fold
+from services.ops.catalogue.mappings import MAPPINGS
+from services.ops.catalogue.mappings import events as events_of
 from services.settings import ServiceSettings
+from services.vector_replica import VectorReplica
 from tests.integration.processes import KEY, Running, messages, running
 
 pytestmark = pytest.mark.timeout(300)

@@ -22,10 +22,11 @@ from schemas.erasures import Erasure
 from schemas.events import Event
 from schemas.impressions import Shown, ShownItem
 from schemas.topics import ERASURES, EVENTS, RECOMMENDATIONS, SESSIONS, Topic
-from services.history.timerange import shown as written
-from services.kafka import Headers, now_ms, producer_config
-from services.model.tuning import TYPE_WEIGHTS
+from services.clock import now_ms
+from services.kafka.clients import Headers, producer_config
+from services.model.session import TYPE_WEIGHTS
 from services.settings import ServiceSettings
+from services.time_range import shown as written
 from tests.integration.processes import messages, running
 from tests.integration.shop import COUNT, opened
 from tests.unit.model.learned import VERSION, stored

@@ -16,14 +16,21 @@ from schemas.erasures import Erasure
 from schemas.events import Event
 from schemas.sessions import CAUSED_BY, SESSION_GAP_MS
 from schemas.topics import ERASURES, RECOMMENDATIONS, SESSIONS
-from services.history.partitions import reading
-from services.history.timerange import TimeRange
-from services.history.writing import writing
-from services.ops.replay.cases import Case, CaseCollector
-from services.ops.replay.comparing import compared
-from services.ops.replay.rows import Row, RowsRefused, put_cases, rows_of, states_of
-from services.ops.replay.shown import shown_rows
-from services.ops.replay.targets import Lost, lost
+from services.kafka.ranges import reading
+from services.kafka.writer import writing
+from services.ops.replay.evaluation import compared
+from services.ops.replay.next_click import Case, CaseCollector
+from services.ops.replay.recommendations import (
+    Lost,
+    Row,
+    RowsRefused,
+    lost,
+    put_cases,
+    rows_of,
+    shown_rows,
+    states_of,
+)
+from services.time_range import TimeRange
 from tests.conftest import free_ports
 from tests.integration.processes import KEY, Running, messages, running
 from tests.integration.shop import Json, Shop, eventually, get, opened, product

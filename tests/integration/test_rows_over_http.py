@@ -12,10 +12,9 @@ import pytest
 from infra.stack.broker import Broker
 from schemas import models
 from schemas.products import Product
-from services.kafka import now_ms
-from services.model.halfcircle import point, price_point
-from services.model.hashing import category_vector, signs
-from services.ops.topics import create
+from services.clock import now_ms
+from services.kafka.admin import create
+from services.model.content import category_vector, point, price_point, signs
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.processes import KEY, Running, running

@@ -13,10 +13,11 @@ import pytest
 from infra.stack.broker import Broker
 from schemas.experiments import Experiment
 from schemas.topics import RULES
-from services.kafka import AcknowledgedProducer, now_ms, producer_config
-from services.problems import BrokerAway
-from services.recommender.publisher import Publisher
+from services.clock import now_ms
+from services.kafka.clients import AcknowledgedProducer, producer_config
+from services.recommender.api.admin import Publisher
 from services.settings import ServiceSettings
+from services.web.problems import BrokerAway
 from tests.conftest import free_ports
 from tests.integration.processes import KEY, Running, running
 from tests.integration.shop import CATALOGUE, Json, Live, Shop, eventually, get, ids, opened, shelf

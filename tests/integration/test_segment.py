@@ -23,8 +23,8 @@ from schemas import deadletters, events, identities
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES, Context, Event, Item
 from schemas.identities import Identity, visitor_of
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES
-from services.kafka import now_ms
-from services.ops.topics import create
+from services.clock import now_ms
+from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.conftest import free_ports, missing
 from tests.integration.processes import KEY, PAGE, Running, messages, running

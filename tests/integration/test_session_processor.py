@@ -22,12 +22,11 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from schemas.vectors import Layout, ProductVectors
-from services.kafka import AcknowledgedProducer, OutgoingMessage, producer_config
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.ops.topics import create
-from services.replica import VectorReplica
+from services.kafka.admin import create
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
+from services.vector_replica import VectorReplica
 from tests.integration.processes import Running, messages, running
 
 LAYOUT = Layout.of(384, 64)

@@ -12,8 +12,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack, answers
 from schemas.models import ModelRelease
+from services.kafka.admin import create
 from services.model import releases
-from services.ops.topics import create
 from services.settings import ServiceSettings
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers import releasing

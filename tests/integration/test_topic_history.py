@@ -15,15 +15,15 @@ from schemas import erasures
 from schemas.erasures import Erasure
 from schemas.events import Event, Item, encode
 from schemas.topics import ERASURES, EVENTS, Topic
-from services.history.partitions import BoundedReader, BrokerAway, reading
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
-from services.kafka import TopicMissing, producer_config
-from services.model.tuning import TYPE_WEIGHTS
-from services.ops.topics import create
+from services.kafka.admin import create
+from services.kafka.clients import TopicMissing, producer_config
+from services.kafka.ranges import BoundedReader, BrokerAway, reading
+from services.model.session import TYPE_WEIGHTS
+from services.progress import Silent
 from services.settings import ServiceSettings
+from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.histories import sessionised
+from services.trainer.sessions import sessionised
 from services.trainer.topic_history import NothingToRead, TopicHistory
 from tests.conftest import _answering, free_ports
 

@@ -4,12 +4,13 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.topics import EVENTS, TOPICS
-from services.ops.topics import check, create
+from services.kafka.admin import create
+from services.ops.topics.command import find_drift
 from services.settings import ServiceSettings
 
 
 def test_created_topics_are_as_listed(kafka: ServiceSettings) -> None:
-    assert check(kafka) == []
+    assert find_drift(kafka) == []
 
 
 def test_creating_again_changes_nothing(kafka: ServiceSettings) -> None:
@@ -18,8 +19,8 @@ def test_creating_again_changes_nothing(kafka: ServiceSettings) -> None:
 
 def test_a_missing_topic_is_named(kafka: ServiceSettings) -> None:
     elsewhere = kafka.model_copy(update={"topic_prefix": kafka.topic_prefix + "other."})
-    assert len(check(elsewhere)) == len(TOPICS)
-    assert "topics create" in str(check(elsewhere)[0])
+    assert len(find_drift(elsewhere)) == len(TOPICS)
+    assert "topics create" in str(find_drift(elsewhere)[0])
 
 
 def test_a_changed_topic_is_named(kafka: ServiceSettings) -> None:
@@ -30,6 +31,6 @@ def test_a_changed_topic_is_named(kafka: ServiceSettings) -> None:
 
     @retry(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
     def the_change_is_seen() -> None:
-        assert [str(each) for each in check(kafka)] == [f"{name}: 9 partitions, expected 8 partitions"]
+        assert [str(each) for each in find_drift(kafka)] == [f"{name}: 9 partitions, expected 8 partitions"]
 
     the_change_is_seen()

@@ -16,9 +16,9 @@ from infra.stack.broker import ROOT
 from schemas import models
 from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease
 from schemas.topics import MODELS
+from services.files import PREFIX
 from services.model import artifact
 from services.model.artifact import ArtifactRefused
-from services.model.folders import PREFIX
 from services.model.store import ModelStore
 from services.settings import ServiceSettings
 from tests.conftest import free_ports

@@ -7,10 +7,10 @@ import msgspec
 import pytest
 
 from schemas.models import Gate, ModelRelease
-from services.history.progress import Silent
 from services.model.behaviour import PRODUCTS, Behaviour
+from services.model.session import Tuning
 from services.model.store import ModelStore, fetch
-from services.model.tuning import Tuning
+from services.progress import Silent
 from services.settings import ServiceSettings
 from services.trainer.cases import DAY_MS, Case
 from services.trainer.evaluation import answers

@@ -24,9 +24,9 @@ from schemas.topics import (
     SESSIONS,
     Topic,
 )
-from services.history import lookup
-from services.history.partitions import reading
-from services.kafka import now_ms
+from services.clock import now_ms
+from services.kafka import ranges
+from services.kafka.ranges import reading
 from services.settings import ServiceSettings
 from tests.conftest import free_ports
 from tests.integration.operating import Json, Operator
@@ -134,9 +134,9 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
     assert len(found) == 2 * len(keys)
     assert {message.partition() for message in found} == set(range(SESSIONS.partitions))
     for message in found:
-        assert message.partition() == lookup.partition_of(message.key() or b"", SESSIONS.partitions)
+        assert message.partition() == ranges.partition_of(message.key() or b"", SESSIONS.partitions)
     with reading(kafka) as reader:
-        assert sorted(each.value() or b"" for each in lookup.of_keys(reader, SESSIONS, [keys[7]])) == [
+        assert sorted(each.value() or b"" for each in ranges.of_keys(reader, SESSIONS, [keys[7]])) == [
             b"l",
             b"s",
         ]

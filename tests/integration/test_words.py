@@ -22,9 +22,9 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Matrix, unpack
 from schemas.words import PATH, decode_answer, encode_request
-from services.kafka import producer_config
-from services.ops.topics import create
-from services.recommender.words import Words, WordVector, query_vector
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
+from services.recommender.search.query_vectors import Words, WordVector, query_vector
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.drawing import Look, draw
 from storefront.demo.catalogue.generator import caption

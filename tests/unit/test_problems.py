@@ -6,7 +6,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.problems import MEDIA_TYPE, Problem, install
+from services.web.problems import MEDIA_TYPE, Problem, install
 
 
 class OutOfTea(Problem):

@@ -21,8 +21,8 @@ from schemas.live import Slot
 from services.ingest.app import create_app as create_ingest
 from services.ingest.settings import IngestSettings
 from services.ops.__main__ import app as ops_commands
+from services.recommender.api.parameters import FILTERS
 from services.recommender.app import create_app as create_recommender
-from services.recommender.query_parameters import FILTERS
 from services.recommender.settings import RecommenderSettings
 from services.trainer.commands import app as trainer_commands
 from tests.benchmark.accuracy.figures import parameters

@@ -4,7 +4,7 @@ import numpy as np
 
 from schemas.products import Product
 from schemas.vectors import Layout
-from services.replica import STEPS, VectorReplica
+from services.vector_replica import STEPS, VectorReplica
 
 LAYOUT = Layout.of(text_width=384, image_width=64)
 

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Final
 
-from services.endings import CannotBeDone
-from services.ops.replay.answers import Estimate, ReplayReport, RowsCompared
-from services.ops.replay.telling import advantage
-from services.ops.replay.words import change, decimal, percent, points
+from services.cli import CannotBeDone
+from services.ops.replay.figures import (
+    Estimate,
+    ReplayReport,
+    RowsCompared,
+    advantage,
+    change,
+    decimal,
+    percent,
+    points,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.ticker import MaxNLocator
+
 
 WIDTH_IN: Final = 4.3  # a phone's width: it grows with the window
 ROW_IN: Final = 0.42

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Final
 
-from services.ops.replay import comparing
-from services.ops.replay.answers import (
+from services.ops.replay import evaluation
+from services.ops.replay.figures import (
     LIVE,
     SHADOW,
     SHOWN,
@@ -15,10 +15,15 @@ from services.ops.replay.answers import (
     ReplayReport,
     RowsCompared,
     SessionsCompared,
+    change,
+    counted,
+    interval,
+    percent,
+    points,
+    told,
 )
-from services.ops.replay.cases import Case
-from services.ops.replay.rows import Row
-from services.ops.replay.words import change, counted, interval, percent, points, told
+from services.ops.replay.next_click import Case
+from services.ops.replay.recommendations import Row
 
 Rows = Mapping[Case, Row]
 
@@ -52,10 +57,10 @@ def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
     """
     known = {name: {case: each[case] for case in cases if case in each} for name, each in rows.items()}
     qualities = tuple(
-        comparing.quality(name, each, asked.k, catalogue, asked.confidence) for name, each in known.items()
+        evaluation.quality(name, each, asked.k, catalogue, asked.confidence) for name, each in known.items()
     )
     pairs = tuple(
-        comparing.compared(name, known[name], other, known[other], asked.k, asked.confidence)
+        evaluation.compared(name, known[name], other, known[other], asked.k, asked.confidence)
         for name, other in combinations(known, 2)
     )
     return ReplayReport(

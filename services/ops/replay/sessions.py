@@ -11,10 +11,10 @@ import msgspec
 
 from schemas.sessions import Session, decode
 from schemas.topics import SESSIONS
-from services.history.past import HistoryReader, Span
-from services.history.progress import Progress
-from services.ops.replay.answers import Difference, SessionsCompared
-from services.ops.replay.seen import Seen
+from services.kafka.ranges import HistoryReader, Span
+from services.ops.replay.figures import Difference, SessionsCompared
+from services.ops.replay.source import Seen
+from services.progress import Progress
 
 DIFFERENCES_MAX: Final = 20
 AT_ONCE: Final = 200_000  # messages of sessions: at most 2 GB, where all are of different visitors

@@ -11,9 +11,9 @@ import msgspec
 from schemas import experiments
 from schemas.experiments import Experiment, Kind, Variant
 from schemas.models import Gate, ModelRelease, Released
-from services.model.profiles import PROFILES
+from services.model.content import PROFILES
 from services.model.store import ModelStore
-from services.ops.replay.question import ReplayFailed
+from services.ops.replay.source import ReplayFailed
 
 WEIGHTS: Final = "weights"  # the table of weights in a settings file
 OWN_LINE: Final = "item2vec"  # another name of the shop's own line of models

@@ -1,16 +1,326 @@
 """From a shopper's sentence to the parameters of a search; pure, and needing no network."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from services.recommender.search.english import english
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.pieces import pieces, spelled, take_prices, take_wishes
-from services.recommender.search.reading import Gathered, gathered
-from services.recommender.search.sentence import Sentence
-from services.recommender.search.shelves import Named, chosen
-from services.recommender.search.tokens import folded, tokens
-from services.recommender.search.vocabulary import Vocabulary
+from services.recommender.search.query import Inferred, WeightName
+from services.recommender.search.segments import Piece, Sentence, pieces, spelled, take_prices, take_wishes
+from services.recommender.search.text import english, folded, tokens
+from services.recommender.search.vocabulary import NARROWER, OWN, Kind, Meaning, Vocabulary
+
+
+@dataclass(slots=True)
+class Excluded:
+    """What is left out by the words up to the piece `end`; `unknown` are words that are no filter."""
+
+    end: int
+    terms: list[tuple[int, Meaning]] = field(default_factory=list)  # place of the piece, and what it means
+    unknown: list[str] = field(default_factory=list)
+    is_a_name: bool = False  # "non-stick": nothing is left out
+
+
+def excluded(sentence: Sentence, at: int) -> Excluded:
+    """Reads on from the piece `at` that excludes: "not black or red", "without stripes, dots and checks"."""
+    found, place = Excluded(at + 1), _next_said(sentence, at + 1)
+    following = sentence.piece(place)
+    if following is None or following.role not in {"term", "word"} or sentence.is_number(following.start):
+        return found
+    if following.role == "word" and following.key in english().negation.compounds:
+        found.is_a_name = True
+        return found
+    listed: int | None = place
+    while listed is not None:
+        found.end = _leave_out(sentence, listed, found)
+        listed = _next_listed(sentence, found.end, sentence.pieces[listed])
+    return found
+
+
+def free_of(sentence: Sentence, at: int) -> int:
+    """Where "leather-free" ends; 0 where the term is not left out."""
+    hyphen = sentence.role(at + 1) == "filler" and sentence.key(at + 1) == "-"
+    free = at + 1 + hyphen
+    meaning = sentence.pieces[at].meanings[0]
+    if sentence.key(free) != "free" or meaning.kind != "tag" or meaning.level == NARROWER:
+        return 0
+    return 0 if sentence.key(free + 1) in english().negation.given_free else free + 1
+
+
+def _leave_out(sentence: Sentence, at: int, found: Excluded) -> int:
+    """Puts one thing on the list; where it ends.
+
+    A shade or a part of a shelf's name is no reason to leave out the whole: "no maroon" leaves red in.
+    """
+    meaning = sentence.meaning(at) if sentence.role(at) == "term" else None
+    if meaning is not None and meaning.level < NARROWER:
+        found.terms.append((at, meaning))
+        return at + 1
+    last = at if sentence.role(at) == "term" else at + _length(sentence, at) - 1
+    found.unknown.append(sentence.raw(at, last))
+    return last + 1
+
+
+def _length(sentence: Sentence, at: int) -> int:
+    """How many words one unknown thing has: "fake leather" is one."""
+    following = sentence.piece(at + 1)
+    if following is None or following.role != "word":
+        return 1
+    return 1 if following.key in english().prices.measures or sentence.is_number(following.start) else 2
+
+
+def _next_said(sentence: Sentence, at: int) -> int:
+    """The next piece that says something: "not from Ilse", "not for the kids"."""
+    between = english().negation.between
+    while (piece := sentence.piece(at)) and (
+        piece.role in {"brand", "apart", "beside"} or (piece.role == "filler" and piece.key in between)
+    ):
+        at += 1
+    return at
+
+
+def _next_listed(sentence: Sentence, at: int, before: Piece) -> int | None:
+    """The next thing on the list, after the one `before` that ended at `at`; None where the list ends."""
+    if sentence.role(at) == "joining":
+        following = _next_said(sentence, at + 1)
+        return following if _goes_on(sentence, before, following, sentence.key(at)) else None
+    first = None
+    while sentence.role(at) == "comma":  # "not black, red or blue", but "not black, red please"
+        following = _next_said(sentence, at + 1)
+        piece = sentence.piece(following)
+        if piece is None or piece.role != "term" or not alike(before, piece):
+            return None
+        first, at, before = first or following, following + 1, piece
+    if first is None or sentence.role(at) != "joining":
+        return None
+    return first if _goes_on(sentence, before, _next_said(sentence, at + 1), sentence.key(at)) else None
+
+
+def _goes_on(sentence: Sentence, before: Piece, following: int, word: str) -> bool:
+    piece = sentence.piece(following)
+    if piece is None or piece.role != before.role:
+        return False
+    return piece.role == "word" or (piece.role == "term" and (word in {"or", "nor"} or alike(before, piece)))
+
+
+def alike(one: Piece, other: Piece) -> bool:
+    """Both colours, both patterns, both brands: "not black and red" goes on, "not black and striped" ends."""
+    if not one.meanings or not other.meanings:
+        return False
+    return one.meanings[0].kind == other.meanings[0].kind and _look(one) == _look(other)
+
+
+def _look(piece: Piece) -> str:
+    words = {word for value in piece.meanings[0].values for word in folded(value).split()}
+    looks = english().looks
+    return "colour" if words & looks.colours else "pattern" if words & looks.patterns else ""
+
+
+@dataclass(slots=True)
+class Named:
+    """One category that was named: all paths it can be. `joined`: by "or" or "and" with the one before."""
+
+    paths: tuple[str, ...]
+    people: bool
+    joined: bool
+    place: int  # of its piece in the sentence
+
+
+def chosen(
+    named: Sequence[Named], types: Sequence[str], vocabulary: Vocabulary
+) -> tuple[tuple[str, ...], set[int]]:
+    """The path prefixes to filter by, and the places of those names that are better no filter.
+
+    "Mens shoes" are the shoes of men; "men or women" are either; "outdoor shoes" are shoes, for no shoes lie
+    in Outdoor; and a category that has none of the types asked for says what they are for: "kitchen clock".
+    """
+    left_out: set[int] = set()
+    groups: list[Named] = []
+    for name in named:
+        if types and not _sells(name.paths, types, vocabulary):
+            left_out.add(name.place)
+        elif groups and name.joined and not _both(groups[-1].paths, name.paths):
+            groups[-1].paths += name.paths
+        else:
+            groups.append(Named(name.paths, name.people, name.joined, name.place))
+    current: Named | None = None
+    for group in groups:
+        both = _both(current.paths, group.paths) if current else group.paths
+        if current and not both:
+            left_out.add(current.place)
+            current = group
+        else:
+            current = Named(both, group.people, group.joined, group.place)
+    return (_only_selling(current.paths, types, vocabulary) if current else (), left_out)
+
+
+def _sells(paths: Sequence[str], types: Sequence[str], vocabulary: Vocabulary) -> bool:
+    return any(vocabulary.sold_in(kind, path) for kind in types for path in paths)
+
+
+def _only_selling(paths: tuple[str, ...], types: Sequence[str], vocabulary: Vocabulary) -> tuple[str, ...]:
+    return tuple(path for path in paths if not types or _sells((path,), types, vocabulary))
+
+
+def _both(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
+    """The deeper of each two paths of which one leads to the other."""
+    found: dict[str, None] = {}
+    for a in one:
+        for b in other:
+            if _leads(a, b):
+                found[b] = None
+            elif _leads(b, a):
+                found[a] = None
+    return tuple(found)
+
+
+def _leads(prefix: str, path: str) -> bool:
+    return path == prefix or path.startswith(f"{prefix}/")
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What the words were taken for. Places are those of pieces; dictionaries keep the words' order."""
+
+    types: dict[str, int] = field(default_factory=dict)  # value → place
+    brands: dict[str, None] = field(default_factory=dict)
+    tags: dict[str, None] = field(default_factory=dict)
+    named: list[Named] = field(default_factory=list)
+    relatives: list[tuple[int, Meaning]] = field(default_factory=list)
+    excluded: dict[Kind, dict[str, None]] = field(default_factory=dict)
+    unknown: dict[str, None] = field(default_factory=dict)
+    corrections: dict[str, str] = field(default_factory=dict)
+    weights: dict[WeightName, float] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)  # place → words of the description
+    joined_to_type: dict[int, int] = field(
+        default_factory=dict
+    )  # place of a category → of the type beside it
+
+
+def gathered(sentence: Sentence) -> Gathered:
+    """All of the sentence but its prices."""
+    reader = _Reader(sentence)
+    at = 0
+    while at < len(sentence.pieces):
+        at = reader.step(at)
+    return reader.found
+
+
+class _Reader:
+    """One step a piece. `_aside` is how the words at hand are beside the point: what it is for or with."""
+
+    def __init__(self, sentence: Sentence) -> None:
+        self._sentence = sentence
+        self._aside = ""
+        self._aside_ends = False
+        self.found = Gathered(weights=dict(sentence.spelled.weights))
+
+    def step(self, at: int) -> int:
+        """Takes the piece at this place; gives the next place."""
+        piece = self._sentence.pieces[at]
+        self._look_aside(at)
+        if piece.role == "negation":
+            return self._exclude(at)
+        if piece.role == "term":
+            return self._term(at)
+        if piece.role == "word":
+            self._leave(at)
+        return at + 1
+
+    def _look_aside(self, at: int) -> None:
+        """ "for", "like" and "with" turn aside, until one thing was named or a comma ends it."""
+        piece = self._sentence.pieces[at]
+        if piece.start in self._sentence.spelled.resembling or piece.role in {"apart", "beside"}:
+            self._aside = "beside" if piece.role == "beside" else "apart"
+            self._aside_ends = False
+        elif piece.role in {"comma", "stop", "brand", "negation"} or (
+            self._aside_ends and piece.role in {"term", "word"} and not self._sentence.follows_joining(at)
+        ):
+            self._aside = ""
+
+    def _term(self, at: int) -> int:
+        meaning = self._sentence.meaning(at)
+        if meaning is None:
+            self._leave(at)
+        elif end := free_of(self._sentence, at):
+            self._correct(at)
+            self._leave_out(meaning)
+            return end
+        elif self._is_aside(meaning):
+            self._aside_ends = True
+            self._leave(at)
+        elif meaning.kind == "brand" and self._sentence.is_likened(at):
+            self.found.weights["brand"] = 1.0
+            self._correct(at)
+            self._leave(at, meaning.spelling)
+        elif self._is_only_part(at, meaning):
+            self._leave(at)
+        else:
+            self._use(at, meaning)
+        return at + 1
+
+    def _is_aside(self, meaning: Meaning) -> bool:
+        """Whether a thing named after "for" or "with" is not what is looked for."""
+        if not self._aside or meaning.people or meaning.kind == "brand":
+            return False
+        if meaning.kind == "tag":
+            return self._aside == "apart" and meaning.level != OWN
+        return meaning.kind == "type" or self._aside == "beside" or bool(self.found.types or self.found.left)
+
+    def _is_only_part(self, at: int, meaning: Meaning) -> bool:
+        if meaning.kind not in {"type", "category"} or meaning.people:
+            return False
+        return self._sentence.is_of_another(at) or self._sentence.is_one_of_several(at)
+
+    def _use(self, at: int, meaning: Meaning) -> None:
+        found = self.found
+        self._correct(at)
+        if meaning.level == NARROWER:
+            self._leave(at)
+        elif meaning.kind == "tag":
+            self._leave(at, meaning.spelling)
+        if meaning.kind == "type":
+            found.types.update(dict.fromkeys(meaning.values, at))
+        elif meaning.kind == "brand":
+            found.brands.update(dict.fromkeys(meaning.values))
+        elif meaning.kind == "tag":
+            found.tags.update(dict.fromkeys(meaning.values))
+        elif meaning.relative:
+            found.relatives.append((at, meaning))
+        else:
+            joined = self._sentence.follows_joining(at)
+            found.named.append(Named(meaning.values, meaning.people, joined, at))
+        if meaning.people:
+            self._aside = ""
+        self._note_joined(at)
+
+    def _note_joined(self, at: int) -> None:
+        """Remembers "hats or knitwear": a type and a category that are alternatives."""
+        if not self._sentence.follows_joining(at) or self._sentence.role(at - 2) != "term":
+            return
+        kinds = {self._sentence.pieces[place].meanings[0].kind: place for place in (at - 2, at)}
+        if {"type", "category"} <= kinds.keys():
+            self.found.joined_to_type[kinds["category"]] = kinds["type"]
+
+    def _exclude(self, at: int) -> int:
+        told = excluded(self._sentence, at)
+        if told.is_a_name:
+            self._leave(at)
+        for place, meaning in told.terms:
+            self._correct(place)
+            self._leave_out(meaning)
+        self.found.unknown.update(dict.fromkeys(told.unknown))
+        return told.end
+
+    def _leave_out(self, meaning: Meaning) -> None:
+        self.found.excluded.setdefault(meaning.kind, {}).update(dict.fromkeys(meaning.values))
+
+    def _leave(self, at: int, text: str | None = None) -> None:
+        self.found.left[at] = self._sentence.raw(at) if text is None else text
+
+    def _correct(self, at: int) -> None:
+        piece = self._sentence.pieces[at]
+        self.found.corrections |= self._sentence.spelled.corrections(piece.start, piece.end)
+
 
 LONGEST_QUERY: Final = 1_000  # characters that are read
 MOST_TOKENS: Final = 120  # words, numbers and signs of them: a page pasted into the box takes 20 ms, not 70

@@ -1,5 +1,6 @@
 """A catalogue's own words: which phrase names which brand, category, type or tag."""
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -7,10 +8,8 @@ from functools import cached_property
 from typing import Final, Literal
 
 from schemas.products import Product
-from services.recommender.search.english import english
-from services.recommender.search.forms import forms
-from services.recommender.search.spelling import Spelling
-from services.recommender.search.tokens import key_of
+from services.recommender.catalogue import Catalogue
+from services.recommender.search.text import Spelling, english, forms, key_of
 
 Kind = Literal["type", "category", "tag", "brand"]
 Path = tuple[str, ...]
@@ -291,3 +290,28 @@ def _is_english(word: str) -> bool:
         word.removesuffix("ing"),
     )
     return word in told.filler or word in told.negation.triggers or any(stem in told.common for stem in stems)
+
+
+EVERY_S: Final = 2.0  # a new brand is understood so late at most
+
+
+class Vocabularies:
+    """`newest` is never changed: a new one takes its place."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.newest = Vocabulary.of(())
+        self._catalogue = catalogue
+        self._of = -1
+
+    async def renewed(self) -> None:
+        """Builds it anew where the catalogue's words have changed."""
+        wording = self._catalogue.wording
+        if wording != self._of:
+            self.newest = await asyncio.to_thread(Vocabulary.of, self._catalogue.products())
+            self._of = wording
+
+    async def run(self) -> None:
+        """Again and again, for ever."""
+        while True:
+            await asyncio.sleep(EVERY_S)
+            await self.renewed()

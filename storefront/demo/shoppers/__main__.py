@@ -13,12 +13,12 @@ from rich.console import Console
 
 from schemas import events
 from schemas.models import ModelRelease
-from services.history.progress import shown_on
-from services.kafka import now_ms
+from services.clock import now_ms
+from services.logging import configure_logging
 from services.model import artifact
-from services.observability import configure_logging
+from services.progress import shown_on
 from services.settings import load
-from services.trainer.endings import ending_clearly
+from services.trainer.commands import ending_clearly
 from services.trainer.settings import TrainerSettings
 from storefront.demo.catalogue.generator import made
 from storefront.demo.catalogue.writing import write

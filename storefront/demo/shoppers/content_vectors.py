@@ -10,8 +10,8 @@ from services.embedder.app import create_embedder, load_models
 from services.embedder.metrics import Metrics
 from services.embedder.recipe import MODEL_SEGMENTS, Recipe
 from services.embedder.settings import EmbedderSettings
-from services.replica import VectorReplica
-from services.trainer.contents import Contents
+from services.trainer.content import Contents
+from services.vector_replica import VectorReplica
 
 
 def embedded(products: Sequence[Product], pictures: Path) -> Contents:

@@ -11,16 +11,16 @@ import numpy as np
 
 from schemas.models import DataRange, Manifest, Metrics
 from schemas.sessions import KIND_OF
-from services.history.progress import Progress
+from services.files import scratch
 from services.model import artifact
-from services.model.folders import scratch
-from services.model.tuning import Tuning
+from services.model.session import Tuning
+from services.progress import Progress
 from services.trainer import popularity
 from services.trainer.cases import Case, last_day
-from services.trainer.contents import Contents
+from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
-from services.trainer.histories import Histories, compacted
 from services.trainer.lambdarank import LambdaRank
+from services.trainer.sessions import Histories, compacted
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters, Trained, fit, refitted
 from storefront.demo.shoppers.shelf import SIMULATED, Catalogue

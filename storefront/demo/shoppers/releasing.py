@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from schemas.models import ModelRelease, Released
-from services.kafka import now_ms
+from services.clock import now_ms
 from services.model import releases, store
 from services.model.store import ModelStore
 from services.trainer.gate import Verdict
-from services.trainer.releases import following
+from services.trainer.release import following
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers.shelf import BEHAVIOUR, Catalogue, behaviour_of
 

@@ -8,13 +8,13 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from services.history.progress import Progress
+from services.files import scratch
 from services.model.behaviour import Behaviour
-from services.model.folders import scratch
-from services.model.tuning import Tuning
-from services.trainer.contents import Contents
+from services.model.session import Tuning
+from services.progress import Progress
+from services.trainer.content import Contents
 from services.trainer.evaluation import K, answers
-from services.trainer.histories import Histories
+from services.trainer.sessions import Histories
 from services.trainer.training import fit
 from tests.benchmark.accuracy import rees46
 from tests.benchmark.accuracy.differences import Hits, paired

@@ -4,15 +4,15 @@ from pathlib import Path
 from time import perf_counter
 
 from schemas.models import Metrics
-from services.history.progress import Progress
+from services.files import scratch
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
-from services.model.folders import scratch
-from services.model.tuning import Tuning
+from services.model.session import Tuning
+from services.progress import Progress
 from services.trainer import session_files
 from services.trainer.cases import Case
 from services.trainer.evaluation import answers, metrics
-from services.trainer.histories import Histories
+from services.trainer.sessions import Histories
 from services.trainer.training import Parameters, fit
 from tests.benchmark.accuracy import index_speed, item2vec_search
 from tests.benchmark.accuracy.figures import (

@@ -7,12 +7,12 @@ import numpy as np
 
 from schemas.models import Metrics
 from schemas.sessions import KIND_OF
-from services.history.progress import Progress
+from services.files import scratch
 from services.model.behaviour import Behaviour
-from services.model.folders import scratch
-from services.model.tuning import TYPE_WEIGHTS, Tuning
+from services.model.session import TYPE_WEIGHTS, Tuning
+from services.progress import Progress
 from services.trainer.evaluation import Answers, answers, metrics
-from services.trainer.histories import Histories
+from services.trainer.sessions import Histories
 from services.trainer.training import fit
 from tests.benchmark.accuracy import rees46
 from tests.benchmark.accuracy.differences import paired

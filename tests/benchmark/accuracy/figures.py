@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.models import Metrics
-from services.model import recall
+from services.model import candidates
 from services.trainer.training import Parameters
 from tests.benchmark.accuracy.published import AIMS, INDEX_AIM_PER_S, PEERS, SERENADE, Pair, Peer
 from tests.benchmark.machine import Machine
@@ -119,11 +119,11 @@ def parameters(told: Parameters | None = None) -> dict[str, object]:
         "rank_share": told.rank_share,
         "type_weights": dict(told.tuning.type_weights),
         "half_life_rank": told.tuning.half_life_rank,
-        "neighbours": recall.NEIGHBOURS_MAX,
+        "neighbours": candidates.NEIGHBOURS_MAX,
         "candidates": {
-            "session_knn": recall.FROM_KNN,
-            "transitions": recall.FROM_TRANSITIONS,
-            "together": recall.FROM_TOGETHER,
-            "item2vec": recall.FROM_ITEM2VEC,
+            "session_knn": candidates.FROM_KNN,
+            "transitions": candidates.FROM_TRANSITIONS,
+            "together": candidates.FROM_TOGETHER,
+            "item2vec": candidates.FROM_ITEM2VEC,
         },
     }

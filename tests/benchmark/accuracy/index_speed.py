@@ -9,8 +9,7 @@ import numpy as np
 
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
-from services.model.item2vec import Item2Vec
-from services.model.recall import (
+from services.model.candidates import (
     CONTEXT_MAX,
     KNN,
     NEIGHBOURS_MAX,
@@ -19,8 +18,9 @@ from services.model.recall import (
     Workspace,
     recalled,
 )
+from services.model.item2vec import Item2Vec
+from services.model.session import Tuning
 from services.model.session_index import Floats, Ints, SessionIndex, read_only
-from services.model.tuning import Tuning
 from services.trainer.cases import Case
 from services.trainer.evaluation import K
 from tests.benchmark.accuracy.figures import Speed

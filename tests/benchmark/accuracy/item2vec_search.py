@@ -7,13 +7,13 @@ from typing import Final
 
 import numpy as np
 
-from services.history.progress import Progress
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
+from services.model.candidates import HALF_LIFE
 from services.model.item2vec import all_nearest
-from services.model.recall import HALF_LIFE
+from services.model.session import Tuning
 from services.model.session_index import Floats
-from services.model.tuning import Tuning
+from services.progress import Progress
 from services.trainer.cases import Case
 from services.trainer.evaluation import Answers, K
 
@@ -40,7 +40,7 @@ def searched(model: Artifact, cases: Sequence[Case], progress: Progress, tuning:
 
 
 def _query(model: Behaviour, vectors_in: Floats, case: Case, tuning: Tuning) -> Floats:
-    """(width,) weighed as `services.model.recall` weighs; zeros where no product is known."""
+    """(width,) weighed as `services.model.candidates` weighs; zeros where no product is known."""
     query = np.zeros(vectors_in.shape[1], np.float32)
     items, weights = model.context(case.remembered(tuning), tuning)
     for ago, (number, weight) in enumerate(zip(reversed(items), reversed(weights), strict=True)):

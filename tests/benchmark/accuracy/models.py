@@ -7,7 +7,7 @@ from schemas.models import DataRange, Manifest
 from services.model import artifact
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour, Candidates
-from services.model.recall import ITEM2VEC, KNN
+from services.model.candidates import ITEM2VEC, KNN
 from services.model.session_index import Floats
 from services.trainer.training import Trained
 

@@ -11,17 +11,17 @@ import numpy.typing as npt
 from schemas.events import Event
 from schemas.products import Product
 from schemas.vectors import Layout
+from services.archive.rows import PastEvent
 from services.embedder.recipe import Recipe
-from services.history.past_events import PastEvent
-from services.model.tuning import TYPE_WEIGHTS
-from services.ops import mappings
-from services.ops.mappings import BadRow, Defaults
-from services.replica import VectorReplica
+from services.model.session import TYPE_WEIGHTS
+from services.ops.catalogue import mappings
+from services.ops.catalogue.mappings import BadRow, Defaults
 from services.trainer.cases import Case, case_at
-from services.trainer.columns import GrowingColumns
-from services.trainer.contents import Contents
-from services.trainer.histories import Histories, compacted, sessionised
+from services.trainer.content import Contents
+from services.trainer.sessions import Histories, compacted, sessionised
+from services.trainer.topic_history import GrowingColumns
 from services.trainer.training import Parameters
+from services.vector_replica import VectorReplica
 
 SHARE: Final = 0.2  # of the sessions, the newest, are held out
 # One thread learns the same model each time: models that are compared differ by nothing else.

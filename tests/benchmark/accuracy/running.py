@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
-from services.history.progress import Progress, shown_on
+from services.progress import Progress, shown_on
 from tests.benchmark import report
 from tests.benchmark.accuracy import cold_products, datasets, event_types, rees46
 from tests.benchmark.accuracy.figures import (

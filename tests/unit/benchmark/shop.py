@@ -8,8 +8,8 @@ import numpy as np
 
 from schemas.sessions import KIND_OF
 from services.trainer.cases import Case
-from services.trainer.histories import Histories, compacted
 from services.trainer.lambdarank import LambdaRank
+from services.trainer.sessions import Histories, compacted
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters
 

@@ -11,9 +11,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from infra import accuracy
-from services.history.progress import Silent
-from services.model.recall import KNN_UNIFORM, Workspace, recalled
+from services.model.candidates import KNN_UNIFORM, Workspace, recalled
 from services.model.session_index import SessionIndex, built
+from services.progress import Silent
 from tests.benchmark.__main__ import app
 from tests.benchmark.accuracy import (
     cold_products,

@@ -13,8 +13,8 @@ from schemas.products import Product
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import Artifact, ArtifactRefused, load, write
 from services.model.behaviour import Behaviour
-from services.model.soundness import require_sound
-from services.model.tuning import Tuning
+from services.model.loader import require_sound
+from services.model.session import Tuning
 from storefront.demo.catalogue.generator import UPDATED_AT, made
 from storefront.demo.shoppers import shelf
 from storefront.demo.shoppers.complements import GOES_WITH

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from schemas.products import Product
 from schemas.sessions import SESSION_GAP_MS
-from services.trainer.histories import Histories
+from services.trainer.sessions import Histories
 from storefront.demo.catalogue.assortment import KINDS
 from storefront.demo.catalogue.generator import made
 from storefront.demo.shoppers.complements import GOES_WITH

@@ -10,9 +10,8 @@ from PIL import Image
 from schemas import products
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
-from services.embedder.catalogue import Taken
-from services.embedder.models import Pixels
-from services.embedder.offsets import Place
+from services.embedder.catalogue import Place, Taken
+from services.embedder.models.port import Pixels
 from services.embedder.recipe import Recipe
 
 LAYOUT = Layout.of(text_width=6, image_width=4)

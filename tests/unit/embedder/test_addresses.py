@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from services.embedder.addresses import is_public, resolved
-from services.embedder.refusals import PrivateAddress, Unreachable
+from services.embedder.errors import PrivateAddress, Unreachable
+from services.embedder.pictures.fetch import is_public, resolved
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,10 @@ from typing import Any
 import pytest
 
 from schemas.vectors import Layout, LayoutMismatch, unpack
-from services.embedder.catalogue import Bury, Catalogue, Effect, Publish, Settle, Taken
+from services.embedder.catalogue import Bury, Catalogue, Effect, Place, Publish, Settle, Taken
 from services.embedder.embedding import Order
-from services.embedder.offsets import Place
+from services.embedder.errors import Unreadable
 from services.embedder.recipe import Recipe
-from services.embedder.refusals import Unreadable
 from tests.unit.embedder.making import LAYOUT, MODELS, RECIPE, one_hot, taken
 
 ALL = {"text", "image", "caption"}

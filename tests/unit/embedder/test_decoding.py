@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.embedder.decoding import decoded
-from services.embedder.refusals import TooLarge, Unreadable
+from services.embedder.errors import TooLarge, Unreadable
+from services.embedder.pictures.decode import decoded
 from tests.unit.embedder.making import png
 
 LIMIT = 1_000_000

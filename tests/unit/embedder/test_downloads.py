@@ -8,8 +8,8 @@ from typing import ClassVar
 
 import pytest
 
-from services.embedder.downloads import CheckedNetwork, Downloads
-from services.embedder.refusals import PictureRefused, PrivateAddress, TooLarge, Unreachable
+from services.embedder.errors import PictureRefused, PrivateAddress, TooLarge, Unreachable
+from services.embedder.pictures.fetch import CheckedNetwork, Downloads
 from tests.conftest import free_ports
 
 LIMIT = 10_000
@@ -124,7 +124,7 @@ def test_a_redirect_to_a_private_address_is_refused(
         asked.append(address)
         return len(asked) == 1
 
-    monkeypatch.setattr("services.embedder.addresses.is_public", is_public)
+    monkeypatch.setattr("services.embedder.pictures.fetch.is_public", is_public)
     monkeypatch.setattr(Pictures, "protocol_version", "HTTP/1.0")  # a connection for each request
     with pytest.raises(PrivateAddress):
         downloads.fetch(server + "/away")
@@ -133,7 +133,7 @@ def test_a_redirect_to_a_private_address_is_refused(
 
 def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[str] = []
-    monkeypatch.setattr("services.embedder.downloads.resolved", lambda *_args, **_: ["192.0.2.7"])
+    monkeypatch.setattr("services.embedder.pictures.fetch.resolved", lambda *_args, **_: ["192.0.2.7"])
     monkeypatch.setattr("httpcore.SyncBackend.connect_tcp", lambda _self, host, *_: connected.append(host))
     CheckedNetwork(private_allowed=False).connect_tcp("shop.example", 443)
     assert connected == ["192.0.2.7"]

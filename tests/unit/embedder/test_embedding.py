@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from services.embedder.embedding import AHEAD, Embedder, Order
+from services.embedder.errors import Unreachable
 from services.embedder.metrics import Metrics
-from services.embedder.preparing import Preparation
+from services.embedder.pictures.prepare import Preparation
 from services.embedder.recipe import MODEL_SEGMENTS
-from services.embedder.refusals import Unreachable
 from tests.unit.embedder.making import StandInPictures, StandInText, png, product
 
 SLOW = "https://shop.example/slow.png"  # what is waited for comes over the network

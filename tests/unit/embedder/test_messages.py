@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from schemas import products
 from schemas.products import MAX_PRODUCT_BYTES
-from services.embedder.messages import dead_letter, decoded
-from services.embedder.refusals import BadProduct
+from services.embedder.errors import BadProduct
+from services.embedder.publisher import dead_letter, decoded
 from tests.unit.embedder.making import product
 
 

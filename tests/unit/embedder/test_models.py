@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.embedder.models import ROOT, WidthMismatch, check_width, digest, folder_of
+from services.embedder.models.port import ROOT, WidthMismatch, check_width, digest, folder_of
 
 
 def test_a_folder_is_found_by_itself_and_from_the_repository(tmp_path: Path) -> None:

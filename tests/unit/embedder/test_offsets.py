@@ -1,6 +1,6 @@
 """Only what has had all its effects is committed."""
 
-from services.embedder.offsets import Ledger, Place
+from services.embedder.catalogue import Ledger, Place
 
 
 def test_the_lowest_unfinished_message_holds_the_offset_back() -> None:

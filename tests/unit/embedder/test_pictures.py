@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.embedder.pictures import PictureSource
-from services.embedder.refusals import (
+from services.embedder.errors import (
     OutsideCatalogue,
     PictureRefused,
     TooLarge,
@@ -14,6 +13,7 @@ from services.embedder.refusals import (
     Unreadable,
     UnsupportedAddress,
 )
+from services.embedder.pictures.fetch import PictureSource
 
 
 class Fetched:

@@ -13,7 +13,7 @@ from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 from schemas.products import Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.embedder.metrics import Metrics
-from services.embedder.server_index import Collection, ServerIndex
+from services.embedder.qdrant_writer import Collection, ServerIndex
 from services.qdrant import ProductCollection
 from tests.unit.embedder.making import LAYOUT, product
 

@@ -15,8 +15,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from schemas.vectors import Vector, unpack
 from schemas.words import PATH, TEXT_MAX, TEXTS_MAX, decode_answer
 from services.embedder.metrics import Metrics
-from services.embedder.words import BODY_MAX, THREADS, WordsApp, encoder
-from services.observability import HealthServer
+from services.embedder.words_endpoint import BODY_MAX, THREADS, WordsApp, encoder
+from services.web.health import HealthServer
 from tests.conftest import free_ports
 from tests.unit.embedder.making import LAYOUT, StandInPictures, StandInText, one_hot
 

@@ -6,14 +6,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from schemas.topics import EVENTS, Topic
-from services.history.archive_manifest import ExportManifest, Source
-from services.history.archive_rows import ArchivedMessage
-from services.history.archive_store import ArchiveStore
-from services.history.erased import Erasures
-from services.history.past import Span
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
-from services.ops.archives.exporting import Exported, export
+from services.archive.exporter import Exported, export
+from services.archive.manifest import ExportManifest, Source
+from services.archive.rows import ArchivedMessage
+from services.archive.store import ArchiveStore
+from services.kafka.ranges import Span
+from services.progress import Silent
+from services.time_range import TimeRange
+from services.visitors.erasure import Erasures
 
 DAY = 24 * 60 * 60 * 1000
 NOON = 1_793_534_400_000  # 2026-11-01T12:00:00Z

@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 
 from schemas.events import Event, Item, encode
 from schemas.topics import EVENTS, RECOMMENDATIONS
-from services.history import archive
-from services.history.archive import ArchiveReader, reading_archive
-from services.history.archive_digest import Digest, content
-from services.history.archive_manifest import ArchiveRefused, without
-from services.history.archive_rows import ArchivedMessage
-from services.history.archive_store import ArchiveStore
-from services.history.erased import Erasures
-from services.history.past import Span
-from services.history.timerange import TimeRange
+from services.archive import reader as archive
+from services.archive.digest import Digest, content
+from services.archive.manifest import ArchiveRefused, without
+from services.archive.reader import ArchiveReader, reading_archive
+from services.archive.rows import ArchivedMessage
+from services.archive.store import ArchiveStore
+from services.kafka.ranges import Span
 from services.model.store import StoreFailed
+from services.time_range import TimeRange
+from services.visitors.erasure import Erasures
 from tests.unit.history.archives import DAY, NOON, Topics, exported, made, memory, message
 
 Fact = tuple[int, int, object]

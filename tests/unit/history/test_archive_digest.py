@@ -5,8 +5,8 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.history.archive_digest import Digest, hashed
-from services.history.archive_rows import ArchivedMessage
+from services.archive.digest import Digest, hashed
+from services.archive.rows import ArchivedMessage
 
 Content = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
 

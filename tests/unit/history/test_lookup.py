@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import EVENTS, Topic
-from services.history import lookup
-from services.history.past import PastMessage, Span
-from services.history.timerange import TimeRange
+from services.kafka import ranges
+from services.kafka.ranges import PastMessage, Span
+from services.time_range import TimeRange
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Shelf:
 def filled(letters: Sequence[Letter], partitions: int) -> Shelf:
     shelves: list[list[Letter]] = [[] for _ in range(partitions)]
     for letter in letters:
-        shelves[lookup.partition_of(letter.name or b"", partitions)].append(letter)
+        shelves[ranges.partition_of(letter.name or b"", partitions)].append(letter)
     return Shelf(shelves)
 
 
@@ -81,7 +81,7 @@ def test_keys_lie_where_java_puts_them() -> None:
     }
     for key, hashed in told.items():
         for partitions in (1, 4, 8, 12):
-            assert lookup.partition_of(key, partitions) == (hashed & 0x7FFFFFFF) % partitions
+            assert ranges.partition_of(key, partitions) == (hashed & 0x7FFFFFFF) % partitions
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"visitor-1", b"visitor-2"])
@@ -93,11 +93,11 @@ def test_all_messages_of_the_keys_are_found_in_their_order_and_no_others(
     letters: list[Letter], keys: set[bytes], partitions: int
 ) -> None:
     shelf = filled(letters, partitions)
-    found = list(lookup.of_keys(shelf, EVENTS, keys))
+    found = list(ranges.of_keys(shelf, EVENTS, keys))
     for key in keys:
         assert [each for each in found if each.key() == key] == [each for each in letters if each.name == key]
     assert {each.key() for each in found} <= keys
-    assert shelf.read_of <= {lookup.partition_of(key, partitions) for key in keys}
+    assert shelf.read_of <= {ranges.partition_of(key, partitions) for key in keys}
 
 
 @given(LETTERS, st.integers(2, 8))
@@ -106,13 +106,13 @@ def test_messages_from_before_a_topic_got_more_partitions_are_found_everywhere(
 ) -> None:
     before = filled(letters, 1).partitions
     shelf = Shelf([*before, *([] for _ in range(partitions - 1))])
-    found = list(lookup.of_keys(shelf, EVENTS, [b"visitor-1"], everywhere=True))
+    found = list(ranges.of_keys(shelf, EVENTS, [b"visitor-1"], everywhere=True))
     assert found == [each for each in letters if each.name == b"visitor-1"]
 
 
 def test_the_newest_is_the_last_of_its_partition_a_tombstone_too() -> None:
     shelf = filled([Letter(b"a", 5), Letter(b"b", 1), Letter(b"a", 3), Letter(b"b", 2, None)], 1)
-    found = lookup.newest(shelf, EVENTS, [b"a", b"b", b"c"])
+    found = ranges.newest(shelf, EVENTS, [b"a", b"b", b"c"])
     assert {key: (each.timestamp()[1], each.value()) for key, each in found.items()} == {
         b"a": (3, b"{}"),
         b"b": (2, None),
@@ -121,4 +121,4 @@ def test_the_newest_is_the_last_of_its_partition_a_tombstone_too() -> None:
 
 def test_the_newest_of_several_partitions_is_that_of_the_latest_time() -> None:
     shelf = Shelf([[Letter(b"a", 9)], [Letter(b"a", 3)]])
-    assert lookup.newest(shelf, EVENTS, [b"a"], everywhere=True)[b"a"].timestamp()[1] == 9
+    assert ranges.newest(shelf, EVENTS, [b"a"], everywhere=True)[b"a"].timestamp()[1] == 9

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identities import Identity, visitor_of
-from services.history.people import People
+from services.visitors.identity_graph import People
 
 USERS = ("ada", "bob", "cy")
 VISITORS = ("v1", "v2", "v3", "v4", "user:ada", "user:bob")  # a user may become another one

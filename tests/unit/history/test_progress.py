@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from services.history.progress import Bars, Lines, Silent, shown_on
+from services.progress import Bars, Lines, Silent, shown_on
 
 
 class Clock:

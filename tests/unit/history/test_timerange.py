@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.history.timerange import BadTime, TimeRange, duration, parsed
+from services.time_range import BadTime, TimeRange, duration, parsed
 
 NOW = 1_732_449_600_000  # 2024-11-24T12:00:00Z
 DAY = 24 * 60 * 60 * 1000

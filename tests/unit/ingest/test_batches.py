@@ -9,13 +9,7 @@ from hypothesis import strategies as st
 
 from schemas import events, products
 from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES
-from services.ingest.batches import (
-    REASON_MAX,
-    UnreadableBatch,
-    sort_events,
-    sort_products,
-    split_events,
-)
+from services.ingest.validation import REASON_MAX, UnreadableBatch, sort_events, sort_products, split_events
 
 NOW = 1_732_406_400_000
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"

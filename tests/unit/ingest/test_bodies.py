@@ -9,11 +9,10 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from services import bodies
-from services.bodies import TooLarge, UnreadableBody, UnsupportedBody, read_body
-from services.ingest.answering import answer_of
-from services.ingest.batches import Rejected
-from services.ingest.refusals import NothingAcceptable
+from services.ingest.responses import NothingAcceptable, answer_of
+from services.ingest.validation import Rejected
+from services.web import requests
+from services.web.requests import TooLarge, UnreadableBody, UnsupportedBody, read_body
 
 LIMIT = 10
 
@@ -81,7 +80,7 @@ async def test_a_bomb_is_refused_and_not_unpacked(monkeypatch: pytest.MonkeyPatc
         unpacked.append(len(part))
         return part
 
-    monkeypatch.setattr(bodies, "_unpacked", noted)
+    monkeypatch.setattr(requests, "_unpacked", noted)
     chunks = [bomb[start : start + 5000] for start in range(0, len(bomb), 5000)]
     with pytest.raises(TooLarge):
         await read_body(request(chunks, content_encoding="gzip"), limit)

@@ -9,10 +9,9 @@ from itsdangerous import TimestampSigner
 from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 
-from services.ingest.credentials import Doorkeeper
 from services.ingest.settings import IngestSettings
-from services.problems import NotAuthorised
-from services.tokens import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner
+from services.web.auth import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner, VisitorAuth
+from services.web.problems import NotAuthorised
 
 SECRET = SecretStr("a secret of the tests")
 KEY = "the key of the shop's back end"
@@ -28,9 +27,9 @@ def request(token: str | None = None, authorization: str | None = None) -> Reque
 
 def door(
     *, required: bool = False, api_key: str | None = KEY, write_key: str | None = WRITE_KEY
-) -> Doorkeeper:
+) -> VisitorAuth:
     keys = [SecretStr(key) if key else None for key in (api_key, write_key)]
-    return Doorkeeper(SIGNER, keys[0], required=required, write_key=keys[1])
+    return VisitorAuth(SIGNER, keys[0], required=required, write_key=keys[1])
 
 
 def basic(name: str) -> str:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identities import Identity
-from services.ingest.joins import Join, WrittenJoins
+from services.ingest.segment.identity import Join, WrittenJoins
 
 
 def join(visitor_id: str, user_id: str, at: int, *, stated: bool = False) -> Join:

@@ -10,12 +10,11 @@ from hypothesis import strategies as st
 
 from schemas import deadletters
 from schemas.deadletters import Frame, Returned
-from services.ingest.batches import Rejected, Way
+from services.ingest.dead_letters import PATHS, judged, with_id
 from services.ingest.publisher import dead_letter
-from services.ingest.returned import PATHS, judged, with_id
-from services.ingest.segment import sort_messages
-from services.ingest.segment_frames import CONTEXT_BYTES_MAX, frame_of
-from services.ingest.segment_messages import Parcel, split_batch
+from services.ingest.segment.mapping import sort_messages
+from services.ingest.segment.messages import CONTEXT_BYTES_MAX, Parcel, frame_of, split_batch
+from services.ingest.validation import Rejected, Way
 
 NOW = 1_767_225_600_000
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from schemas import events, identities
 from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES, Context, Event, Item, is_visitor_id
 from schemas.identities import Identity, visitor_of
-from services.ingest.batches import UnreadableBatch
-from services.ingest.segment import Messages, sort_messages
-from services.ingest.segment_messages import KINDS, Kind, Parcel, split_batch, split_call
+from services.ingest.segment.mapping import Messages, sort_messages
+from services.ingest.segment.messages import KINDS, Kind, Parcel, split_batch, split_call
+from services.ingest.validation import UnreadableBatch
 
 NOW = 1_767_225_600_000  # 2026-01-01
 Json = dict[str, Any]

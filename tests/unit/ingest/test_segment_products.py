@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from schemas.events import Event, EventType, Item
-from services.ingest.batches import Refused
-from services.ingest.segment_products import EVENT_TYPES, type_of, with_properties
+from services.ingest.segment.mapping import EVENT_TYPES, type_of, with_properties
+from services.ingest.validation import Refused
 
 Json = dict[str, Any]
 

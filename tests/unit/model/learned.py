@@ -11,10 +11,10 @@ import numpy.typing as npt
 from schemas.models import DataRange, Gate, Manifest, ModelRelease
 from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
+from services.model.candidates import FEATURES
+from services.model.forest import Trees
 from services.model.item2vec import Item2Vec, assembled
-from services.model.recall import FEATURES
 from services.model.session_index import SessionIndex, built
-from services.model.trees import Trees
 
 Past = Sequence[Sequence[str]]
 

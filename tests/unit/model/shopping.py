@@ -7,9 +7,8 @@ from schemas.events import Event, EventType
 from schemas.products import Product
 from schemas.sessions import Session
 from schemas.vectors import Layout, Matrix
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.replica import VectorReplica
+from services.model.session import Tuning, fold
+from services.vector_replica import VectorReplica
 
 LAYOUT = Layout.of(text_width=8, image_width=4)
 TUNING = Tuning()

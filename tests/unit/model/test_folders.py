@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from services.model.folders import PREFIX, becoming, clean, scratch
+from services.files import PREFIX, becoming, clean, scratch
 
 
 def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.model.halfcircle import point, price_point
+from services.model.content import point, price_point
 
 
 @given(st.floats(0, 1e7))

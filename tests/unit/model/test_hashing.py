@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from services.model.hashing import category_vector, signs
+from services.model.content import category_vector, signs
 
 
 def test_signs_are_the_same_everywhere_and_of_unit_length() -> None:

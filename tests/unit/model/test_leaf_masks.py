@@ -4,10 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.model.leaf_masks import LEAVES_MAX, masked, masks
-from services.model.recall import FEATURES
+from services.model.candidates import FEATURES
+from services.model.forest import LEAVES_MAX, Trees, masked, masks, scored
 from services.model.session_index import Floats
-from services.model.trees import Trees, scored
 
 
 def grown(sizes: list[int], random: np.random.Generator) -> Trees:

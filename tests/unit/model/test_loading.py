@@ -15,8 +15,8 @@ from infra.stack.broker import ROOT
 from schemas import models
 from services.model import artifact
 from services.model.artifact import ArtifactRefused
-from services.model.loading import load
-from services.model.recall import KNN
+from services.model.candidates import KNN
+from services.model.loader import load
 from services.model.store import StoreFailed
 from tests.unit.model.learned import VERSION, contents, leaning, manifest, release, stored
 
@@ -33,11 +33,11 @@ COMPILED_AFTER_WARMING = """
 import sys
 from pathlib import Path
 from schemas import models
-from services.model.leaf_masks import masked
-from services.model.loading import load
-from services.model.recall import recalled
-from services.model.trees import scored
-from services.model.warming import warm
+from services.model.forest import masked
+from services.model.loader import load
+from services.model.candidates import recalled
+from services.model.forest import scored
+from services.model.warmup import warm
 
 warm()
 before = [len(each.signatures) for each in (recalled, masked, scored)]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.model import recall
+from services.model import candidates as recall
+from services.model.candidates import FEATURES, Workspace, recalled
 from services.model.item2vec import Item2Vec, assembled
-from services.model.recall import FEATURES, Workspace, recalled
 from services.model.session_index import Floats, Ints, SessionIndex
 from tests.unit.model.test_session_index import PRODUCTS, histories, index_of
 

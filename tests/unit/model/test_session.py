@@ -10,9 +10,8 @@ from schemas.directions import form
 from schemas.events import Event, Item
 from schemas.sessions import KINDS, PRODUCT_IDS_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
 from schemas.vectors import Layout, Matrix
-from services.model.session import computed, fold
-from services.model.tuning import Tuning
-from services.replica import VectorReplica
+from services.model.session import Tuning, computed, fold
+from services.vector_replica import VectorReplica
 from tests.unit.model.shopping import (
     DAY,
     LAYOUT,

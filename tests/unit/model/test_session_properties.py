@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventType
 from schemas.sessions import KINDS, SESSION_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
 from schemas.vectors import Layout
-from services.model.session import computed, fold, remembered, signals
-from services.model.tuning import Tuning
-from services.replica import VectorReplica
+from services.model.session import Tuning, computed, fold, remembered, signals
+from services.vector_replica import VectorReplica
 from tests.unit.model.shopping import (
     DAY,
     LAYOUT,

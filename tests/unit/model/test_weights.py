@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.sessions import SESSION_GAP_MS, SessionEvent
-from services.model.session import signals
-from services.model.tuning import Tuning
-from services.model.weights import event_weights, likings, slow_weights, visits, weighed
+from services.model.session import Tuning, event_weights, likings, signals, slow_weights, visits, weighed
 from tests.unit.model.shopping import DAY, TUNING, event
 
 

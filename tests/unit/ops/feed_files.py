@@ -4,9 +4,9 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from schemas.products import Product
-from services.ops.feeds.product import Defaults
-from services.ops.feeds.source import Feed
-from services.ops.mappings import BadRow, detected, entries
+from services.ops.catalogue.cell_values import Defaults
+from services.ops.catalogue.file_formats import Feed
+from services.ops.catalogue.mappings import BadRow, detected, entries
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
 RSS = (

@@ -13,23 +13,21 @@ from typer.testing import CliRunner
 
 from schemas.events import Event, encode
 from schemas.topics import EVENTS, TOPICS
-from services.endings import CannotBeDone
-from services.history.archive import ArchiveReader, reading_archive
-from services.history.archive_digest import Digest, content
-from services.history.archive_manifest import ARCHIVED, ArchiveRefused, Source
-from services.history.archive_rows import ArchivedMessage
-from services.history.archive_store import ArchiveStore
-from services.history.erased import Erasures
-from services.history.past import PastHeaders, Span
-from services.history.progress import Silent
-from services.history.timerange import TimeRange
+from services.archive import importer
+from services.archive.digest import Digest, content
+from services.archive.exporter import Parts, missing
+from services.archive.importer import Importing, ImportJournal, Reached
+from services.archive.manifest import ARCHIVED, ArchiveRefused, Source
+from services.archive.reader import ArchiveReader, reading_archive
+from services.archive.rows import ArchivedMessage
+from services.archive.store import ArchiveStore
+from services.cli import CannotBeDone
+from services.kafka.ranges import PastHeaders, Span
 from services.model.store import StoreFailed
 from services.ops.__main__ import app
-from services.ops.archives import importing
-from services.ops.archives.exporting import missing
-from services.ops.archives.importing import Importing
-from services.ops.archives.journal import ImportJournal, Reached
-from services.ops.archives.parts import Parts
+from services.progress import Silent
+from services.time_range import TimeRange
+from services.visitors.erasure import Erasures
 from tests.unit.history.archives import DAY, NOON, Topics, exported, made, memory, message
 
 Written = tuple[bytes | None, bytes | None, int, PastHeaders]
@@ -218,10 +216,10 @@ def import_(
     reader: ArchiveReader, target: Target, folder: Path, erasures: Erasures | None = None, every: int = 20
 ) -> tuple[Importing, Digest]:
     spans = reader.spans(EVENTS)
-    promised = importing.verify(reader, EVENTS, spans, Silent())
+    promised = importer.verify(reader, EVENTS, spans, Silent())
     with ImportJournal(folder, "about") as journal:
         state = Importing(EVENTS, "shadow.events", erasures or Erasures(), target, journal.reached())
-        importing.transfer(reader, spans, state, journal, Silent(), every)
+        importer.transfer(reader, spans, state, journal, Silent(), every)
         journal.remove()
     return state, promised
 
@@ -230,7 +228,7 @@ def test_an_import_writes_what_was_exported(
     week: list[ArchivedMessage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, target = memory(), Target()
-    monkeypatch.setattr("services.history.archive.BATCH", 7)
+    monkeypatch.setattr("services.archive.reader.BATCH", 7)
     exported(url, week, tmp_path)
     with reading_archive(url) as reader:
         state, promised = import_(reader, target, tmp_path)
@@ -242,7 +240,7 @@ def test_a_stopped_import_goes_on_and_counts_all(
     week: list[ArchivedMessage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = memory()
-    monkeypatch.setattr("services.history.archive.BATCH", 7)
+    monkeypatch.setattr("services.archive.reader.BATCH", 7)
     exported(url, week, tmp_path)
     first, second = Target(room=75), Target()
     erasures = Erasures({"v": NOON + 3})

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from schemas.products import Product
-from services.ops.feeds.columns import EXAMPLE, FIELDS, FieldName, read
-from services.ops.feeds.source import Feed, UnreadableFile
-from services.ops.mappings import BadRow, Found, entries, mapped_by
+from services.ops.catalogue.columns import EXAMPLE, FIELDS, FieldName, read
+from services.ops.catalogue.file_formats import Feed, UnreadableFile
+from services.ops.catalogue.mappings import BadRow, Found, entries, mapped_by
 from tests.unit.ops.feed_files import DEFAULTS, written
 
 HEAD = (

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.doctor import clock, disk, versions
-from services.ops.doctor.findings import Finding, worst
-from services.ops.doctor.health import ahead_s
-from services.ops.doctor.running import looked
-from services.ops.index.checking import IndexState, compared
+from services.ops.doctor import checks
+from services.ops.doctor.checks import Finding, worst
+from services.ops.doctor.command import looked
+from services.ops.index.query import IndexState, compared
+from services.ops.services import ahead_s
 
 GB = 1_000_000_000
 
@@ -49,7 +49,7 @@ def test_the_worst_counts() -> None:
     [(0.5, 100, "bad"), (3, 20, "warn"), (40, 1000, "warn"), (80, 1000, "ok"), (6, 20, "ok")],
 )
 def test_room_is_judged_by_bytes_and_share(free: float, total: float, state: str) -> None:
-    assert disk.verdict(int(free * GB), int(total * GB)) == state
+    assert checks.verdict_on_disk(int(free * GB), int(total * GB)) == state
 
 
 @given(st.floats(-500, 500), st.integers(1_000_000_000_000, 2_000_000_000_000), st.integers(0, 900))
@@ -70,28 +70,28 @@ def test_headers_that_tell_nothing_are_passed_over() -> None:
 
 
 def test_the_clock_that_is_furthest_away_is_named() -> None:
-    assert clock.verdict([("ingest", 0.0), ("embedder", None)]).state == "ok"
-    found = clock.verdict([("ingest", 3.0), ("embedder", -75.5)])
+    assert checks.verdict_on_clocks([("ingest", 0.0), ("embedder", None)]).state == "ok"
+    found = checks.verdict_on_clocks([("ingest", 3.0), ("embedder", -75.5)])
     assert (found.state, found.found) == ("bad", "embedder is 75.5 s behind this machine")
-    assert clock.verdict([("ingest", 3.0)]).state == "warn"
-    assert clock.verdict([("ingest", None)]).state == "warn"
+    assert checks.verdict_on_clocks([("ingest", 3.0)]).state == "warn"
+    assert checks.verdict_on_clocks([("ingest", None)]).state == "warn"
 
 
-INSTALLED = dict.fromkeys(versions.TOLD, "1.0")
+INSTALLED = dict.fromkeys(checks.TOLD, "1.0")
 
 
 def test_versions_are_held_against_the_lock_and_packages_of_other_services_may_lack() -> None:
-    assert versions.verdict((3, 11), INSTALLED, INSTALLED | {"torch": "2"}).state == "ok"
-    found = versions.verdict((3, 12), INSTALLED | {"numpy": "1"}, INSTALLED | {"numpy": "2"})
+    assert checks.verdict_on_versions((3, 11), INSTALLED, INSTALLED | {"torch": "2"}).state == "ok"
+    found = checks.verdict_on_versions((3, 12), INSTALLED | {"numpy": "1"}, INSTALLED | {"numpy": "2"})
     assert found.state == "warn"
     assert "numpy 1, pinned 2" in found.found
-    assert versions.verdict((3, 10), INSTALLED, {}).state == "bad"
+    assert checks.verdict_on_versions((3, 10), INSTALLED, {}).state == "bad"
     lacking = {name: version for name, version in INSTALLED.items() if name != "msgspec"}
-    assert "missing: msgspec" in versions.verdict((3, 11), lacking, {}).found
+    assert "missing: msgspec" in checks.verdict_on_versions((3, 11), lacking, {}).found
 
 
 def test_where_there_is_no_lock_versions_are_only_told(tmp_path: Path) -> None:
-    [found] = versions.versions(tmp_path / "none")
+    [found] = checks.versions(tmp_path / "none")
     assert found.state == "ok"
     assert "msgspec" in found.found
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from services.ops.feeds.product import Defaults
-from services.ops.feeds.source import Feed, UnreadableFile
-from services.ops.mappings import detect
+from services.ops.catalogue.cell_values import Defaults
+from services.ops.catalogue.file_formats import Feed, UnreadableFile
+from services.ops.catalogue.mappings import detect
 from tests.unit.ops.feed_files import DEFAULTS, read, rss, written
 
 DRESS = {

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
 from schemas.vectors import Layout
-from services.history.progress import Silent
-from services.ops.index.rebuilding import Beside, Point, Rebuild
-from services.ops.index.shelf import Shelf
-from services.ops.index.source import Change
+from services.ops.index.query import Change
+from services.ops.index.rebuild import Beside, Point, Rebuild, Shelf
+from services.progress import Silent
 from services.qdrant import ProductCollection, create
 
 IDS = ("p", "q", "r")

@@ -14,15 +14,13 @@ from schemas.events import Event, EventType
 from schemas.products import Product
 from schemas.sessions import Session
 from schemas.vectors import Layout, Vector
-from services.model.halfcircle import point, price_point
-from services.model.hashing import category_vector, signs
-from services.model.session import fold
-from services.model.tuning import Tuning
-from services.ops.product.embedded import Embedded, layout_of
-from services.ops.visitor import interests
-from services.ops.visitor.interests import Ground
-from services.ops.visitor.report import InterestInWords
-from services.ops.visitor.telling import Names
+from services.model.content import category_vector, point, price_point, signs
+from services.model.session import Tuning, fold
+from services.ops.inspect.product.vectors import Embedded, layout_of
+from services.ops.inspect.visitor import interests
+from services.ops.inspect.visitor.interests import Ground
+from services.ops.inspect.visitor.report import InterestInWords
+from services.ops.inspect.visitor.summary import Names
 
 LAYOUT = Layout.of(16, 16)
 SHOES, BOOTS, LAMPS = ("Women", "Shoes", "Sneakers"), ("Women", "Shoes", "Boots"), ("Home", "Lamps")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Product
-from services.ops.journal import Journal, JournalUnusable
+from services.ops.catalogue.resume_journal import Journal, JournalUnusable
 
 
 def lamp(product_id: str, name: str = "Lamp", updated_at: int = 1) -> Product:
@@ -64,7 +64,7 @@ def test_a_folder_that_cannot_be_is_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_many_changes_do_not_let_it_grow_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.ops.journal.WASTE_MAX", 10)
+    monkeypatch.setattr("services.ops.catalogue.resume_journal.WASTE_MAX", 10)
     for name in map(str, range(50)):
         with Journal(tmp_path, "feed", "") as journal:
             journal.add([lamp("a", name), lamp("b", name)])

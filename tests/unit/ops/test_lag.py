@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.lag import GroupLag, Member, PartitionLag, age, group_lag, partition_lag, watched
+from services.ops.lag.query import GroupLag, Member, PartitionLag, age, group_lag, partition_lag, watched
 from services.ops.settings import OpsSettings
 
 EVENTS, PRODUCTS = watched(OpsSettings(topic_prefix="t."))

@@ -8,8 +8,8 @@ import pytest
 
 from schemas.events import Event
 from schemas.products import Product
-from services.ops.feeds.source import UnreadableFile
-from services.ops.mappings import MAPPINGS, BadRow, Defaults, detect, events, products
+from services.ops.catalogue.file_formats import UnreadableFile
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Defaults, detect, events, products
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
 REES46 = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.feeds.prices import NoPrice, money
+from services.ops.catalogue.cell_values import NoPrice, money
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,12 @@ from schemas.events import Event, Item
 from schemas.products import Product
 from schemas.rules import Rule
 from schemas.vectors import ProductVectors, encode, pack
-from services.history.erased import Erasures
-from services.history.timerange import TimeRange
-from services.ops.product import likeness, rules, telling
-from services.ops.product.embedded import Embedded
-from services.ops.product.telling import ProductEvents
+from services.ops.inspect.product import summary
+from services.ops.inspect.product import vectors as likeness
+from services.ops.inspect.product.summary import ProductEvents
+from services.ops.inspect.product.vectors import Embedded
+from services.time_range import TimeRange
+from services.visitors.erasure import Erasures
 from tests.unit.history.test_lookup import Letter
 from tests.unit.ops.test_interests_in_words import BOOTS, CATALOGUE, EMBEDDED, LAYOUT, content, product
 
@@ -45,7 +46,7 @@ RULES = [
 
 
 def test_rules_that_mean_a_product_are_told_with_what_they_name_it_by() -> None:
-    found = rules.meaning(RULES, BOOT, 1_000)
+    found = summary.meaning(RULES, BOOT, 1_000)
     assert [(each.rule_id, each.by, each.holds_now) for each in found] == [
         ("a-brand", ("brand Ilse",), True),
         ("b-shelf", ("category Women/Shoes",), True),
@@ -100,11 +101,11 @@ def vectors(of: Product) -> ProductVectors:
 
 
 def test_segments_that_are_empty_are_told() -> None:
-    told = telling.vectors_told(vectors(BOOT), 7)
+    told = summary.vectors_told(vectors(BOOT), 7)
     assert [each.name for each in told.segments if not each.is_there] == ["caption"]
     assert {each.name: each.model for each in told.segments if each.model} == {"text": "a model"}
     foreign = replace(vectors(BOOT), layout="v0/other:3")
-    assert telling.vectors_told(foreign, 7).segments == ()
+    assert summary.vectors_told(foreign, 7).segments == ()
 
 
 def test_how_the_two_topics_stand_to_each_other_is_a_sentence() -> None:
@@ -118,8 +119,8 @@ def test_how_the_two_topics_stand_to_each_other_is_a_sentence() -> None:
         (None, 5, vectors(BOOT), "its vectors are still there"),
         (None, None, None, "the shop has no such product"),
     ]:
-        assert sentence in telling.state(now, gone_at, made, 0)
-    assert [(each.field, each.embedded, each.now) for each in telling.differences(newer, BOOT)] == [
+        assert sentence in summary.state(now, gone_at, made, 0)
+    assert [(each.field, each.embedded, each.now) for each in summary.differences(newer, BOOT)] == [
         ("price", BOOT.price, 1.0)
     ]
 

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.ops.feeds.product import NotForSale
-from services.ops.feeds.shopify import product
-from services.ops.feeds.source import UnreadableFile
-from services.ops.feeds.values import BadValue
-from services.ops.mappings import detect
+from services.ops.catalogue.cell_values import BadValue, NotForSale
+from services.ops.catalogue.file_formats import UnreadableFile
+from services.ops.catalogue.mappings import detect
+from services.ops.catalogue.shop_feeds import shopify_product
 from tests.unit.ops.feed_files import DEFAULTS, read, written
 
 
@@ -69,27 +68,27 @@ def test_a_list_an_object_and_lines_hold_the_same(tmp_path: Path) -> None:
     ],
 )
 def test_availability_follows_from_the_variants(variants: list[dict[str, Any]], state: str) -> None:
-    assert product(shirt(variants=variants), DEFAULTS).availability == state
+    assert shopify_product(shirt(variants=variants), DEFAULTS).availability == state
 
 
 def test_the_price_is_of_what_can_be_bought() -> None:
     none_left = [{"price": "39", "available": False}, {"price": "29", "available": False}]
-    assert product(shirt(variants=none_left), DEFAULTS).price == 29.0
-    assert product(shirt(), DEFAULTS).price == 39.0
+    assert shopify_product(shirt(variants=none_left), DEFAULTS).price == 29.0
+    assert shopify_product(shirt(), DEFAULTS).price == 39.0
 
 
 def test_drafts_are_no_products_and_archived_ones_are_sold_out() -> None:
     with pytest.raises(NotForSale):
-        product(shirt(status="draft"), DEFAULTS)
+        shopify_product(shirt(status="draft"), DEFAULTS)
     with pytest.raises(NotForSale):
-        product(shirt(published_at=None), DEFAULTS)
-    assert product(shirt(status="archived"), DEFAULTS).availability == "out_of_stock"
+        shopify_product(shirt(published_at=None), DEFAULTS)
+    assert shopify_product(shirt(status="archived"), DEFAULTS).availability == "out_of_stock"
 
 
 @pytest.mark.parametrize("variants", [None, [], "none", [1]])
 def test_without_variants_there_is_no_price(variants: object) -> None:
     with pytest.raises(BadValue, match="variants"):
-        product(shirt(variants=variants), DEFAULTS)
+        shopify_product(shirt(variants=variants), DEFAULTS)
 
 
 @pytest.mark.parametrize("cut", [-2, -30, 400])

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.feeds import json_rows, tables
-from services.ops.feeds.rows import Broken
-from services.ops.feeds.source import Dialect, Feed, Format, UnreadableFile
+from services.ops.catalogue import file_formats
+from services.ops.catalogue.file_formats import Broken, Dialect, Feed, Format, UnreadableFile
 from tests.unit.ops.feed_files import rss, written
 
 ROWS = [{"product_id": str(number), "name": f"Lamp {number}"} for number in range(30)]
@@ -109,7 +108,7 @@ def test_a_list_is_read_whatever_the_pieces_it_comes_in(
             piece, self.rest = self.rest[:size], self.rest[size:]
             return piece
 
-    assert list(json_rows.listed(Pieces())) == objects  # type: ignore[arg-type]
+    assert list(file_formats.listed(Pieces())) == objects  # type: ignore[arg-type]
 
 
 def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:
@@ -121,6 +120,6 @@ def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:
     st.sampled_from(",;\t|"), st.lists(st.from_regex(r"[a-z ]{1,8}", fullmatch=True), min_size=2, max_size=6)
 )
 def test_the_header_tells_the_delimiter(delimiter: str, names: list[str]) -> None:
-    assert tables.delimiter_of(delimiter.join(names) + "\n") == delimiter
+    assert file_formats.delimiter_of(delimiter.join(names) + "\n") == delimiter
     quoted = delimiter.join(f'"{name},;|x"' for name in names)
-    assert tables.delimiter_of(quoted) == delimiter
+    assert file_formats.delimiter_of(quoted) == delimiter

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from schemas.topics import EVENTS, PRODUCTS, SESSIONS, TOPICS
-from services.ops.topic_drift import Difference, FoundTopic, compared, unknown_names
+from services.ops.topics.drift import Difference, FoundTopic, compared, unknown_names
 
 PREFIX = "t."
 NAMES = [topic.full_name(PREFIX) for topic in TOPICS]

@@ -15,24 +15,22 @@ from schemas.rules import Rule
 from schemas.sessions import Session
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
-from services.model.halfcircle import point, price_point
-from services.model.hashing import category_vector, signs
-from services.model.session import fold
-from services.model.tuning import Tuning
+from services.model.content import category_vector, point, price_point, signs
+from services.model.session import Tuning, fold
 from services.recommender.catalogue import Catalogue
-from services.recommender.edge import EdgeIndex
-from services.recommender.experiment_book import AS_EVERYONE, Treatment
+from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.port import AVAILABLE, Hit, IndexAway, Where
+from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
-from services.recommender.remembered import RememberedIndex
-from services.recommender.rows.asking import Asked, Made
-from services.recommender.rows.maker import RowMaker
-from services.recommender.rows.ranking import Rules
-from services.recommender.rule_book import RuleBook
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.searches import Search
-from services.recommender.vector_index import AVAILABLE, Hit, IndexAway, Where
-from services.recommender.words import WordVector
-from services.replica import VectorReplica
+from services.recommender.pipeline.diversity import Rules
+from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
+from services.recommender.pipeline.merchandising import RuleBook
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asked, Made
+from services.recommender.search.query import Inferred
+from services.recommender.search.query_vectors import WordVector
+from services.recommender.search.search import Search
+from services.vector_replica import VectorReplica
 
 LAYOUT: Final = Layout.of(text_width=8, image_width=4)
 SHELVES: Final = ("Shoes", "Lamps", "Tents")

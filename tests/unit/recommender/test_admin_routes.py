@@ -17,17 +17,16 @@ from schemas.experiments import EXPERIMENTS_MAX, Experiment, Variant
 from schemas.products import Product
 from schemas.rules import MAX_RULE_BYTES, RULES_MAX, Rule
 from schemas.topics import RULES, Topic
-from services import problems
-from services.admin_door import AdminDoor
-from services.openapi import MsgspecApi
-from services.problems import BrokerAway
-from services.recommender.admin import keeping
-from services.recommender.admin.answers import STRUCTS
-from services.recommender.admin.bodies import BODY_MAX_BYTES
-from services.recommender.admin_routes import admin_routes
+from services.recommender.api import admin as keeping
+from services.recommender.api.admin import admin_routes
+from services.recommender.api.admin_bodies import BODY_MAX_BYTES, STRUCTS
 from services.recommender.catalogue import Catalogue
-from services.recommender.experiment_book import ExperimentBook
-from services.recommender.rule_book import RuleBook
+from services.recommender.pipeline.experiments import ExperimentBook
+from services.recommender.pipeline.merchandising import RuleBook
+from services.web import problems
+from services.web.auth import AdminAuth
+from services.web.openapi import MsgspecApi
+from services.web.problems import BrokerAway
 
 KEY = "the key of the shop's people"
 NOW = 1_800_000_000_000
@@ -52,7 +51,7 @@ class Admin:
         self.app = MsgspecApi("admin", "of the test", STRUCTS, nothing)
         self.app.include_router(
             admin_routes(
-                AdminDoor(SecretStr(admin_key) if admin_key else None),
+                AdminAuth(SecretStr(admin_key) if admin_key else None),
                 self.rules,
                 self.experiments,
                 self._publish,

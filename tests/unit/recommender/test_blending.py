@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.recommender.rows.blending import by_interest
-from services.recommender.rows.ranking import quotas
+from services.recommender.pipeline.behaviour_candidates import by_interest
+from services.recommender.pipeline.diversity import quotas
 
 SHELVES = ("Shoes", "Lamps", "Tents", "Hats")
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas.products import Product
 from services.recommender.catalogue import Catalogue
-from services.recommender.vector_index import AVAILABLE, Where
+from services.recommender.index.port import AVAILABLE, Where
 
 
 def product(number: int, **fields: object) -> Product:

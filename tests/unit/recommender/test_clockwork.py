@@ -10,12 +10,12 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from schemas.experiments import Experiment, Variant
 from schemas.rules import Rule
 from schemas.sessions import KIND_OF, SessionEvent
-from services.recommender import clockwork
+from services.recommender import topic_feeds
 from services.recommender.catalogue import Catalogue
-from services.recommender.experiment_book import ExperimentBook
+from services.recommender.index.port import Where
+from services.recommender.pipeline.experiments import ExperimentBook
+from services.recommender.pipeline.merchandising import RuleBook
 from services.recommender.popularity import Popularity
-from services.recommender.rule_book import RuleBook
-from services.recommender.vector_index import Where
 from tests.unit.recommender.shop import product
 
 HALVES = (Variant(name="a", share=0.5), Variant(name="b", share=0.5))
@@ -48,8 +48,8 @@ class Clock:
 @pytest.fixture
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks again after a millisecond."""
-    monkeypatch.setattr(clockwork, "LOOK_S", 0.001)
-    monkeypatch.setattr(clockwork, "COUNT_EVERY_S", 0.001)
+    monkeypatch.setattr(topic_feeds, "LOOK_S", 0.001)
+    monkeypatch.setattr(topic_feeds, "COUNT_EVERY_S", 0.001)
 
 
 @asynccontextmanager
@@ -57,7 +57,7 @@ async def watching(
     rules: RuleBook, experiments: ExperimentBook, pages: Pages, clock: Clock
 ) -> AsyncIterator[None]:
     changes = (rules.next_change, experiments.next_change)
-    task = asyncio.create_task(clockwork.watch(changes, pages, clock))  # type: ignore[arg-type]
+    task = asyncio.create_task(topic_feeds.watch(changes, pages, clock))  # type: ignore[arg-type]
     await looked()
     try:
         yield
@@ -129,13 +129,13 @@ async def test_what_began_before_the_watch_did_is_no_change() -> None:
 async def test_the_watch_wakes_at_the_moment_itself_not_at_the_next_look(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(clockwork, "LOOK_S", 60.0)
+    monkeypatch.setattr(topic_feeds, "LOOK_S", 60.0)
     loop = asyncio.get_running_loop()
     rules, pages = RuleBook(), Pages()
     start = loop.time()
     rules.put("a", block("a", 5))
     task = asyncio.create_task(
-        clockwork.watch((rules.next_change,), pages, lambda: (loop.time() - start) * 1000)  # type: ignore[arg-type]
+        topic_feeds.watch((rules.next_change,), pages, lambda: (loop.time() - start) * 1000)  # type: ignore[arg-type]
     )
     await until(lambda: pages.all == 1)
     assert loop.time() - start >= 0.005
@@ -161,7 +161,7 @@ async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_tol
     counted = Popularity(1000.0, (1.0,) * len(KIND_OF))
     for number in range(3):
         catalogue.put(product(number, popularity=None))
-    task = asyncio.create_task(clockwork.count(counted, catalogue, pages, clock))  # type: ignore[arg-type]
+    task = asyncio.create_task(topic_feeds.count(counted, catalogue, pages, clock))  # type: ignore[arg-type]
 
     def first() -> str:
         return catalogue.popular(1, Where(), 9)[0].product_id

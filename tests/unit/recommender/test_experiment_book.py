@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.experiments import Experiment, Variant
-from services.recommender.experiment_book import AS_EVERYONE, ExperimentBook, applied, knobs, meet
+from services.recommender.pipeline.experiments import AS_EVERYONE, ExperimentBook, applied, knobs, meet
 
 VISITORS = [f"visitor-{number}" for number in range(20_000)]
 

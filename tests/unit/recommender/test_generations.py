@@ -11,8 +11,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas import models
 from schemas.models import ModelRelease
-from services.recommender.generations import Generations
 from services.recommender.metrics import Metrics
+from services.recommender.serving_models import Generations
 from tests.unit.model.learned import release, stored
 
 FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))

@@ -14,24 +14,22 @@ from schemas.live import Recommendations, Slot
 from schemas.products import Product
 from schemas.sessions import KIND_OF, Session, SessionEvent, encode
 from schemas.vectors import Layout
-from services.history.people import People
-from services.model.tuning import Tuning
+from services.model.session import Tuning
 from services.recommender.catalogue import Catalogue
-from services.recommender.edge import EdgeIndex
-from services.recommender.hub import Hub
 from services.recommender.impressions import Impressions
-from services.recommender.joined import JoinedSessions
+from services.recommender.index.qdrant_edge import EdgeIndex
+from services.recommender.live.protocol import Subscriber
+from services.recommender.live.registry import Hub
 from services.recommender.metrics import Metrics
-from services.recommender.rows.maker import RowMaker
-from services.recommender.rows.ranking import Rules
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.searches import Searcher
-from services.recommender.search.understanding import UnderstoodBy
-from services.recommender.sessions import Published, Sessions
-from services.recommender.slots import Asks
-from services.recommender.subscriber import Subscriber
-from services.recommender.words import Words
-from services.replica import VectorReplica
+from services.recommender.pipeline.diversity import Rules
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asks
+from services.recommender.search.query import Inferred
+from services.recommender.search.query_vectors import Words
+from services.recommender.search.search import Searcher, UnderstoodBy
+from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.vector_replica import VectorReplica
+from services.visitors.identity_graph import People
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 POPULAR = Slot(name="all", kind="popular", k=3)

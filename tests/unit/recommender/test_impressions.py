@@ -10,12 +10,12 @@ from ulid import ULID
 
 from schemas import impressions
 from schemas.impressions import Shown, ShownItem
-from services.kafka import NotDelivered
+from services.kafka.clients import NotDelivered
 from services.recommender.impressions import Impressions
+from services.recommender.index.port import Where
 from services.recommender.metrics import Metrics
-from services.recommender.rows.asking import Asked, Made
-from services.recommender.rows.items import item
-from services.recommender.vector_index import Where
+from services.recommender.pipeline.explanation import item
+from services.recommender.pipeline.request import Asked, Made
 from tests.unit.recommender.shop import product
 
 Message = tuple[str, tuple[bytes, bytes, list[Any]]]

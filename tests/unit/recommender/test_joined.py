@@ -8,11 +8,10 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventType
 from schemas.identities import Identity
 from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
-from services.history.people import People
 from services.model.session import fold
-from services.recommender.joined import JoinedSessions
-from services.recommender.sessions import Published, Sessions
-from services.replica import VectorReplica
+from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.vector_replica import VectorReplica
+from services.visitors.identity_graph import People
 from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, content, event, folded, product
 
 TYPES: tuple[EventType, ...] = ("view_item", "add_to_cart", "remove_from_cart", "purchase")

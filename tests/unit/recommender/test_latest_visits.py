@@ -1,8 +1,8 @@
 """The visits of the last hours: the newest state of each, bounded, and none of the forgotten."""
 
 from schemas.sessions import KIND_OF, Session, SessionEvent, encode
-from services.model.tuning import MINUTE_MS, Tuning
-from services.recommender.latest_visits import LatestVisits
+from services.model.session import MINUTE_MS, Tuning
+from services.recommender.live_learning import LatestVisits
 
 
 def session(visitor_id: str, *events: tuple[int, str], kind: str = "view_item") -> bytes:

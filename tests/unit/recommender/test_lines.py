@@ -6,9 +6,8 @@ import pytest
 
 from schemas import models
 from schemas.models import ModelRelease
-from services.recommender.generations import Generations
-from services.recommender.lines import Lines
 from services.recommender.metrics import Metrics
+from services.recommender.serving_models import Generations, Lines
 from tests.unit.model.learned import stored
 
 OWN, OTHER, NEWER = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))

@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.products import Product
-from services.recommender.rows.names import shared
+from services.recommender.pipeline.about_product import shared
 
 
 def product(*category: str, brand: str | None = None, type_: str | None = None) -> Product:

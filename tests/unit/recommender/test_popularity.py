@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.sessions import KIND_OF, SessionEvent
-from services.model.tuning import Tuning
+from services.model.session import Tuning
 from services.recommender.popularity import Popularity
 
 HALF_LIFE = 1000.0

@@ -12,16 +12,14 @@ from pydantic import SecretStr
 from schemas.events import EventType
 from schemas.identities import Identity
 from schemas.sessions import encode
-from services import problems
-from services.history.people import People
-from services.model.tuning import Tuning
-from services.openapi import MsgspecApi
-from services.recommender.credentials import Doorkeeper
-from services.recommender.experiment_book import AS_EVERYONE, Treatment
-from services.recommender.joined import JoinedSessions
-from services.recommender.profile_routes import Profile, profile_routes
-from services.recommender.sessions import Published, Sessions
-from services.tokens import TokenSigner
+from services.model.session import Tuning
+from services.recommender.api.profile import Profile, profile_routes
+from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
+from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.visitors.identity_graph import People
+from services.web import problems
+from services.web.auth import ReaderAuth, TokenSigner
+from services.web.openapi import MsgspecApi
 from tests.unit.recommender.shop import LAYOUT, Shop
 
 SECRET = SecretStr("a secret of the test, long enough for it")
@@ -42,7 +40,7 @@ class Visitors:
         self.app = MsgspecApi("profiles", "of the test", [Profile], nothing)
         self.app.include_router(
             profile_routes(
-                Doorkeeper(self.signer, KEY),
+                ReaderAuth(self.signer, KEY),
                 self.joined,
                 self.people,
                 shop.catalogue,

@@ -8,16 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.model.profiles import PROFILES
-from services.recommender.query_parameters import (
+from services.model.content import PROFILES
+from services.recommender.api.errors import BadWeight, UnknownParameter
+from services.recommender.api.parameters import (
     FILTERS,
     WEIGHT_MAX,
     RowParameters,
     require_known,
     weight_names,
 )
-from services.recommender.refusals import BadWeight, UnknownParameter
-from services.recommender.vector_index import AVAILABLE, Where
+from services.recommender.index.port import AVAILABLE, Where
 
 
 def refused(text: str, kind: str = "similar") -> BadWeight:

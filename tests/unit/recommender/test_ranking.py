@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from schemas.products import Product
 from schemas.sessions import KIND_OF, SessionEvent
 from schemas.vectors import Layout
-from services.recommender.rows.explain import because, likeness
-from services.recommender.rows.ranking import Rules, row
-from services.recommender.vector_index import Hit
+from services.recommender.index.port import Hit
+from services.recommender.pipeline.diversity import Rules, row
+from services.recommender.pipeline.explanation import because, likeness
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 

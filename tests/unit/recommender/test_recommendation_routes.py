@@ -10,24 +10,20 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from schemas import sessions
-from services import problems
-from services.history.people import People
-from services.model.tuning import Tuning
-from services.openapi import MsgspecApi
-from services.recommender.answers import Found, Recommended
-from services.recommender.credentials import Doorkeeper
-from services.recommender.experiment_book import Treatment
+from services.model.session import Tuning
+from services.recommender.api.parameters import EXCLUDED_MAX, FILTERS, K_MAX, VALUES_MAX, K
+from services.recommender.api.recommendations import Answerer, Found, Recommended, recommendation_routes
 from services.recommender.impressions import Impressions
-from services.recommender.joined import JoinedSessions
 from services.recommender.metrics import Metrics
-from services.recommender.query_parameters import EXCLUDED_MAX, FILTERS, K_MAX, VALUES_MAX, K
-from services.recommender.recommendation_routes import Answerer, recommendation_routes
-from services.recommender.search.searches import Searcher
-from services.recommender.search.understanding import Understanding
+from services.recommender.pipeline.experiments import Treatment
+from services.recommender.search.query_vectors import Words
+from services.recommender.search.search import Searcher, Understanding
 from services.recommender.search.vocabulary import Vocabulary
-from services.recommender.sessions import Published, Sessions
-from services.recommender.words import Words
-from services.tokens import TokenSigner
+from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.visitors.identity_graph import People
+from services.web import problems
+from services.web.auth import ReaderAuth, TokenSigner
+from services.web.openapi import MsgspecApi
 from tests.unit.recommender.shop import LAYOUT, Shop, product
 
 Json = dict[str, Any]
@@ -59,7 +55,7 @@ class Api:
         vocabulary = Vocabulary.of(shop.catalogue.products())
         understanding = Understanding(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
         answerer = Answerer(
-            Doorkeeper(TOKENS, SecretStr(KEY)),
+            ReaderAuth(TOKENS, SecretStr(KEY)),
             shop.rows,
             sessions=joined,
             impressions=Impressions(None, "recommendations", self.metrics, lambda: 0.0),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.model.recall import CONTENT
-from services.recommender.vector_index import AVAILABLE, Where
+from services.model.candidates import CONTENT
+from services.recommender.index.port import AVAILABLE, Where
 from tests.unit.model.learned import VERSION, behaviour, leaning
 from tests.unit.recommender.shop import COUNT, PAST, SHELVES, Shop, ids, sources
 

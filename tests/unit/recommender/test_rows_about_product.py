@@ -6,9 +6,9 @@ import pytest
 
 from schemas.live import SlotKind
 from schemas.sessions import SESSION_EVENTS_MAX
-from services.model.profiles import PROFILES
-from services.recommender.rows.asking import Made
-from services.recommender.vector_index import Where
+from services.model.content import PROFILES
+from services.recommender.index.port import Where
+from services.recommender.pipeline.request import Made
 from tests.unit.model.learned import VERSION, behaviour
 from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
 

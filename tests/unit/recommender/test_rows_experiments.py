@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.live import SlotKind
-from services.recommender.experiment_book import Treatment
+from services.recommender.pipeline.experiments import Treatment
 from tests.unit.model.learned import VERSION, behaviour
 from tests.unit.recommender.shop import Shop, ids, product, sources
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from schemas.live import SlotKind
-from services.recommender.rows.asking import Made
-from services.recommender.search.inferred import Inferred
-from services.recommender.vector_index import AVAILABLE, Where
+from services.recommender.index.port import AVAILABLE, Where
+from services.recommender.pipeline.request import Made
+from services.recommender.search.query import Inferred
 from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
 
 KINDS: list[SlotKind] = [

@@ -5,14 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.model.profiles import PROFILES
-from services.recommender.query_parameters import RowParameters
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.overrides import SearchParameters, overrides
-from services.recommender.search.searches import Search, Searcher
-from services.recommender.search.understanding import UnderstoodBy
-from services.recommender.vector_index import Where
-from services.recommender.words import WordVector
+from services.model.content import PROFILES
+from services.recommender.api.parameters import RowParameters, SearchParameters, overrides
+from services.recommender.index.port import Where
+from services.recommender.search.query import Inferred
+from services.recommender.search.query_vectors import WordVector
+from services.recommender.search.search import Search, Searcher, UnderstoodBy
 from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
 
 WORDS = WordVector(np.ones(8, np.float32), np.ones(4, np.float32))

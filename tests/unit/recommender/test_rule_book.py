@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from schemas.products import Product
 from schemas.rules import Rule
-from services.recommender.rule_book import FACTOR_MAX, InForce, RuleBook, adjusted, placed
-from services.recommender.vector_index import AVAILABLE, Where
+from services.recommender.index.port import AVAILABLE, Where
+from services.recommender.pipeline.merchandising import FACTOR_MAX, InForce, RuleBook, adjusted, placed
 
 
 def product(product_id: str = "p1", **fields: object) -> Product:

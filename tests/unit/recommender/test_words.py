@@ -19,8 +19,8 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.vectors import Layout, Vector, pack
 from schemas.words import PATH, TEXT_MAX, WordVectors, decode_request, encode_answer
+from services.recommender.search.query_vectors import REST_S, Words, WordVector, query_vector
 from services.recommender.settings import RecommenderSettings
-from services.recommender.words import REST_S, Words, WordVector, query_vector
 from tests.conftest import free_ports
 
 LAYOUT = Layout.of(text_width=6, image_width=4)

@@ -1,6 +1,6 @@
 """Who has been idle for too long, in the events' own time, partition by partition."""
 
-from services.session_processor.expiry import HOUR_MS, LATE_MS, IdleVisitors
+from services.session_processor.idle_visitors import HOUR_MS, LATE_MS, IdleVisitors
 
 DAY = 24 * HOUR_MS
 IDLE = 30 * DAY

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.session_processor.order import PartitionOrder, SkippedEvents
+from services.session_processor.commit_order import PartitionOrder, SkippedEvents
 
 
 @given(st.lists(st.integers(0, 2), max_size=60), st.randoms(use_true_random=False))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.model.tuning import TYPE_WEIGHTS, Tuning
+from services.model.session import TYPE_WEIGHTS, Tuning
 from services.session_processor.settings import SessionProcessorSettings
 from services.settings import load
 

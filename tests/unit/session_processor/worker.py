@@ -11,9 +11,9 @@ import pytest
 from schemas import erasures, events
 from schemas.erasures import Erasure
 from schemas.events import Event
-from services.kafka import AcknowledgedProducer, OutgoingMessage
-from services.session_processor.agent import EventFolder
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.session_processor.metrics import Metrics
+from services.session_processor.processor import EventFolder
 from services.session_processor.table import SessionTable
 from tests.unit.model.shopping import LAYOUT, TUNING, VECTORS, event
 

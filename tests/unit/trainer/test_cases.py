@@ -5,7 +5,7 @@ import pytest
 
 from schemas.sessions import KIND_OF
 from services.trainer.cases import DAY_MS, Case, Split, last_day
-from services.trainer.histories import Histories, compacted
+from services.trainer.sessions import Histories, compacted
 
 VIEW, REMOVE = KIND_OF["view_item"], KIND_OF["remove_from_cart"]
 

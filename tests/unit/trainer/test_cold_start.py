@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.trainer.cold_start import NEIGHBOURS, inferred
+from services.trainer.training import NEIGHBOURS, inferred
 
 LEARNED = np.array([[1, 0], [0, 1], [0, 0], [0, 0]], dtype=np.float32)
 CLICKED = np.array([True, True, False, False])

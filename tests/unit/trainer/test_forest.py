@@ -4,8 +4,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from services.model.trees import Trees, scored
-from services.trainer.forest import flattened
+from services.model.forest import Trees, scored
+from services.trainer.lambdarank import flattened
 
 
 def boosted(features: np.ndarray, labels: np.ndarray, **options: object) -> lightgbm.Booster:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from schemas import events
 from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
-from services.history import past_events
-from services.history.past_events import Line, PastEvent
-from services.model.tuning import TYPE_WEIGHTS
-from services.trainer.columns import GrowingColumns
-from services.trainer.histories import Histories, sessionised
+from services.archive import rows as past_events
+from services.archive.rows import Line, PastEvent
+from services.model.session import TYPE_WEIGHTS
+from services.trainer.sessions import Histories, sessionised
+from services.trainer.topic_history import GrowingColumns
 
 MINUTE = 60_000
 

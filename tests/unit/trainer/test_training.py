@@ -10,19 +10,19 @@ import pytest
 from schemas.products import Product
 from schemas.sessions import KIND_OF
 from schemas.vectors import Layout
-from services.history.progress import Silent
 from services.model.artifact import ArtifactRefused
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
-from services.model.recall import FEATURES
-from services.model.trees import Trees
-from services.replica import VectorReplica
+from services.model.candidates import FEATURES
+from services.model.forest import Trees
+from services.progress import Silent
 from services.trainer.cases import Case
-from services.trainer.contents import Contents
+from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
-from services.trainer.histories import Histories, compacted
 from services.trainer.lambdarank import LambdaRank
+from services.trainer.sessions import Histories, compacted
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters, fit, refitted
+from services.vector_replica import VectorReplica
 from tests.benchmark.accuracy.models import stored
 
 SMALL = Parameters(

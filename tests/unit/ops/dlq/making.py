@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from schemas import deadletters
 from schemas.deadletters import Headers
 from schemas.topics import EVENTS_DLQ, Topic
-from services.ops.dlq.letters import Letter, letter_of
+from services.ops.dead_letters.letter import Letter, letter_of
 
 AT = 1_700_000_000_000
 

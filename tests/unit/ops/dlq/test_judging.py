@@ -11,11 +11,9 @@ from schemas import events, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import PRODUCTS_DLQ
-from services.history.erased import Erasures
-from services.ops.dlq.catalogue import Overtaking
-from services.ops.dlq.judging import Judge, Judgement
-from services.ops.dlq.letters import Letter
-from services.ops.dlq.people import about, erased_visitor
+from services.ops.dead_letters.letter import Letter, about, erased_visitor
+from services.ops.dead_letters.verdicts import Judge, Judgement, Overtaking
+from services.visitors.erasure import Erasures
 from tests.unit.ops.dlq.making import AT, Lying, letter
 
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"

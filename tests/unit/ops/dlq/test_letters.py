@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from schemas import deadletters
 from schemas.deadletters import Frame, LetterId, attempts_of, mark, marked
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ
-from services.history.past import Span
-from services.ops.dlq.letters import NoSuchLetter, Place, Selection, letter_of
-from services.ops.dlq.reading import CODES, MARK, OPEN, Marks
+from services.kafka.ranges import Span
+from services.ops.dead_letters.letter import NoSuchLetter, Place, Selection, letter_of
+from services.ops.dead_letters.query import CODES, MARK, OPEN, Marks
 from tests.unit.ops.dlq.making import AT, Lying, headers, letter
 
 ids = st.builds(

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from schemas.deadletters import MAX_RETURN_BYTES, MAX_RETURNED, Return
-from services.ops.dlq.ingest import FRAME_BYTES, chunks
-from services.ops.dlq.reading import Found
-from services.ops.dlq.telling import (
+from services.ops.dead_letters.ingest import FRAME_BYTES, chunks
+from services.ops.dead_letters.query import Found
+from services.ops.dead_letters.render import (
     Groups,
     Newest,
     group_table,

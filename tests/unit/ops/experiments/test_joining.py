@@ -8,10 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identities import Identity
-from services.ops.experiments.behaviour import Behaviour
-from services.ops.experiments.joining import Joined, Rows
-from services.ops.experiments.messages import Line, PastEvent, PastItem, PastRow
-from services.ops.experiments.persons import Persons
+from services.ops.experiments.attribution import (
+    Behaviour,
+    Joined,
+    Line,
+    PastEvent,
+    PastItem,
+    PastRow,
+    Persons,
+    Rows,
+)
 
 WINDOW = 100
 VISITORS = ("a", "b", "c", "user:u")

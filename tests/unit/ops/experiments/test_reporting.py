@@ -9,13 +9,10 @@ import pytest
 from rich.console import Console
 
 from schemas.experiments import Experiment, Variant
-from services.ops.experiments import table
-from services.ops.experiments.behaviour import Behaviour
-from services.ops.experiments.joining import Rows
-from services.ops.experiments.messages import PastEvent, PastItem, PastRow
-from services.ops.experiments.persons import Persons
-from services.ops.experiments.question import Left, Question
-from services.ops.experiments.reporting import Report, report
+from services.ops.experiments import render
+from services.ops.experiments.attribution import Behaviour, PastEvent, PastItem, PastRow, Persons, Rows
+from services.ops.experiments.query import Left, Question
+from services.ops.experiments.report import Report, report
 
 DAY = 24 * 60 * 60 * 1000
 BEGIN = 1_732_449_600_000
@@ -79,7 +76,7 @@ def reported(rows: list[PastRow], events: list[PastEvent], now: int = LATER) -> 
 
 def drawn(made: Report) -> str:
     console = Console(file=io.StringIO(), width=160)
-    table.show(console, made)
+    render.show(console, made)
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -167,7 +164,7 @@ def test_people_see_names_as_they_are() -> None:
 
 
 def test_whether_an_experiment_runs() -> None:
-    assert table.state(EXPERIMENT, BEGIN) == "running"
+    assert render.state(EXPERIMENT, BEGIN) == "running"
     ended = msgspec.structs.replace(EXPERIMENT, ends_at=BEGIN)
-    assert table.state(ended, BEGIN) == "ended"
-    assert table.state(msgspec.structs.replace(EXPERIMENT, starts_at=BEGIN + 1), BEGIN) == "not begun"
+    assert render.state(ended, BEGIN) == "ended"
+    assert render.state(msgspec.structs.replace(EXPERIMENT, starts_at=BEGIN + 1), BEGIN) == "not begun"

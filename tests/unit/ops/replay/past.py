@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from schemas import events
 from schemas.events import Event, EventType
 from schemas.topics import Topic
-from services.history.past import PastHeaders, Span
-from services.history.timerange import TimeRange
+from services.kafka.ranges import PastHeaders, Span
+from services.time_range import TimeRange
 
 
 @dataclass(frozen=True)

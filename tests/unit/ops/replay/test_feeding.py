@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from schemas import events
 from schemas.topics import EVENTS
-from services.history.erased import Erasures
-from services.history.in_time import in_time
-from services.history.timerange import TimeRange
-from services.ops.replay.feeding import Source, Tally, replayed, sifted
+from services.kafka.ranges import in_time
+from services.ops.replay.source import Source, Tally, replayed, sifted
+from services.time_range import TimeRange
+from services.visitors.erasure import Erasures
 from tests.unit.ops.replay.past import Message, Reader, event, message, reading
 
 

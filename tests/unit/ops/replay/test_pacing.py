@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.replay.pacing import LOOK_EVERY_S, Pace
+from services.ops.replay.source import LOOK_EVERY_S, Pace
 
 
 class Clock:

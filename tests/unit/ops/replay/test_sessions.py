@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from schemas import sessions
 from schemas.sessions import Session, SessionEvent
-from services.history.past import Span
-from services.history.progress import Silent
-from services.ops.replay.seen import Seen
+from services.kafka.ranges import Span
 from services.ops.replay.sessions import compared, digest, together, unchanged
+from services.ops.replay.source import Seen
+from services.progress import Silent
 from tests.unit.ops.replay.past import Message, Reader
 
 

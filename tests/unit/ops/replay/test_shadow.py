@@ -8,49 +8,48 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import TOPICS
-from services.history.progress import Silent
-from services.ops.replay import children, following, shadow
-from services.ops.replay.children import Child, ChildDied, names_in
-from services.ops.replay.question import ReplayFailed
-from services.ops.replay.seen import Seen
+from services.ops.replay import consumer_group, shadow_pipeline, shadow_topics
+from services.ops.replay.shadow_pipeline import Child, ChildDied, names_in
+from services.ops.replay.source import ReplayFailed, Seen
 from services.ops.settings import OpsSettings
+from services.progress import Silent
 
 
 @pytest.mark.parametrize("prefix", ["shadow.", "shop.shadow."])
 def test_only_names_that_a_shadow_makes_are_its_own(prefix: str) -> None:
     own = [prefix + topic.name for topic in TOPICS]
-    assert all(shadow.is_of(name, prefix) for name in [*own, f"{prefix}shadow-run"])
-    assert shadow.is_of(f"{prefix}replay-0a1b-sessions-changelog", prefix)
+    assert all(shadow_topics.is_of(name, prefix) for name in [*own, f"{prefix}shadow-run"])
+    assert shadow_topics.is_of(f"{prefix}replay-0a1b-sessions-changelog", prefix)
     others = [
         "events",
         f"{prefix}eu.events",
         f"{prefix}session-processor-sessions-changelog",
         f"{prefix}orders",
     ]
-    assert not any(shadow.is_of(name, prefix) for name in others)
+    assert not any(shadow_topics.is_of(name, prefix) for name in others)
 
 
 @pytest.mark.parametrize("name", ["", "a.b", "ü", "x" * 33, "a b"])
 def test_a_name_that_makes_no_prefix_is_refused(name: str) -> None:
     with pytest.raises(ReplayFailed, match="--prefix takes"):
-        shadow.prefix_of(OpsSettings(), name)
+        shadow_topics.prefix_of(OpsSettings(), name)
 
 
 def test_a_prefix_that_would_be_too_long_is_refused() -> None:
     with pytest.raises(ReplayFailed, match="longer than 64"):
-        shadow.prefix_of(OpsSettings(topic_prefix="p" * 50), "x" * 20)
+        shadow_topics.prefix_of(OpsSettings(topic_prefix="p" * 50), "x" * 20)
 
 
 def test_of_two_replays_of_one_prefix_the_second_is_refused(tmp_path: Path) -> None:
     live = OpsSettings(ops_datadir=tmp_path)
     with (
-        shadow.locked(live, "shadow."),
-        shadow.locked(live, "other."),
+        shadow_topics.locked(live, "shadow."),
+        shadow_topics.locked(live, "other."),
         pytest.raises(ReplayFailed, match="replays into shadow"),
-        shadow.locked(live, "shadow."),
+        shadow_topics.locked(live, "shadow."),
     ):
         pass
-    with shadow.locked(live, "shadow."):
+    with shadow_topics.locked(live, "shadow."):
         pass
 
 
@@ -81,7 +80,15 @@ def wait(group: Group, progress: Counting) -> None:
     def sleep(seconds: float) -> None:
         now[0] += seconds
 
-    following.wait_for(group, {0: 9}, 6, progress, meanwhile=lambda: None, clock=lambda: now[0], sleep=sleep)  # type: ignore[arg-type]
+    consumer_group.wait_for(
+        group,  # type: ignore[arg-type]
+        {0: 9},
+        6,
+        progress,
+        meanwhile=lambda: None,
+        clock=lambda: now[0],
+        sleep=sleep,
+    )
 
 
 def test_commits_are_waited_for_and_told() -> None:
@@ -104,7 +111,7 @@ def test_a_child_that_ends_is_told_with_its_last_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = "import sys; sys.exit('EDDY_X: this is no number')"
-    monkeypatch.setattr(children, "_command", lambda _service: [sys.executable, "-c", words])
+    monkeypatch.setattr(shadow_pipeline, "_command", lambda _service: [sys.executable, "-c", words])
     child = Child("session_processor", 1, {}, tmp_path / "log")
 
     with pytest.raises(

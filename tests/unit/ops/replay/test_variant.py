@@ -8,7 +8,7 @@ import pytest
 from schemas import experiments
 from schemas.models import Released
 from services.ops.replay import variant
-from services.ops.replay.question import ReplayFailed, speed_of
+from services.ops.replay.source import ReplayFailed, speed_of
 from tests.unit.model.learned import release, stored
 
 KNOWN = {"diversity", "brand_max", "session_gap_minutes", "session_type_weights", "topic_prefix"}

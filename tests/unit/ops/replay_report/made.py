@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from services.ops.replay.answers import LIVE, SHADOW, SHOWN, Asked, Difference, Fed, SessionsCompared
-from services.ops.replay.cases import Case
-from services.ops.replay.rows import Row
+from services.ops.replay.figures import LIVE, SHADOW, SHOWN, Asked, Difference, Fed, SessionsCompared
+from services.ops.replay.next_click import Case
+from services.ops.replay.recommendations import Row
 
 K = 6
 CATALOGUE = 100

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from schemas.topics import Topic
-from services.history.past import PastHeaders, Span
-from services.history.timerange import TimeRange
+from services.kafka.ranges import PastHeaders, Span
+from services.time_range import TimeRange
 
 EVERYTHING = TimeRange()
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventType
-from services.ops.replay.cases import Case, CaseCollector
+from services.ops.replay.next_click import Case, CaseCollector
 
 GAP_MS = 30 * 60_000
 MINUTE_MS = 60_000

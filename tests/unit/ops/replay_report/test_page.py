@@ -9,12 +9,11 @@ import msgspec
 import pytest
 
 from services.ops.replay import plots
-from services.ops.replay.answers import SHADOW, SHOWN, Difference, ReplayReport
-from services.ops.replay.page import html, write_page
+from services.ops.replay.figures import SHADOW, SHOWN, Difference, ReplayReport
 from services.ops.replay.plots import PlotsMissing
+from services.ops.replay.recommendations import Row
+from services.ops.replay.render import html, pair_rows, quality_rows, write_page
 from services.ops.replay.report import report
-from services.ops.replay.rows import Row
-from services.ops.replay.telling import pair_rows, quality_rows
 from tests.unit.ops.replay_report.made import ASKED, CATALOGUE, FED, SESSIONS, WORSE, case, shop
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"

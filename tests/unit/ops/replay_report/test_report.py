@@ -6,12 +6,11 @@ from collections.abc import Mapping
 import msgspec
 from rich.console import Console
 
-from services.ops.replay import terminal
-from services.ops.replay.answers import LIVE, SHADOW, SHOWN, ReplayReport
-from services.ops.replay.cases import Case
+from services.ops.replay import render
+from services.ops.replay.figures import LIVE, SHADOW, SHOWN, ReplayReport, change, interval, points
+from services.ops.replay.next_click import Case
+from services.ops.replay.recommendations import Row
 from services.ops.replay.report import report
-from services.ops.replay.rows import Row
-from services.ops.replay.words import change, interval, points
 from tests.unit.ops.replay_report.made import (
     ASKED,
     BETTER,
@@ -36,7 +35,7 @@ def of(rows: Mapping[str, Mapping[Case, Row]], notes: tuple[str, ...] = ()) -> R
 
 def printed(made: ReplayReport, width: int = 100) -> str:
     out = io.StringIO()
-    terminal.show(Console(file=out, width=width), made)
+    render.show(Console(file=out, width=width), made)
     return out.getvalue()
 
 

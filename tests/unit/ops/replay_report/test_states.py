@@ -8,10 +8,9 @@ from schemas import erasures, impressions, sessions
 from schemas.erasures import Erasure
 from schemas.impressions import Shown, ShownItem
 from schemas.sessions import CAUSED_BY, KIND_OF, Session, SessionEvent, identity
-from services.history.timerange import TimeRange
-from services.ops.replay.cases import Case
-from services.ops.replay.rows import Row, states_of
-from services.ops.replay.shown import shown_rows
+from services.ops.replay.next_click import Case
+from services.ops.replay.recommendations import Row, shown_rows, states_of
+from services.time_range import TimeRange
 from tests.unit.ops.replay_report.past import EVERYTHING, History, Message
 
 

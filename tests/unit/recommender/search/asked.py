@@ -6,9 +6,8 @@ from functools import cache
 
 import inflect
 
-from services.recommender.search.english import english
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.tokens import folded, key_of
+from services.recommender.search.query import Inferred
+from services.recommender.search.text import english, folded, key_of
 
 COMPANY = {"co", "company", "inc", "ltd", "and"}
 

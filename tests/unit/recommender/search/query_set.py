@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from services.recommender.search.inferred import Inferred
+from services.recommender.search.query import Inferred
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.assortment import KINDS
 from storefront.demo.catalogue.generator import made

@@ -14,11 +14,16 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
-from services.recommender.search.grounding import grounded
-from services.recommender.search.inferred import Inferred
-from services.recommender.search.language_model import Answer, LanguageModel, LanguageModelFailed, schema
+from services.recommender.search.language_model import (
+    Answer,
+    LanguageModel,
+    LanguageModelFailed,
+    grounded,
+    schema,
+)
 from services.recommender.search.parser import parse
-from services.recommender.search.understanding import Understanding
+from services.recommender.search.query import Inferred
+from services.recommender.search.search import Understanding
 from tests.unit.recommender.search.query_set import vocabulary
 
 TIMEOUT_S: Final = 0.3

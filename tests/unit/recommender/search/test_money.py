@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.recommender.search.money import number
 from services.recommender.search.parser import parse
+from services.recommender.search.prices import number
 from tests.unit.recommender.search.query_set import vocabulary
 
 Bounds = tuple[float | None, float | None, str | None]

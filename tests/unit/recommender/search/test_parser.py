@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.products import Product
-from services.recommender.search.english import english
-from services.recommender.search.inferred import Inferred
 from services.recommender.search.parser import LONGEST_QUERY, parse
-from services.recommender.search.tokens import key_of
+from services.recommender.search.query import Inferred
+from services.recommender.search.text import english, key_of
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
 from tests.unit.recommender.search.asked import unasked

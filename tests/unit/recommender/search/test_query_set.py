@@ -4,8 +4,8 @@ from typing import Final
 
 import pytest
 
-from services.recommender.search.inferred import Inferred
 from services.recommender.search.parser import parse
+from services.recommender.search.query import Inferred
 from tests.unit.recommender.search import query_set
 from tests.unit.recommender.search.asked import unasked
 from tests.unit.recommender.search.query_set import Case, Split, cases, made_cases, vocabulary, written

@@ -2,8 +2,7 @@
 
 import pytest
 
-from services.recommender.search.forms import forms
-from services.recommender.search.tokens import folded, key_of, tokens
+from services.recommender.search.text import folded, forms, key_of, tokens
 from services.recommender.search.vocabulary import Summary, Vocabulary
 from tests.unit.recommender.search.query_set import vocabulary
 

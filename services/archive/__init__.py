@@ -1,0 +1,1 @@
+"""Ranges of topics as Parquet files, and back."""

@@ -1,0 +1,1 @@
+"""The two models: text by sentence-transformers, pictures by OpenCLIP."""

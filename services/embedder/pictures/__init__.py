@@ -1,0 +1,1 @@
+"""A product's picture: fetched, decoded, prepared for the model."""

@@ -1,1 +1,0 @@
-"""Reading what lies on topics, once and to the end: ranges of time, erased visitors, progress. Shared."""

@@ -1,0 +1,51 @@
+"""POST /v1/events: a batch of events to Kafka, each on its own merits."""
+
+from collections.abc import Callable
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from services.ingest.dead_letters import dead_letter_routes
+from services.ingest.metrics import Metrics
+from services.ingest.openapi import DESCRIPTION_OF_EVENTS
+from services.ingest.publisher import Publisher
+from services.ingest.responses import answer_of
+from services.ingest.validation import Rejected, UnreadableBatch, Way, sort_events, split_events
+from services.web.auth import VisitorAuth
+from services.web.requests import TooLarge, UnreadableBody, read_body
+
+PATH: Final = "/v1/events"
+
+Clock = Callable[[], float]  # Unix ms
+
+
+def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
+    """The routes of events, of which dead letters are taken back, too."""
+    router = APIRouter(tags=["events"])
+    router.include_router(dead_letter_routes(door, publisher, clock))
+
+    @router.post(PATH, **DESCRIPTION_OF_EVENTS)
+    async def post_events(request: Request) -> Response:
+        """Takes events, each judged on its own. 202 means that Kafka has every accepted one."""
+        visitor_id = door.sender_of_events(request)
+        body = await read_body(request, MAX_BATCH_BYTES)
+        way = Way(PATH, int(clock()), sender=visitor_id)
+        try:
+            entries = split_events(body)
+        except UnreadableBatch as error:
+            whole = Rejected(0, "body", str(error), body)
+            await publisher.take_events([], [whole], way)
+            raise UnreadableBody(f'expected {{"events": […]}}: {error}') from None
+        if len(entries) > MAX_BATCH_EVENTS:
+            raise TooLarge(
+                f"{len(entries)} events, at most {MAX_BATCH_EVENTS} are taken: send smaller batches"
+            )
+        metrics.batch_events.observe(len(entries))
+        verdict = sort_events(entries, received_at=way.received_at, visitor_id=visitor_id)
+        await publisher.take_events(verdict.accepted, verdict.rejected, way)
+        return answer_of(len(verdict.accepted), verdict.rejected)
+
+    return router

@@ -1,0 +1,102 @@
+"""POST /v1/batch, /v1/track, /v1/identify and their like: what Segment's and RudderStack's SDKs send."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
+from services.ingest.events import Clock
+from services.ingest.metrics import Metrics
+from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
+from services.ingest.publisher import Publisher
+from services.ingest.responses import NoMessageAcceptable, SegmentAnswer, json_response, told
+from services.ingest.segment.mapping import sort_messages
+from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
+from services.ingest.validation import Rejected, UnreadableBatch, Way
+from services.web.auth import VisitorAuth
+from services.web.problems import Problem
+from services.web.requests import TooLarge, UnreadableBody, read_body
+
+
+def segment_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
+    """The routes of Segment's HTTP tracking API.
+
+    SDKs try again after 429 and 5xx and drop what got another error, so each message is judged on its own:
+    the refused ones lie in `events.dlq`, and only a call with nothing else is answered 400.
+    """
+    router = APIRouter(tags=["segment"])
+    take = _Taking(door, publisher, metrics, clock)
+
+    @router.post("/v1/batch", **DESCRIPTION_OF_BATCH)
+    async def post_batch(request: Request) -> Response:
+        """Takes messages of every kind. 200 means that Kafka has all events and joins that they make."""
+        return await take(request, split_batch, None, MAX_BATCH_BYTES)
+
+    for kind in KINDS:
+        endpoint = _call(take, kind)
+        router.post(f"/v1/{kind}", name=f"post_{kind}", **DESCRIPTIONS_OF_CALLS[kind])(endpoint)
+    return router
+
+
+def _call(take: "_Taking", kind: Kind) -> Callable[[Request], Awaitable[Response]]:
+    async def post_call(request: Request) -> Response:
+        return await take(request, split_call, kind, MAX_EVENT_BYTES)
+
+    return post_call
+
+
+class _Taking:
+    """One body, from its first byte until Kafka has what it says."""
+
+    def __init__(self, door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> None:
+        self._door = door
+        self._publisher = publisher
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(
+        self, request: Request, split: Callable[[bytes], Parcel], kind: Kind | None, limit: int
+    ) -> Response:
+        with _as_sdks_read_it():
+            shown = self._door.shows_write_key(request)
+            body = await read_body(request, limit)
+            received_at = int(self._clock())
+            source = request.url.path
+            try:
+                parcel = split(body)
+            except UnreadableBatch as error:
+                self._door.require_sender(None, shown=shown)
+                whole = Rejected(0, "body", str(error), body)
+                await self._publisher.take_events([], [whole], Way(source, received_at))
+                raise UnreadableBody(f"expected what Segment's {source} takes: {error}") from None
+            self._door.require_sender(parcel.write_key, shown=shown)
+            return await self._take(parcel, kind, Way(source, received_at, frame=frame_of(parcel)))
+
+    async def _take(self, parcel: Parcel, kind: Kind | None, way: Way) -> Response:
+        if len(parcel.entries) > MAX_BATCH_EVENTS:
+            raise TooLarge(f"{len(parcel.entries)} messages, at most {MAX_BATCH_EVENTS} are taken")
+        self._metrics.batch_events.observe(len(parcel.entries))
+        messages = sort_messages(parcel, received_at=way.received_at, kind=kind)
+        await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
+        for ignored, times in messages.ignored.items():
+            self._metrics.messages_ignored.labels(ignored).inc(times)
+        rejected = told(messages.rejected)
+        if rejected and len(rejected) == len(parcel.entries):
+            raise NoMessageAcceptable("none of the messages can be taken", fields={"rejected": rejected})
+        ignored_count = messages.ignored.total()
+        answer = SegmentAnswer(accepted=messages.accepted, ignored=ignored_count, rejected=rejected)
+        return json_response(answer, 200)
+
+
+@contextmanager
+def _as_sdks_read_it() -> Iterator[None]:
+    """RudderStack's Python SDK looks for `code` and `message` in an error and takes a body without them for
+    a broken connection: it would send the same ten times again."""
+    try:
+        yield
+    except Problem as problem:
+        problem.fields |= {"code": problem.kind, "message": problem.detail}
+        raise

@@ -1,0 +1,1 @@
+"""Kafka: clients, bounded ranges of topics, many messages written, administration."""

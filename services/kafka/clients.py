@@ -1,0 +1,321 @@
+"""Kafka clients as every service builds them: connection, acknowledged sends, whole-topic readers."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final, TypeVar
+
+import structlog
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
+
+from services.settings import ServiceSettings
+
+ClientConfig = dict[str, str | int | float | bool]
+Headers = list[tuple[str, str | bytes | None]]
+
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+POLL_S: Final = 0.2  # how soon a stopping reader notices
+BATCH: Final = 512
+
+
+def client_config(settings: ServiceSettings) -> ClientConfig:
+    """librdkafka's connection settings."""
+    config: ClientConfig = {
+        "bootstrap.servers": settings.kafka_bootstrap,
+        "security.protocol": settings.kafka_security_protocol,
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 1000,  # a restarted broker is found again within a second
+        # The default, a new bootstrap each time, knows no back-off: while the broker is away it tries and
+        # logs 20 times a second (librdkafka issues 5088, 5546).
+        "metadata.recovery.strategy": "none",
+    }
+    if settings.kafka_ca_file:
+        config["ssl.ca.location"] = settings.kafka_ca_file
+    if settings.kafka_username and settings.kafka_password:
+        config |= {
+            "sasl.mechanism": settings.kafka_sasl_mechanism,
+            "sasl.username": settings.kafka_username,
+            "sasl.password": settings.kafka_password.get_secret_value(),
+        }
+    return config
+
+
+def producer_config(settings: ServiceSettings, *, linger_ms: float, timeout_ms: int) -> ClientConfig:
+    """An idempotent producer; a message not acknowledged within `timeout_ms` is reported as failed."""
+    return client_config(settings) | {
+        "enable.idempotence": True,
+        "acks": "all",
+        "linger.ms": linger_ms,
+        "delivery.timeout.ms": timeout_ms,
+        # The partitioner of Java clients and aiokafka, so that every tool puts a key in the same place.
+        "partitioner": "murmur2_random",
+    }
+
+
+class NotDelivered(Exception):
+    """The broker did not acknowledge a message in time."""
+
+
+# librdkafka looks for messages that are out of time only once a second; the caller does not wait for that.
+PATIENCE_S: Final = 0.1
+BREATH: Final = 200  # messages after which a large batch lets other requests in
+
+OutgoingMessage = tuple[bytes | None, bytes | None, Headers]  # key, value (None: a tombstone), headers
+
+
+class AcknowledgedProducer:
+    """Sends from an asyncio loop and waits for the broker's word; deliveries are served by its own thread.
+
+    `on_fatal` is called, in that thread, when the producer can send nothing ever again: an idempotent
+    producer whose sequence the broker has lost. The process is to be started anew then.
+    """
+
+    def __init__(self, config: ClientConfig, on_fatal: Callable[[KafkaError], None] | None = None) -> None:
+        self._on_fatal = on_fatal
+        self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
+        callbacks = {"error_cb": self._end_if_fatal, "logger": logging.getLogger("librdkafka")}
+        self._producer = Producer(config | callbacks)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stopping.is_set():
+            self._producer.poll(POLL_S)
+
+    def _end_if_fatal(self, error: KafkaError) -> None:
+        if not error.fatal():  # librdkafka goes on trying, and has logged it
+            return
+        log.critical("the Kafka producer can send no more", error=error.str())
+        if self._on_fatal is not None:
+            self._on_fatal(error)
+
+    async def send_all(self, topic: str, messages: Sequence[OutgoingMessage]) -> None:
+        """Sends (key, value, headers) messages and returns once the broker has every one of them.
+
+        Raises NotDelivered when any was refused or not acknowledged in time, or the local buffer is full.
+        Messages of such a call may still arrive: senders try again, readers know an event by its id.
+        """
+        if not messages:
+            return
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        delivery = _Deliveries(len(messages), loop, done)
+        try:
+            for number, (key, value, headers) in enumerate(messages, start=1):
+                self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
+        except (BufferError, KafkaException) as error:
+            raise NotDelivered(str(error)) from error
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await done
+        except TimeoutError:
+            raise NotDelivered("the broker does not answer") from None
+
+    def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
+        """Hands (topic, message) pairs over at once; done when the broker has every one of them.
+
+        The future fails with NotDelivered when any was refused, not acknowledged in time, or found no room.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[None] = loop.create_future()
+        delivery = _Deliveries(len(messages), loop, done)
+        try:
+            for topic, (key, value, headers) in messages:
+                self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+        except (BufferError, KafkaException) as error:
+            done.set_exception(NotDelivered(str(error)))
+        return done
+
+    def topics(self, timeout_s: float) -> set[str]:
+        """The names of all topics on the broker. Blocks; raises KafkaException when none answers in time."""
+        return set(self._producer.list_topics(timeout=timeout_s).topics)
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Waits for what is under way, then stops the thread. Blocks."""
+        self._producer.flush(timeout_s)
+        self._stopping.set()
+        self._thread.join()
+
+
+class _Deliveries:
+    """Counts the broker's answers for one call, in the delivery thread, and wakes the caller at the last."""
+
+    def __init__(self, expected: int, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
+        self._missing = expected
+        self._error: KafkaError | None = None
+        self._loop = loop
+        self._done = done
+
+    def report(self, error: KafkaError | None, _message: Message) -> None:
+        self._missing -= 1
+        self._error = self._error or error
+        # A closed loop has nobody left who waits; raising here would end the delivery thread.
+        if self._missing == 0 and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._finish)
+
+    def _finish(self) -> None:
+        if self._done.done():  # the caller was cancelled while it waited, or ran out of patience
+            return
+        if self._error is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(NotDelivered(self._error.str()))
+
+
+class TopicMissing(Exception):
+    """A topic that should have been created is not on the broker."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic!r} is missing: run `python -m services.ops topics create`")
+
+
+OnMessages = Callable[[list[Message]], None]
+
+
+class TopicReader:
+    """Reads whole topics, from their beginning and then on, in its own thread; no consumer group, no commits.
+
+    `on_messages` is called in that thread, with the messages in each partition's order. What it raises stops
+    the reader; `failure` holds it, and `on_failure` is called, so that the process can end rather than go on
+    with a replica that silently stands still.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        topics: Sequence[str],
+        on_messages: OnMessages,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._config = config | {
+            "group.id": "unused-by-a-whole-topic-reader",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+            "fetch.queue.backoff.ms": 5,
+            "isolation.level": "read_committed",
+        }
+        self._topics = topics
+        self._on_messages = on_messages
+        self._on_failure = on_failure
+        self._stopping = threading.Event()
+        self._caught_up = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"read-{'+'.join(topics)}", daemon=True)
+        self._behind: dict[tuple[str, int], int] = {}
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Connects and starts reading; returns at once."""
+        self._consumer = Consumer(self._config)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops the thread and closes the connection."""
+        self._stopping.set()
+        if self._thread.ident is not None:  # it was started
+            self._thread.join()
+            self._consumer.close()
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether all that lay on the topics when the reader started has been handed over."""
+        return self._caught_up.is_set()
+
+    def wait_until_caught_up(self, timeout_s: float | None = None) -> bool:
+        """Blocks until caught up; False when that took too long. Raises what stopped the reader."""
+        done = self._caught_up.wait(timeout_s)
+        if self.failure is not None:
+            raise self.failure
+        return done
+
+    def _run(self) -> None:
+        try:
+            self._assign()
+            while not self._stopping.is_set():
+                self._read_once()
+        except BaseException as error:  # noqa: BLE001 - handed to the owner, who ends the process
+            if not self._stopping.is_set():
+                log.error("topic reader stopped", topics=list(self._topics), error=str(error))
+                self.failure = error
+                self._on_failure(error)
+            self._caught_up.set()
+
+    def _assign(self) -> None:
+        partitions = [part for topic in self._topics for part in self._partitions(topic)]
+        for part in partitions:
+            low, high = self._retried(partial(self._consumer.get_watermark_offsets, part, timeout=5))
+            if high > low:
+                self._behind[part.topic, part.partition] = high
+        self._consumer.assign(partitions)
+        self._note_progress()
+
+    def _partitions(self, topic: str) -> list[TopicPartition]:
+        found = self._retried(lambda: self._consumer.list_topics(topic, timeout=5)).topics[topic]
+        if found.error is not None:
+            raise TopicMissing(topic)
+        return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]
+
+    def _retried(self, call: Callable[[], T]) -> T:
+        """Asks until the broker answers: one that is away at the start is waited for, not crashed upon."""
+        while True:
+            try:
+                return call()
+            except KafkaException as error:
+                log.warning("broker does not answer, asking again", error=str(error))
+                if self._stopping.wait(1.0):
+                    raise
+
+    def _read_once(self) -> None:
+        first = self._consumer.poll(POLL_S)
+        if first is None:
+            self._note_positions()
+            return
+        received = [first, *self._consumer.consume(BATCH, timeout=0)]
+        messages = [message for message in received if self._is_data(message)]
+        if messages:
+            self._on_messages(messages)
+            self._note_messages(messages)
+
+    def _is_data(self, message: Message) -> bool:
+        error = message.error()
+        if error is None:
+            return True
+        if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+            raise KafkaException(error)
+        log.warning("kafka", error=error.str())
+        return False
+
+    def _note_messages(self, messages: list[Message]) -> None:
+        if self._behind:
+            for message in messages:
+                place = (str(message.topic()), int(message.partition() or 0))
+                if int(message.offset() or 0) + 1 >= self._behind.get(place, 1 << 62):
+                    del self._behind[place]
+            self._note_progress()
+
+    def _note_positions(self) -> None:
+        """A compacted tail holds no messages to see: the position tells that the end was reached."""
+        if self._behind:
+            for part in self._consumer.position([TopicPartition(*place) for place in self._behind]):
+                if part.offset >= self._behind[part.topic, part.partition]:
+                    del self._behind[part.topic, part.partition]
+            self._note_progress()
+
+    def _note_progress(self) -> None:
+        if not self._behind and not self._caught_up.is_set():
+            self._caught_up.set()

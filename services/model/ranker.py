@@ -1,0 +1,67 @@
+"""From a session to products in order of how likely they come next: what serves, what is measured. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from schemas.sessions import SessionEvent
+from services.model.behaviour import Behaviour, Candidates
+from services.model.candidates import CONTENT, KNN_SESSIONS, REACHED_BY
+from services.model.session import Tuning
+from services.model.session_index import Floats
+
+# Σ weight · cosine of the content vectors of these products with the session's, (n,).
+Likeness = Callable[[Sequence[str]], Floats]
+
+NOTHING: Final = np.empty(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Products by id, the likeliest first, their scores (n,), and whether past sessions speak for them."""
+
+    product_ids: tuple[str, ...]
+    scores: Floats
+    witnessed: tuple[bool, ...]
+
+
+def ranked(
+    model: Behaviour,
+    events: Sequence[SessionEvent],
+    tuning: Tuning,
+    *,
+    others: Sequence[str] = (),
+    likeness: Likeness | None = None,
+) -> Ranked:
+    """The model's candidates for these events together with the `others`, in order."""
+    found = offered(model, events, tuning, others=others, likeness=likeness)
+    if not found.product_ids:
+        return Ranked((), NOTHING, ())
+    scores = model.scores(found)
+    order = np.argsort(-scores, kind="stable")
+    return Ranked(
+        tuple([found.product_ids[place] for place in order.tolist()]),
+        scores[order],
+        tuple(_witnessed(found)[order].tolist()),
+    )
+
+
+def offered(
+    model: Behaviour,
+    events: Sequence[SessionEvent],
+    tuning: Tuning,
+    *,
+    others: Sequence[str] = (),
+    likeness: Likeness | None = None,
+) -> Candidates:
+    """The same, not in order yet: what the re-ranker is told, here and when it learns."""
+    found = model.candidates(events, tuning, others)
+    if likeness is not None and found.product_ids:
+        found.features[:, CONTENT] = likeness(found.product_ids)
+    return found
+
+
+def _witnessed(found: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    return (found.features[:, KNN_SESSIONS] + found.features[:, REACHED_BY]) > 0

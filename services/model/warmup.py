@@ -1,0 +1,45 @@
+"""Compiles what serves models, ahead of the first shopper: `python -m services.model.warmup`.
+
+numba keeps the result beside the sources (`__pycache__`): some 25 s once, under a second from then on.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from schemas.sessions import KIND_OF, SessionEvent
+from services.model.behaviour import Behaviour
+from services.model.candidates import FEATURES
+from services.model.forest import Trees, scored
+from services.model.item2vec import assembled
+from services.model.ranker import ranked
+from services.model.session import Tuning
+from services.model.session_index import built
+
+PRODUCTS: Final = ("a", "b", "c")
+
+
+def warm() -> None:
+    """Lets a made-up model answer once. Blocks, and holds Python's lock while it compiles."""
+    views = [SessionEvent(time, b"", name, KIND_OF["view_item"]) for time, name in enumerate(PRODUCTS[:2])]
+    trees = _one_leaf()
+    ranked(_made_up(trees), views, Tuning(), others=PRODUCTS)
+    scored(trees, np.zeros((1, len(FEATURES)), dtype=np.float32))  # for trees of more leaves than masks take
+
+
+def _made_up(trees: Trees) -> Behaviour:
+    """Three products and two past sessions."""
+    items, starts = np.array([0, 1, 1, 2], dtype=np.int32), np.array([0, 2, 4])
+    vectors = np.eye(len(PRODUCTS), dtype=np.float32)
+    index = built(items, starts, len(PRODUCTS), newest=10)
+    return Behaviour("made up", PRODUCTS, index, assembled(vectors, vectors, k=2), trees)
+
+
+def _one_leaf() -> Trees:
+    zero, leaf = np.zeros(1, dtype=np.int32), np.full(1, -1, dtype=np.int32)
+    nodes = {"roots": zero, "feature": leaf, "value": np.zeros(1, np.float32), "left": zero, "right": zero}
+    return Trees.of({f"trees_{name}": array for name, array in nodes.items()})
+
+
+if __name__ == "__main__":
+    warm()

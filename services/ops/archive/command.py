@@ -1,0 +1,210 @@
+"""`export` and `import`: ranges of topics to Parquet files, and back."""
+
+import re
+import time
+from contextlib import ExitStack
+from functools import partial
+from typing import Annotated
+
+import typer
+
+from schemas.topics import EVENTS, TOPICS, Topic
+from services import time_range
+from services.archive import exporter, importer
+from services.archive.exporter import ExportReport, source_of
+from services.archive.importer import Importing, ImportJournal, ImportReport
+from services.archive.manifest import ARCHIVED, ArchiveRefused
+from services.archive.reader import reading_archive
+from services.archive.store import ArchiveStore
+from services.cli import AnswerIsNo, AsJson, CannotBeDone, console, print_json, progress_console
+from services.clock import now_ms
+from services.kafka.clients import TopicMissing
+from services.kafka.ranges import reading
+from services.kafka.writer import writing
+from services.ops.archive import render
+from services.ops.output import ending_clearly, settings
+from services.ops.settings import OpsSettings
+from services.progress import Progress, shown_on
+from services.time_range import TimeRange
+from services.visitors import erasure
+from services.visitors.erasure import Erasures
+
+
+def exported(  # noqa: PLR0917 - what an export is about
+    settings: OpsSettings, url: str, topic: Topic, times: TimeRange, now_ms: int, progress: Progress
+) -> ExportReport:
+    """Puts a topic's range into the archive at a URL. Raises what exporting.export does, and TopicMissing."""
+    began = time.monotonic()
+    store = ArchiveStore(url)
+    source = source_of(settings, topic)
+    with reading(settings) as reader:
+        erasures = erasure.read(reader)
+    made = exporter.export(
+        partial(reading, settings), store, topic, times,
+        source=source, erasures=erasures, datadir=settings.ops_datadir, now_ms=now_ms, progress=progress,
+    )  # fmt: skip
+    return render.of_export(made, store.url, source.topic, erasures, time.monotonic() - began)
+
+
+def imported(  # noqa: PLR0917 - what an import is about
+    settings: OpsSettings, target: OpsSettings, url: str, topic: Topic, times: TimeRange, progress: Progress,
+    *, anew: bool = False,
+) -> ImportReport:  # fmt: skip
+    """Writes the range that the archive at a URL has of a topic to the target's topic of that name.
+
+    `settings` and `target` differ in the prefix at most: who is erased under either is left out. Raises
+    ArchiveRefused, StoreFailed, CannotBeDone, BrokerAway, TopicMissing and NotDelivered.
+    """
+    began = time.monotonic()
+    to = source_of(target, topic)
+    with ExitStack() as stack:
+        archive = stack.enter_context(reading_archive(url))
+        spans = [span for span in archive.spans(topic, times) if len(span)]
+        if not spans:
+            raise CannotBeDone(f"{archive.url} holds nothing of {topic.name} from {times}")
+        exports = [each.export_id for each in archive.manifests(topic)]
+        about = f"{archive.location} {topic.name} {exports} {times.since}-{times.until} > {to.topic_id}"
+        journal = stack.enter_context(ImportJournal(settings.ops_datadir / "imports", about, anew=anew))
+        promised = importer.verify(archive, topic, spans, progress)
+        erasures = _erasures(settings, target)
+        reached = journal.reached()
+        with writing(target) as writer:
+            state = Importing(topic, to.topic, erasures, writer, reached)
+            importer.transfer(archive, spans, state, journal, progress)
+        journal.remove()
+        return ImportReport(
+            url=archive.url,
+            topic=to.topic,
+            archive_messages=promised.count,
+            archive_digest=str(promised),
+            read=state.read.count,
+            digest=str(state.read),
+            written=state.written.count,
+            written_digest=str(state.written),
+            erased=state.erased,
+            unreadable_erasures=erasures.unreadable,
+            resumed_at=reached.written,
+            agrees=state.read == promised and state.written.count + state.erased == promised.count,
+            past_retention=render.past_retention(topic, archive.pieces(spans), now_ms()),
+            seconds=round(time.monotonic() - began, 2),
+        )
+
+
+def _erasures(own: OpsSettings, target: OpsSettings) -> Erasures:
+    """Who is erased here, and who where it is written to: a shadow may know of nobody."""
+    with reading(own) as reader:
+        found = erasure.read(reader)
+    if target.topic_prefix == own.topic_prefix:
+        return found
+    try:
+        with reading(target) as reader:
+            theirs = erasure.read(reader)
+    except TopicMissing:  # a target may have no more than the topic that is written
+        return found
+    for visitor_id, until in theirs.until.items():
+        found.until[visitor_id] = max(until, found.until.get(visitor_id, 0))
+    found.unreadable += theirs.unreadable
+    return found
+
+
+Url = Annotated[str, typer.Argument(help="a local folder, or an fsspec URL: s3://bucket/eddy, gs://…")]
+TopicName = Annotated[
+    str, typer.Option("--topic", help=f"which topic: {', '.join(each.name for each in ARCHIVED)}")
+]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="from when on: 2024-11-24, 2024-11-24T12:00 (UTC), 7d, 12h"),
+]
+To = Annotated[str | None, typer.Option("--to", help="up to when, not included; else all there is now")]
+
+
+def export(
+    url: Url,
+    topic: TopicName = EVENTS.name,
+    since: From = None,
+    until: To = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a topic's range into Parquet files, a folder a day (UTC): history outlives the topic's retention.
+
+    An archive grows by one export after another: what it has already is passed over, so the same command can
+    run every night. --from and --to go by when the broker took the messages. What erased visitors did is left
+    out. Killed, an export counts for nothing, and the next one clears away what it left. Only topics that
+    forget are exported: what is kept for ever, such as products, is a state, which an old copy would undo.
+
+    Example: python -m services.ops export s3://shop-archive/eddy --from 2026-11-01 --to 2026-11-02
+    """
+    stopped = "nothing of it counts; the same command begins anew"
+    with ending_clearly(ArchiveRefused, stopped=stopped):
+        wanted, found, now = _topic(topic), settings(), int(now_ms())
+        times = time_range.parsed(since, until, now, ("--from", "--to"))
+        from services.ops.archive import render  # noqa: PLC0415 - pyarrow: half a second
+
+        with shown_on(progress_console) as progress:
+            report = exported(found, url, wanted, times, now, progress)
+        if as_json:
+            print_json(report)
+        else:
+            render.show_export(console, report)
+
+
+def import_(  # noqa: PLR0917 - typer knows them by name
+    url: Url,
+    topic: TopicName = EVENTS.name,
+    since: From = None,
+    until: To = None,
+    as_prefix: Annotated[
+        str | None,
+        typer.Option("--as-prefix", help="put before the topic's name, instead of EDDY_TOPIC_PREFIX"),
+    ] = None,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="from the beginning, although one that was stopped could go on")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Write an archive's messages to a topic as they were: key, value, time and headers.
+
+    Every file is verified before the first message is written. What erased visitors did is left out, also of
+    those who were erased after the export. Count and digest of what was read must be those of the manifests;
+    else it ends with 1. Killed, the same command goes on where it was; some messages may then be there twice,
+    which changes nothing: an event counts once, by its event_id.
+
+    Example: python -m services.ops import s3://shop-archive/eddy --from 2026-11-01 --as-prefix shadow.
+    """
+    stopped = "the same command goes on from here"
+    with ending_clearly(ArchiveRefused, stopped=stopped):
+        wanted, found = _topic(topic), settings()
+        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
+        target = found if as_prefix is None else _prefixed(found, as_prefix)
+        from services.ops.archive import render  # noqa: PLC0415 - pyarrow: half a second
+
+        with shown_on(progress_console) as progress:
+            report = imported(found, target, url, wanted, times, progress, anew=anew)
+        if as_json:
+            print_json(report)
+        else:
+            render.show_import(console, report)
+        if not report.agrees:
+            raise AnswerIsNo(
+                "what was read is not what the manifests promise: run it again with --anew, and if that "
+                "tells the same, do not use this archive"
+            )
+
+
+def _topic(name: str) -> Topic:
+    found = next((each for each in TOPICS if each.name == name), None)
+    if found in ARCHIVED:
+        return found
+    names = ", ".join(each.name for each in ARCHIVED)
+    if found is None:
+        raise CannotBeDone(f"no topic is called {name!r}; archives hold {names}")
+    raise CannotBeDone(
+        f"{name} is no history but a state, which the topic itself keeps; an old copy of it, read back, "
+        f"would undo what has changed since. Archives hold {names}"
+    )
+
+
+def _prefixed(found: OpsSettings, prefix: str) -> OpsSettings:
+    if re.fullmatch(r"[A-Za-z0-9._-]{0,64}", prefix) is None:
+        raise CannotBeDone(f"--as-prefix takes up to 64 letters, digits and . _ -: {prefix!r}")
+    return found.model_copy(update={"topic_prefix": prefix})

@@ -1,1 +1,0 @@
-"""Topics to Parquet and back."""

@@ -1,0 +1,1 @@
+"""`catalogue` and `events`: files of shops into ingest."""

@@ -1,0 +1,183 @@
+"""What a look at a catalogue's rows finds, before anything is sent. Pure: entries in, a report out."""
+
+import re
+from collections import Counter
+from typing import Final
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from schemas.products import Product
+from services.ops.catalogue.cell_values import DESCRIPTION_MAX
+from services.ops.catalogue.mappings import REPEATED, BadRow, Found, LeftOut, Mapping
+
+ROWS_SHOWN: Final = 5
+EXAMPLES_SHOWN: Final = 5
+GROUPS_MAX: Final = 100  # reasons that differ in every row must not fill the memory
+OTHERS: Final = "other reasons"
+DAY_MS: Final = 24 * 3600 * 1000
+YEAR_2000_MS: Final = 946_684_800_000
+
+_MISSING: Final = re.compile(r"(\w+): is missing")
+_ADDRESS: Final = re.compile(r"(?i)https?://|data:")
+
+
+class Group(msgspec.Struct):
+    """Rows with one thing in common: how many, the first few numbers, and a few of the cells at fault."""
+
+    what: str
+    count: int = 0
+    rows: list[int] = []
+    examples: list[str] = []
+
+
+class Report(msgspec.Struct, frozen=True):
+    """A whole file. `missing` counts by field: of products, and of rows refused for the lack of it.
+
+    `refused` rows are not loaded; `left_out` are sound, but add no product; `odd` ones are loaded.
+    """
+
+    file: str
+    format: str
+    mapping: str
+    rows: int
+    products: int
+    refused: list[Group]
+    left_out: list[Group]
+    missing: dict[str, int]
+    odd: list[Group]
+    availability: dict[str, int]
+    currencies: dict[str, int]
+
+    @property
+    def rows_refused(self) -> int:
+        """All rows that no product is made of."""
+        return sum(group.count for group in self.refused)
+
+
+class _Groups:
+    def __init__(self) -> None:
+        self._groups: dict[str, Group] = {}
+
+    def add(self, what: str, number: int, example: str = "") -> None:
+        if what not in self._groups and len(self._groups) >= GROUPS_MAX:
+            what = OTHERS
+        group = self._groups.setdefault(what, Group(what))
+        group.count += 1
+        if len(group.rows) < ROWS_SHOWN:
+            group.rows.append(number)
+        if example and example not in group.examples and len(group.examples) < EXAMPLES_SHOWN:
+            group.examples.append(example)
+
+    def listed(self) -> list[Group]:
+        """Most frequent first."""
+        return sorted(self._groups.values(), key=lambda group: -group.count)
+
+
+class Check:
+    """Takes a file's entries one by one. `file_time`: Unix ms, which products' times are held against."""
+
+    def __init__(self, mapping: Mapping, file_time: int) -> None:
+        self._mapping = mapping
+        self._file_time = file_time
+        self._rows = self._products = 0
+        self._refused, self._left_out, self._odd = _Groups(), _Groups(), _Groups()
+        self._currencies = _Groups()
+        self._missing = Counter(dict.fromkeys(("image_url", "description", "brand", "category", "price"), 0))
+        self._availability = Counter(dict.fromkeys(("in_stock", "out_of_stock", "preorder"), 0))
+
+    def take(self, number: int, found: Found) -> None:
+        """One row."""
+        self._rows += 1
+        if isinstance(found, BadRow):
+            self._refused.add(found.reason, number, found.value)
+            if lacking := _MISSING.fullmatch(found.reason):
+                self._missing[lacking[1]] += 1
+        elif isinstance(found, LeftOut):
+            self._left_out.add(found.reason, number)
+            if found.reason == REPEATED and not self._mapping.repeated:
+                self._odd.add("product_id is there more than once: the first row counts", number)
+        else:
+            self._products += 1
+            self._look(number, found)
+
+    def report(self, file: str, format_name: str) -> Report:
+        """What was found so far."""
+        currencies = self._currencies.listed()
+        for group in currencies[1:]:  # the most frequent one is the shop's
+            group.what = f"currency is {group.what}, of most {currencies[0].what}"
+        odd = sorted([*self._odd.listed(), *currencies[1:]], key=lambda group: -group.count)
+        return Report(
+            file=file,
+            format=format_name,
+            mapping=self._mapping.name,
+            rows=self._rows,
+            products=self._products,
+            refused=self._refused.listed(),
+            left_out=self._left_out.listed(),
+            missing=dict(self._missing),
+            odd=odd,
+            availability=dict(self._availability),
+            currencies={group.what.removeprefix("currency is ")[:3]: group.count for group in currencies},
+        )
+
+    def _look(self, number: int, product: Product) -> None:
+        for field in ("image_url", "description", "brand", "category"):
+            if not getattr(product, field):
+                self._missing[field] += 1
+        self._availability[product.availability] += 1
+        self._currencies.add(product.currency, number)
+        for what, example in self._oddities(product):
+            self._odd.add(what, number, example)
+
+    def _oddities(self, product: Product) -> list[tuple[str, str]]:
+        found = []
+        if product.price == 0:
+            found.append(("price is 0", product.product_id))
+        if product.image_url and not _ADDRESS.match(product.image_url):
+            found.append(("image_url is no http(s) address", product.image_url[:80]))
+        if len(product.description or "") >= DESCRIPTION_MAX:
+            found.append((f"description is cut after {DESCRIPTION_MAX} characters", product.product_id))
+        if product.updated_at > self._file_time + DAY_MS:
+            found.append(
+                ("updated_at is after the file's own time: it hides later changes", str(product.updated_at))
+            )
+        if product.updated_at < YEAR_2000_MS:
+            found.append(("updated_at is before the year 2000", str(product.updated_at)))
+        return found
+
+
+def show(console: Console, report: Report) -> None:
+    """Prints the whole report."""
+    console.print(
+        f"{report.file}: {report.format}, columns of {report.mapping}; nothing was sent", markup=False
+    )
+    facts = Table("", "", show_header=False)
+    facts.add_row("rows", f"{report.rows:,}")
+    facts.add_row("products", f"{report.products:,}")
+    facts.add_row("rows refused", f"{report.rows_refused:,}")
+    for field, count in report.missing.items():
+        facts.add_row(f"without {field}", f"{count:,}{_share(count, report.rows)}")
+    for state, count in report.availability.items():
+        facts.add_row(state, f"{count:,}{_share(count, report.products)}")
+    for currency, count in report.currencies.items():
+        facts.add_row(f"in {currency}", f"{count:,}")
+    console.print(facts)
+    _groups(console, "refused", report.refused, "red")
+    _groups(console, "odd, but loaded", report.odd, "yellow")
+    _groups(console, "left out", report.left_out, "dim")
+
+
+def _share(count: int, of: int) -> str:
+    return f" ({count / of:.1%})" if count and of else ""
+
+
+def _groups(console: Console, title: str, groups: list[Group], style: str) -> None:
+    if not groups:
+        return
+    table = Table(title, "rows", "first", "such as", style=style)
+    for group in groups:
+        first = ", ".join(map(str, group.rows)) + (" …" if group.count > len(group.rows) else "")
+        table.add_row(group.what, f"{group.count:,}", first, "\n".join(group.examples))
+    console.print(table, markup=False)

@@ -1,0 +1,92 @@
+"""`python -m services.ops events load`: a file's events through ingest's HTTP API."""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.events import Event
+from services.ops.catalogue.command import LoadBar, Summary, failing_clearly, finish, refuse, send
+from services.ops.catalogue.file_formats import Feed
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detected, events_of
+from services.ops.catalogue.upload import EVENTS, Tally
+from services.ops.settings import OpsSettings
+from services.settings import load
+
+app = typer.Typer(help="Shoppers' events.", no_args_is_help=True)
+
+
+class EventMapping(StrEnum):
+    """The kinds of files that hold events, for the command line."""
+
+    AUTO = "auto"
+    REES46 = "rees46"
+    UCI = "uci"
+    EDDY = "eddy"
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `load` a command of its own while it is the only one."""
+
+
+@app.command("load")
+def load_events(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="CSV, JSONL or Parquet, .gz too")],
+    speed: Annotated[str, typer.Option(help="events a second, or max")] = "max",
+    mapping: Annotated[
+        EventMapping, typer.Option(help="the file's columns; auto tells by their names")
+    ] = EventMapping.AUTO,
+    strict: Annotated[bool, typer.Option("--strict", help="stop at the first bad row")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the summary as JSON")] = False,
+) -> None:
+    """Send a file's events to POST /v1/events. Loading a file again makes no second events.
+
+    Event ids follow from the rows, times are the file's own. A JSONL file holds Events as they are.
+
+    Example: python -m services.ops events load rees46_oct2019_17k.csv.gz --speed 300
+    """
+    rate = _rate(speed)
+    tally, started = Tally(), time.monotonic()
+    with failing_clearly():
+        feed = Feed(file)
+        chosen = detected(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
+        with LoadBar("events", feed) as bar:
+            found = _good(feed, chosen, tally, strict)
+            sending = send(
+                EVENTS,
+                found,
+                tally,
+                load(OpsSettings),
+                on_accepted=lambda sent: bar.show(len(sent)),
+                rate=rate,
+            )
+            asyncio.run(sending)
+            bar.show()
+    seconds = round(time.monotonic() - started, 3)
+    summary = Summary(str(file), chosen.name, tally.accepted, tally.rejected, 0, 0, tally.reasons, seconds)
+    finish("events", summary, as_json=as_json)
+
+
+def _rate(speed: str) -> float | None:
+    if speed == "max":
+        return None
+    try:
+        rate = float(speed)
+    except ValueError:
+        rate = 0.0
+    if rate <= 0:
+        raise typer.BadParameter("must be a number of events a second, or max", param_hint="--speed")
+    return rate
+
+
+def _good(feed: Feed, mapping: Mapping, tally: Tally, strict: bool) -> Iterator[Event]:
+    for found in events_of(feed, mapping):
+        if isinstance(found, BadRow):
+            refuse(found, tally, strict)
+        else:
+            yield found

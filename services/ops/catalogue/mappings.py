@@ -1,0 +1,187 @@
+"""The kinds of files that are known, and what their rows become: rows in, messages out."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from schemas.events import Event
+from schemas.products import Product
+from services.ops.catalogue import public_datasets, shop_feeds
+from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, merged
+from services.ops.catalogue.columns import Columns, product_from
+from services.ops.catalogue.file_formats import Broken, Feed, Format, Row, UnreadableFile
+
+__all__ = ["MAPPINGS", "BadRow", "Defaults", "Mapping", "detect", "events", "products"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One kind of file. `event` and `product` raise BadValue, KeyError, ValueError or ValidationError.
+
+    `needs` are the columns that tell this kind from the others. Where a product's rows are `repeated`, as in
+    files of events, those after the first are nothing to speak of.
+    """
+
+    name: str
+    needs: frozenset[str]
+    product: Callable[[Row, Defaults], Product]
+    event: Callable[[Row, int], Event] | None = None
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that is no message: its number, counted from 1 without the header, why, and the cell at fault."""
+
+    number: int
+    reason: str
+    value: str = ""
+
+    def __str__(self) -> str:
+        return f"row {self.number}: {self.reason}{f' ({self.value!r})' if self.value else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A sound row that adds no product: a draft, or one more row about a product."""
+
+    number: int
+    reason: str
+
+
+M = TypeVar("M")
+Found = Product | BadRow | LeftOut
+REPEATED: Final = "the product was in an earlier row"
+
+# The order tells which is tried first.
+MAPPINGS: Final = {
+    mapping.name: mapping
+    for mapping in (
+        Mapping(
+            "rees46",
+            public_datasets.REES46_COLUMNS,
+            public_datasets.rees46_product,
+            public_datasets.rees46_event,
+            repeated=True,
+        ),
+        Mapping(
+            "uci",
+            public_datasets.UCI_COLUMNS,
+            public_datasets.uci_product,
+            public_datasets.uci_event,
+            repeated=True,
+        ),
+        Mapping("eddy", shop_feeds.EDDY_COLUMNS, shop_feeds.eddy_product, shop_feeds.eddy_event),
+        Mapping("shopify", frozenset({"id", "title", "variants"}), shop_feeds.shopify_product),
+        Mapping("google", frozenset({"id", "title", "price"}), shop_feeds.google_product),
+    )
+}
+
+
+def detect(path: Path) -> Mapping:
+    """The kind of a file, by its format and columns. Raises UnreadableFile when none fits."""
+    return detected(Feed(path))
+
+
+def detected(feed: Feed) -> Mapping:
+    """As `detect`, of a file that has been looked at."""
+    first = feed.first()
+    found = set(first) | set(shop_feeds.named(first))
+    if feed.format is Format.XML and {"id", "title"} & found:
+        return MAPPINGS["google"]
+    for mapping in MAPPINGS.values():
+        if mapping.needs <= found:
+            return mapping
+    raise UnreadableFile(
+        f"{feed.path} has columns {sorted(first)}, which fit none of the mappings {', '.join(MAPPINGS)}: "
+        "tell by --columns which is which (`python -m services.ops catalogue columns` prints an example)"
+    )
+
+
+def mapped_by(columns: Columns, feed: Feed) -> Mapping:
+    """A mapping told by a file of columns. Raises UnreadableFile where the feed has not got them."""
+    if feed.format in (Format.CSV, Format.PARQUET):  # rows of JSON and XML leave out what is empty
+        present = set(feed.first())
+        lacking = [
+            name for name in columns.sources() if name not in present and name.split(".")[0] not in present
+        ]
+        if lacking:
+            wanted, there = ", ".join(map(repr, lacking)), ", ".join(sorted(present))
+            raise UnreadableFile(f"{feed.path} has no column {wanted}; it has {there}")
+    return Mapping("columns", frozenset(), product_from(columns))
+
+
+def events(path: Path, mapping: Mapping) -> Iterator[Event | BadRow]:
+    """Every event of a file, in its order; the very objects that `events load` sends."""
+    return events_of(Feed(path), mapping)
+
+
+def events_of(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
+    """As `events`, of a file that has been looked at. Raises UnreadableFile for kinds without events."""
+    make = mapping.event
+    if make is None:
+        raise UnreadableFile(f"{feed.path}: files of the kind {mapping.name} hold products, and no events")
+    for number, row in enumerate(feed.rows(), start=1):
+        found = _made(row, number, lambda row: make(row, number))  # noqa: B023 - called at once
+        if not isinstance(found, LeftOut):
+            yield found
+
+
+def products(path: Path, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
+    """Every distinct product of a file: where rows disagree about one, the first counts."""
+    for _, found in entries(Feed(path), mapping, defaults):
+        if not isinstance(found, LeftOut):
+            yield found
+
+
+def entries(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[tuple[int, Found]]:
+    """What each row is, with its number. Of merged variants that lie together, one entry tells of all."""
+    each = (
+        (number, _made(row, number, lambda row: mapping.product(row, defaults)))
+        for number, row in enumerate(feed.rows(), start=1)
+    )
+    together = _together(each) if defaults.variants == "merged" else each
+    seen: set[str] = set()
+    for number, found in together:
+        if not isinstance(found, Product):
+            yield number, found
+        elif found.product_id in seen:
+            yield number, LeftOut(number, REPEATED)
+        else:
+            seen.add(found.product_id)
+            yield number, found
+
+
+def _together(source: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Found]]:
+    """Products with one id that follow each other as one, with the first's number."""
+    held: tuple[int, Product] | None = None
+    for number, found in source:
+        if not isinstance(found, Product):
+            yield number, found
+        elif held is not None and held[1].product_id == found.product_id:
+            held = held[0], merged(held[1], found)
+            yield number, LeftOut(number, "a variant, merged into the product of its group")
+        else:
+            if held is not None:
+                yield held
+            held = number, found
+    if held is not None:
+        yield held
+
+
+def _made(row: Row | Broken, number: int, make: Callable[[Row], M]) -> M | BadRow | LeftOut:
+    if isinstance(row, Broken):
+        return BadRow(number, row.reason)
+    try:
+        return make(row)
+    except NotForSale as reason:
+        return LeftOut(number, str(reason))
+    except BadValue as error:
+        return BadRow(number, error.reason, error.value)
+    except KeyError as error:
+        return BadRow(number, f"column or word {error} is missing or not known")
+    except (ValueError, TypeError, OverflowError, msgspec.ValidationError) as error:
+        return BadRow(number, str(error))

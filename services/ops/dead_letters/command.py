@@ -1,0 +1,304 @@
+"""`dlq list`, `show`, `requeue` and `drop`."""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Final
+
+import typer
+
+from schemas.deadletters import LetterId
+from services import time_range
+from services.cli import AsJson, CannotBeDone, confirm, console, print_json, progress_console
+from services.clock import now_ms
+from services.kafka.ranges import reading
+from services.kafka.writer import writing
+from services.ops.dead_letters import render
+from services.ops.dead_letters import requeue as handling
+from services.ops.dead_letters.ingest import IngestAway, asking
+from services.ops.dead_letters.letter import Letter, NoSuchLetter, Selection, erased_visitor
+from services.ops.dead_letters.query import Pile, Readers, letters, one, pile
+from services.ops.dead_letters.render import Groups, Newest
+from services.ops.dead_letters.requeue import Requeuing, Tally, open_letters
+from services.ops.dead_letters.verdicts import Judge, Judgement
+from services.ops.output import ending_clearly, settings
+from services.ops.settings import OpsSettings
+from services.progress import Progress, shown_on
+from services.time_range import TimeRange
+from services.visitors import erasure
+from services.visitors.erasure import Erasures
+
+
+class Which(StrEnum):
+    """The topics of dead letters, for the command line."""
+
+    EVENTS = "events"
+    PRODUCTS = "products"
+
+
+Ids = Annotated[list[str] | None, typer.Argument(help="letters, such as events.dlq/0/17", show_default=False)]
+Of = Annotated[Which | None, typer.Option("--topic", help="only letters of this topic")]
+Reason = Annotated[str | None, typer.Option(help="only with this text in the reason, in any case")]
+Service = Annotated[str | None, typer.Option(help="only of ingest, session_processor or embedder")]
+Stage = Annotated[str | None, typer.Option(help="only of this stage: decode, validate, size, picture, …")]
+Since = Annotated[
+    str | None,
+    typer.Option("--from", help="written when or later: 2026-11-24, 2026-11-24T12:00 (UTC), 7d, 12h"),
+]
+Until = Annotated[str | None, typer.Option("--to", help="written before then; else up to now")]
+AllOpen = Annotated[bool, typer.Option("--all-open", help="every open letter, where nothing else is named")]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+
+
+def meant(  # noqa: PLR0917 - the options of a command
+    ids: list[str] | None,
+    topic: Which | None,
+    reason: str | None,
+    service: str | None,
+    stage: str | None,
+    since: str | None,
+    until: str | None,
+    *,
+    all_open: bool,
+) -> tuple[Selection, TimeRange]:
+    """What a command is to work on. Raises CannotBeDone where nothing is named."""
+    if not (ids or topic or reason or service or stage or since or until or all_open):
+        raise CannotBeDone("name letters by id or by filters, or say --all-open")
+    selection = Selection.of(ids or [], topic, reason, service, stage)
+    return selection, time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
+
+
+ATTEMPTS_MAX: Final = 3  # with the first
+AGAIN: Final = "what was marked stays handled; run it again for the rest"
+
+app = typer.Typer(
+    help="Dead letters: what the services refused, with the reason.",
+    epilog="Status 0: all done. 1: some letters stay, or were refused again. 2: it cannot be done, and why "
+    "is said. 130, 143: stopped; run it again.",
+    no_args_is_help=True,
+)
+
+
+@app.command("list")
+def list_(  # noqa: PLR0917 - typer knows them by name
+    topic: Of = None,
+    reason: Reason = None,
+    service: Service = None,
+    stage: Stage = None,
+    since: Since = None,
+    until: Until = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="the newest so many")] = 50,
+    everything: Annotated[bool, typer.Option("--all", help="also those requeued and dropped")] = False,
+    by_reason: Annotated[bool, typer.Option("--by-reason", help="count them by reason")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """The open letters, oldest first: neither requeued nor dropped.
+
+    Example: python -m services.ops dlq list --topic events --from 7d --by-reason
+    """
+    with ending_clearly(stopped="a list changes nothing"):
+        selection = Selection.of([], topic, reason, service, stage)
+        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
+        newest, groups = Newest(limit), Groups()
+        readers = partial(reading, settings())
+        with shown_on(progress_console) as progress:
+            for each in _piles(readers, selection, times, progress):
+                if len(each):
+                    progress.stage(f"reading {each.topic.name}", len(each))
+                for read, found in letters(readers, each, selection, everything=everything):
+                    (groups if by_reason else newest).take(found)
+                    progress.advance(read)
+        if by_reason:
+            _print_groups(groups, as_json=as_json)
+        else:
+            _print_list(newest, limit, everything=everything, as_json=as_json)
+
+
+@app.command()
+def show(
+    letter: Annotated[str, typer.Argument(help="the letter, such as events.dlq/0/17")],
+    as_json: AsJson = False,
+) -> None:
+    """One letter: headers, bytes, and whether it would be taken today. Letters that came by HTTP are shown to
+    ingest, which writes nothing.
+
+    Example: python -m services.ops dlq show events.dlq/0/17
+    """
+    with ending_clearly(stopped="to look changes nothing"):
+        at = settings()
+        readers = partial(reading, at)
+        with shown_on(progress_console) as progress:
+            found = one(readers, Selection.of([letter]), progress)
+            judge = Judge(readers, _erasures(readers), attempts_max=ATTEMPTS_MAX)
+            judgement, why = _judged(at, judge, found.letter)
+        told = render.shown_letter(found, judgement, why)
+        if as_json:
+            print_json(told)
+        else:
+            render.show(console, told, found.letter.raw)
+
+
+@app.command()
+def requeue(  # noqa: PLR0917 - typer knows them by name
+    ids: Ids = None,
+    topic: Of = None,
+    reason: Reason = None,
+    service: Service = None,
+    stage: Stage = None,
+    since: Since = None,
+    until: Until = None,
+    all_open: AllOpen = False,
+    attempts_max: Annotated[
+        int, typer.Option(min=1, max=1_000, help="leave those that have failed so often")
+    ] = ATTEMPTS_MAX,
+    as_is: Annotated[
+        bool,
+        typer.Option(
+            "--as-is",
+            help="without a look whether today's code takes them: for workers newer than this command. Too "
+            "many bad ones in a row stop a worker (EDDY_BAD_EVENTS_IN_A_ROW)",
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would become of them")] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put open letters back: on their topic, or through ingest where they came by HTTP.
+
+    They keep their event_id, bytes and time. What today's code would refuse stays as it is, and so does what
+    is of erased visitors, was overtaken by newer products, or has failed too often.
+
+    Example: python -m services.ops dlq requeue --reason "invalid enum value" --from 7d --dry-run
+    """
+    with ending_clearly(stopped=AGAIN):
+        at = settings()
+        selection, times = meant(ids, topic, reason, service, stage, since, until, all_open=all_open)
+        readers = partial(reading, at)
+        piles, count = _counted(readers, selection, times, needed=not (yes or dry_run))
+        confirm(f"Requeue {count:,} letters?", yes=yes or dry_run or not count)
+        judge = Judge(readers, _erasures(readers), attempts_max=attempts_max, as_is=as_is)
+        with (
+            shown_on(progress_console) as progress,
+            writing(at) as writer,
+            Requeuing(at, judge, writer, dry_run=dry_run) as requeuing,
+        ):
+            for some in open_letters(readers, piles, selection, progress, "requeuing from"):
+                requeuing.take(some)
+        done = render.done_of(requeuing.tally, dry_run=dry_run)
+        if as_json:
+            print_json(done)
+        else:
+            render.print_done(console, done)
+        if requeuing.tally.left or requeuing.tally.again:
+            raise typer.Exit(1)
+
+
+@app.command()
+def drop(  # noqa: PLR0917 - typer knows them by name
+    ids: Ids = None,
+    topic: Of = None,
+    reason: Reason = None,
+    service: Service = None,
+    stage: Stage = None,
+    since: Since = None,
+    until: Until = None,
+    all_open: AllOpen = False,
+    of_erased: Annotated[
+        bool, typer.Option("--erased", help="only letters of visitors who are to be forgotten")
+    ] = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+) -> None:
+    """Mark open letters as not wanted: they are neither listed nor requeued again, and age out.
+
+    Example: python -m services.ops dlq drop --stage size --from 30d --yes
+    """
+    with ending_clearly(stopped=AGAIN):
+        at, tally = settings(), Tally()
+        selection, times = meant(
+            ids, topic, reason, service, stage, since, until, all_open=all_open or of_erased
+        )
+        readers = partial(reading, at)
+        erasures = _erasures(readers)
+        piles, count = _counted(readers, selection, times, needed=not yes)
+        whose = ", as far as they are of erased visitors" if of_erased else ""
+        confirm(f"Drop {count:,} letters{whose}?", yes=yes or not count)
+        with shown_on(progress_console) as progress, writing(at) as writer:
+            for some in open_letters(readers, piles, selection, progress, "dropping from"):
+                wanted = [each for each in some if not of_erased or erased_visitor(each, erasures)]
+                handling.mark(at, writer, wanted, "dropped")
+                tally.dropped += len(wanted)
+        if as_json:
+            print_json(render.Done(dropped=tally.dropped))
+        else:
+            console.print(f"{tally.dropped:,} dropped", highlight=False)
+
+
+def _piles(readers: Readers, selection: Selection, times: TimeRange, progress: Progress) -> Iterator[Pile]:
+    for topic in selection.topics:
+        yield pile(readers, topic, selection, times, progress)
+
+
+def _counted(
+    readers: Readers, selection: Selection, times: TimeRange, *, needed: bool
+) -> tuple[list[Pile], int]:
+    """The letters that are meant, as they lie now, and how many are open, where that is needed.
+
+    Raises NoSuchLetter where an id that was named is not open.
+    """
+    count, seen = 0, set[LetterId]()
+    with shown_on(progress_console) as progress:
+        piles = list(_piles(readers, selection, times, progress))
+        if not needed and not selection.ids:
+            return piles, 0
+        for some in open_letters(readers, piles, selection, progress, "counting letters of"):
+            count += len(some)
+            if selection.ids:
+                seen |= {each.id for each in some}
+    if lacking := sorted(selection.ids - seen):
+        raise NoSuchLetter(f"no open letter lies at {', '.join(map(str, lacking))}: see `dlq list --all`")
+    return piles, count
+
+
+def _erasures(readers: Readers) -> Erasures:
+    with readers() as reader:
+        return erasure.read(reader)
+
+
+def _judged(at: OpsSettings, judge: Judge, letter: Letter) -> tuple[Judgement | None, str]:
+    """What would be said of a letter, or why nobody can say it."""
+    if not letter.came_by_http:
+        [judgement] = judge.on_topic([letter])
+    else:
+        try:
+            with asking(at.ingest_url, at.api_key) as ingest:
+                [judgement] = judge.by_http([letter], ingest)
+        except IngestAway as error:
+            return None, str(error)
+    return judgement, judgement.why
+
+
+def _print_list(newest: Newest, limit: int, *, everything: bool, as_json: bool) -> None:
+    listed = newest.listed()
+    if as_json:
+        print_json(listed)
+        return
+    kind = "letters" if everything else "open letters"
+    if not listed.letters:
+        console.print(f"there are no {kind}")
+        return
+    console.print(render.list_table(listed, everything=everything))
+    if listed.count > len(listed.letters):
+        console.print(
+            f"the newest {limit:,} of {listed.count:,} {kind} (--limit, --by-reason)", highlight=False
+        )
+
+
+def _print_groups(groups: Groups, *, as_json: bool) -> None:
+    found = groups.largest_first()
+    if as_json:
+        print_json(found)
+    elif found:
+        console.print(render.group_table(found))
+    else:
+        console.print("there are no such letters")

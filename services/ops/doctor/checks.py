@@ -1,0 +1,451 @@
+"""What `doctor` asks the broker: whether it answers, its topics, who reads, dead letters, erasures."""
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+
+from schemas import models
+from schemas.deadletters import LetterId, marked
+from schemas.models import ModelRelease
+from schemas.topics import (
+    EVENTS,
+    EVENTS_DLQ,
+    MODELS,
+    PRODUCT_VECTORS,
+    PRODUCTS_DLQ,
+    RECOMMENDATIONS,
+    SESSIONS,
+    TOPICS,
+)
+from schemas.vectors import LayoutMismatch
+from services.clock import now_ms
+from services.kafka import admin as topics
+from services.kafka.admin import LIBRDKAFKA
+from services.kafka.clients import client_config
+from services.kafka.ranges import headers_of, reading
+from services.model import store
+from services.model.artifact import ArtifactRefused
+from services.model.settings import ROOT
+from services.model.store import StoreFailed
+from services.ops import services
+from services.ops.index.query import OnTopic, looking
+from services.ops.lag.query import LagReader, age, watched
+from services.ops.settings import OpsSettings
+from services.ops.topics import command
+from services.progress import Silent
+from services.time_range import TimeRange, shown
+from services.visitors import erasure
+
+State = Literal["ok", "warn", "bad"]
+
+WORSE: Final[tuple[State, ...]] = ("ok", "warn", "bad")
+
+
+class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One line. `what_to_do` is empty where nothing is to be done."""
+
+    check: str
+    state: State
+    found: str
+    what_to_do: str = ""
+
+
+class Report(msgspec.Struct, frozen=True):
+    """All lines; `at` is Unix ms, `state` the worst of them."""
+
+    at: int
+    seconds: float
+    state: State
+    findings: tuple[Finding, ...]
+
+
+def worst(states: Iterable[State]) -> State:
+    """The worst of these; ok where there are none."""
+    return max(states, key=WORSE.index, default="ok")
+
+
+def unknown(check: str) -> Finding:
+    """What can only be asked of a broker, while none answers."""
+    return Finding(check, "warn", "not looked at: no broker answers", "see the line of the broker")
+
+
+ASK_S: Final = 3.0
+SLOW_MS: Final = 500.0
+DAY_MS: Final = 24 * 60 * 60 * 1000
+NAMED: Final = 3
+
+
+def broker(settings: OpsSettings) -> Finding:
+    """Whether one answers, and how soon. Takes up to 3 s."""
+    admin = AdminClient(client_config(settings), logger=topics.LIBRDKAFKA)
+    began = time.monotonic()
+    try:
+        found = admin.list_topics(timeout=ASK_S)
+        cluster = admin.describe_cluster(request_timeout=ASK_S).result()
+    except KafkaException as error:
+        return Finding(
+            "broker",
+            "bad",
+            f"no Kafka broker answers at {settings.kafka_bootstrap} ({error.args[0].str()})",
+            "start it (make up, or see its own log), or set EDDY_KAFKA_BOOTSTRAP",
+        )
+    ms = (time.monotonic() - began) * 1000
+    told = (
+        f"brokers: {len(found.brokers)}, at {settings.kafka_bootstrap}, cluster {cluster.cluster_id}, "
+        f"answers in {ms:.0f} ms"
+    )
+    if ms > SLOW_MS:
+        return Finding("broker", "warn", told, "look at its load, its disk and the network between")
+    return Finding("broker", "ok", told)
+
+
+def topic_list(settings: OpsSettings) -> list[Finding]:
+    """The topics against schemas/topics.py."""
+    found = command.find_differences(settings, ASK_S)
+    drifts = [each for each in found if each.is_drift]
+    if drifts:
+        more = f" and {len(drifts) - NAMED} more" if len(drifts) > NAMED else ""
+        told = "; ".join(map(str, drifts[:NAMED])) + more
+        return [Finding("topics", "bad", told, "python -m services.ops topics check")]
+    notes = f"; {len(found)} notes (topics check)" if found else ""
+    return [Finding("topics", "ok", f"{len(TOPICS)} as schemas/topics.py lists them{notes}")]
+
+
+def groups(settings: OpsSettings) -> list[Finding]:
+    """Each consumer group: whether somebody reads and keeps up."""
+    reader, found = LagReader(settings, ASK_S), []
+    for each in watched(settings):
+        group = reader.look(each, now_ms())
+        told = f"{group.group}: members {len(group.members)}, lag {group.lag:,}; {group.meaning}"
+        state: State = "ok" if group.is_healthy else "warn" if group.members and not group.lost else "bad"
+        found.append(Finding(f"group {each.service}", state, told, group.what_to_do))
+    return found
+
+
+def dead_letters(settings: OpsSettings) -> list[Finding]:
+    """Those of the last day that nobody has handled."""
+    since = TimeRange(int(now_ms()) - DAY_MS)
+    found = []
+    with reading(settings) as reader:
+        for topic in (EVENTS_DLQ, PRODUCTS_DLQ):
+            open_: set[LetterId] = set()
+            for messages in reader.read(reader.spans(topic, since)):
+                for message in messages:
+                    if (mark := marked(headers_of(message))) is not None:
+                        open_.discard(mark[0])
+                    else:
+                        place = (int(message.partition() or 0), int(message.offset() or 0))
+                        open_.add(LetterId(topic.name, *place))
+            told = f"{len(open_):,} open of the last day on {settings.topic(topic)}"
+            what_to_do = "python -m services.ops dlq list" if open_ else ""
+            found.append(Finding("dead letters", "warn" if open_ else "ok", told, what_to_do))
+    return found
+
+
+def erasures(settings: OpsSettings) -> list[Finding]:
+    """Who is to be forgotten, and whether every reader of history can read so."""
+    with reading(settings) as reader:
+        found = erasure.read(reader)
+    newest = f", the newest of {shown(max(found.until.values()))}" if found.until else ""
+    told = f"{len(found.until):,} visitors are to be forgotten{newest}"
+    if found.unreadable:
+        return [
+            Finding(
+                "erasures",
+                "bad",
+                f"{told}; {found.unreadable} messages cannot be read, and count up to when they were sent",
+                "erase those visitors again: python -m services.ops erase VISITOR",
+            )
+        ]
+    return [Finding("erasures", "ok", told)]
+
+
+STARTS: Final = {service: f"python -m services.{service}" for service in services.SERVICES}
+
+
+def service(settings: OpsSettings, name: str) -> list[Finding]:
+    """One service at /readyz."""
+    found = services.asked(settings, name)
+    variable = f"EDDY_{name.upper()}_URL"
+    if found.error is not None:
+        what = f"start it ({STARTS[name]}, or make up), see its log, or set {variable}"
+        return [Finding(name, "bad", found.told, what)]
+    if not found.ready:
+        return [
+            Finding(
+                name, "warn", f"{found.told} ({found.url})", "wait, or mend what it waits for; see its log"
+            )
+        ]
+    products = "" if found.products is None else f", {found.products:,} products"
+    return [Finding(name, "ok", f"ready at {found.url}{products}")]
+
+
+NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
+WARN_S: Final = 2.0
+BAD_S: Final = 60.0
+
+
+def clocks(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
+    """One line: the greatest difference counts."""
+    apart = {
+        name: found.ahead_s
+        for name in services.SERVICES
+        if (found := services.asked(settings, name)).ahead_s is not None
+    }
+    if broker_answers:
+        apart["Kafka's newest message"] = max(0.0, (_newest(settings) - now_ms()) / 1000)
+    return [verdict_on_clocks(apart.items())]
+
+
+def verdict_on_clocks(apart: Iterable[tuple[str, float | None]]) -> Finding:
+    """From how far each is ahead of this machine, in seconds; None is not known."""
+    known = [(name, seconds) for name, seconds in apart if seconds is not None]
+    if not known:
+        return Finding("clock", "warn", "nothing answers whose clock could be compared", "start the services")
+    name, seconds = max(known, key=lambda each: abs(each[1]))
+    if abs(seconds) < WARN_S:
+        return Finding("clock", "ok", f"{len(known)} clocks agree with this machine's within {WARN_S:.0f} s")
+    told = f"{name} is {abs(seconds):,.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine"
+    what = "set both by NTP (chronyc tracking): sessions, decay and erasures go by the services' clocks"
+    return Finding("clock", "bad" if abs(seconds) > BAD_S else "warn", told, what)
+
+
+def _newest(settings: OpsSettings) -> int:
+    """When the newest message was written, Unix ms, by the clock of who wrote it; 0 where there is none."""
+    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+    parts = {
+        TopicPartition(settings.topic(topic), number): NEWEST
+        for topic in (EVENTS, SESSIONS, PRODUCT_VECTORS, RECOMMENDATIONS)
+        for number in range(topic.partitions)
+    }
+    asked = admin.list_offsets(parts, request_timeout=ASK_S)
+    return max(int(future.result().timestamp) for future in asked.values())
+
+
+GB: Final = 1_000_000_000
+BAD_BYTES: Final = 1 * GB  # less than what `make up` asks for
+WARN_BYTES: Final = 5 * GB
+WARN_SHARE: Final = 0.05
+
+
+def verdict_on_disk(free: int, total: int) -> State:
+    """What so many bytes mean."""
+    if free < BAD_BYTES:
+        return "bad"
+    return "warn" if free < WARN_BYTES or free < WARN_SHARE * total else "ok"
+
+
+def room(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
+    """A line a disk."""
+    store = urlsplit(settings.model_store)
+    places = {
+        "models": Path(store.path) if store.scheme in {"", "file"} else None,
+        "ops": settings.ops_datadir,
+        "build": ROOT / "build" / "stack",
+    }
+    if broker_answers:
+        places |= {
+            f"broker {folder}": Path(folder) for folder in _log_dirs(settings) if Path(folder).is_dir()
+        }
+    disks: dict[int, tuple[Path, list[str]]] = {}
+    for name, path in places.items():
+        if path is None:
+            continue
+        there = _there(path)
+        disks.setdefault(there.stat().st_dev, (there, []))[1].append(name)
+    return [_line(path, names) for path, names in disks.values()]
+
+
+def _line(path: Path, names: Iterable[str]) -> Finding:
+    usage = shutil.disk_usage(path)
+    told = f"{usage.free / GB:,.1f} of {usage.total / GB:,.0f} GB are free at {path} ({', '.join(names)})"
+    state = verdict_on_disk(usage.free, usage.total)
+    what = "" if state == "ok" else "free some, or move it: a broker that cannot write stops"
+    return Finding("disk", state, told, what)
+
+
+def _there(path: Path) -> Path:
+    """The path, or the nearest folder above it that is there."""
+    path = path.resolve()
+    return path if path.exists() else next(each for each in path.parents if each.exists())
+
+
+def _log_dirs(settings: OpsSettings) -> set[str]:
+    """Folders of all brokers' logs, wherever they are. The broker tells no free space over its protocol."""
+    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+    try:
+        ids = admin.list_topics(timeout=ASK_S).brokers
+        asked = admin.describe_configs(
+            [ConfigResource(ResourceType.BROKER, str(number)) for number in ids], request_timeout=ASK_S
+        )
+        found = [future.result()["log.dirs"].value for future in asked.values()]
+    except KafkaException:  # not everybody may ask that
+        return set()
+    return {folder for value in found if value for folder in value.split(",")}
+
+
+LIVE_S: Final = 2.0  # what changes just now is on its way
+LOOK_S: Final = 0.25
+
+
+def index(settings: OpsSettings) -> list[Finding]:
+    """Two lines: vectors and index."""
+    look = looking(settings)
+    deadline = time.monotonic() + LIVE_S
+    with reading(settings) as reader:
+        topic = OnTopic(reader, settings.layout)
+        try:
+            topic.read_on(Silent())
+            while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+                time.sleep(LOOK_S)
+                topic.read_on(Silent())
+        except LayoutMismatch as error:
+            return [Finding("vectors", "bad", str(error), "set both widths alike in all services")]
+    vectors = Finding("vectors", "ok", f"{state.on_topic:,} products, of the settings' layout")
+    if not state.on_topic:
+        what = "python -m services.ops catalogue load FILE; and see that the embedder runs"
+        vectors = Finding("vectors", "warn", "no product has a vector", what)
+    there = "an unknown number" if state.in_index is None else f"{state.in_index:,}"
+    told = f"{there} of {state.on_topic:,} products in {state.where}"
+    if state.agrees:
+        return [vectors, Finding("index", "ok", told)]
+    counts = ", ".join(
+        f"{count:,} {kind}"
+        for kind, count in (("missing", state.missing), ("surplus", state.surplus), ("stale", state.stale))
+        if count
+    )
+    more = "; ".join(filter(None, (counts, state.trouble)))
+    what = "python -m services.ops index check --wait 60, then index rebuild"
+    return [vectors, Finding("index", "bad", f"{told}{f'; {more}' if more else ''}", what)]
+
+
+SERVED: Final = "eddy_recommender_model_served"
+OLD_MS: Final = 30 * 24 * 60 * 60 * 1000  # the retention of events: nothing it learned from is there any more
+TRAIN: Final = "python -m services.trainer train, then release"
+
+
+def released(settings: OpsSettings) -> ModelRelease | None:
+    """The newest release of the settings' model. Raises msgspec.MsgspecError for what is none."""
+    newest: bytes | None = None
+    with reading(settings) as reader:
+        for messages in reader.read(reader.spans(MODELS)):
+            for message in messages:
+                if message.key() == settings.model_name.encode():
+                    newest = message.value()
+    return None if newest is None else models.decode(newest)
+
+
+def model(settings: OpsSettings, work: Path) -> list[Finding]:
+    """Of the released version: its age, its bytes in the store, its service. `work` is for the time being."""
+    try:
+        release = released(settings)
+    except msgspec.MsgspecError as error:
+        told = f"the newest message of {settings.model_name} on models is no release: {error}"
+        return [
+            Finding("model", "bad", told, "python -m services.trainer rollback, or release another version")
+        ]
+    if release is None:
+        told = f"no {settings.model_name} is released: rows are made of content and popularity alone"
+        return [Finding("model", "warn", told, TRAIN)]
+    return [_of_age(release, now_ms()), _in_store(release, work), _served(settings, release)]
+
+
+def _of_age(release: ModelRelease, now: float) -> Finding:
+    old_ms = max(0.0, now - release.released_at)
+    told = f"{release.name} {release.version}, released {age(old_ms / 1000)} ago"
+    if old_ms > OLD_MS:
+        return Finding("model", "warn", told, f"it has seen nothing of the events that there are: {TRAIN}")
+    return Finding("model", "ok", told)
+
+
+def _in_store(release: ModelRelease, work: Path) -> Finding:
+    """Every byte is looked at."""
+    try:
+        store.check(release.location, release.digest, work)
+    except StoreFailed as error:
+        what = "mend the store or its credentials; a recommender that starts now gets no model"
+        return Finding("model store", "bad", str(error), what)
+    except ArtifactRefused as error:
+        what = "python -m services.ops models rollback, or put the version there again"
+        return Finding("model store", "bad", f"{release.version} is not as released: {error}", what)
+    return Finding("model store", "ok", f"{release.location} is whole")
+
+
+def _served(settings: OpsSettings, release: ModelRelease) -> Finding:
+    try:
+        found = services.samples(settings, "recommender", SERVED)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Finding(
+            "model served",
+            "warn",
+            f"the recommender does not tell: {error}",
+            "see the line of the recommender",
+        )
+    versions = [labels["version"] for labels, value in found if labels["model"] == release.name and value]
+    if versions == [release.version]:
+        return Finding("model served", "ok", f"the recommender serves {release.version}")
+    serves = ", ".join(versions) or "no model"
+    return Finding(
+        "model served",
+        "bad",
+        f"the recommender serves {serves}, and {release.version} is released",
+        "its log tells why it was refused, or that its store is away: it tries again by itself",
+    )
+
+
+LOCK: Final = ROOT / "requirements.lock"
+PINNED: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)", re.MULTILINE)
+PYTHON: Final = (3, 11)
+TOLD: Final = ("faust-streaming", "confluent-kafka", "qdrant-client", "qdrant-edge-py", "msgspec")
+PACKAGES_NAMED: Final = 5
+
+
+def versions(lock: Path = LOCK) -> list[Finding]:
+    """One line."""
+    installed = {_name(each.metadata["Name"]): each.version for each in distributions()}
+    pinned = (
+        {_name(name): version for name, version in PINNED.findall(lock.read_text())} if lock.exists() else {}
+    )
+    return [verdict_on_versions(sys.version_info[:2], installed, pinned)]
+
+
+def verdict_on_versions(
+    python: tuple[int, ...], installed: Mapping[str, str], pinned: Mapping[str, str]
+) -> Finding:
+    """What is installed against what is pinned; packages of other services may be left out."""
+    told = f"python {'.'.join(map(str, python))}, " + ", ".join(
+        f"{name} {installed.get(name, 'missing')}" for name in TOLD
+    )
+    if python < PYTHON:
+        return Finding("versions", "bad", told, f"Eddy needs Python {'.'.join(map(str, PYTHON))} or newer")
+    if missing := [name for name in TOLD if name not in installed]:
+        return Finding("versions", "bad", f"{told}; missing: {', '.join(missing)}", "make setup")
+    others = [
+        f"{name} {installed[name]}, pinned {version}"
+        for name, version in sorted(pinned.items())
+        if name in installed and installed[name] != version
+    ]
+    if others:
+        more = f" and {len(others) - PACKAGES_NAMED} more" if len(others) > PACKAGES_NAMED else ""
+        what = "make setup: these versions were not tested together"
+        return Finding(
+            "versions", "warn", f"{told}; differ: {'; '.join(others[:PACKAGES_NAMED])}{more}", what
+        )
+    if not pinned:
+        return Finding("versions", "ok", f"{told} (no {LOCK.name} to compare with)")
+    return Finding("versions", "ok", f"{told}, all as {LOCK.name}")
+
+
+def _name(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()

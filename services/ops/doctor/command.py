@@ -1,0 +1,137 @@
+"""`doctor`."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from confluent_kafka import KafkaException
+from rich.text import Text
+
+from services.cli import AnswerIsNo, AsJson, console, print_json
+from services.clock import now_ms
+from services.ops import services
+from services.ops.doctor import checks
+from services.ops.doctor.checks import Finding, Report, State, index, unknown, worst
+from services.ops.output import ending_clearly, settings
+from services.ops.settings import OpsSettings
+
+Probe = Callable[[], Sequence[Finding]]
+
+
+def looked(probes: Mapping[str, Probe], within_s: float) -> list[Finding]:
+    """What the probes found, in their order. One that raises, or is late, is a line of its own.
+
+    A late one is left alone: its thread ends with the process.
+    """
+    done: SimpleQueue[tuple[str, Sequence[Finding]]] = SimpleQueue()
+    for name, probe in probes.items():
+        threading.Thread(
+            target=lambda n=name, p=probe: done.put((n, _ran(n, p))), name=name, daemon=True
+        ).start()
+    deadline = time.monotonic() + within_s
+    found: dict[str, Sequence[Finding]] = {}
+    while len(found) < len(probes):
+        try:
+            name, findings = done.get(timeout=max(0.001, deadline - time.monotonic()))
+        except Empty:
+            break
+        found[name] = findings
+    late = "look at it by itself, when it is less busy"
+    return [
+        finding
+        for name in probes
+        for finding in found.get(name, [Finding(name, "bad", f"no answer within {within_s:.0f} s", late)])
+    ]
+
+
+def _ran(name: str, probe: Probe) -> Sequence[Finding]:
+    try:
+        return probe()
+    except KafkaException as error:
+        reason = error.args[0].str()
+    except Exception as error:  # noqa: BLE001 - whatever one check meets, the others are told
+        reason = str(error) or type(error).__name__
+    return [Finding(name, "bad", f"cannot be looked at: {reason}", "mend what is named, and look again")]
+
+
+WITHIN_S: Final = 10.0
+
+
+def examined(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Report:
+    """Everything, looked at; `work` is a folder for the time being."""
+    at, began = now_ms(), time.monotonic()
+    first = checks.broker(found)
+    answers = first.state != "bad"
+    probes = _probes(found, work, answers=answers)
+    findings = (first, *looked(probes, within_s - (time.monotonic() - began)))
+    seconds = round(time.monotonic() - began, 2)
+    return Report(int(at), seconds, worst(each.state for each in findings), findings)
+
+
+def _probes(found: OpsSettings, work: Path, *, answers: bool) -> dict[str, Probe]:
+    of_broker: dict[str, Probe] = {
+        "topics": partial(checks.topic_list, found),
+        "groups": partial(checks.groups, found),
+    }
+    later: dict[str, Probe] = {
+        "index": partial(index, found),
+        "model": partial(checks.model, found, work),
+        "dead letters": partial(checks.dead_letters, found),
+        "erasures": partial(checks.erasures, found),
+    }
+    if not answers:
+        of_broker = {name: partial(_unknown, name) for name in of_broker}
+        later = {name: partial(_unknown, name) for name in later}
+    return {
+        **of_broker,
+        **{name: partial(checks.service, found, name) for name in services.SERVICES},
+        **later,
+        "disk": partial(checks.room, found, answers),
+        "clock": partial(checks.clocks, found, answers),
+        "versions": checks.versions,
+    }
+
+
+def _unknown(name: str) -> Sequence[Finding]:
+    return [unknown(name)]
+
+
+STYLES: Final[dict[State, str]] = {"ok": "green", "warn": "yellow", "bad": "bold red"}
+
+
+def doctor(as_json: AsJson = False) -> None:
+    """Look at everything that Eddy needs, each with what was found and what to do.
+
+    Broker, topics, consumer groups, services, index, model, disk, clock, versions, dead letters, erasures:
+    all at once, within 10 s, also when the broker is away. Nothing is changed. Ends with 1 when something is
+    bad; what is only worth a look (warn) is no reason to.
+
+    Example: python -m services.ops doctor --json
+    """
+    with ending_clearly(stopped="looking changes nothing"):
+        found = settings()
+        with TemporaryDirectory(prefix="eddy-doctor-", ignore_cleanup_errors=True) as work:
+            report = examined(found, Path(work))
+        if as_json:
+            print_json(report)
+        else:
+            _show(report)
+        bad = [finding.check for finding in report.findings if finding.state == "bad"]
+        if bad:
+            raise AnswerIsNo(f"bad: {', '.join(dict.fromkeys(bad))}")
+
+
+def _show(report: Report) -> None:
+    width = max(len(finding.check) for finding in report.findings)
+    for finding in report.findings:
+        line = Text(f"{finding.state:<4}", STYLES[finding.state])
+        line.append(f"  {finding.check:<{width}}  {finding.found}", "default")
+        console.print(line, soft_wrap=True)
+        if finding.what_to_do:
+            console.print(Text(f"      {'':<{width}}  → {finding.what_to_do}"), soft_wrap=True)
+    console.print(Text(f"{report.state}, looked at in {report.seconds:.1f} s", STYLES[report.state]))

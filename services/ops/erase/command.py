@@ -1,0 +1,203 @@
+"""`erase VISITOR`."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import typer
+from confluent_kafka import Consumer, Message, TopicPartition
+from rich.table import Table
+
+from schemas.events import is_visitor_id
+from schemas.sessions import ERASED_AT, EVENTS_REMOVED
+from schemas.topics import ERASURES, IDENTITIES, SESSIONS
+from services.cli import AnswerIsNo, AsJson, CannotBeDone, confirm, console, print_json, progress_console
+from services.clock import now_ms
+from services.kafka.clients import client_config
+from services.kafka.ranges import BoundedReader, headers_of, reading
+from services.kafka.writer import writing
+from services.ops.erase.query import Erased, Place, places
+from services.ops.output import ending_clearly, settings
+from services.ops.services import Recommender, Unanswered
+from services.ops.settings import OpsSettings
+from services.progress import Progress, shown_on
+from services.settings import ServiceSettings
+from services.time_range import shown
+from services.visitors import erasure
+
+POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """How many events were removed from a visitor's session, and how many ms after the erasure."""
+
+    events: int
+    after_ms: float
+
+
+class SessionsWatch:
+    """Sees what is written to `sessions` from its making on. Raises BrokerAway, TopicMissing."""
+
+    def __init__(self, settings: ServiceSettings, reader: BoundedReader) -> None:
+        ends = reader.spans(SESSIONS)
+        self._consumer = Consumer(
+            client_config(settings)
+            | {"group.id": "unused-by-a-watch", "enable.auto.commit": False, "fetch.queue.backoff.ms": 5}
+        )
+        self._consumer.assign([TopicPartition(span.topic, span.partition, span.end) for span in ends])
+
+    def wait(self, visitor_ids: Iterable[str], erased_at: int, within_s: float) -> dict[str, Confirmed]:
+        """Those that are confirmed in time. `erased_at` is Unix ms, and the beginning of the waiting."""
+        awaited, found = {each.encode(): each for each in visitor_ids}, dict[str, Confirmed]()
+        deadline = time.monotonic() + within_s
+        while len(found) < len(awaited) and time.monotonic() < deadline:
+            for message in self._consumer.consume(100, POLL_S):
+                visitor_id = awaited.get(message.key() or b"")
+                if message.error() is None and visitor_id is not None:
+                    found |= _confirmed(visitor_id, message, erased_at)
+        return found
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._consumer.close()
+
+
+def _confirmed(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmed]:
+    headers = dict(headers_of(message))
+    if int(headers.get(ERASED_AT) or -1) < erased_at:
+        return {}
+    events = int(headers.get(EVENTS_REMOVED) or 0)
+    return {visitor_id: Confirmed(events, max(0.0, message.timestamp()[1] - erased_at))}
+
+
+ASKED_WITHIN_S: Final = 2.0
+SESSIONS_POLL_S: Final = 0.01
+
+
+def erase_person(
+    settings: OpsSettings,
+    visitor_id: str,
+    person: erasure.Person,
+    *,
+    reason: str | None,
+    within_s: float,
+    progress: Progress,
+) -> Erased:
+    """Erases the visitors of a person, and waits at most `within_s` for the session processors' word.
+
+    Killed at any moment it can be run again. Raises BrokerAway, TopicMissing, NotDelivered.
+    """
+    with reading(settings) as reader:
+        watch = SessionsWatch(settings, reader)
+        try:
+            erased_at = int(now_ms())
+            _write(settings, person, erased_at, reason)
+            progress.stage("waiting for the session processors")
+            confirmed = watch.wait(person.visitor_ids, erased_at, within_s)
+        finally:
+            watch.close()
+        shown = _recommender(settings, person, erased_at)
+        left = tuple(places(settings, reader, person.visitor_ids, progress, erased_at))
+    return Erased(
+        visitor_id=visitor_id,
+        visitors=person.visitor_ids,
+        erased_at=erased_at,
+        confirmed={each: word.after_ms for each, word in sorted(confirmed.items())},
+        unconfirmed=tuple(each for each in person.visitor_ids if each not in confirmed),
+        places=(_sessions(confirmed), _identities(person), shown, *left),
+    )
+
+
+def _write(settings: OpsSettings, person: erasure.Person, erased_at: int, reason: str | None) -> None:
+    erasures, parted = erasure.messages(person, erased_at, reason)
+    with writing(settings, at_once=True) as writer:
+        for topic, messages in ((ERASURES, erasures), (IDENTITIES, parted)):
+            for key, value, _ in messages:
+                writer.write(settings.topic(topic), key, value)
+            writer.finish()
+
+
+def _sessions(confirmed: dict[str, Confirmed]) -> Place:
+    if not confirmed:
+        return Place(where="sessions", note="no session processor has answered: it is done when one starts")
+    events = sum(each.events for each in confirmed.values())
+    slowest = max(each.after_ms for each in confirmed.values())
+    return Place(where="sessions", removed=f"{events} events and their vectors, {slowest:.0f} ms after")
+
+
+def _identities(person: erasure.Person) -> Place:
+    return Place(where="identities", removed=f"{len(person.joined)} joins")
+
+
+def _recommender(settings: OpsSettings, person: erasure.Person, erased_at: int) -> Place:
+    """What one recommender says; others read the same topics at the same time."""
+    where = f"the recommender at {settings.recommender_url}"
+    if settings.api_key is None:
+        return Place(where=where, note="not asked: set EDDY_API_KEY")
+    deadline = time.monotonic() + ASKED_WITHIN_S
+    try:
+        with Recommender(settings) as recommender:
+            while left := sum(len(recommender.profile(each)["events"]) for each in person.visitor_ids):
+                if time.monotonic() > deadline:
+                    return Place(where=where, note=f"still remembers {left} events: is it ready?")
+                time.sleep(SESSIONS_POLL_S)
+    except Unanswered as error:
+        return Place(where=where, note=f"not asked: {error}")
+    told = f"remembers nothing, asked {now_ms() - erased_at:.0f} ms after; open pages start anew"
+    return Place(where=where, removed=told)
+
+
+def erase(  # noqa: PLR0917 - typer knows them by name
+    visitor: Annotated[str, typer.Argument(help="a visitor_id; user:… is a user's own")],
+    only: Annotated[
+        bool, typer.Option("--only", help="this visitor_id alone, not all that are the same person")
+    ] = False,
+    reason: Annotated[
+        str | None, typer.Option(help="kept with the erasure, such as a ticket's number")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option(min=0, help="seconds to wait for the session processors' word")
+    ] = 10.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forget a visitor, and all visitors that are the same person. It cannot be undone.
+
+    Within a second the session is gone on all workers and open pages start anew; what lies on topics is left
+    out by every reader until it ages out; later events start from nothing. Prints what was removed where, and
+    what is gone when. Ends with 1 when no session processor has confirmed it: it is done when one starts.
+
+    Example: python -m services.ops erase 01JD7Z8QX3N5R2V9W4T6Y8B1CM --reason "ticket 4711"
+    """
+    with ending_clearly(stopped="run it again: an erasure that was begun is completed"):
+        if not is_visitor_id(visitor):
+            raise CannotBeDone(f"{visitor!r} is no visitor_id: 1 to 64 letters, digits or any of _.:-")
+        found = settings()
+        person = erasure.person_of(found, visitor)
+        if only:
+            person = person.alone(visitor)
+        others = [each for each in person.visitor_ids if each != visitor]
+        told = f", and as the same person {', '.join(others)}" if others else ""
+        confirm(f"forget {visitor}{told}?", yes=yes)
+        with shown_on(progress_console) as progress:
+            made = erase_person(found, visitor, person, reason=reason, within_s=wait, progress=progress)
+        if as_json:
+            print_json(made)
+        else:
+            _show(made)
+        if made.unconfirmed:
+            raise AnswerIsNo(
+                f"not confirmed within {wait:.0f} s: {', '.join(made.unconfirmed)}. "
+                "Start a session processor, which does it first of all"
+            )
+
+
+def _show(made: Erased) -> None:
+    console.print(f"forgotten up to {shown(made.erased_at)}: {', '.join(made.visitors)}", highlight=False)
+    table = Table("where", "removed now", "left out by every reader", "gone by", "")
+    for place in made.places:
+        gone_by = "" if place.gone_by is None else shown(place.gone_by)
+        table.add_row(place.where, place.removed, place.left_out, gone_by, place.note)
+    console.print(table)

@@ -1,0 +1,345 @@
+"""Joins what was shown with what was done, by person: pure, in a few bytes a row shown."""
+
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from schemas.events import Amount, Currency, Name
+from schemas.identities import Identity
+from schemas.sessions import identity
+from services.archive import rows
+
+
+class Line(rows.Line, frozen=True, gc=False):
+    """One line of a list, cart or order."""
+
+    quantity: int | None = None
+    price: Amount | None = None
+
+
+class PastEvent(rows.PastEvent, frozen=True, gc=False, kw_only=True):
+    """Also what an event was worth, and the row that it came from."""
+
+    items: tuple[Line, ...] = ()
+    value: float | None = None
+    currency: Currency | None = None
+    recommendation_id: Name | None = None
+
+    def worth(self) -> float | None:
+        """What an order comes to: its value, else its lines' prices; None where some line has no price."""
+        if self.value is not None:
+            return self.value
+        prices = [line.price for line in self.items if line.price is not None]
+        if not self.items or len(prices) < len(self.items):
+            return None
+        return sum(price * (line.quantity or 1) for price, line in zip(prices, self.items, strict=True))
+
+
+class PastItem(msgspec.Struct, frozen=True, gc=False):
+    """Of a schemas.impressions.ShownItem."""
+
+    product_id: str
+
+
+class PastRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Of a schemas.impressions.Shown."""
+
+    recommendation_id: str
+    visitor_id: str
+    slot: str
+    shown_at: int
+    items: tuple[PastItem, ...]
+    experiments: dict[str, str] = {}  # experiment → variant
+
+
+_decode_event = msgspec.json.Decoder(PastEvent).decode
+_decode_row = msgspec.json.Decoder(PastRow).decode
+
+
+def event(raw: bytes) -> PastEvent:
+    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
+    return _decode_event(raw)
+
+
+def row(raw: bytes) -> PastRow:
+    """From the bytes of one message on `recommendations`. Raises msgspec.ValidationError or DecodeError."""
+    return _decode_row(raw)
+
+
+Longs = npt.NDArray[np.int64]
+
+CLICKS: Final = frozenset({"select_item", "view_item"})
+
+
+class Purchase(NamedTuple):
+    """One order. `value` is None where neither it nor its lines' prices were told."""
+
+    at: int
+    value: float | None
+    currency: str
+    products: tuple[str, ...]
+
+
+class Clicks(NamedTuple):
+    """Distinct pairs of row and product, ordered by `keys` (n,): `products` (n,) hashes, `times` (n,) Unix ms
+    of the earliest.
+    """
+
+    keys: Longs
+    products: Longs
+    times: Longs
+
+    def of(self, key: int) -> list[tuple[int, int]]:
+        """The products clicked in a row, as hashes, and when."""
+        begin, end = np.searchsorted(self.keys, key, "left"), np.searchsorted(self.keys, key, "right")
+        return list(zip(self.products[begin:end].tolist(), self.times[begin:end].tolist(), strict=True))
+
+
+class Behaviour:
+    """Takes events, and keeps 24 bytes a click and the purchases; all others are forgotten.
+
+    Rows and products are kept as 64-bit hashes of this process: among 10 million, two share one with a
+    chance of 3 in a million.
+    """
+
+    def __init__(self) -> None:
+        self._keys, self._products, self._times = array("q"), array("q"), array("q")
+        self._purchases: dict[str, dict[bytes, Purchase]] = {}
+
+    def add(self, person: str, event: PastEvent) -> None:
+        """Takes one event of a person."""
+        if event.type in CLICKS:
+            if event.recommendation_id:
+                self._click(row_key(person, event.recommendation_id), event)
+        elif event.type == "purchase":
+            self._purchase(person, event)
+
+    def clicks(self) -> Clicks:
+        """All clicks that were taken, each once."""
+        keys, products, times = (_longs(each) for each in (self._keys, self._products, self._times))
+        order = np.lexsort((times, products, keys))
+        keys, products, times = keys[order], products[order], times[order]
+        first = np.ones(len(keys), dtype=bool)
+        first[1:] = (keys[1:] != keys[:-1]) | (products[1:] != products[:-1])
+        return Clicks(keys[first], products[first], times[first])
+
+    def purchases(self, person: str) -> Sequence[Purchase]:
+        """A person's orders, each once, the earliest first."""
+        return sorted(self._purchases.get(person, {}).values(), key=_rank)
+
+    def _click(self, key: int, event: PastEvent) -> None:
+        for product in event.products():
+            self._keys.append(key)
+            self._products.append(hash(product))
+            self._times.append(event.occurred_at)
+
+    def _purchase(self, person: str, event: PastEvent) -> None:
+        bought = Purchase(event.occurred_at, event.worth(), event.currency or "", event.products())
+        known = self._purchases.setdefault(person, {})
+        name = identity(event.event_id)
+        known[name] = min(known.get(name, bought), bought, key=_rank)
+
+
+def row_key(person: str, recommendation_id: str) -> int:
+    """The row as shown to this person: whoever clicks on another's row clicks on none."""
+    return hash((person, recommendation_id))
+
+
+def _rank(purchase: Purchase) -> tuple[Any, ...]:
+    return (purchase.at, purchase.value or 0.0, purchase.currency, purchase.products)
+
+
+def _longs(column: "array[int]") -> Longs:
+    return np.frombuffer(column, dtype=np.int64) if column else np.zeros(0, dtype=np.int64)
+
+
+class Persons:
+    """From visitors to persons, by the newest identity of each visitor; of everybody else to themselves.
+
+    A person is named by the visitor_id of the user (schemas.identities.visitor_of), under which the user's
+    own events are kept. It does not matter when a join became known: what an anonymous visitor was shown
+    counts for what the user bought, and the other way round.
+    """
+
+    def __init__(self, identities: Iterable[Identity] = (), erased: Mapping[str, int] | None = None) -> None:
+        newest: dict[str, Identity] = {}
+        for each in identities:
+            if each.replaces(newest.get(each.visitor_id)):
+                newest[each.visitor_id] = each
+        self._users = {visitor_id: identity.user for visitor_id, identity in newest.items()}
+        self._erased = dict(erased or {})
+
+    def of(self, visitor_id: str) -> str:
+        """The person that a visitor is."""
+        return self._users.get(visitor_id, visitor_id)
+
+    def forgotten_until(self, visitor_id: str, person: str) -> int:
+        """Up to when, Unix ms, all that a visitor did is left out, for the visitor or the user was erased;
+        −1 where nothing is.
+        """
+        if not self._erased:
+            return -1
+        return max(self._erased.get(visitor_id, -1), self._erased.get(person, -1))
+
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+WINDOW_MS: Final = 7 * DAY_MS
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Joined:
+    """One row a person who was shown a row of the experiment, each column (n,).
+
+    `variants` are places in `names`. `shown` counts rows, `clicked` those of them with a click, `clicks`
+    distinct pairs of row and product. `purchases` fall into the window after `first_at`; `attributed` are
+    those of them with a product that the person had clicked in a row. `revenue` has a column for each
+    currency.
+    """
+
+    names: tuple[str, ...]
+    variants: npt.NDArray[np.int32]
+    first_at: Longs
+    switched: Bools
+    shown: Longs
+    clicked: Longs
+    clicks: Longs
+    purchases: Longs
+    attributed: Longs
+    valueless: Longs  # purchases of which nobody told the value
+    revenue: dict[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.variants)
+
+
+class Rows:
+    """Takes rows of one experiment, after all events. Keeps 12 bytes a row, and a little a person."""
+
+    def __init__(
+        self, experiment: str, persons: Persons, behaviour: Behaviour, slot: str | None = None
+    ) -> None:
+        self._experiment, self._slot = experiment, slot
+        self._persons, self._behaviour = persons, behaviour
+        self._clicks = behaviour.clicks()
+        self._places: dict[str, int] = {}
+        self._first: list[tuple[int, str]] = []  # by person: when first, and in which variant
+        self._switched = bytearray()
+        self._keys, self._of = array("q"), array("i")
+        self._clicked: dict[int, dict[int, dict[int, int]]] = {}  # person → row → product → when
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def extend(self, rows: Sequence[PastRow]) -> None:
+        """Takes some more rows; those of other experiments and slots are forgotten."""
+        ours = [row for row in rows if self._is_ours(row)]
+        whose = [self._persons.of(row.visitor_id) for row in ours]
+        places = [self._seen(person, row) for person, row in zip(whose, ours, strict=True)]
+        keys = [row_key(person, row.recommendation_id) for person, row in zip(whose, ours, strict=True)]
+        self._keys.extend(keys)
+        self._of.extend(places)
+        hit = np.isin(np.array(keys, dtype=np.int64), self._clicks.keys)
+        for number in np.flatnonzero(hit).tolist():
+            self._click(places[number], keys[number], ours[number])
+
+    def joined(self, window_ms: int = WINDOW_MS) -> Joined:
+        """All persons, with what they did; purchases count within `window_ms` of their first row."""
+        count = len(self._places)
+        names = tuple(sorted({variant for _, variant in self._first}))
+        number = {name: place for place, name in enumerate(names)}
+        bought = _Bought(count)
+        for person, place in self._places.items():
+            begin = self._first[place][0]
+            orders = self._behaviour.purchases(person)
+            within = [each for each in orders if begin <= each.at < begin + window_ms]
+            if within:
+                bought.add(place, within, self._clicked_products(place))
+        clicked = [(place, rows) for place, rows in self._clicked.items()]
+        return Joined(
+            names=names,
+            variants=np.array([number[variant] for _, variant in self._first], dtype=np.int32),
+            first_at=np.array([at for at, _ in self._first], dtype=np.int64),
+            switched=np.frombuffer(bytes(self._switched), dtype=np.bool_),
+            shown=self._shown(),
+            clicked=_column(count, [(place, len(rows)) for place, rows in clicked]),
+            clicks=_column(count, [(place, sum(map(len, rows.values()))) for place, rows in clicked]),
+            purchases=bought.purchases,
+            attributed=bought.attributed,
+            valueless=bought.valueless,
+            revenue=dict(sorted(bought.revenue.items())),
+        )
+
+    def _is_ours(self, row: PastRow) -> bool:
+        return self._experiment in row.experiments and self._slot in {None, row.slot}
+
+    def _seen(self, person: str, row: PastRow) -> int:
+        """The person's place. Where first in a variant is where a person belongs."""
+        seen = (row.shown_at, row.experiments[self._experiment])
+        place = self._places.setdefault(person, len(self._first))
+        if place == len(self._first):
+            self._first.append(seen)
+            self._switched.append(0)
+            return place
+        first = self._first[place]
+        if seen[1] != first[1]:
+            self._switched[place] = 1
+        if seen < first:
+            self._first[place] = seen
+        return place
+
+    def _click(self, place: int, key: int, row: PastRow) -> None:
+        shown = {hash(item.product_id) for item in row.items}
+        there = {product: at for product, at in self._clicks.of(key) if product in shown}
+        if there:
+            self._clicked.setdefault(place, {})[key] = there
+
+    def _clicked_products(self, place: int) -> dict[int, int]:
+        """When a person first clicked on each product, in any row."""
+        found: dict[int, int] = {}
+        for products in self._clicked.get(place, {}).values():
+            for product, at in products.items():
+                found[product] = min(found.get(product, at), at)
+        return found
+
+    def _shown(self) -> Longs:
+        """Rows a person, each once however often it came."""
+        if not self._keys:
+            return np.zeros(0, dtype=np.int64)
+        _, firsts = np.unique(np.frombuffer(self._keys, dtype=np.int64), return_index=True)
+        of = np.frombuffer(self._of, dtype=np.int32)[firsts]
+        return np.bincount(of, minlength=len(self._places)).astype(np.int64)
+
+
+class _Bought:
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self.purchases = np.zeros(count, dtype=np.int64)
+        self.attributed = np.zeros(count, dtype=np.int64)
+        self.valueless = np.zeros(count, dtype=np.int64)
+        self.revenue: dict[str, Floats] = {}
+
+    def add(self, place: int, orders: Sequence[Purchase], clicked: dict[int, int]) -> None:
+        for order in orders:
+            self.purchases[place] += 1
+            if any(clicked.get(hash(product), order.at + 1) <= order.at for product in order.products):
+                self.attributed[place] += 1
+            if order.value is None:
+                self.valueless[place] += 1
+                continue
+            column = self.revenue.setdefault(order.currency, np.zeros(self._count))
+            column[place] += order.value
+
+
+def _column(count: int, entries: Sequence[tuple[int, int]]) -> Longs:
+    made = np.zeros(count, dtype=np.int64)
+    for place, value in entries:
+        made[place] = value
+    return made

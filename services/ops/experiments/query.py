@@ -1,0 +1,186 @@
+"""Reads an experiment's definition, who is who, what was done and what was shown, off the topics."""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import msgspec
+from confluent_kafka import Message
+
+from schemas import experiments, identities
+from schemas.experiments import Experiment
+from schemas.identities import Identity
+from schemas.topics import EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDATIONS, Topic
+from services.kafka.ranges import BoundedReader, reading
+from services.ops.experiments import attribution
+from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Persons, Rows
+from services.progress import Progress
+from services.settings import ServiceSettings
+from services.time_range import TimeRange
+from services.visitors import erasure
+from services.visitors.erasure import earliest
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """What is asked for. Times are Unix ms, None where the range is open."""
+
+    experiment: str
+    since: int | None = None
+    until: int | None = None
+    slot: str | None = None
+    window_ms: int
+    confidence: float
+
+
+class Left(msgspec.Struct):
+    """Messages that were left out."""
+
+    no_events: int = 0
+    no_impressions: int = 0
+    erased: int = 0
+    unreadable_erasures: int = 0
+    unreadable_identities: int = 0
+
+
+class CannotTell(Exception):
+    """There is nothing to report on; the text says why, and what to do."""
+
+
+class UnknownExperiment(CannotTell):
+    """The topic has no such experiment."""
+
+
+class NothingShown(CannotTell):
+    """No row of the experiment was shown in the range."""
+
+
+EXPERIMENTS_SHOWN: Final = 20
+
+
+def defined(settings: ServiceSettings) -> dict[str, Experiment]:
+    """All experiments that there are now, by name. Raises BrokerAway and TopicMissing."""
+    found: dict[str, Experiment] = {}
+    with reading(settings) as reader:
+        for batch in reader.read(reader.spans(EXPERIMENTS)):
+            for message in batch:
+                name = (message.key() or b"").decode("utf-8", "replace")
+                value = message.value()
+                found.pop(name, None)
+                if value is not None:
+                    found |= _experiment(name, value)
+    return dict(sorted(found.items()))
+
+
+def _experiment(name: str, value: bytes) -> dict[str, Experiment]:
+    try:
+        experiment = experiments.decode(value)
+    except msgspec.MsgspecError:
+        return {}
+    return {name: experiment} if experiment.name == name else {}
+
+
+def one(settings: ServiceSettings, name: str) -> Experiment:
+    """The experiment of a name. Raises UnknownExperiment, BrokerAway, TopicMissing."""
+    known = defined(settings)
+    if name in known:
+        return known[name]
+    names = ", ".join(list(known)[:EXPERIMENTS_SHOWN]) or "there are none"
+    raise UnknownExperiment(f"no experiment is called {name!r}; known: {names}")
+
+
+def joined(settings: ServiceSettings, question: Question, progress: Progress) -> tuple[Joined, Left]:
+    """What was shown within the question's range, joined with what was done up to the window's length later.
+
+    Events are read first, so that next to nothing needs to be kept of rows, of which there are many more than
+    clicks. Raises NothingShown, BrokerAway, TopicMissing.
+    """
+    left = Left()
+    shown = TimeRange(question.since, question.until)
+    done = TimeRange(question.since, question.until and question.until + question.window_ms)
+    with reading(settings) as reader:
+        persons = _persons(reader, left)
+        behaviour = Behaviour()
+        for batch in _batches(reader, EVENTS, done, progress):
+            _take_events(batch, persons, behaviour, left)
+        rows = Rows(question.experiment, persons, behaviour, question.slot)
+        for batch in _batches(reader, RECOMMENDATIONS, shown, progress):
+            rows.extend(list(_rows(batch, persons, left)))
+    if not len(rows):
+        slot = f" in the slot {question.slot}" if question.slot else ""
+        raise NothingShown(
+            f"no row of the experiment {question.experiment}{slot} was shown from {shown}: "
+            "choose other times with --from and --to, or see `experiment list` for when it runs"
+        )
+    return rows.joined(question.window_ms), left
+
+
+def _batches(
+    reader: BoundedReader, topic: Topic, times: TimeRange, progress: Progress
+) -> Iterator[list[Message]]:
+    spans = [span for span in reader.spans(topic, times) if len(span)]
+    progress.stage(f"reading {topic.name}", sum(len(span) for span in spans))
+    for batch in reader.read(spans):
+        yield batch
+        progress.advance(len(batch))
+
+
+def _persons(reader: BoundedReader, left: Left) -> Persons:
+    erasures = erasure.read(reader)
+    left.unreadable_erasures = erasures.unreadable
+    known: dict[bytes, Identity | None] = {}
+    for batch in reader.read(reader.spans(IDENTITIES)):
+        for message in batch:
+            key, value = message.key() or b"", message.value()
+            if value is None:  # it was taken back
+                known.pop(key, None)
+                continue
+            identity = _identity(key, value)
+            if identity is None:
+                left.unreadable_identities += 1
+            elif identity.replaces(known.get(key)):
+                known[key] = identity
+    return Persons(filter(None, known.values()), erasures.until)
+
+
+def _identity(key: bytes, value: bytes) -> Identity | None:
+    try:
+        identity = identities.decode(value)
+    except msgspec.MsgspecError:
+        return None
+    return identity if identity.visitor_id.encode() == key else None
+
+
+def _take_events(batch: Iterable[Message], persons: Persons, behaviour: Behaviour, left: Left) -> None:
+    for message in batch:
+        try:
+            event = attribution.event(message.value() or b"")
+        except msgspec.MsgspecError:
+            left.no_events += 1
+            continue
+        visitor_id = event.visitor_id
+        if message.key() != visitor_id.encode():  # the live session does not take it either
+            left.no_events += 1
+            continue
+        person = persons.of(visitor_id)
+        until = persons.forgotten_until(visitor_id, person)
+        if until >= 0 and earliest(event.occurred_at, event.received_at, message.timestamp()[1]) <= until:
+            left.erased += 1
+        else:
+            behaviour.add(person, event)
+
+
+def _rows(batch: Iterable[Message], persons: Persons, left: Left) -> Iterator[PastRow]:
+    for message in batch:
+        try:
+            row = attribution.row(message.value() or b"")
+        except msgspec.MsgspecError:
+            left.no_impressions += 1
+            continue
+        visitor_id = row.visitor_id
+        if message.key() != visitor_id.encode():
+            left.no_impressions += 1
+            continue
+        until = persons.forgotten_until(visitor_id, persons.of(visitor_id))
+        if until >= 0 and earliest(row.shown_at, message.timestamp()[1]) <= until:
+            left.erased += 1
+        else:
+            yield row

@@ -1,0 +1,115 @@
+"""A report for people: a table, and sentences."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table
+
+from schemas.experiments import Experiment
+from services.ops.experiments.attribution import DAY_MS
+from services.ops.experiments.report import Measure, Report, VariantReport
+from services.time_range import TimeRange, shown
+
+NOTHING = "–"
+
+
+def show(console: Console, report: Report) -> None:
+    """A column a variant; each rate with its interval and its lift over the first."""
+    table = Table(title=escape(f"{report.experiment}: {report.visitors:,} visitors"), title_justify="left")
+    table.add_column("")
+    for variant in report.variants:
+        share = "gone" if variant.share is None else f"{variant.share:.0%}"
+        table.add_column(escape(f"{variant.name} ({share})"), justify="right")
+    for name, cells in _rows(report.variants):
+        table.add_row(name, *cells)
+    console.print(table)
+    for sentence in _sentences(report):
+        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+    for warning in report.warnings:
+        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def listed(experiments: Sequence[Experiment], now_ms: int) -> RenderableType:
+    """A line an experiment."""
+    table = Table("experiment", "variants", "from", "to", "")
+    for each in experiments:
+        variants = ", ".join(f"{variant.name} {variant.share:.0%}" for variant in each.variants)
+        begin, end = (NOTHING if at is None else shown(at) for at in (each.starts_at, each.ends_at))
+        table.add_row(escape(each.name), escape(variants), begin, end, state(each, now_ms))
+    return table
+
+
+def state(experiment: Experiment, now_ms: int) -> str:
+    """Whether an experiment runs, has ended, or is still to come."""
+    if experiment.runs(now_ms):
+        return "running"
+    ended = experiment.ends_at is not None and experiment.ends_at <= now_ms
+    return "ended" if ended else "not begun"
+
+
+def _rows(variants: Sequence[VariantReport]) -> Iterator[tuple[str, list[str]]]:
+    counts = {
+        "visitors": [each.visitors for each in variants],
+        "impressions (rows)": [each.impressions for each in variants],
+        "clicked rows": [each.clicked_impressions for each in variants],
+        "clicks": [each.clicks for each in variants],
+        "visitors who clicked": [each.clickers for each in variants],
+        "visitors who bought": [each.buyers for each in variants],
+        "purchases": [each.purchases for each in variants],
+        "of these after a click on them": [each.attributed_purchases for each in variants],
+    }
+    for name, numbers in counts.items():
+        yield name, [f"{number:,}" for number in numbers]
+    yield from _measured("click rate, rows", [each.click_rate for each in variants], percent=True)
+    yield from _measured("click rate, visitors", [each.visitor_click_rate for each in variants], percent=True)
+    yield from _measured("conversion", [each.conversion for each in variants], percent=True)
+    for number, revenue in enumerate(variants[0].revenue):
+        measures = [each.revenue[number].per_visitor for each in variants]
+        yield from _measured(f"{revenue.currency or 'no currency'} a visitor", measures, percent=False)
+
+
+def _measured(name: str, measures: Sequence[Measure], *, percent: bool) -> Iterator[tuple[str, list[str]]]:
+    yield name, [_number(each.estimate.value, percent) for each in measures]
+    intervals = [(each.estimate.low, each.estimate.high) for each in measures]
+    yield "  interval", [" … ".join(_number(end, percent) for end in interval) for interval in intervals]
+    yield "  lift", [_lift(each) for each in measures]
+
+
+def _lift(measure: Measure) -> str:
+    lift = measure.lift
+    if lift is None or lift.value is None:
+        return NOTHING
+    p = NOTHING if lift.p_value is None else f"{lift.p_value:.3g}"
+    interval = " … ".join(NOTHING if end is None else f"{end:+.1%}" for end in (lift.low, lift.high))
+    style = "bold" if lift.significant else "dim"
+    return f"[{style}]{lift.value:+.1%}[/] ({interval}) p {p}"
+
+
+def _number(value: float | None, percent: bool) -> str:
+    if value is None:
+        return NOTHING
+    return f"{value:.2%}" if percent else f"{value:,.2f}"
+
+
+def _sentences(report: Report) -> Iterator[str]:
+    slot = f" in the slot {report.slot}" if report.slot else ""
+    state = "running" if report.running else "not running"
+    yield f"{state}; rows shown{slot} from {TimeRange(report.since, report.until)}"
+    yield (
+        f"purchases count for {report.window_ms / DAY_MS:g} days after a visitor's first row; intervals at "
+        f"{report.confidence:.0%}: click rate of rows and revenue by a bootstrap over visitors, shares of "
+        "visitors by Wilson's interval, their lifts by relative risk"
+    )
+    if report.sample_ratio.p_value is not None:
+        yield f"sizes against shares: p = {report.sample_ratio.p_value:.3g}"
+    left = report.left_out
+    for count, what in (
+        (left.no_events, "messages that are no events"),
+        (left.no_impressions, "messages that are no impressions"),
+        (left.erased, "messages of erased visitors"),
+        (left.unreadable_erasures, "erasures that could not be read: counted up to when they were sent"),
+        (left.unreadable_identities, "identities that could not be read"),
+    ):
+        if count:
+            yield f"left out: {count:,} {what}"

@@ -1,1 +1,0 @@
-"""What product feeds are made of: files of rows, and how each known kind's rows become products."""

@@ -1,0 +1,169 @@
+"""`index check` and `index rebuild`."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING, Annotated, Final
+
+import httpx
+import msgspec
+import typer
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+from rich.text import Text
+
+from schemas.vectors import LayoutMismatch
+from services.cli import AnswerIsNo, AsJson, CannotBeDone, console, print_json, progress_console
+from services.kafka.ranges import reading
+from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, looking, newest_products
+from services.ops.index.rebuild import Rebuild, Rebuilt, Shelf
+from services.ops.output import ending_clearly, settings
+from services.ops.settings import OpsSettings
+from services.progress import Progress, Silent, shown_on
+from services.qdrant import collection_name, connect
+
+if TYPE_CHECKING:  # qdrant-client is half a second, and other commands need none
+    from services.ops.index.query import IndexState
+    from services.ops.index.rebuild import Rebuilt
+
+
+LOOK_S: Final = 0.5
+
+
+def rebuild_index(found: OpsSettings, progress: Progress, client: QdrantClient | None = None) -> Rebuilt:
+    """The settings' collection built anew. Raises BrokerAway, TopicMissing, LayoutMismatch, Qdrant's own.
+
+    `client`: where it is, other than the settings say.
+    """
+    place = Shelf(client or connect(found), collection_name(found), found.layout)
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+    with reading(found) as reader:
+        progress.stage("reading products")
+        points = Points(found.layout, newest_products(reader))
+        return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
+
+
+def settled(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
+    """The state when it agrees, or at last."""
+    look = looking(found)
+    deadline = time.monotonic() + within_s
+    with reading(found) as reader:
+        topic = OnTopic(reader, found.layout)
+        topic.read_on(progress)
+        progress.stage("looking at the index")
+        while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+            topic.read_on(Silent())
+    return state
+
+
+@contextmanager
+def told_clearly() -> Iterator[None]:
+    """What Qdrant and the vectors' layout have against it, as CannotBeDone."""
+    try:
+        yield
+    except LayoutMismatch as error:
+        raise CannotBeDone(str(error)) from None
+    except UnexpectedResponse as error:
+        told = error.content.decode(errors="replace")
+        raise CannotBeDone(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
+    except (ApiException, httpx.HTTPError) as error:
+        raise CannotBeDone(f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL") from None
+
+
+LIVE_S: Final = 3.0  # a change is on its way from the topic to the index so long at most, when all is well
+
+IN_PROCESS: Final = (
+    "each recommender builds its index from product-vectors when it starts, so it is rebuilt by restarting "
+    "it: end it (kill -TERM) and let its supervisor start it again; of the stack of `make up`: "
+    ".venv/bin/supervisorctl -c build/stack/supervisord.conf restart recommender. "
+    "Then: python -m services.ops index check --wait 120"
+)
+
+app = typer.Typer(
+    help="The vector index: is all of product-vectors in it, and building it anew.",
+    epilog="Status 0: the index has all. 1: it has not. 2: it cannot be told or done, and why is said. "
+    "130, 143: stopped.",
+    no_args_is_help=True,
+)
+
+
+@app.command()
+def check(
+    wait: Annotated[float, typer.Option(min=0, help="wait so many seconds for the index to have all")] = 0.0,
+    as_json: AsJson = False,
+) -> None:
+    """Compare the index with the topic product-vectors; ends with 1 when they differ.
+
+    With EDDY_QDRANT_URL every product in the collection is looked at: which are missing, which are too many,
+    which are older than on the topic. Without it the recommender at EDDY_RECOMMENDER_URL is asked how many
+    it has. What changes just now is waited for: some seconds, or --wait.
+
+    Example: python -m services.ops index check --wait 60
+    """
+    with ending_clearly(stopped="looking changes nothing"):
+        found = settings()
+        with told_clearly(), shown_on(progress_console) as progress:
+            state = settled(found, max(wait, LIVE_S), progress)
+        if as_json:
+            print_json(msgspec.to_builtins(state) | {"agrees": state.agrees})
+        else:
+            _show(state)
+        if not state.agrees:
+            raise AnswerIsNo(f"→ {_what_to_do(state)}")
+
+
+@app.command()
+def rebuild(as_json: AsJson = False) -> None:
+    """Build the index anew from the topic product-vectors, while the old one serves.
+
+    With EDDY_QDRANT_URL: a new collection beside the old, filled from the topic, which takes its place in one
+    moment when it has caught up; then the old one is removed. The embedder may go on meanwhile. Stopped
+    before that moment nothing has changed; run again it starts anew. Without EDDY_QDRANT_URL the index lives
+    in the recommenders: this tells whether it is whole, and how it is built anew.
+
+    Example: EDDY_QDRANT_URL=http://qdrant:6333 python -m services.ops index rebuild
+    """
+    with ending_clearly(stopped="one index or the other serves, whole; run it again"):
+        found = settings()
+        with told_clearly(), shown_on(progress_console) as progress:
+            rebuilt = None if found.qdrant_url is None else rebuild_index(found, progress)
+            state = settled(found, LIVE_S, progress)
+        if as_json:
+            print_json({"rebuilt": rebuilt, "index": msgspec.to_builtins(state) | {"agrees": state.agrees}})
+        else:
+            if rebuilt is not None:
+                _tell(rebuilt)
+            _show(state)
+        if not state.agrees:
+            raise AnswerIsNo(f"→ {_what_to_do(state)}")
+        if rebuilt is None and not as_json:
+            console.print(Text(f"nothing is to be rebuilt; to build it anew all the same: {IN_PROCESS}"))
+
+
+def _what_to_do(state: "IndexState") -> str:
+    if state.kind == "in_process":
+        return IN_PROCESS
+    return "python -m services.ops index rebuild"
+
+
+def _tell(rebuilt: "Rebuilt") -> None:
+    removed = f"; removed: {', '.join(rebuilt.removed)}" if rebuilt.removed else ""
+    console.print(Text(f"{rebuilt.products:,} products in {rebuilt.collection}, which serves now{removed}"))
+
+
+def _show(state: "IndexState") -> None:
+    style = "green" if state.agrees else "red"
+    there = "an unknown number" if state.in_index is None else f"{state.in_index:,}"
+    console.print(
+        Text(f"product-vectors has {state.on_topic:,} products, {state.where} has {there}", style),
+        soft_wrap=True,
+    )
+    if state.trouble is not None:
+        console.print(Text(state.trouble, style), soft_wrap=True)
+    counts = {"missing": state.missing, "surplus": state.surplus, "stale": state.stale}
+    for kind, ids in state.named.items():
+        more = " …" if counts[kind] > len(ids) else ""
+        console.print(Text(f"{kind}: {counts[kind]:,} ({', '.join(ids)}{more})", style), soft_wrap=True)

@@ -1,0 +1,233 @@
+"""The index beside the topic that it is made from: what is missing, too much, or older than it should be."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Final, Literal, Protocol
+
+import msgspec
+from qdrant_client import QdrantClient
+
+from schemas import products, vectors
+from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS
+from schemas.vectors import Layout, Vector, unpack
+from services.kafka.ranges import BoundedReader, Span
+from services.ops import services
+from services.ops.settings import OpsSettings
+from services.progress import Progress
+from services.qdrant import collection_name, connect
+
+WHERE: Final = "the topic product-vectors"
+
+Change = tuple[str, bytes | None]  # product_id and its newest vectors; None: it is gone
+
+
+class Changes(Protocol):
+    """A topic that is read on: each call goes from where the last one ended to the topic's end by then."""
+
+    def waiting(self) -> int:
+        """How many offsets lie between; of a compacted topic some may be gone."""
+
+    def to_the_end(self) -> Iterator[list[Change]]:
+        """The newest message of each product in each batch, in the topic's order."""
+
+
+class VectorChanges:
+    """`product-vectors` on the broker. Raises BrokerAway and TopicMissing."""
+
+    def __init__(self, reader: BoundedReader) -> None:
+        self._reader = reader
+        self._read: dict[int, int] = {}  # partition → the next offset
+
+    def waiting(self) -> int:
+        """Offsets that are not read yet."""
+        return sum(map(len, self._spans()))
+
+    def to_the_end(self) -> Iterator[list[Change]]:
+        """Reads on."""
+        spans = self._spans()
+        for messages in self._reader.read(spans):
+            newest = {(message.key() or b"").decode(): message.value() for message in messages}
+            yield list(newest.items())
+        self._read |= {span.partition: span.end for span in spans}
+
+    def _spans(self) -> list[Span]:
+        return [
+            Span(span.topic, span.partition, max(span.start, self._read.get(span.partition, 0)), span.end)
+            for span in self._reader.spans(PRODUCT_VECTORS)
+        ]
+
+
+class Points:
+    """Points of products, as a recommender with the index in process makes them.
+
+    A product may have changed since its vector was made: filters hold against what is known now.
+    """
+
+    def __init__(self, layout: Layout, newest: dict[str, bytes] | None = None) -> None:
+        """`newest`: messages of `products` by id."""
+        self._layout = layout
+        self._newest = newest or {}
+
+    def of(self, value: bytes) -> tuple[Product, Vector]:
+        """The product and its (width,) vector. Raises LayoutMismatch for vectors of another layout."""
+        found = vectors.decode(value)
+        self._layout.require(found.layout, WHERE)
+        known = self._known(found.product.product_id)
+        newer = known is not None and known.updated_at > found.product.updated_at
+        return (known if known is not None and newer else found.product), unpack(found.content)
+
+    def _known(self, product_id: str) -> Product | None:
+        raw = self._newest.get(product_id)
+        try:
+            return None if raw is None else products.decode(raw)
+        except msgspec.MsgspecError:
+            return None  # no product: the embedder has written it to products.dlq
+
+
+def newest_products(reader: BoundedReader) -> dict[str, bytes]:
+    """The newest message of `products` by id. Raises BrokerAway and TopicMissing."""
+    newest: dict[str, bytes] = {}
+    for messages in reader.read(reader.spans(PRODUCTS)):
+        for message in messages:
+            product_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
+            if value is None:
+                newest.pop(product_id, None)
+            else:
+                newest[product_id] = value
+    return newest
+
+
+NAMED: Final = 20  # products named of each kind
+PAGE: Final = 1000
+
+UpdatedAt = Mapping[str, int]  # product_id → Unix ms
+
+
+class IndexState(msgspec.Struct, frozen=True, kw_only=True):
+    """What the index has of what is on the topic.
+
+    `kind`: a Qdrant server's collection, or the index in the recommender's process, of which only the number
+    of products is known (`in_index`; None where it does not answer). The lists name the first ones.
+    """
+
+    kind: Literal["server", "in_process"]
+    where: str
+    on_topic: int
+    in_index: int | None
+    missing: int = 0
+    surplus: int = 0
+    stale: int = 0
+    named: dict[str, list[str]] = {}
+    trouble: str | None = None
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing is to be done."""
+        return (
+            self.trouble is None
+            and self.in_index == self.on_topic
+            and not (self.missing or self.surplus or self.stale)
+        )
+
+
+class OnTopic:
+    """By product on `product-vectors`, its `updated_at`; each `read_on` takes what came since.
+
+    Raises BrokerAway, TopicMissing, LayoutMismatch.
+    """
+
+    def __init__(self, reader: BoundedReader, layout: Layout) -> None:
+        self._changes = VectorChanges(reader)
+        self._layout = layout
+        self.updated_at: dict[str, int] = {}
+
+    def read_on(self, progress: Progress) -> None:
+        """To the topic's end."""
+        progress.stage("reading product-vectors", self._changes.waiting())
+        for batch in self._changes.to_the_end():
+            for product_id, value in batch:
+                if value is None:
+                    self.updated_at.pop(product_id, None)
+                else:
+                    read = vectors.decode(value)
+                    self._layout.require(read.layout, WHERE)
+                    self.updated_at[product_id] = read.product.updated_at
+            progress.advance(len(batch))
+
+
+def in_server(client: QdrantClient, name: str) -> dict[str, int]:
+    """By product in a collection, its `updated_at`. Raises what Qdrant raises."""
+    found: dict[str, int] = {}
+    place = None
+    while True:
+        points, place = client.scroll(
+            name, limit=PAGE, offset=place, with_payload=["product_id", "updated_at"]
+        )
+        for point in points:
+            payload = point.payload or {}
+            found[str(payload.get("product_id", point.id))] = int(payload.get("updated_at") or 0)
+        if place is None:
+            return found
+
+
+def compared(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
+    """A collection against the topic. A product in the index may be newer: it counts as of `products`."""
+    missing = sorted(topic.keys() - index.keys())
+    surplus = sorted(index.keys() - topic.keys())
+    stale = sorted(each for each in topic.keys() & index.keys() if index[each] < topic[each])
+    kinds = {"missing": missing, "surplus": surplus, "stale": stale}
+    return IndexState(
+        kind="server",
+        where=where,
+        on_topic=len(topic),
+        in_index=len(index),
+        missing=len(missing),
+        surplus=len(surplus),
+        stale=len(stale),
+        named={kind: ids[:NAMED] for kind, ids in kinds.items() if ids},
+    )
+
+
+def of_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> IndexState:
+    """The state of the collection that serves. Raises what Qdrant raises."""
+    name = collection_name(settings)
+    where = f"collection {name} at {settings.qdrant_url}"
+    if not client.collection_exists(name):
+        return IndexState(
+            kind="server", where=where, on_topic=len(topic), in_index=0, trouble="there is no such collection"
+        )
+    if trouble := _of_other_layout(client, name, settings.layout):
+        return IndexState(
+            kind="server",
+            where=where,
+            on_topic=len(topic),
+            in_index=client.count(name).count,
+            trouble=trouble,
+        )
+    return compared(where, topic, in_server(client, name))
+
+
+def _of_other_layout(client: QdrantClient, name: str, layout: Layout) -> str | None:
+    points, _ = client.scroll(name, limit=1, with_payload=["layout"])
+    found = {str((point.payload or {}).get("layout")) for point in points} - {layout.id}
+    return f"it holds vectors of layout {found.pop()}, but the settings make {layout.id}" if found else None
+
+
+def of_recommender(settings: OpsSettings, topic: UpdatedAt) -> IndexState:
+    """The state of the index in a recommender's process, as it tells at /readyz."""
+    asked = services.asked(settings, "recommender")
+    return IndexState(
+        kind="in_process",
+        where=f"the recommender at {asked.url}",
+        on_topic=len(topic),
+        in_index=asked.products,
+        trouble=None if asked.ready else f"the recommender {asked.told}",
+    )
+
+
+def looking(settings: OpsSettings) -> Callable[[UpdatedAt], IndexState]:
+    """Looks at the index of these settings, whichever it is."""
+    if settings.qdrant_url is None:
+        return partial(of_recommender, settings)
+    return partial(of_server, settings, connect(settings))

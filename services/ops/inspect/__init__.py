@@ -1,0 +1,1 @@
+"""`visitor` and `product`: all that is known of one."""

@@ -1,0 +1,256 @@
+"""Reads all that there is of one product: off the topics, and from a recommender where one answers."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from rapidfuzz import fuzz, process
+
+from schemas import products
+from schemas import rules as rule_messages
+from schemas import vectors as vector_messages
+from schemas.products import Product
+from schemas.rules import Rule
+from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ, RULES
+from schemas.vectors import ProductVectors
+from services.cli import AnswerIsNo, CannotBeDone
+from services.clock import now_ms
+from services.kafka import ranges
+from services.kafka.ranges import BoundedReader, HistoryReader, PastMessage, reading
+from services.ops.inspect.product import summary, vectors
+from services.ops.inspect.product.report import (
+    DeadLetter,
+    Events,
+    InRecommender,
+    Nearest,
+    Report,
+    RuleOn,
+    SimilarItem,
+)
+from services.ops.inspect.product.summary import ProductEvents
+from services.ops.inspect.product.vectors import layout_of
+from services.ops.services import Recommender, Unanswered
+from services.ops.settings import OpsSettings
+from services.progress import Progress
+from services.time_range import TimeRange
+from services.visitors import erasure
+
+
+def named(
+    reader: HistoryReader, product_ids: Collection[str], progress: Progress, *, everywhere: bool = False
+) -> dict[str, Product]:
+    """Those of the products that the shop has now. Raises BrokerAway, TopicMissing."""
+    keys = {product_id.encode() for product_id in product_ids}
+    found: dict[str, Product] = {}
+    for message in ranges.of_keys(reader, PRODUCTS, keys, progress=progress, everywhere=everywhere):
+        product_id = (message.key() or b"").decode()
+        if message.value() is None:
+            found.pop(product_id, None)
+        elif (product := readable(message)) is not None:
+            known = found.get(product_id)
+            if known is None or known.updated_at <= product.updated_at:
+                found[product_id] = product
+    return found
+
+
+def readable(message: PastMessage) -> Product | None:
+    """The product of a message; None for a tombstone, and for what is none or another's."""
+    try:
+        product = products.decode(message.value() or b"")
+    except msgspec.MsgspecError:
+        return None
+    return product if product.product_id.encode() == message.key() else None
+
+
+ID_BYTES_MAX: Final = 128 * 4
+SUGGESTED: Final = 5
+SUGGESTED_SCORE: Final = 60  # of 100: below, two ids have little in common
+NEAREST: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for; `times` is None where events are not to be looked through."""
+
+    product_id: str
+    times: TimeRange | None
+    everywhere: bool = False
+
+
+@dataclass(slots=True)
+class _Product:
+    """The product on its topic: its newest state, or when it went, or why it cannot be read."""
+
+    product: Product | None = None
+    written_at: int | None = None
+    gone_at: int | None = None
+    unreadable: str | None = None
+
+    def take(self, message: PastMessage) -> None:
+        at = message.timestamp()[1]
+        product = readable(message)
+        if message.value() is None:
+            self.product, self.written_at, self.gone_at = None, None, at
+        elif product is None:
+            self.unreadable = "a message under its key is no product, or another's: see products.dlq"
+        elif self.product is None or self.product.updated_at <= product.updated_at:
+            self.product, self.written_at, self.gone_at = product, at, None
+
+
+def told(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
+    """Everything. Raises AnswerIsNo for an unknown product, BrokerAway and TopicMissing."""
+    if not wanted.product_id or len(wanted.product_id.encode()) > ID_BYTES_MAX:
+        raise CannotBeDone("a product's id has 1 to 128 characters")
+    unasked: list[str] = []
+    with reading(settings) as reader:
+        found = _product(reader, wanted)
+        made, written_at = _vectors(reader, wanted, unasked)
+        letters = _dead_letters(reader, wanted)
+        if found == _Product() and made is None and not letters:
+            raise AnswerIsNo(_unknown(reader, wanted.product_id, progress))
+        known = found.product or (made.product if made else None)
+        on_it = _rules(reader, known, unasked) if known else ()
+        near = _nearest(reader, made, progress, unasked)
+        done = _events(reader, wanted, progress)
+    return Report(
+        product_id=wanted.product_id,
+        product=found.product,
+        written_at=found.written_at,
+        gone_at=found.gone_at,
+        unreadable=found.unreadable,
+        vectors=summary.vectors_told(made, written_at) if made else None,
+        state=summary.state(found.product, found.gone_at, made, found.written_at or 0),
+        differences=summary.differences(found.product, made.product if made else None),
+        dead_letters=letters,
+        rules=on_it,
+        nearest=near,
+        recommender=_in_recommender(settings, wanted.product_id, unasked),
+        events=done,
+        unasked=tuple(unasked),
+    )
+
+
+def _product(reader: BoundedReader, wanted: Wanted) -> _Product:
+    found = _Product()
+    for message in ranges.of_keys(
+        reader, PRODUCTS, [wanted.product_id.encode()], everywhere=wanted.everywhere
+    ):
+        found.take(message)
+    return found
+
+
+def _vectors(reader: BoundedReader, wanted: Wanted, unasked: list[str]) -> tuple[ProductVectors | None, int]:
+    """The newest state's vectors, and when they were written."""
+    newest: ProductVectors | None = None
+    written_at = 0
+    key = wanted.product_id.encode()
+    for message in ranges.of_keys(reader, PRODUCT_VECTORS, [key], everywhere=wanted.everywhere):
+        value = message.value()
+        if value is None:
+            newest = None
+            continue
+        try:
+            found = vector_messages.decode(value)
+        except msgspec.MsgspecError as error:
+            unasked.append(f"a message with its vectors cannot be read: {error}")
+            continue
+        if newest is None or newest.product.updated_at <= found.product.updated_at:
+            newest, written_at = found, message.timestamp()[1]
+    return newest, written_at
+
+
+def _dead_letters(reader: BoundedReader, wanted: Wanted) -> tuple[DeadLetter, ...]:
+    """The newest first."""
+    key = wanted.product_id.encode()
+    found = [
+        summary.dead_letter(message)
+        for message in ranges.of_keys(reader, PRODUCTS_DLQ, [key], everywhere=wanted.everywhere)
+    ]
+    return tuple(sorted(found, key=lambda letter: -letter.failed_at))
+
+
+def _unknown(reader: BoundedReader, product_id: str, progress: Progress) -> str:
+    """A sentence, with the ids that are most like the one that is unknown."""
+    there: set[str] = set()
+    spans = reader.spans(PRODUCTS)
+    progress.stage(f"looking through {PRODUCTS.name}", sum(map(len, spans)))
+    for messages in reader.read(spans):
+        for message in messages:
+            key = (message.key() or b"").decode("utf-8", "replace")
+            if message.value() is None:
+                there.discard(key)
+            else:
+                there.add(key)
+        progress.advance(len(messages))
+    if not there:
+        return f"there is no product {product_id!r}: there are none at all on {PRODUCTS.name}"
+    found = process.extract(
+        product_id, sorted(there), scorer=fuzz.WRatio, limit=SUGGESTED, score_cutoff=SUGGESTED_SCORE
+    )
+    nearest = ", ".join(match for match, _score, _index in found) or "none is like it"
+    return f"there is no product {product_id!r} among {len(there):,}; nearest ids: {nearest}"
+
+
+def _rules(reader: BoundedReader, product: Product, unasked: list[str]) -> tuple[RuleOn, ...]:
+    newest: dict[bytes, Rule] = {}
+    for messages in reader.read(reader.spans(RULES)):
+        for message in messages:
+            key, value = message.key() or b"", message.value()
+            newest.pop(key, None)
+            if value is None:
+                continue
+            try:
+                newest[key] = rule_messages.decode(value)
+            except msgspec.MsgspecError as error:
+                unasked.append(f"the rule {key.decode('utf-8', 'replace')} cannot be read: {error}")
+    return summary.meaning(newest.values(), product, now_ms())
+
+
+def _nearest(
+    reader: BoundedReader, made: ProductVectors | None, progress: Progress, unasked: list[str]
+) -> tuple[Nearest, ...]:
+    if made is None:
+        return ()
+    layout = layout_of(made.layout)
+    if layout is None:
+        unasked.append(f"its vectors have a layout that is not known here: {made.layout}")
+        return ()
+    all_of_them = vectors.read(reader, layout, progress)
+    if all_of_them.foreign:
+        unasked.append(
+            f"{all_of_them.foreign:,} messages on {PRODUCT_VECTORS.name} have another layout: not compared"
+        )
+    return vectors.nearest(all_of_them, made.product.product_id, NEAREST)
+
+
+def _events(reader: BoundedReader, wanted: Wanted, progress: Progress) -> Events | None:
+    if wanted.times is None:
+        return None
+    found = ProductEvents(wanted.product_id, erasure.read(reader))
+    spans = reader.spans(EVENTS, wanted.times)
+    progress.stage(f"looking through {EVENTS.name}", sum(map(len, spans)))
+    for messages in reader.read(spans):
+        found.take(messages)
+        progress.advance(len(messages))
+    return found.told(wanted.times)
+
+
+def _in_recommender(settings: OpsSettings, product_id: str, unasked: list[str]) -> InRecommender | None:
+    try:
+        with Recommender(settings) as recommender:
+            product = recommender.product(product_id)
+            row = recommender.similar(product_id, NEAREST) if product else None
+    except Unanswered as error:
+        unasked.append(str(error))
+        return None
+    items = row["items"] if row else []
+    return InRecommender(
+        has_it=product is not None,
+        availability=product["availability"] if product else None,
+        similar=tuple(
+            SimilarItem(**{name: item[name] for name in SimilarItem.__struct_fields__}) for item in items
+        ),
+        fallback=row.get("fallback") if row else None,
+        models=row["models"] if row else {},
+    )

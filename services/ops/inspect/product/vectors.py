@@ -1,0 +1,165 @@
+"""All products that have vectors of one layout, off `product-vectors`, and which are nearest to a query."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS
+from schemas.vectors import LAYOUT_VERSION, Layout, Matrix, Vector, decode
+from services.kafka.ranges import HistoryReader, PastMessage
+from services.model.content import SIMILAR
+from services.ops.inspect.product.report import Nearest
+from services.progress import Progress
+from services.vector_replica import VectorReplica
+
+AT_ONCE: Final = 10_000  # products compared with a query in one step: 30 MB
+SEGMENT: Final = re.compile(r"([a-z_]+):([0-9]{1,4})")
+
+
+class Near(NamedTuple):
+    """A product, and Σ weight · cosine with what was asked for."""
+
+    product: Product
+    score: float
+
+
+class Embedded:
+    """Products and vectors of one layout; of two messages about a product the newest `updated_at` counts."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.vectors = VectorReplica(layout)
+        self.products: dict[str, Product] = {}
+        self.foreign = 0  # messages of another layout
+        self.unreadable = 0
+
+    def take(self, message: PastMessage) -> None:
+        """One message of the topic."""
+        product_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
+        if value is None:
+            self.products.pop(product_id, None)
+            self.vectors.remove(product_id)
+            return
+        try:
+            found = decode(value)
+        except msgspec.MsgspecError:
+            self.unreadable += 1
+            return
+        if found.layout != self.layout.id or len(found.content) != 2 * self.layout.width:
+            self.foreign += 1
+            return
+        product = found.product
+        known = self.products.get(product.product_id)
+        if known is None or known.updated_at <= product.updated_at:
+            self.products[product.product_id] = product
+            self.vectors.put(product, np.frombuffer(found.content, dtype="<f2"))
+
+    def among(self, category: str) -> list[str]:
+        """The ids of all products of a top-level category."""
+        return [each for each, product in self.products.items() if product.top_category == category]
+
+    def nearest(self, query: Vector, product_ids: Sequence[str], k: int) -> list[Near]:
+        """The k of these products with the greatest dot product with a (width,) query, the best first."""
+        scores = np.concatenate(
+            [
+                np.zeros(0, dtype=np.float32),
+                *(self._units(product_ids[start : start + AT_ONCE]) @ query
+                  for start in range(0, len(product_ids), AT_ONCE)),
+            ]
+        )  # fmt: skip
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Near(self.products[product_ids[row]], float(scores[row])) for row in best]
+
+    def _units(self, product_ids: Sequence[str]) -> Matrix:
+        return self.vectors.units(product_ids)
+
+
+def read(reader: HistoryReader, layout: Layout, progress: Progress) -> Embedded:
+    """All of the topic. Raises BrokerAway, TopicMissing."""
+    found = Embedded(layout)
+    spans = reader.spans(PRODUCT_VECTORS)
+    progress.stage(f"reading {PRODUCT_VECTORS.name}", sum(map(len, spans)))
+    for messages in reader.read(spans):
+        for message in messages:
+            found.take(message)
+        progress.advance(len(messages))
+    return found
+
+
+def layout_of(text: str) -> Layout | None:
+    """The layout that a message names, whatever the settings say; None for another version's."""
+    version, *named = text.split("/")
+    segments = [SEGMENT.fullmatch(each) for each in named]
+    if version != f"v{LAYOUT_VERSION}" or not segments or not all(segments):
+        return None
+    found = Layout(tuple((each[1], int(each[2])) for each in segments if each))
+    return found if found.id == text else None
+
+
+WORTH_TELLING: Final = 0.1  # of a score's parts
+ALIKE: Final = 0.98  # a cosine above is told as the same
+PHRASES_MAX: Final = 3
+
+
+def nearest(embedded: Embedded, product_id: str, k: int) -> tuple[Nearest, ...]:
+    """The k products nearest by content, with the weights of rows of similar products."""
+    vector = embedded.vectors.vector(product_id)
+    if vector is None:
+        return ()
+    query = embedded.layout.weighted(vector, SIMILAR)
+    others = [each for each in embedded.products if each != product_id]
+    about = embedded.products[product_id]
+    return tuple(_told(about, near, query, embedded) for near in embedded.nearest(query, others, k))
+
+
+def _told(about: Product, near: Near, query: Vector, embedded: Embedded) -> Nearest:
+    vector = embedded.vectors.units([near.product.product_id])[0]
+    parts = parts_of(query, vector, embedded.layout)
+    return Nearest(
+        product_id=near.product.product_id,
+        name=near.product.name,
+        availability=near.product.availability,
+        score=round(near.score, 4),
+        parts=parts,
+        why=in_words(about, near.product, parts),
+    )
+
+
+def parts_of(query: Vector, vector: Vector, layout: Layout) -> dict[str, float]:
+    """Weight · cosine by segment, the greatest first; those that count nothing are left out."""
+    sums = np.add.reduceat(query * vector, layout.starts)
+    found = {
+        name: round(float(part), 4)
+        for (name, _), part in zip(layout.widths, sums, strict=True)
+        if abs(part) > 1e-4
+    }
+    return dict(sorted(found.items(), key=lambda part: -part[1]))
+
+
+def in_words(about: Product, other: Product, parts: Mapping[str, float]) -> str:
+    """The parts that weigh most, such as: both ankle boots, both in Women > Shoes, looks alike (0.81)."""
+    phrases = [
+        _phrase(name, about, other, part / SIMILAR[name])
+        for name, part in parts.items()
+        if part >= WORTH_TELLING
+    ]
+    return ", ".join(phrases[:PHRASES_MAX]) or "nothing of it stands out"
+
+
+def _phrase(segment: str, about: Product, other: Product, cosine: float) -> str:
+    same = cosine > ALIKE
+    if segment == "type" and same and other.type:
+        return f"both {other.type}"
+    if segment == "brand" and same and other.brand:
+        return f"both by {other.brand}"
+    if segment == "category":
+        shared = [
+            step for step, theirs in zip(about.category, other.category, strict=False) if step == theirs
+        ]
+        return f"both in {' > '.join(shared)}" if shared else f"category alike ({cosine:.2f})"
+    verb = {"image": "looks", "text": "reads", "popularity": "is popular"}.get(segment, segment)
+    return f"{verb} alike ({cosine:.2f})"

@@ -1,0 +1,207 @@
+"""Reads all that there is of one visitor: off the topics, and from a recommender where one answers."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas import sessions
+from schemas.directions import FORM
+from schemas.events import is_visitor_id
+from schemas.identities import visitor_of
+from schemas.sessions import CAUSED_BY, Session
+from schemas.topics import EVENTS, RECOMMENDATIONS, SESSIONS
+from services.cli import AnswerIsNo, CannotBeDone
+from services.kafka import ranges
+from services.kafka.ranges import BoundedReader, PastMessage, headers_of, reading
+from services.model.session import Tuning
+from services.ops.inspect.product import vectors
+from services.ops.inspect.product.query import named
+from services.ops.inspect.product.vectors import layout_of
+from services.ops.inspect.visitor import interests, summary
+from services.ops.inspect.visitor.interests import Ground
+from services.ops.inspect.visitor.report import InterestInWords, Member, Report, SessionNow
+from services.ops.inspect.visitor.summary import Names, PastEvents, PastRows
+from services.ops.services import Recommender, Unanswered
+from services.ops.settings import OpsSettings
+from services.progress import Progress
+from services.time_range import TimeRange, shown
+from services.visitors import erasure
+from services.visitors.erasure import Erasures
+from services.visitors.identity_graph import People
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for: of whom, in which range of time, and how many of the newest events and rows."""
+
+    visitor_id: str
+    times: TimeRange
+    events: int
+    rows: int
+    everywhere: bool = False
+
+    def require_visitor(self) -> None:
+        """Raises CannotBeDone for an id that nobody can have."""
+        if not is_visitor_id(self.visitor_id):
+            raise CannotBeDone(
+                f"{self.visitor_id!r} can be no visitor's id: 1 to 64 letters, digits and _ . : - "
+                f"(a user with such an id is the visitor {visitor_of(self.visitor_id)})"
+            )
+
+
+@dataclass(slots=True)
+class _Sessions:
+    """The session to tell of, and those of the others who are the same person."""
+
+    own: Session | None = None
+    published_at: int = 0
+    caused_by: str | None = None
+    members: tuple[Member, ...] = ()
+    unasked: list[str] = field(default_factory=list)
+
+
+def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progress) -> Report:
+    """Everything. Raises AnswerIsNo for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
+    wanted.require_visitor()
+    visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
+    with reading(settings) as reader:
+        erasures, people = erasure.read(reader), erasure.people_of(reader)
+        joined = people.identity(visitor_id)
+        others = sorted(people.members(visitor_id) - {visitor_id})
+        found = _sessions(reader, visitor_id, others, erasures, wanted)
+        events = PastEvents(visitor_id, erasures, wanted.events)
+        rows = PastRows(visitor_id, erasures, events.clicked, wanted.rows)
+        for topic, past in ((EVENTS, events), (RECOMMENDATIONS, rows)):
+            for message in ranges.of_keys(
+                reader, topic, [key], wanted.times, progress, everywhere=wanted.everywhere
+            ):
+                past.take(message)
+        until = erasures.until.get(visitor_id)
+        is_known = until is not None or joined or others or found.own or events.by_type or rows.by_kind
+        if not is_known:
+            _nothing(people, wanted)
+        ids = summary.products_of(events.newest(wanted.events), rows.newest(), found.own)
+        ids |= _causes(rows, events)
+        name = Names(named(reader, ids, progress, everywhere=wanted.everywhere) if ids else {})
+        session = _session_told(reader, found, tuning, name, progress)
+    profile = _profile(settings, visitor_id, until, found.unasked)
+    return Report(
+        visitor_id=visitor_id,
+        since=wanted.times.since,
+        until=wanted.times.until,
+        user_id=joined.user_id if joined else None,
+        user_since=joined.occurred_at if joined else None,
+        person=found.members,
+        erased_until=until,
+        events=summary.events_told(events, wanted.events, name),
+        session=session,
+        shown=summary.rows_told(rows, events, found.own, name),
+        profile=profile,
+        unasked=tuple(found.unasked),
+    )
+
+
+def _sessions(
+    reader: BoundedReader, visitor_id: str, others: list[str], erasures: Erasures, wanted: Wanted
+) -> _Sessions:
+    keys = [each.encode() for each in (visitor_id, *others)]
+    newest = ranges.newest(reader, SESSIONS, keys, everywhere=wanted.everywhere)
+    found = _Sessions()
+    if (message := newest.get(keys[0])) is not None:
+        found.own = _session(message, visitor_id, erasures, found.unasked)
+        found.published_at = message.timestamp()[1]
+        caused_by = dict(headers_of(message)).get(CAUSED_BY)
+        found.caused_by = caused_by.decode("utf-8", "replace") if caused_by else None
+    found.members = tuple(_member(each, newest.get(each.encode()), erasures) for each in others)
+    return found
+
+
+def _session(message: PastMessage, visitor_id: str, erasures: Erasures, unasked: list[str]) -> Session | None:
+    """The session; none where something in it is from before the visitor's erasure."""
+    value = message.value()
+    if value is None:
+        return None
+    try:
+        session = sessions.decode(value)
+    except msgspec.MsgspecError as error:
+        unasked.append(f"the session cannot be read ({error}): a newer version may have written it")
+        return None
+    if any(erasures.leave_out(visitor_id, event.occurred_at) for event in session.events):
+        unasked.append(
+            f"on {SESSIONS.name} still lies a session of before the erasure, published "
+            f"{shown(message.timestamp()[1])}: it is not shown; see that a session processor runs"
+        )
+        return None
+    return session
+
+
+def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) -> Member:
+    session = _session(message, visitor_id, erasures, []) if message else None
+    events = session.events if session else ()
+    return Member(
+        visitor_id=visitor_id, events=len(events), last_event_at=events[-1].occurred_at if events else None
+    )
+
+
+def _nothing(people: People, wanted: Wanted) -> None:
+    user = visitor_of(wanted.visitor_id)
+    if people.members(user) != {user}:
+        raise AnswerIsNo(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")
+    raise AnswerIsNo(
+        f"nothing is known of a visitor {wanted.visitor_id}: no session, no user, and no event from "
+        f"{wanted.times}; look further back with --from 30d"
+    )
+
+
+def _causes(rows: PastRows, events: PastEvents) -> set[str]:
+    """Products of the events behind the rows."""
+    found = (events.find(row.caused_by) for row in rows.newest() if row.caused_by)
+    return {product_id for event in found if event for product_id in event.products()}
+
+
+def _session_told(
+    reader: BoundedReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
+) -> SessionNow | None:
+    if found.own is None:
+        return None
+    in_words = _interests(reader, found, tuning, name, progress)
+    return summary.session_told(
+        found.own, in_words, name, tuning, published_at=found.published_at, caused_by=found.caused_by
+    )
+
+
+def _interests(
+    reader: BoundedReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
+) -> tuple[InterestInWords, ...]:
+    session = found.own
+    if session is None or not session.interests:
+        return ()
+    form, _, named_layout = session.layout.partition("/")
+    layout = layout_of(named_layout)
+    if form != FORM or layout is None:
+        found.unasked.append(f"the session's vectors have a form that is not known here: {session.layout}")
+        return interests.bare(session, name)
+    all_of_them = vectors.read(reader, layout, progress)
+    if not all_of_them.products:
+        found.unasked.append(
+            "no product has vectors of the session's layout: interests are named, not described"
+        )
+        return interests.bare(session, name)
+    return interests.told(Ground(session, all_of_them, tuning, name.beside(all_of_them.products)))
+
+
+def _profile(settings: OpsSettings, visitor_id: str, until: int | None, unasked: list[str]) -> object | None:
+    try:
+        with Recommender(settings) as recommender:
+            profile = recommender.profile(visitor_id)
+    except Unanswered as error:
+        unasked.append(str(error))
+        return None
+    if until is not None and any(event["occurred_at"] <= until for event in profile["events"]):
+        unasked.append(
+            f"the recommender at {settings.recommender_url} still remembers what was before the erasure: it "
+            "is not shown; see that it reads the topics (`ops lag`)"
+        )
+        return None
+    found: object = profile
+    return found

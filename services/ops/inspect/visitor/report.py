@@ -1,0 +1,253 @@
+"""All that is told of a visitor, for machines; times are Unix ms."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from schemas.events import EventType
+from schemas.live import SlotKind, Source
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One visitor. `unasked` are sentences on what could not be found out."""
+
+    visitor_id: str
+    since: int | None
+    until: int | None
+    user_id: str | None
+    user_since: int | None
+    person: "tuple[Member, ...]"
+    erased_until: int | None
+    events: "Events"
+    session: "SessionNow | None"
+    shown: "Rows"
+    profile: object | None
+    unasked: tuple[str, ...] = ()
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Another visitor, or the user, who is this person; what its own session remembers."""
+
+    visitor_id: str
+    events: int
+    last_event_at: int | None
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A product; there is no name of what is not on `products` any more."""
+
+    product_id: str
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{self.product_id} {self.name}" if self.name else self.product_id
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """What the visitor did in the range: counts of all, and the newest first. `twice` came more than once."""
+
+    total: int
+    by_type: dict[str, int]
+    newest: "tuple[Deed, ...]"
+    twice: int
+    erased: int
+    unreadable: int
+
+
+class Deed(msgspec.Struct, frozen=True, kw_only=True):
+    """One event. `recommendation_id`: the row that was clicked."""
+
+    event_id: str
+    type: EventType
+    occurred_at: int
+    products: tuple[Named, ...]
+    query: str | None
+    list_id: str | None
+    recommendation_id: str | None
+    value: float | None
+    currency: str | None
+
+
+class SessionNow(msgspec.Struct, frozen=True, kw_only=True):
+    """The session as it lies on `sessions`; the newest event first. `missing`: products without a vector."""
+
+    published_at: int
+    caused_by: str | None
+    layout: str
+    events: "tuple[Remembered, ...]"
+    visits: "tuple[Visit, ...]"
+    missing: tuple[Named, ...]
+    interests: "tuple[InterestInWords, ...]"
+
+
+class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that the session remembers."""
+
+    type: EventType
+    product: Named
+    occurred_at: int
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """Events without a long silence between them."""
+
+    began_at: int
+    ended_at: int
+    events: int
+
+
+class InterestInWords(msgspec.Struct, frozen=True, kw_only=True):
+    """An interest's vector in words.
+
+    `path` is the category that most of its vector is of, `brands` and `types` have their cosine with it.
+    `tags` have their share among the products that it is made of and those that look and read most like it,
+    half each, and among all of the category.
+    `price` is where its prices point to. Without vectors of products only the first three fields are known.
+    """
+
+    category: str
+    weight: float
+    because: "Because"
+    path: tuple[str, ...] = ()
+    brands: "tuple[Cosine, ...]" = ()
+    types: "tuple[Cosine, ...]" = ()
+    tags: "tuple[Tag, ...]" = ()
+    price: "Price | None" = None
+    nearest: "tuple[Likeness, ...]" = ()
+    made_of: "tuple[Part, ...]" = ()
+    sentence: str = ""
+
+
+class Because(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that weighs most."""
+
+    type: EventType
+    product: Named
+    occurred_at: int
+
+
+class Cosine(msgspec.Struct, frozen=True):
+    """A word whose vector is near a segment of the interest's."""
+
+    word: str
+    cosine: float
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that is more frequent in the interest than in its category."""
+
+    word: str
+    share: float
+    share_of_all: float
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """About so much; `low` and `high` are those of the products that the interest is made of."""
+
+    about: float
+    low: float | None
+    high: float | None
+    currency: str
+
+
+class Likeness(msgspec.Struct, frozen=True, kw_only=True):
+    """A product near the interest; 1 is as near as can be."""
+
+    product: Named
+    likeness: float
+    availability: str
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What a product counts in the interest, of all that counts; less than 0 where it was put back."""
+
+    product: Named
+    share: float
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """What was shown in the range: counts of all rows and items, and the newest rows first."""
+
+    total: int
+    by_kind: dict[str, int]
+    by_source: dict[str, int]
+    by_fallback: dict[str, int]
+    clicked: int
+    newest: "tuple[Row, ...]"
+    erased: int
+    unreadable: int
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. `because` tells `caused_by` in words; `clicked` are products that the visitor took from it."""
+
+    recommendation_id: str
+    shown_at: int
+    slot: str
+    kind: SlotKind
+    about: Named | None
+    query: str | None
+    items: "tuple[Item, ...]"
+    caused_by: str | None
+    because: str | None
+    models: dict[str, str]
+    experiments: dict[str, str]
+    fallback: str | None
+    clicked: tuple[str, ...]
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """One product of a row, in its order."""
+
+    product: Named
+    score: float
+    source: Source
+
+
+DEEDS: Final[Mapping[EventType, str]] = MappingProxyType(
+    {
+        "view_item_list": "saw in a list",
+        "select_item": "picked from a list",
+        "view_item": "looked at",
+        "add_to_cart": "added to cart",
+        "remove_from_cart": "removed from cart",
+        "add_to_wishlist": "saved for later",
+        "begin_checkout": "began to check out",
+        "purchase": "bought",
+        "search": "searched",
+    }
+)
+PRODUCTS_SHOWN: Final = 3
+
+
+def deed(type_: EventType) -> str:
+    """An event's type."""
+    return DEEDS[type_]
+
+
+def deed_in_words(event: Deed) -> str:
+    """A whole event: what was done, with what."""
+    parts = [deed(event.type)]
+    if event.query:
+        parts.append(f"“{event.query}”")
+    if event.products:
+        parts.append(listed(event.products))
+    if event.value is not None:
+        parts.append(f"for {event.value:g} {event.currency or ''}".rstrip())
+    return " ".join(parts)
+
+
+def listed(products: tuple[Named, ...]) -> str:
+    """The first few products by name."""
+    more = len(products) - PRODUCTS_SHOWN
+    return ", ".join(map(str, products[:PRODUCTS_SHOWN])) + (f" and {more} more" if more > 0 else "")
+
+
+def price_in_words(price: Price) -> str:
+    """40–60 EUR, or about 52 EUR."""
+    low, high = price.low, price.high
+    if low is None or high is None or round(low) == round(high):
+        return f"about {price.about:.0f} {price.currency}"
+    return f"{low:.0f}–{high:.0f} {price.currency}"

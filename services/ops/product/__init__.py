@@ -1,1 +1,0 @@
-"""`python -m services.ops product`: one product, as every part of Eddy knows it."""

@@ -1,0 +1,129 @@
+"""A session processor's group, seen from outside: who is in it, and how far it has committed."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from confluent_kafka import (
+    ConsumerGroupState,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
+
+from schemas.topics import EVENTS
+from services.kafka.clients import client_config
+from services.kafka.ranges import BrokerAway
+from services.ops.replay.source import ReplayFailed
+from services.progress import Progress
+from services.settings import ServiceSettings
+
+ANSWER_S: Final = 15.0
+LOOK_EVERY_S: Final = 0.1
+STALL_S: Final = 120.0  # without a commit: longer than a rebalance, and than a broker's restart
+
+
+class Group:
+    """A consumer group of `events`. Raises BrokerAway."""
+
+    def __init__(self, settings: ServiceSettings, group: str) -> None:
+        self._settings = settings
+        self.name = group
+        self._topic = settings.topic(EVENTS)
+        self._admin = AdminClient(client_config(settings) | {"log_level": 3})
+
+    def members(self) -> int:
+        """How many workers are in it now."""
+        found = self._described()
+        return len(found.members) if found is not None else 0
+
+    def _described(self) -> ConsumerGroupDescription | None:
+        """None where there is no such group."""
+        try:
+            found = self._admin.describe_consumer_groups([self.name], request_timeout=ANSWER_S)
+            description: ConsumerGroupDescription = found[self.name].result()
+            return description
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return None
+            raise self._away(error) from None
+
+    def is_settled(self, workers: int) -> bool:
+        """Whether so many workers are in it and its partitions are dealt out."""
+        found = self._described()
+        return (
+            found is not None and found.state == ConsumerGroupState.STABLE and len(found.members) == workers
+        )
+
+    def begin_after(self, first: int) -> None:
+        """The group, which nobody is in yet, goes on after the first so many messages of each partition."""
+        asked = [TopicPartition(self._topic, number, first) for number in self.ends()]
+        request = ConsumerGroupTopicPartitions(self.name, asked)
+        try:
+            self._admin.alter_consumer_group_offsets([request], request_timeout=ANSWER_S)[self.name].result()
+        except KafkaException as error:
+            raise self._away(error) from None
+
+    def ends(self) -> dict[int, int]:
+        """Where each partition of the topic ends now."""
+        try:
+            found = self._admin.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic].partitions
+            asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in found}  # type: ignore[no-untyped-call]
+            answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
+            return {part.partition: future.result().offset for part, future in answers.items()}
+        except KafkaException as error:
+            raise self._away(error) from None
+
+    def behind(self, ends: Mapping[int, int]) -> int:
+        """How many messages before these ends are not committed yet; empty partitions count nothing."""
+        asked = [TopicPartition(self._topic, number) for number, end in ends.items() if end]
+        if not asked:
+            return 0
+        request = ConsumerGroupTopicPartitions(self.name, asked)
+        try:
+            found = self._admin.list_consumer_group_offsets([request], request_timeout=ANSWER_S)
+            places = found[self.name].result().topic_partitions
+        except KafkaException as error:
+            raise self._away(error) from None
+        return sum(max(0, ends[place.partition] - max(0, place.offset)) for place in places)
+
+    def _away(self, error: KafkaException) -> BrokerAway:
+        return BrokerAway(
+            f"Kafka at {self._settings.kafka_bootstrap} does not tell of the group {self.name} "
+            f"({error.args[0].str()})"
+        )
+
+
+def wait_for(
+    group: Group,
+    ends: Mapping[int, int],
+    total: int,
+    progress: Progress,
+    *,
+    meanwhile: Callable[[], object],
+    stall_s: float = STALL_S,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
+) -> None:
+    """Returns once the group has committed all before `ends`, of which the last `total` count for progress.
+
+    `meanwhile` raises what makes waiting useless. Raises ReplayFailed when nothing is committed for long.
+    """
+    told, least, heard = 0, group.behind(ends), clock()
+    while least:
+        meanwhile()
+        sleep(LOOK_EVERY_S)
+        behind = group.behind(ends)
+        if behind < least:
+            least, heard = behind, clock()
+        elif clock() - heard > stall_s:
+            raise ReplayFailed(
+                f"the group {group.name} has committed nothing for {stall_s:.0f} s and is {behind:,} events "
+                "behind: look at the session processor's log"
+            )
+        done = max(0, total - behind)
+        progress.advance(max(0, done - told))
+        told = max(told, done)
+    progress.advance(total - told)

@@ -1,0 +1,150 @@
+"""How well rows tell the next click, and how far two pipelines' rows are from each other. Pure.
+
+Cases of one visitor depend on each other, so visitors are drawn for the intervals, not cases: the
+percentile bootstrap of services/ops/experiments/statistics.py, with its fixed seed, over each visitor's sum
+and number of cases. Two pipelines are compared in pairs, case by case, which takes the visitors' own spread
+out of the difference. Kendall's tau is scipy's, of the ranks that the common products have in both rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats  # type: ignore[import-untyped]
+
+from services.ops.experiments.statistics import Sums, ratio
+from services.ops.replay.figures import OVERLAP_BINS, SHOWN, Estimate, Quality, RowsCompared
+from services.ops.replay.next_click import Case
+from services.ops.replay.recommendations import Row
+
+Rows = Mapping[Case, Row]
+Floats = npt.NDArray[np.float64]
+
+NAN: Final = float("nan")
+
+
+def quality(name: str, rows: Rows, k: int, catalogue: int, confidence: float) -> Quality:
+    """How well the first k products of the rows tell the cases' targets; `catalogue` counts all products."""
+    cases = sorted(rows)
+    ranks = np.array([rank(_first(rows[case], k), case.target) for case in cases], dtype=np.int64)
+    products = {product_id for row in rows.values() for product_id in _first(row, k)}
+    return Quality(
+        name=name,
+        cases=len(cases),
+        visitors=_visitors(cases),
+        hit_rate=mean(cases, (ranks > 0).astype(np.float64), confidence),
+        mrr=mean(cases, _reciprocal(ranks), confidence),
+        coverage=min(len(products) / catalogue, 1.0) if catalogue else 0.0,
+        fallbacks=sum(row.fallback is not None for row in rows.values()) / max(len(rows), 1),
+        models=tuple(
+            sorted({f"{model}={version}" for row in rows.values() for model, version in row.models.items()})
+        ),
+        hits_by_rank=tuple(np.bincount(ranks, minlength=k + 1)[1:].tolist()),
+    )
+
+
+def compared(  # noqa: PLR0917 - two of the same, and how
+    name: str, rows: Rows, with_name: str, others: Rows, k: int, confidence: float
+) -> RowsCompared:
+    """Two pipelines, on the cases that both have rows for."""
+    cases = sorted(rows.keys() & others.keys())
+    is_shown = SHOWN in {name, with_name}
+    pairs = [_Pair.of(case, rows[case], others[case], k, is_shown=is_shown) for case in cases]
+    ranks = np.array([pair.ranks for pair in pairs], dtype=np.int64).reshape(len(pairs), 2)
+    overlaps = np.array([pair.overlap for pair in pairs], dtype=np.float64)
+    taus = np.array([pair.tau for pair in pairs], dtype=np.float64)
+    hits, reciprocal = (ranks > 0).astype(np.float64), _reciprocal(ranks)
+    gained = reciprocal[:, 0] - reciprocal[:, 1]
+    return RowsCompared(
+        name=name,
+        with_name=with_name,
+        cases=len(cases),
+        visitors=_visitors(cases),
+        overlap=mean(cases, overlaps, confidence),
+        rank_correlation=mean(cases, taus, confidence),
+        hit_rate_difference=mean(cases, hits[:, 0] - hits[:, 1], confidence),
+        mrr_difference=mean(cases, gained, confidence),
+        hit_rates=tuple(hits.mean(axis=0).tolist()) if cases else (0.0, 0.0),
+        equal_rows=sum(pair.is_equal for pair in pairs),
+        correlated=int(np.isfinite(taus).sum()),
+        better=int((gained > 0).sum()),
+        worse=int((gained < 0).sum()),
+        overlaps=_binned(overlaps),
+    )
+
+
+def mean(cases: Sequence[Case], values: Floats, confidence: float) -> Estimate:
+    """The mean of values (n,) of n cases, each as good as another; NaN where a case has none.
+
+    No interval where less than 5 visitors have anything but 0.
+    """
+    places: dict[str, int] = {}
+    has = np.isfinite(values)
+    of = [
+        places.setdefault(case.visitor_id, len(places))
+        for case, there in zip(cases, has, strict=True)
+        if there
+    ]
+    sums = np.bincount(of, values[has], len(places)).astype(np.float64)
+    counts = np.bincount(of, minlength=len(places)).astype(np.float64)
+    found = ratio(Sums(sums, counts), confidence)
+    return Estimate(found.value, found.low, found.high)
+
+
+def rank(product_ids: Sequence[str], target: str) -> int:
+    """Where the target stands, 1 the first; 0 where it does not."""
+    return product_ids.index(target) + 1 if target in product_ids else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    ranks: tuple[int, int]
+    overlap: float
+    tau: float  # NaN where less than two products are common
+    is_equal: bool
+
+    @classmethod
+    def of(cls, case: Case, row: Row, other: Row, k: int, *, is_shown: bool) -> "_Pair":
+        """Of a row and its counterpart; a page may have room for less products than were asked for."""
+        most = min(k, len(row.product_ids), len(other.product_ids)) if is_shown else k
+        ours, theirs = _first(row, most), _first(other, most)
+        common = len(set(ours) & set(theirs))
+        longest = max(len(ours), len(theirs))
+        return cls(
+            (rank(ours, case.target), rank(theirs, case.target)),
+            common / longest if longest else 1.0,
+            tau(ours, theirs),
+            ours == theirs,
+        )
+
+
+def tau(ours: Sequence[str], theirs: Sequence[str]) -> float:
+    """Kendall's tau of the products that are in both, −1 to 1; NaN where they are less than two."""
+    place = {product_id: number for number, product_id in enumerate(theirs)}
+    ranks = [place[product_id] for product_id in ours if product_id in place]
+    if len(ranks) < 2:
+        return NAN
+    # Of p nobody asks. The asymptotic one is quicker to have, but divides by zero where there are two.
+    method = "asymptotic" if len(ranks) > 2 else "exact"
+    return float(stats.kendalltau(range(len(ranks)), ranks, method=method).statistic)
+
+
+def _first(row: Row, k: int) -> tuple[str, ...]:
+    return row.product_ids[:k]
+
+
+def _reciprocal(ranks: npt.NDArray[np.int64]) -> Floats:
+    """1/rank, and 0 for a miss."""
+    return np.where(ranks > 0, 1.0 / np.maximum(ranks, 1), 0.0)
+
+
+def _visitors(cases: Sequence[Case]) -> int:
+    return len({case.visitor_id for case in cases})
+
+
+def _binned(overlaps: Floats) -> tuple[int, ...]:
+    # Of a whole number of products in rows of some length: what is a tenth is not to fall below it.
+    bins = np.minimum((overlaps * OVERLAP_BINS + 1e-9).astype(np.int64), OVERLAP_BINS - 1)
+    return tuple(np.bincount(bins, minlength=OVERLAP_BINS).tolist())

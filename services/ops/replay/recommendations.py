@@ -1,0 +1,331 @@
+"""Rows asked of a recommender: each case as a visitor of its own, with the session of just after its event.
+
+The recommender has to be one of the replay's own, on topics of its own: what is written here would count as
+visitors, and what is asked for as shown.
+"""
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import httpx
+import msgspec
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from schemas import impressions, sessions
+from schemas.impressions import Shown
+from schemas.products import Availability
+from schemas.sessions import CAUSED_BY, identity
+from schemas.topics import RECOMMENDATIONS
+from services.cli import CannotBeDone
+from services.kafka.ranges import HistoryReader, PastHeaders, PastMessage, headers_of
+from services.kafka.writer import BulkWriter
+from services.ops.replay.figures import SHOWN
+from services.ops.replay.next_click import Case
+from services.time_range import TimeRange
+from services.visitors import erasure
+from services.visitors.erasure import Erasures
+
+AT_ONCE: Final = 8  # rows under way: enough to keep one recommender busy
+ANSWER_S: Final = 10.0
+PATIENCE_S: Final = 60.0  # a recommender that restarts, or reads what was just written
+TOLD_MAX: Final = 200  # characters of an answer that an error repeats
+PASSING: Final = frozenset({429, 500, 502, 503, 504})
+
+
+class RowsRefused(CannotBeDone):
+    """The recommender does not answer with rows; the text says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The products of one row in their order, and how it came about.
+
+    `fallback` tells why it is not what was asked for, `models` what made it: name → version. `experiments`
+    are the variants that it is of: experiment → variant.
+    """
+
+    product_ids: tuple[str, ...]
+    fallback: str | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+    experiments: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Item(msgspec.Struct, frozen=True):
+    product_id: str
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    items: tuple[_Item, ...]
+    models: dict[str, str] = {}
+    caused_by: str | None = None
+    fallback: str | None = None
+    experiments: dict[str, str] = {}
+
+    @property
+    def row(self) -> Row:
+        return Row(
+            tuple(each.product_id for each in self.items), self.fallback, self.models, self.experiments
+        )
+
+
+class _Passing(Exception):
+    """It may go well a moment later."""
+
+
+_decoder = msgspec.json.Decoder(_Answer)
+
+
+def states_of(cases: Collection[Case], messages: Iterable[PastMessage]) -> dict[Case, bytes]:
+    """The session of just after each case's event, from all messages of a `sessions` topic.
+
+    The newest message that the event has caused counts, of those that hold nothing of after it: an event
+    that is sent once more later publishes the session of then, which knows the answer. A case whose target
+    the session holds already is left out, as is one without a session: no row can be asked for.
+    """
+    wanted: dict[tuple[bytes, bytes], list[Case]] = {}
+    for case in cases:
+        wanted.setdefault((case.visitor_id.encode(), case.event_id.encode()), []).append(case)
+    found: dict[Case, bytes] = {}
+    for message in messages:
+        caused_by = dict(headers_of(message)).get(CAUSED_BY) or b""
+        value = message.value()
+        for case in wanted.get((message.key() or b"", caused_by), ()):
+            if value is not None and _is_of(case, value):
+                found[case] = value
+    return {case: found[case] for case in sorted(found)}
+
+
+def _is_of(case: Case, value: bytes) -> bool:
+    try:
+        session = sessions.decode(value)
+    except msgspec.MsgspecError:
+        return False
+    newest = session.events[-1] if session.events else None
+    return (
+        newest is not None
+        and (newest.occurred_at, newest.identity) == (case.at, identity(case.event_id))
+        and all(event.product_id != case.target for event in session.events)
+    )
+
+
+def put_cases(writer: BulkWriter, sessions_topic: str, states: Mapping[Case, bytes]) -> None:
+    """Writes each state as the session of a visitor of its own, so that one recommender knows them all."""
+    for visitor_id, case in _visitors(states):
+        session = msgspec.structs.replace(sessions.decode(states[case]), visitor_id=visitor_id)
+        headers: PastHeaders = [(CAUSED_BY, case.event_id.encode())]
+        writer.write(sessions_topic, visitor_id.encode(), sessions.encode(session), headers=headers)
+
+
+def _visitors(states: Mapping[Case, bytes]) -> Iterator[tuple[str, Case]]:
+    for number, case in enumerate(sorted(states)):
+        yield f"case:{number}", case
+
+
+async def rows_of(
+    url: str,
+    api_key: str,
+    states: Mapping[Case, bytes],
+    k: int,
+    on_row: Callable[[], object],
+    *,
+    patience_s: float = PATIENCE_S,
+) -> dict[Case, Row]:
+    """The row of each case, from a recommender that reads what `put_cases` has written.
+
+    A row counts only where its session is the case's: an answer of before it was read is asked for again.
+    What passes is waited for, `patience_s` long each. Raises RowsRefused.
+    """
+    todo = _visitors(states)
+    found: dict[Case, Row] = {}
+
+    async def work(client: httpx.AsyncClient) -> None:
+        for visitor_id, case in todo:
+            found[case] = await _patiently(partial(_row, client, visitor_id, case.event_id, k), patience_s)
+            on_row()
+
+    headers = {"Authorization": f"Bearer {api_key}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_S, trust_env=False) as client:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(AT_ONCE):
+                    group.create_task(work(client))
+        except BaseExceptionGroup as errors:  # the others were only told to stop
+            raise _first(errors) from None
+    return {case: found[case] for case in sorted(found)}
+
+
+async def _patiently(ask: Callable[[], Awaitable[Row]], patience_s: float) -> Row:
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(_Passing),
+        stop=stop_after_delay(patience_s),
+        wait=wait_exponential(multiplier=0.05, max=1.0),
+        reraise=True,
+    )
+    try:
+        return await retrying(ask)
+    except _Passing as error:
+        raise RowsRefused(f"{error}; it was asked for {patience_s:g} s") from error
+
+
+async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int) -> Row:
+    where = f"the recommender at {client.base_url}"
+    try:
+        response = await client.get("/v1/recommendations", params={"visitor_id": visitor_id, "k": k})
+    except httpx.TransportError as error:
+        raise _Passing(f"{where} does not answer ({str(error) or type(error).__name__})") from error
+    if response.status_code in PASSING:
+        raise _Passing(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise RowsRefused(
+            f"{where} does not take the API key: it has to be started with the same EDDY_API_KEY"
+        )
+    if response.status_code != httpx.codes.OK:
+        raise RowsRefused(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
+    try:
+        answer = _decoder.decode(response.content)
+    except msgspec.MsgspecError as error:
+        raise RowsRefused(f"what answers at {client.base_url} is no recommender: {error}") from error
+    if answer.caused_by != event_id:
+        raise _Passing(
+            f"{where} does not know the session of {visitor_id}: it reads another EDDY_TOPIC_PREFIX, or its "
+            "EDDY_SESSIONS_MAX is less than there are cases"
+        )
+    return answer.row
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+_Rank = tuple[int, int]
+
+
+def shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeRange) -> dict[Case, Row]:
+    """Each case's row on the visitor's page, where `recommendations` holds one within a range of time.
+
+    That is the newest row for the visitor which the case's event has caused and which was shown before the
+    next click; of none, the newest that was shown between the two by the clocks of browser and server. What
+    erased visitors were shown is left out. Keeps one row a case. Raises BrokerAway, TopicMissing.
+    """
+    erasures = erasure.read(reader)
+    found = _Found(cases)
+    for batch in reader.read(reader.spans(RECOMMENDATIONS, times)):
+        found.extend(batch, erasures)
+    return found.rows()
+
+
+@dataclass(slots=True)
+class _Best:
+    rank: _Rank
+    row: Row
+
+
+class _Found:
+    def __init__(self, cases: Collection[Case]) -> None:
+        self._of: defaultdict[bytes, list[Case]] = defaultdict(list)
+        for case in cases:
+            self._of[case.visitor_id.encode()].append(case)
+        self._best: dict[Case, _Best] = {}
+
+    def extend(self, messages: Iterable[PastMessage], erasures: Erasures) -> None:
+        """Takes rows; those of visitors without a case are not even decoded."""
+        for message in messages:
+            cases = self._of.get(message.key() or b"")
+            shown = _decoded(message) if cases else None
+            if not cases or shown is None or shown.kind != "for_you":
+                continue
+            if not erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
+                self._take(cases, shown)
+
+    def rows(self) -> dict[Case, Row]:
+        return {case: self._best[case].row for case in sorted(self._best)}
+
+    def _take(self, cases: Iterable[Case], shown: Shown) -> None:
+        for case in cases:
+            rank = _rank(case, shown)
+            best = self._best.get(case)
+            if rank is not None and (best is None or rank > best.rank):
+                self._best[case] = _Best(rank, _row_of_impression(shown))
+
+
+def _rank(case: Case, shown: Shown) -> _Rank | None:
+    """How well a row fits a case, the greatest best; None where it does not."""
+    if shown.caused_by == case.event_id:
+        if shown.shown_at < case.next_at:
+            return 2, shown.shown_at
+        # The browser's clock is behind the server's, or the next page asked before its own event was folded:
+        # what came first is what was clicked on.
+        return 1, -shown.shown_at
+    return (0, shown.shown_at) if case.at <= shown.shown_at < case.next_at else None
+
+
+def _row_of_impression(shown: Shown) -> Row:
+    product_ids = tuple(item.product_id for item in shown.items)
+    return Row(product_ids, shown.fallback, shown.models, shown.experiments)
+
+
+def _decoded(message: PastMessage) -> Shown | None:
+    try:
+        shown = impressions.decode(message.value() or b"")
+    except msgspec.MsgspecError:
+        return None
+    return shown if shown.visitor_id.encode() == message.key() else None
+
+
+PRODUCTS_AT_ONCE: Final = 50  # products a question: of the longest ids, what fits into a line
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Cases whose target the catalogue has not any more, and whose target is sold out now."""
+
+    gone: int
+    sold_out: int
+
+    def notes(self, cases: int) -> Iterator[str]:
+        """What a reader of figures about so many cases has to know."""
+        found = ((self.gone, "is no longer in the catalogue"), (self.sold_out, "is sold out now"))
+        for count, what in found:
+            if count:
+                of = f"{count:,} of {cases:,} cases"
+                yield f"The next product of {of} {what}: a miss for all but “{SHOWN}”."
+
+
+class _Product(msgspec.Struct, frozen=True):
+    product_id: str
+    availability: Availability
+
+
+class _Known(msgspec.Struct, frozen=True):
+    items: tuple[_Product, ...]
+
+
+def lost(url: str, cases: Collection[Case]) -> Lost:
+    """Asks a recommender that is ready for the cases' targets. Blocks; raises RowsRefused."""
+    wanted = Counter(case.target for case in cases)
+    known: dict[str, Availability] = {}
+    ids = sorted(wanted)
+    with httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client:
+        for begin in range(0, len(ids), PRODUCTS_AT_ONCE):
+            known.update(_known(client, ids[begin : begin + PRODUCTS_AT_ONCE]))
+    return Lost(
+        gone=sum(count for product_id, count in wanted.items() if product_id not in known),
+        sold_out=sum(wanted[product_id] for product_id, state in known.items() if state == "out_of_stock"),
+    )
+
+
+def _known(client: httpx.Client, product_ids: list[str]) -> Iterator[tuple[str, Availability]]:
+    try:
+        response = client.get("/v1/products", params={"product_id": product_ids})
+    except httpx.TransportError as error:
+        raise RowsRefused(f"the recommender at {client.base_url} does not answer ({error})") from error
+    if response.status_code != httpx.codes.OK:
+        told = response.text[:TOLD_MAX]
+        raise RowsRefused(f"the recommender at {client.base_url} answers {response.status_code}: {told}")
+    for product in msgspec.json.decode(response.content, type=_Known).items:
+        yield product.product_id, product.availability

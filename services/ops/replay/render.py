@@ -1,0 +1,197 @@
+"""The report of a replay as one HTML file that needs nothing else: figures, plots, and how to read them."""
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from services.ops.replay import figures as telling
+from services.ops.replay import plots
+from services.ops.replay.figures import (
+    NOTHING,
+    Asked,
+    Fed,
+    ReplayReport,
+    SessionsCompared,
+    change,
+    counted,
+    decimal,
+    interval,
+    percent,
+    points,
+    told,
+)
+from services.time_range import TimeRange, shown
+
+Line = tuple[str, list[str]]  # what it is, and a cell a column
+
+
+def asked_for(asked: Asked) -> Iterator[str]:
+    """What was replayed, where to, and with what."""
+    into = "the live pipeline" if asked.prefix is None else f"a shadow pipeline ({asked.prefix})"
+    whose = "" if asked.visitor_id is None else f" of the visitor {asked.visitor_id}"
+    source = "" if asked.archive is None else f" of the archive {asked.archive}"
+    yield (
+        f"replayed events{whose}{source} from {TimeRange(asked.since, asked.until)} into {into}, "
+        f"speed {asked.speed}"
+    )
+    differing = [*asked.models, *(f"{name}={value}" for name, value in asked.settings.items())]
+    for kind, weights in asked.weights.items():
+        differing += [f"{kind}.{name}={value:g}" for name, value in weights.items()]
+    if differing:
+        yield f"what differs from live: {', '.join(differing)}"
+
+
+def fed(found: Fed) -> Iterator[str]:
+    """How many events, and how fast."""
+    workers = counted(found.workers, "worker")
+    yield (
+        f"{counted(found.events, 'event')} of {counted(found.visitors, 'visitor')}, "
+        f"{shown(found.since)} to {shown(found.until)}, in {found.seconds:,.1f} s: "
+        f"{found.events_per_s:,.0f} events/s, folded and acknowledged by {workers}"
+    )
+    for count, what in (
+        (found.bad, "messages that are no events"),
+        (found.erased, "events of erased visitors"),
+    ):
+        if count:
+            yield f"left out: {count:,} {what}"
+
+
+def sessions(found: SessionsCompared) -> Iterator[str]:
+    """How many sessions are byte for byte those of live."""
+    yield f"sessions: {found.visitors:,}, sha256 over all of them {found.digest}"
+    yield (
+        f"byte for byte against live: {found.equal:,} equal, {found.different:,} different, "
+        f"{found.beyond:,} of which live holds more than the range, {found.missing:,} that live has not"
+    )
+    for each in found.differences:
+        yield f"  {each.visitor_id}: {each.what}"
+
+
+def quality_rows(report: ReplayReport) -> Iterator[Line]:
+    """A column a pipeline."""
+    found, k, between = report.qualities, report.asked.k, _between(report)
+    yield "cases", [f"{each.cases:,}" for each in found]
+    yield "visitors", [f"{each.visitors:,}" for each in found]
+    yield f"hit rate @{k}", [told(each.hit_rate, percent) for each in found]
+    yield f"  {between}", [interval(each.hit_rate, percent) for each in found]
+    yield f"MRR @{k}", [told(each.mrr, decimal) for each in found]
+    yield f"  {between}", [interval(each.mrr, decimal) for each in found]
+    yield f"coverage of {counted(report.catalogue, 'product')}", [percent(each.coverage) for each in found]
+    yield "rows that are fallbacks", [percent(each.fallbacks) for each in found]
+    yield "models", ["\n".join(each.models) or NOTHING for each in found]
+
+
+def pair_rows(report: ReplayReport) -> Iterator[Line]:
+    """A column a pair."""
+    found, k, between = report.compared, report.asked.k, _between(report)
+    yield "cases", [f"{each.cases:,}" for each in found]
+    yield "visitors", [f"{each.visitors:,}" for each in found]
+    yield f"hit rate @{k}, points", [told(each.hit_rate_difference, points) for each in found]
+    yield f"  {between}", [interval(each.hit_rate_difference, points) for each in found]
+    yield f"MRR @{k}", [told(each.mrr_difference, change) for each in found]
+    yield f"  {between}", [interval(each.mrr_difference, change) for each in found]
+    yield "next product higher / lower", [f"{each.better:,} / {each.worse:,}" for each in found]
+    yield f"overlap @{k}", [told(each.overlap, percent) for each in found]
+    yield f"  {between}", [interval(each.overlap, percent) for each in found]
+    yield "Kendall's tau of common products", [told(each.rank_correlation, decimal) for each in found]
+    yield f"  {between}", [interval(each.rank_correlation, decimal) for each in found]
+    yield "equal rows", [f"{each.equal_rows:,}" for each in found]
+
+
+def _between(report: ReplayReport) -> str:
+    return f"{report.asked.confidence:.0%} interval"
+
+
+TEMPLATE: Final = "page.html.j2"
+READABLE: Final = 0o644
+
+
+def write_page(report: ReplayReport, path: Path) -> None:
+    """Writes the page; what was there before stays until it is whole. Raises PlotsMissing and OSError."""
+    written = html(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as part:
+        try:
+            part.write(written)
+            part.flush()
+            os.fsync(part.fileno())
+            Path(part.name).chmod(READABLE)
+            Path(part.name).replace(path)
+        except BaseException:
+            Path(part.name).unlink(missing_ok=True)
+            raise
+
+
+def html(report: ReplayReport) -> str:
+    """The page's text: the same for the same report. Raises PlotsMissing."""
+    head, _, rest = report.verdict.partition(":")
+    return _template().render(
+        report=report,
+        times=str(TimeRange(report.asked.since, report.asked.until)),
+        made_at=shown(report.created_at),
+        asked_for=list(asked_for(report.asked)),
+        fed=list(fed(report.fed)),
+        sessions=list(sessions(report.sessions)) if report.sessions else [],
+        qualities=list(quality_rows(report)) if report.qualities else [],
+        pairs=list(pair_rows(report)) if report.compared else [],
+        advantage=telling.advantage(report),
+        plots=plots.plots(report),
+        verdict_head=head,
+        verdict_rest=rest.strip(),
+    )
+
+
+@cache
+def _template() -> Template:
+    folder = Path(__file__).parent
+    return Environment(
+        loader=FileSystemLoader(folder), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template(TEMPLATE)  # fmt: skip
+
+
+def show(console: Console, report: ReplayReport) -> None:
+    """Prints the whole report; the verdict stands at its end, where a terminal is looked at."""
+    for sentence in (*asked_for(report.asked), *fed(report.fed)):
+        _say(console, sentence)
+    if report.sessions is not None:
+        for sentence in sessions(report.sessions):
+            _say(console, sentence)
+    if report.qualities:
+        names = [each.name for each in report.qualities]
+        title = f"the next click, rows of {report.asked.k}"
+        console.print(_table(title, names, quality_rows(report)))
+        if known := telling.advantage(report):
+            _say(console, known)
+    if report.compared:
+        names = [f"{each.name} −\n{each.with_name}" for each in report.compared]
+        console.print(_table("the same cases in pairs", names, pair_rows(report)))
+    for note in report.notes:
+        _say(console, f"! {note}", style="yellow")
+    if report.verdict:
+        _say(console, report.verdict, style="bold")
+
+
+def _table(title: str, names: Iterable[str], lines: Iterable[Line]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for name in names:
+        table.add_column(escape(name), justify="right")
+    for what, cells in lines:
+        table.add_row(escape(what), *map(escape, cells))
+    return table
+
+
+def _say(console: Console, sentence: str, style: str | None = None) -> None:
+    console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)

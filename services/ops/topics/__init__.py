@@ -1,0 +1,1 @@
+"""`topics create` and `topics check`."""

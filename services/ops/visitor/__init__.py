@@ -1,1 +1,0 @@
-"""`python -m services.ops visitor`: one visitor, as every part of Eddy knows it."""

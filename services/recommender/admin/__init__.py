@@ -1,1 +1,0 @@
-"""What a shop's people change by the admin key: rules and experiments."""

@@ -1,0 +1,252 @@
+"""The routes of rows: for a visitor, about a product, popular ones, and what a search finds; each once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from schemas.live import NAMED_MAX, QUERY_MAX, Fallback, RecommendedItem, SlotKind
+from services.recommender.api.errors import NotReady, UnknownParameter, UnknownProduct
+from services.recommender.api.parameters import (
+    SHOWN_MAX,
+    WHO,
+    OwnVisitor,
+    Parameters,
+    RowParameters,
+    SearchOnly,
+    SearchParameters,
+    SomeVisitor,
+    Who,
+    overrides,
+    require_known,
+    require_once,
+)
+from services.recommender.catalogue import Catalogue
+from services.recommender.impressions import Impressions
+from services.recommender.index.port import Where
+from services.recommender.metrics import Metrics
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asked, Made
+from services.recommender.search.query import Inferred
+from services.recommender.search.search import Searcher, UnderstoodBy
+from services.recommender.visitor_sessions import JoinedSessions
+from services.web.auth import ReaderAuth
+from services.web.openapi import LINE_TOO_LONG, TOKEN_OR_KEY, Description, answer, problem
+from services.web.requests import PRODUCT
+
+
+class Recommended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A row, the same that a live socket shows.
+
+    `caused_by` is the newest event in the visitor's session; `models` names what made the vectors, and as
+    `behaviour` the version of the model that served. `recommendation_id` is what clicks name, where a visitor
+    was shown something. `fallback` tells why the row is not what was asked for, `notice` what else there is.
+    `experiments` are the visitor's: experiment → variant.
+    """
+
+    items: tuple[RecommendedItem, ...]
+    models: dict[str, str]
+    caused_by: str | None = None
+    recommendation_id: str | None = None
+    fallback: Fallback | None = None
+    notice: str | None = None
+    experiments: dict[str, str] = {}
+
+
+class Found(Recommended, frozen=True, omit_defaults=True, kw_only=True):
+    """What a search found, and what its words were understood as."""
+
+    inferred: Inferred
+    understood_by: UnderstoodBy
+
+
+NOT_READY: Final = problem("The catalogue is still being read: ask again after Retry-After")
+BAD_PARAMETER: Final = problem("A parameter is unknown or out of its bounds; the document names it")
+COMMON: Final = {
+    400: LINE_TOO_LONG,
+    401: problem("A token or key is missing or wrong"),
+    422: BAD_PARAMETER,
+    503: NOT_READY,
+}
+
+OF_NOBODY: Final[Description] = {"openapi_extra": {"security": []}}
+
+Words = Annotated[
+    str, Query(min_length=1, max_length=QUERY_MAX, description="such as: a mens shirt with stripes under $90")
+]
+Ids = Annotated[list[str], Query(min_length=1, max_length=NAMED_MAX, description="ids of products")]
+By = Annotated[Literal["topic", "type"], Query(description="of another category, or another type of product")]
+
+_encoder = msgspec.json.Encoder()
+
+
+class Answerer:
+    """From a request's parameters to its answer."""
+
+    def __init__(
+        self,
+        door: ReaderAuth,
+        rows: RowMaker,
+        *,
+        sessions: JoinedSessions,
+        impressions: Impressions,
+        models: Callable[[str | None], dict[str, str]],
+        waiting_for: Callable[[], str | None],
+        metrics: Metrics,
+    ) -> None:
+        self._door = door
+        self._rows = rows
+        self._sessions = sessions
+        self._impressions = impressions
+        self._models = models
+        self._waiting_for = waiting_for
+        self._metrics = metrics
+
+    def asked(
+        self,
+        kind: SlotKind,
+        request: Request,
+        parameters: RowParameters,
+        who: Who,
+        *further: str,
+    ) -> Asked:
+        """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
+        if who.visitor_id is not None:
+            self._door.require_visitor(who.visitor_id, who.token, who.authorization)
+        require_known(request.query_params.keys(), [*WHO, *further])
+        require_once(request.query_params.multi_items())
+        self.require_ready()
+        is_own = kind == "for_you"
+        return Asked(
+            kind=kind,
+            k=parameters.k,
+            where=parameters.where,
+            slot=who.slot or "",
+            visitor_id=who.visitor_id,
+            session=None if who.visitor_id is None else self._sessions.session(who.visitor_id),
+            weights=parameters.weights_of(kind),
+            diversity=parameters.diversity,
+            brand_max=parameters.brand_max,
+            without_seen=is_own if parameters.exclude_seen is None else parameters.exclude_seen,
+            without_bought=is_own if parameters.exclude_bought is None else parameters.exclude_bought,
+            explains=parameters.explain,
+        )
+
+    def require_ready(self) -> None:
+        """Raises NotReady."""
+        if missing := self._waiting_for():
+            raise NotReady(missing)
+
+    async def answer(self, asked: Asked, query: str | None = None) -> Response:
+        """The row."""
+        made = await self._rows.made(asked)
+        told = self._told(asked, made, query)
+        search = asked.search
+        if search is not None:
+            self._metrics.understood.labels(search.by).inc()
+            return _json(Found(**told, inferred=search.inferred, understood_by=search.by))
+        return _json(Recommended(**told))
+
+    def _told(self, asked: Asked, made: Made, query: str | None) -> dict[str, Any]:
+        if made.fallback is not None:
+            self._metrics.fallbacks.labels(made.fallback).inc()
+        models = self._models(made.model)
+        published = self._sessions.published(asked.visitor_id) if asked.visitor_id is not None else None
+        caused_by = published.caused_by if published else None
+        return {
+            "items": made.row,
+            "models": models,
+            "caused_by": caused_by,
+            "recommendation_id": self._impressions.shown(
+                asked, made, models, query=query, caused_by=caused_by
+            ),
+            "fallback": made.fallback,
+            "notice": made.notice,
+            "experiments": dict(made.experiments),
+        }
+
+
+def recommendation_routes(answerer: Answerer, catalogue: Catalogue, searcher: Searcher) -> APIRouter:
+    """The routes of rows."""
+    router = APIRouter(tags=["recommendations"])
+
+    async def about(kind: SlotKind, product_id: str, asked: Asked) -> Response:
+        if catalogue.get(product_id) is None:
+            raise UnknownProduct(product_id)
+        return await answerer.answer(replace(asked, kind=kind, product_id=product_id))
+
+    @router.get("/v1/recommendations", **_described("The visitor's row, as a live socket shows it"))
+    async def recommendations(request: Request, who: OwnVisitor, parameters: Parameters) -> Response:
+        """For a visitor, without what the session has seen. New visitors get what is popular."""
+        return await answerer.answer(answerer.asked("for_you", request, parameters, who))
+
+    @router.get("/v1/products", **_described("The products as they are now") | OF_NOBODY)
+    async def products(request: Request, product_id: Ids) -> Response:
+        """Products by id, for pages that show them: sold out or not; what is not known is left out."""
+        for name in request.query_params.keys() - {"product_id"}:
+            raise UnknownParameter(name[:SHOWN_MAX], ["product_id"])
+        answerer.require_ready()
+        ids = tuple(product_id)
+        return await answerer.answer(Asked(kind="products", k=len(ids), where=Where(), product_ids=ids))
+
+    @router.get(f"/v1/products/{PRODUCT}/similar", **_about("Products like this one"))
+    async def similar(
+        request: Request, product_id: str, who: SomeVisitor, parameters: Parameters
+    ) -> Response:
+        """Like a product, by content and by what visits hold beside it."""
+        asked = answerer.asked("similar", request, parameters, who)
+        return await about("similar", product_id, asked)
+
+    @router.get(f"/v1/products/{PRODUCT}/also-liked", **_about("What is liked beside this one"))
+    async def also_liked(
+        request: Request, product_id: str, who: SomeVisitor, parameters: Parameters
+    ) -> Response:
+        """What those who looked at a product also looked at, whatever it looks like."""
+        asked = answerer.asked("also_liked", request, parameters, who)
+        return await about("also_liked", product_id, asked)
+
+    @router.get(f"/v1/products/{PRODUCT}/complements", **_about("What goes with this one"))
+    async def complements(
+        request: Request, product_id: str, who: SomeVisitor, parameters: Parameters, by: By = "topic"
+    ) -> Response:
+        """Liked together with a product, but of another category (by=topic) or type (by=type)."""
+        kind: SlotKind = "complement_topic" if by == "topic" else "complement_type"
+        return await about(kind, product_id, answerer.asked(kind, request, parameters, who, "by"))
+
+    @router.get("/v1/popular", **_described("What many look at"))
+    async def popular(request: Request, who: SomeVisitor, parameters: Parameters) -> Response:
+        """What many look at, put in their cart and buy these days, within the filters."""
+        return await answerer.answer(answerer.asked("popular", request, parameters, who))
+
+    @router.get("/v1/search", **_described("What fits the words, and what they were understood as", Found))
+    async def search(
+        request: Request, q: Words, who: SomeVisitor, parameters: Parameters, further: SearchOnly
+    ) -> Response:
+        """Natural language. A parameter that is given, even empty, stands in for what the words say."""
+        asked = answerer.asked("search", request, parameters, who, "q", *SearchParameters.model_fields)
+        found = await searcher.search(q, overrides(request.query_params.keys(), parameters, further))
+        return await answerer.answer(replace(asked, search=found, where=found.narrowed(asked.where)), q)
+
+    return router
+
+
+def _json(body: msgspec.Struct) -> Response:
+    headers = {"Cache-Control": "no-store"}
+    return Response(_encoder.encode(body), media_type="application/json", headers=headers)
+
+
+def _about(meaning: str) -> Description:
+    described = _described(meaning)
+    described["responses"] |= {404: problem("No such product")}
+    return described
+
+
+def _described(meaning: str, struct: type[msgspec.Struct] = Recommended) -> Description:
+    described = answer(200, struct, meaning)
+    described["responses"] |= COMMON
+    described["openapi_extra"] = {"security": [*TOKEN_OR_KEY, {}]}
+    return described

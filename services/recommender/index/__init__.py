@@ -1,0 +1,1 @@
+"""The vector index: the port, and what stands behind it."""

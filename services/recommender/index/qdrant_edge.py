@@ -1,0 +1,138 @@
+"""VectorIndex on qdrant-edge: the real Qdrant engine in process, rebuilt from the topic at every start."""
+
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from qdrant_edge import (
+    CountRequest,
+    Distance,
+    EdgeConfig,
+    EdgeShard,
+    EdgeVectorParams,
+    FieldCondition,
+    Filter,
+    HasIdCondition,
+    MatchAny,
+    MatchValue,
+    PayloadSchemaType,
+    Point,
+    Query,
+    QueryBatchRequest,
+    QueryRequest,
+    RangeFloat,
+    UpdateOperation,
+)
+
+from schemas.points import INDEXED_FIELDS, VECTOR_NAME, payload
+from schemas.products import Product
+from schemas.vectors import Layout, Vector
+from services.recommender.index.port import Hit, Values, Where
+
+# Below it exact search is as good: 0.2 ms over 2,400 products, 2.4 ms over 20,000 (measured).
+OPTIMISE_FROM: Final = 10_000
+SCHEMAS: Final = {"keyword": PayloadSchemaType.Keyword, "float": PayloadSchemaType.Float}
+
+
+class EdgeIndex:
+    """One shard in a folder of its own, which it empties first: a process that was killed leaves one full."""
+
+    remote = False
+
+    def __init__(self, layout: Layout, folder: Path) -> None:
+        self._layout = layout
+        # Points are numbered: a name looked up by number is cheaper than one read from a payload.
+        self._names: list[str] = []
+        self._numbers: dict[str, int] = {}
+        self._folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        vectors = {VECTOR_NAME: EdgeVectorParams(size=layout.width, distance=Distance.Dot)}
+        # The topic is the truth: a write-ahead log would only be thrown away.
+        self._shard = EdgeShard.create(
+            str(self._folder), EdgeConfig(vectors=vectors, max_search_threads=1, wal_enabled=False)
+        )
+        for field, kind in INDEXED_FIELDS.items():
+            self._shard.update(UpdateOperation.create_field_index(field, SCHEMAS[kind]))
+
+    def upsert(self, products: Sequence[tuple[Product, Vector]]) -> None:
+        """Adds or replaces products."""
+        if not products:
+            return
+        points = [
+            Point(
+                self._number(product.product_id),
+                {VECTOR_NAME: vector.tolist()},
+                payload(product, self._layout.id),
+            )
+            for product, vector in products
+        ]
+        self._shard.update(UpdateOperation.upsert_points(points))
+
+    def remove(self, product_ids: Sequence[str]) -> None:
+        """Removes products."""
+        if product_ids:
+            ids: list[int | UUID | str] = [*self._known(product_ids)]
+            self._shard.update(UpdateOperation.delete_points(ids))
+
+    def nearest(self, query: Vector, k: int, where: Where) -> list[Hit]:
+        """The k best products."""
+        return self.nearest_many([query], k, where)[0]
+
+    def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
+        """One answer a query."""
+        condition = _filter(where, self._known(where.exclude))
+        requests = [
+            QueryRequest(
+                limit=k,
+                query=Query.Nearest(query.tolist(), using=VECTOR_NAME),
+                filter=condition,
+                with_payload=False,
+            )
+            for query in queries
+        ]
+        answers = self._shard.query_batch(QueryBatchRequest(requests))
+        return [[Hit(self._names[int(point.id)], point.score) for point in points] for points in answers]
+
+    def _number(self, product_id: str) -> int:
+        number = self._numbers.setdefault(product_id, len(self._names))
+        if number == len(self._names):
+            self._names.append(product_id)
+        return number
+
+    def _known(self, product_ids: Iterable[str]) -> list[int]:
+        """The numbers of those that are or were here."""
+        numbers = map(self._numbers.get, product_ids)
+        return [number for number in numbers if number is not None]
+
+    def count(self) -> int:
+        """Products in the index."""
+        return self._shard.count(CountRequest(exact=True))
+
+    def optimise(self) -> None:
+        """Builds the graph where it pays. qdrant-edge holds Python's lock meanwhile: 1.8 s for 5,000."""
+        if self.count() >= OPTIMISE_FROM:
+            self._shard.optimize()
+
+    def close(self) -> None:
+        """Closes the shard and removes its folder."""
+        self._shard.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _filter(where: Where, excluded: Sequence[int]) -> Filter | None:
+    must = [FieldCondition(key=field, match=_any(values)) for field, values in where.any_of()]
+    if where.price_min is not None or where.price_max is not None:
+        must.append(FieldCondition(key="price", range=RangeFloat(gte=where.price_min, lte=where.price_max)))
+    must_not: list[FieldCondition | HasIdCondition] = [
+        FieldCondition(key=field, match=_any(values)) for field, values in where.none_of()
+    ]
+    if excluded:
+        must_not.append(HasIdCondition(set(excluded)))
+    return Filter(must=list(must), must_not=list(must_not)) if must or must_not else None
+
+
+def _any(values: Values) -> MatchAny | MatchValue:
+    return MatchAny(sorted(values)) if len(values) > 1 else MatchValue(next(iter(values)))

@@ -1,0 +1,165 @@
+"""One live socket: its slots, which of them are due, and the rows it was shown last."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+from typing import Final
+
+import msgspec
+
+from schemas.live import Recommendations, Slot, SlotKind, Timing
+from services.clock import now_ms
+from services.recommender.impressions import Impressions
+from services.recommender.metrics import Metrics
+from services.recommender.pipeline.pipeline import RowMaker
+from services.recommender.pipeline.request import Asked, Asks, Made, Row
+from services.recommender.search.search import Search
+from services.recommender.visitor_sessions import JoinedSessions, Published
+
+FOLLOWING: Final = frozenset({"for_you", "search"})  # kinds of rows that follow the visitor's session
+
+Send = Callable[[bytes], Awaitable[None]]
+
+_encoder = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Why a slot is to be made anew: the session's newest message, or None when only products changed."""
+
+    published: Published | None = None
+
+
+class Subscriber:
+    """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
+
+    def __init__(
+        self,
+        visitor_id: str,
+        *,
+        rows: RowMaker,
+        asks: Asks,
+        sessions: JoinedSessions,
+        impressions: Impressions,
+        models: Callable[[str | None], dict[str, str]],
+        metrics: Metrics,
+        turns: asyncio.Semaphore,
+        on_shown: Callable[["Subscriber", Slot, Row], object],
+    ) -> None:
+        self.visitor_id = visitor_id
+        self._rows = rows
+        self._asks = asks
+        self._sessions = sessions
+        self._impressions = impressions
+        self._models = models
+        self._metrics = metrics
+        self._turns = turns
+        self._on_shown = on_shown
+        self._slots: dict[str, Slot] = {}
+        self._due: dict[str, Due] = {}
+        self._shown: dict[str, Row] = {}
+        self._wake = asyncio.Event()
+        self._seq = 0
+
+    def subscribe(self, slots: Sequence[Slot]) -> None:
+        """Replaces the slots; each is made at once from the newest state."""
+        self._slots = {slot.name: slot for slot in slots}
+        self._due = {}
+        self._shown = {}
+        known = self._sessions.published(self.visitor_id)
+        # The page learns which event the state holds, not how long that took: it was not waiting for it.
+        published = replace(known, accepted_at=None, folded_at=None) if known else None
+        for slot in slots:
+            self._note(slot.name, Due(published if slot.kind in FOLLOWING else None))
+
+    def session_changed(self, published: Published) -> None:
+        """The visitor's session moved: rows made from it are due."""
+        for slot in self._slots.values():
+            if slot.kind in FOLLOWING:
+                self._note(slot.name, Due(published))
+
+    def slots_changed(self, kind: SlotKind | None = None) -> None:
+        """Something that all rows of a kind, or of every kind, depend on is different."""
+        for slot in self._slots.values():
+            if kind is None or slot.kind == kind:
+                self._note(slot.name, self._due.get(slot.name, Due()))
+
+    def products_changed(self, slot_name: str) -> None:
+        """A product on show changed, or a short row may be filled: the slot is due, whatever the session."""
+        if slot_name in self._slots:
+            self._note(slot_name, self._due.get(slot_name, Due()))
+
+    def _note(self, slot_name: str, due: Due) -> None:
+        if slot_name in self._due:
+            self._metrics.coalesced.inc()
+        self._due[slot_name] = due
+        self._wake.set()
+
+    async def run(self, send: Send) -> None:
+        """Makes and sends what is due, for ever. Raises what `send` raises."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._due:
+                if (message := await self._in_turn()) is not None:
+                    await send(message)
+                    self._metrics.pushes.inc()
+
+    async def _in_turn(self) -> bytes | None:
+        """One row, when this socket's turn has come.
+
+        Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
+        off row by row while newer ones wait in Kafka, where they cannot replace the older.
+        """
+        slot = self._slots[next(iter(self._due))]
+        search = await self._asks.search(slot)  # no turn is held while words wait for the network
+        async with self._turns:
+            if self._slots.get(slot.name) is not slot or slot.name not in self._due:
+                return None  # subscribed anew while it waited
+            message = await self._made(slot, search, self._due.pop(slot.name))
+            await asyncio.sleep(0)
+        return message
+
+    async def _made(self, slot: Slot, search: Search | None, due: Due) -> bytes | None:
+        started = perf_counter()
+        asked = self._asks.by_slot(self.visitor_id, slot, search)
+        made = await self._rows.made(asked)
+        if self._slots.get(slot.name) is not slot:
+            return None  # subscribed to something else while the index was asked
+        self._metrics.compute.observe(perf_counter() - started)
+        self._on_shown(self, slot, made.row)
+        if due.published is None and self._shown.get(slot.name) == made.row:
+            return None  # whatever has changed, it is not this row
+        self._shown[slot.name] = made.row
+        return _encoder.encode(self._message(slot, due, asked, made))
+
+    def _message(self, slot: Slot, due: Due, asked: Asked, made: Made) -> Recommendations:
+        self._seq += 1
+        models = self._models(made.model)
+        caused_by = due.published.caused_by if due.published else None
+        if made.fallback is not None:
+            self._metrics.fallbacks.labels(made.fallback).inc()
+        recommendation_id = self._impressions.shown(
+            asked, made, models, query=slot.query, caused_by=caused_by
+        )
+        return Recommendations(
+            slot=slot.name,
+            seq=self._seq,
+            items=made.row,
+            models=models,
+            caused_by=caused_by,
+            timing=self._timing(due.published),
+            recommendation_id=recommendation_id,
+            fallback=made.fallback,
+            notice=made.notice,
+            experiments=dict(made.experiments),
+        )
+
+    def _timing(self, published: Published | None) -> Timing:
+        pushed_at = now_ms()
+        if published is None:
+            return Timing(pushed_at=pushed_at)
+        if published.accepted_at is not None:
+            self._metrics.accepted_to_pushed.observe(max(pushed_at - published.accepted_at, 0.0) / 1000)
+        return Timing(pushed_at=pushed_at, accepted_at=published.accepted_at, folded_at=published.folded_at)

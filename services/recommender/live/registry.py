@@ -1,0 +1,95 @@
+"""All open sockets: whom a session's or a product's change concerns."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from schemas.live import Slot
+from services.recommender.live.protocol import Subscriber
+from services.recommender.metrics import Metrics
+from services.recommender.pipeline.request import Row
+from services.recommender.visitor_sessions import Published
+
+Place = tuple[Subscriber, str]  # a socket and the name of one of its slots
+
+NOTHING: Final[frozenset[str]] = frozenset()
+
+
+class Hub:
+    """Sockets by visitor, and the slots that show a product."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._of_visitor: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._showing: defaultdict[str, set[Place]] = defaultdict(set)
+        self._products_of: defaultdict[Subscriber, dict[str, frozenset[str]]] = defaultdict(dict)
+        self._short: set[Place] = set()
+
+    @contextmanager
+    def joined(self, subscriber: Subscriber) -> Iterator[None]:
+        """The socket is told of changes as long as this lasts."""
+        self._of_visitor[subscriber.visitor_id].add(subscriber)
+        self._metrics.sockets.inc()
+        try:
+            yield
+        finally:
+            self._metrics.sockets.dec()
+            self._leave(subscriber)
+
+    def _leave(self, subscriber: Subscriber) -> None:
+        here = self._of_visitor[subscriber.visitor_id]
+        here.discard(subscriber)
+        if not here:
+            del self._of_visitor[subscriber.visitor_id]
+        for slot_name in list(self._products_of.get(subscriber, ())):
+            self._show((subscriber, slot_name), NOTHING)
+            self._short.discard((subscriber, slot_name))
+        self._products_of.pop(subscriber, None)
+
+    def shown(self, subscriber: Subscriber, slot: Slot, row: Row) -> None:
+        """A socket is about to show these products in this slot, and no longer those before."""
+        if subscriber not in self._of_visitor.get(subscriber.visitor_id, ()):
+            return  # it has left while its row was made
+        place = (subscriber, slot.name)
+        products = frozenset(item.product_id for item in row)
+        # A row of similar products also depends on the product that they are similar to, and a page may know
+        # a product before we do.
+        self._show(place, products.union(slot.product_ids, [slot.product_id] if slot.product_id else []))
+        is_short = len(row) < slot.k and slot.kind != "products"
+        (self._short.add if is_short else self._short.discard)(place)
+
+    def _show(self, place: Place, products: frozenset[str]) -> None:
+        subscriber, slot_name = place
+        before = self._products_of[subscriber].get(slot_name, NOTHING)
+        for product_id in before - products:
+            self._showing[product_id].discard(place)
+            if not self._showing[product_id]:
+                del self._showing[product_id]
+        for product_id in products - before:
+            self._showing[product_id].add(place)
+        self._products_of[subscriber][slot_name] = products
+
+    def session_changed(self, visitor_id: str, published: Published) -> None:
+        """To every socket of the visitor."""
+        for subscriber in self._of_visitor.get(visitor_id, ()):
+            subscriber.session_changed(published)
+
+    def all_changed(self) -> None:
+        """To every slot there is: the shop's rules or experiments are others."""
+        for subscriber in self._everyone():
+            subscriber.slots_changed()
+
+    def popular_changed(self) -> None:
+        """To slots that show what is popular."""
+        for subscriber in self._everyone():
+            subscriber.slots_changed("popular")
+
+    def _everyone(self) -> Iterator[Subscriber]:
+        for here in self._of_visitor.values():
+            yield from here
+
+    def product_changed(self, product_id: str) -> None:
+        """To every slot that shows the product, and to those whose row is not full."""
+        for subscriber, slot_name in (*self._showing.get(product_id, ()), *self._short):
+            subscriber.products_changed(slot_name)

@@ -1,0 +1,213 @@
+"""Makes the rows: candidates, filters, ranking, diversity, the shop's rules, explanations, and fallbacks."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import sqrt
+from typing import Final
+
+import numpy as np
+
+from schemas.live import RecommendedItem
+from schemas.products import Product
+from schemas.vectors import Layout
+from services.model.behaviour import Behaviour
+from services.model.content import PROFILES, Weights
+from services.model.session import Tuning
+from services.recommender.catalogue import Catalogue
+from services.recommender.index.port import VectorIndex
+from services.recommender.metrics import Metrics
+from services.recommender.pipeline import explanation
+from services.recommender.pipeline.about_product import AboutProduct
+from services.recommender.pipeline.behaviour_candidates import Blender
+from services.recommender.pipeline.content_candidates import Finder
+from services.recommender.pipeline.diversity import Chosen, Rules, in_order, row
+from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
+from services.recommender.pipeline.explanation import item
+from services.recommender.pipeline.for_search import SearchRow
+from services.recommender.pipeline.for_visitor import ForYou
+from services.recommender.pipeline.merchandising import NOTHING, InForce, placed
+from services.recommender.pipeline.request import Asked, Made, Offer, Reason, Row
+from services.vector_replica import STEPS, VectorReplica
+
+POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
+
+Kind = Callable[[Asked, Weights, Behaviour | None], Awaitable[Offer]]
+
+
+class RowMaker:
+    """The pipeline of one shop. The only call that may leave this process is the index query.
+
+    `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
+    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        index: VectorIndex,
+        replica: VectorReplica,
+        *,
+        layout: Layout,
+        tuning: Tuning,
+        rules: Rules,
+        model: Callable[[str | None], Behaviour | None],
+        metrics: Metrics,
+        treatment: Callable[[str | None], Treatment] = lambda _visitor_id: AS_EVERYONE,
+        in_force: Callable[[str, str], InForce] = lambda _slot, _kind: NOTHING,
+    ) -> None:
+        self._catalogue = catalogue
+        self._replica = replica
+        self._layout = layout
+        self._rules = rules
+        self._model = model
+        self._treatment = treatment
+        self._in_force = in_force
+        finder = Finder(catalogue, index, replica, metrics)
+        blender = Blender(catalogue, replica, layout, tuning)
+        about = AboutProduct(catalogue, finder, replica, layout, tuning)
+        self._for_you = ForYou(catalogue, finder, replica, layout, blender)
+        self._search = SearchRow(catalogue, finder, replica, layout)
+        self._kinds: Mapping[str, Kind] = {
+            "similar": about.similar,
+            "also_liked": about.liked,
+            "complement_topic": about.liked,
+            "complement_type": about.liked,
+        }
+
+    async def made(self, asked: Asked) -> Made:
+        """The row that was asked for, as everything is known at this moment."""
+        if asked.kind == "products":
+            return Made(self._named(asked.product_ids))
+        treatment = self._treatment(asked.visitor_id)
+        in_force = self._in_force(asked.slot or asked.kind, asked.kind)
+        hidden = asked.left_out | ({asked.product_id} if asked.product_id else frozenset())
+        where = in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden))
+        asked = replace(
+            asked,
+            where=where,
+            weights={**treatment.weights(asked.kind), **asked.weights},
+            diversity=treatment.diversity if asked.diversity is None else asked.diversity,
+        )
+        model = self._model(treatment.model)  # taken once: no row mixes generations
+        offer = await self._offered(asked, model, in_force)
+        items = self._drawn(asked, offer, in_force)
+        items = self._filled(items, asked, in_force) if offer.fills else items
+        items = self._pinned(items, asked, in_force)
+        return Made(
+            tuple(items),
+            model.version if model is not None and asked.kind != "popular" else None,
+            offer.fallback,
+            _notice(asked, len(items)),
+            treatment.names,
+        )
+
+    def _named(self, product_ids: Sequence[str]) -> Row:
+        """What the page shows by itself: no recommendation, so no filter, rule or experiment is about it."""
+        found = map(self._catalogue.get, product_ids)
+        return tuple(item(product, 0.0, "named", "") for product in found if product is not None)
+
+    async def _offered(self, asked: Asked, model: Behaviour | None, in_force: InForce) -> Offer:
+        if asked.kind == "popular":
+            return self._popular(asked, in_force)
+        weights = dict(PROFILES[asked.kind])
+        if asked.search is not None:
+            weights.update(asked.search.inferred.weights.items())
+        weights.update(asked.weights)
+        if asked.kind == "for_you":
+            return await self._for_you.offered(asked, weights, model, is_weighed=bool(asked.weights))
+        if asked.kind == "search":
+            return await self._search.offered(asked, weights)
+        return await self._kinds[asked.kind](asked, weights, model)
+
+    def _popular(self, asked: Asked, in_force: InForce, beside: Iterable[str | None] = ()) -> Offer:
+        most = POPULAR_SPARE * asked.k if in_force.moves else asked.k
+        brand_max = self._rules_of(asked).brand_max
+        found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
+        reason = Reason("popular", explanation.POPULAR)
+        return Offer([found], [1.0], lambda _chosen: reason, fills=False, in_order=True)
+
+    def _drawn(self, asked: Asked, offer: Offer, in_force: InForce) -> list[RecommendedItem]:
+        if not any(offer.lists):
+            return []
+        assert offer.reason is not None
+        chosen = self._chosen(asked, offer, in_force)
+        return [self._item(asked, each, offer.reason(each), offer, in_force) for each in chosen]
+
+    def _chosen(self, asked: Asked, offer: Offer, in_force: InForce) -> list[Chosen]:
+        ids = [hit.product_id for hits in offer.lists for hit in hits]
+        products = [self._product(product_id) for product_id in ids]
+        factors = in_force.factors(products) if in_force.moves else None
+        if offer.in_order:
+            return in_order(offer.lists[0], asked.k, factors)
+        rows, _ = self._replica.matrix(ids)
+        vectors = rows / np.float32(STEPS * sqrt(len(self._layout.widths)))
+        brands = {product.product_id: product.brand for product in products}
+        return row(
+            offer.lists,
+            offer.weights,
+            vectors,
+            brands,
+            self._rules_of(asked),
+            factors=factors,
+            is_soft=not offer.fills,
+        )
+
+    def _rules_of(self, asked: Asked) -> Rules:
+        # Who asks for brands by name wants no others between them.
+        brand_max = asked.k if asked.where.brand else self._rules.brand_max
+        return Rules(
+            asked.k,
+            self._rules.diversity if asked.diversity is None else asked.diversity,
+            brand_max if asked.brand_max is None else asked.brand_max,
+        )
+
+    def _item(
+        self, asked: Asked, chosen: Chosen, reason: Reason, offer: Offer, in_force: InForce
+    ) -> RecommendedItem:
+        product = self._product(chosen.product_id)
+        parts = offer.parts(chosen) if asked.explains and offer.parts else None
+        return item(
+            product,
+            chosen.score,
+            reason.source,
+            reason.why,
+            cause=reason.cause,
+            parts=parts,
+            rules=in_force.ids(product),
+        )
+
+    def _filled(self, items: list[RecommendedItem], asked: Asked, in_force: InForce) -> list[RecommendedItem]:
+        """A short row is filled with what is popular, and labelled so."""
+        missing = asked.k - len(items)
+        if missing <= 0:
+            return items
+        here = frozenset(each.product_id for each in items)
+        where = replace(asked.where, exclude=asked.where.exclude | here)
+        rest = replace(asked, kind="popular", k=missing, where=where)
+        popular = self._popular(rest, in_force, [each.brand for each in items])
+        return [*items, *self._drawn(rest, popular, in_force)]
+
+    def _pinned(self, items: list[RecommendedItem], asked: Asked, in_force: InForce) -> list[RecommendedItem]:
+        """What the shop has pinned stands in its place, unless a filter is against it."""
+        pins = []
+        known = {each.product_id: each for each in items}
+        for position, product_id, rule_id in in_force.pins:
+            if not self._catalogue.allows(product_id, asked.where):
+                continue
+            there = known.get(product_id)
+            score = there.score if there is not None else 0.0
+            pinned = item(self._product(product_id), score, "rule", explanation.PINNED, rules=(rule_id,))
+            pins.append((position, pinned))
+        return placed(items, pins, asked.k, key=lambda each: each.product_id) if pins else items
+
+    def _product(self, product_id: str) -> Product:
+        product = self._catalogue.get(product_id)
+        assert product is not None  # found a moment ago, in the same turn of the loop
+        return product
+
+
+def _notice(asked: Asked, count: int) -> str | None:
+    if count >= asked.k:
+        return None
+    told = "no product fits" if count == 0 else f"only {count} product{'s' if count > 1 else ''} fit"
+    return f"{told} the filters"

@@ -1,0 +1,130 @@
+"""What is asked for, and the row that answers it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Source
+from schemas.sessions import KIND_OF, Session
+from services.model.content import Weights
+from services.recommender.index.port import AVAILABLE, Hit, Where
+from services.recommender.pipeline.diversity import Chosen
+from services.recommender.search.search import Search, Searcher
+from services.recommender.visitor_sessions import JoinedSessions
+
+Row = tuple[RecommendedItem, ...]
+
+PURCHASE: Final = KIND_OF["purchase"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One row. `slot` is its name on the page, by which rules know it; the kind where it has none.
+
+    `product_ids` are what a row of kind `products` shows, and all of it.
+
+    `weights` are those that differ from the kind's profile, None for none: naming one is asking for the
+    weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
+    settings' own.
+    """
+
+    kind: SlotKind
+    k: int
+    where: Where
+    slot: str = ""
+    visitor_id: str | None = None
+    session: Session | None = None
+    product_id: str | None = None
+    product_ids: tuple[str, ...] = ()
+    search: Search | None = None
+    weights: Weights = field(default_factory=dict)
+    diversity: float | None = None
+    brand_max: int | None = None
+    without_seen: bool = False
+    without_bought: bool = False
+    explains: bool = False
+
+    @property
+    def left_out(self) -> frozenset[str]:
+        """What the visitor has seen or bought, as far as that is not to be shown again."""
+        if self.session is None or not (self.without_seen or self.without_bought):
+            return frozenset()
+        return frozenset(
+            event.product_id for event in self.session.events if self.without_seen or event.kind == PURCHASE
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Where a product of a row comes from, and what is said about it."""
+
+    source: Source
+    why: str
+    cause: Cause | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
+
+    `parts` gives weight · cosine of each part of a product's score. `fills`: whether popular products may
+    fill a row that is too short, else more of one brand does; `in_order`: the one list is as it is to be
+    shown. `fallback` tells what the lists lack, or why there are none.
+    """
+
+    lists: list[list[Hit]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    reason: Callable[[Chosen], Reason] | None = None
+    parts: Callable[[Chosen], dict[str, float]] | None = None
+    fallback: Fallback | None = None
+    fills: bool = True
+    in_order: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A row, and what there is to know about it.
+
+    `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
+    has them, `experiments` the visitor's variants.
+    """
+
+    row: Row
+    model: str | None = None
+    fallback: Fallback | None = None
+    notice: str | None = None
+    experiments: Mapping[str, str] = field(default_factory=dict)
+
+
+SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
+
+
+class Asks:
+    """Puts together what rows are made from, as it is known when it is called."""
+
+    def __init__(self, sessions: JoinedSessions, searcher: Searcher) -> None:
+        self._sessions = sessions
+        self._searcher = searcher
+
+    async def search(self, slot: Slot) -> Search | None:
+        """What a slot's words ask for; may wait for the network. None for a slot that is no search."""
+        return await self._searcher.search(slot.query or "") if slot.kind == "search" else None
+
+    def by_slot(self, visitor_id: str, slot: Slot, search: Search | None) -> Asked:
+        """A live slot of a visitor."""
+        category = (slot.category or "").rstrip("/")
+        where = replace(SHOWN, category=frozenset({category})) if category else SHOWN
+        is_own = slot.kind == "for_you"
+        return Asked(
+            kind=slot.kind,
+            k=slot.k,
+            where=where if search is None else search.narrowed(where),
+            slot=slot.name,
+            visitor_id=visitor_id,
+            session=self._sessions.session(visitor_id),
+            product_id=slot.product_id,
+            product_ids=slot.product_ids,
+            search=search,
+            without_seen=is_own,
+            without_bought=is_own,
+        )

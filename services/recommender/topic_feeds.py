@@ -1,0 +1,159 @@
+"""What Kafka tells the recommender: whole-topic readers, and what goes on by itself once they caught up."""
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable, Coroutine
+from math import inf
+from typing import Final
+
+import structlog
+from confluent_kafka import Message
+
+from schemas.topics import (
+    ERASURES,
+    EXPERIMENTS,
+    IDENTITIES,
+    MODELS,
+    PRODUCT_VECTORS,
+    PRODUCTS,
+    RULES,
+    SESSIONS,
+)
+from services.kafka.clients import ClientConfig, TopicReader
+from services.model.warmup import warm
+from services.recommender.catalogue import Catalogue
+from services.recommender.live.registry import Hub
+from services.recommender.popularity import Popularity
+from services.recommender.settings import RecommenderSettings
+from services.recommender.state import State
+
+log = structlog.get_logger()
+
+SLICE: Final = 64  # messages between two turns of the loop: about 3 ms of upserts
+
+Take = Callable[[list[Message]], Coroutine[None, None, None]]
+Step = Callable[[], Awaitable[None]]
+
+
+class Feeds:
+    """A reader for each topic. A reader waits for the loop, so a burst piles up in Kafka, not in memory.
+
+    `before` is done once all was read and before the first request, `beside` goes on from then.
+    """
+
+    def __init__(
+        self,
+        settings: RecommenderSettings,
+        config: ClientConfig,
+        state: State,
+        *,
+        before: Step,
+        beside: tuple[Step, ...],
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self._state = state
+        self._before = before
+        self._beside = beside
+        self._loop = asyncio.get_running_loop()
+        takers = {
+            PRODUCTS: by_slices(state.products),
+            PRODUCT_VECTORS: by_slices(state.vectors),
+            ERASURES: state.newest_erasures,
+            IDENTITIES: state.newest_identities,
+            SESSIONS: state.newest_sessions,
+            RULES: state.newest_rules,
+            EXPERIMENTS: state.newest_experiments,
+            MODELS: state.newest_releases,
+        }
+        self._readers = {
+            topic.name: TopicReader(config, [settings.topic(topic)], self._in_loop(take), on_failure)
+            for topic, take in takers.items()
+        }
+        self.waiting_for: str | None = "the first messages of Kafka"
+
+    async def run(self) -> None:
+        """Reads until cancelled; `waiting_for` is None once all that lay on the topics is applied.
+
+        By then the newest models serve, or are refused, and no code is left to be compiled.
+        """
+        warming = asyncio.create_task(asyncio.to_thread(warm))
+        for reader in self._readers.values():
+            reader.start()
+        try:
+            for name, reader in self._readers.items():
+                self.waiting_for = f"the topic {name}"
+                while not await asyncio.to_thread(reader.wait_until_caught_up, 0.5):
+                    pass
+            self.waiting_for = "compiled code"
+            await warming
+            self.waiting_for = "the model"
+            await self._state.lines.settled()
+            await self._before()
+            gc.collect()
+            gc.freeze()  # what was read at the start stays: a full collection over it takes 16 ms
+            self.waiting_for = None
+            model = self._state.lines.model(None)
+            log.info(
+                "caught up",
+                products=len(self._state.catalogue),
+                sessions=len(self._state.sessions),
+                model=model.version if model else "none",
+            )
+            async with asyncio.TaskGroup() as group:
+                for step in self._beside:
+                    group.create_task(_forever(step))
+        finally:
+            for reader in self._readers.values():
+                await asyncio.to_thread(reader.stop)
+            await self._state.lines.close()
+
+    def _in_loop(self, take: Take) -> Callable[[list[Message]], None]:
+        def hand_over(messages: list[Message]) -> None:
+            asyncio.run_coroutine_threadsafe(take(messages), self._loop).result()
+
+        return hand_over
+
+
+async def _forever(step: Step) -> None:
+    await step()
+    await asyncio.Event().wait()  # a step that has nothing to do ends
+
+
+def by_slices(take: Take) -> Take:
+    """In parts, with a turn of the loop between them."""
+
+    async def sliced(messages: list[Message]) -> None:
+        for start in range(0, len(messages), SLICE):
+            await take(messages[start : start + SLICE])
+            await asyncio.sleep(0)
+
+    return sliced
+
+
+LOOK_S: Final = 0.2  # so late at most is a change told that was put into the books before the one awaited
+A_TICK_MS: Final = 1.0  # timers may ring a little early
+COUNT_EVERY_S: Final = 5.0
+
+Clock = Callable[[], float]  # Unix ms
+NextChange = Callable[[float], float | None]
+
+
+async def watch(next_changes: tuple[NextChange, ...], hub: Hub, clock: Clock) -> None:
+    """Makes open pages anew at the very moment when a rule or experiment begins or ends, for ever."""
+    seen = clock()  # all changes up to this moment have been told
+    while True:
+        due = min((at for each in next_changes if (at := each(seen)) is not None), default=inf)
+        now = clock()
+        if due <= now:
+            seen = now
+            hub.all_changed()
+        else:
+            await asyncio.sleep(min((due - now + A_TICK_MS) / 1000, LOOK_S))
+
+
+async def count(popularity: Popularity, catalogue: Catalogue, hub: Hub, clock: Clock) -> None:
+    """What is popular now, every few seconds, for ever."""
+    while True:
+        catalogue.count(popularity.counts(clock()))
+        hub.popular_changed()
+        await asyncio.sleep(COUNT_EVERY_S)

@@ -1,0 +1,160 @@
+"""The newest session of each visitor, as it came from [sessions]; the least used are forgotten first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from cachetools import LRUCache
+
+from schemas.directions import form
+from schemas.sessions import ACCEPTED_AT, CAUSED_BY, ERASED_AT, FOLDED_AT, Session, SessionEvent, decode
+from schemas.vectors import Layout
+from services.kafka.ranges import PastMessage, headers_of
+from services.model.session import ProductVectors, Tuning, computed, remembered
+from services.visitors.erasure import Erasures
+from services.visitors.identity_graph import People
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A session's bytes, and what its message told of the event that led to it; times are Unix ms."""
+
+    raw: bytes
+    caused_by: str | None = None
+    accepted_at: float | None = None
+    folded_at: float | None = None
+
+    @classmethod
+    def of(cls, raw: bytes, headers: Mapping[str, bytes]) -> "Published":
+        """From the value and headers of one message."""
+        caused_by = headers.get(CAUSED_BY, b"").decode()
+        return cls(raw, caused_by or None, _time(headers, ACCEPTED_AT), _time(headers, FOLDED_AT))
+
+
+class Sessions:
+    """visitor_id → what was published last. Decoded only when somebody looks: most visitors have left."""
+
+    def __init__(self, layout: Layout, most: int) -> None:
+        self._form = form(layout)
+        self._published: LRUCache[str, Published] = LRUCache(most)
+
+    def __len__(self) -> int:
+        return len(self._published)
+
+    def put(self, visitor_id: str, published: Published) -> None:
+        """Takes a newer session."""
+        self._published[visitor_id] = published
+
+    def remove(self, visitor_id: str) -> None:
+        """Forgets a visitor."""
+        self._published.pop(visitor_id, None)
+
+    def published(self, visitor_id: str) -> Published | None:
+        """The newest message about a visitor, or None."""
+        return self._published.get(visitor_id)
+
+    def session(self, visitor_id: str) -> Session | None:
+        """The newest session, or None for a visitor without one, or with vectors of another form or layout.
+
+        The session processor computes such a session anew at the visitor's next event.
+        """
+        published = self.published(visitor_id)
+        if published is None:
+            return None
+        session = decode(published.raw)
+        return session if session.layout == self._form else None
+
+
+def _time(headers: Mapping[str, bytes], name: str) -> float | None:
+    value = headers.get(name)
+    return float(value) if value else None
+
+
+JOINED_MAX: Final = 10_000  # 6 KB each
+
+
+class JoinedSessions:
+    """What is known of a visitor, as Sessions tells it of one alone."""
+
+    def __init__(
+        self, sessions: Sessions, people: People, vectors: ProductVectors, layout: Layout, tuning: Tuning
+    ) -> None:
+        self._sessions = sessions
+        self._people = people
+        self._vectors = vectors
+        self._layout = layout
+        self._tuning = tuning
+        self._made: LRUCache[frozenset[str], tuple[list[bytes], Session]] = LRUCache(JOINED_MAX)
+
+    def session(self, visitor_id: str) -> Session | None:
+        """The newest session of the visitor's person, or None for somebody without one."""
+        members = self._people.members(visitor_id)
+        if len(members) == 1:
+            return self._sessions.session(visitor_id)
+        parts = [part.raw for member in sorted(members) if (part := self._sessions.published(member))]
+        if not parts:
+            return None
+        known = self._made.get(members)
+        if known is None or known[0] != parts or self._may_join(known[1]):
+            known = self._made[members] = (parts, self._joined(visitor_id, parts))
+        return known[1]
+
+    def _may_join(self, session: Session) -> bool:
+        """Whether a product has a vector by now that had none when the session was computed."""
+        missing = sorted(session.missing_products)
+        return bool(missing) and any(each is not None for each in self._vectors.top_categories(missing))
+
+    def remove(self, visitor_id: str) -> None:
+        """Forgets what was made of a visitor's history with others'."""
+        for members in [each for each in self._made if visitor_id in each]:
+            del self._made[members]
+
+    def published(self, visitor_id: str) -> Published | None:
+        """The newest message about the person."""
+        found = [
+            part
+            for member in self._people.members(visitor_id)
+            if (part := self._sessions.published(member)) is not None
+        ]
+        return max(found, key=lambda part: part.folded_at or 0.0, default=None)
+
+    def _joined(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
+        events: tuple[SessionEvent, ...] = ()
+        for raw in parts:
+            events = remembered(events, list(decode(raw).events), self._tuning)
+        if not events:
+            return Session(visitor_id)
+        return computed(visitor_id, events, self._vectors, self._layout, self._tuning)
+
+
+class Forgotten:
+    """What `erasures` says, until the session processor's own word on a visitor has come."""
+
+    def __init__(self) -> None:
+        self._erasures = Erasures()
+        self._awaited: dict[str, int] = {}  # visitor → Unix ms up to which a session counts no more
+
+    def take(self, message: PastMessage) -> str:
+        """Takes one message of the topic; the visitor that it is about."""
+        visitor_id = self._erasures.take(message)
+        until = self._erasures.until.get(visitor_id)
+        if until is not None:
+            self._awaited[visitor_id] = until
+        else:
+            self._awaited.pop(visitor_id, None)
+        return visitor_id
+
+    def hides(self, visitor_id: str, published: Published) -> bool:
+        """Whether a session was made before its visitor's erasure."""
+        until = self._awaited.get(visitor_id)
+        return until is not None and (published.folded_at or 0.0) <= until
+
+    def parts(self, visitor_id: str, at: int) -> bool:
+        """Whether a join that became known at `at` (Unix ms) is of before the visitor's erasure."""
+        return self._erasures.leave_out(visitor_id, at)
+
+    def heard(self, visitor_id: str, message: PastMessage) -> None:
+        """A message of `sessions`: one that says what is left ends the waiting, whatever clocks say."""
+        until = self._awaited.get(visitor_id)
+        if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
+            del self._awaited[visitor_id]

@@ -1,0 +1,55 @@
+"""Up to when which visitors are forgotten, and which of their events came later. Pure but for a timer."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from cachetools import TTLCache
+
+from schemas.events import Event
+from schemas.sessions import SessionEvent, identity
+from services.visitors.erasure import Erasures, earliest
+
+# An erasure and the event after it come by two topics: whichever is read first, so much later both are.
+ARRIVALS_S: Final = 60.0
+ARRIVALS_MAX: Final = 20_000
+
+
+class Forgotten:
+    """What erasures say, and when the newest events came: a session keeps only the events' own time."""
+
+    def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
+        self.erasures = Erasures()
+        self._arrived: TTLCache[tuple[str, bytes], int] = TTLCache(ARRIVALS_MAX, ARRIVALS_S, timer)
+
+    def leave_out(self, event: Event, sent_at: int) -> bool:
+        """Whether an event that is about to be folded is of before its visitor's erasure; `sent_at`: Unix ms.
+
+        An erasure may yet come that was written before this event: when it came is remembered for a while.
+        """
+        stamp = earliest(event.occurred_at, event.received_at, sent_at)
+        until = self.erasures.until.get(event.visitor_id)
+        if until is not None and stamp <= until:
+            return True
+        self._arrived[event.visitor_id, identity(event.event_id)] = stamp
+        return False
+
+    def kept(
+        self, visitor_id: str, events: Sequence[SessionEvent], *, by_own_time: bool = False
+    ) -> tuple[SessionEvent, ...]:
+        """What of a session's events came after its visitor's erasure; all of them where there is none.
+
+        An event that did not arrive lately is of before an erasure that has just been written. With an older
+        one, such as a recovered session may meet, the event's own time decides.
+        """
+        until = self.erasures.until.get(visitor_id)
+        if until is None:
+            return tuple(events)
+
+        def came_later(event: SessionEvent) -> bool:
+            stamp = self._arrived.get((visitor_id, event.identity))
+            if stamp is None:
+                return by_own_time and event.occurred_at > until
+            return stamp > until
+
+        return tuple(filter(came_later, events))

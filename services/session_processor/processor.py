@@ -1,0 +1,257 @@
+"""One event's way through the processor: decode, fold, store, publish; and only then its offset counts."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from faust.types import EventT
+
+from schemas import sessions
+from schemas.events import Event
+from schemas.sessions import Session, SessionEvent, encode
+from schemas.topics import EVENTS
+from schemas.vectors import Layout
+from services.clock import now_ms
+from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
+from services.kafka.ranges import PastMessage, partition_of
+from services.model.session import Tuning, computed, fold, signals
+from services.session_processor.commit_order import PartitionOrder, Taken
+from services.session_processor.dead_letters import BadEvent, DeadLetters, decoded
+from services.session_processor.erasures import ARRIVALS_S, Forgotten
+from services.session_processor.idle_visitors import IdleVisitors
+from services.session_processor.metrics import Metrics
+from services.session_processor.pending_products import WaitingSessions
+from services.session_processor.table import SessionTable
+from services.vector_replica import VectorReplica
+
+IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
+EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who are forgotten before it
+
+Message = EventT[bytes]
+
+
+class EventFolder:
+    """Folds events into the table and publishes sessions; `crash` is told of a write that failed."""
+
+    def __init__(
+        self,
+        *,
+        table: SessionTable,
+        producer: AcknowledgedProducer,
+        published: str,
+        dead_letters: str,
+        vectors: VectorReplica,
+        layout: Layout,
+        tuning: Tuning,
+        bad_in_a_row_max: int,
+        metrics: Metrics,
+        crash: Callable[[BaseException], object],
+    ) -> None:
+        self._table = table
+        self._producer = producer
+        self._published = published
+        self._dead_letters = dead_letters
+        self._vectors = vectors
+        self._layout = layout
+        self._tuning = tuning
+        self._metrics = metrics
+        self._crash = crash
+        self._letters = DeadLetters(bad_in_a_row_max)
+        self._waiting = WaitingSessions()
+        self._idle = IdleVisitors(tuning.idle_ms)
+        self._forgotten = Forgotten()
+        self._order = PartitionOrder()
+        self._in_flight: set[asyncio.Future[None]] = set()
+
+    def take(self, message: Message) -> None:
+        """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
+
+        Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
+        """
+        taken = self._order.took(message.message.partition, message.message.offset, message.ack)
+        try:
+            event = decoded(message.message.key, message.message.value)
+        except BadEvent as bad:
+            self._bury(message, taken, str(bad))
+            return
+        self._letters.well()
+        if self._forgotten.leave_out(event, round((message.message.timestamp or -1) * 1000)):
+            self._pass_over(taken, "erased")
+        elif not signals(event, self._tuning):
+            self._pass_over(taken, "no_signal")
+        else:
+            self._fold(message, taken, event)
+
+    def _pass_over(self, taken: Taken, why: str) -> None:
+        self._metrics.events.labels(why).inc()
+        self._order.finished(taken)
+
+    def _fold(self, message: Message, taken: Taken, event: Event) -> None:
+        visitor, partition = event.visitor_id.encode(), message.message.partition
+        before = self._table.get(visitor)
+        started = time.perf_counter()
+        after = fold(before, event, self._vectors, self._layout, self._tuning)
+        folded_at = now_ms()
+        self._metrics.fold.observe(time.perf_counter() - started)
+        accepted_at = self._note_way(message, folded_at)
+        headers: Headers = [
+            (sessions.CAUSED_BY, event.event_id.encode()),
+            (sessions.ACCEPTED_AT, accepted_at),
+            (sessions.FOLDED_AT, f"{folded_at:.3f}".encode()),
+        ]
+        # A known event is published again: after a crash its session may be stored but not yet published.
+        news = after is not before
+        self._metrics.events.labels("news" if news else "known").inc()
+        messages = self._stored(visitor, partition, after, headers, changed=news)
+        self._send(messages, lambda: self._done(taken, started))
+        self._expire(partition)
+
+    def _stored(
+        self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
+    ) -> list[tuple[str, OutgoingMessage]]:
+        """The session is in the table; what is to be sent for it."""
+        value = encode(session)
+        self._note(visitor, partition, session)
+        published = (self._published, (visitor, value, headers))
+        if not changed:
+            return [published]
+        self._table.put(visitor, value)
+        return [(self._table.changelog, (visitor, value, [])), published]
+
+    def _note(self, visitor: bytes, partition: int, session: Session) -> None:
+        """What a session waits for, and when its visitor was last seen."""
+        if session.events:
+            self._idle.seen(visitor, partition, session.events[-1].occurred_at, now_ms())
+        if session.missing:
+            self._waiting.wait(visitor, partition, session.missing_products)
+            self._metrics.waiting.set(len(self._waiting))
+
+    def _expire(self, partition: int) -> None:
+        """Tells `sessions` of visitors who have been idle for too long, and then forgets them."""
+        for visitor in self._idle.due(partition, EXPIRED_AT_ONCE):
+            if self._table.raw(visitor) is not None:
+                self._send([(self._published, (visitor, None, []))], partial(self._forget, visitor))
+
+    def _forget(self, visitor: bytes) -> None:
+        """`sessions` has the tombstone: after a crash before now it is written once more, and never left out.
+
+        A visitor who came back meanwhile stays: the session was published again after the tombstone.
+        """
+        if visitor not in self._idle:
+            self._table.remove(visitor)
+            self._send([(self._table.changelog, (visitor, None, []))], self._metrics.expired.inc)
+
+    def _send(self, messages: list[tuple[str, OutgoingMessage]], then: Callable[[], object]) -> None:
+        """Calls `then` once the broker has all messages, or `crash` when it has not."""
+        sent = self._producer.begin(messages)
+        self._in_flight.add(sent)
+
+        def ended(sent: asyncio.Future[None]) -> None:
+            self._in_flight.discard(sent)
+            error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
+            if error is None:
+                then()
+            else:
+                self._crash(error)
+
+        sent.add_done_callback(ended)
+
+    async def settle(self) -> None:
+        """Waits until all that was sent has arrived: nothing may be late when another worker takes over."""
+        while self._in_flight:
+            await asyncio.gather(*self._in_flight)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much is on its way that it is better to wait than to send more."""
+        return len(self._in_flight) >= IN_FLIGHT_MAX
+
+    def _done(self, taken: Taken, started: float) -> None:
+        self._order.finished(taken)
+        self._metrics.acknowledged.observe(time.perf_counter() - started)
+
+    def _note_way(self, message: Message, folded_at: float) -> bytes:
+        headers: dict[str, bytes] = dict(message.message.headers or ())
+        accepted_at = headers.get(sessions.ACCEPTED_AT, b"")
+        if accepted_at:
+            seconds = (folded_at - float(accepted_at)) / 1000
+            self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
+        return accepted_at
+
+    def _bury(self, message: Message, taken: Taken, reason: str) -> None:
+        letter = self._letters.of(message.message, reason, at=int(now_ms()))
+        self._metrics.events.labels("dead").inc()
+        self._send([(self._dead_letters, letter)], lambda: self._order.finished(taken))
+
+    def erase(self, message: PastMessage, owned: Callable[[int], bool] | None) -> None:
+        """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
+
+        `owned` is None as long as no sessions are recovered: `recovered` looks at them then.
+        """
+        visitor_id = self._forgotten.erasures.take(message)
+        visitor = visitor_id.encode()
+        until = self._forgotten.erasures.until.get(visitor_id)
+        is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
+        if is_ours and until is not None:
+            session = self._table.get(visitor)
+            is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
+            self._keep(visitor, session, self._forgotten.kept(visitor_id, session.events, by_own_time=is_old))
+
+    def _keep(self, visitor: bytes, session: Session, kept: tuple[SessionEvent, ...]) -> None:
+        """Only these events stay. `sessions` is told also where nothing was: somebody waits for the word.
+
+        As with visitors who were idle, `sessions` knows before the changelog does: a worker that ends between
+        the two recovers the old session, and erases it once more.
+        """
+        value = None
+        if kept:
+            after = computed(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
+            value = encode(after)
+            self._table.put(visitor, value)
+        else:
+            self._table.remove(visitor)
+            self._idle.left(visitor)
+        until = self._forgotten.erasures.until[session.visitor_id]
+        headers: Headers = [
+            (sessions.ERASED_AT, str(until).encode()),
+            (sessions.EVENTS_REMOVED, str(len(session.events) - len(kept)).encode()),
+            (sessions.FOLDED_AT, f"{now_ms():.3f}".encode()),
+        ]
+        self._metrics.erased.inc()
+        self._send([(self._published, (visitor, value, headers))], partial(self._record, visitor, value))
+
+    def _record(self, visitor: bytes, value: bytes | None) -> None:
+        """The changelog gets what is left, unless an event that came meanwhile has written more."""
+        if self._table.raw(visitor) == value:
+            self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
+
+    def recovered(self) -> None:
+        """After a start or rebalance: what the stored sessions tell of missing products and of time.
+
+        What was erased while nobody owned a visitor is erased now.
+        """
+        self._order.reassigned()
+        for visitor, raw in self._table.items():
+            partition = self._table.partition_of(visitor)
+            if partition is None:
+                continue
+            session = sessions.decode(raw)
+            kept = self._forgotten.kept(session.visitor_id, session.events, by_own_time=True)
+            if len(kept) < len(session.events):
+                self._keep(visitor, session, kept)
+            else:
+                self._note(visitor, partition, session)
+
+    def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
+        """A product got its vector: the sessions that missed it are computed again and published."""
+        for visitor, partition in self._waiting.arrived(product_id).items():
+            if self._table.raw(visitor) is None or not owned(partition):
+                continue  # the visitor's partition has moved to another worker, which waits by itself
+            before = self._table.get(visitor)
+            after = computed(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+            headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
+            messages = self._stored(visitor, partition, after, headers, changed=True)
+            self._send(messages, self._metrics.joined.inc)
+        self._metrics.waiting.set(len(self._waiting))

@@ -1,0 +1,105 @@
+"""Who is to be forgotten: the topic `erasures`, which every reader of history reads whole first."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas import erasures, identities
+from schemas.erasures import Erasure
+from schemas.topics import ERASURES, IDENTITIES
+from services.kafka.clients import OutgoingMessage
+from services.kafka.ranges import HistoryReader, PastMessage, reading
+from services.settings import ServiceSettings
+from services.visitors.identity_graph import People
+
+
+@dataclass(slots=True)
+class Erasures:
+    """`until`: visitor → Unix ms up to which all is left out. `unreadable` counts messages that are none."""
+
+    until: dict[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+
+    def leave_out(self, visitor_id: str, *stamps: int | None) -> bool:
+        """Whether something that a visitor did, with all its stamps (Unix ms), is to be left out."""
+        until = self.until.get(visitor_id)
+        return until is not None and earliest(*stamps) <= until
+
+    def take(self, message: PastMessage) -> str:
+        """Takes one message of the topic; the visitor that it is about.
+
+        An erasure that cannot be read counts up to when it was sent. A tombstone takes one back.
+        """
+        visitor_id = (message.key() or b"").decode("ascii", "replace")
+        value = message.value()
+        if value is None:
+            self.until.pop(visitor_id, None)
+            return visitor_id
+        try:
+            erased_at = erasures.decode(value).erased_at
+        except msgspec.MsgspecError:
+            self.unreadable += 1
+            erased_at = int(message.timestamp()[1])
+        self.until[visitor_id] = max(self.until.get(visitor_id, 0), erased_at)
+        return visitor_id
+
+
+def read(reader: HistoryReader) -> Erasures:
+    """All that holds now."""
+    found = Erasures()
+    for messages in reader.read(reader.spans(ERASURES)):
+        for message in messages:
+            found.take(message)
+    return found
+
+
+def earliest(*stamps: int | None) -> int:
+    """The earliest of a message's stamps: a clock that runs ahead saves nothing from erasure."""
+    return min(stamp for stamp in stamps if stamp is not None and stamp >= 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The visitors that are one person, in order, and those of them that a message on `identities` joins."""
+
+    visitor_ids: tuple[str, ...]
+    joined: tuple[str, ...] = ()
+
+    def alone(self, visitor_id: str) -> "Person":
+        """One visitor of the person, without the others."""
+        return Person((visitor_id,), tuple(each for each in self.joined if each == visitor_id))
+
+
+def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
+    """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
+    with reading(settings) as reader:
+        people = people_of(reader)
+    members = sorted(people.members(visitor_id))
+    return Person(tuple(members), tuple(each for each in members if people.identity(each) is not None))
+
+
+def messages(
+    person: Person, erased_at: int, reason: str | None = None
+) -> tuple[list[OutgoingMessage], list[OutgoingMessage]]:
+    """For `erasures`: what came up to `erased_at` (Unix ms) is forgotten. Then for `identities`: nothing says
+    any more that these visitors are one person.
+    """
+    erased = (Erasure(visitor_id=each, erased_at=erased_at, reason=reason) for each in person.visitor_ids)
+    forgotten: list[OutgoingMessage] = [
+        (each.visitor_id.encode(), erasures.encode(each), []) for each in erased
+    ]
+    parted: list[OutgoingMessage] = [(each.encode(), None, []) for each in person.joined]
+    return forgotten, parted
+
+
+def people_of(reader: HistoryReader) -> People:
+    """Who is who now, by all of `identities`."""
+    people = People()
+    for batch in reader.read(reader.spans(IDENTITIES)):
+        for message in batch:
+            visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
+            try:
+                people.put(visitor_id, None if value is None else identities.decode(value))
+            except msgspec.MsgspecError:
+                continue  # nobody else can read it either
+    return people

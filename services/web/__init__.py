@@ -1,0 +1,1 @@
+"""What every HTTP API shares: server, authentication, request bodies, problems, OpenAPI, health."""

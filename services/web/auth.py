@@ -1,0 +1,229 @@
+"""Visitor tokens: an HMAC over the visitor's id and the time of issue, so that nobody speaks for another."""
+
+from base64 import b64decode
+from dataclasses import dataclass
+from hashlib import sha256
+from hmac import compare_digest
+from http import HTTPStatus
+
+from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
+from pydantic import SecretStr
+from starlette.requests import Request
+
+from schemas.events import is_visitor_id
+from services.web.problems import NotAuthorised, Problem
+
+TOKEN_DAYS = 30
+TOKEN_MAX_AGE_S = TOKEN_DAYS * 24 * 60 * 60
+RENEWABLE_S = 365 * 24 * 60 * 60  # a shopper who comes back within a year is still the same visitor
+
+
+class InvalidToken(Exception):
+    """The token was not signed here, is for somebody else, or is too old; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class VisitorToken:
+    """A token and the Unix time in ms at which it ends."""
+
+    visitor_id: str
+    token: str
+    expires_at: int
+
+
+class TokenSigner:
+    """Issues and checks visitor tokens. One secret is shared by ingest and recommender."""
+
+    def __init__(self, secret: SecretStr) -> None:
+        # Keyed to this use: the same secret signs nothing else by accident.
+        self._signer = TimestampSigner(
+            secret.get_secret_value(), salt="eddy.visitor", key_derivation="hmac", digest_method=sha256
+        )
+
+    def issue(self, visitor_id: str) -> VisitorToken:
+        """A fresh token for the visitor, valid for 30 days."""
+        token = self._signer.sign(visitor_id).decode()
+        signed_at = self._signer.unsign(token, return_timestamp=True)[1]
+        return VisitorToken(visitor_id, token, int((signed_at.timestamp() + TOKEN_MAX_AGE_S) * 1000))
+
+    def visitor_of(self, token: str) -> str:
+        """Whose token this is. Raises InvalidToken."""
+        return self._visitor_of(token, TOKEN_MAX_AGE_S)
+
+    def renew(self, token: str) -> VisitorToken:
+        """A fresh token for the same visitor, up to a year after the old one's issue. Raises InvalidToken."""
+        return self.issue(self._visitor_of(token, RENEWABLE_S))
+
+    def _visitor_of(self, token: str, max_age_s: int) -> str:
+        try:
+            visitor_id = self._signer.unsign(token, max_age=max_age_s).decode()
+        except SignatureExpired:
+            raise InvalidToken("the visitor token has expired: ask POST /v1/visitors for a new one") from None
+        except BadSignature:
+            raise InvalidToken("the visitor token is not valid") from None
+        if not is_visitor_id(visitor_id):
+            raise InvalidToken("the visitor token is not valid")
+        return visitor_id
+
+    def require(self, token: str, visitor_id: str) -> None:
+        """Raises InvalidToken unless the token is this visitor's."""
+        if self.visitor_of(token) != visitor_id:
+            raise InvalidToken("the visitor token belongs to another visitor")
+
+
+def bearer_matches(authorization: str | None, api_key: SecretStr | None) -> bool:
+    """Whether an Authorization header shows the shop's API key, compared in constant time."""
+    if authorization is None or api_key is None:
+        return False
+    scheme, _, shown = authorization.partition(" ")
+    return scheme.lower() == "bearer" and compare_digest(
+        shown.strip().encode(), api_key.get_secret_value().encode()
+    )
+
+
+class AdminOff(Problem):
+    """No admin key is set, so nobody can show it."""
+
+    status = HTTPStatus.FORBIDDEN
+    kind = "admin-off"
+
+    def __init__(self) -> None:
+        super().__init__("nobody can show the admin key, since none is set here: set EDDY_ADMIN_KEY")
+
+
+class AdminAuth:
+    """Checks the admin key. The shop's API key does not open it: what reads rows need not move products."""
+
+    def __init__(self, admin_key: SecretStr | None) -> None:
+        self._admin_key = admin_key
+
+    def require(self, authorization: str | None) -> None:
+        """Raises AdminOff where no key is set, NotAuthorised unless it is shown."""
+        if self._admin_key is None:
+            raise AdminOff
+        if authorization is None:
+            raise NotAuthorised("show the admin key: Authorization: Bearer …")
+        if not bearer_matches(authorization, self._admin_key):
+            raise NotAuthorised("the admin key is not the one of EDDY_ADMIN_KEY")
+
+
+class VisitorAuth:
+    """Checks tokens and the API key. A wrong one is refused even where none would be needed."""
+
+    def __init__(
+        self,
+        signer: TokenSigner,
+        api_key: SecretStr | None,
+        *,
+        required: bool,
+        write_key: SecretStr | None = None,
+    ) -> None:
+        self._signer = signer
+        self._api_key = api_key
+        self._write_key = write_key
+        self._required = required
+
+    def sender_of_events(self, request: Request) -> str | None:
+        """The one visitor whose events may be sent, by `?token=`; None: any. Raises NotAuthorised."""
+        token = request.query_params.get("token")
+        is_back_end = self._shows_key(request)
+        visitor_id = self._visitor_of(token) if token is not None else None
+        if is_back_end:
+            return None
+        if self._required and visitor_id is None:
+            raise NotAuthorised(
+                "events need a visitor token (?token=…) or the API key (Authorization: Bearer …)"
+            )
+        return visitor_id
+
+    def require_back_end(self, request: Request) -> None:
+        """Raises NotAuthorised unless the API key is shown, or nothing is shown where nothing is required."""
+        if not self._shows_key(request) and self._required:
+            raise NotAuthorised("products need the API key (Authorization: Bearer …)")
+
+    def shows_write_key(self, request: Request) -> bool:
+        """Whether the headers show the write key, or the API key in its place. Raises NotAuthorised.
+
+        As Segment has it, the write key is the name of HTTP basic auth, and the password is empty.
+        """
+        scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            return self._shows_key(request)
+        try:
+            name = b64decode(shown.strip(), validate=True).decode().partition(":")[0]
+        except ValueError:
+            raise NotAuthorised("the write key is to come as Basic base64(key + colon)") from None
+        self._check_write_key(name)
+        return True
+
+    def require_sender(self, write_key: str | None, *, shown: bool) -> None:
+        """Raises NotAuthorised where a body's write key is wrong, or one is needed and none was shown."""
+        if write_key is not None:
+            self._check_write_key(write_key)
+        elif self._required and not shown:
+            raise NotAuthorised(
+                "messages need the write key (HTTP basic auth, or writeKey in the body) or the API key"
+            )
+
+    def issue(self, request: Request, visitor_id: str) -> VisitorToken:
+        """A token for a visitor that the caller names, which only a back end may. Raises NotAuthorised."""
+        if not self._shows_key(request):
+            raise NotAuthorised("a token for a visitor_id of your choice needs the API key")
+        return self._signer.issue(visitor_id)
+
+    def welcome(self, request: Request, visitor_id: str) -> VisitorToken:
+        """A token for a visitor new to us. Raises NotAuthorised when a wrong key is shown."""
+        self._shows_key(request)
+        return self._signer.issue(visitor_id)
+
+    def renew(self, token: str) -> VisitorToken:
+        """A fresh token for the visitor of an old one. Raises NotAuthorised."""
+        try:
+            return self._signer.renew(token)
+        except InvalidToken as error:
+            raise NotAuthorised(str(error)) from None
+
+    def _visitor_of(self, token: str) -> str:
+        try:
+            return self._signer.visitor_of(token)
+        except InvalidToken as error:
+            raise NotAuthorised(str(error)) from None
+
+    def _check_write_key(self, shown: str) -> None:
+        if self._write_key is None:
+            raise NotAuthorised(
+                "a write key is shown, and none is set here: EDDY_WRITE_KEY is to be the same"
+            )
+        if not compare_digest(shown.encode(), self._write_key.get_secret_value().encode()):
+            raise NotAuthorised("the write key is not the one of EDDY_WRITE_KEY")
+
+    def _shows_key(self, request: Request) -> bool:
+        authorization = request.headers.get("authorization")
+        if authorization is None:
+            return False
+        if not bearer_matches(authorization, self._api_key):
+            raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
+        return True
+
+
+class ReaderAuth:
+    """Checks tokens and the API key."""
+
+    def __init__(self, signer: TokenSigner, api_key: SecretStr | None) -> None:
+        self._signer = signer
+        self._api_key = api_key
+
+    def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> None:
+        """Raises NotAuthorised unless the visitor's own token or the API key is shown."""
+        if authorization is not None:
+            if not bearer_matches(authorization, self._api_key):
+                raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
+            return
+        if token is None:
+            raise NotAuthorised(
+                "show the visitor's token (?token=…, from ingest's POST /v1/visitors) or the API key"
+            )
+        try:
+            self._signer.require(token, visitor_id)
+        except InvalidToken as error:
+            raise NotAuthorised(str(error)) from None

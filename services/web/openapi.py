@@ -1,0 +1,96 @@
+"""What /docs says: bodies are read and written by msgspec, so their schemas come from the structs."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from fastapi import FastAPI
+from starlette.responses import Response
+from starlette.types import Lifespan
+
+from schemas.jsonschema import Schema, components
+from services.web.problems import MEDIA_TYPE, ProblemDocument
+
+REF: Final = "#/components/schemas/{name}"
+FASTAPIS_OWN: Final = REF.format(name="HTTPValidationError")
+TOKEN_OR_KEY: Final[tuple[dict[str, list[str]], ...]] = ({"visitor_token": []}, {"api_key": []})
+
+Description = dict[str, Any]  # keyword arguments of a FastAPI route
+
+# What the HTTP server itself says, before anything of ours has seen the request.
+LINE_TOO_LONG: Final[Description] = {
+    "description": "The request's first line has more than 64 KiB",
+    "content": {"text/plain; charset=utf-8": {"schema": {"type": "string"}}},
+}
+
+
+class MsgspecApi(FastAPI):
+    """FastAPI, with the schemas of msgspec's structs and the two ways to show who is asking."""
+
+    def __init__(
+        self, title: str, summary: str, structs: Sequence[type[msgspec.Struct]], lifespan: Lifespan[FastAPI]
+    ) -> None:
+        super().__init__(
+            title=title,
+            summary=summary,
+            version="1",
+            redoc_url=None,
+            lifespan=lifespan,
+            telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
+        )
+        self._structs: tuple[type[msgspec.Struct], ...] = (*structs, ProblemDocument)
+
+    def openapi(self) -> dict[str, Any]:
+        """The OpenAPI document."""
+        document = super().openapi()
+        parts = document.setdefault("components", {})
+        parts.setdefault("schemas", {}).update(components(self._structs, REF))
+        _tell_of_problems(document)
+        parts["securitySchemes"] = {
+            "api_key": {"type": "http", "scheme": "bearer", "description": "EDDY_API_KEY, for back ends"},
+            "admin_key": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "EDDY_ADMIN_KEY, for rules, experiments and erasures",
+            },
+            "visitor_token": {
+                "type": "apiKey",
+                "in": "query",
+                "name": "token",
+                "description": "for browsers",
+            },
+        }
+        return document
+
+
+def _tell_of_problems(document: dict[str, Any]) -> None:
+    """FastAPI promises answers of its own for bad parameters; `problems.install` answers in their place."""
+    operations = [each for methods in document["paths"].values() for each in methods.values()]
+    for operation in operations:
+        told = operation["responses"].get("422", {}).get("content", {})
+        if told.get("application/json", {}).get("schema", {}).get("$ref") == FASTAPIS_OWN:
+            operation["responses"]["422"] = problem(
+                "A parameter is not what it must be; the document names it"
+            )
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+
+
+def reference(struct: type[msgspec.Struct]) -> Schema:
+    """The reference to a struct's schema."""
+    return {"$ref": REF.format(name=struct.__name__)}
+
+
+def answer(status: int, struct: type[msgspec.Struct], meaning: str) -> Description:
+    """The answer of success, for the keyword arguments of a route; problems go beside it."""
+    content = {"application/json": {"schema": reference(struct)}}
+    return {
+        "status_code": status,
+        "response_class": Response,
+        "responses": {status: {"description": meaning, "content": content}},
+    }
+
+
+def problem(meaning: str, struct: type[msgspec.Struct] = ProblemDocument) -> Description:
+    """One status with a problem document, for a route's `responses`."""
+    return {"description": meaning, "content": {MEDIA_TYPE: {"schema": reference(struct)}}}
