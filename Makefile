@@ -11,7 +11,7 @@ TORCH_INDEX ?=
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down test unit bench evaluate lint format clean demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate lint format clean demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,12 @@ up: setup ## the same in the background; returns when ready
 
 down: ## stops what `make up` or `make demo` started
 	@test ! -x $(BIN)/python || $(BIN)/python -m infra.stack down
+
+keys: ## addresses and keys of the stack that runs here: eval "$(make -s keys)"
+	@$(BIN)/python -m infra.stack keys
+
+picture: setup ## the README's moving picture, from the shop that `make up` started
+	@$(BIN)/python -m infra.picture
 
 test: setup ## all tests
 	@$(BIN)/python -m pytest tests --ignore=tests/benchmark

@@ -1,4 +1,4 @@
-"""How good the recommendations are, as the README tells it; all figures are those of `make evaluate`."""
+"""How good the recommendations are, as the pages tell it; all figures are those of `make evaluate`."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
@@ -14,6 +14,17 @@ def lines(found: Json) -> Iterator[str]:
     for part in (_protocol, _beside_published, _aims, _width, _settings, _serenade, _types, _cold, _speed):
         yield from part(found)
         yield ""
+
+
+def best(found: Json) -> tuple[str, str]:
+    """HR@20 of what serves, and the best published beside it, each for both datasets."""
+    ours, theirs = [], []
+    for dataset, title in DATASETS.items():
+        ours.append(f"{title} {_percent(_serves(found, dataset))[0]:.1f}%")
+        published = [each for each in found["published"] if each["source"] == "published" and each[dataset]]
+        peer = max(published, key=lambda each: float(each[dataset][0]))
+        theirs.append(f"{title} {peer[dataset][0]:.1f}% ({peer['name']})")
+    return ", ".join(ours), f"the best published we know of: {', '.join(theirs)}"
 
 
 def _protocol(found: Json) -> Iterator[str]:

@@ -1,10 +1,10 @@
-"""Writes the README's figures from what was measured last: `python -m infra.figures`.
+"""Writes the figures of the README and its pages from what was measured last: `python -m infra.figures`.
 
-`infra/docs/measured/` holds the JSON files of `make bench` and `make evaluate` that the README speaks of.
+`infra/docs/measured/` holds the JSON files of `make bench` and `make evaluate` that they speak of.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,51 +13,59 @@ from services.model.content import PROFILES
 from services.recommender.api.parameters import WEIGHTS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-README: Final = ROOT / "README.md"
-MEASURED: Final = ROOT / "infra" / "docs" / "measured"
-BEGIN: Final = "<!-- figures: made by `python -m infra.figures` -->"
-END: Final = "<!-- end of figures -->"
-BEGIN_ACCURACY: Final = "<!-- accuracy: made by `python -m infra.figures` -->"
-END_ACCURACY: Final = "<!-- end of accuracy -->"
-BEGIN_PROFILES: Final = "<!-- profiles: made by `python -m infra.figures` -->"
-END_PROFILES: Final = "<!-- end of profiles -->"
+DOCS: Final = ROOT / "infra" / "docs"
+MEASURED: Final = DOCS / "measured"
 
 Json = dict[str, Any]
 
 
-def text() -> str:
-    """The README's part about speed, between its two markers."""
-    live: Json = json.loads((MEASURED / "live.json").read_text())
-    embedding: Json = json.loads((MEASURED / "embedding.json").read_text())
-    history: Json = json.loads((MEASURED / "history.json").read_text())
-    surface_parts = [
-        json.loads((MEASURED / f"{name}.json").read_text())
-        for name in ("search", "complements", "catalogue", "experiment")
-    ]
-    parts = (
-        _live(live),
-        _memory(live),
-        _embedding(embedding),
-        _history(history),
-        surface.lines(*surface_parts),
+def _measured(name: str) -> Json:
+    found: Json = json.loads((MEASURED / f"{name}.json").read_text())
+    return found
+
+
+def speed() -> Iterator[str]:
+    """How fast everything is."""
+    live = _measured("live")
+    embedding, history = _measured("embedding"), _measured("history")
+    for part in (_live(live), _memory(live), _embedding(embedding), _history(history)):
+        yield from (*part, "")
+    yield from surface.lines(*map(_measured, ("search", "complements", "catalogue", "experiment")))
+
+
+def quality() -> Iterator[str]:
+    """How good the recommendations are."""
+    yield from accuracy.lines(_measured("accuracy"))
+
+
+def summary() -> Iterator[str]:
+    """Three rows for the README: how soon, how good, how well understood."""
+    live, search = _measured("live"), _measured("search")
+    understood = search["held_out_right"] / search["held_out"]
+    window, bare = live["windows"][0], live["bare_two_hops"]
+    yield "| | Eddy | beside it |"
+    yield "|---|---|---|"
+    yield (
+        f"| from a click's POST to the push in the client, {live['sockets']} open sockets, {window['rate']} "
+        f"events/s, {live['machine']['cores']} cores | {_spread(window['event_to_push'])} "
+        f"| two hops of bare Kafka at 300/s: {_spread(bare)} |"
     )
-    return "\n".join([BEGIN, "", *(line for part in parts for line in (*part, "")), END])
+    ours, published = accuracy.best(_measured("accuracy"))
+    yield f"| the shopper's next product is among the first 20 (HR@20) | {ours} | {published} |"
+    yield (
+        f"| a search in words, {search['held_out']} sentences that nothing was tuned on | "
+        f"{understood:.1%} understood exactly, {_spread(search['known_ms'])} "
+        f"| an empty request: p99 {search['bare_ms']['p99']:.1f} ms |"
+    )
 
 
-def accuracy_text() -> str:
-    """The README's part about how good the recommendations are, between its two markers."""
-    found: Json = json.loads((MEASURED / "accuracy.json").read_text())
-    return "\n".join([BEGIN_ACCURACY, "", *accuracy.lines(found), END_ACCURACY])
-
-
-def profiles_text() -> str:
-    """The README's table of the default weights, between its two markers."""
+def profiles() -> Iterator[str]:
+    """The table of the default weights."""
     head = f"| | {' | '.join(f'`{name}`' for name in WEIGHTS)} |"
-    lines = [head, "|---" * (len(WEIGHTS) + 1) + "|"]
+    yield from (head, "|---" * (len(WEIGHTS) + 1) + "|")
     for kind, profile in PROFILES.items():
         cells = (f"{profile[name]:g}" if profile.get(name) else "" for name in WEIGHTS)
-        lines.append(f"| `{kind}` | {' | '.join(cells)} |")
-    return "\n".join([BEGIN_PROFILES, "", *lines, "", END_PROFILES])
+        yield f"| `{kind}` | {' | '.join(cells)} |"
 
 
 def _live(live: Json) -> Iterator[str]:
@@ -110,18 +118,40 @@ def _history(history: Json) -> Iterator[str]:
     )
 
 
+def _spread(ms: Json) -> str:
+    return f"p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms"
+
+
+# Name of the block → its page, and what makes its lines.
+BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
+    "summary": (ROOT / "README.md", summary),
+    "profiles": (DOCS / "api.md", profiles),
+    "accuracy": (DOCS / "benchmarks.md", quality),
+    "figures": (DOCS / "benchmarks.md", speed),
+}
+
+
+def block(name: str) -> str:
+    """A block as it has to stand on its page, from marker to marker."""
+    _, lines = BLOCKS[name]
+    body = "\n".join(lines()).strip("\n")
+    return f"{_begin(name)}\n\n{body}\n\n{_end(name)}"
+
+
+def _begin(name: str) -> str:
+    return f"<!-- {name}: made by `python -m infra.figures` -->"
+
+
+def _end(name: str) -> str:
+    return f"<!-- end of {name} -->"
+
+
 def main() -> None:
-    """Replaces the figures in the README."""
-    readme = README.read_text()
-    for made, begin, end in (
-        (text(), BEGIN, END),
-        (accuracy_text(), BEGIN_ACCURACY, END_ACCURACY),
-        (profiles_text(), BEGIN_PROFILES, END_PROFILES),
-    ):
-        before, _, rest = readme.partition(begin)
-        _, _, after = rest.partition(end)
-        readme = before + made + after
-    README.write_text(readme)
+    """Replaces the blocks on their pages."""
+    for name, (page, _) in BLOCKS.items():
+        before, _, rest = page.read_text().partition(_begin(name))
+        _, _, after = rest.partition(_end(name))
+        page.write_text(before + block(name) + after)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The README's figures of searches, of rows about products, and of what comes in and is reported."""
+"""The figures of searches, of rows about products, and of what comes in and is reported."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,1 +1,1 @@
-"""The whole flow on one machine: `python -m infra.stack up|down|demo|status`."""
+"""The whole flow on one machine: `python -m infra.stack up|down|demo|status|keys`."""

@@ -1,5 +1,6 @@
-"""`python -m infra.stack up|down|demo|status`: what `make up`, `make down` and `make demo` run."""
+"""`python -m infra.stack up|down|demo|status|keys`: what the Make targets of those names run."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from infra.stack.broker import BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, Stack, StepFailed
 from infra.stack.programs import programs
 from infra.stack.settings import StackSettings
+from services.ops import local_stack
 from services.settings import load
 
 T = TypeVar("T")
@@ -80,6 +82,22 @@ def status() -> None:
         told = stack.supervisor.program(program.name)
         table.add_row(program.name, told.description, ", ".join(map(str, program.ports.values())))
     console.print(table)
+
+
+@app.command()
+def keys() -> None:
+    """Print addresses and keys of the stack here, as lines that a shell takes.
+
+    Example: eval "$(python -m infra.stack keys)"
+    """
+    try:
+        told = local_stack.read(load(StackSettings).stack_folder)
+    except local_stack.NoLocalStack as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from None
+    for name, value in told.items():
+        if name.endswith(("_KEY", "_URL")):  # not Kafka's: `make up` would take it for a Kafka of one's own
+            typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def _tell(what: str, seconds: float) -> None:

@@ -22,6 +22,7 @@ from infra.stack.programs import (
     environment,
     programs,
     supervisor_socket,
+    write_local_file,
     write_supervisor_file,
 )
 from infra.stack.settings import StackSettings
@@ -103,6 +104,7 @@ class Stack:
         if broker is not None:
             broker.prepare()
         path = write_supervisor_file(self._settings)
+        write_local_file(self._settings)
         command = [str(Path(sys.executable).parent / "supervisord"), "-c", str(path)]
         subprocess.run(command, env=self.environment, check=True, cwd=ROOT)
         _until(lambda: self.supervisor.is_running, lambda: "supervisord does not answer")

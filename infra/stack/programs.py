@@ -12,6 +12,9 @@ from typing import Final
 
 from infra.stack.broker import ROOT, Broker
 from infra.stack.settings import StackSettings
+from services.ops import local_stack
+
+OWN_PAGE_PORT: Final = 8080  # the README lets people try a page of their own there, and its origin may call
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +77,21 @@ def _service(module: str, setting: str, port: int, name: str | None = None) -> P
 
 def environment(settings: StackSettings) -> dict[str, str]:
     """What the processes of the stack see: this environment, and the settings that bind them together."""
-    shop = f"http://127.0.0.1:{settings.shop_port},http://localhost:{settings.shop_port}"
+    pages = (settings.shop_port, OWN_PAGE_PORT)
+    origins = ",".join(f"http://{host}:{port}" for port in pages for host in ("127.0.0.1", "localhost"))
     ports = {f"EDDY_{name}": str(port) for each in programs(settings) for name, port in each.ports.items()}
     # One thread of linear algebra a process: two cores are shared by all, and the vectors are small. torch
     # has its own setting in the embedder.
     threads = {"OPENBLAS_NUM_THREADS": "1"}
     return (
-        {"EDDY_ALLOWED_ORIGINS": shop, "EDDY_LOG_FORMAT": "console"}
+        {"EDDY_ALLOWED_ORIGINS": origins, "EDDY_LOG_FORMAT": "console"}
         | threads
         | dict(os.environ)
         | ports
         | _secrets(settings.stack_folder)
         | {
             "PYTHONPATH": str(ROOT),
+            "EDDY_STACK_FOLDER": str(settings.stack_folder.resolve()),
             "EDDY_KAFKA_BOOTSTRAP": bootstrap_of(settings),
             "EDDY_CATALOGUE_DIR": str(settings.catalogue_dir),
             "EDDY_INGEST_URL": f"http://127.0.0.1:{settings.ingest_port}",
@@ -110,6 +115,22 @@ def _secrets(folder: Path) -> dict[str, str]:
         path.touch(mode=0o600)
         path.write_text(json.dumps(found))
     return {name: os.environ.get(name, secret) for name, secret in found.items()}
+
+
+# What commands on this machine need to know; not what signs tokens.
+TOLD: Final = (
+    *("EDDY_KAFKA_BOOTSTRAP", "EDDY_TOPIC_PREFIX"),
+    *("EDDY_INGEST_URL", "EDDY_RECOMMENDER_URL", "EDDY_SESSION_PROCESSOR_URL", "EDDY_EMBEDDER_URL"),
+    *("EDDY_API_KEY", "EDDY_ADMIN_KEY", "EDDY_WRITE_KEY"),
+)
+
+
+def write_local_file(settings: StackSettings) -> None:
+    """Addresses and keys of this stack for `services.ops` and `make keys`, readable by this user only."""
+    known = environment(settings)
+    path = settings.stack_folder.resolve() / local_stack.FILE
+    path.touch(mode=0o600)
+    path.write_text(json.dumps({name: known[name] for name in TOLD if name in known}, indent=1))
 
 
 def supervisor_socket(settings: StackSettings) -> Path:

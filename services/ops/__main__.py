@@ -1,6 +1,9 @@
 """`python -m services.ops`: the commands of those who run Eddy."""
 
+from typing import Annotated
+
 import typer
+from typer.core import TyperGroup
 
 from services.cli import STATUSES
 from services.ops.archive import command as archive_commands
@@ -15,15 +18,43 @@ from services.ops.inspect.product.command import product
 from services.ops.inspect.visitor.command import visitor
 from services.ops.lag.command import lag
 from services.ops.models import command as models_commands
+from services.ops.output import is_local
 from services.ops.replay.command import replay
 from services.ops.topics import command as topic_commands
 
+
+class Operations(TyperGroup):
+    """All commands. `--local` may be said before a command or behind it."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        """What typer makes of the arguments."""
+        return super().parse_args(ctx, sorted(args, key="--local".__ne__))  # to the front, the rest as it was
+
+
 app = typer.Typer(
+    cls=Operations,
     help="Operate Eddy: look inside, replay, mend, forget.",
     epilog=STATUSES,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback()
+def say_where(
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local",
+            help="the stack that `make up` started here, with its keys; also without it where the stack "
+            "runs and the environment sets no other key or address",
+        ),
+    ] = False,
+) -> None:
+    """Keeps what is said before the command."""
+    is_local.set(local)
+
+
 for command in (doctor, lag, visitor, product, replay, erase):
     app.command(epilog=STATUSES)(command)
 app.command("export", epilog=STATUSES)(archive_commands.export)

@@ -5,7 +5,7 @@ from tempfile import gettempdir
 
 from pydantic import Field, SecretStr
 
-from services.model.settings import ModelSettings
+from services.model.settings import ROOT, ModelSettings
 from services.settings import QdrantSettings
 
 
@@ -20,6 +20,9 @@ class OpsSettings(ModelSettings, QdrantSettings):
     embedder_url: str = Field("http://127.0.0.1:8004", description="health endpoints of the embedder")
     api_key: SecretStr | None = Field(None, description="the shop's API key, shown as Authorization: Bearer")
     admin_key: SecretStr | None = Field(None, description="the admin key, shown as Authorization: Bearer")
+    stack_folder: Path = Field(
+        ROOT / "build" / "stack", description="where a stack on this machine tells its addresses and keys"
+    )
     session_processor_group: str = Field("session-processor", description="consumer group, after the prefix")
     embedder_group: str = Field("embedder", description="consumer group, after the prefix")
     ops_datadir: Path = Field(

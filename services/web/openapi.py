@@ -5,7 +5,9 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 from starlette.types import Lifespan
 
 from schemas.jsonschema import Schema, components
@@ -34,11 +36,24 @@ class MsgspecApi(FastAPI):
             title=title,
             summary=summary,
             version="1",
+            docs_url=None,  # FastAPI's page loads its script from a CDN
             redoc_url=None,
             lifespan=lifespan,
             telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
         )
         self._structs: tuple[type[msgspec.Struct], ...] = (*structs, ProblemDocument)
+        self.add_api_route("/docs", self._docs, include_in_schema=False)
+        self.mount("/docs/files", StaticFiles(packages=[("fastapi_offline", "static")]))
+
+    async def _docs(self) -> Response:
+        """Swagger UI with files from a Python package. Relative addresses hold behind any proxy's path."""
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=self.title,
+            swagger_js_url="docs/files/swagger-ui-bundle.js",
+            swagger_css_url="docs/files/swagger-ui.css",
+            swagger_favicon_url="docs/files/favicon.png",
+        )
 
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""

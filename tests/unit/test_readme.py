@@ -9,10 +9,12 @@ import msgspec
 import pytest
 import typer
 from fastapi import FastAPI
+from PIL import Image
 from pydantic import SecretStr
 from typer.main import get_command
 
 from infra import figures, reference
+from infra.picture import BYTES_MAX
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
 from schemas import events, experiments, products, rules
@@ -28,10 +30,14 @@ from services.trainer.commands import app as trainer_commands
 from tests.benchmark.accuracy.figures import parameters
 
 README = (ROOT / "README.md").read_text()
+API = (ROOT / "infra" / "docs" / "api.md").read_text()
+TRAIN = (ROOT / "infra" / "docs" / "train.md").read_text()
 REFERENCE = reference.FILE.read_text()
 PAGES = {"README.md": README} | {
     f"infra/docs/{path.name}": path.read_text() for path in (ROOT / "infra" / "docs").glob("*.md")
 }
+README_LINES = 200
+COLUMN = 78  # characters that a drawing may be wide
 SECRET = SecretStr("a secret of the tests")
 
 
@@ -83,13 +89,54 @@ def test_every_file_that_is_linked_exists(page: str) -> None:
         assert ((ROOT / page).parent / link).exists(), link
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_that_is_named_exists(page: str) -> None:
+    for path in re.findall(r"`((?:schemas|services|storefront|infra|tests)/[\w./-]*)`", PAGES[page]):
+        assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_section_that_is_linked_exists(page: str) -> None:
+    for link, section in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", PAGES[page]):
+        linked = ((ROOT / page).parent / link).read_text() if link else PAGES[page]
+        assert section in {_anchor(each) for each in re.findall(r"^#+ (.+)$", linked, re.M)}, section
+
+
+def _anchor(heading: str) -> str:
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    assert README.count("\n") <= README_LINES
+    linked = set(re.findall(r"\]\((infra/docs/[^)#]+\.md)", README))
+    assert linked == set(PAGES) - {"README.md"}
+
+
+def test_drawings_fit_the_column() -> None:
+    fenced = re.findall(r"^```(\w*)\n(.+?)^```$", README, re.M | re.S)
+    lines = [line for language, text in fenced if not language for line in text.splitlines()]
+    assert lines
+    assert max(map(len, lines)) <= COLUMN
+
+
+def test_the_picture_is_small_and_moves() -> None:
+    picture = ROOT / "infra" / "docs" / "shop.webp"
+    assert f"](infra/docs/{picture.name})" in README
+    assert picture.stat().st_size < BYTES_MAX
+    with Image.open(picture) as film:
+        assert getattr(film, "n_frames", 1) > 1
+
+
 async def test_the_endpoints_are_those_of_the_services() -> None:
     ingest = create_ingest(IngestSettings(token_secret=SECRET))
     recommender = create_recommender(RecommenderSettings(token_secret=SECRET))
     served = _routes(ingest) | _routes(recommender)
-    told = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", README))
+    told = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", API))
     assert told == served
-    assert "`WS /v1/live`" in README
+    assert "`WS /v1/live`" in API
+    elsewhere = "".join(text for page, text in PAGES.items() if not page.endswith("api.md"))
+    assert set(re.findall(r"`((?:GET|POST|PUT|DELETE) /v1[^`]*)`", elsewhere)) <= served
 
 
 def _routes(app: FastAPI) -> set[str]:
@@ -98,19 +145,19 @@ def _routes(app: FastAPI) -> set[str]:
 
 
 def test_the_filters_are_those_of_the_routes() -> None:
-    [told] = re.findall(r"^Filters: (.+)$", README, re.M)
+    [told] = re.findall(r"^Filters: (.+)$", API, re.M)
     assert set(re.findall(r"`(\w+)`", told)) == set(FILTERS)
 
 
 def test_the_kinds_of_slots_are_those_of_the_protocol() -> None:
-    [told] = re.findall(r"^Kinds of slots: (.+)$", README, re.M)
+    [told] = re.findall(r"^Kinds of slots: (.+)$", API, re.M)
     kinds = Slot.__annotations__["kind"].__args__
     assert set(re.findall(r"`(\w+)`", told)) - {"product_id", "product_ids", "query"} == set(kinds)
 
 
 def test_the_examples_are_accepted() -> None:
-    bodies = re.findall(r"-d '(\{.+?\})'$", README, re.M | re.S)
-    assert len(bodies) == 4
+    bodies = re.findall(r"-d '(\{.+?\})'$", API + README, re.M | re.S)
+    assert len(bodies) == 5
     for body in bodies:
         filled = body.replace("'$VISITOR'", "v1").replace("'$(date +%s000)'", "1798000000000")
         for name, entries in json.loads(filled).items():
@@ -128,16 +175,11 @@ def test_the_examples_are_accepted() -> None:
                     products.decode(raw)
 
 
-def test_the_default_weights_are_those_of_the_code() -> None:
-    assert figures.profiles_text() in README, "run `python -m infra.figures`"
-
-
-def test_the_benchmarks_figures_are_those_measured() -> None:
-    assert figures.text() in README, "run `python -m infra.figures`"
-
-
-def test_the_figures_of_accuracy_are_those_measured() -> None:
-    assert figures.accuracy_text() in README, "run `python -m infra.figures`"
+@pytest.mark.parametrize("block", figures.BLOCKS)
+def test_figures_are_those_measured_and_weights_those_of_the_code(block: str) -> None:
+    page, _ = figures.BLOCKS[block]
+    assert figures.block(block) in page.read_text(), "run `python -m infra.figures`"
+    assert sum(text.count(f"<!-- {block}: made by") for text in PAGES.values()) == 1
 
 
 def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:
@@ -147,7 +189,7 @@ def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:
 
 def test_the_models_figures_are_those_measured() -> None:
     measured = json.loads((ROOT / "storefront/demo/model/checkpoint/metrics.json").read_text())
-    told = dict(re.findall(r"^\| ([a-z@0-9 ]+?) \| (\d+\.\d+) \|", README, re.M))
+    told = dict(re.findall(r"^\| ([a-z@0-9 ]+?) \| (\d+\.\d+) \|", TRAIN, re.M))
     model = {name: value for name, value in told.items() if name in measured}
     assert len(model) >= 6
     for name, value in model.items():

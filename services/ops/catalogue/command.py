@@ -26,6 +26,7 @@ from rich.progress import (
 from rich.text import Text
 
 from schemas.products import Product
+from services.ops import output
 from services.ops.catalogue import check as check_report
 from services.ops.catalogue import columns as columns_file
 from services.ops.catalogue.cell_values import Defaults
@@ -43,7 +44,6 @@ from services.ops.catalogue.upload import (
     batches,
 )
 from services.ops.settings import OpsSettings
-from services.settings import load
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -266,7 +266,7 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
         return check_catalogue(file, mapping, columns, currency, variants, as_json)
     tally, started = Tally(), time.monotonic()
     with failing_clearly():
-        settings = load(OpsSettings)
+        settings = output.settings()
         chosen = _chosen(file, mapping, columns, currency, variants)
         with _journal(file, settings, state, only_changed=only_changed, fresh=restart) as journal:
             if len(journal):

@@ -10,12 +10,11 @@ from typing import Annotated
 import typer
 
 from schemas.events import Event
+from services.ops import output
 from services.ops.catalogue.command import LoadBar, Summary, failing_clearly, finish, refuse, send
 from services.ops.catalogue.file_formats import Feed
 from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detected, events_of
 from services.ops.catalogue.upload import EVENTS, Tally
-from services.ops.settings import OpsSettings
-from services.settings import load
 
 app = typer.Typer(help="Shoppers' events.", no_args_is_help=True)
 
@@ -61,7 +60,7 @@ def load_events(
                 EVENTS,
                 found,
                 tally,
-                load(OpsSettings),
+                output.settings(),
                 on_accepted=lambda sent: bar.show(len(sent)),
                 rate=rate,
             )
