@@ -1,13 +1,15 @@
 # Eddy: the commands that people, CI and the README share. `make help` lists them.
 SHELL := /bin/bash
+MAKEFLAGS += --jobs=2  # the broker is fetched while Python's packages are
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-# A package index with CPU builds of torch, where the default CUDA build (about 5 GB) is not wanted.
-TORCH_INDEX ?=
+# Which build of torch: where no GPU is found, the one for CPUs does all that Eddy asks of it.
+TORCH  ?= $(shell { command -v nvidia-smi || ls -d /proc/driver/nvidia; } >/dev/null 2>&1 && echo cuda || echo cpu)
+UV_INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -24,13 +26,12 @@ $(VENV)/.ready: requirements.lock
 	@echo "virtual environment: installing requirements.lock (torch takes a minute or two) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
-ifeq ($(TORCH_INDEX),)
-	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r requirements.lock
-else
-	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --index-url $(TORCH_INDEX) $$(grep -E '^(torch|torchvision)==' requirements.lock)
-	@grep -vE '^(torch|torchvision|triton|nvidia-|cuda-)' requirements.lock > $(VENV)/without-torch.txt
-	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python -r $(VENV)/without-torch.txt
-endif
+	@# The CPU build needs none of the CUDA packages. Its index may be out of reach: the default one has all.
+	@grep -vE '^(triton|nvidia-|cuda-)' requirements.lock > $(VENV)/cpu.txt
+	@if [ $(TORCH) = cpu ] && UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(UV_INSTALL) --torch-backend=cpu --dry-run \
+	    --no-deps --reinstall $$(grep -E '^torch(vision)?==' requirements.lock) 2>/dev/null; \
+	  then $(UV_INSTALL) --torch-backend=cpu -r $(VENV)/cpu.txt; \
+	  else $(UV_INSTALL) -r requirements.lock; fi
 	@touch $@
 
 # numba keeps what it has compiled beside the sources: nobody waits for it at a start.
@@ -74,9 +75,10 @@ bench: setup ## measures; writes build/bench/*.json
 evaluate: $(VENV)/.ready ## how good the recommendations are, beside published figures (30 min)
 	@$(BIN)/python -m tests.benchmark accuracy
 
-lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter
+lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter, vulture (dead code)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/vulture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
@@ -91,7 +93,7 @@ demo-history: $(VENV)/.warm ## simulates the demo's shoppers and learns from the
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m storefront.demo.shoppers train
 
 lock: $(VENV)/.ready ## pins what pyproject.toml asks for
-	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra ops --extra s3 --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
+	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra s3 --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
 
 clean: down ## removes what was built, the virtual environment too
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

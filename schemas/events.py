@@ -119,8 +119,3 @@ def decode(raw: bytes) -> Event:
 def encode(event: Event) -> bytes:
     """The bytes of one message on `events`."""
     return _encoder.encode(event)
-
-
-def from_json_value(value: object) -> Event:
-    """An event from an already parsed JSON value. Raises msgspec.ValidationError."""
-    return msgspec.convert(value, Event)

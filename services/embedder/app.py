@@ -23,7 +23,6 @@ from services.embedder.settings import EmbedderSettings
 from services.embedder.words_endpoint import WordsApp, encoder
 from services.embedder.worker import Worker
 from services.kafka.clients import producer_config
-from services.qdrant import product_collection
 from services.web.health import HealthServer
 
 log = structlog.get_logger()
@@ -161,6 +160,8 @@ class EmbedderProcess:
         settings = self._settings
         if settings.qdrant_url is None:
             return None
+        from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
+
         server = ServerIndex(partial(product_collection, settings), self.metrics)
         server.start()
         return server

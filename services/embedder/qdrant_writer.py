@@ -7,7 +7,6 @@ from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 import structlog
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
 from schemas.products import Product
@@ -124,6 +123,12 @@ class ServerIndex:
 
 def _may_pass(error: BaseException) -> bool:
     """Whether a failure is the server's or the network's, and may be gone at the next attempt."""
+    # Where no server is used, nobody waits a second for its client.
+    from qdrant_client.http.exceptions import (  # noqa: PLC0415
+        ResponseHandlingException,
+        UnexpectedResponse,
+    )
+
     if isinstance(error, UnexpectedResponse):
         status = error.status_code or 500
         return status >= 500 or status in MAY_PASS

@@ -17,7 +17,6 @@ from starlette.middleware.cors import CORSMiddleware
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
-from services.qdrant import product_collection
 from services.recommender import topic_feeds
 from services.recommender.api import admin_bodies as admin_answers
 from services.recommender.api.admin import Publisher, admin_routes
@@ -29,7 +28,6 @@ from services.recommender.impressions import Impressions
 from services.recommender.index.cached import RememberedIndex
 from services.recommender.index.port import VectorIndex
 from services.recommender.index.qdrant_edge import EdgeIndex
-from services.recommender.index.qdrant_server import ServerIndex
 from services.recommender.live.connection import live_routes
 from services.recommender.live.protocol import Subscriber
 from services.recommender.live.registry import Hub
@@ -314,6 +312,9 @@ def create_index(settings: RecommenderSettings) -> VectorIndex:
     """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
     if settings.qdrant_url is None:
         return RememberedIndex(EdgeIndex(settings.layout, settings.index_folder))
+    from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
+    from services.recommender.index.qdrant_server import ServerIndex  # noqa: PLC0415
+
     return ServerIndex(product_collection(settings))
 
 

@@ -17,8 +17,6 @@ from typing import IO, Any, Final, cast
 from xml.etree.ElementTree import Element, ParseError
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
@@ -40,6 +38,10 @@ DELIMITERS: Final = ",\t;|"
 CELL_MAX: Final = 1_000_000  # characters: a quote that is never closed must not swallow the file
 _QUOTED: Final = re.compile('"[^"]*"')
 PARQUET_ROWS: Final = 2_000  # at a time
+
+
+class BrokenParquet(Exception):
+    """The file is no Parquet, or not whole; the text is pyarrow's."""
 
 
 def csv_rows(text: IO[str], delimiter: str | None) -> Iterator[Row | Broken]:
@@ -65,13 +67,18 @@ def delimiter_of(header: str) -> str:
 
 
 def parquet(file: IO[bytes]) -> Iterator[tuple[Row, float]]:
-    """Each row, and how much of all rows has been read with it, 0 to 1."""
-    table = pyarrow.parquet.ParquetFile(file)
-    total, done = table.metadata.num_rows, 0
-    for batch in table.iter_batches(PARQUET_ROWS):
-        for row in batch.to_pylist():
-            done += 1
-            yield row, done / total
+    """Each row, and how much of all rows has been read with it, 0 to 1. Raises BrokenParquet."""
+    import pyarrow.parquet  # noqa: PLC0415 - half a second, which other feeds need not wait
+
+    try:
+        table = pyarrow.parquet.ParquetFile(file)
+        total, done = table.metadata.num_rows, 0
+        for batch in table.iter_batches(PARQUET_ROWS):
+            for row in batch.to_pylist():
+                done += 1
+                yield row, done / total
+    except pyarrow.ArrowException as error:
+        raise BrokenParquet(str(error)) from error
 
 
 LIST: Final = re.compile(r'\s*(?:\{\s*"products"\s*:\s*)?\[')  # a list, or Shopify's {"products": [
@@ -246,7 +253,7 @@ class Feed:
                 f"{self.path} is not {error.encoding}: save it as UTF-8, or name its encoding in --columns"
             ) from error
         except (
-            pa.ArrowException, csv.Error, OSError, EOFError, zlib.error, ParseError, DefusedXmlException,
+            BrokenParquet, csv.Error, OSError, EOFError, zlib.error, ParseError, DefusedXmlException,
         ) as error:  # fmt: skip
             raise UnreadableFile(f"{self.path} cannot be read as {self.format}: {error}") from error
 

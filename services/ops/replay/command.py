@@ -115,12 +115,8 @@ def _require_sense(question: Question, html: Path | None, *, keep: bool) -> None
             raise ReplayFailed(f"{lone[0]} is about a shadow: add --prefix shadow")
     if question.visitor_id is not None and not is_visitor_id(question.visitor_id):
         raise ReplayFailed(f"--visitor {question.visitor_id}: no visitor has such an id")
-    if html is not None:
-        if not html.parent.is_dir():
-            raise ReplayFailed(f"--html {html}: there is no folder {html.parent}")
-        from services.ops.replay import plots  # noqa: PLC0415 - matplotlib: half a second
-
-        plots.require()
+    if html is not None and not html.parent.is_dir():
+        raise ReplayFailed(f"--html {html}: there is no folder {html.parent}")
 
 
 def _run(question: Question, html: Path | None, *, keep: bool, yes: bool, as_json: bool) -> None:

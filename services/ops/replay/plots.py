@@ -1,241 +1,246 @@
-"""The plots of a replay's page: SVG by matplotlib, in colours that the page's style names."""
+"""The plots of a replay's page: where each mark and text stands. The page's template writes them as SVG."""
 
-import re
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from services.cli import CannotBeDone
 from services.ops.replay.figures import (
     Estimate,
+    Figure,
     ReplayReport,
     RowsCompared,
     advantage,
     change,
+    counted,
     decimal,
     percent,
     points,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.ticker import MaxNLocator
+# In units of the pictures' own, which grow with the window: 400 are a phone's width.
+WIDTH: Final = 400
+MARGIN: Final = 18  # half a figure stands out at the end of an axis
+GUTTER: Final = 46  # for the figures of an upright axis
+ROW: Final = 40
+ENTRY: Final = 18  # a legend's line
+AREA: Final = 170
+AXIS: Final = 24  # below the marks, for the figures of the axis
+TITLE: Final = 18  # and for what they are
 
-
-WIDTH_IN: Final = 4.3  # a phone's width: it grows with the window
-ROW_IN: Final = 0.42
-POINTS: Final = 9
-
-# matplotlib writes colours as numbers. These stand for the style's variables, which know dark from light.
-INK, DIM, RULE = "#010101", "#020202", "#030303"
-SERIES: Final = ("#0a0101", "#0a0202", "#0a0303")
-VARIABLES: Final = {
-    INK: "var(--ink)",
-    DIM: "var(--dim)",
-    RULE: "var(--rule)",
-    **{colour: f"var(--series-{number})" for number, colour in enumerate(SERIES, start=1)},
-}
-OUTSIDE: Final = re.compile(r"<\?xml.*?(?=<svg)|<metadata>.*?</metadata>", re.DOTALL)
-
-
-class PlotsMissing(CannotBeDone):
-    """matplotlib is not installed."""
+SERIES: Final = tuple(f"var(--series-{number})" for number in (1, 2, 3))
 
 
 @dataclass(frozen=True, slots=True)
+class Tick:
+    """A figure at an axis, and how far along it stands."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A dot with its interval, and the words above; None where there is no such figure."""
+
+    y: float
+    colour: str
+    name: str
+    cases: str
+    figure: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Dots with a line through them; `y` is the place of its name in the legend."""
+
+    y: float
+    colour: str
+    name: str
+    dots: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle that stands on the axis."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plot:
-    """One picture: `svg` is markup that needs nothing from elsewhere; `caption` tells how to read it."""
+    """One picture: marks between `top` and `base`, from `left` on; `caption` tells how to read it."""
 
     title: str
     caption: str
-    svg: str
+    across: tuple[Tick, ...]
+    upright: tuple[Tick, ...] = ()
+    across_title: str = ""
+    left: float = MARGIN
+    right: float = WIDTH - MARGIN
+    top: float = 0.0
+    base: float
+    zero: float | None = None  # where a difference is none
+    intervals: tuple[Interval, ...] = ()
+    curves: tuple[Curve, ...] = ()
+    bars: tuple[Bar, ...] = ()
+
+    @property
+    def height(self) -> float:
+        """Of the whole picture."""
+        return self.base + AXIS + (TITLE if self.across_title else 0)
 
 
-def require() -> None:
-    """Raises PlotsMissing: better before a long run than after it."""
-    try:
-        import matplotlib  # type: ignore[import-not-found,unused-ignore]  # noqa: F401, PLC0415 - an extra
-    except ImportError:
-        raise PlotsMissing(
-            "a page with plots needs matplotlib: install the extra `ops` (pip install 'eddy[ops]'), or leave "
-            "the page out"
-        ) from None
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """From figures to places. `start` is where `low` stands; it may be below `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def ticks(self, figure: Figure, *, most: int = 4, step_min: float = 0.0) -> tuple[Tick, ...]:
+        """At round figures, in `most` steps or fewer."""
+        rough = (self.high - self.low) / most
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = max(step_min, next(each * power for each in (1, 2, 5, 10) if each * power >= rough * 0.999))
+        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
+        return tuple(Tick(self.at(each * step), figure(each * step)) for each in range(first, last + 1))
 
 
 def plots(report: ReplayReport) -> list[Plot]:
-    """What the figures give something to draw for. Raises PlotsMissing."""
+    """What the figures give something to draw for."""
     if not any(each.cases for each in report.qualities):
         return []
-    require()
     k, confidence = report.asked.k, f"{report.asked.confidence:.0%}"
     names = [(each.name, each.cases) for each in report.qualities]
     known, lines = advantage(report), f"lines are {confidence} intervals."
     made = [
-        Plot(
+        _estimates(
             f"Hit rate @{k}",
             f"Share of cases whose next product is among the first {k}; {lines} {known}",
-            _estimates(names, [each.hit_rate for each in report.qualities], percent),
+            names, [each.hit_rate for each in report.qualities], percent,
         ),
-        Plot(
+        _estimates(
             f"MRR @{k}",
             f"Mean of 1/rank of the next product, 0 where it is missing; {lines} {known}",
-            _estimates(names, [each.mrr for each in report.qualities], decimal),
+            names, [each.mrr for each in report.qualities], decimal,
         ),
-    ]
+    ]  # fmt: skip
     pairs = [each for each in report.compared if each.cases]
     if pairs:
-        made += _of_pairs(pairs, k, f"{lines} One that holds 0 may be chance. {known}")
-    made.append(
-        Plot(
-            "Hit rate by length of the row",
-            f"Share of cases whose next product is among the first 1, 2, … products. {known}",
-            _svg(lambda axes: _cumulative(axes, report), height_in=2.6),
-        )
-    )
+        names = [(f"{each.name} − {each.with_name}", each.cases) for each in pairs]
+        caption = f"On the same cases; {lines} One that holds 0 may be chance. {known}"
+        hit_rates = [each.hit_rate_difference for each in pairs]
+        mrrs = [each.mrr_difference for each in pairs]
+        made += [
+            _estimates(f"Hit rate @{k}, differences in points", caption, names, hit_rates, points, zero=True),
+            _estimates(f"MRR @{k}, differences", caption, names, mrrs, change, zero=True),
+        ]
+    made.append(_by_length(report, known))
     if pairs:
-        pair = pairs[0]
-        made.append(
-            Plot(
-                f"Overlap @{k}: {pair.name} and {pair.with_name}",
-                "Share of the cases by how many of the products are in both rows.",
-                _svg(lambda axes: _overlaps(axes, pair), height_in=2.6),
-            )
-        )
+        made.append(_overlaps(pairs[0], k))
     return made
 
 
-def _of_pairs(pairs: Sequence[RowsCompared], k: int, told: str) -> list[Plot]:
-    names = [(f"{each.name} −\n{each.with_name}", each.cases) for each in pairs]
-    caption = f"On the same cases; {told}"
-    hit_rates = [each.hit_rate_difference for each in pairs]
-    mrrs = [each.mrr_difference for each in pairs]
-    return [
-        Plot(
-            f"Hit rate @{k}, differences in points", caption, _estimates(names, hit_rates, points, zero=True)
-        ),
-        Plot(f"MRR @{k}, differences", caption, _estimates(names, mrrs, change, zero=True)),
-    ]
-
-
 def _estimates(
+    title: str,
+    caption: str,
     names: Sequence[tuple[str, int]],
     found: Sequence[Estimate],
-    figure: Callable[[float], str],
+    figure: Figure,
     *,
     zero: bool = False,
-) -> str:
+) -> Plot:
     """A dot a line with its interval; differences in one colour, around 0."""
+    known = [each for one in found for each in (one.value, one.low, one.high) if each is not None] or [1.0]
+    low, high = min(0.0, *known), max(0.0, *known)
+    margin = 0.06 * (high - low) or 0.01
+    scale = _Scale(low - margin if low < 0 else 0.0, high + margin, MARGIN, WIDTH - MARGIN)
 
-    def draw(axes: "Axes") -> None:
-        for place, each in enumerate(found):
-            colour = INK if zero else SERIES[place % len(SERIES)]
-            if each.value is None:
-                continue
-            if each.low is not None and each.high is not None:
-                axes.plot(
-                    [each.low, each.high], [place, place], color=colour, linewidth=2, solid_capstyle="butt"
-                )
-            axes.plot([each.value], [place], "o", color=colour, markersize=6.5)
-            axes.annotate(
-                figure(each.value), (each.value, place), xytext=(0, 6), textcoords="offset points",
-                ha="center", color=INK, fontsize=POINTS, fontweight="bold",
-            )  # fmt: skip
-        if zero:
-            axes.axvline(0, color=DIM, linewidth=1, zorder=0.5)
-        else:
-            axes.set_xlim(left=0)
-        axes.margins(x=0.12)
-        axes.set_ylim(len(found) - 0.5, -0.75)
-        axes.set_yticks(range(len(found)), [f"{name}\n{count:,} cases" for name, count in names])
-        axes.tick_params(axis="y", length=0)
-        axes.xaxis.set_major_formatter(lambda value, _position: figure(value))
-        axes.xaxis.set_major_locator(_locator())
-        axes.grid(axis="x", color=RULE, linewidth=0.7)
+    def place(value: float | None) -> float | None:
+        return None if value is None else scale.at(value)
 
-    return _svg(draw, height_in=0.6 + ROW_IN * len(found) * (1.35 if zero else 1.1))
+    return Plot(
+        title=title,
+        caption=caption,
+        across=scale.ticks(figure),
+        base=len(found) * ROW,
+        zero=scale.at(0) if zero else None,
+        intervals=tuple(
+            Interval(
+                (number + 1) * ROW - 10,
+                "var(--ink)" if zero else SERIES[number % len(SERIES)],
+                name, counted(cases, "case"), "" if each.value is None else figure(each.value),
+                place(each.value), place(each.low), place(each.high),
+            )
+            for number, ((name, cases), each) in enumerate(zip(names, found, strict=True))
+        ),
+    )  # fmt: skip
 
 
-def _cumulative(axes: "Axes", report: ReplayReport) -> None:
-    shown = [each for each in report.qualities if each.cases]
-    for place, each in enumerate(report.qualities):
-        if each.cases == 0:
-            continue
-        total, rates = 0, []
-        for hits in each.hits_by_rank:
-            total += hits
-            rates.append(total / each.cases)
-        colour = SERIES[place % len(SERIES)]
-        ranks = range(1, len(rates) + 1)
-        axes.plot(ranks, rates, color=colour, linewidth=2, marker="o", markersize=3, label=each.name)
-    axes.set_ylim(bottom=0)
-    axes.set_xlabel("first products of the row")
-    axes.yaxis.set_major_formatter(lambda value, _position: percent(value))
-    axes.xaxis.set_major_locator(_locator(whole=True))
-    axes.yaxis.set_major_locator(_locator())
-    axes.grid(axis="y", color=RULE, linewidth=0.7)
-    legend = axes.legend(frameon=False, fontsize=POINTS, loc="lower right", ncols=1 if len(shown) < 4 else 2)
-    for text in legend.get_texts():
-        text.set_color(INK)
+def _by_length(report: ReplayReport, known: str) -> Plot:
+    shown = [(place, each) for place, each in enumerate(report.qualities) if each.cases]
+    rates = [_rates(each.hits_by_rank, each.cases) for _, each in shown]
+    longest = max((len(each) for each in rates), default=0)
+    top = ENTRY * len(shown)
+    across = _Scale(1, max(2, longest), GUTTER + 10, WIDTH - MARGIN)
+    upright = _Scale(
+        0, 1.05 * max((max(each, default=0.0) for each in rates), default=0.0) or 1, top + AREA, top
+    )
+    return Plot(
+        title="Hit rate by length of the row",
+        caption=f"Share of cases whose next product is among the first 1, 2, … products. {known}",
+        across=across.ticks(lambda value: f"{value:.0f}", most=6, step_min=1),
+        across_title="first products of the row",
+        upright=upright.ticks(percent),
+        left=GUTTER,
+        top=top,
+        base=top + AREA,
+        curves=tuple(
+            Curve(
+                ENTRY * (line + 1) - 6,
+                SERIES[place % len(SERIES)],
+                each.name,
+                tuple((across.at(rank), upright.at(rate)) for rank, rate in enumerate(found, start=1)),
+            )
+            for line, ((place, each), found) in enumerate(zip(shown, rates, strict=True))
+        ),
+    )
 
 
-def _overlaps(axes: "Axes", pair: RowsCompared) -> None:
+def _rates(hits_by_rank: Sequence[int], cases: int) -> list[float]:
+    """The share of cases with a hit up to each rank."""
+    return [sum(hits_by_rank[: rank + 1]) / cases for rank in range(len(hits_by_rank))]
+
+
+def _overlaps(pair: RowsCompared, k: int) -> Plot:
     shares = [count / pair.cases for count in pair.overlaps]
-    bins = len(shares)
-    axes.bar([(place + 0.5) / bins for place in range(bins)], shares, width=0.86 / bins, color=SERIES[0])
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("products in both rows")
-    axes.xaxis.set_major_formatter(lambda value, _position: f"{value:.0%}")
-    axes.yaxis.set_major_formatter(lambda value, _position: f"{value:.0%}")
-    axes.yaxis.set_major_locator(_locator())
-    axes.grid(axis="y", color=RULE, linewidth=0.7)
-    axes.set_axisbelow(True)
-
-
-def _locator(*, whole: bool = False) -> "MaxNLocator":
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - an extra
-
-    return MaxNLocator(nbins=4 if not whole else 6, integer=whole, min_n_ticks=2)
-
-
-def _svg(draw: Callable[["Axes"], None], *, height_in: float) -> str:
-    """The picture as one element of a page; the same for the same figures."""
-    from matplotlib import rc_context  # noqa: PLC0415 - an extra
-    from matplotlib.backends.backend_svg import FigureCanvasSVG  # noqa: PLC0415
-    from matplotlib.figure import Figure  # noqa: PLC0415
-
-    with rc_context(
-        {
-            "svg.fonttype": "none",  # text stays text
-            "svg.hashsalt": "replay",  # and ids the same each time
-            "text.parse_math": False,
-            "font.size": POINTS,
-            "text.color": INK,
-            "axes.labelcolor": DIM,
-            "xtick.color": DIM,
-            "ytick.color": INK,
-        }
-    ):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-        FigureCanvasSVG(figure)
-        figure.patch.set_alpha(0)
-        axes = figure.subplots()
-        axes.patch.set_alpha(0)
-        draw(axes)
-        for side in ("top", "right", "left"):
-            axes.spines[side].set_visible(False)
-        axes.spines["bottom"].set_color(RULE)
-        axes.tick_params(axis="x", color=RULE)
-        written = StringIO()
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return _inline(written.getvalue())
-
-
-def _inline(svg: str) -> str:
-    """Without what stands around the element in a file of its own, and in the page's colours and size."""
-    svg = re.sub(r'<g id="[^"]*"', "<g", OUTSIDE.sub("", svg))  # every picture would have a figure_1
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    for colour, variable in VARIABLES.items():
-        svg = svg.replace(colour, variable)
-    return svg.strip()
+    across = _Scale(0, 1, GUTTER, WIDTH - MARGIN)
+    upright = _Scale(0, 1.05 * max(shares, default=0.0) or 1, AREA, 8)
+    wide = (WIDTH - MARGIN - GUTTER) / max(1, len(shares))
+    return Plot(
+        title=f"Overlap @{k}: {pair.name} and {pair.with_name}",
+        caption="Share of the cases by how many of the products are in both rows.",
+        across=across.ticks(lambda value: f"{value:.0%}", most=5),
+        across_title="products in both rows",
+        upright=upright.ticks(lambda value: f"{value:.0%}", step_min=0.01),
+        left=GUTTER,
+        base=AREA,
+        bars=tuple(
+            Bar(round(GUTTER + (number + 0.07) * wide, 1), top, round(0.86 * wide, 1), round(AREA - top, 1))
+            for number, share in enumerate(shares)
+            for top in (upright.at(share),)
+        ),
+    )

@@ -116,7 +116,7 @@ READABLE: Final = 0o644
 
 
 def write_page(report: ReplayReport, path: Path) -> None:
-    """Writes the page; what was there before stays until it is whole. Raises PlotsMissing and OSError."""
+    """Writes the page; what was there before stays until it is whole. Raises OSError."""
     written = html(report)
     path.parent.mkdir(parents=True, exist_ok=True)
     with NamedTemporaryFile(
@@ -134,7 +134,7 @@ def write_page(report: ReplayReport, path: Path) -> None:
 
 
 def html(report: ReplayReport) -> str:
-    """The page's text: the same for the same report. Raises PlotsMissing."""
+    """The page's text: the same for the same report."""
     head, _, rest = report.verdict.partition(":")
     return _template().render(
         report=report,
@@ -147,6 +147,7 @@ def html(report: ReplayReport) -> str:
         pairs=list(pair_rows(report)) if report.compared else [],
         advantage=telling.advantage(report),
         plots=plots.plots(report),
+        width=plots.WIDTH,
         verdict_head=head,
         verdict_rest=rest.strip(),
     )

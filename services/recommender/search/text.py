@@ -9,7 +9,6 @@ from importlib.resources import files
 from itertools import islice
 from typing import Final, Literal
 
-import inflect
 import msgspec
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, JaroWinkler
@@ -114,6 +113,19 @@ class Words(msgspec.Struct, frozen=True):
     not_singular: Phrases
 
 
+class Nouns(msgspec.Struct, frozen=True):
+    """Words whose plural or singular the rules of forms.py would get wrong."""
+
+    same: Phrases
+    same_endings: tuple[str, ...]
+    plural_of_e: Phrases
+    plural_of_is: Phrases
+    with_es: Phrases
+    o_takes_s: tuple[str, ...]
+    man_takes_s: Phrases
+    irregular: dict[str, str]  # singular → plural
+
+
 class Synonyms(msgspec.Struct, frozen=True):
     """Rows of words for one thing, and shades with the colours that they are shades of."""
 
@@ -168,6 +180,7 @@ class English(msgspec.Struct, frozen=True):
     context: Context
     people: dict[str, People]
     words: Words
+    nouns: Nouns
     synonyms: Synonyms
     looks: Looks
     prices: Prices
@@ -191,6 +204,12 @@ def english() -> English:
 
 
 @cache
+def irregular_plurals() -> dict[str, str]:
+    """Singular by plural, for words like "mice"."""
+    return {plural: singular for singular, plural in english().nouns.irregular.items()}
+
+
+@cache
 def wishes_by_phrase() -> dict[str, Wish]:
     """Which wish a phrase says."""
     return {key_of(phrase): wish for wish in english().wishes for phrase in wish.phrases}
@@ -205,6 +224,14 @@ def currencies() -> dict[str, str]:
 
 KEPT: Final = 50_000  # names whose forms are remembered: a vocabulary is built again when products change
 SHORTEST_INFLECTED: Final = 3
+# What ends so changes there, the first that fits: (plural's end, singular's end).
+REPLACED: Final = (
+    *(("men", "man"), ("mice", "mouse"), ("geese", "goose"), ("teeth", "tooth"), ("feet", "foot")),
+    *(("people", "person"), ("knives", "knife"), ("lives", "life"), ("wives", "wife")),
+    *(("elves", "elf"), ("alves", "alf"), ("olves", "olf"), ("arves", "arf"), ("eaves", "eaf")),
+)
+HISSES: Final = ("ss", "zz", "x", "ch", "sh")  # take "es"
+ADDED_ES: Final = tuple(f"{each}es" for each in (*HISSES, "us", "itis", "o"))
 
 
 @lru_cache(KEPT)
@@ -221,17 +248,15 @@ def forms(key: str) -> tuple[str, ...]:
 
 
 def _plurals(word: str) -> tuple[str, ...]:
-    if is_plural(word):
-        return ()
-    return (key_of(str(_engine().plural_noun(word) or "")), f"{word}s")
+    return () if is_plural(word) else (plural(word), f"{word}s")
 
 
 def _singulars(key: str, word: str) -> tuple[str, ...]:
     words = english().words
     if not is_plural(word) or key in words.plural_only or word in words.plural_only:
         return ()
-    singular = key_of(str(_engine().singular_noun(word) or ""))
-    return () if singular in words.not_singular else (singular,)
+    found = singular(word)
+    return () if found is None or found in words.not_singular else (found,)
 
 
 @lru_cache(KEPT)
@@ -240,14 +265,62 @@ def is_plural(key: str) -> bool:
     word = key.rpartition(" ")[2]
     if not word:
         return False
-    if word in english().words.plural_only:
-        return True
-    return not word.endswith("ss") and bool(_engine().singular_noun(word))
+    return word in english().words.plural_only or singular(word) is not None
 
 
-@cache
-def _engine() -> inflect.engine:
-    return inflect.engine()
+def plural(word: str) -> str:  # noqa: PLR0911 - each ending has its answer
+    """The plural of a noun in the singular."""
+    nouns = english().nouns
+    if word in nouns.irregular:
+        return nouns.irregular[word]
+    if word in nouns.same or word.endswith(nouns.same_endings):
+        return word
+    if word not in nouns.man_takes_s and not word.endswith("deaf"):
+        for many, one in REPLACED:
+            if word.endswith(one):
+                return word.removesuffix(one) + many
+    if word.endswith(HISSES):
+        return f"{word}es"
+    if word.endswith("z"):
+        return f"{word}zes"
+    before = word[-2:-1]
+    if word.endswith("y") and before not in "aeiou":
+        return f"{word[:-1]}ies"
+    if word.endswith("o") and before not in "aeiou" and not word.endswith(nouns.o_takes_s):
+        return f"{word}es"
+    return f"{word}s"
+
+
+def singular(word: str) -> str | None:  # noqa: PLR0911 - each ending has its answer
+    """The singular of a noun in the plural; None for one that is in the singular.
+
+    What ends in a single "s" passes for a plural ("bonus" is of a "bonu"): its form is then one that nobody
+    types, and does no harm.
+    """
+    nouns = english().nouns
+    if (found := irregular_plurals().get(word)) is not None:
+        return found
+    if word in nouns.same or word.endswith(nouns.same_endings):
+        return word
+    if word in nouns.irregular:
+        return None
+    if word not in nouns.plural_of_e:
+        for many, one in REPLACED:
+            if word.endswith(many) and not word.endswith("deaves"):
+                return word.removesuffix(many) + one
+    if not word.endswith("s") or word.endswith("ss"):
+        return None
+    if word in nouns.plural_of_e or word.endswith(("houses", "shoes")):
+        return word[:-1]
+    if word in nouns.plural_of_is:
+        return f"{word[:-2]}is"
+    if word.endswith("ies"):
+        return f"{word[:-3]}y"
+    if word.endswith("zzes") and word[:-2] not in nouns.with_es:
+        return word[:-3]
+    if word.endswith("es") and (word[:-2] in nouns.with_es or word.endswith(ADDED_ES)):
+        return word[:-2]
+    return word[:-1]
 
 
 SHORTEST_CORRECTED: Final = 4

@@ -14,8 +14,8 @@ Drawn = Callable[[Draw, int, Colour, random.Random], None]
 
 
 def texture(pattern: str, size: int, colour: Colour, rng: random.Random) -> Image.Image:
-    """A size × size RGB picture of the pattern on the colour."""
-    image = Image.new("RGB", (size, size), colour)
+    """A size × size RGBX picture of the pattern on the colour; its fourth band is 255."""
+    image = Image.new("RGBX", (size, size), (*colour, 255))
     PATTERNS[pattern](ImageDraw.Draw(image), size, contrast(colour), rng)
     return image
 

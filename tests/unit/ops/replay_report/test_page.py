@@ -1,16 +1,14 @@
 """The page stands alone, shows the report's figures, and takes nothing that it is told for markup."""
 
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from services.ops.replay import plots
 from services.ops.replay.figures import SHADOW, SHOWN, Difference, ReplayReport
-from services.ops.replay.plots import PlotsMissing
+from services.ops.replay.plots import plots
 from services.ops.replay.recommendations import Row
 from services.ops.replay.render import html, pair_rows, quality_rows, write_page
 from services.ops.replay.report import report
@@ -76,6 +74,33 @@ def test_six_plots_in_the_pages_own_colours(written: str) -> None:
     assert not set(re.findall(r"#[0-9a-f]{6}", "".join(re.findall(r"<svg.*?</svg>", written, re.DOTALL))))
 
 
+def test_marks_stand_where_the_figures_are(made: ReplayReport) -> None:
+    rates, _, differences, *_, by_length, overlaps = plots(made)
+    for plot, found in (
+        (rates, [each.hit_rate for each in made.qualities]),
+        (differences, [each.hit_rate_difference for each in made.compared]),
+    ):
+        start, end = (float(tick.text.replace("−", "-").rstrip("%")) for tick in plot.across[:2])
+        unit = (plot.across[1].at - plot.across[0].at) / (end - start)
+        for mark, figure in zip(plot.intervals, found, strict=True):
+            for place, value in (
+                (mark.low, figure.low),
+                (mark.value, figure.value),
+                (mark.high, figure.high),
+            ):
+                assert place is not None
+                assert value is not None
+                assert place == pytest.approx(plot.across[0].at + (100 * value - start) * unit, abs=0.2)
+    for curve, quality in zip(by_length.curves, made.qualities, strict=True):
+        assert len(curve.dots) == len(quality.hits_by_rank)
+        assert [y for _, y in curve.dots] == sorted((y for _, y in curve.dots), reverse=True)
+    heights = [bar.height for bar in overlaps.bars]
+    counts = made.compared[0].overlaps
+    assert [height / max(heights) for height in heights] == pytest.approx(
+        [count / max(counts) for count in counts], abs=0.01
+    )
+
+
 def test_the_same_report_makes_the_same_page(written: str, made: ReplayReport) -> None:
     assert html(made) == written
 
@@ -131,14 +156,3 @@ def test_the_page_is_written_whole_or_not_at_all(
         write_page(msgspec.structs.replace(made, notes=("another",)), target)
     assert target.read_text() == before
     assert [each.name for each in target.parent.iterdir()] == ["report.html"]
-
-
-def test_a_missing_extra_is_told_by_its_name(
-    made: ReplayReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(PlotsMissing, match="needs matplotlib: install the extra `ops`"):
-        plots.require()
-    with pytest.raises(PlotsMissing):
-        write_page(made, tmp_path / "report.html")
-    assert list(tmp_path.iterdir()) == []

@@ -4,12 +4,20 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-import inflect
-
 from services.recommender.search.query import Inferred
 from services.recommender.search.text import english, folded, key_of
 
 COMPANY = {"co", "company", "inc", "ltd", "and"}
+# Ends of a singular and of its plural.
+ENDINGS = [
+    ("", "s"),
+    ("", "es"),
+    ("y", "ies"),
+    ("f", "ves"),
+    ("fe", "ves"),
+    ("man", "men"),
+    ("child", "children"),
+]
 
 
 def unasked(query: str, told: Inferred) -> list[str]:
@@ -65,18 +73,13 @@ def _surfaces(name: str) -> frozenset[str]:
 
 
 def _numbers(key: str) -> set[str]:
-    """Plural, singular and possessive, by rules of its own."""
-    engine = _engine()
+    """Plural, singular and possessive, by rules of its own: whatever may be a form counts as one."""
     first, _, last = key.rpartition(" ")
     if len(last) < 3:
         return set()
-    forms = {engine.plural_noun(last), engine.singular_noun(last), f"{last}s"}
-    return {f"{first} {key_of(str(form))}".strip() for form in forms if form}
-
-
-@cache
-def _engine() -> inflect.engine:
-    return inflect.engine()
+    plurals = {last.removesuffix(one) + many for one, many in ENDINGS if last.endswith(one)}
+    singulars = {last.removesuffix(many) + one for one, many in ENDINGS if last.endswith(many)}
+    return {f"{first} {form}".strip() for form in plurals | singulars}
 
 
 def _unasked_prices(query: str, told: Inferred) -> list[str]:

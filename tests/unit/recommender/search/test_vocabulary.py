@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.recommender.search.text import folded, forms, key_of, tokens
+from services.recommender.search.text import folded, forms, key_of, plural, singular, tokens
 from services.recommender.search.vocabulary import Summary, Vocabulary
 from tests.unit.recommender.search.query_set import vocabulary
 
@@ -38,6 +38,21 @@ def test_folding_twice_is_folding_once() -> None:
 )  # fmt: skip
 def test_a_name_has_a_plural_or_a_singular(name: str, others: set[str]) -> None:
     assert set(forms(name)) == others
+
+
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("knife", "knives"), ("shelf", "shelves"), ("cookie", "cookies"), ("berry", "berries"),
+     ("toy", "toys"), ("shoe", "shoes"), ("hero", "heroes"), ("photo", "photos"), ("watch", "watches"),
+     ("blouse", "blouses"), ("bus", "buses"),
+     ("lens", "lenses"), ("axe", "axes"), ("box", "boxes"), ("valve", "valves"), ("quiz", "quizzes"),
+     ("buzz", "buzzes"), ("analysis", "analyses"), ("woman", "women"), ("human", "humans"), ("mouse", "mice"),
+     ("child", "children"), ("person", "people"), ("deaf", "deafs"), ("salmon", "salmon")],
+)  # fmt: skip
+def test_plural_and_singular_lead_to_each_other(one: str, many: str) -> None:
+    assert singular(many) == one
+    if singular(one) is None:
+        assert plural(one) == many
 
 
 def test_a_synonym_stands_for_what_the_catalogue_has() -> None:
