@@ -49,7 +49,7 @@ from services.recommender.state import State
 from services.recommender.topic_feeds import Feeds
 from services.recommender.visitor_sessions import JoinedSessions, Sessions
 from services.vector_replica import VectorReplica
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import AdminAuth, ReaderAuth, TokenSigner
 from services.web.health import health_routes
@@ -109,7 +109,7 @@ class Parts:
         self.metrics = Metrics()
         layout, tuning = settings.layout, settings.tuning
         self._catalogue, self._replica = Catalogue(), VectorReplica(layout)
-        self._people, self._rules, self._experiments = People(), RuleBook(), ExperimentBook()
+        self._people, self._rules, self._experiments = IdentityGraph(), RuleBook(), ExperimentBook()
         self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
         self._alone = Sessions(layout, settings.sessions_max)
         self._sessions = JoinedSessions(self._alone, self._people, self._replica, layout, tuning)

@@ -21,7 +21,7 @@ from services.recommender.popularity import Popularity
 from services.recommender.serving_models import Lines
 from services.recommender.visitor_sessions import Forgotten, JoinedSessions, Published, Sessions
 from services.vector_replica import VectorReplica
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ class State:
         *,
         sessions: Sessions,
         joined: JoinedSessions,
-        people: People,
+        people: IdentityGraph,
         popularity: Popularity,
         rules: RuleBook,
         experiments: ExperimentBook,

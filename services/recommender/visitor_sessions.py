@@ -12,7 +12,7 @@ from schemas.vectors import Layout
 from services.kafka.ranges import PastMessage, headers_of
 from services.model.session import ProductVectors, Tuning, computed, remembered
 from services.visitors.erasure import Erasures
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,12 @@ class JoinedSessions:
     """What is known of a visitor, as Sessions tells it of one alone."""
 
     def __init__(
-        self, sessions: Sessions, people: People, vectors: ProductVectors, layout: Layout, tuning: Tuning
+        self,
+        sessions: Sessions,
+        people: IdentityGraph,
+        vectors: ProductVectors,
+        layout: Layout,
+        tuning: Tuning,
     ) -> None:
         self._sessions = sessions
         self._people = people

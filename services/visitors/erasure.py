@@ -4,13 +4,14 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas import erasures, identities
+from schemas import erasures
 from schemas.erasures import Erasure
-from schemas.topics import ERASURES, IDENTITIES
+from schemas.topics import ERASURES
 from services.kafka.clients import OutgoingMessage
 from services.kafka.ranges import HistoryReader, PastMessage, reading
 from services.settings import ServiceSettings
-from services.visitors.identity_graph import People
+from services.visitors import identity_graph
+from services.visitors.identity_graph import IdentityGraph
 
 
 @dataclass(slots=True)
@@ -24,6 +25,15 @@ class Erasures:
         """Whether something that a visitor did, with all its stamps (Unix ms), is to be left out."""
         until = self.until.get(visitor_id)
         return until is not None and earliest(*stamps) <= until
+
+    def of_persons(self, graph: IdentityGraph) -> "Erasures":
+        """With one member of a person all of them are left out, up to the newest erasure of any."""
+        newest: dict[str, int] = {}
+        for visitor_id, until in self.until.items():
+            person = graph.person(visitor_id)
+            newest[person] = max(until, newest.get(person, until))
+        of_members = {member: until for person, until in newest.items() for member in graph.members(person)}
+        return Erasures(of_members, self.unreadable)
 
     def take(self, message: PastMessage) -> str:
         """Takes one message of the topic; the visitor that it is about.
@@ -73,9 +83,9 @@ class Person:
 def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
     """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
     with reading(settings) as reader:
-        people = people_of(reader)
-    members = sorted(people.members(visitor_id))
-    return Person(tuple(members), tuple(each for each in members if people.identity(each) is not None))
+        graph, _ = identity_graph.read(reader)
+    members = sorted(graph.members(visitor_id))
+    return Person(tuple(members), tuple(each for each in members if graph.identity(each) is not None))
 
 
 def messages(
@@ -90,16 +100,3 @@ def messages(
     ]
     parted: list[OutgoingMessage] = [(each.encode(), None, []) for each in person.joined]
     return forgotten, parted
-
-
-def people_of(reader: HistoryReader) -> People:
-    """Who is who now, by all of `identities`."""
-    people = People()
-    for batch in reader.read(reader.spans(IDENTITIES)):
-        for message in batch:
-            visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-            try:
-                people.put(visitor_id, None if value is None else identities.decode(value))
-            except msgspec.MsgspecError:
-                continue  # nobody else can read it either
-    return people

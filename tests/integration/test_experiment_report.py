@@ -215,6 +215,21 @@ def test_users_are_joined_erased_visitors_left_out_and_bad_messages_counted(
     }
 
 
+def test_a_shopper_with_an_alias_and_two_devices_is_one_visitor(kafka: ServiceSettings, shop: Shop) -> None:
+    shop.experiment(EXPERIMENT)
+    for number, (visitor, user) in enumerate((("a", "old"), (visitor_of("old"), "new"), ("b", "new"))):
+        identity = Identity(visitor_id=visitor, user_id=user, occurred_at=BEGIN + number)
+        shop.raw(IDENTITIES, visitor, identities.encode(identity))
+    shop.row("r1", "a", "less", BEGIN)
+    shop.row("r2", "b", "less", BEGIN + 1)
+    shop.event("select_item", "b", BEGIN + 2, of="r1")
+    shop.event("purchase", visitor_of("new"), BEGIN + DAY, value=20.0)
+    shop.done()
+    found = reported(kafka)
+    assert by_variant(found, "visitors") == {"as-is": 0, "less": 1}
+    assert by_variant(found, "attributed_purchases") == {"as-is": 0, "less": 1}
+
+
 def test_times_slots_and_windows_are_the_options(kafka: ServiceSettings, shop: Shop) -> None:
     shop.experiment(EXPERIMENT)
     for day in range(5):

@@ -1,7 +1,7 @@
 """Joins what was shown with what was done, by person: pure, in a few bytes a row shown."""
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.events import Amount, Currency, Name
-from schemas.identities import Identity
 from schemas.sessions import identity
 from services.archive import rows
+from services.visitors.identity_graph import IdentityGraph
 
 
 class Line(rows.Line, frozen=True, gc=False):
@@ -158,35 +158,6 @@ def _longs(column: "array[int]") -> Longs:
     return np.frombuffer(column, dtype=np.int64) if column else np.zeros(0, dtype=np.int64)
 
 
-class Persons:
-    """From visitors to persons, by the newest identity of each visitor; of everybody else to themselves.
-
-    A person is named by the visitor_id of the user (schemas.identities.visitor_of), under which the user's
-    own events are kept. It does not matter when a join became known: what an anonymous visitor was shown
-    counts for what the user bought, and the other way round.
-    """
-
-    def __init__(self, identities: Iterable[Identity] = (), erased: Mapping[str, int] | None = None) -> None:
-        newest: dict[str, Identity] = {}
-        for each in identities:
-            if each.replaces(newest.get(each.visitor_id)):
-                newest[each.visitor_id] = each
-        self._users = {visitor_id: identity.user for visitor_id, identity in newest.items()}
-        self._erased = dict(erased or {})
-
-    def of(self, visitor_id: str) -> str:
-        """The person that a visitor is."""
-        return self._users.get(visitor_id, visitor_id)
-
-    def forgotten_until(self, visitor_id: str, person: str) -> int:
-        """Up to when, Unix ms, all that a visitor did is left out, for the visitor or the user was erased;
-        −1 where nothing is.
-        """
-        if not self._erased:
-            return -1
-        return max(self._erased.get(visitor_id, -1), self._erased.get(person, -1))
-
-
 DAY_MS: Final = 24 * 60 * 60 * 1000
 WINDOW_MS: Final = 7 * DAY_MS
 
@@ -224,10 +195,10 @@ class Rows:
     """Takes rows of one experiment, after all events. Keeps 12 bytes a row, and a little a person."""
 
     def __init__(
-        self, experiment: str, persons: Persons, behaviour: Behaviour, slot: str | None = None
+        self, experiment: str, graph: IdentityGraph, behaviour: Behaviour, slot: str | None = None
     ) -> None:
         self._experiment, self._slot = experiment, slot
-        self._persons, self._behaviour = persons, behaviour
+        self._graph, self._behaviour = graph, behaviour
         self._clicks = behaviour.clicks()
         self._places: dict[str, int] = {}
         self._first: list[tuple[int, str]] = []  # by person: when first, and in which variant
@@ -241,7 +212,7 @@ class Rows:
     def extend(self, rows: Sequence[PastRow]) -> None:
         """Takes some more rows; those of other experiments and slots are forgotten."""
         ours = [row for row in rows if self._is_ours(row)]
-        whose = [self._persons.of(row.visitor_id) for row in ours]
+        whose = [self._graph.person(row.visitor_id) for row in ours]
         places = [self._seen(person, row) for person, row in zip(whose, ours, strict=True)]
         keys = [row_key(person, row.recommendation_id) for person, row in zip(whose, ours, strict=True)]
         self._keys.extend(keys)

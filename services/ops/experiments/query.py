@@ -6,18 +6,18 @@ from typing import Final
 import msgspec
 from confluent_kafka import Message
 
-from schemas import experiments, identities
+from schemas import experiments
 from schemas.experiments import Experiment
-from schemas.identities import Identity
-from schemas.topics import EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDATIONS, Topic
+from schemas.topics import EVENTS, EXPERIMENTS, RECOMMENDATIONS, Topic
 from services.kafka.ranges import BoundedReader, reading
 from services.ops.experiments import attribution
-from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Persons, Rows
+from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Rows
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
-from services.visitors import erasure
-from services.visitors.erasure import earliest
+from services.visitors import erasure, identity_graph
+from services.visitors.erasure import Erasures
+from services.visitors.identity_graph import IdentityGraph
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +97,15 @@ def joined(settings: ServiceSettings, question: Question, progress: Progress) ->
     shown = TimeRange(question.since, question.until)
     done = TimeRange(question.since, question.until and question.until + question.window_ms)
     with reading(settings) as reader:
-        persons = _persons(reader, left)
+        graph, left.unreadable_identities = identity_graph.read(reader)
+        erasures = erasure.read(reader).of_persons(graph)
+        left.unreadable_erasures = erasures.unreadable
         behaviour = Behaviour()
         for batch in _batches(reader, EVENTS, done, progress):
-            _take_events(batch, persons, behaviour, left)
-        rows = Rows(question.experiment, persons, behaviour, question.slot)
+            _take_events(batch, graph, erasures, behaviour, left)
+        rows = Rows(question.experiment, graph, behaviour, question.slot)
         for batch in _batches(reader, RECOMMENDATIONS, shown, progress):
-            rows.extend(list(_rows(batch, persons, left)))
+            rows.extend(list(_rows(batch, erasures, left)))
     if not len(rows):
         slot = f" in the slot {question.slot}" if question.slot else ""
         raise NothingShown(
@@ -123,33 +125,9 @@ def _batches(
         progress.advance(len(batch))
 
 
-def _persons(reader: BoundedReader, left: Left) -> Persons:
-    erasures = erasure.read(reader)
-    left.unreadable_erasures = erasures.unreadable
-    known: dict[bytes, Identity | None] = {}
-    for batch in reader.read(reader.spans(IDENTITIES)):
-        for message in batch:
-            key, value = message.key() or b"", message.value()
-            if value is None:  # it was taken back
-                known.pop(key, None)
-                continue
-            identity = _identity(key, value)
-            if identity is None:
-                left.unreadable_identities += 1
-            elif identity.replaces(known.get(key)):
-                known[key] = identity
-    return Persons(filter(None, known.values()), erasures.until)
-
-
-def _identity(key: bytes, value: bytes) -> Identity | None:
-    try:
-        identity = identities.decode(value)
-    except msgspec.MsgspecError:
-        return None
-    return identity if identity.visitor_id.encode() == key else None
-
-
-def _take_events(batch: Iterable[Message], persons: Persons, behaviour: Behaviour, left: Left) -> None:
+def _take_events(
+    batch: Iterable[Message], graph: IdentityGraph, erasures: Erasures, behaviour: Behaviour, left: Left
+) -> None:
     for message in batch:
         try:
             event = attribution.event(message.value() or b"")
@@ -160,15 +138,14 @@ def _take_events(batch: Iterable[Message], persons: Persons, behaviour: Behaviou
         if message.key() != visitor_id.encode():  # the live session does not take it either
             left.no_events += 1
             continue
-        person = persons.of(visitor_id)
-        until = persons.forgotten_until(visitor_id, person)
-        if until >= 0 and earliest(event.occurred_at, event.received_at, message.timestamp()[1]) <= until:
+        sent_at = message.timestamp()[1]
+        if erasures.leave_out(visitor_id, event.occurred_at, event.received_at, sent_at):
             left.erased += 1
         else:
-            behaviour.add(person, event)
+            behaviour.add(graph.person(visitor_id), event)
 
 
-def _rows(batch: Iterable[Message], persons: Persons, left: Left) -> Iterator[PastRow]:
+def _rows(batch: Iterable[Message], erasures: Erasures, left: Left) -> Iterator[PastRow]:
     for message in batch:
         try:
             row = attribution.row(message.value() or b"")
@@ -179,8 +156,7 @@ def _rows(batch: Iterable[Message], persons: Persons, left: Left) -> Iterator[Pa
         if message.key() != visitor_id.encode():
             left.no_impressions += 1
             continue
-        until = persons.forgotten_until(visitor_id, persons.of(visitor_id))
-        if until >= 0 and earliest(row.shown_at, message.timestamp()[1]) <= until:
+        if erasures.leave_out(visitor_id, row.shown_at, message.timestamp()[1]):
             left.erased += 1
         else:
             yield row

@@ -16,7 +16,7 @@ from services.recommender.api.parameters import SHOWN_MAX
 from services.recommender.catalogue import Catalogue
 from services.recommender.pipeline.experiments import Treatment
 from services.recommender.visitor_sessions import JoinedSessions
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 from services.web.auth import ReaderAuth
 from services.web.openapi import TOKEN_OR_KEY, Description, answer, problem
 
@@ -100,7 +100,7 @@ def _told(event: SessionEvent, catalogue: Catalogue) -> ProfileEvent:
 def profile_routes(
     door: ReaderAuth,
     sessions: JoinedSessions,
-    people: People,
+    people: IdentityGraph,
     catalogue: Catalogue,
     *,
     treatment: Callable[[str | None], Treatment],

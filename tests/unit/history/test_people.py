@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identities import Identity, visitor_of
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 
 USERS = ("ada", "bob", "cy")
 VISITORS = ("v1", "v2", "v3", "v4", "user:ada", "user:bob")  # a user may become another one
@@ -16,8 +16,8 @@ def identity(visitor_id: str, user_id: str, at: int = 1) -> Identity:
     return Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at)
 
 
-def people(*identities: Identity) -> People:
-    found = People()
+def people(*identities: Identity) -> IdentityGraph:
+    found = IdentityGraph()
     for each in identities:
         found.put(each.visitor_id, each)
     return found
@@ -26,7 +26,7 @@ def people(*identities: Identity) -> People:
 identities = st.builds(identity, st.sampled_from(VISITORS), st.sampled_from(USERS), st.integers(1, 9))
 
 
-def everybody(found: People) -> dict[str, frozenset[str]]:
+def everybody(found: IdentityGraph) -> dict[str, frozenset[str]]:
     return {each: found.members(each) for each in EVERYBODY}
 
 
@@ -62,7 +62,7 @@ def test_members_of_one_person_agree_on_who_they_are(told: list[Identity]) -> No
 
 @given(st.lists(identities | st.sampled_from(VISITORS), max_size=12))
 def test_exactly_those_whose_person_has_changed_are_told(told: list[Identity | str]) -> None:
-    found = People()
+    found = IdentityGraph()
     for each in told:
         before = everybody(found)
         visitor_id, one = (each, None) if isinstance(each, str) else (each.visitor_id, each)

@@ -29,7 +29,7 @@ from services.recommender.search.query_vectors import Words
 from services.recommender.search.search import Searcher, UnderstoodBy
 from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
 from services.vector_replica import VectorReplica
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 POPULAR = Slot(name="all", kind="popular", k=3)
@@ -95,7 +95,7 @@ class Shop:
             seconds=self.metrics.words,
         )
         self.searcher = Searcher(AsTheyStand(), self.words)
-        self.joined = JoinedSessions(self.sessions, People(), self.replica, LAYOUT, Tuning())
+        self.joined = JoinedSessions(self.sessions, IdentityGraph(), self.replica, LAYOUT, Tuning())
 
     def put(self, number: int, **fields: object) -> None:
         made = Product(

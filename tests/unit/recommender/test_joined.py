@@ -11,7 +11,7 @@ from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
 from services.model.session import fold
 from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
 from services.vector_replica import VectorReplica
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, content, event, folded, product
 
 TYPES: tuple[EventType, ...] = ("view_item", "add_to_cart", "remove_from_cart", "purchase")
@@ -22,7 +22,7 @@ class Joined:
 
     def __init__(self, vectors: VectorReplica = VECTORS) -> None:
         self.vectors = vectors
-        self.people = People()
+        self.people = IdentityGraph()
         self.alone = Sessions(LAYOUT, 100)
         self.sessions = JoinedSessions(self.alone, self.people, vectors, LAYOUT, TUNING)
 

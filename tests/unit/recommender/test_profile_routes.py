@@ -16,7 +16,7 @@ from services.model.session import Tuning
 from services.recommender.api.profile import Profile, profile_routes
 from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
 from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
@@ -32,7 +32,7 @@ class Visitors:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.sessions, self.people = Sessions(LAYOUT, 10), People()
+        self.sessions, self.people = Sessions(LAYOUT, 10), IdentityGraph()
         self.joined = JoinedSessions(self.sessions, self.people, shop.replica, LAYOUT, Tuning())
         self.signer = TokenSigner(SECRET)
         self.treatments: dict[str, Treatment] = {}

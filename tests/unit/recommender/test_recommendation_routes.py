@@ -20,7 +20,7 @@ from services.recommender.search.query_vectors import Words
 from services.recommender.search.search import Searcher, Understanding
 from services.recommender.search.vocabulary import Vocabulary
 from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
@@ -43,7 +43,7 @@ class Api:
         self.metrics = Metrics()
         self.waiting_for: str | None = None
         self.sessions = Sessions(LAYOUT, 10)
-        joined = JoinedSessions(self.sessions, People(), shop.replica, LAYOUT, Tuning())
+        joined = JoinedSessions(self.sessions, IdentityGraph(), shop.replica, LAYOUT, Tuning())
         words = Words(
             None,
             LAYOUT,

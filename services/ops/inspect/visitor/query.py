@@ -25,9 +25,9 @@ from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings
 from services.progress import Progress
 from services.time_range import TimeRange, shown
-from services.visitors import erasure
+from services.visitors import erasure, identity_graph
 from services.visitors.erasure import Erasures
-from services.visitors.identity_graph import People
+from services.visitors.identity_graph import IdentityGraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
     wanted.require_visitor()
     visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
     with reading(settings) as reader:
-        erasures, people = erasure.read(reader), erasure.people_of(reader)
+        erasures, (people, _) = erasure.read(reader), identity_graph.read(reader)
         joined = people.identity(visitor_id)
         others = sorted(people.members(visitor_id) - {visitor_id})
         found = _sessions(reader, visitor_id, others, erasures, wanted)
@@ -143,7 +143,7 @@ def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) ->
     )
 
 
-def _nothing(people: People, wanted: Wanted) -> None:
+def _nothing(people: IdentityGraph, wanted: Wanted) -> None:
     user = visitor_of(wanted.visitor_id)
     if people.members(user) != {user}:
         raise AnswerIsNo(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")

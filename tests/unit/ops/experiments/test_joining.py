@@ -15,9 +15,10 @@ from services.ops.experiments.attribution import (
     PastEvent,
     PastItem,
     PastRow,
-    Persons,
     Rows,
 )
+from services.visitors.erasure import Erasures
+from services.visitors.identity_graph import IdentityGraph
 
 WINDOW = 100
 VISITORS = ("a", "b", "c", "user:u")
@@ -65,6 +66,13 @@ def event(  # noqa: PLR0917 - a line of a table
     )
 
 
+def graph_of(identities: Iterable[Identity]) -> IdentityGraph:
+    graph = IdentityGraph()
+    for each in identities:
+        graph.put(each.visitor_id, each)
+    return graph
+
+
 def joined(
     rows: Sequence[PastRow],
     events: Iterable[PastEvent],
@@ -72,10 +80,10 @@ def joined(
     slot: str | None = None,
     batch: int = 3,
 ) -> Joined:
-    persons, behaviour = Persons(identities), Behaviour()
+    graph, behaviour = graph_of(identities), Behaviour()
     for each in events:
-        behaviour.add(persons.of(each.visitor_id), each)
-    taken = Rows("test", persons, behaviour, slot)
+        behaviour.add(graph.person(each.visitor_id), each)
+    taken = Rows("test", graph, behaviour, slot)
     for begin in range(0, len(rows), batch):
         taken.extend(rows[begin : begin + batch])
     return taken.joined(WINDOW)
@@ -272,11 +280,22 @@ def test_two_devices_of_a_user_are_one_visitor_of_the_variant_seen_first() -> No
     assert told(found) == [("one", 8, True, 2, 0, 0, 0, 0, 0, ())]
 
 
+def test_a_shopper_whose_user_took_another_name_is_one_person_on_all_devices() -> None:
+    known = [
+        Identity(visitor_id="a", user_id="old", occurred_at=1),
+        Identity(visitor_id="user:old", user_id="new", occurred_at=2),  # an alias
+        Identity(visitor_id="b", user_id="new", occurred_at=3),
+    ]
+    rows = [row(1, "a", "one", at=8), row(2, "b", "two", at=9), row(3, "user:new", "one", at=10)]
+    events = [event(1, visitor="b", of=1), event(2, "purchase", visitor="user:new", at=80)]
+    assert told(joined(rows, events, known)) == [("one", 8, True, 3, 1, 1, 1, 1, 1, ())]
+
+
 def test_the_newest_identity_of_a_visitor_counts_whichever_comes_first() -> None:
     old, new = (
         Identity(visitor_id="a", user_id=user, occurred_at=at) for user, at in (("old", 1), ("new", 2))
     )
-    assert Persons([old, new]).of("a") == Persons([new, old]).of("a") == "user:new"
+    assert graph_of([old, new]).person("a") == graph_of([new, old]).person("a") == "user:new"
 
 
 def test_other_slots_and_experiments_are_forgotten() -> None:
@@ -310,8 +329,18 @@ def ordered(value: float | None, lines: tuple[Line, ...]) -> PastEvent:
 
 
 def test_what_is_forgotten_with_a_visitor_and_with_a_user() -> None:
-    persons = Persons(JOIN, {"a": 5, "user:u": 9, "b": 3})
-    assert persons.forgotten_until("a", "user:u") == 9
-    assert persons.forgotten_until("b", "b") == 3
-    assert persons.forgotten_until("c", "c") == -1
-    assert Persons(JOIN).forgotten_until("a", "user:u") == -1
+    until = Erasures({"a": 5, "user:u": 9, "b": 3}).of_persons(graph_of(JOIN)).until
+    assert until["a"] == 9
+    assert until["b"] == 3
+    assert "c" not in until
+    assert Erasures().of_persons(graph_of(JOIN)).until == {}
+
+
+def test_what_one_of_a_person_did_is_forgotten_with_any_other_of_them() -> None:
+    known = [
+        Identity(visitor_id="a", user_id="old", occurred_at=1),
+        Identity(visitor_id="user:old", user_id="new", occurred_at=2),
+        Identity(visitor_id="b", user_id="new", occurred_at=3),
+    ]
+    until = Erasures({"b": 7, "c": 1}).of_persons(graph_of(known)).until
+    assert until == {"a": 7, "b": 7, "user:old": 7, "user:new": 7, "c": 1}

@@ -10,9 +10,10 @@ from rich.console import Console
 
 from schemas.experiments import Experiment, Variant
 from services.ops.experiments import render
-from services.ops.experiments.attribution import Behaviour, PastEvent, PastItem, PastRow, Persons, Rows
+from services.ops.experiments.attribution import Behaviour, PastEvent, PastItem, PastRow, Rows
 from services.ops.experiments.query import Left, Question
 from services.ops.experiments.report import Report, report
+from services.visitors.identity_graph import IdentityGraph
 
 DAY = 24 * 60 * 60 * 1000
 BEGIN = 1_732_449_600_000
@@ -66,10 +67,10 @@ def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -
 
 
 def reported(rows: list[PastRow], events: list[PastEvent], now: int = LATER) -> Report:
-    persons, behaviour = Persons(), Behaviour()
+    behaviour = Behaviour()
     for event in events:
         behaviour.add(event.visitor_id, event)
-    taken = Rows("colours", persons, behaviour)
+    taken = Rows("colours", IdentityGraph(), behaviour)
     taken.extend(rows)
     return report(QUESTION, EXPERIMENT, taken.joined(QUESTION.window_ms), Left(), now)
 
