@@ -1,21 +1,67 @@
 """A shopper's event as it lies on the `events` topic (JSON), and what a browser may send."""
 
 import re
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-EventType = Literal[
-    "view_item_list",
-    "select_item",
-    "view_item",
-    "add_to_cart",
-    "remove_from_cart",
-    "add_to_wishlist",
-    "begin_checkout",
-    "purchase",
-    "search",
-]
+
+class EventKind(NamedTuple):
+    """What is known of a type of event; every place that tells types apart reads it here.
+
+    `weight` is what it counts in a session unless a setting says otherwise: None for what is no sign of
+    taste and not remembered, below 0 for what speaks against a product. An event of a `cart` has lines with
+    quantities and prices; a `click` is about one product that the visitor went to.
+    """
+
+    done: str  # for operators: "a visitor …"
+    done_by_you: str  # for shoppers, as a heading of their own history
+    because_you: str = "looked at"  # for shoppers, before the product's name
+    needs_product: bool = True
+    needs_query: bool = False  # such an event is about no product
+    is_click: bool = False
+    is_cart: bool = False
+    weight: float | None = None
+
+
+# By their names in GA4. New ones come at the end: their places are numbers in stored sessions (KINDS).
+# Then run `python -m infra.event_types`, for the browser's part.
+EVENT_TYPES: Final[Mapping["EventType", EventKind]] = MappingProxyType(
+    {
+        "view_item_list": EventKind("saw in a list", "Saw in a list", needs_product=False),
+        "select_item": EventKind("picked from a list", "Clicked", is_click=True),
+        "view_item": EventKind("looked at", "Looked at", is_click=True, weight=0.5),
+        "add_to_cart": EventKind(
+            "added to cart", "Put in the cart", "put in your cart:", is_cart=True, weight=0.7
+        ),
+        "remove_from_cart": EventKind("removed from cart", "Took out of the cart", is_cart=True, weight=-0.5),
+        "add_to_wishlist": EventKind("saved for later", "Saved", "saved", weight=0.7),
+        "begin_checkout": EventKind(
+            "began to check out", "Went to check out with", needs_product=False, is_cart=True
+        ),
+        "purchase": EventKind("bought", "Bought", "bought", is_cart=True, weight=1.0),
+        "search": EventKind("searched", "Searched", needs_product=False, needs_query=True),
+    }
+)
+
+if TYPE_CHECKING:  # which reads no table, but complains of a row whose name is missing here
+    EventType = Literal[
+        "view_item_list",
+        "select_item",
+        "view_item",
+        "add_to_cart",
+        "remove_from_cart",
+        "add_to_wishlist",
+        "begin_checkout",
+        "purchase",
+        "search",
+    ]
+else:
+    EventType = Literal[tuple(EVENT_TYPES)]
+
+CLICKS: Final = frozenset(type_ for type_, kind in EVENT_TYPES.items() if kind.is_click)
 
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
@@ -81,17 +127,13 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return tuple(dict.fromkeys((*named, *(item.product_id for item in self.items))))
 
 
-NEEDS_PRODUCT: Final = frozenset(
-    {"select_item", "view_item", "add_to_cart", "remove_from_cart", "add_to_wishlist", "purchase"}
-)
-
-
 def check(event: Event) -> str | None:
     """Why a well-formed event still makes no sense, as a sentence for its sender, or None."""
-    if event.type in NEEDS_PRODUCT and not event.products():
+    kind = EVENT_TYPES[event.type]
+    if kind.needs_product and not event.products():
         return f"{event.type} needs a product_id or at least one item"
-    if event.type == "search" and not event.query:
-        return "search needs a query"
+    if kind.needs_query and not event.query:
+        return f"{event.type} needs a query"
     return None
 
 

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import EventType
+from schemas.events import EVENT_TYPES, EventType
 
 SESSION_EVENTS_MAX: Final = 64
 SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a visit, the GA convention
@@ -19,17 +19,7 @@ ERASED_AT: Final = "erased_at"  # Unix ms, what came up to then was removed: thi
 EVENTS_REMOVED: Final = "events_removed"  # how many events that were
 
 # What `SessionEvent.kind` counts. New types come at the end: the numbers lie in stored sessions.
-KINDS: Final[tuple[EventType, ...]] = (
-    "view_item_list",
-    "select_item",
-    "view_item",
-    "add_to_cart",
-    "remove_from_cart",
-    "add_to_wishlist",
-    "begin_checkout",
-    "purchase",
-    "search",
-)
+KINDS: Final[tuple[EventType, ...]] = tuple(EVENT_TYPES)
 KIND_OF: Final = {type_: kind for kind, type_ in enumerate(KINDS)}
 
 ULID_LENGTH: Final = 26

@@ -7,12 +7,14 @@
  *   tracker.listenToDataLayer(window.dataLayer);
  */
 
+// Event types, by `python -m infra.event_types`:
 const TYPES = new Set([
   "view_item_list", "select_item", "view_item", "add_to_cart", "remove_from_cart", "add_to_wishlist",
   "begin_checkout", "purchase", "search",
 ]);
 const WITHOUT_PRODUCT = new Set(["view_item_list", "begin_checkout", "search"]);
-const ABOUT_ONE = new Set(["view_item", "select_item"]);
+const ABOUT_ONE = new Set(["select_item", "view_item"]);
+// (end of event types)
 const REMEMBERED = ["user_id", "currency"];
 
 const BATCH_EVENTS = 2500;

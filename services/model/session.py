@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas import directions
-from schemas.events import Event
+from schemas.events import EVENT_TYPES, Event
 from schemas.sessions import (
     KIND_OF,
     KINDS,
@@ -34,14 +34,10 @@ from services.vector_replica import STEPS
 MINUTE_MS: Final = 60 * 1000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
 
+_WEIGHTS: Final = [(type_, kind.weight) for type_, kind in EVENT_TYPES.items() if kind.weight is not None]
+# The weakest sign first, what speaks against a product last: the setting's documented default.
 TYPE_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
-    {
-        "view_item": 0.5,
-        "add_to_wishlist": 0.7,
-        "add_to_cart": 0.7,
-        "purchase": 1.0,
-        "remove_from_cart": -0.5,
-    }
+    dict(sorted(_WEIGHTS, key=lambda entry: (entry[1] < 0, entry[1], -KIND_OF[entry[0]])))
 )
 
 

@@ -6,12 +6,13 @@ from typing import Final
 
 from pydantic import Field, FiniteFloat, field_validator
 
+from schemas.events import EVENT_TYPES
 from schemas.sessions import KINDS
 from services.model.session import DAY_MS, MINUTE_MS, TYPE_WEIGHTS, Tuning
 from services.settings import ServiceSettings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-WITH_PRODUCTS: Final = tuple(type_ for type_ in KINDS if type_ != "search")
+WITH_PRODUCTS: Final = tuple(type_ for type_ in KINDS if not EVENT_TYPES[type_].needs_query)
 
 
 class SessionSettings(ServiceSettings):

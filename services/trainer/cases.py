@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.events import EVENT_TYPES
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.session import Tuning, remembered
 from services.trainer.sessions import Histories
@@ -79,12 +80,16 @@ def last_day(histories: Histories, cases_max: int = CASES_MAX, after: int | None
     return Split(training, tuple(cases_at(histories, counts, cases_max)))
 
 
+# What speaks against a product is nothing to foretell.
+AGAINST: Final = [KIND_OF[type_] for type_, kind in EVENT_TYPES.items() if (kind.weight or 0) < 0]
+
+
 def _foreseeable(histories: Histories, known: frozenset[str]) -> npt.NDArray[np.bool_]:
     """Which events can be cases."""
     is_known = np.array([product in known for product in histories.products], dtype=np.bool_)
     counts = continuing(histories)
     counts &= is_known[histories.items]
-    counts &= histories.types != KIND_OF["remove_from_cart"]
+    counts &= ~np.isin(histories.types, AGAINST)
     return counts
 
 

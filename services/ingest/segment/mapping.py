@@ -15,6 +15,7 @@ from uuid import UUID, uuid5
 import msgspec
 
 from schemas.events import (
+    EVENT_TYPES,
     MAX_CLOCK_AHEAD_MS,
     MAX_EVENT_BYTES,
     ULID_OR_UUID,
@@ -29,7 +30,7 @@ from services.ingest.segment.messages import KINDS, Kind, Parcel, SegmentMessage
 from services.ingest.validation import Refused, Rejected, decoded, sort_entries
 
 # Names without their spaces, underscores and capitals: shops write all of them.
-EVENT_TYPES: Final[Mapping[str, EventType]] = {
+SEGMENT_EVENTS: Final[Mapping[str, EventType]] = {
     "productlistviewed": "view_item_list",
     "productclicked": "select_item",
     "productviewed": "view_item",
@@ -40,9 +41,6 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {
     "ordercompleted": "purchase",
     "productssearched": "search",
 }
-# Here the one product is a line of a cart or an order, with its quantity and price; elsewhere only looked at.
-OF_CARTS: Final = frozenset({"add_to_cart", "remove_from_cart", "begin_checkout", "purchase"})
-
 ID_MAX: Final = 128
 NAME_MAX: Final = 256
 
@@ -51,7 +49,7 @@ Properties = Mapping[str, Any]
 
 def type_of(name: str) -> EventType | None:
     """Our type of a Segment event, or None where it has nothing to do with products."""
-    return EVENT_TYPES.get(_plain(name))
+    return SEGMENT_EVENTS.get(_plain(name))
 
 
 def with_properties(event: Event, properties: Properties) -> Event:
@@ -63,7 +61,8 @@ def with_properties(event: Event, properties: Properties) -> Event:
     told = _by_plain_name(properties)
     lines = [*_lines(told)]
     alone = _item(told)
-    if alone is not None and event.type in OF_CARTS:
+    # Here the one product is a line of a cart or an order, with its quantity and price; else only looked at.
+    if alone is not None and EVENT_TYPES[event.type].is_cart:
         lines = lines or [alone]
         alone = None
     return msgspec.structs.replace(

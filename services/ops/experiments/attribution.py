@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import Amount, Currency, Name
+from schemas.events import CLICKS, Amount, Currency, Name
 from schemas.sessions import identity
 from services.archive import rows
 from services.visitors.identity_graph import IdentityGraph
@@ -72,8 +72,6 @@ def row(raw: bytes) -> PastRow:
 
 
 Longs = npt.NDArray[np.int64]
-
-CLICKS: Final = frozenset({"select_item", "view_item"})
 
 
 class Purchase(NamedTuple):

@@ -10,13 +10,10 @@ import heapq
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
 
-from schemas.events import Event
+from schemas.events import CLICKS, Event
 from schemas.sessions import SESSION_EVENTS_MAX, identity
 from services.model.session import TYPE_WEIGHTS
-
-CLICKS: Final = frozenset({"select_item", "view_item"})
 
 
 @dataclass(frozen=True, slots=True, order=True)

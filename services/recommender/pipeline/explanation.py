@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from schemas.events import EVENT_TYPES
 from schemas.live import Cause, RecommendedItem, SlotKind, Source
 from schemas.products import Product
 from schemas.sessions import SessionEvent
@@ -14,19 +15,11 @@ POPULAR: Final = "popular now"
 PINNED: Final = "picked by the shop"
 ALIKE: Final = "others who looked at similar things also looked at this"
 
-_DEEDS: Final = {
-    "view_item": "you looked at",
-    "select_item": "you looked at",
-    "add_to_cart": "you put in your cart:",
-    "add_to_wishlist": "you saved",
-    "purchase": "you bought",
-}
-
 
 def because(event: SessionEvent, cause: Product | None) -> str:
     """The event that weighs most in the interest that found the product."""
-    deed = _DEEDS.get(event.type, "you looked at")
-    return f"because {deed} {cause.name}" if cause else "because of what you looked at"
+    deed = EVENT_TYPES[event.type].because_you
+    return f"because you {deed} {cause.name}" if cause else "because of what you looked at"
 
 
 def caused(event: SessionEvent) -> Cause:

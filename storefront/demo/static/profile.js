@@ -5,11 +5,13 @@ import { address } from "./showing.js";
 const WITHIN_MS = 5000;
 const AGAIN_MS = 200;
 const FIRST = 12; // events on show at first
+// Event types, by `python -m infra.event_types`:
 const DEEDS = {
   view_item_list: "Saw in a list", select_item: "Clicked", view_item: "Looked at", add_to_cart: "Put in the cart",
   remove_from_cart: "Took out of the cart", add_to_wishlist: "Saved", begin_checkout: "Went to check out with",
   purchase: "Bought", search: "Searched",
 };
+// (end of event types)
 const BECAUSE = {
   add_to_cart: "you put {} in your cart", add_to_wishlist: "you saved {}", purchase: "you bought {}",
 };

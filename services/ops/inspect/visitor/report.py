@@ -1,12 +1,10 @@
 """All that is told of a visitor, for machines; times are Unix ms."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from schemas.events import EventType
+from schemas.events import EVENT_TYPES, EventType
 from schemas.live import SlotKind, Source
 
 
@@ -206,25 +204,12 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
 
 
-DEEDS: Final[Mapping[EventType, str]] = MappingProxyType(
-    {
-        "view_item_list": "saw in a list",
-        "select_item": "picked from a list",
-        "view_item": "looked at",
-        "add_to_cart": "added to cart",
-        "remove_from_cart": "removed from cart",
-        "add_to_wishlist": "saved for later",
-        "begin_checkout": "began to check out",
-        "purchase": "bought",
-        "search": "searched",
-    }
-)
 PRODUCTS_SHOWN: Final = 3
 
 
 def deed(type_: EventType) -> str:
     """An event's type."""
-    return DEEDS[type_]
+    return EVENT_TYPES[type_].done
 
 
 def deed_in_words(event: Deed) -> str:
