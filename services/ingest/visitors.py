@@ -10,7 +10,6 @@ from starlette.responses import Response
 from ulid import ULID
 
 from schemas.events import is_visitor_id
-from schemas.topics import ERASURES, IDENTITIES
 from services.ingest.events import Clock
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_ERASURE, DESCRIPTION_OF_VISITORS
@@ -76,9 +75,8 @@ class Eraser:
         """Returns once Kafka has it: the visitors that are erased. `at` is Unix ms. Raises BrokerAway."""
         try:
             person = await asyncio.to_thread(erasure.person_of, self._settings, visitor_id)
-            erasures, parted = erasure.messages(person, at, reason)
-            await self._producer.send_all(self._settings.topic(ERASURES), erasures)
-            await self._producer.send_all(self._settings.topic(IDENTITIES), parted)
+            for topic, messages in erasure.messages(person, at, reason):
+                await self._producer.send_all(self._settings.topic(topic), messages)
         except (HistoryAway, TopicMissing, NotDelivered) as error:
             raise BrokerAway(str(error)) from error
         self._metrics.visitors_erased.inc(len(person.visitor_ids))

@@ -19,8 +19,9 @@ from services.recommender.pipeline.experiments import ExperimentBook
 from services.recommender.pipeline.merchandising import RuleBook
 from services.recommender.popularity import Popularity
 from services.recommender.serving_models import Lines
-from services.recommender.visitor_sessions import Forgotten, JoinedSessions, Published, Sessions
+from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
 from services.vector_replica import VectorReplica
+from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
 
 log = structlog.get_logger()
@@ -55,7 +56,7 @@ class State:
         self._replica = replica
         self._joined = joined
         self._people = people
-        self._forgotten = Forgotten()
+        self._erasures = PendingErasures()
         self._popularity = popularity
         self._rules = rules
         self._experiments = experiments
@@ -101,13 +102,13 @@ class State:
         """[sessions]"""
         newest = {_key(message): message for message in messages}
         for visitor_id, message in newest.items():
-            self._forgotten.heard(visitor_id, message)
+            self._erasures.confirm(visitor_id, message)
             value = message.value()
             if value is None:
                 self._forget(visitor_id)
                 continue
             published = Published.of(value, dict(cast("list[tuple[str, bytes]]", message.headers() or [])))
-            if self._forgotten.hides(visitor_id, published):
+            if self._erasures.hide(visitor_id, published.folded_at):
                 continue
             self._live.put(visitor_id, value)
             self._count(visitor_id, value)
@@ -118,9 +119,9 @@ class State:
     async def newest_erasures(self, messages: list[Message]) -> None:
         """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""
         for message in messages:
-            visitor_id = self._forgotten.take(message)
+            visitor_id = self._erasures.take(message)
             published = self.sessions.published(visitor_id)
-            if published is not None and self._forgotten.hides(visitor_id, published):
+            if published is not None and self._erasures.hide(visitor_id, published.folded_at):
                 self._forget(visitor_id)
         self._metrics.sessions.set(len(self.sessions))
 
@@ -148,7 +149,7 @@ class State:
     async def newest_identities(self, messages: list[Message]) -> None:
         """[identities]"""
         for visitor_id, identity in _newest(messages, identities.decode):
-            if identity is not None and self._forgotten.parts(visitor_id, identity.occurred_at):
+            if identity is not None and self._erasures.leave_out(visitor_id, identity.occurred_at):
                 continue
             for member in self._people.put(visitor_id, identity):
                 published = self.sessions.published(member) or Published(b"")

@@ -7,11 +7,9 @@ from typing import Final
 from cachetools import LRUCache
 
 from schemas.directions import form
-from schemas.sessions import ACCEPTED_AT, CAUSED_BY, ERASED_AT, FOLDED_AT, Session, SessionEvent, decode
+from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, SessionEvent, decode
 from schemas.vectors import Layout
-from services.kafka.ranges import PastMessage, headers_of
 from services.model.session import ProductVectors, Tuning, computed, remembered
-from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -130,36 +128,3 @@ class JoinedSessions:
         if not events:
             return Session(visitor_id)
         return computed(visitor_id, events, self._vectors, self._layout, self._tuning)
-
-
-class Forgotten:
-    """What `erasures` says, until the session processor's own word on a visitor has come."""
-
-    def __init__(self) -> None:
-        self._erasures = Erasures()
-        self._awaited: dict[str, int] = {}  # visitor → Unix ms up to which a session counts no more
-
-    def take(self, message: PastMessage) -> str:
-        """Takes one message of the topic; the visitor that it is about."""
-        visitor_id = self._erasures.take(message)
-        until = self._erasures.until.get(visitor_id)
-        if until is not None:
-            self._awaited[visitor_id] = until
-        else:
-            self._awaited.pop(visitor_id, None)
-        return visitor_id
-
-    def hides(self, visitor_id: str, published: Published) -> bool:
-        """Whether a session was made before its visitor's erasure."""
-        until = self._awaited.get(visitor_id)
-        return until is not None and (published.folded_at or 0.0) <= until
-
-    def parts(self, visitor_id: str, at: int) -> bool:
-        """Whether a join that became known at `at` (Unix ms) is of before the visitor's erasure."""
-        return self._erasures.leave_out(visitor_id, at)
-
-    def heard(self, visitor_id: str, message: PastMessage) -> None:
-        """A message of `sessions`: one that says what is left ends the waiting, whatever clocks say."""
-        until = self._awaited.get(visitor_id)
-        if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
-            del self._awaited[visitor_id]

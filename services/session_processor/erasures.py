@@ -15,26 +15,26 @@ ARRIVALS_S: Final = 60.0
 ARRIVALS_MAX: Final = 20_000
 
 
-class Forgotten:
-    """What erasures say, and when the newest events came: a session keeps only the events' own time."""
+class ArrivalErasures(Erasures):
+    """Erasures, and when the newest events arrived: a session keeps only the events' own time."""
 
     def __init__(self, timer: Callable[[], float] = time.monotonic) -> None:
-        self.erasures = Erasures()
+        super().__init__()
         self._arrived: TTLCache[tuple[str, bytes], int] = TTLCache(ARRIVALS_MAX, ARRIVALS_S, timer)
 
-    def leave_out(self, event: Event, sent_at: int) -> bool:
+    def leave_out_event(self, event: Event, sent_at: int) -> bool:
         """Whether an event that is about to be folded is of before its visitor's erasure; `sent_at`: Unix ms.
 
         An erasure may yet come that was written before this event: when it came is remembered for a while.
         """
         stamp = earliest(event.occurred_at, event.received_at, sent_at)
-        until = self.erasures.until.get(event.visitor_id)
+        until = self.until.get(event.visitor_id)
         if until is not None and stamp <= until:
             return True
         self._arrived[event.visitor_id, identity(event.event_id)] = stamp
         return False
 
-    def kept(
+    def keep(
         self, visitor_id: str, events: Sequence[SessionEvent], *, by_own_time: bool = False
     ) -> tuple[SessionEvent, ...]:
         """What of a session's events came after its visitor's erasure; all of them where there is none.
@@ -42,7 +42,7 @@ class Forgotten:
         An event that did not arrive lately is of before an erasure that has just been written. With an older
         one, such as a recovered session may meet, the event's own time decides.
         """
-        until = self.erasures.until.get(visitor_id)
+        until = self.until.get(visitor_id)
         if until is None:
             return tuple(events)
 

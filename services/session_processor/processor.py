@@ -19,7 +19,7 @@ from services.kafka.ranges import PastMessage, partition_of
 from services.model.session import Tuning, computed, fold, signals
 from services.session_processor.commit_order import PartitionOrder, Taken
 from services.session_processor.dead_letters import BadEvent, DeadLetters, decoded
-from services.session_processor.erasures import ARRIVALS_S, Forgotten
+from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import WaitingSessions
@@ -61,7 +61,7 @@ class EventFolder:
         self._letters = DeadLetters(bad_in_a_row_max)
         self._waiting = WaitingSessions()
         self._idle = IdleVisitors(tuning.idle_ms)
-        self._forgotten = Forgotten()
+        self._erasures = ArrivalErasures()
         self._order = PartitionOrder()
         self._in_flight: set[asyncio.Future[None]] = set()
 
@@ -77,7 +77,7 @@ class EventFolder:
             self._bury(message, taken, str(bad))
             return
         self._letters.well()
-        if self._forgotten.leave_out(event, round((message.message.timestamp or -1) * 1000)):
+        if self._erasures.leave_out_event(event, round((message.message.timestamp or -1) * 1000)):
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
             self._pass_over(taken, "no_signal")
@@ -190,14 +190,14 @@ class EventFolder:
 
         `owned` is None as long as no sessions are recovered: `recovered` looks at them then.
         """
-        visitor_id = self._forgotten.erasures.take(message)
+        visitor_id = self._erasures.take(message)
         visitor = visitor_id.encode()
-        until = self._forgotten.erasures.until.get(visitor_id)
+        until = self._erasures.until.get(visitor_id)
         is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
-            self._keep(visitor, session, self._forgotten.kept(visitor_id, session.events, by_own_time=is_old))
+            self._keep(visitor, session, self._erasures.keep(visitor_id, session.events, by_own_time=is_old))
 
     def _keep(self, visitor: bytes, session: Session, kept: tuple[SessionEvent, ...]) -> None:
         """Only these events stay. `sessions` is told also where nothing was: somebody waits for the word.
@@ -213,7 +213,7 @@ class EventFolder:
         else:
             self._table.remove(visitor)
             self._idle.left(visitor)
-        until = self._forgotten.erasures.until[session.visitor_id]
+        until = self._erasures.until[session.visitor_id]
         headers: Headers = [
             (sessions.ERASED_AT, str(until).encode()),
             (sessions.EVENTS_REMOVED, str(len(session.events) - len(kept)).encode()),
@@ -238,7 +238,7 @@ class EventFolder:
             if partition is None:
                 continue
             session = sessions.decode(raw)
-            kept = self._forgotten.kept(session.visitor_id, session.events, by_own_time=True)
+            kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
             if len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
             else:

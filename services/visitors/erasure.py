@@ -1,4 +1,7 @@
-"""Who is to be forgotten: the topic `erasures`, which every reader of history reads whole first."""
+"""Erasing a visitor: who is to be forgotten, by the topic `erasures`, and what is written to forget somebody.
+
+Every reader of history reads that topic whole first.
+"""
 
 from dataclasses import dataclass, field
 
@@ -6,9 +9,10 @@ import msgspec
 
 from schemas import erasures
 from schemas.erasures import Erasure
-from schemas.topics import ERASURES
+from schemas.sessions import ERASED_AT
+from schemas.topics import ERASURES, IDENTITIES, Topic
 from services.kafka.clients import OutgoingMessage
-from services.kafka.ranges import HistoryReader, PastMessage, reading
+from services.kafka.ranges import HistoryReader, PastMessage, headers_of, reading
 from services.settings import ServiceSettings
 from services.visitors import identity_graph
 from services.visitors.identity_graph import IdentityGraph
@@ -54,6 +58,37 @@ class Erasures:
         return visitor_id
 
 
+@dataclass
+class PendingErasures(Erasures):
+    """Erasures, and which of them a session processor has not confirmed yet.
+
+    Until it has, what was folded before is left out; from then on its own word counts, whatever clocks say.
+    """
+
+    _awaited: dict[str, int] = field(default_factory=dict)  # visitor → Unix ms: older sessions count no more
+
+    def take(self, message: PastMessage) -> str:
+        """Takes one message of the topic; the visitor that it is about."""
+        visitor_id = super().take(message)
+        until = self.until.get(visitor_id)
+        if until is not None:
+            self._awaited[visitor_id] = until
+        else:
+            self._awaited.pop(visitor_id, None)
+        return visitor_id
+
+    def hide(self, visitor_id: str, folded_at: float | None) -> bool:
+        """Whether a session was folded (Unix ms) before its visitor's erasure."""
+        until = self._awaited.get(visitor_id)
+        return until is not None and (folded_at or 0.0) <= until
+
+    def confirm(self, visitor_id: str, message: PastMessage) -> None:
+        """Takes a message of `sessions`: one that says what is left ends the waiting."""
+        until = self._awaited.get(visitor_id)
+        if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
+            del self._awaited[visitor_id]
+
+
 def read(reader: HistoryReader) -> Erasures:
     """All that holds now."""
     found = Erasures()
@@ -90,13 +125,15 @@ def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
 
 def messages(
     person: Person, erased_at: int, reason: str | None = None
-) -> tuple[list[OutgoingMessage], list[OutgoingMessage]]:
-    """For `erasures`: what came up to `erased_at` (Unix ms) is forgotten. Then for `identities`: nothing says
-    any more that these visitors are one person.
+) -> list[tuple[Topic, list[OutgoingMessage]]]:
+    """What erases a person, in the order in which it is to be written.
+
+    First, what came up to `erased_at` (Unix ms) is forgotten; then nothing says any more that these visitors
+    are one person. The other way round, a crash in between would leave visitors that nobody finds.
     """
     erased = (Erasure(visitor_id=each, erased_at=erased_at, reason=reason) for each in person.visitor_ids)
     forgotten: list[OutgoingMessage] = [
         (each.visitor_id.encode(), erasures.encode(each), []) for each in erased
     ]
     parted: list[OutgoingMessage] = [(each.encode(), None, []) for each in person.joined]
-    return forgotten, parted
+    return [(ERASURES, forgotten), (IDENTITIES, parted)]

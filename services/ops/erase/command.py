@@ -11,7 +11,7 @@ from rich.table import Table
 
 from schemas.events import is_visitor_id
 from schemas.sessions import ERASED_AT, EVENTS_REMOVED
-from schemas.topics import ERASURES, IDENTITIES, SESSIONS
+from schemas.topics import SESSIONS
 from services.cli import AnswerIsNo, AsJson, CannotBeDone, confirm, console, print_json, progress_console
 from services.clock import now_ms
 from services.kafka.clients import client_config
@@ -111,9 +111,8 @@ def erase_person(
 
 
 def _write(settings: OpsSettings, person: erasure.Person, erased_at: int, reason: str | None) -> None:
-    erasures, parted = erasure.messages(person, erased_at, reason)
     with writing(settings, at_once=True) as writer:
-        for topic, messages in ((ERASURES, erasures), (IDENTITIES, parted)):
+        for topic, messages in erasure.messages(person, erased_at, reason):
             for key, value, _ in messages:
                 writer.write(settings.topic(topic), key, value)
             writer.finish()
