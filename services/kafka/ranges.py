@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from heapq import merge
 from operator import itemgetter
-from typing import Final, NoReturn, Protocol, cast
+from typing import Final, NoReturn, Protocol, TypeVar, cast
 
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -18,6 +18,8 @@ from services.kafka.clients import TopicMissing, client_config
 from services.progress import Progress, Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
+
+T = TypeVar("T")
 
 PastHeaders = list[tuple[str, bytes | None]]
 
@@ -307,7 +309,7 @@ def of_keys(
         progress.advance(len(messages))
 
 
-def newest(
+def newest_of_keys(
     reader: HistoryReader, topic: Topic, keys: Collection[bytes], *, everywhere: bool = False
 ) -> dict[bytes, PastMessage]:
     """The last message of each key that has any; a tombstone is one. By time where `everywhere` is set."""
@@ -317,6 +319,38 @@ def newest(
         if key not in found or not everywhere or message.timestamp()[1] >= found[key].timestamp()[1]:
             found[key] = message
     return found
+
+
+def newest_by_key(
+    reader: HistoryReader,
+    spans: Sequence[Span],
+    take: Callable[[PastMessage], T],
+    progress: Progress = Silent(),  # noqa: B008 - it holds nothing
+) -> dict[bytes, T]:
+    """Of all keys what `take` makes of the last message, in the order of these messages.
+
+    A key whose last message is a tombstone is left out. All that is taken is held in memory.
+    """
+    newest: dict[bytes, T] = {}
+    for messages in reader.read(spans):
+        for message in messages:
+            key = message.key() or b""
+            newest.pop(key, None)
+            if message.value() is not None:
+                newest[key] = take(message)
+        progress.advance(len(messages))
+    return newest
+
+
+def value_of(message: PastMessage) -> bytes:
+    """The value's bytes; none for a tombstone."""
+    return message.value() or b""
+
+
+def newest_values(reader: HistoryReader, topic: Topic) -> dict[str, bytes]:
+    """What lies on a topic now, by key. Raises BrokerAway and TopicMissing."""
+    found = newest_by_key(reader, reader.spans(topic), value_of)
+    return {key.decode("utf-8", "replace"): value for key, value in found.items()}
 
 
 def _holding(keys: Collection[bytes], spans: Sequence[Span]) -> list[Span]:

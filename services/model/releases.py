@@ -12,7 +12,7 @@ from schemas.models import Gate, Metrics, ModelRelease, Released
 from schemas.topics import MODELS
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
-from services.kafka.ranges import reading
+from services.kafka.ranges import newest_values, reading
 from services.model import store
 from services.settings import ServiceSettings
 
@@ -25,15 +25,8 @@ class ReleaseRefused(Exception):
 
 def lines(settings: ServiceSettings) -> dict[str, bytes]:
     """The newest message of each model's name, as it lies there. Raises BrokerAway, TopicMissing."""
-    newest: dict[str, bytes] = {}
     with reading(settings) as reader:
-        for messages in reader.read(reader.spans(MODELS)):
-            for message in messages:
-                name, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-                newest.pop(name, None)
-                if value is not None:
-                    newest[name] = value
-    return newest
+        return newest_values(reader, MODELS)
 
 
 def current(settings: ServiceSettings, name: str) -> ModelRelease | None:

@@ -177,7 +177,7 @@ class Judge:
         if not visitors:
             return {}
         with self.readers() as reader:
-            found = ranges.newest(reader, IDENTITIES, [each.encode() for each in visitors])
+            found = ranges.newest_of_keys(reader, IDENTITIES, [each.encode() for each in visitors])
         heard: dict[str, int] = {}
         for key, message in found.items():
             value = message.value()

@@ -21,7 +21,6 @@ from schemas.models import ModelRelease
 from schemas.topics import (
     EVENTS,
     EVENTS_DLQ,
-    MODELS,
     PRODUCT_VECTORS,
     PRODUCTS_DLQ,
     RECOMMENDATIONS,
@@ -34,7 +33,7 @@ from services.kafka import admin as topics
 from services.kafka.admin import LIBRDKAFKA
 from services.kafka.clients import client_config
 from services.kafka.ranges import headers_of, reading
-from services.model import store
+from services.model import releases, store
 from services.model.artifact import ArtifactRefused
 from services.model.settings import ROOT
 from services.model.store import StoreFailed
@@ -337,12 +336,7 @@ TRAIN: Final = "python -m services.trainer train, then release"
 
 def released(settings: OpsSettings) -> ModelRelease | None:
     """The newest release of the settings' model. Raises msgspec.MsgspecError for what is none."""
-    newest: bytes | None = None
-    with reading(settings) as reader:
-        for messages in reader.read(reader.spans(MODELS)):
-            for message in messages:
-                if message.key() == settings.model_name.encode():
-                    newest = message.value()
+    newest = releases.lines(settings).get(settings.model_name)
     return None if newest is None else models.decode(newest)
 
 

@@ -9,7 +9,7 @@ from confluent_kafka import Message
 from schemas import experiments
 from schemas.experiments import Experiment
 from schemas.topics import EVENTS, EXPERIMENTS, RECOMMENDATIONS, Topic
-from services.kafka.ranges import BoundedReader, reading
+from services.kafka.ranges import BoundedReader, newest_values, reading
 from services.ops.experiments import attribution
 from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Rows
 from services.progress import Progress
@@ -58,16 +58,12 @@ EXPERIMENTS_SHOWN: Final = 20
 
 def defined(settings: ServiceSettings) -> dict[str, Experiment]:
     """All experiments that there are now, by name. Raises BrokerAway and TopicMissing."""
-    found: dict[str, Experiment] = {}
     with reading(settings) as reader:
-        for batch in reader.read(reader.spans(EXPERIMENTS)):
-            for message in batch:
-                name = (message.key() or b"").decode("utf-8", "replace")
-                value = message.value()
-                found.pop(name, None)
-                if value is not None:
-                    found |= _experiment(name, value)
-    return dict(sorted(found.items()))
+        newest = newest_values(reader, EXPERIMENTS)
+    found: dict[str, Experiment] = {}
+    for name, value in sorted(newest.items()):
+        found |= _experiment(name, value)
+    return found
 
 
 def _experiment(name: str, value: bytes) -> dict[str, Experiment]:

@@ -11,7 +11,7 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Vector, unpack
-from services.kafka.ranges import BoundedReader, Span
+from services.kafka.ranges import BoundedReader, Span, newest_values
 from services.ops import services
 from services.ops.settings import OpsSettings
 from services.progress import Progress
@@ -87,15 +87,7 @@ class Points:
 
 def newest_products(reader: BoundedReader) -> dict[str, bytes]:
     """The newest message of `products` by id. Raises BrokerAway and TopicMissing."""
-    newest: dict[str, bytes] = {}
-    for messages in reader.read(reader.spans(PRODUCTS)):
-        for message in messages:
-            product_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-            if value is None:
-                newest.pop(product_id, None)
-            else:
-                newest[product_id] = value
-    return newest
+    return newest_values(reader, PRODUCTS)
 
 
 NAMED: Final = 20  # products named of each kind

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.sessions import Session, decode
 from schemas.topics import SESSIONS
-from services.kafka.ranges import HistoryReader, Span
+from services.kafka.ranges import HistoryReader, Span, newest_by_key, value_of
 from services.ops.replay.figures import Difference, SessionsCompared
 from services.ops.replay.source import Seen
 from services.progress import Progress
@@ -24,12 +24,8 @@ Newest = dict[str, bytes]  # visitor_id → the session's bytes
 
 def newest(reader: HistoryReader, spans: Sequence[Span], progress: Progress) -> Newest:
     """The newest session of each visitor who has one, of some partitions."""
-    found: dict[str, bytes | None] = {}
-    for messages in reader.read(spans):
-        for message in messages:
-            found[(message.key() or b"").decode("utf-8", "replace")] = message.value()
-        progress.advance(len(messages))
-    return {visitor_id: value for visitor_id, value in found.items() if value is not None}
+    found = newest_by_key(reader, spans, value_of, progress)
+    return {key.decode("utf-8", "replace"): value for key, value in found.items()}
 
 
 def compared(

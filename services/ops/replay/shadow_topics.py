@@ -36,7 +36,14 @@ from schemas.topics import (
     Topic,
 )
 from services.kafka.clients import client_config
-from services.kafka.ranges import BrokerAway, HistoryReader, PastMessage, headers_of, reading
+from services.kafka.ranges import (
+    BrokerAway,
+    HistoryReader,
+    PastMessage,
+    headers_of,
+    newest_by_key,
+    reading,
+)
 from services.kafka.writer import BulkWriter, writing
 from services.ops.replay.consumer_group import Group
 from services.ops.replay.sessions import of, together
@@ -343,18 +350,11 @@ def _newest(  # noqa: PLR0917 - from where, to where, of what
     spans, count, name = reader.spans(topic), 0, shadow.topic(topic)
     progress.stage(f"copying {topic.name}", sum(map(len, spans)))
     for partitions in together(spans):
-        newest: dict[bytes | None, PastMessage] = {}
-        for messages in reader.read(of(spans, partitions)):
-            newest.update((message.key(), message) for message in messages)
-            progress.advance(len(messages))
-        for message in _kept(newest, keep):
+        newest = newest_by_key(reader, of(spans, partitions), lambda message: message, progress)
+        for message in filter(keep, newest.values()):
             writer.write(name, message.key(), message.value(), headers=headers_of(message))
             count += 1
     return count
-
-
-def _kept(newest: dict[bytes | None, PastMessage], keep: Keep) -> Iterator[PastMessage]:
-    return (message for message in newest.values() if message.value() is not None and keep(message))
 
 
 def _holds(message: PastMessage, now: int) -> bool:

@@ -112,7 +112,7 @@ def test_messages_from_before_a_topic_got_more_partitions_are_found_everywhere(
 
 def test_the_newest_is_the_last_of_its_partition_a_tombstone_too() -> None:
     shelf = filled([Letter(b"a", 5), Letter(b"b", 1), Letter(b"a", 3), Letter(b"b", 2, None)], 1)
-    found = ranges.newest(shelf, EVENTS, [b"a", b"b", b"c"])
+    found = ranges.newest_of_keys(shelf, EVENTS, [b"a", b"b", b"c"])
     assert {key: (each.timestamp()[1], each.value()) for key, each in found.items()} == {
         b"a": (3, b"{}"),
         b"b": (2, None),
@@ -121,4 +121,4 @@ def test_the_newest_is_the_last_of_its_partition_a_tombstone_too() -> None:
 
 def test_the_newest_of_several_partitions_is_that_of_the_latest_time() -> None:
     shelf = Shelf([[Letter(b"a", 9)], [Letter(b"a", 3)]])
-    assert ranges.newest(shelf, EVENTS, [b"a"], everywhere=True)[b"a"].timestamp()[1] == 9
+    assert ranges.newest_of_keys(shelf, EVENTS, [b"a"], everywhere=True)[b"a"].timestamp()[1] == 9

@@ -193,18 +193,13 @@ def _unknown(reader: BoundedReader, product_id: str, progress: Progress) -> str:
 
 
 def _rules(reader: BoundedReader, product: Product, unasked: list[str]) -> tuple[RuleOn, ...]:
-    newest: dict[bytes, Rule] = {}
-    for messages in reader.read(reader.spans(RULES)):
-        for message in messages:
-            key, value = message.key() or b"", message.value()
-            newest.pop(key, None)
-            if value is None:
-                continue
-            try:
-                newest[key] = rule_messages.decode(value)
-            except msgspec.MsgspecError as error:
-                unasked.append(f"the rule {key.decode('utf-8', 'replace')} cannot be read: {error}")
-    return summary.meaning(newest.values(), product, now_ms())
+    rules: list[Rule] = []
+    for rule_id, value in ranges.newest_values(reader, RULES).items():
+        try:
+            rules.append(rule_messages.decode(value))
+        except msgspec.MsgspecError as error:
+            unasked.append(f"the rule {rule_id} cannot be read: {error}")
+    return summary.meaning(rules, product, now_ms())
 
 
 def _nearest(

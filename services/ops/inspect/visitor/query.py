@@ -105,7 +105,7 @@ def _sessions(
     reader: BoundedReader, visitor_id: str, others: list[str], erasures: Erasures, wanted: Wanted
 ) -> _Sessions:
     keys = [each.encode() for each in (visitor_id, *others)]
-    newest = ranges.newest(reader, SESSIONS, keys, everywhere=wanted.everywhere)
+    newest = ranges.newest_of_keys(reader, SESSIONS, keys, everywhere=wanted.everywhere)
     found = _Sessions()
     if (message := newest.get(keys[0])) is not None:
         found.own = _session(message, visitor_id, erasures, found.unasked)
