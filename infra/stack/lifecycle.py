@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Final, cast
 
 import httpx
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from infra.stack.broker import ROOT
 from infra.stack.checks import CannotStart, check
@@ -28,6 +26,7 @@ from infra.stack.programs import (
 )
 from infra.stack.settings import StackSettings
 from infra.stack.supervision import ENDED, Supervisor
+from services.kafka.admin import answers as kafka_answers
 
 READY_WITHIN_S: Final = 120.0
 STOPPED_WITHIN_S: Final = 60.0
@@ -191,15 +190,6 @@ def answers(url: str) -> bool:
 def _client() -> httpx.Client:
     """One for all questions: a new one reads the certificates first, 30 ms of CPU time at each question."""
     return httpx.Client(timeout=5.0, limits=httpx.Limits(max_keepalive_connections=0))
-
-
-def kafka_answers(bootstrap: str) -> bool:
-    """Whether a broker answers."""
-    try:
-        AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=1)
-    except KafkaException:
-        return False
-    return True
 
 
 def _until(done: Callable[[], bool], otherwise: Callable[[], str], within_s: float = READY_WITHIN_S) -> None:

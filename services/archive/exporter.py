@@ -12,8 +12,6 @@ from typing import Final
 
 import msgspec
 import pyarrow.parquet as pq
-from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import AdminClient
 
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Content, Digest, content
@@ -33,8 +31,8 @@ from services.archive.rows import PastEvent, Rows, event_fields, leaves_out, sch
 from services.archive.store import ArchiveStore
 from services.cli import CannotBeDone
 from services.files import scratch
-from services.kafka.clients import TopicMissing, client_config
-from services.kafka.ranges import ANSWER_S, BrokerAway, HistoryReader, PastMessage, Span
+from services.kafka.admin import KafkaAdmin, answering
+from services.kafka.ranges import ANSWER_S, HistoryReader, PastMessage, Span
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -359,15 +357,5 @@ def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfini
 def source_of(settings: ServiceSettings, topic: Topic) -> Source:
     """The topic's full name and Kafka's id of it (KIP-516). Raises BrokerAway, TopicMissing."""
     name = settings.topic(topic)
-    admin = AdminClient(client_config(settings) | {"log_level": 0})
-    try:
-        found = admin.describe_topics(TopicCollection([name]), request_timeout=ANSWER_S)[name].result()
-    except KafkaException as error:
-        code = error.args[0].code()
-        if code in {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC}:
-            raise TopicMissing(name) from None
-        raise BrokerAway(
-            f"no Kafka broker answers at {settings.kafka_bootstrap} ({error.args[0].str()}): "
-            "start it, or set EDDY_KAFKA_BOOTSTRAP"
-        ) from None
-    return Source(name, str(found.topic_id))
+    with answering(settings):
+        return Source(name, KafkaAdmin(settings, ANSWER_S).topic_id(name))

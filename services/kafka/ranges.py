@@ -116,6 +116,14 @@ PATIENTLY: Final = retry(
 class BrokerAway(Exception):
     """No broker answers, or it stopped to; the text says where and what to do."""
 
+    @classmethod
+    def at(cls, settings: ServiceSettings, reason: str) -> "BrokerAway":
+        """For the broker of the settings."""
+        return cls(
+            f"no Kafka broker answers at {settings.kafka_bootstrap} ({reason}): "
+            "start it, or set EDDY_KAFKA_BOOTSTRAP"
+        )
+
 
 class BoundedReader:
     """Reads what lies on topics now. Raises BrokerAway and TopicMissing."""
@@ -239,10 +247,7 @@ class BoundedReader:
             self._is_away(error.args[0].str())
 
     def _is_away(self, reason: str) -> NoReturn:
-        raise BrokerAway(
-            f"no Kafka broker answers at {self._settings.kafka_bootstrap} ({reason}): "
-            "start it, or set EDDY_KAFKA_BOOTSTRAP"
-        ) from None
+        raise BrokerAway.at(self._settings, reason) from None
 
 
 @contextmanager

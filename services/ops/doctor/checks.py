@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from schemas import models
 from schemas.deadletters import LetterId, marked
@@ -29,9 +28,7 @@ from schemas.topics import (
 )
 from schemas.vectors import LayoutMismatch
 from services.clock import now_ms
-from services.kafka import admin as topics
-from services.kafka.admin import LIBRDKAFKA
-from services.kafka.clients import client_config
+from services.kafka.admin import NEWEST, KafkaAdmin
 from services.kafka.ranges import headers_of, reading
 from services.model import releases, store
 from services.model.artifact import ArtifactRefused
@@ -87,11 +84,10 @@ NAMED: Final = 3
 
 def broker(settings: OpsSettings) -> Finding:
     """Whether one answers, and how soon. Takes up to 3 s."""
-    admin = AdminClient(client_config(settings), logger=topics.LIBRDKAFKA)
+    admin = KafkaAdmin(settings, ASK_S)
     began = time.monotonic()
     try:
-        found = admin.list_topics(timeout=ASK_S)
-        cluster = admin.describe_cluster(request_timeout=ASK_S).result()
+        found, cluster_id = admin.cluster(), admin.cluster_id()
     except KafkaException as error:
         return Finding(
             "broker",
@@ -101,7 +97,7 @@ def broker(settings: OpsSettings) -> Finding:
         )
     ms = (time.monotonic() - began) * 1000
     told = (
-        f"brokers: {len(found.brokers)}, at {settings.kafka_bootstrap}, cluster {cluster.cluster_id}, "
+        f"brokers: {len(found.brokers)}, at {settings.kafka_bootstrap}, cluster {cluster_id}, "
         f"answers in {ms:.0f} ms"
     )
     if ms > SLOW_MS:
@@ -190,7 +186,6 @@ def service(settings: OpsSettings, name: str) -> list[Finding]:
     return [Finding(name, "ok", f"ready at {found.url}{products}")]
 
 
-NEWEST: Final[OffsetSpec] = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]
 WARN_S: Final = 2.0
 BAD_S: Final = 60.0
 
@@ -222,14 +217,12 @@ def verdict_on_clocks(apart: Iterable[tuple[str, float | None]]) -> Finding:
 
 def _newest(settings: OpsSettings) -> int:
     """When the newest message was written, Unix ms, by the clock of who wrote it; 0 where there is none."""
-    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
-    parts = {
-        TopicPartition(settings.topic(topic), number): NEWEST
+    parts = [
+        TopicPartition(settings.topic(topic), number)
         for topic in (EVENTS, SESSIONS, PRODUCT_VECTORS, RECOMMENDATIONS)
         for number in range(topic.partitions)
-    }
-    asked = admin.list_offsets(parts, request_timeout=ASK_S)
-    return max(int(future.result().timestamp) for future in asked.values())
+    ]
+    return max(int(found.timestamp) for found in KafkaAdmin(settings, ASK_S).offsets(parts, NEWEST).values())
 
 
 GB: Final = 1_000_000_000
@@ -282,13 +275,9 @@ def _there(path: Path) -> Path:
 
 def _log_dirs(settings: OpsSettings) -> set[str]:
     """Folders of all brokers' logs, wherever they are. The broker tells no free space over its protocol."""
-    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
     try:
-        ids = admin.list_topics(timeout=ASK_S).brokers
-        asked = admin.describe_configs(
-            [ConfigResource(ResourceType.BROKER, str(number)) for number in ids], request_timeout=ASK_S
-        )
-        found = [future.result()["log.dirs"].value for future in asked.values()]
+        brokers = KafkaAdmin(settings, ASK_S).broker_configs()
+        found = [configs["log.dirs"].value for configs in brokers.values()]
     except KafkaException:  # not everybody may ask that
         return set()
     return {folder for value in found if value for folder in value.split(",")}

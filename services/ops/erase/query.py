@@ -5,12 +5,10 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from schemas.topics import DAY_MS, EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
 from services.kafka import ranges
-from services.kafka.admin import LIBRDKAFKA, configs_of
-from services.kafka.clients import client_config
+from services.kafka.admin import KafkaAdmin
 from services.kafka.ranges import BoundedReader, PastMessage
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
@@ -56,9 +54,8 @@ class Kept:
 
     def __init__(self, settings: OpsSettings, *topics: Topic) -> None:
         self.settings = settings
-        admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
         try:
-            self._configs = configs_of(admin, [settings.topic(topic) for topic in topics], ANSWER_S)
+            self._configs = KafkaAdmin(settings, ANSWER_S).configs([settings.topic(each) for each in topics])
         except KafkaException:
             self._configs = {}
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import OffsetSpec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import EVENTS, PRODUCTS, Topic
-from services.kafka.admin import LIBRDKAFKA
-from services.kafka.clients import TopicMissing, client_config
+from services.kafka.admin import EARLIEST, LATEST, LIBRDKAFKA, KafkaAdmin
+from services.kafka.clients import client_config
 from services.kafka.ranges import BrokerAway
 from services.ops.settings import OpsSettings
 
@@ -28,8 +28,6 @@ PASSING: Final = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }
 )
-FIRST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-NEXT: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 FRESH_S: Final = 10.0  # what waits no longer is on its way: Faust commits once a second
 
 
@@ -195,7 +193,7 @@ class LagReader:
     def __init__(self, settings: OpsSettings, within_s: float = ANSWER_S) -> None:
         self._settings = settings
         self._within_s = within_s
-        self._admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+        self._admin = KafkaAdmin(settings, within_s)
 
     def look(self, of: Watched, now: float) -> GroupLag:
         """One group as it is; `now` is Unix ms."""
@@ -211,15 +209,12 @@ class LagReader:
         try:
             return patiently(self._looked, of, topic, now)
         except KafkaException as error:
-            raise BrokerAway(
-                f"no Kafka broker answers at {self._settings.kafka_bootstrap} ({error.args[0].str()}): "
-                "start it, or set EDDY_KAFKA_BOOTSTRAP"
-            ) from None
+            raise BrokerAway.at(self._settings, error.args[0].str()) from None
 
     def _looked(self, of: Watched, topic: str, now: float) -> GroupLag:
-        parts = self._partitions(topic)
-        lows, highs = self._ends(parts, FIRST), self._ends(parts, NEXT)
-        committed = self._committed(of.group, parts)
+        parts = self._admin.partitions(topic)
+        lows, highs = self._ends(parts, EARLIEST), self._ends(parts, LATEST)
+        committed = self._admin.committed(of.group, parts)
         state, members = self._group(of.group, topic)
         found = [
             partition_lag(
@@ -237,36 +232,12 @@ class LagReader:
         )
         return group_lag(of, topic, state, members=members, partitions=partitions, now=now)
 
-    def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._admin.list_topics(topic, timeout=self._within_s).topics[topic]
-        if found.error is not None:
-            raise TopicMissing(topic)
-        return [TopicPartition(topic, number) for number in sorted(found.partitions)]
-
     def _ends(self, parts: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
-        asked = self._admin.list_offsets(dict.fromkeys(parts, spec), request_timeout=self._within_s)
-        return {part.partition: future.result().offset for part, future in asked.items()}
-
-    def _committed(self, group: str, parts: list[TopicPartition]) -> dict[int, int]:
-        asked = self._admin.list_consumer_group_offsets(
-            [ConsumerGroupTopicPartitions(group, parts)], request_timeout=self._within_s
-        )
-        try:
-            found = asked[group].result().topic_partitions
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise
-            found = []
-        committed = {part.partition: part.offset for part in found}
-        return {part.partition: committed.get(part.partition, -1) for part in parts}
+        return {part.partition: found.offset for part, found in self._admin.offsets(parts, spec).items()}
 
     def _group(self, group: str, topic: str) -> tuple[str, tuple[Member, ...]]:
-        [asked] = self._admin.describe_consumer_groups([group], request_timeout=self._within_s).values()
-        try:
-            found = asked.result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise
+        found = self._admin.group(group)
+        if found is None:
             return "DEAD", ()
         members = [
             Member(

@@ -1,20 +1,15 @@
 """A session processor's group, seen from outside: who is in it, and how far it has committed."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
-from confluent_kafka import (
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
-    KafkaError,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription, OffsetSpec
+from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka.admin import ConsumerGroupDescription
 
 from schemas.topics import EVENTS
-from services.kafka.clients import client_config
+from services.kafka.admin import LATEST, KafkaAdmin
 from services.kafka.ranges import BrokerAway
 from services.ops.replay.source import ReplayFailed
 from services.progress import Progress
@@ -32,7 +27,7 @@ class Group:
         self._settings = settings
         self.name = group
         self._topic = settings.topic(EVENTS)
-        self._admin = AdminClient(client_config(settings) | {"log_level": 3})
+        self._admin = KafkaAdmin(settings, ANSWER_S)
 
     def members(self) -> int:
         """How many workers are in it now."""
@@ -40,15 +35,8 @@ class Group:
         return len(found.members) if found is not None else 0
 
     def _described(self) -> ConsumerGroupDescription | None:
-        """None where there is no such group."""
-        try:
-            found = self._admin.describe_consumer_groups([self.name], request_timeout=ANSWER_S)
-            description: ConsumerGroupDescription = found[self.name].result()
-            return description
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
-                return None
-            raise self._away(error) from None
+        with self._asking():
+            return self._admin.group(self.name)
 
     def is_settled(self, workers: int) -> bool:
         """Whether so many workers are in it and its partitions are dealt out."""
@@ -60,40 +48,31 @@ class Group:
     def begin_after(self, first: int) -> None:
         """The group, which nobody is in yet, goes on after the first so many messages of each partition."""
         asked = [TopicPartition(self._topic, number, first) for number in self.ends()]
-        request = ConsumerGroupTopicPartitions(self.name, asked)
-        try:
-            self._admin.alter_consumer_group_offsets([request], request_timeout=ANSWER_S)[self.name].result()
-        except KafkaException as error:
-            raise self._away(error) from None
+        with self._asking():
+            self._admin.commit(self.name, asked)
 
     def ends(self) -> dict[int, int]:
         """Where each partition of the topic ends now."""
-        try:
-            found = self._admin.list_topics(self._topic, timeout=ANSWER_S).topics[self._topic].partitions
-            asked = {TopicPartition(self._topic, number): OffsetSpec.latest() for number in found}  # type: ignore[no-untyped-call]
-            answers = self._admin.list_offsets(asked, request_timeout=ANSWER_S)
-            return {part.partition: future.result().offset for part, future in answers.items()}
-        except KafkaException as error:
-            raise self._away(error) from None
+        with self._asking():
+            found = self._admin.offsets(self._admin.partitions(self._topic), LATEST)
+        return {part.partition: end.offset for part, end in found.items()}
 
     def behind(self, ends: Mapping[int, int]) -> int:
         """How many messages before these ends are not committed yet; empty partitions count nothing."""
         asked = [TopicPartition(self._topic, number) for number, end in ends.items() if end]
-        if not asked:
-            return 0
-        request = ConsumerGroupTopicPartitions(self.name, asked)
-        try:
-            found = self._admin.list_consumer_group_offsets([request], request_timeout=ANSWER_S)
-            places = found[self.name].result().topic_partitions
-        except KafkaException as error:
-            raise self._away(error) from None
-        return sum(max(0, ends[place.partition] - max(0, place.offset)) for place in places)
+        with self._asking():
+            places = self._admin.committed(self.name, asked)
+        return sum(max(0, ends[number] - max(0, offset)) for number, offset in places.items())
 
-    def _away(self, error: KafkaException) -> BrokerAway:
-        return BrokerAway(
-            f"Kafka at {self._settings.kafka_bootstrap} does not tell of the group {self.name} "
-            f"({error.args[0].str()})"
-        )
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        try:
+            yield
+        except KafkaException as error:
+            raise BrokerAway(
+                f"Kafka at {self._settings.kafka_bootstrap} does not tell of the group {self.name} "
+                f"({error.args[0].str()})"
+            ) from None
 
 
 def wait_for(

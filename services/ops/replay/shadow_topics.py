@@ -10,7 +10,7 @@ import re
 import signal
 import socket
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Final
 
 import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import NewTopic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas import experiments, models, rules
@@ -35,6 +35,7 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+from services.kafka.admin import KafkaAdmin
 from services.kafka.clients import client_config
 from services.kafka.ranges import (
     BrokerAway,
@@ -79,7 +80,7 @@ class Shadow:
         self.group_setting = f"{GROUP}{run}"
         self.settings = live.model_copy(update={"topic_prefix": self.prefix})
         self._live = live
-        self._admin = AdminClient(client_config(live) | {"log_level": 3})
+        self._admin = KafkaAdmin(live, ANSWER_S)
         self._is_own = False
         self._groups = {self.group}
 
@@ -125,9 +126,9 @@ class Shadow:
             return
         marker = self._read_marker() if self._marker in found else None
         self._groups |= {marker.group} if marker else set()
-        self._delete(found - {self._marker})
+        self._admin.delete_topics(found - {self._marker}, GONE_S)
         self._delete_groups(MEMBER_S if patient else 0.0)
-        self._delete(found & {self._marker})
+        self._admin.delete_topics(found & {self._marker}, GONE_S)
 
     def _delete_groups(self, patience_s: float) -> None:
         """A stopped worker is a member of its group until its session ends: it would come back otherwise.
@@ -138,8 +139,7 @@ class Shadow:
         left = set(self._groups)
         deadline = time.monotonic() + patience_s
         while left:
-            futures = self._admin.delete_consumer_groups(sorted(left), request_timeout=ANSWER_S)
-            left = {name for name, future in futures.items() if _is_in_use(future.exception())}
+            left = self._admin.delete_groups(left)
             if time.monotonic() >= deadline:
                 return
             if left:
@@ -147,8 +147,7 @@ class Shadow:
 
     def _found(self) -> set[str]:
         """The names on the broker that a shadow of this prefix makes; longer prefixes are not its own."""
-        present = self._admin.list_topics(timeout=ANSWER_S).topics
-        return {name for name in present if is_of(name, self.prefix)}
+        return {name for name in self._admin.cluster().topics if is_of(name, self.prefix)}
 
     def _require_over(self, marker: Marker | None, *, take_over: bool) -> None:
         """That nobody works on it. On this host the lock has told already."""
@@ -168,9 +167,9 @@ class Shadow:
 
     def _replicas(self) -> int:
         """As many as the live events have: a cluster may ask for several."""
-        name = self._live.topic(EVENTS)
-        parts = self._admin.list_topics(name, timeout=ANSWER_S).topics[name].partitions
-        return max(1, min((len(part.replicas) for part in parts.values()), default=1))
+        events = self._admin.cluster().topics.get(self._live.topic(EVENTS))
+        parts = events.partitions.values() if events else ()
+        return max(1, min((len(part.replicas) for part in parts), default=1))
 
     def _create(self, topics: list[NewTopic]) -> None:
         for topic in topics:
@@ -188,17 +187,8 @@ class Shadow:
         reraise=True,
     )
     def _create_one(self, topic: NewTopic) -> None:
-        self._admin.create_topics([topic], operation_timeout=ANSWER_S)[topic.topic].result()
-
-    def _delete(self, names: Collection[str]) -> None:
-        if not names:
-            return
-        for future in self._admin.delete_topics(sorted(names), operation_timeout=GONE_S).values():
-            try:
-                future.result()
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                    raise
+        if not self._admin.create_topics([topic]):
+            raise KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS))
 
     def _fill_first(self) -> None:
         """One message a partition that no worker reads: the group goes on after it.
@@ -245,10 +235,6 @@ class Shadow:
                 f"Kafka at {self._live.kafka_bootstrap} does not make the shadow's topics "
                 f"({error.args[0].str()})"
             ) from None
-
-
-def _is_in_use(error: BaseException | None) -> bool:
-    return isinstance(error, KafkaException) and error.args[0].code() == KafkaError.NON_EMPTY_GROUP
 
 
 def prefix_of(live: OpsSettings, name: str) -> str:

@@ -1,30 +1,18 @@
 """`topics create` and `topics check`."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Final, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Final
 
 import typer
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ConfigSource,
-    ResourceType,
-    TopicMetadata,
-)
+from confluent_kafka.admin import ConfigEntry, ConfigSource, TopicMetadata
 from rich.table import Table
 from rich.text import Text
 
 from schemas.topics import TOPICS
 from services.cli import AnswerIsNo, AsJson, console, print_json
 from services.kafka import admin
-from services.kafka.admin import LIBRDKAFKA, TIMEOUT_S, configs_of
-from services.kafka.clients import client_config
-from services.kafka.ranges import BrokerAway
+from services.kafka.admin import KafkaAdmin, answering
 from services.ops.output import ending_clearly, settings
-from services.ops.settings import OpsSettings
 from services.ops.topics.drift import Difference, FoundTopic, compared
 from services.settings import ServiceSettings
 
@@ -38,26 +26,22 @@ def find_drift(settings: ServiceSettings) -> list[Difference]:
 
 def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> list[Difference]:
     """Every difference, and what else is worth knowing. Raises KafkaException."""
-    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
-    metadata = admin.list_topics(timeout=timeout_s)
+    admin = KafkaAdmin(settings, timeout_s)
+    metadata = admin.cluster()
     mine = {settings.topic(topic) for topic in TOPICS} & metadata.topics.keys()
-    configs = configs_of(admin, sorted(mine), timeout_s)
+    configs = admin.configs(sorted(mine))
     found = {name: _found(metadata.topics[name], configs[name]) for name in mine}
     return compared(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
 
 
 def apply_fixes(settings: ServiceSettings, found: Iterable[Difference]) -> list[Difference]:
     """Sets what of these can be set safely; returns what was. Raises KafkaException."""
-    admin = AdminClient(client_config(settings), logger=LIBRDKAFKA)
+    admin = KafkaAdmin(settings)
     fixed: list[Difference] = []
     for each in found:
         if each.alter is None:
             continue
-        key, value = each.alter
-        entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, each.topic, incremental_configs=[entry])
-        for future in admin.incremental_alter_configs([resource], request_timeout=TIMEOUT_S).values():
-            future.result()
+        admin.set_config(each.topic, *each.alter)
         fixed.append(each)
     return fixed
 
@@ -77,8 +61,6 @@ def _found(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> FoundTopi
     )
 
 
-T = TypeVar("T")
-
 app = typer.Typer(help="The topics of schemas/topics.py on the broker.", no_args_is_help=True)
 
 
@@ -92,7 +74,8 @@ def create(
     """
     with ending_clearly(stopped="run it again: what exists is left alone"):
         found = settings()
-        made = _asked(found, lambda: admin.create(found, replication=replication))
+        with answering(found):
+            made = admin.create(found, replication=replication)
         table = Table("topic", "partitions", "cleanup", "")
         for topic in TOPICS:
             name = found.topic(topic)
@@ -120,11 +103,12 @@ def check(
     """
     with ending_clearly(stopped="run it again: each setting is made whole or not at all"):
         found = settings()
-        differences = _asked(found, lambda: find_differences(found))
         fixed: Sequence[Difference] = []
-        if fix:
-            fixed = _asked(found, lambda: apply_fixes(found, differences))
-            differences = [each for each in differences if each not in fixed]
+        with answering(found):
+            differences = find_differences(found)
+            if fix:
+                fixed = apply_fixes(found, differences)
+        differences = [each for each in differences if each not in fixed]
         if as_json:
             print_json({"differences": differences, "fixed": fixed})
         else:
@@ -141,13 +125,3 @@ def _show(differences: Sequence[Difference], fixed: Sequence[Difference]) -> Non
         console.print(Text(f"  → {each.what_to_do}"), soft_wrap=True)
     if not any(each.is_drift for each in differences):
         console.print(f"{len(TOPICS)} topics are as schemas/topics.py lists them")
-
-
-def _asked(found: OpsSettings, ask: Callable[[], T]) -> T:
-    try:
-        return ask()
-    except KafkaException as error:
-        raise BrokerAway(
-            f"no Kafka broker answers at {found.kafka_bootstrap} ({error.args[0].str()}): "
-            "start it, or set EDDY_KAFKA_BOOTSTRAP"
-        ) from None
