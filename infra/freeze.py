@@ -17,6 +17,7 @@ from schemas.jsonschema import MESSAGES, Schema
 from schemas.released import ABOUT, FOLDER, SCHEMAS, About, Version
 from schemas.topics import TOPICS
 from services.cli import CannotBeDone, ending_clearly
+from services.files import write_folder
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,40}")
 OFF_TOPICS: Final = {
@@ -132,14 +133,11 @@ def _pretty(about: About) -> bytes:
 
 
 def _write(target: Path, files: Mapping[str, bytes]) -> None:
-    half = target.with_name(f".{target.name}")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    for name, raw in files.items():
-        (half / name).write_bytes(raw)
-    if target.exists():
-        shutil.rmtree(target)
-    half.rename(target)
+    with write_folder(target) as part:
+        for name, raw in files.items():
+            (part / name).write_bytes(raw)
+        if target.exists():
+            shutil.rmtree(target)
 
 
 if __name__ == "__main__":

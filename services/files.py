@@ -1,15 +1,53 @@
-"""Folders that are there whole or not at all, whatever is killed while they are written."""
+"""Files and folders that are there whole or not at all, whatever is killed meanwhile; and locks."""
 
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 PREFIX: Final = ".eddy-part-"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file, in a folder made where it is missing; until all is on disk, what was there stays.
+
+    Raises OSError. Who is killed meanwhile leaves a hidden file beside it that nobody reads.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with part.open("xb") as stream:  # the permissions of the process, unlike those of tempfile
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    sync(path.parent)  # else the new name may be lost with the power
+
+
+@contextmanager
+def lock(path: Path, refuse: Callable[[str], Exception]) -> Iterator[None]:
+    """While the block runs, no other process of this machine holds the lock of this file.
+
+    Raises what `refuse` makes of the number of the process that holds it, and OSError. The kernel lets go of
+    the lock when the process ends, however that is; the file stays.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refuse(path.read_text().strip() or "(not known)") from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 @contextmanager
@@ -28,7 +66,7 @@ def scratch(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def becoming(target: Path) -> Iterator[Path]:
+def write_folder(target: Path) -> Iterator[Path]:
     """A folder that takes the place of `target` when the block ends well, on disk and whole.
 
     Raises FileExistsError when `target` is there by then.
@@ -36,12 +74,12 @@ def becoming(target: Path) -> Iterator[Path]:
     with scratch(target.parent) as folder:
         yield folder
         for path in folder.iterdir():
-            _sync(path)
-        _sync(folder)
+            sync(path)
+        sync(folder)
         if target.exists():  # an empty folder would be replaced silently
             raise FileExistsError(f"{target} is there already")
         folder.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
 
 
 def clean(parent: Path) -> list[Path]:
@@ -77,7 +115,8 @@ def _removed(folder: Path) -> bool:
         os.close(lock)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Returns once a file, or the names in a folder, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

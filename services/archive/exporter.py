@@ -1,6 +1,5 @@
 """A topic's range into an archive: what is not there yet, without erased visitors, all of it or nothing."""
 
-import fcntl
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -30,7 +29,7 @@ from services.archive.manifest import (
 from services.archive.rows import PastEvent, Rows, event_fields, leaves_out, schema
 from services.archive.store import ArchiveStore
 from services.cli import CannotBeDone
-from services.files import scratch
+from services.files import lock, scratch, write_atomically
 from services.kafka.admin import KafkaAdmin, answering
 from services.kafka.ranges import ANSWER_S, HistoryReader, PastMessage, Span
 from services.progress import Progress
@@ -329,7 +328,7 @@ class _Unfinished:
         self._path = path
 
     def note(self, export_id: str) -> None:
-        self._path.write_text(export_id)
+        write_atomically(self._path, export_id.encode())
 
     def clear_away(self, store: ArchiveStore, topic: Topic, manifests: Sequence[ExportManifest]) -> None:
         killed = self._path.read_text() if self._path.exists() else ""
@@ -342,15 +341,9 @@ class _Unfinished:
 def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfinished]:
     """Raises CannotBeDone where another process of this machine exports the topic into the archive."""
     folder = datadir / "exports"
-    folder.mkdir(parents=True, exist_ok=True)
     name = blake2b(f"{store.location}\n{topic.name}".encode(), digest_size=12).hexdigest()
-    with (folder / f"{name}.lock").open("wb") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise CannotBeDone(
-                f"another export of {topic.name} into {store.url} is under way: let it end first"
-            ) from None
+    refusal = CannotBeDone(f"another export of {topic.name} into {store.url} is under way: let it end first")
+    with lock(folder / f"{name}.lock", lambda _holder: refusal):
         yield _Unfinished(folder / f"{name}.id")
 
 

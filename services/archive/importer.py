@@ -1,7 +1,5 @@
 """An archive's range back onto a topic: verified first, then written as it was, and counted."""
 
-import fcntl
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from hashlib import blake2b
@@ -15,6 +13,7 @@ from services.archive.digest import Digest, content, hashed
 from services.archive.reader import ArchiveReader
 from services.archive.rows import leaves_out
 from services.cli import CannotBeDone
+from services.files import lock, write_atomically
 from services.kafka.ranges import PastHeaders, PastMessage, Span
 from services.progress import Progress
 from services.visitors.erasure import Erasures
@@ -53,14 +52,9 @@ class ImportJournal:
         """`about` names archive, range and target. Raises CannotBeDone while the same import runs."""
         self._path = folder / f"{blake2b(about.encode(), digest_size=12).hexdigest()}.json"
         self._about = about
-        folder.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            lock = stack.enter_context(self._path.with_suffix(".lock").open("wb"))
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise CannotBeDone("the same import is under way: let it end first") from None
-            self._open = stack.pop_all()
+        self._open = ExitStack()
+        refusal = CannotBeDone("the same import is under way: let it end first")
+        self._open.enter_context(lock(self._path.with_suffix(".lock"), lambda _holder: refusal))
         if anew:
             self.remove()
 
@@ -80,12 +74,7 @@ class ImportJournal:
 
     def keep(self, reached: Reached) -> None:
         """Replaces what was kept, in one step."""
-        part = self._path.with_suffix(".part")
-        with part.open("wb") as stream:
-            stream.write(msgspec.json.encode(_Kept(self._about, reached)))
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(self._path)
+        write_atomically(self._path, msgspec.json.encode(_Kept(self._about, reached)))
 
     def remove(self) -> None:
         """Forgets all: the import is complete."""

@@ -5,7 +5,6 @@ last. What no manifest names is no part of the archive. Names that begin with _ 
 read the folders as one table.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
@@ -18,6 +17,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from schemas.topics import Topic
 from services.archive.manifest import ArchivedFile, ArchiveRefused, ExportManifest, encoded, parsed
+from services.files import sync, write_atomically
 from services.model.store import StoreFailed
 
 EXPORTS: Final = "_exports"
@@ -74,15 +74,15 @@ class ArchiveStore:
                 return
             self._fs.makedirs(str(Path(path).parent), exist_ok=True)
             self._fs.put_file(str(local), path)
-            _sync(Path(path))
-            _sync(Path(path).parent)
+            sync(Path(path))
+            sync(Path(path).parent)
 
     def commit(self, topic: Topic, manifest: ExportManifest) -> str:
         """Makes an export part of the archive, in one step; returns where its manifest is."""
         path = f"{self._root}/{topic.name}/{EXPORTS}/{manifest.export_id}.json"
         with self._told():
             if isinstance(self._fs, LocalFileSystem):
-                _write(Path(path), encoded(manifest))
+                write_atomically(Path(path), encoded(manifest))
             else:
                 self._fs.pipe_file(path, encoded(manifest))  # stores of objects have it whole or not at all
         return self._shown(path)
@@ -169,22 +169,3 @@ class ArchiveStore:
             raise
         except Exception as error:
             raise StoreFailed(f"archive {self.url}: {str(error) or type(error).__name__}") from error
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    with part.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(path)
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from schemas.models import File, Manifest, decode_manifest, encode_manifest
-from services.files import becoming
+from services.files import write_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -54,7 +54,7 @@ def write(folder: Path, arrays: Arrays, texts: Mapping[str, str], manifest: Mani
     there already, OSError when the disk is full.
     """
     _require_names(arrays, texts)
-    with becoming(folder) as part:
+    with write_folder(folder) as part:
         for name, array in arrays.items():
             np.save(part / f"{name}{ARRAY}", array, allow_pickle=False)
         for name, text in texts.items():

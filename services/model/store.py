@@ -13,7 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.models import VERSION, Manifest
-from services.files import becoming, scratch
+from services.files import scratch, write_folder
 from services.model.artifact import MANIFEST, Artifact, ArtifactRefused, load, parsed_manifest
 
 IS_VERSION: Final = re.compile(VERSION)
@@ -76,7 +76,7 @@ class ModelStore:
             if self._has_manifest(version):
                 raise StoreFailed(f"{self.location(version)} is there already")
             if isinstance(self._fs, LocalFileSystem):
-                with becoming(Path(self._root) / version) as part:
+                with write_folder(Path(self._root) / version) as part:
                     shutil.copytree(folder, part, dirs_exist_ok=True)
             else:
                 self._put(folder, f"{self._root}/{version}")
@@ -130,7 +130,7 @@ def fetch(location: str, digest: str, cache: Path) -> Artifact:
 
 def _fetched(location: str, digest: str, target: Path) -> Artifact:
     try:
-        with becoming(target) as part:
+        with write_folder(target) as part:
             _verified(location, digest, part)
     except FileExistsError:  # another process was faster
         pass

@@ -5,7 +5,6 @@ acknowledged batch: hashes of its id and of its content (all fields but `updated
 end, of a kill in the middle of a write, is dropped. Nothing is believed that was not acknowledged.
 """
 
-import fcntl
 import os
 from collections.abc import Iterable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ import msgspec
 
 from schemas import products
 from schemas.products import Product
+from services.files import lock, write_atomically
 
 HASH_BYTES: Final = 8
 RECORD_BYTES: Final = 2 * HASH_BYTES
@@ -40,12 +40,8 @@ class Journal:
         self._known: dict[bytes, bytes] = {}
         with ExitStack() as stack:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(self._path.with_suffix(".lock").open("wb"))
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stack.enter_context(lock(self._path.with_suffix(".lock"), _refuse))
                 self._file = stack.enter_context(self._opened(fresh))
-            except BlockingIOError:
-                raise JournalUnusable("another load of this file to this ingest is under way") from None
             except OSError as error:
                 raise JournalUnusable(
                     f"{folder} cannot hold the load's state ({error}): set --state"
@@ -85,9 +81,8 @@ class Journal:
             self._known[records[at : at + HASH_BYTES]] = records[at + HASH_BYTES : at + RECORD_BYTES]
         wasted = len(records) // RECORD_BYTES - len(self._known)
         if not records or wasted > WASTE_MAX:
-            part = self._path.with_suffix(".part")
-            part.write_bytes(self._head + b"".join(key + content for key, content in self._known.items()))
-            part.replace(self._path)
+            known = b"".join(key + content for key, content in self._known.items())
+            write_atomically(self._path, self._head + known)
         file = self._path.open("r+b", buffering=0)
         size = file.seek(0, os.SEEK_END)
         file.truncate(size - (size - len(self._head)) % RECORD_BYTES)
@@ -100,6 +95,10 @@ class Journal:
             return b""
         whole = (len(content) - len(self._head)) // RECORD_BYTES * RECORD_BYTES
         return content[len(self._head) : len(self._head) + whole]
+
+
+def _refuse(_holder: str) -> JournalUnusable:
+    return JournalUnusable("another load of this file to this ingest is under way")
 
 
 def _content(product: Product) -> bytes:

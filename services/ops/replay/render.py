@@ -1,10 +1,8 @@
 """The report of a replay as one HTML file that needs nothing else: figures, plots, and how to read them."""
 
-import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -12,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from services.files import write_atomically
 from services.ops.replay import figures as telling
 from services.ops.replay import plots
 from services.ops.replay.figures import (
@@ -112,25 +111,11 @@ def _between(report: ReplayReport) -> str:
 
 
 TEMPLATE: Final = "page.html.j2"
-READABLE: Final = 0o644
 
 
 def write_page(report: ReplayReport, path: Path) -> None:
     """Writes the page; what was there before stays until it is whole. Raises OSError."""
-    written = html(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as part:
-        try:
-            part.write(written)
-            part.flush()
-            os.fsync(part.fileno())
-            Path(part.name).chmod(READABLE)
-            Path(part.name).replace(path)
-        except BaseException:
-            Path(part.name).unlink(missing_ok=True)
-            raise
+    write_atomically(path, html(report).encode())
 
 
 def html(report: ReplayReport) -> str:

@@ -4,7 +4,6 @@ A marker topic tells who made them. What a killed run has left is removed at the
 prefix; topics without a marker belong to somebody else and are never touched.
 """
 
-import fcntl
 import os
 import re
 import signal
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from hashlib import sha256
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -35,6 +33,7 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+from services.files import lock
 from services.kafka.admin import KafkaAdmin
 from services.kafka.clients import client_config
 from services.kafka.ranges import (
@@ -258,29 +257,15 @@ def is_of(name: str, prefix: str) -> bool:
 
 @contextmanager
 def locked(live: OpsSettings, prefix: str) -> Iterator[None]:
-    """While the block runs, no other replay of this host uses the prefix. Raises ReplayFailed.
-
-    The kernel lets go of the lock when the process ends, however that is.
-    """
-    folder = live.ops_datadir / "replay-locks"
-    folder.mkdir(parents=True, exist_ok=True)
+    """While the block runs, no other replay of this host uses the prefix. Raises ReplayFailed."""
     name = sha256(f"{live.kafka_bootstrap}\0{prefix}".encode()).hexdigest()[:16]
-    with (folder / name).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ReplayFailed(
-                f"process {_holder(folder / name)} replays into {prefix}… now: "
-                "wait for it, or choose another --prefix"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with lock(
+        live.ops_datadir / "replay-locks" / name,
+        lambda holder: ReplayFailed(
+            f"process {holder} replays into {prefix}… now: wait for it, or choose another --prefix"
+        ),
+    ):
         yield
-
-
-def _holder(path: Path) -> str:
-    return path.read_text().strip() or "(not known)"
 
 
 @contextmanager
