@@ -18,7 +18,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
 from services.ingest.products import product_routes
 from services.ingest.publisher import Publisher
-from services.ingest.segment.api import segment_routes
+from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import Eraser, erasure_routes, visitor_routes
 from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config

@@ -1,6 +1,8 @@
 """Visitor tokens: an HMAC over the visitor's id and the time of issue, so that nobody speaks for another."""
 
 from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from hmac import compare_digest
@@ -81,6 +83,22 @@ def bearer_matches(authorization: str | None, api_key: SecretStr | None) -> bool
     )
 
 
+def shows_api_key(authorization: str | None, api_key: SecretStr | None) -> bool:
+    """Whether the API key is shown; nothing shown is no. Raises NotAuthorised for a wrong one."""
+    if authorization is not None and not bearer_matches(authorization, api_key):
+        raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
+    return authorization is not None
+
+
+@contextmanager
+def _refuse_invalid_tokens() -> Iterator[None]:
+    """Turns InvalidToken into NotAuthorised, which tells the caller the same."""
+    try:
+        yield
+    except InvalidToken as error:
+        raise NotAuthorised(str(error)) from None
+
+
 class AdminOff(Problem):
     """No admin key is set, so nobody can show it."""
 
@@ -127,7 +145,8 @@ class VisitorAuth:
         """The one visitor whose events may be sent, by `?token=`; None: any. Raises NotAuthorised."""
         token = request.query_params.get("token")
         is_back_end = self._shows_key(request)
-        visitor_id = self._visitor_of(token) if token is not None else None
+        with _refuse_invalid_tokens():
+            visitor_id = self._signer.visitor_of(token) if token is not None else None
         if is_back_end:
             return None
         if self._required and visitor_id is None:
@@ -178,16 +197,8 @@ class VisitorAuth:
 
     def renew(self, token: str) -> VisitorToken:
         """A fresh token for the visitor of an old one. Raises NotAuthorised."""
-        try:
+        with _refuse_invalid_tokens():
             return self._signer.renew(token)
-        except InvalidToken as error:
-            raise NotAuthorised(str(error)) from None
-
-    def _visitor_of(self, token: str) -> str:
-        try:
-            return self._signer.visitor_of(token)
-        except InvalidToken as error:
-            raise NotAuthorised(str(error)) from None
 
     def _check_write_key(self, shown: str) -> None:
         if self._write_key is None:
@@ -198,12 +209,7 @@ class VisitorAuth:
             raise NotAuthorised("the write key is not the one of EDDY_WRITE_KEY")
 
     def _shows_key(self, request: Request) -> bool:
-        authorization = request.headers.get("authorization")
-        if authorization is None:
-            return False
-        if not bearer_matches(authorization, self._api_key):
-            raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
-        return True
+        return shows_api_key(request.headers.get("authorization"), self._api_key)
 
 
 class ReaderAuth:
@@ -215,15 +221,11 @@ class ReaderAuth:
 
     def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> None:
         """Raises NotAuthorised unless the visitor's own token or the API key is shown."""
-        if authorization is not None:
-            if not bearer_matches(authorization, self._api_key):
-                raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
+        if shows_api_key(authorization, self._api_key):
             return
         if token is None:
             raise NotAuthorised(
                 "show the visitor's token (?token=…, from ingest's POST /v1/visitors) or the API key"
             )
-        try:
+        with _refuse_invalid_tokens():
             self._signer.require(token, visitor_id)
-        except InvalidToken as error:
-            raise NotAuthorised(str(error)) from None

@@ -1,1 +1,1 @@
-"""Segment's HTTP tracking API."""
+"""Messages of Segment's HTTP tracking API: read, and turned into events and who is who."""
