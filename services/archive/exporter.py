@@ -30,7 +30,7 @@ from services.archive.rows import PastEvent, Rows, event_fields, leaves_out, sch
 from services.archive.store import ArchiveStore
 from services.cli import CannotBeDone
 from services.files import lock, scratch, write_atomically
-from services.kafka.admin import KafkaAdmin, answering
+from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.ranges import ANSWER_S, HistoryReader, PastMessage, Span
 from services.progress import Progress
 from services.settings import ServiceSettings
@@ -350,5 +350,5 @@ def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfini
 def source_of(settings: ServiceSettings, topic: Topic) -> Source:
     """The topic's full name and Kafka's id of it (KIP-516). Raises BrokerAway, TopicMissing."""
     name = settings.topic(topic)
-    with answering(settings):
+    with require_broker(settings):
         return Source(name, KafkaAdmin(settings, ANSWER_S).topic_id(name))

@@ -169,7 +169,7 @@ def _is_in_use(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def answering(settings: ServiceSettings) -> Iterator[None]:
+def require_broker(settings: ServiceSettings) -> Iterator[None]:
     """Turns a KafkaException of the block into BrokerAway, which says what to do."""
     try:
         yield

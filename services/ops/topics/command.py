@@ -11,7 +11,7 @@ from rich.text import Text
 from schemas.topics import TOPICS
 from services.cli import AnswerIsNo, AsJson, console, print_json
 from services.kafka import admin
-from services.kafka.admin import KafkaAdmin, answering
+from services.kafka.admin import KafkaAdmin, require_broker
 from services.ops.output import ending_clearly, settings
 from services.ops.topics.drift import Difference, FoundTopic, compared
 from services.settings import ServiceSettings
@@ -74,7 +74,7 @@ def create(
     """
     with ending_clearly(stopped="run it again: what exists is left alone"):
         found = settings()
-        with answering(found):
+        with require_broker(found):
             made = admin.create(found, replication=replication)
         table = Table("topic", "partitions", "cleanup", "")
         for topic in TOPICS:
@@ -104,7 +104,7 @@ def check(
     with ending_clearly(stopped="run it again: each setting is made whole or not at all"):
         found = settings()
         fixed: Sequence[Difference] = []
-        with answering(found):
+        with require_broker(found):
             differences = find_differences(found)
             if fix:
                 fixed = apply_fixes(found, differences)

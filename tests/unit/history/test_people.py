@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.identities import Identity, visitor_of
+from schemas.identities import Identity, encode, visitor_of
+from services.archive.rows import ArchivedMessage
 from services.visitors.identity_graph import IdentityGraph
 
 USERS = ("ada", "bob", "cy")
@@ -21,6 +22,10 @@ def people(*identities: Identity) -> IdentityGraph:
     for each in identities:
         found.put(each.visitor_id, each)
     return found
+
+
+def message(visitor_id: str, value: bytes | None) -> ArchivedMessage:
+    return ArchivedMessage("identities", 0, 0, 1, visitor_id.encode(), value, [])
 
 
 identities = st.builds(identity, st.sampled_from(VISITORS), st.sampled_from(USERS), st.integers(1, 9))
@@ -111,3 +116,24 @@ def test_a_later_word_that_says_the_same_concerns_nobody_but_counts_as_later() -
     assert found.put("v1", identity("v1", "ada", 9)) == frozenset()
     assert found.put("v1", identity("v1", "bob", 5)) == frozenset()
     assert found.members("v1") == {"v1", "user:ada"}
+
+
+@given(st.lists(identities, max_size=12))
+def test_a_person_has_one_name_which_nobody_else_has(told: list[Identity]) -> None:
+    found = people(*told)
+    for visitor_id, members in everybody(found).items():
+        assert found.person(visitor_id) in members
+        assert {found.person(each) for each in members} == {found.person(visitor_id)}
+
+
+@given(st.lists(identities | st.sampled_from(VISITORS), max_size=12))
+def test_messages_of_the_topic_make_the_same_graph(told: list[Identity | str]) -> None:
+    found, read = IdentityGraph(), IdentityGraph()
+    for each in told:
+        visitor_id, one = (each, None) if isinstance(each, str) else (each.visitor_id, each)
+        found.put(visitor_id, one)
+        assert read.take(message(visitor_id, None if one is None else encode(one)))
+    assert everybody(read) == everybody(found)
+    assert not read.take(message("v1", b"rubbish"))
+    assert not read.take(message("v1", encode(identity("v2", "ada"))))
+    assert everybody(read) == everybody(found)
