@@ -16,7 +16,8 @@ from schemas import released
 from schemas.jsonschema import MESSAGES, Schema
 from schemas.released import ABOUT, FOLDER, SCHEMAS, About, Version
 from schemas.topics import TOPICS
-from services.cli import CannotBeDone, ending_clearly
+from services.cli import exit_with_status
+from services.errors import OperationFailed
 from services.files import write_folder
 
 NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,40}")
@@ -32,7 +33,7 @@ OFF_TOPICS: Final = {
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
-class NotFrozen(CannotBeDone):
+class NotFrozen(OperationFailed):
     """Nothing was written, and why."""
 
 
@@ -50,7 +51,7 @@ def main(
 
     Example: python -m infra.freeze operations --what "Replay, dead letters, erasures"
     """
-    with ending_clearly():
+    with exit_with_status():
         target = folder_of(name, released.versions(), again=again)
         version = freeze(target, what, commit(), datetime.now(UTC).date().isoformat())
         typer.echo(f"{version.name}: {len(version.files)} messages in {version.folder}")

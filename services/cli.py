@@ -1,6 +1,6 @@
 """Commands: how a process starts, what its options share, and how it ends.
 
-Status 0: done. 1: the answer is no (a gate is against it, something differs). 2: it cannot be done.
+Status 0: done. 1: a check failed (a gate is against it, something differs). 2: it cannot be done.
 130 and 143: Ctrl-C and SIGTERM.
 """
 
@@ -14,9 +14,11 @@ from typing import Annotated, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
+from confluent_kafka import KafkaException
 from pydantic_core import PydanticUndefined
 from rich.console import Console
 
+from services.errors import CheckFailed, OperationFailed, UsageError
 from services.kafka.clients import NotDelivered
 from services.logging import configure_logging
 from services.settings import ServiceSettings, load
@@ -26,24 +28,25 @@ STATUSES: Final = (
     "130, 143: stopped."
 )
 
-
 console = Console()
-
-
 progress_console = Console(stderr=True)
-
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
 
 
-def confirm(question: str, *, yes: bool) -> None:
-    """Asks a person, unless `yes`. Raises CannotBeDone when the answer is no, or nobody can be asked."""
+def confirm(
+    question: str, *, yes: bool, unattended: str | None = None, declined: str = "nothing was done"
+) -> None:
+    """Asks a person, unless `yes`.
+
+    Raises UsageError when the answer is no (`declined`), or nobody can be asked (`unattended`).
+    """
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CannotBeDone(f"{question} Nobody can be asked here: say --yes")
+        raise UsageError(unattended or f"{question} Nobody can be asked here: say --yes")
     if not typer.confirm(question, err=True):
-        raise CannotBeDone("nothing was done")
+        raise UsageError(declined)
 
 
 def print_json(answer: object) -> None:
@@ -90,41 +93,30 @@ INTERRUPTED: Final = 128 + signal.SIGINT
 TERMINATED: Final = 128 + signal.SIGTERM
 
 
-class AnswerIsNo(Exception):
-    """The command has done its work, and what it found is not as it should be; the text says what."""
-
-
-class CannotBeDone(Exception):
-    """What was asked for cannot be done; the text says why, and what to do."""
-
-
-class _Terminated(BaseException):
-    """SIGTERM came. No Exception, so that nothing on the way takes it for a failure of its own."""
+class _Terminated(SystemExit):
+    """SIGTERM came. asyncio lets SystemExit through, and no handler takes it for a failure of its own."""
 
 
 @contextmanager
-def ending_clearly(
-    mendable: tuple[type[Exception], ...] = (),
-    *,
-    no: tuple[type[Exception], ...] = (),
-    stopped: str = "nothing is left half-made",
-    not_delivered: str = "run it again",
+def exit_with_status(
+    *, stopped: str = "nothing is left half-made", not_delivered: str = "run it again"
 ) -> Iterator[None]:
     """For a command's block, in the main thread: what was begun is cleared away before the process ends.
 
-    `mendable` end with 2, `no` with 1, each with its text; `stopped` follows the word of a signal.
+    CheckFailed ends with 1, OperationFailed with 2, each with its text; `stopped` follows a signal's word.
     """
     former = signal.signal(signal.SIGTERM, _terminate)
-    answers: tuple[type[Exception], ...] = (AnswerIsNo, *no)
-    hindrances: tuple[type[Exception], ...] = (CannotBeDone, *mendable)
     try:
         yield
-    except answers as error:
+    except CheckFailed as error:
         _end(str(error), NO)
-    except hindrances as error:
+    except OperationFailed as error:
         _end(str(error), CANNOT)
     except NotDelivered as error:
         _end(f"the broker did not take all of it ({error}): {not_delivered}", CANNOT)
+    except KafkaException as error:
+        reason = error.args[0].str()
+        _end(f"no Kafka broker answers ({reason}): start it, or set EDDY_KAFKA_BOOTSTRAP", CANNOT)
     except OSError as error:  # a full disk, a folder that may not be written
         _end(f"{error.filename or 'a file'}: {error.strerror or error}", CANNOT)
     except KeyboardInterrupt:

@@ -1,9 +1,9 @@
 """How far a long run is: a bar on a terminal, a line now and then in a log."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -13,12 +13,15 @@ from rich.progress import (
     SpinnerColumn,
     Task,
     TaskID,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.progress import Progress as RichProgress
 from rich.text import Text
+
+T = TypeVar("T")
 
 LINE_EVERY_S: Final = 30.0
 
@@ -86,6 +89,38 @@ class Bars:
             self._bars.update(self._task, total=done, completed=done)
 
 
+class _MeanSpeed(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        sent = task.fields["sent"]
+        return Text(f"{sent / task.elapsed:,.0f}/s" if sent and task.elapsed else "")
+
+
+class FileBar:
+    """The bar of one file that is read and sent; `share` tells how much of it is read, from 0 to 1."""
+
+    def __init__(self, name: str, share: Callable[[], float], console: Console) -> None:
+        self._share = share
+        self._sent = 0
+        self._bar = RichProgress(
+            SpinnerColumn(), TextColumn(name), BarColumn(), TaskProgressColumn(),
+            TextColumn("{task.fields[sent]:,} sent"), _MeanSpeed(), TimeElapsedColumn(),
+            TimeRemainingColumn(), console=console,
+        )  # fmt: skip
+        self._task = self._bar.add_task(name, total=1.0, sent=0)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def advance(self, sent: int = 0) -> None:
+        """So many more were taken, and the file may have been read further."""
+        self._sent += sent
+        self._bar.update(self._task, completed=self._share(), sent=self._sent)
+
+
 class Lines:
     """A line when a stage begins, one every 30 s, and one at its end: for logs."""
 
@@ -134,6 +169,14 @@ class Lines:
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False)
+
+
+def track(batches: Iterable[Sequence[T]], progress: Progress, stage: str, total: int) -> Iterator[T]:
+    """The items of all batches, as a stage; a batch is done when the first item of the next is asked for."""
+    progress.stage(stage, total)
+    for batch in batches:
+        yield from batch
+        progress.advance(len(batch))
 
 
 def shown_on(console: Console) -> Bars | Lines:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from services.errors import OperationFailed
+
 MINUTE_MS: Final = 60_000
 UNITS_MS: Final = {
     "m": MINUTE_MS,
@@ -15,7 +17,7 @@ UNITS_MS: Final = {
 AGO: Final = re.compile(r"([0-9]{1,9})([mhdw])")
 
 
-class BadTime(ValueError):
+class BadTime(OperationFailed):
     """A text that is no time, or two times that make no range; a sentence for who wrote it."""
 
 

@@ -14,7 +14,7 @@ from infra.stack.broker import BrokerUnavailable
 from infra.stack.lifecycle import CannotStart, Stack, StepFailed
 from infra.stack.programs import programs
 from infra.stack.settings import StackSettings
-from services.ops import local_stack
+from services.ops import settings as ops_settings
 from services.settings import load
 
 T = TypeVar("T")
@@ -91,8 +91,8 @@ def keys() -> None:
     Example: eval "$(python -m infra.stack keys)"
     """
     try:
-        told = local_stack.read(load(StackSettings).stack_folder)
-    except local_stack.NoLocalStack as error:
+        told = ops_settings.read_local_stack(load(StackSettings).stack_folder)
+    except ops_settings.NoLocalStack as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from None
     for name, value in told.items():

@@ -12,7 +12,7 @@ from typing import Final
 
 from infra.stack.broker import ROOT, Broker
 from infra.stack.settings import StackSettings
-from services.ops import local_stack
+from services.ops import settings as ops_settings
 
 OWN_PAGE_PORT: Final = 8080  # the README lets people try a page of their own there, and its origin may call
 
@@ -128,7 +128,7 @@ TOLD: Final = (
 def write_local_file(settings: StackSettings) -> None:
     """Addresses and keys of this stack for `services.ops` and `make keys`, readable by this user only."""
     known = environment(settings)
-    path = settings.stack_folder.resolve() / local_stack.FILE
+    path = settings.stack_folder.resolve() / ops_settings.FILE
     path.touch(mode=0o600)
     path.write_text(json.dumps({name: known[name] for name in TOLD if name in known}, indent=1))
 

@@ -28,7 +28,7 @@ from services.archive.manifest import (
 )
 from services.archive.rows import PastEvent, Rows, event_fields, leaves_out, schema
 from services.archive.store import ArchiveStore
-from services.cli import CannotBeDone
+from services.errors import OperationFailed
 from services.files import lock, scratch, write_atomically
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.ranges import ANSWER_S, HistoryReader, PastMessage, Span
@@ -221,7 +221,7 @@ def export(
     """Puts what a topic holds of a range into an archive, but for what the archive has already.
 
     One manifest is written when everything else is in its place. Raises ArchiveRefused for an archive of
-    another topic, StoreFailed, BrokerAway, and CannotBeDone while another export into it runs here.
+    another topic, StoreFailed, BrokerAway, and OperationFailed while another export into it runs here.
     """
     with _alone(datadir, store, topic) as unfinished:
         before = store.manifests(topic)
@@ -339,10 +339,12 @@ class _Unfinished:
 
 @contextmanager
 def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfinished]:
-    """Raises CannotBeDone where another process of this machine exports the topic into the archive."""
+    """Raises OperationFailed where another process of this machine exports the topic into the archive."""
     folder = datadir / "exports"
     name = blake2b(f"{store.location}\n{topic.name}".encode(), digest_size=12).hexdigest()
-    refusal = CannotBeDone(f"another export of {topic.name} into {store.url} is under way: let it end first")
+    refusal = OperationFailed(
+        f"another export of {topic.name} into {store.url} is under way: let it end first"
+    )
     with lock(folder / f"{name}.lock", lambda _holder: refusal):
         yield _Unfinished(folder / f"{name}.id")
 

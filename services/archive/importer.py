@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from services.archive.digest import Digest, content, hashed
 from services.archive.reader import ArchiveReader
 from services.archive.rows import leaves_out
-from services.cli import CannotBeDone
+from services.errors import OperationFailed
 from services.files import lock, write_atomically
 from services.kafka.ranges import PastHeaders, PastMessage, Span
 from services.progress import Progress
@@ -49,11 +49,11 @@ class ImportJournal:
     """Of one import: what, from where, to where. Used in a `with`; holds a lock as long as it is open."""
 
     def __init__(self, folder: Path, about: str, *, anew: bool = False) -> None:
-        """`about` names archive, range and target. Raises CannotBeDone while the same import runs."""
+        """`about` names archive, range and target. Raises OperationFailed while the same import runs."""
         self._path = folder / f"{blake2b(about.encode(), digest_size=12).hexdigest()}.json"
         self._about = about
         self._open = ExitStack()
-        refusal = CannotBeDone("the same import is under way: let it end first")
+        refusal = OperationFailed("the same import is under way: let it end first")
         self._open.enter_context(lock(self._path.with_suffix(".lock"), lambda _holder: refusal))
         if anew:
             self.remove()

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.topics import TOPICS, Topic
 from services.archive.digest import Digest
+from services.errors import OperationFailed
 
 FORMAT: Final = 1
 # What a topic keeps for ever is a state, not a history, and an old copy read back would undo what has changed
@@ -24,7 +25,7 @@ ExportId = Annotated[str, msgspec.Meta(pattern=r"^\d{8}T\d{6}Z-[0-9a-f]{4,16}$")
 IS_EXPORT_ID: Final = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{4,16}")
 
 
-class ArchiveRefused(Exception):
+class ArchiveRefused(OperationFailed):
     """What lies there is no archive, or not as its manifests say; the text names the file and what to do."""
 
 

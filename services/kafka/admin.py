@@ -169,11 +169,14 @@ def _is_in_use(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def require_broker(settings: ServiceSettings) -> Iterator[None]:
-    """Turns a KafkaException of the block into BrokerAway, which says what to do."""
+def require_broker(settings: ServiceSettings, refusal: str | None = None) -> Iterator[None]:
+    """Turns a KafkaException of the block into BrokerAway; `refusal` says what the broker does not do."""
     try:
         yield
     except KafkaException as error:
+        if refusal is not None:
+            reason = error.args[0].str()
+            raise BrokerAway(f"Kafka at {settings.kafka_bootstrap} {refusal} ({reason})") from None
         raise BrokerAway.at(settings, error.args[0].str()) from None
 
 

@@ -18,6 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from services.errors import OperationFailed
 from services.settings import ServiceSettings
 
 ClientConfig = dict[str, str | int | float | bool]
@@ -178,7 +179,7 @@ class _Deliveries:
             self._done.set_exception(NotDelivered(self._error.str()))
 
 
-class TopicMissing(Exception):
+class TopicMissing(OperationFailed):
     """A topic that should have been created is not on the broker."""
 
     def __init__(self, topic: str) -> None:

@@ -14,6 +14,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import Topic
+from services.errors import OperationFailed
 from services.kafka.clients import TopicMissing, client_config
 from services.progress import Progress, Silent
 from services.settings import ServiceSettings
@@ -113,7 +114,7 @@ PATIENTLY: Final = retry(
 )
 
 
-class BrokerAway(Exception):
+class BrokerAway(OperationFailed):
     """No broker answers, or it stopped to; the text says where and what to do."""
 
     @classmethod

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from schemas.models import File, Manifest, decode_manifest, encode_manifest
+from services.errors import OperationFailed
 from services.files import write_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -24,7 +25,7 @@ ARRAY_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}\.(npy|txt|json)")
 
 
-class ArtifactRefused(Exception):
+class ArtifactRefused(OperationFailed):
     """A folder is not the artifact it should be; tells the file and what is wrong with it."""
 
     def __init__(self, file: Path | str, reason: str) -> None:

@@ -11,6 +11,7 @@ from schemas import models
 from schemas.models import Gate, Metrics, ModelRelease, Released
 from schemas.topics import MODELS
 from services.clock import now_ms
+from services.errors import OperationFailed
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
 from services.kafka.ranges import newest_values, reading
 from services.model import store
@@ -19,7 +20,7 @@ from services.settings import ServiceSettings
 SEND_MS: Final = 15_000
 
 
-class ReleaseRefused(Exception):
+class ReleaseRefused(OperationFailed):
     """A release that cannot be; the text is for who asked for it."""
 
 

@@ -34,10 +34,14 @@ from services.vector_replica import STEPS
 MINUTE_MS: Final = 60 * 1000
 DAY_MS: Final = 24 * 60 * MINUTE_MS
 
-_WEIGHTS: Final = [(type_, kind.weight) for type_, kind in EVENT_TYPES.items() if kind.weight is not None]
+_WEIGHTS: Final = [
+    (kind.weight < 0, kind.weight, -KIND_OF[type_], type_)
+    for type_, kind in EVENT_TYPES.items()
+    if kind.weight is not None
+]
 # The weakest sign first, what speaks against a product last: the setting's documented default.
 TYPE_WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
-    dict(sorted(_WEIGHTS, key=lambda entry: (entry[1] < 0, entry[1], -KIND_OF[entry[0]])))
+    {type_: weight for _, weight, _, type_ in sorted(_WEIGHTS)}
 )
 
 

@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.models import VERSION, Manifest
+from services.errors import OperationFailed
 from services.files import scratch, write_folder
 from services.model.artifact import MANIFEST, Artifact, ArtifactRefused, load, parsed_manifest
 
@@ -22,7 +23,7 @@ PROBE: Final = ".eddy-writable"
 KEPT: Final = 4  # versions in a cache: the one that serves, the one before, and room for another process
 
 
-class StoreFailed(Exception):
+class StoreFailed(OperationFailed):
     """The store cannot be reached, or does not have what was asked of it; the text says which and why."""
 
 

@@ -14,12 +14,11 @@ from services.ops.doctor.command import doctor
 from services.ops.erase.command import erase
 from services.ops.experiments import command as experiment_commands
 from services.ops.index import command as index_commands
-from services.ops.inspect.product.command import product
-from services.ops.inspect.visitor.command import visitor
+from services.ops.inspect.command import product, visitor
 from services.ops.lag.command import lag
 from services.ops.models import command as models_commands
-from services.ops.output import is_local
 from services.ops.replay.command import replay
+from services.ops.settings import is_local
 from services.ops.topics import command as topic_commands
 
 

@@ -1,43 +1,81 @@
-"""What every command stands on: its settings, where it writes, and how it ends."""
+"""The one renderer: an answer as one JSON document, as a table of declared columns, or as sentences."""
 
-import logging
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from services import cli
-from services.kafka.clients import TopicMissing
-from services.kafka.ranges import BrokerAway
-from services.model.artifact import ArtifactRefused
-from services.model.store import StoreFailed
-from services.ops import local_stack
-from services.ops.settings import OpsSettings
-from services.settings import load
-from services.time_range import BadTime
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
-is_local: Final = ContextVar("is_local", default=False)  # whether `--local` was said
+from services.cli import console, print_json
+
+T = TypeVar("T")
 
 
-def settings() -> OpsSettings:
-    """The command's settings; a bad one ends the process, as does `--local` where no stack is.
+@dataclass(frozen=True, slots=True)
+class Column(Generic[T]):
+    """One column of a table, declared beside the struct whose rows it shows.
 
-    librdkafka is quiet, since what goes wrong is told in a sentence.
+    `value` is what a row has there: None becomes an empty cell, an int gets its thousands marked.
     """
-    try:
-        found = local_stack.settings(load(OpsSettings), wanted=is_local.get())
-    except local_stack.NoLocalStack as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(cli.CANNOT) from None
-    if found.log_level != "DEBUG":
-        logging.getLogger("librdkafka").setLevel(logging.CRITICAL)
-    return found
+
+    label: str
+    value: Callable[[T], object]
+    right: bool = False
+    no_wrap: bool = False
 
 
-@contextmanager
-def ending_clearly(*mendable: type[Exception], stopped: str = "nothing is left half-made") -> Iterator[None]:
-    """For a command's block; `mendable` are its own failures beside those that all commands share."""
-    shared = (ArtifactRefused, BadTime, BrokerAway, StoreFailed, TopicMissing)
-    with cli.ending_clearly((*shared, *mendable), stopped=stopped):
-        yield
+def table(
+    rows: Iterable[T],
+    columns: Iterable[Column[T]],
+    *,
+    title: str | None = None,
+    style: str = "",
+    row_style: Callable[[T], str | None] = lambda _row: None,
+) -> Table:
+    """The rows as a table; cells are printed as they are, whatever stands in them."""
+    shown, columns = Table(title=title, title_justify="left", style=style or "none"), list(columns)
+    for each in columns:
+        shown.add_column(each.label, justify="right" if each.right else "left", no_wrap=each.no_wrap)
+    for row in rows:
+        shown.add_row(*(Text(_cell(each.value(row))) for each in columns), style=row_style(row))
+    return shown
+
+
+def figures(title: str, names: Iterable[str], rows: Iterable[tuple[str, Sequence[str | Text]]]) -> Table:
+    """A line a figure, a column for each of the names."""
+    shown = Table(title=escape(title), title_justify="left")
+    shown.add_column("")
+    for name in names:
+        shown.add_column(escape(name), justify="right")
+    for what, cells in rows:
+        shown.add_row(Text(what), *(Text(each) if isinstance(each, str) else each for each in cells))
+    return shown
+
+
+def pairs(rows: Iterable[tuple[str, object]]) -> Table:
+    """Names and values, without a head."""
+    shown = Table("", "", show_header=False)
+    for name, value in rows:
+        shown.add_row(Text(name), Text(_cell(value)))
+    return shown
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return "" if value is None else str(value)
+
+
+def say(sentence: str | Text, style: str | None = None, *, wrap: bool = False) -> None:
+    """A sentence on stdout as it is, on one line of a pipe unless `wrap`."""
+    console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=not wrap)
+
+
+def present(answer: T, show: Callable[[T], object], *, as_json: bool) -> None:
+    """The answer for machines, or shown to people."""
+    if as_json:
+        print_json(answer)
+    else:
+        show(answer)

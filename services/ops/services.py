@@ -1,34 +1,140 @@
-"""What a recommender says of itself, over HTTP; where it does not answer, a sentence says why."""
+"""Our own services over HTTP: how they are asked and for how long, and one sentence where none answers."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
     retry_if_not_result,
     stop_after_delay,
     wait_fixed,
+    wait_random_exponential,
 )
 
 from services.clock import now_ms
+from services.errors import OperationFailed
 from services.ops.settings import OpsSettings
 
 Json = Any
+M = TypeVar("M", bound=msgspec.Struct)
 
+SERVICES: Final = ("ingest", "session_processor", "embedder", "recommender")
+READY_S: Final = 2.0  # for /readyz and /metrics
 PATIENCE_S: Final = 5.0
 AGAIN_S: Final = 0.2
 SERVED: Final = "eddy_recommender_model_served"
 DETAIL_MAX: Final = 300  # characters of an answer that is no JSON
+BUSY: Final = frozenset({429, 502, 503, 504})  # it may take the same a moment later
 
 
-class Unanswered(Exception):
-    """The recommender gave no answer that can be used; the text says why, and what to do."""
+class Unanswered(OperationFailed):
+    """A service gave no answer that can be used; the text says why, and what to do."""
+
+
+class Passing(Unanswered):
+    """It may go well a moment later, or after `after_s` where the service asks for that."""
+
+    def __init__(self, reason: str, after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.after_s = after_s
+
+
+def patience(within_s: float, *, first_s: float = 0.2, longest_s: float = 5.0) -> dict[str, Any]:
+    """The one retry policy, for tenacity: what is Passing is tried again, `within_s` seconds at most.
+
+    It waits as long as the service asks, else longer and longer, with jitter; the last failure is raised.
+    """
+    jitter = wait_random_exponential(multiplier=first_s, max=longest_s)
+
+    def wait(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return (error.after_s if isinstance(error, Passing) else None) or jitter(state)
+
+    return {
+        "retry": retry_if_exception_type(Passing),
+        "stop": stop_after_delay(within_s),
+        "wait": wait,
+        "reraise": True,
+    }
+
+
+async def run_together(count: int, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """So many workers at once; raises the first failure, after all have stopped."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(count):
+                group.create_task(work())
+    except BaseExceptionGroup as errors:  # the others were only told to stop
+        error: BaseException = errors
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
+
+
+def batches(source: Iterable[M], size: int, most_bytes: int) -> Iterator[list[M]]:
+    """The source in lists of at most `size` messages and `most_bytes` of JSON; a larger one goes alone."""
+    batch: list[M] = []
+    filled = 0
+    for message in source:
+        length = len(msgspec.json.encode(message)) + 1  # and a comma
+        if batch and (len(batch) >= size or filled + length > most_bytes):
+            yield batch
+            batch, filled = [], 0
+        batch.append(message)
+        filled += length
+    if batch:
+        yield batch
+
+
+def url_of(settings: OpsSettings, service: str) -> str:
+    """Where a service answers, by its setting."""
+    urls: Mapping[str, str] = {
+        "ingest": settings.ingest_url,
+        "session_processor": settings.session_processor_url,
+        "embedder": settings.embedder_url,
+        "recommender": settings.recommender_url,
+    }
+    return urls[service].rstrip("/")
+
+
+def bearer(key: SecretStr | str | None) -> dict[str, str]:
+    """The header that shows a key; none without one."""
+    if not key:
+        return {}
+    return {"Authorization": f"Bearer {key if isinstance(key, str) else key.get_secret_value()}"}
+
+
+def absent(service: str, url: str, reason: str) -> Unanswered:
+    """Nobody listens there."""
+    variable = f"EDDY_{service.upper()}_URL"
+    return Unanswered(f"no {service} answers at {url} ({reason}): start it, or set {variable}")
+
+
+@contextmanager
+def asking_ingest(url: str) -> Iterator[None]:
+    """For one request: Unanswered where nobody listens, Passing where the connection broke."""
+    try:
+        yield
+    except httpx.ConnectError as error:
+        raise absent("ingest", url, str(error)) from None
+    except httpx.TransportError as error:
+        raise Passing(str(error) or type(error).__name__) from error
+
+
+def require_time(answer: httpx.Response) -> None:
+    """Raises Passing where the service has no time for it now."""
+    if answer.status_code in BUSY:
+        raise Passing(answer.text, float(answer.headers.get("Retry-After", 0)) or None)
 
 
 class Recommender:
@@ -36,12 +142,10 @@ class Recommender:
 
     def __init__(self, settings: OpsSettings) -> None:
         self.url = settings.recommender_url.rstrip("/")
-        key = settings.api_key
-        headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         try:
-            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=PATIENCE_S)
+            self._http = httpx.Client(base_url=self.url, headers=bearer(settings.api_key), timeout=PATIENCE_S)
         except httpx.InvalidURL as error:
-            raise self._away(str(error)) from None
+            raise absent("recommender", self.url, str(error)) from None
 
     def __enter__(self) -> Self:
         return self
@@ -64,10 +168,9 @@ class Recommender:
 
     def served(self, model: str) -> str | None:
         """The version of a model that serves; None where none does."""
-        for family in text_string_to_metric_families(self._get("/metrics").text):
-            for sample in family.samples:
-                if sample.name == SERVED and sample.labels.get("model") == model and sample.value == 1:
-                    return sample.labels["version"]
+        for labels, value in samples(self._get("/metrics"), SERVED):
+            if labels.get("model") == model and value == 1:
+                return labels["version"]
         return None
 
     def serves(self, model: str, version: str, within_s: float) -> bool:
@@ -94,7 +197,7 @@ class Recommender:
         try:
             answer = self._http.get(path, params=parameters)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise self._away(str(error) or type(error).__name__) from None
+            raise absent("recommender", self.url, str(error) or type(error).__name__) from None
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             raise Unanswered(
                 f"the recommender at {self.url} does not take the API key: set EDDY_API_KEY to its own"
@@ -105,11 +208,6 @@ class Recommender:
             )
         return answer
 
-    def _away(self, reason: str) -> Unanswered:
-        return Unanswered(
-            f"no recommender answers at {self.url} ({reason}): start it, or set EDDY_RECOMMENDER_URL"
-        )
-
 
 def _detail(answer: httpx.Response) -> str:
     """What a problem document says, or the beginning of another answer."""
@@ -117,11 +215,6 @@ def _detail(answer: httpx.Response) -> str:
         return str(msgspec.json.decode(answer.content)["detail"])
     except (msgspec.DecodeError, KeyError, TypeError):
         return answer.text[:DETAIL_MAX].strip() or "nothing"
-
-
-ANSWER_S: Final = 2.0
-
-SERVICES: Final = ("ingest", "session_processor", "embedder", "recommender")
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -139,7 +232,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     ahead_s: float | None = None
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """In words."""
         if self.error is not None:
             return f"does not answer at {self.url}: {self.error}"
@@ -152,18 +245,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     products: int | None = None
 
 
-def url_of(settings: OpsSettings, service: str) -> str:
-    """Where a service answers, by its setting."""
-    urls: Mapping[str, str] = {
-        "ingest": settings.ingest_url,
-        "session_processor": settings.session_processor_url,
-        "embedder": settings.embedder_url,
-        "recommender": settings.recommender_url,
-    }
-    return urls[service].rstrip("/")
-
-
-def asked(settings: OpsSettings, service: str, within_s: float = ANSWER_S) -> Health:
+def health(settings: OpsSettings, service: str, within_s: float = READY_S) -> Health:
     """Asks /readyz; whatever goes wrong is in the answer."""
     url = url_of(settings, service)
     try:
@@ -201,12 +283,11 @@ def ahead_s(date: str | None, before: float, after: float) -> float | None:
     return min(0.0, (second + 1000 - before) / 1000)
 
 
-def samples(settings: OpsSettings, service: str, metric: str) -> list[tuple[dict[str, str], float]]:
-    """The samples of one metric at a service's /metrics: labels and value. Raises httpx.HTTPError."""
-    answer = httpx.get(f"{url_of(settings, service)}/metrics", timeout=ANSWER_S).raise_for_status()
-    return [
+def samples(answer: httpx.Response, metric: str) -> Iterable[tuple[Mapping[str, str], float]]:
+    """The samples of one metric in what /metrics answered: labels and value."""
+    return (
         (sample.labels, sample.value)
         for family in text_string_to_metric_families(answer.text)
         for sample in family.samples
         if sample.name == metric
-    ]
+    )

@@ -1,8 +1,7 @@
 """The trainer's commands: `train`, `evaluate`, `release`, `rollback`."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,38 +10,17 @@ import typer
 from rich.console import Console
 
 from schemas.models import Metrics
-from services import cli, time_range
-from services.archive.manifest import ArchiveRefused
+from services import time_range
+from services.cli import exit_with_status
 from services.clock import now_ms
-from services.kafka.clients import TopicMissing
-from services.kafka.ranges import BrokerAway
 from services.logging import configure_logging
-from services.model.artifact import ArtifactRefused
-from services.model.releases import ReleaseRefused
-from services.model.store import StoreFailed
 from services.progress import shown_on
 from services.settings import load
-from services.time_range import BadTime
 from services.trainer import release as releasing
-from services.trainer.release import GateIsAgainst
-from services.trainer.session_files import UnreadableFile
 from services.trainer.settings import TrainerSettings
-from services.trainer.topic_history import NothingToRead, Tally
+from services.trainer.topic_history import Tally
 
-MENDABLE = (
-    ArchiveRefused, ArtifactRefused, BadTime, BrokerAway, NothingToRead, ReleaseRefused, StoreFailed,
-    TopicMissing, UnreadableFile,
-)  # fmt: skip
-
-
-@contextmanager
-def ending_clearly() -> Iterator[None]:
-    """For a command's block: the gate's no is status 1, what a person can mend 2."""
-    with cli.ending_clearly(
-        MENDABLE, no=(GateIsAgainst,), not_delivered="nothing has changed, or look again"
-    ):
-        yield
-
+NOT_DELIVERED = "nothing has changed, or look again"
 
 app = typer.Typer(
     help="Learn from the history of events, measure, release.",
@@ -78,7 +56,7 @@ def train(
 
     Example: python -m services.trainer train --since 90d --archive s3://shop-archive/eddy
     """
-    with ending_clearly():
+    with exit_with_status(not_delivered=NOT_DELIVERED):
         settings = _settings()
         times = time_range.parsed(since, until, int(now_ms()))
         from services.trainer import app as trainer  # noqa: PLC0415 - numba, gensim and lightgbm: 3 s
@@ -112,7 +90,7 @@ def evaluate(
     """
     from services.trainer import app as trainer  # noqa: PLC0415 - numba, gensim and lightgbm: 3 s
 
-    with ending_clearly():
+    with exit_with_status(not_delivered=NOT_DELIVERED):
         settings = _settings()
         with shown_on(progress_console) as progress:
             metrics = trainer.evaluate_files(train, test, settings.trainer_datadir, progress)
@@ -132,7 +110,7 @@ def release(
 
     Example: python -m services.trainer release
     """
-    with ending_clearly():
+    with exit_with_status(not_delivered=NOT_DELIVERED):
         made, verdict = releasing.release(_settings(), version, force=force)
         if verdict is None:
             console.print(f"{made.name} {made.version} is released already")
@@ -147,7 +125,7 @@ def rollback() -> None:
 
     Example: python -m services.trainer rollback
     """
-    with ending_clearly():
+    with exit_with_status(not_delivered=NOT_DELIVERED):
         made = releasing.rollback(_settings())
         console.print(f"released {made.name} {made.version} again. {made.gate.reasons[0]}")
 

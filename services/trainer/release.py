@@ -4,6 +4,7 @@ import asyncio
 
 from schemas.models import Gate, Manifest, Metrics, ModelRelease, Released
 from services.clock import now_ms
+from services.errors import CheckFailed
 from services.model import releases, store
 from services.model.releases import ReleaseRefused
 from services.model.store import ModelStore
@@ -12,7 +13,7 @@ from services.trainer.gate import Verdict
 from services.trainer.settings import TrainerSettings
 
 
-class GateIsAgainst(ReleaseRefused):
+class GateIsAgainst(CheckFailed):
     """The gate says no; the text holds its reasons."""
 
 
@@ -43,7 +44,7 @@ def release(
 ) -> tuple[ModelRelease, Verdict | None]:
     """Releases a version of the store, the latest where none is named, once the gate and every byte are good.
 
-    No verdict: it was released already. Raises ReleaseRefused when the gate is against it and `force` is not
+    No verdict: it was released already. Raises GateIsAgainst when the gate is against it and `force` is not
     set, and what the store, the topic and a bad artifact raise.
     """
     current = releases.current(settings, settings.model_name)

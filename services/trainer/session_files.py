@@ -17,6 +17,7 @@ from typing import IO, Final, cast
 import numpy as np
 
 from schemas.sessions import KIND_OF
+from services.errors import OperationFailed
 from services.trainer.cases import EVENT_MS, Case
 from services.trainer.sessions import Histories, compacted
 
@@ -29,7 +30,7 @@ CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 Line = tuple[int, str]  # number, counted from 1, and text
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(OperationFailed):
     """The file is no file of sessions; tells the file, the line and what is wrong with it."""
 
     def __init__(self, path: Path, reason: str, line: int | None = None) -> None:

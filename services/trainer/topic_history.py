@@ -14,6 +14,7 @@ from schemas.sessions import KIND_OF, identity
 from schemas.topics import EVENTS
 from services.archive import rows
 from services.archive.rows import PastEvent
+from services.errors import OperationFailed
 from services.kafka.ranges import HistoryReader, PastMessage, reading
 from services.progress import Progress
 from services.settings import ServiceSettings
@@ -101,7 +102,7 @@ def _array(column: "array[int] | bytearray", kind: npt.DTypeLike) -> npt.NDArray
     return np.frombuffer(column, dtype=kind).copy() if column else np.zeros(0, dtype=kind)
 
 
-class NothingToRead(Exception):
+class NothingToRead(OperationFailed):
     """There are no events in the range; the text says where there are some."""
 
 

@@ -72,11 +72,11 @@ class HealthServer:
         )
 
     def start(self) -> None:
-        """Starts require_broker."""
+        """Starts answering."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Stops require_broker and frees the port."""
+        """Stops answering and frees the port."""
         self._server.shutdown()
         self._server.server_close()
 

@@ -59,7 +59,7 @@ def measure(count: int, tell: Callable[[str], object]) -> ReportFigures:
         rates, drawing = [], []
         for number in range(ROUNDS):
             tell(f"reading and joining, round {number + 1} of {ROUNDS} …")
-            seconds, (joined, left) = timed(lambda: query.joined(settings, QUESTION, Silent()))
+            seconds, (joined, left) = timed(lambda: query.read_joined(settings, QUESTION, Silent()))
             assert left == Left()
             assert joined.shown.sum() == count // 2
             rates.append(count / seconds)

@@ -28,7 +28,7 @@ from services.kafka.ranges import reading
 from services.kafka.writer import writing
 from services.ops import services
 from services.ops.index import command
-from services.ops.index.query import OnTopic, of_server
+from services.ops.index.query import OnTopic, check_server
 from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark.brokers import broker
@@ -123,7 +123,7 @@ def started(settings: OpsSettings, expected: int) -> float:
     wait=wait_fixed(0.05),
 )
 def _ready(settings: OpsSettings) -> services.Health:
-    return services.asked(settings, "recommender")
+    return services.health(settings, "recommender")
 
 
 def measure() -> Figures:
@@ -142,7 +142,7 @@ def measure() -> Figures:
         bare_s, start_s = started(empty, 0), started(full, COUNT)
         client = QdrantClient(":memory:")
         rebuild_s, rebuilt = timed(partial(command.rebuild_index, full, Silent(), client))
-        check_s, state = timed(partial(of_server, full, client, topic.updated_at))
+        check_s, state = timed(partial(check_server, full, client, topic.updated_at))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")
         return Figures(

@@ -62,7 +62,7 @@ def settings_of(shop: Shop) -> OpsSettings:
 
 
 def state(settings: OpsSettings, within_s: float = 0) -> IndexState:
-    return working.settled(settings, within_s, Silent())
+    return working.await_agreement(settings, within_s, Silent())
 
 
 def names(client: QdrantClient) -> set[str]:

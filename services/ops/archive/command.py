@@ -13,24 +13,25 @@ from services import time_range
 from services.archive import exporter, importer
 from services.archive.exporter import ExportReport, source_of
 from services.archive.importer import Importing, ImportJournal, ImportReport
-from services.archive.manifest import ARCHIVED, ArchiveRefused
+from services.archive.manifest import ARCHIVED
 from services.archive.reader import reading_archive
 from services.archive.store import ArchiveStore
-from services.cli import AnswerIsNo, AsJson, CannotBeDone, console, print_json, progress_console
+from services.cli import AsJson, exit_with_status, progress_console
 from services.clock import now_ms
+from services.errors import CheckFailed, UsageError
 from services.kafka.clients import TopicMissing
 from services.kafka.ranges import reading
 from services.kafka.writer import writing
 from services.ops.archive import render
-from services.ops.output import ending_clearly, settings
-from services.ops.settings import OpsSettings
+from services.ops.output import present
+from services.ops.settings import OpsSettings, load_settings
 from services.progress import Progress, shown_on
 from services.time_range import TimeRange
 from services.visitors import erasure
 from services.visitors.erasure import Erasures
 
 
-def exported(  # noqa: PLR0917 - what an export is about
+def export_range(  # noqa: PLR0917 - what an export is about
     settings: OpsSettings, url: str, topic: Topic, times: TimeRange, now_ms: int, progress: Progress
 ) -> ExportReport:
     """Puts a topic's range into the archive at a URL. Raises what exporting.export does, and TopicMissing."""
@@ -39,21 +40,21 @@ def exported(  # noqa: PLR0917 - what an export is about
     source = source_of(settings, topic)
     with reading(settings) as reader:
         erasures = erasure.read(reader)
-    made = exporter.export(
+    exported = exporter.export(
         partial(reading, settings), store, topic, times,
         source=source, erasures=erasures, datadir=settings.ops_datadir, now_ms=now_ms, progress=progress,
     )  # fmt: skip
-    return render.of_export(made, store.url, source.topic, erasures, time.monotonic() - began)
+    return render.of_export(exported, store.url, source.topic, erasures, time.monotonic() - began)
 
 
-def imported(  # noqa: PLR0917 - what an import is about
+def import_range(  # noqa: PLR0917 - what an import is about
     settings: OpsSettings, target: OpsSettings, url: str, topic: Topic, times: TimeRange, progress: Progress,
     *, anew: bool = False,
 ) -> ImportReport:  # fmt: skip
     """Writes the range that the archive at a URL has of a topic to the target's topic of that name.
 
     `settings` and `target` differ in the prefix at most: who is erased under either is left out. Raises
-    ArchiveRefused, StoreFailed, CannotBeDone, BrokerAway, TopicMissing and NotDelivered.
+    ArchiveRefused, StoreFailed, UsageError, BrokerAway, TopicMissing and NotDelivered.
     """
     began = time.monotonic()
     to = source_of(target, topic)
@@ -61,7 +62,7 @@ def imported(  # noqa: PLR0917 - what an import is about
         archive = stack.enter_context(reading_archive(url))
         spans = [span for span in archive.spans(topic, times) if len(span)]
         if not spans:
-            raise CannotBeDone(f"{archive.url} holds nothing of {topic.name} from {times}")
+            raise UsageError(f"{archive.url} holds nothing of {topic.name} from {times}")
         exports = [each.export_id for each in archive.manifests(topic)]
         about = f"{archive.location} {topic.name} {exports} {times.since}-{times.until} > {to.topic_id}"
         journal = stack.enter_context(ImportJournal(settings.ops_datadir / "imports", about, anew=anew))
@@ -134,18 +135,12 @@ def export(
 
     Example: python -m services.ops export s3://shop-archive/eddy --from 2026-11-01 --to 2026-11-02
     """
-    stopped = "nothing of it counts; the same command begins anew"
-    with ending_clearly(ArchiveRefused, stopped=stopped):
-        wanted, found, now = _topic(topic), settings(), int(now_ms())
+    with exit_with_status(stopped="nothing of it counts; the same command begins anew"):
+        wanted, found, now = _topic(topic), load_settings(), int(now_ms())
         times = time_range.parsed(since, until, now, ("--from", "--to"))
-        from services.ops.archive import render  # noqa: PLC0415 - pyarrow: half a second
-
         with shown_on(progress_console) as progress:
-            report = exported(found, url, wanted, times, now, progress)
-        if as_json:
-            print_json(report)
-        else:
-            render.show_export(console, report)
+            report = export_range(found, url, wanted, times, now, progress)
+        present(report, render.show_export, as_json=as_json)
 
 
 def import_(  # noqa: PLR0917 - typer knows them by name
@@ -171,21 +166,15 @@ def import_(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops import s3://shop-archive/eddy --from 2026-11-01 --as-prefix shadow.
     """
-    stopped = "the same command goes on from here"
-    with ending_clearly(ArchiveRefused, stopped=stopped):
-        wanted, found = _topic(topic), settings()
+    with exit_with_status(stopped="the same command goes on from here"):
+        wanted, found = _topic(topic), load_settings()
         times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
         target = found if as_prefix is None else _prefixed(found, as_prefix)
-        from services.ops.archive import render  # noqa: PLC0415 - pyarrow: half a second
-
         with shown_on(progress_console) as progress:
-            report = imported(found, target, url, wanted, times, progress, anew=anew)
-        if as_json:
-            print_json(report)
-        else:
-            render.show_import(console, report)
+            report = import_range(found, target, url, wanted, times, progress, anew=anew)
+        present(report, render.show_import, as_json=as_json)
         if not report.agrees:
-            raise AnswerIsNo(
+            raise CheckFailed(
                 "what was read is not what the manifests promise: run it again with --anew, and if that "
                 "tells the same, do not use this archive"
             )
@@ -197,8 +186,8 @@ def _topic(name: str) -> Topic:
         return found
     names = ", ".join(each.name for each in ARCHIVED)
     if found is None:
-        raise CannotBeDone(f"no topic is called {name!r}; archives hold {names}")
-    raise CannotBeDone(
+        raise UsageError(f"no topic is called {name!r}; archives hold {names}")
+    raise UsageError(
         f"{name} is no history but a state, which the topic itself keeps; an old copy of it, read back, "
         f"would undo what has changed since. Archives hold {names}"
     )
@@ -206,5 +195,5 @@ def _topic(name: str) -> Topic:
 
 def _prefixed(found: OpsSettings, prefix: str) -> OpsSettings:
     if re.fullmatch(r"[A-Za-z0-9._-]{0,64}", prefix) is None:
-        raise CannotBeDone(f"--as-prefix takes up to 64 letters, digits and . _ -: {prefix!r}")
+        raise UsageError(f"--as-prefix takes up to 64 letters, digits and . _ -: {prefix!r}")
     return found.model_copy(update={"topic_prefix": prefix})

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable
 
-from rich.console import Console
-
 from schemas.topics import Topic
 from services.archive.exporter import Exported, ExportReport
 from services.archive.importer import ImportReport
 from services.archive.manifest import Piece
+from services.ops.output import say
 from services.visitors.erasure import Erasures
 
 
@@ -34,48 +33,44 @@ def of_export(exported: Exported, url: str, topic: str, erasures: Erasures, seco
     )
 
 
-def show_export(console: Console, report: ExportReport) -> None:
+def show_export(report: ExportReport) -> None:
     """Some lines on a terminal."""
     if report.export_id is None:
         had = f"{report.url} has all {report.already:,} messages of the range already"
-        _say(console, f"nothing new: {had if report.already else f'{report.topic} holds none of the range'}")
+        say(f"nothing new: {had if report.already else f'{report.topic} holds none of the range'}")
     else:
-        _say(
-            console,
+        say(
             f"exported {report.messages:,} messages of {report.topic} to {report.url}: "
             f"{report.bytes / 1e6:,.1f} MB in {report.seconds:.1f} s (days: {report.days}, "
             f"files: {report.files:,})",
         )
-        _say(console, f"digest {report.digest}, manifest {report.manifest}")
+        say(f"digest {report.digest}, manifest {report.manifest}")
         if report.already:
-            _say(console, f"passed over: {report.already:,} messages that the archive has already")
-    _left_out(console, report.erased, report.unreadable_erasures)
+            say(f"passed over: {report.already:,} messages that the archive has already")
+    _left_out(report.erased, report.unreadable_erasures)
     if report.strays:
-        _say(
-            console,
+        say(
             f"{report.strays:,} files there belong to no finished export: one that runs on another machine, "
             "or was killed there; nobody reads them",
         )
-    _say(console, f"the archive holds {report.archive_messages:,} messages of {report.topic}")
+    say(f"the archive holds {report.archive_messages:,} messages of {report.topic}")
 
 
-def show_import(console: Console, report: ImportReport) -> None:
+def show_import(report: ImportReport) -> None:
     """Some lines on a terminal."""
     resumed = f", {report.resumed_at:,} of them before it was stopped" if report.resumed_at else ""
-    _say(
-        console,
+    say(
         f"imported {report.written:,} messages from {report.url} to {report.topic} "
         f"in {report.seconds:.1f} s{resumed}",
     )
-    _left_out(console, report.erased, report.unreadable_erasures)
+    _left_out(report.erased, report.unreadable_erasures)
     agree = "agree" if report.agrees else "DO NOT AGREE"
-    _say(console, f"count and digest {agree}:")
-    _say(console, f"  manifests  {report.archive_messages:>12,}  {report.archive_digest}")
-    _say(console, f"  read       {report.read:>12,}  {report.digest}")
-    _say(console, f"  written    {report.written:>12,}  {report.written_digest}")
+    say(f"count and digest {agree}:")
+    say(f"  manifests  {report.archive_messages:>12,}  {report.archive_digest}")
+    say(f"  read       {report.read:>12,}  {report.digest}")
+    say(f"  written    {report.written:>12,}  {report.written_digest}")
     if report.past_retention:
-        _say(
-            console,
+        say(
             f"{report.past_retention:,} of them are older than {report.topic} keeps messages: the broker "
             "will delete them soon. Trainer and replay read an archive without importing it",
         )
@@ -88,12 +83,8 @@ def past_retention(topic: Topic, pieces: Iterable[Piece], now_ms: float) -> int:
     return sum(piece.file.rows for piece in pieces if piece.file.latest < now_ms - topic.retention_ms)
 
 
-def _left_out(console: Console, erased: int, unreadable: int) -> None:
+def _left_out(erased: int, unreadable: int) -> None:
     if erased:
-        _say(console, f"left out: {erased:,} messages of erased visitors")
+        say(f"left out: {erased:,} messages of erased visitors")
     if unreadable:
-        _say(console, f"{unreadable:,} erasures could not be read: they count up to when they were sent")
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
+        say(f"{unreadable:,} erasures could not be read: they count up to when they were sent")

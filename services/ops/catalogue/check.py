@@ -6,12 +6,13 @@ from typing import Final
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from schemas.products import Product
 from services.ops.catalogue.cell_values import DESCRIPTION_MAX
 from services.ops.catalogue.mappings import REPEATED, BadRow, Found, LeftOut, Mapping
+from services.ops.output import Column, pairs, table
 
+console: Final = Console(soft_wrap=True)
 ROWS_SHOWN: Final = 5
 EXAMPLES_SHOWN: Final = 5
 GROUPS_MAX: Final = 100  # reasons that differ in every row must not fill the memory
@@ -148,36 +149,44 @@ class Check:
         return found
 
 
-def show(console: Console, report: Report) -> None:
+def show(report: Report) -> None:
     """Prints the whole report."""
     console.print(
         f"{report.file}: {report.format}, columns of {report.mapping}; nothing was sent", markup=False
     )
-    facts = Table("", "", show_header=False)
-    facts.add_row("rows", f"{report.rows:,}")
-    facts.add_row("products", f"{report.products:,}")
-    facts.add_row("rows refused", f"{report.rows_refused:,}")
+    facts: list[tuple[str, object]] = [
+        ("rows", report.rows),
+        ("products", report.products),
+        ("rows refused", report.rows_refused),
+    ]
     for field, count in report.missing.items():
-        facts.add_row(f"without {field}", f"{count:,}{_share(count, report.rows)}")
+        facts.append((f"without {field}", f"{count:,}{_share(count, report.rows)}"))
     for state, count in report.availability.items():
-        facts.add_row(state, f"{count:,}{_share(count, report.products)}")
-    for currency, count in report.currencies.items():
-        facts.add_row(f"in {currency}", f"{count:,}")
-    console.print(facts)
-    _groups(console, "refused", report.refused, "red")
-    _groups(console, "odd, but loaded", report.odd, "yellow")
-    _groups(console, "left out", report.left_out, "dim")
+        facts.append((state, f"{count:,}{_share(count, report.products)}"))
+    console.print(pairs([*facts, *((f"in {name}", count) for name, count in report.currencies.items())]))
+    for title, groups, style in (
+        ("refused", report.refused, "red"),
+        ("odd, but loaded", report.odd, "yellow"),
+        ("left out", report.left_out, "dim"),
+    ):
+        if groups:
+            console.print(table(groups, _columns(title), style=style))
+
+
+def _numbers(group: Group) -> str:
+    return ", ".join(map(str, group.rows)) + (" …" if group.count > len(group.rows) else "")
 
 
 def _share(count: int, of: int) -> str:
     return f" ({count / of:.1%})" if count and of else ""
 
 
-def _groups(console: Console, title: str, groups: list[Group], style: str) -> None:
-    if not groups:
-        return
-    table = Table(title, "rows", "first", "such as", style=style)
-    for group in groups:
-        first = ", ".join(map(str, group.rows)) + (" …" if group.count > len(group.rows) else "")
-        table.add_row(group.what, f"{group.count:,}", first, "\n".join(group.examples))
-    console.print(table, markup=False)
+def _columns(title: str) -> tuple[Column[Group], ...]:
+    return (
+        Column(title, lambda group: group.what),
+        Column("rows", lambda group: group.count),
+        Column(
+            "first", lambda group: ", ".join(map(str, group.rows)) + " …" * (group.count > len(group.rows))
+        ),
+        Column("such as", lambda group: "\n".join(group.examples)),
+    )

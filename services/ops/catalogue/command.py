@@ -2,171 +2,58 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from itertools import chain
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
-import msgspec
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    Progress,
-    ProgressColumn,
-    SpinnerColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from schemas.products import Product
-from services.ops import output
+from services.cli import exit_with_status, progress_console
 from services.ops.catalogue import check as check_report
 from services.ops.catalogue import columns as columns_file
 from services.ops.catalogue.cell_values import Defaults
-from services.ops.catalogue.check import Check
+from services.ops.catalogue.check import Check, console
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import MAPPINGS, BadRow, LeftOut, Mapping, detected, entries, mapped_by
-from services.ops.catalogue.resume_journal import Journal, JournalUnusable
-from services.ops.catalogue.upload import (
-    PRODUCTS,
-    Endpoint,
-    IngestUnavailable,
-    Refused,
-    Tally,
-    Uploader,
-    batches,
-)
-from services.ops.settings import OpsSettings
+from services.ops.catalogue.resume_journal import Journal
+from services.ops.catalogue.upload import PRODUCTS, Summary, send
+from services.ops.output import present
+from services.ops.settings import OpsSettings, load_settings
+from services.progress import FileBar
 
-M = TypeVar("M", bound=msgspec.Struct)
-
-BATCH: Final = 500
-console: Final = Console(soft_wrap=True)
+STOPPED: Final = "what was sent is in, and may be sent again without harm"
 
 
-class Summary(msgspec.Struct, frozen=True):
-    """What became of a file, for machines. `reasons` are the first few refusals."""
-
-    file: str
-    mapping: str
-    accepted: int
-    rejected: int
-    skipped: int
-    left_out: int
-    reasons: list[str]
-    seconds: float
-
-
-def refuse(row: BadRow, tally: Tally, strict: bool) -> None:
+def refuse(row: BadRow, summary: Summary, strict: bool) -> None:
     """Counts a bad row. Raises UnreadableFile where the first is to be the last."""
-    tally.refuse(str(row))
+    summary.refuse(str(row))
     if strict:
         raise UnreadableFile(f"{row} (--strict)")
 
 
-async def send(
-    to: Endpoint,
-    found: Iterator[M],
-    tally: Tally,
-    settings: OpsSettings,
-    *,
-    on_accepted: Callable[[list[M]], object],
-    rate: float | None = None,
-) -> None:
-    """Sends all that is found. Raises UnreadableFile, IngestUnavailable or Refused."""
-    first = next(found, None)  # an unreadable file is told before anything is sent
-    source = chain([first], found) if first is not None else iter(())
-    # A slow load goes out in small pieces: batches of a tenth of a second.
-    size = BATCH if rate is None else max(1, min(BATCH, int(rate / 10)))
-    uploader = Uploader(settings.ingest_url, settings.api_key)
-    try:
-        pieces = batches(source, size, to.most_bytes)
-        await uploader.send_all(to, pieces, tally, on_accepted=on_accepted, rate=rate)
-    finally:
-        await uploader.close()
-
-
 def finish(name: str, summary: Summary, *, as_json: bool) -> None:
     """Prints what became of the file; exit status 1 where anything was refused."""
-    if as_json:
-        typer.echo(msgspec.json.encode(summary))
-    else:
-        console.print(_sentence(name, summary), highlight=False)
-        for reason in summary.reasons:
-            console.print(f"  {reason}", style="red", highlight=False, markup=False)
+    present(summary, partial(_show, name), as_json=as_json)
     if summary.rejected:
         raise typer.Exit(1)
 
 
-def _sentence(name: str, summary: Summary) -> str:
+def _show(name: str, summary: Summary) -> None:
     text = f"{summary.accepted} {name} accepted, {summary.rejected} rejected"
     if summary.skipped:
         text += f", {summary.skipped} not sent again"
-    return text + (f", {summary.left_out} rows left out" if summary.left_out else "")
-
-
-class failing_clearly:  # noqa: N801 - reads as a statement
-    """Turns what a person can mend into one sentence and exit status 2."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        errors = error.exceptions if isinstance(error, BaseExceptionGroup) else (error,)
-        for each in errors:
-            if isinstance(each, UnreadableFile | IngestUnavailable | Refused | JournalUnusable):
-                typer.echo(str(each), err=True)
-                raise typer.Exit(2) from None
-            if isinstance(each, KeyboardInterrupt):
-                typer.echo("stopped; what was sent is in, and may be sent again without harm", err=True)
-                raise typer.Exit(130) from None
+    if summary.left_out:
+        text += f", {summary.left_out} rows left out"
+    console.print(text, highlight=False)
+    for reason in summary.reasons:
+        console.print(f"  {reason}", style="red", highlight=False, markup=False)
 
 
 EVERY: Final = 500  # rows, between two looks at how far the file is read
-
-
-class Speed(ProgressColumn):
-    """Messages a second, since the beginning."""
-
-    def render(self, task: Task) -> Text:
-        """Empty before the first batch."""
-        sent = task.fields["sent"]
-        return Text(f"{sent / task.elapsed:,.0f}/s" if sent and task.elapsed else "")
-
-
-class LoadBar:
-    """The bar of one load. Used in a `with`."""
-
-    def __init__(self, name: str, feed: Feed) -> None:
-        self._feed = feed
-        self._sent = 0
-        self._bar = Progress(
-            SpinnerColumn(), TextColumn(name), BarColumn(), TaskProgressColumn(),
-            TextColumn("{task.fields[sent]:,} sent"), Speed(), TimeElapsedColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )  # fmt: skip
-        self._task = self._bar.add_task(name, total=1.0, sent=0)
-
-    def __enter__(self) -> "LoadBar":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def show(self, sent: int = 0) -> None:
-        """So many more messages were accepted, and the file may have been read further."""
-        self._sent += sent
-        self._bar.update(self._task, completed=self._feed.share, sent=self._sent)
-
-
 STATE: Final = Path("build/ops")
 
 app = typer.Typer(help="Product catalogues.", no_args_is_help=True)
@@ -263,23 +150,22 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
     Example: python -m services.ops catalogue load feed.xml --currency EUR
     """
     if dry_run:
-        return check_catalogue(file, mapping, columns, currency, variants, as_json)
-    tally, started = Tally(), time.monotonic()
-    with failing_clearly():
-        settings = output.settings()
+        check_catalogue(file, mapping, columns, currency, variants, as_json)
+        return
+    started = time.monotonic()
+    with exit_with_status(stopped=STOPPED):
+        settings = load_settings()
         chosen = _chosen(file, mapping, columns, currency, variants)
+        summary = Summary(str(file), chosen.mapping.name)
         with _journal(file, settings, state, only_changed=only_changed, fresh=restart) as journal:
             if len(journal):
                 _tell_what_is_known(len(journal), only_changed=only_changed)
-            with LoadBar("products", chosen.feed) as bar:
-                _send(chosen, journal, tally, settings, bar, strict=strict)
+            with FileBar("products", lambda: chosen.feed.share, progress_console) as bar:
+                _send(chosen, journal, summary, settings, bar, strict=strict)
             if not only_changed:
                 journal.remove()
-    summary = Summary(
-        str(file), chosen.mapping.name, tally.accepted, tally.rejected, tally.skipped, tally.left_out,
-        tally.reasons, round(time.monotonic() - started, 3),
-    )  # fmt: skip
-    return finish("products", summary, as_json=as_json)
+    summary.seconds = round(time.monotonic() - started, 3)
+    finish("products", summary, as_json=as_json)
 
 
 @app.command("check")
@@ -297,16 +183,13 @@ def check_catalogue(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops catalogue check feed.xml
     """
-    with failing_clearly():
+    with exit_with_status(stopped=STOPPED):
         chosen = _chosen(file, mapping, columns, currency, variants)
         check = Check(chosen.mapping, chosen.defaults.updated_at)
         for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
             check.take(number, found)
         report = check.report(str(file), chosen.feed.format.value)
-    if as_json:
-        typer.echo(msgspec.json.encode(report))
-    else:
-        check_report.show(console, report)
+    present(report, check_report.show, as_json=as_json)
     if report.refused:
         raise typer.Exit(1)
 
@@ -354,27 +237,29 @@ def _tell_what_is_known(count: int, *, only_changed: bool) -> None:
 
 
 def _send(
-    chosen: _Chosen, journal: Journal, tally: Tally, settings: OpsSettings, bar: LoadBar, *, strict: bool
+    chosen: _Chosen, journal: Journal, summary: Summary, settings: OpsSettings, bar: FileBar, *, strict: bool
 ) -> None:
     def accepted(sent: list[Product]) -> None:
         journal.add(sent)
-        bar.show(len(sent))
+        bar.advance(len(sent))
 
-    found = _unsent(chosen, journal, tally, bar, strict)
-    asyncio.run(send(PRODUCTS, found, tally, settings, on_accepted=accepted))
-    bar.show()
+    found = _unsent(chosen, journal, summary, bar, strict)
+    asyncio.run(send(PRODUCTS, found, summary, settings, on_accepted=accepted))
+    bar.advance()
 
 
-def _unsent(chosen: _Chosen, journal: Journal, tally: Tally, bar: LoadBar, strict: bool) -> Iterator[Product]:
+def _unsent(
+    chosen: _Chosen, journal: Journal, summary: Summary, bar: FileBar, strict: bool
+) -> Iterator[Product]:
     """The products that are to be sent; everything else is counted."""
     for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
         if number % EVERY == 0:
-            bar.show()
+            bar.advance()
         if isinstance(found, BadRow):
-            refuse(found, tally, strict)
+            refuse(found, summary, strict)
         elif isinstance(found, LeftOut):
-            tally.left_out += 1
+            summary.left_out += 1
         elif journal.has(found):
-            tally.skipped += 1
+            summary.skipped += 1
         else:
             yield found

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from schemas.events import Event
-from services.ops import output
-from services.ops.catalogue.command import LoadBar, Summary, failing_clearly, finish, refuse, send
+from services.cli import exit_with_status, progress_console
+from services.ops.catalogue.command import STOPPED, finish, refuse
 from services.ops.catalogue.file_formats import Feed
 from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detected, events_of
-from services.ops.catalogue.upload import EVENTS, Tally
+from services.ops.catalogue.upload import EVENTS, Summary, send
+from services.ops.settings import load_settings
+from services.progress import FileBar
 
 app = typer.Typer(help="Shoppers' events.", no_args_is_help=True)
 
@@ -50,24 +52,24 @@ def load_events(
     Example: python -m services.ops events load rees46_oct2019_17k.csv.gz --speed 300
     """
     rate = _rate(speed)
-    tally, started = Tally(), time.monotonic()
-    with failing_clearly():
+    started = time.monotonic()
+    with exit_with_status(stopped=STOPPED):
         feed = Feed(file)
         chosen = detected(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
-        with LoadBar("events", feed) as bar:
-            found = _good(feed, chosen, tally, strict)
+        summary = Summary(str(file), chosen.name)
+        with FileBar("events", lambda: feed.share, progress_console) as bar:
+            found = _good(feed, chosen, summary, strict)
             sending = send(
                 EVENTS,
                 found,
-                tally,
-                output.settings(),
-                on_accepted=lambda sent: bar.show(len(sent)),
+                summary,
+                load_settings(),
+                on_accepted=lambda sent: bar.advance(len(sent)),
                 rate=rate,
             )
             asyncio.run(sending)
-            bar.show()
-    seconds = round(time.monotonic() - started, 3)
-    summary = Summary(str(file), chosen.name, tally.accepted, tally.rejected, 0, 0, tally.reasons, seconds)
+            bar.advance()
+    summary.seconds = round(time.monotonic() - started, 3)
     finish("events", summary, as_json=as_json)
 
 
@@ -83,9 +85,9 @@ def _rate(speed: str) -> float | None:
     return rate
 
 
-def _good(feed: Feed, mapping: Mapping, tally: Tally, strict: bool) -> Iterator[Event]:
+def _good(feed: Feed, mapping: Mapping, summary: Summary, strict: bool) -> Iterator[Event]:
     for found in events_of(feed, mapping):
         if isinstance(found, BadRow):
-            refuse(found, tally, strict)
+            refuse(found, summary, strict)
         else:
             yield found

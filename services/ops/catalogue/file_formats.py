@@ -20,6 +20,8 @@ import msgspec
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+from services.errors import OperationFailed
+
 Row = dict[str, Any]
 
 
@@ -187,7 +189,7 @@ GZIP: Final = b"\x1f\x8b"
 BOMS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(OperationFailed):
     """The file is none of the kinds that can be loaded; the text says what was found."""
 
 

@@ -16,6 +16,7 @@ import msgspec
 
 from schemas import products
 from schemas.products import Product
+from services.errors import OperationFailed
 from services.files import lock, write_atomically
 
 HASH_BYTES: Final = 8
@@ -23,7 +24,7 @@ RECORD_BYTES: Final = 2 * HASH_BYTES
 WASTE_MAX: Final = 10_000  # records that newer ones replace, before the file is written anew
 
 
-class JournalUnusable(Exception):
+class JournalUnusable(OperationFailed):
     """The state folder cannot be used, or another load of the feed uses it now; the text says what to do."""
 
 

@@ -9,20 +9,21 @@ import typer
 
 from schemas.deadletters import LetterId
 from services import time_range
-from services.cli import AsJson, CannotBeDone, confirm, console, print_json, progress_console
+from services.cli import AsJson, confirm, exit_with_status, progress_console
 from services.clock import now_ms
+from services.errors import UsageError
 from services.kafka.ranges import reading
 from services.kafka.writer import writing
 from services.ops.dead_letters import render
-from services.ops.dead_letters import requeue as handling
-from services.ops.dead_letters.ingest import IngestAway, asking
+from services.ops.dead_letters.ingest import connect
 from services.ops.dead_letters.letter import Letter, NoSuchLetter, Selection, erased_visitor
 from services.ops.dead_letters.query import Pile, Readers, letters, one, pile
-from services.ops.dead_letters.render import Groups, Newest
-from services.ops.dead_letters.requeue import Requeuing, Tally, open_letters
+from services.ops.dead_letters.report import Done, Groups, Newest, describe
+from services.ops.dead_letters.requeue import Requeuing, mark, open_letters
 from services.ops.dead_letters.verdicts import Judge, Judgement
-from services.ops.output import ending_clearly, settings
-from services.ops.settings import OpsSettings
+from services.ops.output import present, say
+from services.ops.services import Unanswered
+from services.ops.settings import OpsSettings, load_settings
 from services.progress import Progress, shown_on
 from services.time_range import TimeRange
 from services.visitors import erasure
@@ -50,7 +51,7 @@ AllOpen = Annotated[bool, typer.Option("--all-open", help="every open letter, wh
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 
 
-def meant(  # noqa: PLR0917 - the options of a command
+def _select(  # noqa: PLR0917 - the options of a command
     ids: list[str] | None,
     topic: Which | None,
     reason: str | None,
@@ -61,9 +62,9 @@ def meant(  # noqa: PLR0917 - the options of a command
     *,
     all_open: bool,
 ) -> tuple[Selection, TimeRange]:
-    """What a command is to work on. Raises CannotBeDone where nothing is named."""
+    """What a command is to work on. Raises UsageError where nothing is named."""
     if not (ids or topic or reason or service or stage or since or until or all_open):
-        raise CannotBeDone("name letters by id or by filters, or say --all-open")
+        raise UsageError("name letters by id or by filters, or say --all-open")
     selection = Selection.of(ids or [], topic, reason, service, stage)
     return selection, time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
 
@@ -96,11 +97,11 @@ def list_(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops dlq list --topic events --from 7d --by-reason
     """
-    with ending_clearly(stopped="a list changes nothing"):
+    with exit_with_status(stopped="a list changes nothing"):
         selection = Selection.of([], topic, reason, service, stage)
         times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
         newest, groups = Newest(limit), Groups()
-        readers = partial(reading, settings())
+        readers = partial(reading, load_settings())
         with shown_on(progress_console) as progress:
             for each in _piles(readers, selection, times, progress):
                 if len(each):
@@ -109,9 +110,9 @@ def list_(  # noqa: PLR0917 - typer knows them by name
                     (groups if by_reason else newest).take(found)
                     progress.advance(read)
         if by_reason:
-            _print_groups(groups, as_json=as_json)
+            present(groups.largest_first(), render.show_groups, as_json=as_json)
         else:
-            _print_list(newest, limit, everything=everything, as_json=as_json)
+            present(newest.listed(), partial(render.show_list, everything=everything), as_json=as_json)
 
 
 @app.command()
@@ -124,18 +125,15 @@ def show(
 
     Example: python -m services.ops dlq show events.dlq/0/17
     """
-    with ending_clearly(stopped="to look changes nothing"):
-        at = settings()
+    with exit_with_status(stopped="to look changes nothing"):
+        at = load_settings()
         readers = partial(reading, at)
         with shown_on(progress_console) as progress:
             found = one(readers, Selection.of([letter]), progress)
             judge = Judge(readers, _erasures(readers), attempts_max=ATTEMPTS_MAX)
-            judgement, why = _judged(at, judge, found.letter)
-        told = render.shown_letter(found, judgement, why)
-        if as_json:
-            print_json(told)
-        else:
-            render.show(console, told, found.letter.raw)
+            judgement, why = _judge(at, judge, found.letter)
+        answer = describe(found, judgement, why)
+        present(answer, partial(render.show, raw=found.letter.raw), as_json=as_json)
 
 
 @app.command()
@@ -170,11 +168,11 @@ def requeue(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops dlq requeue --reason "invalid enum value" --from 7d --dry-run
     """
-    with ending_clearly(stopped=AGAIN):
-        at = settings()
-        selection, times = meant(ids, topic, reason, service, stage, since, until, all_open=all_open)
+    with exit_with_status(stopped=AGAIN):
+        at = load_settings()
+        selection, times = _select(ids, topic, reason, service, stage, since, until, all_open=all_open)
         readers = partial(reading, at)
-        piles, count = _counted(readers, selection, times, needed=not (yes or dry_run))
+        piles, count = _count(readers, selection, times, needed=not (yes or dry_run))
         confirm(f"Requeue {count:,} letters?", yes=yes or dry_run or not count)
         judge = Judge(readers, _erasures(readers), attempts_max=attempts_max, as_is=as_is)
         with (
@@ -184,12 +182,8 @@ def requeue(  # noqa: PLR0917 - typer knows them by name
         ):
             for some in open_letters(readers, piles, selection, progress, "requeuing from"):
                 requeuing.take(some)
-        done = render.done_of(requeuing.tally, dry_run=dry_run)
-        if as_json:
-            print_json(done)
-        else:
-            render.print_done(console, done)
-        if requeuing.tally.left or requeuing.tally.again:
+        present(requeuing.done, render.show_done, as_json=as_json)
+        if not requeuing.done.is_complete:
             raise typer.Exit(1)
 
 
@@ -213,25 +207,22 @@ def drop(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops dlq drop --stage size --from 30d --yes
     """
-    with ending_clearly(stopped=AGAIN):
-        at, tally = settings(), Tally()
-        selection, times = meant(
+    with exit_with_status(stopped=AGAIN):
+        at, done = load_settings(), Done()
+        selection, times = _select(
             ids, topic, reason, service, stage, since, until, all_open=all_open or of_erased
         )
         readers = partial(reading, at)
         erasures = _erasures(readers)
-        piles, count = _counted(readers, selection, times, needed=not yes)
+        piles, count = _count(readers, selection, times, needed=not yes)
         whose = ", as far as they are of erased visitors" if of_erased else ""
         confirm(f"Drop {count:,} letters{whose}?", yes=yes or not count)
         with shown_on(progress_console) as progress, writing(at) as writer:
             for some in open_letters(readers, piles, selection, progress, "dropping from"):
                 wanted = [each for each in some if not of_erased or erased_visitor(each, erasures)]
-                handling.mark(at, writer, wanted, "dropped")
-                tally.dropped += len(wanted)
-        if as_json:
-            print_json(render.Done(dropped=tally.dropped))
-        else:
-            console.print(f"{tally.dropped:,} dropped", highlight=False)
+                mark(at, writer, wanted, "dropped")
+                done.dropped += len(wanted)
+        present(done, lambda _done: say(f"{done.dropped:,} dropped", wrap=True), as_json=as_json)
 
 
 def _piles(readers: Readers, selection: Selection, times: TimeRange, progress: Progress) -> Iterator[Pile]:
@@ -239,7 +230,7 @@ def _piles(readers: Readers, selection: Selection, times: TimeRange, progress: P
         yield pile(readers, topic, selection, times, progress)
 
 
-def _counted(
+def _count(
     readers: Readers, selection: Selection, times: TimeRange, *, needed: bool
 ) -> tuple[list[Pile], int]:
     """The letters that are meant, as they lie now, and how many are open, where that is needed.
@@ -265,40 +256,14 @@ def _erasures(readers: Readers) -> Erasures:
         return erasure.read(reader)
 
 
-def _judged(at: OpsSettings, judge: Judge, letter: Letter) -> tuple[Judgement | None, str]:
+def _judge(at: OpsSettings, judge: Judge, letter: Letter) -> tuple[Judgement | None, str]:
     """What would be said of a letter, or why nobody can say it."""
     if not letter.came_by_http:
         [judgement] = judge.on_topic([letter])
     else:
         try:
-            with asking(at.ingest_url, at.api_key) as ingest:
+            with connect(at.ingest_url, at.api_key) as ingest:
                 [judgement] = judge.by_http([letter], ingest)
-        except IngestAway as error:
+        except Unanswered as error:
             return None, str(error)
     return judgement, judgement.why
-
-
-def _print_list(newest: Newest, limit: int, *, everything: bool, as_json: bool) -> None:
-    listed = newest.listed()
-    if as_json:
-        print_json(listed)
-        return
-    kind = "letters" if everything else "open letters"
-    if not listed.letters:
-        console.print(f"there are no {kind}")
-        return
-    console.print(render.list_table(listed, everything=everything))
-    if listed.count > len(listed.letters):
-        console.print(
-            f"the newest {limit:,} of {listed.count:,} {kind} (--limit, --by-reason)", highlight=False
-        )
-
-
-def _print_groups(groups: Groups, *, as_json: bool) -> None:
-    found = groups.largest_first()
-    if as_json:
-        print_json(found)
-    elif found:
-        console.print(render.group_table(found))
-    else:
-        console.print("there are no such letters")

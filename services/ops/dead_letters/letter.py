@@ -12,7 +12,7 @@ from schemas.deadletters import Frame, LetterId
 from schemas.events import is_visitor_id
 from schemas.identities import visitor_of
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ, Topic
-from services.cli import CannotBeDone
+from services.errors import OperationFailed
 from services.kafka.ranges import PastHeaders, PastMessage, headers_of
 from services.visitors.erasure import Erasures
 
@@ -20,7 +20,7 @@ TOPICS: Final[Mapping[str, Topic]] = {"events": EVENTS_DLQ, "products": PRODUCTS
 BY_NAME: Final[Mapping[str, Topic]] = {topic.name: topic for topic in TOPICS.values()}
 
 
-class NoSuchLetter(CannotBeDone):
+class NoSuchLetter(OperationFailed):
     """What was named is no letter that lies there."""
 
 

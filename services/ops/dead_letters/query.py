@@ -9,7 +9,7 @@ from schemas.deadletters import Outcome, marked
 from schemas.topics import Topic
 from services.kafka.ranges import HistoryReader, PastMessage, Span, headers_of
 from services.ops.dead_letters.letter import BY_NAME, Letter, NoSuchLetter, Selection, letter_of
-from services.progress import Progress
+from services.progress import Progress, track
 from services.time_range import TimeRange
 
 # A reader for each pass: one that has read a partition to its end has paused it for good.
@@ -92,11 +92,9 @@ def _pile(
     behind = [replace(span, start=starts[span.partition]) for span in whole if span.partition in starts]
     marks = Marks(behind)
     if behind:
-        progress.stage(f"reading what was handled of {topic.name}", sum(map(len, behind)))
-    for messages in reader.read(behind):
-        for message in messages:
+        stage = f"reading what was handled of {topic.name}"
+        for message in track(reader.read(behind), progress, stage, sum(map(len, behind))):
             marks.note(message, topic)
-        progress.advance(len(messages))
     return Pile(topic, wanted, marks)
 
 

@@ -5,54 +5,25 @@ product by its bytes.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Final
 
 from schemas import deadletters
-from schemas.deadletters import (
-    Outcome,
-)
+from schemas.deadletters import Outcome
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
 from services.kafka.writer import LINGER_MS, PATIENCE_MS, BulkWriter
-from services.ops.dead_letters.ingest import (
-    Ingest,
-    asking,
-)
+from services.ops.dead_letters.ingest import Ingest, connect
 from services.ops.dead_letters.letter import BY_NAME, Letter, Selection
 from services.ops.dead_letters.query import Pile, Readers, letters
-from services.ops.dead_letters.verdicts import Judge, Judgement, Kind
+from services.ops.dead_letters.report import Done
+from services.ops.dead_letters.verdicts import Judge, Judgement
 from services.ops.settings import OpsSettings
 from services.progress import Progress
 
 AT_ONCE: Final = 500  # letters between two marks: what is done twice at most after a kill
-TOLD: Final = 1_000  # letters that stayed of which a report says why; the others are counted
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of the letters. `again`: ingest refused them once more, and they have new letters."""
-
-    requeued: int = 0
-    again: int = 0
-    dropped: int = 0
-    kinds: Counter[Kind] = field(default_factory=Counter)
-    stayed: list[Judgement] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        """Letters that stayed as they are."""
-        return self.kinds.total()
-
-    def stays(self, judgement: Judgement) -> None:
-        """One that is not put back."""
-        self.kinds[judgement.kind] += 1
-        if len(self.stayed) < TOLD:
-            self.stayed.append(judgement)
 
 
 def open_letters(
@@ -71,7 +42,7 @@ def open_letters(
 class Requeuing:
     """Puts letters back, one batch after the other; used as a context manager.
 
-    Ingest is needed only where a letter came by HTTP. Raises IngestAway and NotDelivered.
+    Ingest is needed only where a letter came by HTTP. Raises Unanswered and NotDelivered.
     """
 
     def __init__(self, settings: OpsSettings, judge: Judge, writer: BulkWriter, *, dry_run: bool) -> None:
@@ -86,7 +57,7 @@ class Requeuing:
         self._stack = ExitStack()
         self._stack.callback(self._producer.close)
         self._ingest: Ingest | None = None
-        self.tally = Tally()
+        self.done = Done(dry_run=dry_run)
 
     def __enter__(self) -> "Requeuing":
         return self
@@ -96,12 +67,12 @@ class Requeuing:
 
     def take(self, some: Sequence[Letter]) -> None:
         """Letters of one topic: what is good is on its way and marked when this returns."""
-        self._put_back([each for each in some if not each.came_by_http])
+        self._write_back([each for each in some if not each.came_by_http])
         self._send_again([each for each in some if each.came_by_http])
 
-    def _put_back(self, some: Sequence[Letter]) -> None:
+    def _write_back(self, some: Sequence[Letter]) -> None:
         good = self._good(self._judge.on_topic(some)) if some else []
-        self.tally.requeued += len(good)
+        self.done.requeued += len(good)
         if self._dry_run or not good:
             return
         topic = EVENTS if good[0].letter.id.topic == EVENTS_DLQ.name else PRODUCTS
@@ -111,17 +82,17 @@ class Requeuing:
     def _send_again(self, some: Sequence[Letter]) -> None:
         if not some:
             return
-        good = self._good(self._judge.by_http(some, self._asked()))
+        good = self._good(self._judge.by_http(some, self._connect()))
         if self._dry_run or not good:
-            self.tally.requeued += len(good)
+            self.done.requeued += len(good)
             return
         sent = [each.letter for each in good]
         for letter, verdict in zip(
-            sent, self._asked().take(sent, [each.joined for each in good]), strict=True
+            sent, self._connect().take(sent, [each.joined for each in good]), strict=True
         ):
             refused = bool(verdict.reasons) and not (letter.is_whole_body and verdict.accepted)
-            self.tally.again += refused
-            self.tally.requeued += not refused
+            self.done.refused_again += refused
+            self.done.requeued += not refused
         mark(self._settings, self._writer, sent, "requeued")
 
     def _good(self, judged: Iterable[Judgement]) -> list[Judgement]:
@@ -130,13 +101,13 @@ class Requeuing:
             if each.kind == "good":
                 good.append(each)
             else:
-                self.tally.stays(each)
+                self.done.stays(each)
         return good
 
-    def _asked(self) -> Ingest:
+    def _connect(self) -> Ingest:
         if self._ingest is None:
             self._ingest = self._stack.enter_context(
-                asking(self._settings.ingest_url, self._settings.api_key)
+                connect(self._settings.ingest_url, self._settings.api_key)
             )
         return self._ingest
 

@@ -122,7 +122,7 @@ class Judge:
             read = made[letter.id] if letter.id in made else _event(letter)
             superseded = overtaking.of(letter, read) if isinstance(read, Product) else None
             key, why = (None, read) if isinstance(read, str) else (_key(read), "")
-            judged.append(self._judged(letter, why=why, key=key, superseded=superseded))
+            judged.append(self._judge(letter, why=why, key=key, superseded=superseded))
         return judged
 
     def by_http(self, letters: Sequence[Letter], ingest: Ingest) -> list[Judgement]:
@@ -134,10 +134,10 @@ class Judge:
             is_bad = bool(verdict.reasons) and not (letter.is_whole_body and verdict.accepted)
             why = verdict.reasons[0] if is_bad else ""
             joined = tuple(each for each, at in verdict.joins.items() if newer.get(each, -1) > at)
-            judged.append(self._judged(letter, why=why, known=verdict.visitors, joined=joined))
+            judged.append(self._judge(letter, why=why, known=verdict.visitors, joined=joined))
         return judged
 
-    def _judged(
+    def _judge(
         self,
         letter: Letter,
         *,

@@ -1,13 +1,13 @@
-"""What `doctor` asks the broker: whether it answers, its topics, who reads, dead letters, erasures."""
+"""What `doctor` looks at: broker, topics, groups, services, index, model, disk, clock, versions."""
 
 import re
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
@@ -35,46 +35,22 @@ from services.model.artifact import ArtifactRefused
 from services.model.settings import ROOT
 from services.model.store import StoreFailed
 from services.ops import services
-from services.ops.index.query import OnTopic, looking
-from services.ops.lag.query import LagReader, age, watched
+from services.ops.doctor.report import (
+    GB,
+    Finding,
+    State,
+    judge_clocks,
+    judge_disk,
+    judge_versions,
+)
+from services.ops.index.query import OnTopic, index_probe
+from services.ops.lag.query import LagReader
+from services.ops.lag.report import age, watched_groups
 from services.ops.settings import OpsSettings
 from services.ops.topics import command
 from services.progress import Silent
 from services.time_range import TimeRange, shown
 from services.visitors import erasure
-
-State = Literal["ok", "warn", "bad"]
-
-WORSE: Final[tuple[State, ...]] = ("ok", "warn", "bad")
-
-
-class Finding(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One line. `what_to_do` is empty where nothing is to be done."""
-
-    check: str
-    state: State
-    found: str
-    what_to_do: str = ""
-
-
-class Report(msgspec.Struct, frozen=True):
-    """All lines; `at` is Unix ms, `state` the worst of them."""
-
-    at: int
-    seconds: float
-    state: State
-    findings: tuple[Finding, ...]
-
-
-def worst(states: Iterable[State]) -> State:
-    """The worst of these; ok where there are none."""
-    return max(states, key=WORSE.index, default="ok")
-
-
-def unknown(check: str) -> Finding:
-    """What can only be asked of a broker, while none answers."""
-    return Finding(check, "warn", "not looked at: no broker answers", "see the line of the broker")
-
 
 ASK_S: Final = 3.0
 SLOW_MS: Final = 500.0
@@ -120,7 +96,7 @@ def topic_list(settings: OpsSettings) -> list[Finding]:
 def groups(settings: OpsSettings) -> list[Finding]:
     """Each consumer group: whether somebody reads and keeps up."""
     reader, found = LagReader(settings, ASK_S), []
-    for each in watched(settings):
+    for each in watched_groups(settings):
         group = reader.look(each, now_ms())
         told = f"{group.group}: members {len(group.members)}, lag {group.lag:,}; {group.meaning}"
         state: State = "ok" if group.is_healthy else "warn" if group.members and not group.lost else "bad"
@@ -171,23 +147,19 @@ STARTS: Final = {service: f"python -m services.{service}" for service in service
 
 def service(settings: OpsSettings, name: str) -> list[Finding]:
     """One service at /readyz."""
-    found = services.asked(settings, name)
+    found = services.health(settings, name)
     variable = f"EDDY_{name.upper()}_URL"
     if found.error is not None:
         what = f"start it ({STARTS[name]}, or make up), see its log, or set {variable}"
-        return [Finding(name, "bad", found.told, what)]
+        return [Finding(name, "bad", found.summary, what)]
     if not found.ready:
         return [
             Finding(
-                name, "warn", f"{found.told} ({found.url})", "wait, or mend what it waits for; see its log"
+                name, "warn", f"{found.summary} ({found.url})", "wait, or mend what it waits for; see its log"
             )
         ]
     products = "" if found.products is None else f", {found.products:,} products"
     return [Finding(name, "ok", f"ready at {found.url}{products}")]
-
-
-WARN_S: Final = 2.0
-BAD_S: Final = 60.0
 
 
 def clocks(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
@@ -195,24 +167,11 @@ def clocks(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
     apart = {
         name: found.ahead_s
         for name in services.SERVICES
-        if (found := services.asked(settings, name)).ahead_s is not None
+        if (found := services.health(settings, name)).ahead_s is not None
     }
     if broker_answers:
         apart["Kafka's newest message"] = max(0.0, (_newest(settings) - now_ms()) / 1000)
-    return [verdict_on_clocks(apart.items())]
-
-
-def verdict_on_clocks(apart: Iterable[tuple[str, float | None]]) -> Finding:
-    """From how far each is ahead of this machine, in seconds; None is not known."""
-    known = [(name, seconds) for name, seconds in apart if seconds is not None]
-    if not known:
-        return Finding("clock", "warn", "nothing answers whose clock could be compared", "start the services")
-    name, seconds = max(known, key=lambda each: abs(each[1]))
-    if abs(seconds) < WARN_S:
-        return Finding("clock", "ok", f"{len(known)} clocks agree with this machine's within {WARN_S:.0f} s")
-    told = f"{name} is {abs(seconds):,.1f} s {'ahead of' if seconds > 0 else 'behind'} this machine"
-    what = "set both by NTP (chronyc tracking): sessions, decay and erasures go by the services' clocks"
-    return Finding("clock", "bad" if abs(seconds) > BAD_S else "warn", told, what)
+    return [judge_clocks(apart.items())]
 
 
 def _newest(settings: OpsSettings) -> int:
@@ -223,19 +182,6 @@ def _newest(settings: OpsSettings) -> int:
         for number in range(topic.partitions)
     ]
     return max(int(found.timestamp) for found in KafkaAdmin(settings, ASK_S).offsets(parts, NEWEST).values())
-
-
-GB: Final = 1_000_000_000
-BAD_BYTES: Final = 1 * GB  # less than what `make up` asks for
-WARN_BYTES: Final = 5 * GB
-WARN_SHARE: Final = 0.05
-
-
-def verdict_on_disk(free: int, total: int) -> State:
-    """What so many bytes mean."""
-    if free < BAD_BYTES:
-        return "bad"
-    return "warn" if free < WARN_BYTES or free < WARN_SHARE * total else "ok"
 
 
 def room(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
@@ -254,7 +200,7 @@ def room(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
     for name, path in places.items():
         if path is None:
             continue
-        there = _there(path)
+        there = _nearest_folder(path)
         disks.setdefault(there.stat().st_dev, (there, []))[1].append(name)
     return [_line(path, names) for path, names in disks.values()]
 
@@ -262,12 +208,12 @@ def room(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
 def _line(path: Path, names: Iterable[str]) -> Finding:
     usage = shutil.disk_usage(path)
     told = f"{usage.free / GB:,.1f} of {usage.total / GB:,.0f} GB are free at {path} ({', '.join(names)})"
-    state = verdict_on_disk(usage.free, usage.total)
+    state = judge_disk(usage.free, usage.total)
     what = "" if state == "ok" else "free some, or move it: a broker that cannot write stops"
     return Finding("disk", state, told, what)
 
 
-def _there(path: Path) -> Path:
+def _nearest_folder(path: Path) -> Path:
     """The path, or the nearest folder above it that is there."""
     path = path.resolve()
     return path if path.exists() else next(each for each in path.parents if each.exists())
@@ -289,7 +235,7 @@ LOOK_S: Final = 0.25
 
 def index(settings: OpsSettings) -> list[Finding]:
     """Two lines: vectors and index."""
-    look = looking(settings)
+    look = index_probe(settings)
     deadline = time.monotonic() + LIVE_S
     with reading(settings) as reader:
         topic = OnTopic(reader, settings.layout)
@@ -318,12 +264,11 @@ def index(settings: OpsSettings) -> list[Finding]:
     return [vectors, Finding("index", "bad", f"{told}{f'; {more}' if more else ''}", what)]
 
 
-SERVED: Final = "eddy_recommender_model_served"
 OLD_MS: Final = 30 * 24 * 60 * 60 * 1000  # the retention of events: nothing it learned from is there any more
 TRAIN: Final = "python -m services.trainer train, then release"
 
 
-def released(settings: OpsSettings) -> ModelRelease | None:
+def read_release(settings: OpsSettings) -> ModelRelease | None:
     """The newest release of the settings' model. Raises msgspec.MsgspecError for what is none."""
     newest = releases.lines(settings).get(settings.model_name)
     return None if newest is None else models.decode(newest)
@@ -332,7 +277,7 @@ def released(settings: OpsSettings) -> ModelRelease | None:
 def model(settings: OpsSettings, work: Path) -> list[Finding]:
     """Of the released version: its age, its bytes in the store, its service. `work` is for the time being."""
     try:
-        release = released(settings)
+        release = read_release(settings)
     except msgspec.MsgspecError as error:
         told = f"the newest message of {settings.model_name} on models is no release: {error}"
         return [
@@ -341,10 +286,10 @@ def model(settings: OpsSettings, work: Path) -> list[Finding]:
     if release is None:
         told = f"no {settings.model_name} is released: rows are made of content and popularity alone"
         return [Finding("model", "warn", told, TRAIN)]
-    return [_of_age(release, now_ms()), _in_store(release, work), _served(settings, release)]
+    return [_check_age(release, now_ms()), _check_store(release, work), _check_service(settings, release)]
 
 
-def _of_age(release: ModelRelease, now: float) -> Finding:
+def _check_age(release: ModelRelease, now: float) -> Finding:
     old_ms = max(0.0, now - release.released_at)
     told = f"{release.name} {release.version}, released {age(old_ms / 1000)} ago"
     if old_ms > OLD_MS:
@@ -352,7 +297,7 @@ def _of_age(release: ModelRelease, now: float) -> Finding:
     return Finding("model", "ok", told)
 
 
-def _in_store(release: ModelRelease, work: Path) -> Finding:
+def _check_store(release: ModelRelease, work: Path) -> Finding:
     """Every byte is looked at."""
     try:
         store.check(release.location, release.digest, work)
@@ -365,9 +310,10 @@ def _in_store(release: ModelRelease, work: Path) -> Finding:
     return Finding("model store", "ok", f"{release.location} is whole")
 
 
-def _served(settings: OpsSettings, release: ModelRelease) -> Finding:
+def _check_service(settings: OpsSettings, release: ModelRelease) -> Finding:
     try:
-        found = services.samples(settings, "recommender", SERVED)
+        url = f"{services.url_of(settings, 'recommender')}/metrics"
+        answer = httpx.get(url, timeout=services.READY_S).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Finding(
             "model served",
@@ -375,7 +321,11 @@ def _served(settings: OpsSettings, release: ModelRelease) -> Finding:
             f"the recommender does not tell: {error}",
             "see the line of the recommender",
         )
-    versions = [labels["version"] for labels, value in found if labels["model"] == release.name and value]
+    versions = [
+        labels["version"]
+        for labels, value in services.samples(answer, services.SERVED)
+        if labels["model"] == release.name and value
+    ]
     if versions == [release.version]:
         return Finding("model served", "ok", f"the recommender serves {release.version}")
     serves = ", ".join(versions) or "no model"
@@ -389,9 +339,6 @@ def _served(settings: OpsSettings, release: ModelRelease) -> Finding:
 
 LOCK: Final = ROOT / "requirements.lock"
 PINNED: Final = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==(\S+)", re.MULTILINE)
-PYTHON: Final = (3, 11)
-TOLD: Final = ("faust-streaming", "confluent-kafka", "qdrant-client", "qdrant-edge-py", "msgspec")
-PACKAGES_NAMED: Final = 5
 
 
 def versions(lock: Path = LOCK) -> list[Finding]:
@@ -400,34 +347,7 @@ def versions(lock: Path = LOCK) -> list[Finding]:
     pinned = (
         {_name(name): version for name, version in PINNED.findall(lock.read_text())} if lock.exists() else {}
     )
-    return [verdict_on_versions(sys.version_info[:2], installed, pinned)]
-
-
-def verdict_on_versions(
-    python: tuple[int, ...], installed: Mapping[str, str], pinned: Mapping[str, str]
-) -> Finding:
-    """What is installed against what is pinned; packages of other services may be left out."""
-    told = f"python {'.'.join(map(str, python))}, " + ", ".join(
-        f"{name} {installed.get(name, 'missing')}" for name in TOLD
-    )
-    if python < PYTHON:
-        return Finding("versions", "bad", told, f"Eddy needs Python {'.'.join(map(str, PYTHON))} or newer")
-    if missing := [name for name in TOLD if name not in installed]:
-        return Finding("versions", "bad", f"{told}; missing: {', '.join(missing)}", "make setup")
-    others = [
-        f"{name} {installed[name]}, pinned {version}"
-        for name, version in sorted(pinned.items())
-        if name in installed and installed[name] != version
-    ]
-    if others:
-        more = f" and {len(others) - PACKAGES_NAMED} more" if len(others) > PACKAGES_NAMED else ""
-        what = "make setup: these versions were not tested together"
-        return Finding(
-            "versions", "warn", f"{told}; differ: {'; '.join(others[:PACKAGES_NAMED])}{more}", what
-        )
-    if not pinned:
-        return Finding("versions", "ok", f"{told} (no {LOCK.name} to compare with)")
-    return Finding("versions", "ok", f"{told}, all as {LOCK.name}")
+    return [judge_versions(sys.version_info[:2], installed, pinned)]
 
 
 def _name(name: str) -> str:

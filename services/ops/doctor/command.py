@@ -12,18 +12,19 @@ from typing import Final
 from confluent_kafka import KafkaException
 from rich.text import Text
 
-from services.cli import AnswerIsNo, AsJson, console, print_json
+from services.cli import AsJson, exit_with_status
 from services.clock import now_ms
+from services.errors import CheckFailed
 from services.ops import services
 from services.ops.doctor import checks
-from services.ops.doctor.checks import Finding, Report, State, index, unknown, worst
-from services.ops.output import ending_clearly, settings
-from services.ops.settings import OpsSettings
+from services.ops.doctor.report import Finding, Report, State, unknown, worst
+from services.ops.output import present, say
+from services.ops.settings import OpsSettings, load_settings
 
 Probe = Callable[[], Sequence[Finding]]
 
 
-def looked(probes: Mapping[str, Probe], within_s: float) -> list[Finding]:
+def look(probes: Mapping[str, Probe], within_s: float) -> list[Finding]:
     """What the probes found, in their order. One that raises, or is late, is a line of its own.
 
     A late one is left alone: its thread ends with the process.
@@ -31,7 +32,7 @@ def looked(probes: Mapping[str, Probe], within_s: float) -> list[Finding]:
     done: SimpleQueue[tuple[str, Sequence[Finding]]] = SimpleQueue()
     for name, probe in probes.items():
         threading.Thread(
-            target=lambda n=name, p=probe: done.put((n, _ran(n, p))), name=name, daemon=True
+            target=lambda n=name, p=probe: done.put((n, _run(n, p))), name=name, daemon=True
         ).start()
     deadline = time.monotonic() + within_s
     found: dict[str, Sequence[Finding]] = {}
@@ -49,7 +50,7 @@ def looked(probes: Mapping[str, Probe], within_s: float) -> list[Finding]:
     ]
 
 
-def _ran(name: str, probe: Probe) -> Sequence[Finding]:
+def _run(name: str, probe: Probe) -> Sequence[Finding]:
     try:
         return probe()
     except KafkaException as error:
@@ -62,13 +63,13 @@ def _ran(name: str, probe: Probe) -> Sequence[Finding]:
 WITHIN_S: Final = 10.0
 
 
-def examined(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Report:
+def examine(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Report:
     """Everything, looked at; `work` is a folder for the time being."""
     at, began = now_ms(), time.monotonic()
     first = checks.broker(found)
     answers = first.state != "bad"
     probes = _probes(found, work, answers=answers)
-    findings = (first, *looked(probes, within_s - (time.monotonic() - began)))
+    findings = (first, *look(probes, within_s - (time.monotonic() - began)))
     seconds = round(time.monotonic() - began, 2)
     return Report(int(at), seconds, worst(each.state for each in findings), findings)
 
@@ -79,7 +80,7 @@ def _probes(found: OpsSettings, work: Path, *, answers: bool) -> dict[str, Probe
         "groups": partial(checks.groups, found),
     }
     later: dict[str, Probe] = {
-        "index": partial(index, found),
+        "index": partial(checks.index, found),
         "model": partial(checks.model, found, work),
         "dead letters": partial(checks.dead_letters, found),
         "erasures": partial(checks.erasures, found),
@@ -113,17 +114,14 @@ def doctor(as_json: AsJson = False) -> None:
 
     Example: python -m services.ops doctor --json
     """
-    with ending_clearly(stopped="looking changes nothing"):
-        found = settings()
+    with exit_with_status(stopped="looking changes nothing"):
+        found = load_settings()
         with TemporaryDirectory(prefix="eddy-doctor-", ignore_cleanup_errors=True) as work:
-            report = examined(found, Path(work))
-        if as_json:
-            print_json(report)
-        else:
-            _show(report)
+            report = examine(found, Path(work))
+        present(report, _show, as_json=as_json)
         bad = [finding.check for finding in report.findings if finding.state == "bad"]
         if bad:
-            raise AnswerIsNo(f"bad: {', '.join(dict.fromkeys(bad))}")
+            raise CheckFailed(f"bad: {', '.join(dict.fromkeys(bad))}")
 
 
 def _show(report: Report) -> None:
@@ -131,7 +129,7 @@ def _show(report: Report) -> None:
     for finding in report.findings:
         line = Text(f"{finding.state:<4}", STYLES[finding.state])
         line.append(f"  {finding.check:<{width}}  {finding.found}", "default")
-        console.print(line, soft_wrap=True)
+        say(line)
         if finding.what_to_do:
-            console.print(Text(f"      {'':<{width}}  → {finding.what_to_do}"), soft_wrap=True)
-    console.print(Text(f"{report.state}, looked at in {report.seconds:.1f} s", STYLES[report.state]))
+            say(Text(f"      {'':<{width}}  → {finding.what_to_do}"))
+    say(Text(f"{report.state}, looked at in {report.seconds:.1f} s", STYLES[report.state]), wrap=True)

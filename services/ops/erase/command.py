@@ -7,20 +7,20 @@ from typing import Annotated, Final
 
 import typer
 from confluent_kafka import Consumer, Message, TopicPartition
-from rich.table import Table
 
 from schemas.events import is_visitor_id
 from schemas.sessions import ERASED_AT, EVENTS_REMOVED
 from schemas.topics import SESSIONS
-from services.cli import AnswerIsNo, AsJson, CannotBeDone, confirm, console, print_json, progress_console
+from services.cli import AsJson, confirm, console, exit_with_status, progress_console
 from services.clock import now_ms
+from services.errors import CheckFailed, UsageError
 from services.kafka.clients import client_config
 from services.kafka.ranges import BoundedReader, headers_of, reading
 from services.kafka.writer import writing
-from services.ops.erase.query import Erased, Place, places
-from services.ops.output import ending_clearly, settings
+from services.ops.erase.query import PLACES, Erased, Place, places
+from services.ops.output import present, table
 from services.ops.services import Recommender, Unanswered
-from services.ops.settings import OpsSettings
+from services.ops.settings import OpsSettings, load_settings
 from services.progress import Progress, shown_on
 from services.settings import ServiceSettings
 from services.time_range import shown
@@ -56,7 +56,7 @@ class SessionsWatch:
             for message in self._consumer.consume(100, POLL_S):
                 visitor_id = awaited.get(message.key() or b"")
                 if message.error() is None and visitor_id is not None:
-                    found |= _confirmed(visitor_id, message, erased_at)
+                    found |= _confirmation(visitor_id, message, erased_at)
         return found
 
     def close(self) -> None:
@@ -64,7 +64,7 @@ class SessionsWatch:
         self._consumer.close()
 
 
-def _confirmed(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmed]:
+def _confirmation(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmed]:
     headers = dict(headers_of(message))
     if int(headers.get(ERASED_AT) or -1) < erased_at:
         return {}
@@ -170,10 +170,10 @@ def erase(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops erase 01JD7Z8QX3N5R2V9W4T6Y8B1CM --reason "ticket 4711"
     """
-    with ending_clearly(stopped="run it again: an erasure that was begun is completed"):
+    with exit_with_status(stopped="run it again: an erasure that was begun is completed"):
         if not is_visitor_id(visitor):
-            raise CannotBeDone(f"{visitor!r} is no visitor_id: 1 to 64 letters, digits or any of _.:-")
-        found = settings()
+            raise UsageError(f"{visitor!r} is no visitor_id: 1 to 64 letters, digits or any of _.:-")
+        found = load_settings()
         person = erasure.person_of(found, visitor)
         if only:
             person = person.alone(visitor)
@@ -181,22 +181,15 @@ def erase(  # noqa: PLR0917 - typer knows them by name
         told = f", and as the same person {', '.join(others)}" if others else ""
         confirm(f"forget {visitor}{told}?", yes=yes)
         with shown_on(progress_console) as progress:
-            made = erase_person(found, visitor, person, reason=reason, within_s=wait, progress=progress)
-        if as_json:
-            print_json(made)
-        else:
-            _show(made)
-        if made.unconfirmed:
-            raise AnswerIsNo(
-                f"not confirmed within {wait:.0f} s: {', '.join(made.unconfirmed)}. "
+            report = erase_person(found, visitor, person, reason=reason, within_s=wait, progress=progress)
+        present(report, _show, as_json=as_json)
+        if report.unconfirmed:
+            raise CheckFailed(
+                f"not confirmed within {wait:.0f} s: {', '.join(report.unconfirmed)}. "
                 "Start a session processor, which does it first of all"
             )
 
 
-def _show(made: Erased) -> None:
-    console.print(f"forgotten up to {shown(made.erased_at)}: {', '.join(made.visitors)}", highlight=False)
-    table = Table("where", "removed now", "left out by every reader", "gone by", "")
-    for place in made.places:
-        gone_by = "" if place.gone_by is None else shown(place.gone_by)
-        table.add_row(place.where, place.removed, place.left_out, gone_by, place.note)
-    console.print(table)
+def _show(report: Erased) -> None:
+    console.print(f"forgotten up to {shown(report.erased_at)}: {', '.join(report.visitors)}", highlight=False)
+    console.print(table(report.places, PLACES))

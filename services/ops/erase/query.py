@@ -12,9 +12,10 @@ from services.kafka.admin import KafkaAdmin
 from services.kafka.ranges import BoundedReader, PastMessage
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
+from services.ops.output import Column
 from services.ops.settings import OpsSettings
-from services.progress import Progress
-from services.time_range import TimeRange
+from services.progress import Progress, track
+from services.time_range import TimeRange, shown
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +30,15 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     left_out: str = ""
     gone_by: int | None = None
     note: str = ""
+
+
+PLACES: Final[tuple[Column[Place], ...]] = (
+    Column("where", lambda place: place.where),
+    Column("removed now", lambda place: place.removed),
+    Column("left out by every reader", lambda place: place.left_out),
+    Column("gone by", lambda place: None if place.gone_by is None else shown(place.gone_by)),
+    Column("", lambda place: place.note),
+)
 
 
 class Erased(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,11 +82,11 @@ def places(
     keys = [each.encode() for each in visitor_ids]
     kept, done = Kept(settings, EVENTS, RECOMMENDATIONS, EVENTS_DLQ, SESSIONS), NOBODY
     for topic, what in ((EVENTS, "events"), (RECOMMENDATIONS, "impressions")):
-        count, times = _counted(ranges.of_keys(reader, topic, keys, progress=progress))
+        count, times = _count(ranges.of_keys(reader, topic, keys, progress=progress))
         if topic is EVENTS:
             done = times
         yield _ages_out(kept, topic, f"{count:,} {what}", times if count else None)
-    letters, times = _counted(_letters(reader, keys, progress))
+    letters, times = _count(_letters(reader, keys, progress))
     yield _ages_out(kept, EVENTS_DLQ, f"{letters:,} dead letters", times if letters else None)
     for name in (settings.topic(SESSIONS), "the changelog of session processors"):
         yield Place(
@@ -93,7 +103,7 @@ def places(
     )
 
 
-def _counted(messages: Iterator[PastMessage]) -> tuple[int, TimeRange]:
+def _count(messages: Iterator[PastMessage]) -> tuple[int, TimeRange]:
     """How many, and the times of the first and the last."""
     stamps = [message.timestamp()[1] for message in messages]
     return len(stamps), TimeRange(min(stamps), max(stamps)) if stamps else NOBODY
@@ -102,14 +112,12 @@ def _counted(messages: Iterator[PastMessage]) -> tuple[int, TimeRange]:
 def _letters(reader: BoundedReader, keys: Collection[bytes], progress: Progress) -> Iterator[PastMessage]:
     """Dead letters have no key that could be trusted: those whose bytes name a visitor."""
     spans = reader.spans(EVENTS_DLQ)
-    progress.stage(f"looking through {EVENTS_DLQ.name}", sum(map(len, spans)))
     quoted = [b'"%b"' % key for key in keys]
-    for batch in reader.read(spans):
-        for message in batch:
-            value = message.value() or b""
-            if message.key() in keys or any(each in value for each in quoted):
-                yield message
-        progress.advance(len(batch))
+    stage = f"looking through {EVENTS_DLQ.name}"
+    for message in track(reader.read(spans), progress, stage, sum(map(len, spans))):
+        value = message.value() or b""
+        if message.key() in keys or any(each in value for each in quoted):
+            yield message
 
 
 def _ages_out(kept: Kept, topic: Topic, left: str, times: TimeRange | None) -> Place:

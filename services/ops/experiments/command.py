@@ -6,10 +6,11 @@ import msgspec
 import typer
 
 from services import time_range
-from services.cli import AsJson, console, progress_console
+from services.cli import AsJson, exit_with_status, progress_console
 from services.clock import now_ms
-from services.ops.experiments.query import CannotTell, Question
-from services.ops.output import ending_clearly, settings
+from services.ops.experiments.query import Question
+from services.ops.output import present
+from services.ops.settings import load_settings
 from services.progress import shown_on
 
 app = typer.Typer(
@@ -27,16 +28,11 @@ def list_(as_json: AsJson = False) -> None:
     """
     from services.ops.experiments import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
 
-    with ending_clearly(CannotTell, stopped="a report changes nothing"):
-        known = list(query.defined(settings()).values())
+    with exit_with_status(stopped="a report changes nothing"):
+        known = list(query.read_definitions(load_settings()).values())
         now = int(now_ms())
-        if as_json:
-            told = [msgspec.to_builtins(each) | {"state": render.state(each, now)} for each in known]
-            typer.echo(msgspec.json.encode(told).decode())
-        elif known:
-            console.print(render.listed(known, now))
-        else:
-            console.print("there are no experiments")
+        answer = [msgspec.to_builtins(each) | {"state": render.state(each, now)} for each in known]
+        present(answer, lambda _answer: render.show_list(known, now), as_json=as_json)
 
 
 @app.command()
@@ -65,8 +61,8 @@ def report(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops experiment report less-brand --from 14d --window 3d --json
     """
-    with ending_clearly(CannotTell, stopped="a report changes nothing"):
-        found, now = settings(), int(now_ms())
+    with exit_with_status(stopped="a report changes nothing"):
+        found, now = load_settings(), int(now_ms())
         times = time_range.parsed(since, until, now, ("--from", "--to"))
         window_ms = time_range.duration("--window", window)
         from services.ops.experiments import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
@@ -82,10 +78,7 @@ def report(  # noqa: PLR0917 - typer knows them by name
         )
         experiment = query.one(found, name)
         with shown_on(progress_console) as progress:
-            joined, left = query.joined(found, question, progress)
+            joined, left = query.read_joined(found, question, progress)
             progress.stage("drawing visitors for the intervals")
-            made = reporting.report(question, experiment, joined, left, now)
-        if as_json:
-            typer.echo(msgspec.json.encode(made).decode())
-        else:
-            render.show(console, made)
+            answer = reporting.report(question, experiment, joined, left, now)
+        present(answer, render.show, as_json=as_json)

@@ -9,6 +9,7 @@ from confluent_kafka import Message
 from schemas import experiments
 from schemas.experiments import Experiment
 from schemas.topics import EVENTS, EXPERIMENTS, RECOMMENDATIONS, Topic
+from services.errors import OperationFailed
 from services.kafka.ranges import BoundedReader, newest_values, reading
 from services.ops.experiments import attribution
 from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Rows
@@ -41,22 +42,18 @@ class Left(msgspec.Struct):
     unreadable_identities: int = 0
 
 
-class CannotTell(Exception):
-    """There is nothing to report on; the text says why, and what to do."""
-
-
-class UnknownExperiment(CannotTell):
+class UnknownExperiment(OperationFailed):
     """The topic has no such experiment."""
 
 
-class NothingShown(CannotTell):
+class NothingShown(OperationFailed):
     """No row of the experiment was shown in the range."""
 
 
 EXPERIMENTS_SHOWN: Final = 20
 
 
-def defined(settings: ServiceSettings) -> dict[str, Experiment]:
+def read_definitions(settings: ServiceSettings) -> dict[str, Experiment]:
     """All experiments that there are now, by name. Raises BrokerAway and TopicMissing."""
     with reading(settings) as reader:
         newest = newest_values(reader, EXPERIMENTS)
@@ -76,14 +73,14 @@ def _experiment(name: str, value: bytes) -> dict[str, Experiment]:
 
 def one(settings: ServiceSettings, name: str) -> Experiment:
     """The experiment of a name. Raises UnknownExperiment, BrokerAway, TopicMissing."""
-    known = defined(settings)
+    known = read_definitions(settings)
     if name in known:
         return known[name]
     names = ", ".join(list(known)[:EXPERIMENTS_SHOWN]) or "there are none"
     raise UnknownExperiment(f"no experiment is called {name!r}; known: {names}")
 
 
-def joined(settings: ServiceSettings, question: Question, progress: Progress) -> tuple[Joined, Left]:
+def read_joined(settings: ServiceSettings, question: Question, progress: Progress) -> tuple[Joined, Left]:
     """What was shown within the question's range, joined with what was done up to the window's length later.
 
     Events are read first, so that next to nothing needs to be kept of rows, of which there are many more than

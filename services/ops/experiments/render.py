@@ -2,42 +2,43 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, RenderableType
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from schemas.experiments import Experiment
+from services.cli import console
 from services.ops.experiments.attribution import DAY_MS
 from services.ops.experiments.report import Measure, Report, VariantReport
+from services.ops.output import Column, figures, say, table
 from services.time_range import TimeRange, shown
 
 NOTHING = "–"
+Line = tuple[str, Sequence[str | Text]]  # what it is, and a cell a variant
 
 
-def show(console: Console, report: Report) -> None:
+def show(report: Report) -> None:
     """A column a variant; each rate with its interval and its lift over the first."""
-    table = Table(title=escape(f"{report.experiment}: {report.visitors:,} visitors"), title_justify="left")
-    table.add_column("")
-    for variant in report.variants:
-        share = "gone" if variant.share is None else f"{variant.share:.0%}"
-        table.add_column(escape(f"{variant.name} ({share})"), justify="right")
-    for name, cells in _rows(report.variants):
-        table.add_row(name, *cells)
-    console.print(table)
+    names = (
+        f"{variant.name} ({'gone' if variant.share is None else f'{variant.share:.0%}'})"
+        for variant in report.variants
+    )
+    title = f"{report.experiment}: {report.visitors:,} visitors"
+    console.print(figures(title, names, _rows(report.variants)))
     for sentence in _sentences(report):
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        say(sentence)
     for warning in report.warnings:
-        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(f"! {warning}", "yellow")
 
 
-def listed(experiments: Sequence[Experiment], now_ms: int) -> RenderableType:
+def show_list(experiments: Sequence[Experiment], now_ms: int) -> None:
     """A line an experiment."""
-    table = Table("experiment", "variants", "from", "to", "")
-    for each in experiments:
-        variants = ", ".join(f"{variant.name} {variant.share:.0%}" for variant in each.variants)
-        begin, end = (NOTHING if at is None else shown(at) for at in (each.starts_at, each.ends_at))
-        table.add_row(escape(each.name), escape(variants), begin, end, state(each, now_ms))
-    return table
+    columns: tuple[Column[Experiment], ...] = (
+        Column("experiment", lambda each: each.name),
+        Column("variants", lambda each: ", ".join(f"{part.name} {part.share:.0%}" for part in each.variants)),
+        Column("from", lambda each: NOTHING if each.starts_at is None else shown(each.starts_at)),
+        Column("to", lambda each: NOTHING if each.ends_at is None else shown(each.ends_at)),
+        Column("", lambda each: state(each, now_ms)),
+    )
+    console.print(table(experiments, columns) if experiments else "there are no experiments")
 
 
 def state(experiment: Experiment, now_ms: int) -> str:
@@ -48,7 +49,7 @@ def state(experiment: Experiment, now_ms: int) -> str:
     return "ended" if ended else "not begun"
 
 
-def _rows(variants: Sequence[VariantReport]) -> Iterator[tuple[str, list[str]]]:
+def _rows(variants: Sequence[VariantReport]) -> Iterator[Line]:
     counts = {
         "visitors": [each.visitors for each in variants],
         "impressions (rows)": [each.impressions for each in variants],
@@ -61,29 +62,31 @@ def _rows(variants: Sequence[VariantReport]) -> Iterator[tuple[str, list[str]]]:
     }
     for name, numbers in counts.items():
         yield name, [f"{number:,}" for number in numbers]
-    yield from _measured("click rate, rows", [each.click_rate for each in variants], percent=True)
-    yield from _measured("click rate, visitors", [each.visitor_click_rate for each in variants], percent=True)
-    yield from _measured("conversion", [each.conversion for each in variants], percent=True)
+    yield from _measure_rows("click rate, rows", [each.click_rate for each in variants], percent=True)
+    yield from _measure_rows(
+        "click rate, visitors", [each.visitor_click_rate for each in variants], percent=True
+    )
+    yield from _measure_rows("conversion", [each.conversion for each in variants], percent=True)
     for number, revenue in enumerate(variants[0].revenue):
         measures = [each.revenue[number].per_visitor for each in variants]
-        yield from _measured(f"{revenue.currency or 'no currency'} a visitor", measures, percent=False)
+        yield from _measure_rows(f"{revenue.currency or 'no currency'} a visitor", measures, percent=False)
 
 
-def _measured(name: str, measures: Sequence[Measure], *, percent: bool) -> Iterator[tuple[str, list[str]]]:
+def _measure_rows(name: str, measures: Sequence[Measure], *, percent: bool) -> Iterator[Line]:
     yield name, [_number(each.estimate.value, percent) for each in measures]
     intervals = [(each.estimate.low, each.estimate.high) for each in measures]
     yield "  interval", [" … ".join(_number(end, percent) for end in interval) for interval in intervals]
     yield "  lift", [_lift(each) for each in measures]
 
 
-def _lift(measure: Measure) -> str:
+def _lift(measure: Measure) -> Text:
     lift = measure.lift
     if lift is None or lift.value is None:
-        return NOTHING
+        return Text(NOTHING)
     p = NOTHING if lift.p_value is None else f"{lift.p_value:.3g}"
     interval = " … ".join(NOTHING if end is None else f"{end:+.1%}" for end in (lift.low, lift.high))
     style = "bold" if lift.significant else "dim"
-    return f"[{style}]{lift.value:+.1%}[/] ({interval}) p {p}"
+    return Text.assemble((f"{lift.value:+.1%}", style), f" ({interval}) p {p}")
 
 
 def _number(value: float | None, percent: bool) -> str:

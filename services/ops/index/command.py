@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import httpx
 import msgspec
@@ -15,19 +15,15 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from rich.text import Text
 
 from schemas.vectors import LayoutMismatch
-from services.cli import AnswerIsNo, AsJson, CannotBeDone, console, print_json, progress_console
+from services.cli import AsJson, exit_with_status, progress_console
+from services.errors import CheckFailed, OperationFailed
 from services.kafka.ranges import reading
-from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, looking, newest_products
+from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, index_probe, newest_products
 from services.ops.index.rebuild import Rebuild, Rebuilt, Shelf
-from services.ops.output import ending_clearly, settings
-from services.ops.settings import OpsSettings
+from services.ops.output import present, say
+from services.ops.settings import OpsSettings, load_settings
 from services.progress import Progress, Silent, shown_on
 from services.qdrant import collection_name, connect
-
-if TYPE_CHECKING:  # qdrant-client is half a second, and other commands need none
-    from services.ops.index.query import IndexState
-    from services.ops.index.rebuild import Rebuilt
-
 
 LOOK_S: Final = 0.5
 
@@ -45,9 +41,9 @@ def rebuild_index(found: OpsSettings, progress: Progress, client: QdrantClient |
         return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
 
 
-def settled(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
+def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
     """The state when it agrees, or at last."""
-    look = looking(found)
+    look = index_probe(found)
     deadline = time.monotonic() + within_s
     with reading(found) as reader:
         topic = OnTopic(reader, found.layout)
@@ -60,17 +56,19 @@ def settled(found: OpsSettings, within_s: float, progress: Progress) -> IndexSta
 
 
 @contextmanager
-def told_clearly() -> Iterator[None]:
-    """What Qdrant and the vectors' layout have against it, as CannotBeDone."""
+def explain_failures() -> Iterator[None]:
+    """What Qdrant and the vectors' layout have against it, as OperationFailed."""
     try:
         yield
     except LayoutMismatch as error:
-        raise CannotBeDone(str(error)) from None
+        raise OperationFailed(str(error)) from None
     except UnexpectedResponse as error:
         told = error.content.decode(errors="replace")
-        raise CannotBeDone(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
+        raise OperationFailed(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
     except (ApiException, httpx.HTTPError) as error:
-        raise CannotBeDone(f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL") from None
+        raise OperationFailed(
+            f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL"
+        ) from None
 
 
 LIVE_S: Final = 3.0  # a change is on its way from the topic to the index so long at most, when all is well
@@ -103,16 +101,13 @@ def check(
 
     Example: python -m services.ops index check --wait 60
     """
-    with ending_clearly(stopped="looking changes nothing"):
-        found = settings()
-        with told_clearly(), shown_on(progress_console) as progress:
-            state = settled(found, max(wait, LIVE_S), progress)
-        if as_json:
-            print_json(msgspec.to_builtins(state) | {"agrees": state.agrees})
-        else:
-            _show(state)
+    with exit_with_status(stopped="looking changes nothing"):
+        found = load_settings()
+        with explain_failures(), shown_on(progress_console) as progress:
+            state = await_agreement(found, max(wait, LIVE_S), progress)
+        present(_answer(state), lambda _answer: _show(state), as_json=as_json)
         if not state.agrees:
-            raise AnswerIsNo(f"→ {_what_to_do(state)}")
+            raise CheckFailed(f"→ {_what_to_do(state)}")
 
 
 @app.command()
@@ -126,44 +121,40 @@ def rebuild(as_json: AsJson = False) -> None:
 
     Example: EDDY_QDRANT_URL=http://qdrant:6333 python -m services.ops index rebuild
     """
-    with ending_clearly(stopped="one index or the other serves, whole; run it again"):
-        found = settings()
-        with told_clearly(), shown_on(progress_console) as progress:
+    with exit_with_status(stopped="one index or the other serves, whole; run it again"):
+        found = load_settings()
+        with explain_failures(), shown_on(progress_console) as progress:
             rebuilt = None if found.qdrant_url is None else rebuild_index(found, progress)
-            state = settled(found, LIVE_S, progress)
-        if as_json:
-            print_json({"rebuilt": rebuilt, "index": msgspec.to_builtins(state) | {"agrees": state.agrees}})
-        else:
-            if rebuilt is not None:
-                _tell(rebuilt)
-            _show(state)
+            state = await_agreement(found, LIVE_S, progress)
+        answer = {"rebuilt": rebuilt, "index": _answer(state)}
+        present(answer, lambda _answer: _show(state, rebuilt), as_json=as_json)
         if not state.agrees:
-            raise AnswerIsNo(f"→ {_what_to_do(state)}")
+            raise CheckFailed(f"→ {_what_to_do(state)}")
         if rebuilt is None and not as_json:
-            console.print(Text(f"nothing is to be rebuilt; to build it anew all the same: {IN_PROCESS}"))
+            say(Text(f"nothing is to be rebuilt; to build it anew all the same: {IN_PROCESS}"), wrap=True)
 
 
-def _what_to_do(state: "IndexState") -> str:
+def _answer(state: IndexState) -> dict[str, object]:
+    return dict(msgspec.to_builtins(state)) | {"agrees": state.agrees}
+
+
+def _what_to_do(state: IndexState) -> str:
     if state.kind == "in_process":
         return IN_PROCESS
     return "python -m services.ops index rebuild"
 
 
-def _tell(rebuilt: "Rebuilt") -> None:
-    removed = f"; removed: {', '.join(rebuilt.removed)}" if rebuilt.removed else ""
-    console.print(Text(f"{rebuilt.products:,} products in {rebuilt.collection}, which serves now{removed}"))
-
-
-def _show(state: "IndexState") -> None:
+def _show(state: IndexState, rebuilt: Rebuilt | None = None) -> None:
+    if rebuilt is not None:
+        gone = f"; removed: {', '.join(rebuilt.removed)}" if rebuilt.removed else ""
+        text = f"{rebuilt.products:,} products in {rebuilt.collection}, which serves now{gone}"
+        say(Text(text), wrap=True)
     style = "green" if state.agrees else "red"
     there = "an unknown number" if state.in_index is None else f"{state.in_index:,}"
-    console.print(
-        Text(f"product-vectors has {state.on_topic:,} products, {state.where} has {there}", style),
-        soft_wrap=True,
-    )
+    say(Text(f"product-vectors has {state.on_topic:,} products, {state.where} has {there}", style))
     if state.trouble is not None:
-        console.print(Text(state.trouble, style), soft_wrap=True)
+        say(Text(state.trouble, style))
     counts = {"missing": state.missing, "surplus": state.surplus, "stale": state.stale}
     for kind, ids in state.named.items():
         more = " …" if counts[kind] > len(ids) else ""
-        console.print(Text(f"{kind}: {counts[kind]:,} ({', '.join(ids)}{more})", style), soft_wrap=True)
+        say(Text(f"{kind}: {counts[kind]:,} ({', '.join(ids)}{more})", style))

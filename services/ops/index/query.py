@@ -148,7 +148,7 @@ class OnTopic:
             progress.advance(len(batch))
 
 
-def in_server(client: QdrantClient, name: str) -> dict[str, int]:
+def read_collection(client: QdrantClient, name: str) -> dict[str, int]:
     """By product in a collection, its `updated_at`. Raises what Qdrant raises."""
     found: dict[str, int] = {}
     place = None
@@ -163,7 +163,7 @@ def in_server(client: QdrantClient, name: str) -> dict[str, int]:
             return found
 
 
-def compared(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
+def compare(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
     """A collection against the topic. A product in the index may be newer: it counts as of `products`."""
     missing = sorted(topic.keys() - index.keys())
     surplus = sorted(index.keys() - topic.keys())
@@ -181,7 +181,7 @@ def compared(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
     )
 
 
-def of_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> IndexState:
+def check_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> IndexState:
     """The state of the collection that serves. Raises what Qdrant raises."""
     name = collection_name(settings)
     where = f"collection {name} at {settings.qdrant_url}"
@@ -189,7 +189,7 @@ def of_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> 
         return IndexState(
             kind="server", where=where, on_topic=len(topic), in_index=0, trouble="there is no such collection"
         )
-    if trouble := _of_other_layout(client, name, settings.layout):
+    if trouble := _other_layout(client, name, settings.layout):
         return IndexState(
             kind="server",
             where=where,
@@ -197,29 +197,29 @@ def of_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> 
             in_index=client.count(name).count,
             trouble=trouble,
         )
-    return compared(where, topic, in_server(client, name))
+    return compare(where, topic, read_collection(client, name))
 
 
-def _of_other_layout(client: QdrantClient, name: str, layout: Layout) -> str | None:
+def _other_layout(client: QdrantClient, name: str, layout: Layout) -> str | None:
     points, _ = client.scroll(name, limit=1, with_payload=["layout"])
     found = {str((point.payload or {}).get("layout")) for point in points} - {layout.id}
     return f"it holds vectors of layout {found.pop()}, but the settings make {layout.id}" if found else None
 
 
-def of_recommender(settings: OpsSettings, topic: UpdatedAt) -> IndexState:
+def check_recommender(settings: OpsSettings, topic: UpdatedAt) -> IndexState:
     """The state of the index in a recommender's process, as it tells at /readyz."""
-    asked = services.asked(settings, "recommender")
+    found = services.health(settings, "recommender")
     return IndexState(
         kind="in_process",
-        where=f"the recommender at {asked.url}",
+        where=f"the recommender at {found.url}",
         on_topic=len(topic),
-        in_index=asked.products,
-        trouble=None if asked.ready else f"the recommender {asked.told}",
+        in_index=found.products,
+        trouble=None if found.ready else f"the recommender {found.summary}",
     )
 
 
-def looking(settings: OpsSettings) -> Callable[[UpdatedAt], IndexState]:
+def index_probe(settings: OpsSettings) -> Callable[[UpdatedAt], IndexState]:
     """Looks at the index of these settings, whichever it is."""
     if settings.qdrant_url is None:
-        return partial(of_recommender, settings)
-    return partial(of_server, settings, connect(settings))
+        return partial(check_recommender, settings)
+    return partial(check_server, settings, connect(settings))

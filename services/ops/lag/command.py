@@ -2,37 +2,25 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Annotated, Final
 
-import msgspec
 import typer
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from services.cli import AnswerIsNo, AsJson, CannotBeDone, console, print_json
+from services.cli import AsJson, console, exit_with_status
 from services.clock import now_ms
+from services.errors import CheckFailed, UsageError
 from services.ops import services
-from services.ops.lag.query import GroupLag, LagReader, Watched, age, watched
-from services.ops.output import ending_clearly, settings
-from services.ops.services import Health
-from services.ops.settings import OpsSettings
+from services.ops.lag.query import LagReader
+from services.ops.lag.report import GroupLag, Look, PartitionLag, Watched, age, watched_groups
+from services.ops.output import Column, present, table
+from services.ops.settings import OpsSettings, load_settings
 
 EVERY_S: Final = 2.0
-
-
-class Look(msgspec.Struct, frozen=True):
-    """What was found at one moment (Unix ms). `whole_topic_readers` have no group: they tell at /readyz."""
-
-    at: int
-    groups: tuple[GroupLag, ...]
-    whole_topic_readers: tuple[Health, ...]
-
-    @property
-    def lag(self) -> int:
-        """Of all groups together."""
-        return sum(group.lag for group in self.groups)
 
 
 def lag(
@@ -56,8 +44,8 @@ def lag(
 
     Example: python -m services.ops lag --max 1000
     """
-    with ending_clearly(stopped="looking changes nothing"):
-        found = settings()
+    with exit_with_status(stopped="looking changes nothing"):
+        found = load_settings()
         reader, groups = LagReader(found), _chosen(found, group)
         if watch:
             _watch(found, reader, groups, as_json=as_json)
@@ -65,85 +53,74 @@ def lag(
         _show(look, as_json=as_json)
         if most is not None and (over := [each for each in look.groups if each.lag > most]):
             told = ", ".join(f"{each.group} is {each.lag:,} behind" for each in over)
-            raise AnswerIsNo(f"{told}; --max allows {most:,}")
+            raise CheckFailed(f"{told}; --max allows {most:,}")
 
 
 def _chosen(found: OpsSettings, names: list[str] | None) -> tuple[Watched, ...]:
-    groups = watched(found)
+    groups = watched_groups(found)
     if not names:
         return groups
     known = {each.group.removeprefix(found.topic_prefix): each for each in groups}
     if unknown := sorted(set(names) - known.keys()):
-        raise CannotBeDone(f"no such group: {', '.join(unknown)}; there are {', '.join(known)}")
+        raise UsageError(f"no such group: {', '.join(unknown)}; there are {', '.join(known)}")
     return tuple(known[name] for name in dict.fromkeys(names))
 
 
 def _look(found: OpsSettings, reader: LagReader, groups: tuple[Watched, ...]) -> Look:
     at = now_ms()
     looked = tuple(reader.look(each, at) for each in groups)
-    return Look(int(at), looked, (services.asked(found, "recommender"),))
+    return Look(int(at), looked, (services.health(found, "recommender"),))
 
 
 def _watch(found: OpsSettings, reader: LagReader, groups: tuple[Watched, ...], *, as_json: bool) -> None:
     """Until a signal comes."""
-    looks = _every(found, reader, groups)
-    if as_json or not console.is_terminal:
-        before: Look | None = None
-        for look in looks:
-            _show(look, before, as_json=as_json)
+    live = None if as_json or not console.is_terminal else Live(console=console, auto_refresh=False)
+    before: Look | None = None
+    with live or nullcontext():
+        while True:
+            look = _look(found, reader, groups)
+            if live is not None:
+                live.update(_draw(look, before), refresh=True)
+            else:
+                _show(look, before, as_json=as_json)
             before = look
-        return
-    before = None
-    with Live(console=console, auto_refresh=False) as live:
-        for look in looks:
-            live.update(_drawn(look, before), refresh=True)
-            before = look
-
-
-def _every(found: OpsSettings, reader: LagReader, groups: tuple[Watched, ...]) -> Iterator[Look]:
-    while True:
-        yield _look(found, reader, groups)
-        time.sleep(EVERY_S)
+            time.sleep(EVERY_S)
 
 
 def _show(look: Look, before: Look | None = None, *, as_json: bool) -> None:
-    if as_json:
-        print_json(look)
-    else:
-        console.print(_drawn(look, before))
+    present(look, lambda each: console.print(_draw(each, before)), as_json=as_json)
 
 
-def _drawn(look: Look, before: Look | None = None) -> RenderableType:
+def _draw(look: Look, before: Look | None = None) -> RenderableType:
     earlier = {each.group: each for each in before.groups} if before else {}
     seconds = (look.at - before.at) / 1000 if before else 0.0
     parts: list[RenderableType] = []
     for group in look.groups:
-        parts += [_table(group, look.at), *_words(group, earlier.get(group.group), seconds)]
+        parts += [_partitions(group, look.at), *_words(group, earlier.get(group.group), seconds)]
     for reader in look.whole_topic_readers:
         style = "green" if reader.ready else "yellow"
-        parts.append(Text(f"{reader.service} (reads whole topics, no group): {reader.told}", style))
+        parts.append(Text(f"{reader.service} (reads whole topics, no group): {reader.summary}", style))
     return Group(*parts)
 
 
-def _table(group: GroupLag, now: int) -> Table:
-    table = Table(title=f"{group.group} reads {group.topic}", title_justify="left")
-    for name in ("partition", "committed", "end", "lag", "oldest unread"):
-        table.add_column(name, justify="right")
-    table.add_column("member")
-    for part in group.partitions:
-        waited = None if part.oldest_unread_at is None else max(0, now - part.oldest_unread_at) / 1000
-        table.add_row(
-            str(part.partition),
-            "none" if part.committed is None else f"{part.committed:,}",
-            f"{part.end:,}",
-            f"{part.lag:,}",
-            "" if waited is None else age(waited),
-            part.member or "nobody",
-        )
-    table.add_section()
+def _partitions(group: GroupLag, now: int) -> Table:
+    def waited(part: PartitionLag) -> str | None:
+        at = part.oldest_unread_at
+        return None if at is None else age(max(0, now - at) / 1000)
+
+    columns: tuple[Column[PartitionLag], ...] = (
+        Column("partition", lambda part: part.partition, right=True),
+        Column("committed", lambda part: "none" if part.committed is None else part.committed, right=True),
+        Column("end", lambda part: part.end, right=True),
+        Column("lag", lambda part: part.lag, right=True),
+        Column("oldest unread", waited, right=True),
+        Column("member", lambda part: part.member or "nobody"),
+    )
+    shown = table(group.partitions, columns, title=f"{group.group} reads {group.topic}")
+    shown.add_section()
     total_age = "" if group.oldest_unread_s is None else age(group.oldest_unread_s)
-    table.add_row("all", "", "", f"{group.lag:,}", total_age, f"{len(group.members)} of state {group.state}")
-    return table
+    shown.add_row("all", "", "", f"{group.lag:,}", total_age, f"{len(group.members)} of state {group.state}")
+    return shown
 
 
 def _words(group: GroupLag, before: GroupLag | None, seconds: float) -> Iterator[Text]:

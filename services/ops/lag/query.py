@@ -1,8 +1,7 @@
-"""How far the consumer groups are behind: by partition, with the age of what waits, and who reads."""
+"""Asks the broker how far the consumer groups are behind, and who reads."""
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -10,10 +9,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from schemas.topics import EVENTS, PRODUCTS, Topic
-from services.kafka.admin import EARLIEST, LATEST, LIBRDKAFKA, KafkaAdmin
+from services.kafka.admin import EARLIEST, LATEST, LIBRDKAFKA, KafkaAdmin, require_broker
 from services.kafka.clients import client_config
-from services.kafka.ranges import BrokerAway
+from services.ops.lag.report import GroupLag, Member, PartitionLag, Watched, group_lag, partition_lag
 from services.ops.settings import OpsSettings
 
 ANSWER_S: Final = 5.0  # for one question to the broker
@@ -28,163 +26,6 @@ PASSING: Final = frozenset(
         KafkaError.NOT_LEADER_FOR_PARTITION,
     }
 )
-FRESH_S: Final = 10.0  # what waits no longer is on its way: Faust commits once a second
-
-
-@dataclass(frozen=True, slots=True)
-class Watched:
-    """A group that is to be there: whose it is, its full name, what it reads, and the module that is it."""
-
-    service: str
-    group: str
-    topic: Topic
-
-    @property
-    def start(self) -> str:
-        """How one more member is started."""
-        return f"python -m services.{self.service}"
-
-
-def watched(settings: OpsSettings) -> tuple[Watched, ...]:
-    """The groups of this installation."""
-    prefix = settings.topic_prefix
-    return (
-        Watched("session_processor", prefix + settings.session_processor_group, EVENTS),
-        Watched("embedder", prefix + settings.embedder_group, PRODUCTS),
-    )
-
-
-class Member(msgspec.Struct, frozen=True):
-    """One process of a group."""
-
-    name: str
-    host: str
-    partitions: tuple[int, ...]
-
-
-class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
-    """One partition. `committed` is None where nothing is: it will be read from its beginning.
-
-    `lost` counts what retention deleted before the group read it. `oldest_unread_at` (Unix ms) is None where
-    nothing waits, or where what waits is compacted away.
-    """
-
-    partition: int
-    committed: int | None
-    end: int
-    lag: int
-    lost: int = 0
-    oldest_unread_at: int | None = None
-    member: str | None = None
-
-
-class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
-    """One group at one moment. `state` as Kafka names it; `meaning` and `what_to_do` are for people."""
-
-    service: str
-    group: str
-    topic: str
-    state: str
-    members: tuple[Member, ...]
-    partitions: tuple[PartitionLag, ...]
-    lag: int
-    lost: int
-    oldest_unread_s: float | None
-    meaning: str
-    what_to_do: str
-
-    @property
-    def is_healthy(self) -> bool:
-        """Whether somebody reads, and keeps up."""
-        return not self.what_to_do
-
-
-def partition_lag(partition: int, committed: int, low: int, high: int) -> PartitionLag:
-    """From what the broker tells; a `committed` below 0 is none. Groups here begin at the beginning."""
-    known = committed if committed >= 0 else None
-    read = low if known is None else known
-    return PartitionLag(
-        partition=partition,
-        committed=known,
-        end=high,
-        lag=max(0, high - max(read, low)),
-        lost=max(0, low - read),
-    )
-
-
-def group_lag(
-    of: Watched,
-    topic: str,
-    state: str,
-    *,
-    members: tuple[Member, ...],
-    partitions: tuple[PartitionLag, ...],
-    now: float,
-) -> GroupLag:
-    """All of one group together; `now` is Unix ms."""
-    stamps = [part.oldest_unread_at for part in partitions if part.oldest_unread_at is not None]
-    oldest_s = max(0.0, now - min(stamps)) / 1000 if stamps else None
-    lag, lost = sum(part.lag for part in partitions), sum(part.lost for part in partitions)
-    meaning, what_to_do = _told(of, members, partitions, lag=lag, lost=lost, oldest_s=oldest_s)
-    return GroupLag(
-        service=of.service,
-        group=of.group,
-        topic=topic,
-        state=state,
-        members=members,
-        partitions=partitions,
-        lag=lag,
-        lost=lost,
-        oldest_unread_s=None if oldest_s is None else round(oldest_s, 3),
-        meaning=meaning,
-        what_to_do=what_to_do,
-    )
-
-
-def _told(
-    of: Watched,
-    members: tuple[Member, ...],
-    partitions: tuple[PartitionLag, ...],
-    *,
-    lag: int,
-    lost: int,
-    oldest_s: float | None,
-) -> tuple[str, str]:
-    """What the figures mean, and what is to be done; nothing where all is well."""
-    days = (
-        ""
-        if of.topic.retention_ms is None
-        else f" Kafka keeps it for {of.topic.retention_ms // 86_400_000} days."
-    )
-    waits = f"{lag:,} wait" + (f", the oldest for {age(oldest_s)}" if oldest_s is not None else "")
-    if not members:
-        return f"nobody reads; {waits}", f"start it: {of.start}. What waits is read then.{days}"
-    if lost:
-        return (
-            f"{lost:,} messages were deleted by retention before they were read",
-            "they are gone from the topic: import them from an archive (`python -m services.ops import`), "
-            "and let somebody be woken sooner by the alarm on lag",
-        )
-    if lag and any(part.member is None for part in partitions if part.lag):
-        return (
-            "partitions are being dealt out",
-            "look again in some seconds; the members' logs tell what holds",
-        )
-    if oldest_s is None or oldest_s <= FRESH_S:
-        return "keeps up" + (
-            f"; {lag:,} on their way (offsets are committed once a second)" if lag else ""
-        ), ""
-    free = of.topic.partitions - len(members)
-    more = f"; if not, start more members (up to {free} more): {of.start}" if free > 0 else ""
-    return f"behind: {waits}", f"see with --watch whether it falls{more}"
-
-
-def age(seconds: float) -> str:
-    """A length of time as people say it."""
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s"
 
 
 class LagReader:
@@ -206,12 +47,10 @@ class LagReader:
             wait=wait_fixed(0.1),
             reraise=True,
         )
-        try:
-            return patiently(self._looked, of, topic, now)
-        except KafkaException as error:
-            raise BrokerAway.at(self._settings, error.args[0].str()) from None
+        with require_broker(self._settings):
+            return patiently(self._ask, of, topic, now)
 
-    def _looked(self, of: Watched, topic: str, now: float) -> GroupLag:
+    def _ask(self, of: Watched, topic: str, now: float) -> GroupLag:
         parts = self._admin.partitions(topic)
         lows, highs = self._ends(parts, EARLIEST), self._ends(parts, LATEST)
         committed = self._admin.committed(of.group, parts)

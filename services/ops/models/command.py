@@ -1,22 +1,23 @@
 """`models list` and `models rollback`."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Annotated, Final
 
 import msgspec
 import typer
-from rich.table import Table
 
 from schemas.models import ModelRelease, Released
-from services.cli import STATUSES, AnswerIsNo, AsJson, confirm, console, print_json
+from services.cli import STATUSES, AsJson, confirm, console, exit_with_status
+from services.errors import CheckFailed
 from services.model import releases
 from services.model.releases import ReleaseRefused
 from services.model.store import ModelStore
 from services.ops.models import query
 from services.ops.models.query import Version, Versions
-from services.ops.output import ending_clearly, settings
+from services.ops.output import Column, present, say, table
 from services.ops.services import Recommender, Unanswered
-from services.ops.settings import OpsSettings
+from services.ops.settings import OpsSettings, load_settings
 from services.time_range import shown
 
 WAIT_S: Final = 30.0
@@ -52,15 +53,12 @@ def list_(
 
     Example: python -m services.ops models list
     """
-    with ending_clearly(ReleaseRefused, stopped="nothing was changed"):
-        found = _versions(settings(), verify=verify)
-        if as_json:
-            print_json(found)
-        else:
-            _show(found)
+    with exit_with_status(stopped="nothing was changed"):
+        found = _versions(load_settings(), verify=verify)
+        present(found, _show, as_json=as_json)
         broken = [each for each in found.versions if each.broken]
         if broken:
-            raise AnswerIsNo("\n".join(f"{each.version} is broken: {each.broken}" for each in broken))
+            raise CheckFailed("\n".join(f"{each.version} is broken: {each.broken}" for each in broken))
 
 
 @app.command()
@@ -82,25 +80,22 @@ def rollback(
 
     Example: python -m services.ops models rollback --to 3 --yes
     """
-    with ending_clearly(ReleaseRefused, stopped="look at `models list` for what is released"):
-        found = settings()
+    with exit_with_status(stopped="look at `models list` for what is released"):
+        found = load_settings()
         current = releases.current(found, found.model_name)
         before = releases.before(found.model_name, current) if to is None else None
-        target = before or _named(found, to or "", current)
+        target = before or _find(found, to or "", current)
         assert current is not None
         if (target.version, target.digest) == (current.version, current.digest):
-            made = None
+            release = None
         else:
             confirm(f"{current.name}: let {current.version} give way to {target.version}?", yes=yes)
             reasons = () if to is None else (BY_HAND,)
-            made = releases.go_back(found, current, target, found.ops_datadir, *reasons)
-        done = _served(found, made, current, target, wait_s)
-        if as_json:
-            print_json(done)
-        else:
-            _tell(found.model_name, done)
+            release = releases.go_back(found, current, target, found.ops_datadir, *reasons)
+        done = _await_service(found, release, current, target, wait_s)
+        present(done, partial(_show_rollback, found.model_name), as_json=as_json)
         if wait_s and not done.served:
-            raise AnswerIsNo(done.note or "")
+            raise CheckFailed(done.note or "")
 
 
 def _versions(found: OpsSettings, *, verify: bool) -> Versions:
@@ -112,21 +107,21 @@ def _versions(found: OpsSettings, *, verify: bool) -> Versions:
         release = None
         warnings.append(str(error))
     models = ModelStore(found.model_store, found.model_name)
-    versions = query.listed(models, release, work=found.ops_datadir if verify else None)
-    warnings += _lost(release, versions)
+    versions = query.list_versions(models, release, work=found.ops_datadir if verify else None)
+    warnings += _missing(release, versions)
     return Versions(
         name=found.model_name,
         store=models.location(""),
         versions=versions,
         released=release.version if release else None,
         previous=release.previous.version if release and release.previous else None,
-        served=_served_now(found, warnings),
+        served=_ask_served(found, warnings),
         lines=query.lines(newest, found.model_name),
         warnings=tuple(warnings),
     )
 
 
-def _lost(release: ModelRelease | None, versions: tuple[Version, ...]) -> Iterator[str]:
+def _missing(release: ModelRelease | None, versions: tuple[Version, ...]) -> Iterator[str]:
     """What is released and does not lie in this store."""
     there = {each.location for each in versions}
     remembered = {"released": release.released, "previous": release.previous} if release else {}
@@ -135,7 +130,7 @@ def _lost(release: ModelRelease | None, versions: tuple[Version, ...]) -> Iterat
             yield f"the {what} {version.version} lies elsewhere, or nowhere any more: {version.location}"
 
 
-def _served_now(found: OpsSettings, warnings: list[str]) -> str | None:
+def _ask_served(found: OpsSettings, warnings: list[str]) -> str | None:
     try:
         with Recommender(found) as recommender:
             return recommender.served(found.model_name)
@@ -144,7 +139,7 @@ def _served_now(found: OpsSettings, warnings: list[str]) -> str | None:
         return None
 
 
-def _named(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Released:
+def _find(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Released:
     """A version of the store by number or name. Raises ReleaseRefused."""
     if current is None:
         raise ReleaseRefused(
@@ -168,8 +163,8 @@ def _named(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Rel
     return Released(name, models.location(name), digest)
 
 
-def _served(
-    found: OpsSettings, made: ModelRelease | None, current: ModelRelease, target: Released, wait_s: float
+def _await_service(
+    found: OpsSettings, release: ModelRelease | None, current: ModelRelease, target: Released, wait_s: float
 ) -> RolledBack:
     served: bool | None = None
     note: str | None = None
@@ -184,47 +179,55 @@ def _served(
                 )
         except Unanswered as error:
             note = f"whether {target.version} serves is not known: {error}"
-    return RolledBack(release=made, was=current.version, now=target.version, served=served, note=note)
+    return RolledBack(release=release, was=current.version, now=target.version, served=served, note=note)
 
 
-def _tell(name: str, done: RolledBack) -> None:
+def _show_rollback(name: str, done: RolledBack) -> None:
     if done.release is None:
         console.print(f"{name} {done.now} is released already", highlight=False)
     else:
         reasons = " ".join(done.release.gate.reasons)
-        console.print(f"released {name} {done.now} again. {reasons}", markup=False, highlight=False)
+        say(f"released {name} {done.now} again. {reasons}", wrap=True)
     if done.served:
-        console.print("the recommender serves it", highlight=False)
+        say("the recommender serves it", wrap=True)
 
 
 def _show(found: Versions) -> None:
-    table = Table("", "version", "", "created", "learned from", "HR@20", "MRR@20", "MB", "gate")
-    for each in found.versions:
-        table.add_row(*_cells(each), style="red" if each.broken else STYLES.get(each.state))
-    title = f"{found.name} in {found.store}: {len(found.versions)} versions"
-    console.print(title, markup=False, highlight=False, soft_wrap=True)
+    say(f"{found.name} in {found.store}: {len(found.versions)} versions")
     if found.versions:
-        console.print(table)
+        console.print(table(found.versions, COLUMNS, row_style=_style))
     serves = f"; the recommender serves {found.served}" if found.served else ""
-    console.print(f"released: {found.released or 'none'}{serves}", markup=False, highlight=False)
+    say(f"released: {found.released or 'none'}{serves}", wrap=True)
     for line in found.lines:
-        told = f"cannot be read: {line.unreadable}" if line.unreadable else f"{line.version} ({line.gate})"
-        console.print(f"another line of releases, {line.name}: {told}", markup=False, highlight=False)
+        release = f"cannot be read: {line.unreadable}" if line.unreadable else f"{line.version} ({line.gate})"
+        say(f"another line of releases, {line.name}: {release}", wrap=True)
     for warning in found.warnings:
-        console.print(f"! {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+        say(f"! {warning}", "yellow")
 
 
-def _cells(each: Version) -> Iterator[str]:
-    yield str(each.number)
-    yield each.version
-    yield "broken" if each.broken else ("" if each.state == "stored" else each.state)
-    yield "" if each.created_at is None else shown(each.created_at)
+def _style(each: Version) -> str | None:
+    return "red" if each.broken else STYLES.get(each.state)
+
+
+def _state(each: Version) -> str:
+    return "broken" if each.broken else "" if each.state == "stored" else each.state
+
+
+def _learned_from(each: Version) -> str:
     counts = ", ".join(f"{count:,} {what}" for what, count in each.counts.items())
-    if each.since is None or each.until is None or not each.until:
-        yield counts
-    else:
-        yield f"{shown(each.since)} to {shown(each.until)}" + (f"\n{counts}" if counts else "")
-    yield "" if each.hr_20 is None else f"{each.hr_20:.4f}"
-    yield "" if each.mrr_20 is None else f"{each.mrr_20:.4f}"
-    yield "" if each.bytes is None else f"{each.bytes / 1e6:.1f}"
-    yield each.gate or ""
+    if each.since is None or not each.until:
+        return counts
+    return f"{shown(each.since)} to {shown(each.until)}" + (f"\n{counts}" if counts else "")
+
+
+COLUMNS: Final[tuple[Column[Version], ...]] = (
+    Column("", lambda each: each.number),
+    Column("version", lambda each: each.version),
+    Column("", _state),
+    Column("created", lambda each: None if each.created_at is None else shown(each.created_at)),
+    Column("learned from", _learned_from),
+    Column("HR@20", lambda each: None if each.hr_20 is None else f"{each.hr_20:.4f}"),
+    Column("MRR@20", lambda each: None if each.mrr_20 is None else f"{each.mrr_20:.4f}"),
+    Column("MB", lambda each: None if each.bytes is None else f"{each.bytes / 1e6:.1f}"),
+    Column("gate", lambda each: each.gate),
+)

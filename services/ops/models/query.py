@@ -66,7 +66,7 @@ class Versions(msgspec.Struct, frozen=True, kw_only=True):
         return next((each for each in self.versions if wanted in (str(each.number), each.version)), None)
 
 
-def listed(
+def list_versions(
     models_store: ModelStore, release: ModelRelease | None, *, work: Path | None
 ) -> tuple[Version, ...]:
     """All that lie in the store, the oldest first; with a folder to work in, every byte of each is verified.
@@ -74,7 +74,7 @@ def listed(
     Raises StoreFailed.
     """
     found = [
-        _looked_at(number, name, models_store, release, work)
+        _inspect(number, name, models_store, release, work)
         for number, name in enumerate(names(models_store), start=1)
     ]
     return tuple(found)
@@ -115,7 +115,7 @@ def _line(name: str, raw: bytes) -> Line:
     )
 
 
-def _looked_at(
+def _inspect(
     number: int, name: str, models_store: ModelStore, release: ModelRelease | None, work: Path | None
 ) -> Version:
     location, state = models_store.location(name), state_of(name, release)
@@ -124,7 +124,7 @@ def _looked_at(
     except (ArtifactRefused, StoreFailed) as error:
         return Version(number=number, version=name, location=location, state=state, broken=str(error))
     try:
-        broken = _foreign(manifest, digest, name, release) or _damage(manifest, digest, location, work)
+        broken = _mismatch(manifest, digest, name, release) or _damage(manifest, digest, location, work)
     except (ArtifactRefused, StoreFailed) as error:
         broken = str(error)
     measured: Metrics | None = manifest.metrics
@@ -158,7 +158,7 @@ def state_of(name: str, release: ModelRelease | None) -> str:
     return "stored"
 
 
-def _foreign(manifest: Manifest, digest: str, name: str, release: ModelRelease | None) -> str | None:
+def _mismatch(manifest: Manifest, digest: str, name: str, release: ModelRelease | None) -> str | None:
     """Why a whole version is not the one that it should be."""
     if manifest.version != name:
         return f"holds {manifest.version}, not what it is called"

@@ -1,7 +1,6 @@
 """`replay`: events of the past once more, into live or into a pipeline in its shadow."""
 
 import signal
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,13 +10,12 @@ import typer
 
 from schemas.events import is_visitor_id
 from services import time_range
-from services.archive.manifest import ArchiveRefused
-from services.cli import AsJson, console, print_json, progress_console
+from services.cli import AsJson, confirm, exit_with_status, progress_console
 from services.clock import now_ms
-from services.model.releases import ReleaseRefused
-from services.ops.output import ending_clearly, settings
+from services.ops.output import present, say
 from services.ops.replay.figures import ReplayReport
 from services.ops.replay.source import Question, ReplayFailed, speed_of
+from services.ops.settings import load_settings
 from services.progress import shown_on
 
 if TYPE_CHECKING:
@@ -78,7 +76,7 @@ def replay(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops replay --from 2026-11-17T09:00Z --to 2026-11-17T10:00Z --speed 10 --yes
     """
-    with ending_clearly(ArchiveRefused, ReleaseRefused, stopped=_stopped(prefix)):
+    with exit_with_status(stopped=_stopped(prefix)):
         times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
         question = Question(
             times=times,
@@ -123,11 +121,19 @@ def _run(question: Question, html: Path | None, *, keep: bool, yes: bool, as_jso
     from services.ops.replay import run  # noqa: PLC0415 - numpy and scipy: seconds
     from services.ops.replay import source as feeding  # noqa: PLC0415
 
-    found = settings()
+    found = load_settings()
     source = feeding.source(found, question)
     if question.prefix is None:
         run.group_of(found)  # before anybody is asked
-        _require_consent(f"{found.topic_prefix}events at {found.kafka_bootstrap}", len(source), yes=yes)
+        where = (
+            f"{len(source):,} events to the live topic {found.topic_prefix}events at {found.kafka_bootstrap}"
+        )
+        confirm(
+            f"Write up to {where}? By event_id nothing changes twice.",
+            yes=yes,
+            unattended=f"this writes up to {where}: add --yes, or --prefix shadow to leave live alone",
+            declined="nothing was written",
+        )
     with shown_on(progress_console) as progress:
         if question.prefix is None:
             made = run.into_live(found, question, source, progress)
@@ -156,12 +162,9 @@ def _tell(made: ReplayReport, html: Path | None, *, as_json: bool) -> None:
 
     if html is not None:
         render.write_page(made, html)
-    if as_json:
-        print_json(made)
-    else:
-        render.show(console, made)
-        if html is not None:
-            console.print(f"written to {html}", highlight=False, markup=False)
+    present(made, render.show, as_json=as_json)
+    if html is not None and not as_json:
+        say(f"written to {html}", wrap=True)
 
 
 def _look(pipelines: "Sequence[Pipeline]") -> None:
@@ -173,16 +176,3 @@ def _look(pipelines: "Sequence[Pipeline]") -> None:
         )
     with suppress(KeyboardInterrupt):
         signal.pause()
-
-
-def _require_consent(where: str, count: int, *, yes: bool) -> None:
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise ReplayFailed(
-            f"this writes up to {count:,} events to the live topic {where}: add --yes, or --prefix shadow to "
-            "leave live alone"
-        )
-    question = f"Write up to {count:,} events to the live topic {where}? By event_id nothing changes twice."
-    if not typer.confirm(question, err=True):
-        raise ReplayFailed("nothing was written")

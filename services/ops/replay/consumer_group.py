@@ -1,16 +1,15 @@
 """A session processor's group, seen from outside: who is in it, and how far it has committed."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Final
 
-from confluent_kafka import ConsumerGroupState, KafkaException, TopicPartition
+from confluent_kafka import ConsumerGroupState, TopicPartition
 from confluent_kafka.admin import ConsumerGroupDescription
 
 from schemas.topics import EVENTS
-from services.kafka.admin import LATEST, KafkaAdmin
-from services.kafka.ranges import BrokerAway
+from services.kafka.admin import LATEST, KafkaAdmin, require_broker
 from services.ops.replay.source import ReplayFailed
 from services.progress import Progress
 from services.settings import ServiceSettings
@@ -64,15 +63,8 @@ class Group:
             places = self._admin.committed(self.name, asked)
         return sum(max(0, ends[number] - max(0, offset)) for number, offset in places.items())
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise BrokerAway(
-                f"Kafka at {self._settings.kafka_bootstrap} does not tell of the group {self.name} "
-                f"({error.args[0].str()})"
-            ) from None
+    def _asking(self) -> AbstractContextManager[None]:
+        return require_broker(self._settings, f"does not tell of the group {self.name}")
 
 
 def wait_for(

@@ -4,7 +4,6 @@ The recommender has to be one of the replay's own, on topics of its own: what is
 visitors, and what is asked for as shown.
 """
 
-import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +12,18 @@ from typing import Final
 
 import httpx
 import msgspec
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import AsyncRetrying
 
 from schemas import impressions, sessions
 from schemas.impressions import Shown
 from schemas.products import Availability
 from schemas.sessions import CAUSED_BY, identity
 from schemas.topics import RECOMMENDATIONS
-from services.cli import CannotBeDone
 from services.kafka.ranges import HistoryReader, PastHeaders, PastMessage, headers_of
 from services.kafka.writer import BulkWriter
 from services.ops.replay.figures import SHOWN
 from services.ops.replay.next_click import Case
+from services.ops.services import BUSY, Passing, Unanswered, bearer, patience, run_together
 from services.time_range import TimeRange
 from services.visitors import erasure
 from services.visitors.erasure import Erasures
@@ -33,10 +32,9 @@ AT_ONCE: Final = 8  # rows under way: enough to keep one recommender busy
 ANSWER_S: Final = 10.0
 PATIENCE_S: Final = 60.0  # a recommender that restarts, or reads what was just written
 TOLD_MAX: Final = 200  # characters of an answer that an error repeats
-PASSING: Final = frozenset({429, 500, 502, 503, 504})
 
 
-class RowsRefused(CannotBeDone):
+class RowsRefused(Unanswered):
     """The recommender does not answer with rows; the text says why, and what to do."""
 
 
@@ -70,10 +68,6 @@ class _Answer(msgspec.Struct, frozen=True):
         return Row(
             tuple(each.product_id for each in self.items), self.fallback, self.models, self.experiments
         )
-
-
-class _Passing(Exception):
-    """It may go well a moment later."""
 
 
 _decoder = msgspec.json.Decoder(_Answer)
@@ -147,27 +141,17 @@ async def rows_of(
             found[case] = await _patiently(partial(_row, client, visitor_id, case.event_id, k), patience_s)
             on_row()
 
-    headers = {"Authorization": f"Bearer {api_key}"}
-    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=ANSWER_S, trust_env=False) as client:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(AT_ONCE):
-                    group.create_task(work(client))
-        except BaseExceptionGroup as errors:  # the others were only told to stop
-            raise _first(errors) from None
+    async with httpx.AsyncClient(
+        base_url=url, headers=bearer(api_key), timeout=ANSWER_S, trust_env=False
+    ) as client:
+        await run_together(AT_ONCE, partial(work, client))
     return {case: found[case] for case in sorted(found)}
 
 
 async def _patiently(ask: Callable[[], Awaitable[Row]], patience_s: float) -> Row:
-    retrying = AsyncRetrying(
-        retry=retry_if_exception_type(_Passing),
-        stop=stop_after_delay(patience_s),
-        wait=wait_exponential(multiplier=0.05, max=1.0),
-        reraise=True,
-    )
     try:
-        return await retrying(ask)
-    except _Passing as error:
+        return await AsyncRetrying(**patience(patience_s, first_s=0.1, longest_s=1.0))(ask)
+    except Passing as error:
         raise RowsRefused(f"{error}; it was asked for {patience_s:g} s") from error
 
 
@@ -176,9 +160,9 @@ async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int
     try:
         response = await client.get("/v1/recommendations", params={"visitor_id": visitor_id, "k": k})
     except httpx.TransportError as error:
-        raise _Passing(f"{where} does not answer ({str(error) or type(error).__name__})") from error
-    if response.status_code in PASSING:
-        raise _Passing(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
+        raise Passing(f"{where} does not answer ({str(error) or type(error).__name__})") from error
+    if response.status_code in BUSY | {500}:
+        raise Passing(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
     if response.status_code == httpx.codes.UNAUTHORIZED:
         raise RowsRefused(
             f"{where} does not take the API key: it has to be started with the same EDDY_API_KEY"
@@ -190,16 +174,11 @@ async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int
     except msgspec.MsgspecError as error:
         raise RowsRefused(f"what answers at {client.base_url} is no recommender: {error}") from error
     if answer.caused_by != event_id:
-        raise _Passing(
+        raise Passing(
             f"{where} does not know the session of {visitor_id}: it reads another EDDY_TOPIC_PREFIX, or its "
             "EDDY_SESSIONS_MAX is less than there are cases"
         )
     return answer.row
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error = errors.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
 _Rank = tuple[int, int]

@@ -1,17 +1,16 @@
 """The report of a replay as one HTML file that needs nothing else: figures, plots, and how to read them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from services.cli import console
 from services.files import write_atomically
-from services.ops.replay import figures as telling
+from services.ops.output import figures, say
+from services.ops.replay import figures as replay_figures
 from services.ops.replay import plots
 from services.ops.replay.figures import (
     NOTHING,
@@ -130,7 +129,7 @@ def html(report: ReplayReport) -> str:
         sessions=list(sessions(report.sessions)) if report.sessions else [],
         qualities=list(quality_rows(report)) if report.qualities else [],
         pairs=list(pair_rows(report)) if report.compared else [],
-        advantage=telling.advantage(report),
+        advantage=replay_figures.advantage(report),
         plots=plots.plots(report),
         width=plots.WIDTH,
         verdict_head=head,
@@ -147,37 +146,23 @@ def _template() -> Template:
     ).get_template(TEMPLATE)  # fmt: skip
 
 
-def show(console: Console, report: ReplayReport) -> None:
+def show(report: ReplayReport) -> None:
     """Prints the whole report; the verdict stands at its end, where a terminal is looked at."""
     for sentence in (*asked_for(report.asked), *fed(report.fed)):
-        _say(console, sentence)
+        say(sentence)
     if report.sessions is not None:
         for sentence in sessions(report.sessions):
-            _say(console, sentence)
+            say(sentence)
     if report.qualities:
         names = [each.name for each in report.qualities]
         title = f"the next click, rows of {report.asked.k}"
-        console.print(_table(title, names, quality_rows(report)))
-        if known := telling.advantage(report):
-            _say(console, known)
+        console.print(figures(title, names, quality_rows(report)))
+        if known := replay_figures.advantage(report):
+            say(known)
     if report.compared:
         names = [f"{each.name} −\n{each.with_name}" for each in report.compared]
-        console.print(_table("the same cases in pairs", names, pair_rows(report)))
+        console.print(figures("the same cases in pairs", names, pair_rows(report)))
     for note in report.notes:
-        _say(console, f"! {note}", style="yellow")
+        say(f"! {note}", "yellow")
     if report.verdict:
-        _say(console, report.verdict, style="bold")
-
-
-def _table(title: str, names: Iterable[str], lines: Iterable[Line]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("")
-    for name in names:
-        table.add_column(escape(name), justify="right")
-    for what, cells in lines:
-        table.add_row(escape(what), *map(escape, cells))
-    return table
-
-
-def _say(console: Console, sentence: str, style: str | None = None) -> None:
-    console.print(sentence, style=style, markup=False, highlight=False, soft_wrap=True)
+        say(report.verdict, "bold")

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -34,16 +34,9 @@ from schemas.topics import (
     Topic,
 )
 from services.files import lock
-from services.kafka.admin import KafkaAdmin
+from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.clients import client_config
-from services.kafka.ranges import (
-    BrokerAway,
-    HistoryReader,
-    PastMessage,
-    headers_of,
-    newest_by_key,
-    reading,
-)
+from services.kafka.ranges import HistoryReader, PastMessage, headers_of, newest_by_key, reading
 from services.kafka.writer import BulkWriter, writing
 from services.ops.replay.consumer_group import Group
 from services.ops.replay.sessions import of, together
@@ -225,15 +218,8 @@ class Shadow:
         except msgspec.MsgspecError:
             return None
 
-    @contextmanager
-    def _asking(self) -> Iterator[None]:
-        try:
-            yield
-        except KafkaException as error:
-            raise BrokerAway(
-                f"Kafka at {self._live.kafka_bootstrap} does not make the shadow's topics "
-                f"({error.args[0].str()})"
-            ) from None
+    def _asking(self) -> AbstractContextManager[None]:
+        return require_broker(self._live, "does not make the shadow's topics")
 
 
 def prefix_of(live: OpsSettings, name: str) -> str:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from schemas import sessions
 from schemas.events import Event, decode
 from schemas.topics import EVENTS
-from services.cli import CannotBeDone
+from services.errors import OperationFailed
 from services.kafka.ranges import (
     HistoryReader,
     Opened,
@@ -122,7 +122,7 @@ SPEED_MAX: Final = 1_000_000.0
 MAX: Final = "max"
 
 
-class ReplayFailed(CannotBeDone):
+class ReplayFailed(OperationFailed):
     """A replay that cannot be, or that broke off; the text says why, and what to do."""
 
 

@@ -5,15 +5,16 @@ from typing import Annotated, Final
 
 import typer
 from confluent_kafka.admin import ConfigEntry, ConfigSource, TopicMetadata
-from rich.table import Table
 from rich.text import Text
 
-from schemas.topics import TOPICS
-from services.cli import AnswerIsNo, AsJson, console, print_json
+from schemas.topics import TOPICS, Topic
+from services.cli import AsJson, console, exit_with_status
+from services.errors import CheckFailed
 from services.kafka import admin
 from services.kafka.admin import KafkaAdmin, require_broker
-from services.ops.output import ending_clearly, settings
-from services.ops.topics.drift import Difference, FoundTopic, compared
+from services.ops.output import Column, present, say, table
+from services.ops.settings import load_settings
+from services.ops.topics.drift import Difference, FoundTopic, compare
 from services.settings import ServiceSettings
 
 LOOK_S: Final = 5.0
@@ -30,8 +31,8 @@ def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> li
     metadata = admin.cluster()
     mine = {settings.topic(topic) for topic in TOPICS} & metadata.topics.keys()
     configs = admin.configs(sorted(mine))
-    found = {name: _found(metadata.topics[name], configs[name]) for name in mine}
-    return compared(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
+    found = {name: _describe(metadata.topics[name], configs[name]) for name in mine}
+    return compare(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
 
 
 def apply_fixes(settings: ServiceSettings, found: Iterable[Difference]) -> list[Difference]:
@@ -46,7 +47,7 @@ def apply_fixes(settings: ServiceSettings, found: Iterable[Difference]) -> list[
     return fixed
 
 
-def _found(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> FoundTopic:
+def _describe(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> FoundTopic:
     partitions = topic.partitions.values()
     own = ConfigSource.DYNAMIC_TOPIC_CONFIG
     return FoundTopic(
@@ -72,17 +73,17 @@ def create(
 
     Example: EDDY_KAFKA_BOOTSTRAP=kafka:9092 python -m services.ops topics create --replication 3
     """
-    with ending_clearly(stopped="run it again: what exists is left alone"):
-        found = settings()
+    with exit_with_status(stopped="run it again: what exists is left alone"):
+        found = load_settings()
         with require_broker(found):
-            made = admin.create(found, replication=replication)
-        table = Table("topic", "partitions", "cleanup", "")
-        for topic in TOPICS:
-            name = found.topic(topic)
-            table.add_row(
-                name, str(topic.partitions), topic.cleanup, "created" if name in made else "was there"
-            )
-        console.print(table)
+            created = admin.create(found, replication=replication)
+        columns: tuple[Column[Topic], ...] = (
+            Column("topic", found.topic),
+            Column("partitions", lambda topic: topic.partitions),
+            Column("cleanup", lambda topic: topic.cleanup),
+            Column("", lambda topic: "created" if found.topic(topic) in created else "was there"),
+        )
+        console.print(table(TOPICS, columns))
 
 
 @app.command()
@@ -101,27 +102,23 @@ def check(
 
     Example: python -m services.ops topics check --fix
     """
-    with ending_clearly(stopped="run it again: each setting is made whole or not at all"):
-        found = settings()
-        fixed: Sequence[Difference] = []
+    with exit_with_status(stopped="run it again: each setting is made whole or not at all"):
+        found = load_settings()
         with require_broker(found):
             differences = find_differences(found)
-            if fix:
-                fixed = apply_fixes(found, differences)
+            fixed = apply_fixes(found, differences) if fix else []
         differences = [each for each in differences if each not in fixed]
-        if as_json:
-            print_json({"differences": differences, "fixed": fixed})
-        else:
-            _show(differences, fixed)
+        answer = {"differences": differences, "fixed": fixed}
+        present(answer, lambda _answer: _show(differences, fixed), as_json=as_json)
         if drifts := sum(each.is_drift for each in differences):
-            raise AnswerIsNo(f"{drifts} differences between schemas/topics.py and the broker")
+            raise CheckFailed(f"{drifts} differences between schemas/topics.py and the broker")
 
 
 def _show(differences: Sequence[Difference], fixed: Sequence[Difference]) -> None:
     for each in fixed:
-        console.print(Text(f"{each.topic}: {each.found}, now {each.expected}", "green"))
+        say(Text(f"{each.topic}: {each.found}, now {each.expected}", "green"), wrap=True)
     for each in differences:
-        console.print(Text(str(each), "red" if each.is_drift else "yellow"))
-        console.print(Text(f"  → {each.what_to_do}"), soft_wrap=True)
+        say(Text(str(each), "red" if each.is_drift else "yellow"), wrap=True)
+        say(Text(f"  → {each.what_to_do}"))
     if not any(each.is_drift for each in differences):
         console.print(f"{len(TOPICS)} topics are as schemas/topics.py lists them")

@@ -1,6 +1,6 @@
 """How the broker's topics differ from `schemas/topics.py`, and what to do about each difference. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
@@ -26,7 +26,7 @@ WHY_NOT_PARTITIONS: Final = (
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which the broker is not as `schemas/topics.py` says.
 
-    `is_drift` is False for what may well be so: it is told, and no reason to end with 1. `alter` is what
+    `is_drift` is False for what may well be so: it is shown, and no reason to end with 1. `alter` is what
     `topics check --fix` sets; None where that is not safe, or no configuration.
     """
 
@@ -56,38 +56,37 @@ class FoundTopic(msgspec.Struct, frozen=True, kw_only=True):
     overrides: Mapping[str, str] = {}
 
 
-def compared(
+def compare(
     prefix: str, found: Mapping[str, FoundTopic], all_names: Iterable[str], *, brokers: int
 ) -> list[Difference]:
     """The list against what was found under the prefix, and the names of all topics on the broker."""
-    told: list[Difference] = []
+    unknown = [_unknown(name, prefix) for name in unknown_names(prefix, all_names)]
+    return [*_differences(prefix, found, brokers), *unknown]
+
+
+def _differences(prefix: str, found: Mapping[str, FoundTopic], brokers: int) -> Iterator[Difference]:
     for topic in TOPICS:
         name = topic.full_name(prefix)
         if (there := found.get(name)) is None:
-            told.append(
-                Difference(
-                    topic=name,
-                    kind="missing",
-                    found="missing",
-                    expected="a topic (`python -m services.ops topics create`)",
-                    what_to_do="create it: python -m services.ops topics create",
-                )
+            yield Difference(
+                topic=name,
+                kind="missing",
+                found="missing",
+                expected="a topic (`python -m services.ops topics create`)",
+                what_to_do="create it: python -m services.ops topics create",
             )
             continue
         if there.partitions != topic.partitions:
-            told.append(
-                Difference(
-                    topic=name,
-                    kind="partitions",
-                    found=f"{there.partitions} partitions",
-                    expected=f"{topic.partitions} partitions",
-                    what_to_do=WHY_NOT_PARTITIONS,
-                )
+            yield Difference(
+                topic=name,
+                kind="partitions",
+                found=f"{there.partitions} partitions",
+                expected=f"{topic.partitions} partitions",
+                what_to_do=WHY_NOT_PARTITIONS,
             )
-        told += _config_differences(name, topic, there)
-        told += _replication(name, there, brokers)
-        told += _overrides(name, topic, there)
-    return told + [_unknown(name, prefix) for name in unknown_names(prefix, all_names)]
+        yield from _config_differences(name, topic, there)
+        yield from _replication(name, there, brokers)
+        yield from _overrides(name, topic, there)
 
 
 def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
@@ -116,29 +115,25 @@ def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
     )
 
 
-def _config_differences(name: str, topic: Topic, there: FoundTopic) -> list[Difference]:
-    told = []
+def _config_differences(name: str, topic: Topic, there: FoundTopic) -> Iterator[Difference]:
     for key, value in topic.config().items():
         found = there.config.get(key, "unset")
         if _same(found, value):
             continue
         loses = _would_delete(key, found, value)
         by_hand = f"{ALTER} --entity-name {name} --add-config {key}={_quoted(value)}"
-        told.append(
-            Difference(
-                topic=name,
-                kind="config",
-                found=f"{key}={found}",
-                expected=f"{key}={value}",
-                what_to_do=(
-                    f"{loses}, so it is left to you: {by_hand}"
-                    if loses
-                    else f"python -m services.ops topics check --fix (the same as {by_hand})"
-                ),
-                alter=None if loses else (key, value),
-            )
+        yield Difference(
+            topic=name,
+            kind="config",
+            found=f"{key}={found}",
+            expected=f"{key}={value}",
+            what_to_do=(
+                f"{loses}, so it is left to you: {by_hand}"
+                if loses
+                else f"python -m services.ops topics check --fix (the same as {by_hand})"
+            ),
+            alter=None if loses else (key, value),
         )
-    return told
 
 
 def _same(found: str, expected: str) -> bool:
@@ -160,53 +155,45 @@ def _would_delete(key: str, found: str, expected: str) -> str:
     return ""
 
 
-def _replication(name: str, there: FoundTopic, brokers: int) -> list[Difference]:
-    told = []
+def _replication(name: str, there: FoundTopic, brokers: int) -> Iterator[Difference]:
     for numbers, found in (
         (there.leaderless, "without a leader"),
         (there.out_of_sync, "not fully replicated"),
     ):
         if numbers:
             partitions = ", ".join(map(str, numbers))
-            told.append(
-                Difference(
-                    topic=name,
-                    kind="replication",
-                    found=f"partition {partitions} {found}",
-                    expected="every replica in sync",
-                    what_to_do="a broker is away or behind: see that all run, and what their logs say",
-                )
-            )
-    if there.replicas == 1 and brokers >= 3:
-        told.append(
-            Difference(
+            yield Difference(
                 topic=name,
                 kind="replication",
-                found="1 replica",
-                expected=f"3 replicas on {brokers} brokers",
-                what_to_do="a broker that is lost takes this topic with it: kafka-reassign-partitions.sh, "
-                "or --replication 3 at `topics create`",
-                is_drift=False,
+                found=f"partition {partitions} {found}",
+                expected="every replica in sync",
+                what_to_do="a broker is away or behind: see that all run, and what their logs say",
             )
-        )
-    return told
-
-
-def _overrides(name: str, topic: Topic, there: FoundTopic) -> list[Difference]:
-    listed = topic.config().keys() | OF_THE_BROKER
-    return [
-        Difference(
+    if there.replicas == 1 and brokers >= 3:
+        yield Difference(
             topic=name,
-            kind="override",
-            found=f"{key}={value}",
-            expected="no setting of its own",
-            what_to_do=f"somebody has set it: if nobody knows why, {ALTER} --entity-name {name} "
-            f"--delete-config {key}",
+            kind="replication",
+            found="1 replica",
+            expected=f"3 replicas on {brokers} brokers",
+            what_to_do="a broker that is lost takes this topic with it: kafka-reassign-partitions.sh, "
+            "or --replication 3 at `topics create`",
             is_drift=False,
         )
-        for key, value in sorted(there.overrides.items())
-        if key not in listed
-    ]
+
+
+def _overrides(name: str, topic: Topic, there: FoundTopic) -> Iterator[Difference]:
+    listed = topic.config().keys() | OF_THE_BROKER
+    for key, value in sorted(there.overrides.items()):
+        if key not in listed:
+            yield Difference(
+                topic=name,
+                kind="override",
+                found=f"{key}={value}",
+                expected="no setting of its own",
+                what_to_do=f"somebody has set it: if nobody knows why, {ALTER} --entity-name {name} "
+                f"--delete-config {key}",
+                is_drift=False,
+            )
 
 
 def _unknown(name: str, prefix: str) -> Difference:

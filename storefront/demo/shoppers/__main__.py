@@ -13,12 +13,13 @@ from rich.console import Console
 
 from schemas import events
 from schemas.models import ModelRelease
+from services.cli import exit_with_status
 from services.clock import now_ms
 from services.logging import configure_logging
 from services.model import artifact
 from services.progress import shown_on
 from services.settings import load
-from services.trainer.commands import ending_clearly
+from services.trainer.commands import NOT_DELIVERED
 from services.trainer.settings import TrainerSettings
 from storefront.demo.catalogue.generator import made
 from storefront.demo.catalogue.writing import write
@@ -69,7 +70,7 @@ def release(
 
     Example: python -m storefront.demo.shoppers release
     """
-    with ending_clearly():
+    with exit_with_status(not_delivered=NOT_DELIVERED):
         settings = load(TrainerSettings)
         configure_logging(settings, "demo-shoppers")
         shown = shelf.shown(catalogue)

@@ -21,7 +21,7 @@ from services.archive.manifest import ARCHIVED, ArchiveRefused, Source
 from services.archive.reader import ArchiveReader, reading_archive
 from services.archive.rows import ArchivedMessage
 from services.archive.store import ArchiveStore
-from services.cli import CannotBeDone
+from services.errors import OperationFailed
 from services.kafka.ranges import PastHeaders, Span
 from services.model.store import StoreFailed
 from services.ops.__main__ import app
@@ -164,7 +164,7 @@ def test_two_exports_at_once_are_told(week: list[ArchivedMessage], tmp_path: Pat
     [lock] = (tmp_path / "data" / "exports").glob("*.lock")
     with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(CannotBeDone, match=r"another export of events into .* is under way"):
+        with pytest.raises(OperationFailed, match=r"another export of events into .* is under way"):
             exported(url, week, tmp_path / "data")
     exported(url, week, tmp_path / "data")
 
@@ -293,7 +293,7 @@ def test_a_journal_of_something_else_counts_for_nothing(tmp_path: Path) -> None:
         assert journal.reached() == Reached()
         journal.keep(Reached(offsets={0: 7}, read=7))
         assert journal.reached().offsets == {0: 7}
-        with pytest.raises(CannotBeDone, match="the same import is under way"):
+        with pytest.raises(OperationFailed, match="the same import is under way"):
             ImportJournal(tmp_path, "one")
         [path] = tmp_path.glob("*.json")
     with ImportJournal(tmp_path, "other") as journal:

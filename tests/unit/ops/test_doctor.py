@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.doctor import checks
-from services.ops.doctor.checks import Finding, worst
-from services.ops.doctor.command import looked
-from services.ops.index.query import IndexState, compared
+from services.ops.doctor import checks, report
+from services.ops.doctor.command import look
+from services.ops.doctor.report import Finding, worst
+from services.ops.index.query import IndexState, compare
 from services.ops.services import ahead_s
 
 GB = 1_000_000_000
@@ -30,7 +30,7 @@ def test_all_is_looked_at_though_one_check_raises_and_one_never_ends() -> None:
 
     probes = {"late": waiting, "wrong": raising, "well": lambda: [Finding("well", "ok", "as it should be")]}
     began = time.monotonic()
-    found = looked(probes, 0.2)
+    found = look(probes, 0.2)
     never.set()
     assert time.monotonic() - began < 5
     assert [(each.check, each.state) for each in found] == [("late", "bad"), ("wrong", "bad"), ("well", "ok")]
@@ -49,7 +49,7 @@ def test_the_worst_counts() -> None:
     [(0.5, 100, "bad"), (3, 20, "warn"), (40, 1000, "warn"), (80, 1000, "ok"), (6, 20, "ok")],
 )
 def test_room_is_judged_by_bytes_and_share(free: float, total: float, state: str) -> None:
-    assert checks.verdict_on_disk(int(free * GB), int(total * GB)) == state
+    assert report.judge_disk(int(free * GB), int(total * GB)) == state
 
 
 @given(st.floats(-500, 500), st.integers(1_000_000_000_000, 2_000_000_000_000), st.integers(0, 900))
@@ -70,24 +70,24 @@ def test_headers_that_tell_nothing_are_passed_over() -> None:
 
 
 def test_the_clock_that_is_furthest_away_is_named() -> None:
-    assert checks.verdict_on_clocks([("ingest", 0.0), ("embedder", None)]).state == "ok"
-    found = checks.verdict_on_clocks([("ingest", 3.0), ("embedder", -75.5)])
+    assert report.judge_clocks([("ingest", 0.0), ("embedder", None)]).state == "ok"
+    found = report.judge_clocks([("ingest", 3.0), ("embedder", -75.5)])
     assert (found.state, found.found) == ("bad", "embedder is 75.5 s behind this machine")
-    assert checks.verdict_on_clocks([("ingest", 3.0)]).state == "warn"
-    assert checks.verdict_on_clocks([("ingest", None)]).state == "warn"
+    assert report.judge_clocks([("ingest", 3.0)]).state == "warn"
+    assert report.judge_clocks([("ingest", None)]).state == "warn"
 
 
-INSTALLED = dict.fromkeys(checks.TOLD, "1.0")
+INSTALLED = dict.fromkeys(report.TOLD, "1.0")
 
 
 def test_versions_are_held_against_the_lock_and_packages_of_other_services_may_lack() -> None:
-    assert checks.verdict_on_versions((3, 11), INSTALLED, INSTALLED | {"torch": "2"}).state == "ok"
-    found = checks.verdict_on_versions((3, 12), INSTALLED | {"numpy": "1"}, INSTALLED | {"numpy": "2"})
+    assert report.judge_versions((3, 11), INSTALLED, INSTALLED | {"torch": "2"}).state == "ok"
+    found = report.judge_versions((3, 12), INSTALLED | {"numpy": "1"}, INSTALLED | {"numpy": "2"})
     assert found.state == "warn"
     assert "numpy 1, pinned 2" in found.found
-    assert checks.verdict_on_versions((3, 10), INSTALLED, {}).state == "bad"
+    assert report.judge_versions((3, 10), INSTALLED, {}).state == "bad"
     lacking = {name: version for name, version in INSTALLED.items() if name != "msgspec"}
-    assert "missing: msgspec" in checks.verdict_on_versions((3, 11), lacking, {}).found
+    assert "missing: msgspec" in report.judge_versions((3, 11), lacking, {}).found
 
 
 def test_where_there_is_no_lock_versions_are_only_told(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ times = st.dictionaries(ids, st.integers(0, 3))
 def test_an_index_agrees_when_it_has_every_product_as_new_as_the_topic(
     topic: dict[str, int], index: dict[str, int]
 ) -> None:
-    found = compared("there", topic, index)
+    found = compare("there", topic, index)
     fits = topic.keys() == index.keys() and all(index[each] >= topic[each] for each in topic)
     assert found.agrees is fits
     assert found.missing + len(topic.keys() & index.keys()) == len(topic)

@@ -92,7 +92,7 @@ def session(*deeds: tuple[EventType, str]) -> Session:
 
 
 def told(*deeds: tuple[EventType, str]) -> tuple[InterestInWords, ...]:
-    return interests.told(Ground(session(*deeds), EMBEDDED, Tuning(), NAME))
+    return interests.describe(Ground(session(*deeds), EMBEDDED, Tuning(), NAME))
 
 
 def test_one_cart_tells_category_type_colour_brand_price_and_cause() -> None:
@@ -146,13 +146,13 @@ def test_an_interest_that_cancels_out_has_no_words_but_its_cause() -> None:
     known = session(("view_item", "boots-4"))
     [interest] = known.interests
     empty = replace(known, interests=(replace(interest, vector=bytes(len(interest.vector))),))
-    [found] = interests.told(Ground(empty, EMBEDDED, Tuning(), NAME))
+    [found] = interests.describe(Ground(empty, EMBEDDED, Tuning(), NAME))
     assert found.nearest == ()
     assert found.sentence == "Women; because of boots-4 Boots 4 (looked at)"
 
 
 def test_without_vectors_of_products_category_and_cause_are_told() -> None:
-    [found] = interests.bare(session(("purchase", "lamps-2")), NAME)
+    [found] = interests.name_only(session(("purchase", "lamps-2")), NAME)
     assert found.sentence == "Home; because of lamps-2 Lamps 2 (bought)"
 
 
@@ -160,8 +160,8 @@ def test_other_weights_than_the_session_was_made_with_change_no_word() -> None:
     known = session(("view_item", "boots-4"), ("add_to_cart", "lamps-4"))
     ground = Ground(known, EMBEDDED, Tuning(), NAME)
     other = with_(ground, tuning=Tuning(interests_max=0))
-    assert [each.sentence.split(";")[1] for each in interests.told(ground)] == [
-        each.sentence.split(";")[1] for each in interests.told(other)
+    assert [each.sentence.split(";")[1] for each in interests.describe(ground)] == [
+        each.sentence.split(";")[1] for each in interests.describe(other)
     ]
     assert not interests.parts_of(other)
 
@@ -173,7 +173,7 @@ IDS = st.sampled_from([each.product_id for each in CATALOGUE])
 @given(st.lists(st.tuples(TYPES, IDS), max_size=30))
 def test_any_session_can_be_told(deeds: list[tuple[EventType, str]]) -> None:
     known = session(*deeds)
-    found = interests.told(Ground(known, EMBEDDED, Tuning(), NAME))
+    found = interests.describe(Ground(known, EMBEDDED, Tuning(), NAME))
     assert [each.category for each in found] == [each.category for each in known.interests]
     for each in found:
         assert each.sentence.startswith(each.category)
@@ -183,9 +183,9 @@ def test_any_session_can_be_told(deeds: list[tuple[EventType, str]]) -> None:
 def test_tags_that_all_of_a_category_have_tell_nothing() -> None:
     common = [replace(each, tags=("new", *each.tags)) for each in CATALOGUE[:32]]
     red = [(each, 1.0) for each in common if "red" in each.tags]
-    [found] = interests.telling(red, common)
+    [found] = interests.distinctive_tags(red, common)
     assert (found.word, found.share, found.share_of_all) == ("red", 1.0, 0.25)
-    assert interests.telling([], common) == ()
+    assert interests.distinctive_tags([], common) == ()
 
 
 def test_a_layout_is_known_by_what_a_message_says() -> None:

@@ -5,10 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.lag.query import GroupLag, Member, PartitionLag, age, group_lag, partition_lag, watched
+from services.ops.lag.report import (
+    GroupLag,
+    Member,
+    PartitionLag,
+    age,
+    group_lag,
+    partition_lag,
+    watched_groups,
+)
 from services.ops.settings import OpsSettings
 
-EVENTS, PRODUCTS = watched(OpsSettings(topic_prefix="t."))
+EVENTS, PRODUCTS = watched_groups(OpsSettings(topic_prefix="t."))
 MEMBER = Member("vm-8003", "10.0.0.1", tuple(range(8)))
 NOW = 1_000_000.0
 

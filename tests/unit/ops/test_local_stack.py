@@ -13,10 +13,9 @@ from typer.testing import CliRunner
 from infra.stack import programs
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.settings import StackSettings
-from services.ops import local_stack
+from services.ops import settings as ops_settings
 from services.ops.__main__ import app
-from services.ops.local_stack import NoLocalStack
-from services.ops.settings import OpsSettings
+from services.ops.settings import NoLocalStack, OpsSettings
 
 TOLD = {
     "EDDY_KAFKA_BOOTSTRAP": "127.0.0.1:7000",
@@ -33,7 +32,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name, raising=False)
     with TemporaryDirectory() as made:
         monkeypatch.setenv("EDDY_STACK_FOLDER", made)
-        (Path(made) / local_stack.FILE).write_text(json.dumps(TOLD))
+        (Path(made) / ops_settings.FILE).write_text(json.dumps(TOLD))
         yield Path(made)
 
 
@@ -41,7 +40,7 @@ def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def running(folder: Path) -> Iterator[Path]:
     """The same, with somebody who takes connections where the supervisor does."""
     with socket.socket(socket.AF_UNIX) as listening:
-        listening.bind(str(folder / local_stack.SOCKET))
+        listening.bind(str(folder / ops_settings.SOCKET))
         listening.listen()
         yield folder
 
@@ -51,7 +50,7 @@ def key(settings: OpsSettings) -> str | None:
 
 
 def test_a_stack_that_runs_is_found_where_nothing_is_set(running: Path) -> None:
-    found = local_stack.settings(OpsSettings(), wanted=False)
+    found = ops_settings.fill_from_local_stack(OpsSettings(), wanted=False)
     assert (found.ingest_url, key(found)) == ("http://127.0.0.1:7001", "the stack's")
     assert found.recommender_url == OpsSettings().recommender_url
     assert found.stack_folder == running
@@ -66,13 +65,13 @@ def test_a_flow_that_the_environment_speaks_of_gets_no_key_of_the_stack(
 ) -> None:
     monkeypatch.setenv(name, "http://elsewhere.example")
     given = OpsSettings()
-    assert local_stack.settings(given, wanted=False) is given
+    assert ops_settings.fill_from_local_stack(given, wanted=False) is given
 
 
 @pytest.mark.usefixtures("running")
 def test_an_own_key_wins_where_the_stack_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDDY_API_KEY", "my own")
-    found = local_stack.settings(OpsSettings(), wanted=True)
+    found = ops_settings.fill_from_local_stack(OpsSettings(), wanted=True)
     assert (found.ingest_url, key(found)) == ("http://127.0.0.1:7001", "my own")
 
 
@@ -83,32 +82,32 @@ def test_what_make_keys_has_set_is_no_other_flow(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(name, *shlex.split(value))
     given = OpsSettings()
     assert given.model_fields_set >= {"ingest_url", "api_key"}
-    found = local_stack.settings(given, wanted=False)
+    found = ops_settings.fill_from_local_stack(given, wanted=False)
     assert (found.kafka_bootstrap, key(found)) == ("127.0.0.1:7000", "the stack's")
 
 
 def test_a_stack_that_does_not_run_is_taken_only_where_it_is_asked_for(folder: Path) -> None:
-    (folder / local_stack.SOCKET).touch()  # left behind
-    assert key(local_stack.settings(OpsSettings(), wanted=False)) is None
-    assert key(local_stack.settings(OpsSettings(), wanted=True)) == "the stack's"
+    (folder / ops_settings.SOCKET).touch()  # left behind
+    assert key(ops_settings.fill_from_local_stack(OpsSettings(), wanted=False)) is None
+    assert key(ops_settings.fill_from_local_stack(OpsSettings(), wanted=True)) == "the stack's"
 
 
 def test_what_cannot_be_read_says_what_to_do(folder: Path) -> None:
-    file = folder / local_stack.FILE
+    file = folder / ops_settings.FILE
     file.write_text("{")
     with pytest.raises(NoLocalStack, match=r"local\.json is broken .*`make down` and `make up`"):
-        local_stack.read(folder)
+        ops_settings.read_local_stack(folder)
     file.unlink()
     with pytest.raises(NoLocalStack, match=r"no stack was started here .*`make up`.*EDDY_STACK_FOLDER"):
-        local_stack.read(folder)
+        ops_settings.read_local_stack(folder)
     file.mkdir()
     with pytest.raises(NoLocalStack, match="Is a directory"):
-        local_stack.read(folder)
+        ops_settings.read_local_stack(folder)
 
 
 @pytest.mark.parametrize("words", [["--local", "topics", "check"], ["topics", "check", "--local"]])
 def test_local_is_said_before_or_behind_a_command(folder: Path, words: list[str]) -> None:
-    (folder / local_stack.FILE).unlink()
+    (folder / ops_settings.FILE).unlink()
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 2
     assert "no stack was started here" in done.stderr
@@ -116,14 +115,14 @@ def test_local_is_said_before_or_behind_a_command(folder: Path, words: list[str]
 
 def test_the_stack_writes_what_commands_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDDY_ADMIN_KEY", "the environment's key")
-    (folder / local_stack.FILE).unlink()
+    (folder / ops_settings.FILE).unlink()
     programs.write_local_file(StackSettings())
-    told = local_stack.read(folder)
+    told = ops_settings.read_local_stack(folder)
     assert set(told) == set(programs.TOLD) - {"EDDY_TOPIC_PREFIX"}  # which is not set here
     assert told["EDDY_ADMIN_KEY"] == "the environment's key"
     assert told["EDDY_KAFKA_BOOTSTRAP"] == "127.0.0.1:9092"
-    assert (folder / local_stack.FILE).stat().st_mode & 0o077 == 0
-    assert {name.removeprefix("EDDY_").lower() for name in programs.TOLD} == local_stack.FIELDS | {
+    assert (folder / ops_settings.FILE).stat().st_mode & 0o077 == 0
+    assert {name.removeprefix("EDDY_").lower() for name in programs.TOLD} == ops_settings.FIELDS | {
         "write_key"
     }
 
@@ -133,7 +132,7 @@ def test_keys_are_lines_that_a_shell_takes(folder: Path) -> None:
     assert done.exit_code == 0
     assert "export EDDY_API_KEY='the stack'\"'\"'s'\n" in done.stdout
     assert "KAFKA" not in done.stdout
-    (folder / local_stack.FILE).unlink()
+    (folder / ops_settings.FILE).unlink()
     done = CliRunner().invoke(stack_commands, ["keys"])
     assert (done.exit_code, done.stdout) == (1, "")
     assert "no stack was started here" in done.stderr

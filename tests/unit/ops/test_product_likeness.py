@@ -33,7 +33,7 @@ def test_the_nearest_come_best_first_each_with_why() -> None:
 
 
 def test_what_has_nothing_in_common_says_so() -> None:
-    assert likeness.in_words(BOOT, BOOT, {"brand": 0.01}) == "nothing of it stands out"
+    assert likeness.explain(BOOT, BOOT, {"brand": 0.01}) == "nothing of it stands out"
 
 
 RULES = [
@@ -46,7 +46,7 @@ RULES = [
 
 
 def test_rules_that_mean_a_product_are_told_with_what_they_name_it_by() -> None:
-    found = summary.meaning(RULES, BOOT, 1_000)
+    found = summary.rules_on(RULES, BOOT, 1_000)
     assert [(each.rule_id, each.by, each.holds_now) for each in found] == [
         ("a-brand", ("brand Ilse",), True),
         ("b-shelf", ("category Women/Shoes",), True),
@@ -81,7 +81,7 @@ def test_events_about_a_product_are_counted_those_of_others_and_erased_visitors_
             Letter(b"v", 1, None),
         ]
     )
-    told = found.told(TimeRange())
+    told = found.report(TimeRange())
     assert told.by_type == {"view_item": 2, "purchase": 1}
     assert (told.visitors, told.clicks_on_rows, told.newest_at, told.erased, told.scanned) == (2, 1, 9, 1, 8)
 
@@ -101,11 +101,11 @@ def vectors(of: Product) -> ProductVectors:
 
 
 def test_segments_that_are_empty_are_told() -> None:
-    told = summary.vectors_told(vectors(BOOT), 7)
+    told = summary.describe_vectors(vectors(BOOT), 7)
     assert [each.name for each in told.segments if not each.is_there] == ["caption"]
     assert {each.name: each.model for each in told.segments if each.model} == {"text": "a model"}
     foreign = replace(vectors(BOOT), layout="v0/other:3")
-    assert summary.vectors_told(foreign, 7).segments == ()
+    assert summary.describe_vectors(foreign, 7).segments == ()
 
 
 def test_how_the_two_topics_stand_to_each_other_is_a_sentence() -> None:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from schemas.topics import EVENTS, PRODUCTS, SESSIONS, TOPICS
-from services.ops.topics.drift import Difference, FoundTopic, compared, unknown_names
+from services.ops.topics.drift import Difference, FoundTopic, compare, unknown_names
 
 PREFIX = "t."
 NAMES = [topic.full_name(PREFIX) for topic in TOPICS]
@@ -25,7 +25,7 @@ def as_listed() -> dict[str, FoundTopic]:
 def changed(topic: str, **fields: object) -> list[Difference]:
     found = as_listed()
     found[PREFIX + topic] = msgspec.structs.replace(found[PREFIX + topic], **fields)
-    return compared(PREFIX, found, NAMES, brokers=1)
+    return compare(PREFIX, found, NAMES, brokers=1)
 
 
 def configured(topic: str, **settings: str) -> list[Difference]:
@@ -36,13 +36,13 @@ def configured(topic: str, **settings: str) -> list[Difference]:
 
 
 def test_topics_as_listed_differ_in_nothing() -> None:
-    assert compared(PREFIX, as_listed(), NAMES, brokers=1) == []
+    assert compare(PREFIX, as_listed(), NAMES, brokers=1) == []
 
 
 def test_a_missing_topic_is_to_be_created() -> None:
     found = as_listed()
     del found["t.sessions"]
-    [difference] = compared(PREFIX, found, NAMES, brokers=1)
+    [difference] = compare(PREFIX, found, NAMES, brokers=1)
     assert (difference.kind, difference.topic) == ("missing", "t.sessions")
     assert "topics create" in difference.what_to_do
 
@@ -92,7 +92,7 @@ def test_a_broker_that_is_away_is_seen_by_the_partitions_it_had() -> None:
 
 
 def test_one_replica_on_many_brokers_and_settings_of_others_are_told_and_no_drift() -> None:
-    notes = compared(PREFIX, as_listed(), NAMES, brokers=3)
+    notes = compare(PREFIX, as_listed(), NAMES, brokers=3)
     assert {each.kind for each in notes} == {"replication"}
     assert not any(each.is_drift for each in notes)
     [note] = changed("events", overrides={"retention.bytes": "1000"})
@@ -113,10 +113,10 @@ def test_topics_that_nobody_knows_are_named_and_those_of_others_are_not() -> Non
 
 
 def test_an_unknown_topic_is_drift_under_a_prefix_and_a_note_on_a_shared_broker() -> None:
-    [under] = compared(PREFIX, as_listed(), [*NAMES, "t.evnets"], brokers=1)
+    [under] = compare(PREFIX, as_listed(), [*NAMES, "t.evnets"], brokers=1)
     assert under.is_drift
     bare = {name.removeprefix(PREFIX): each for name, each in as_listed().items()}
-    [shared] = compared("", bare, [*bare, "evnets"], brokers=1)
+    [shared] = compare("", bare, [*bare, "evnets"], brokers=1)
     assert not shared.is_drift
 
 

@@ -14,8 +14,8 @@ from schemas.products import Product
 from schemas.rules import Rule
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ, RULES
 from schemas.vectors import ProductVectors
-from services.cli import AnswerIsNo, CannotBeDone
 from services.clock import now_ms
+from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
 from services.kafka.ranges import BoundedReader, HistoryReader, PastMessage, reading
 from services.ops.inspect.product import summary, vectors
@@ -32,12 +32,12 @@ from services.ops.inspect.product.summary import ProductEvents
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings
-from services.progress import Progress
+from services.progress import Progress, track
 from services.time_range import TimeRange
 from services.visitors import erasure
 
 
-def named(
+def products_by_id(
     reader: HistoryReader, product_ids: Collection[str], progress: Progress, *, everywhere: bool = False
 ) -> dict[str, Product]:
     """Those of the products that the shop has now. Raises BrokerAway, TopicMissing."""
@@ -98,17 +98,17 @@ class _Product:
             self.product, self.written_at, self.gone_at = product, at, None
 
 
-def told(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
-    """Everything. Raises AnswerIsNo for an unknown product, BrokerAway and TopicMissing."""
+def look_up(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
+    """Everything. Raises CheckFailed for an unknown product, BrokerAway and TopicMissing."""
     if not wanted.product_id or len(wanted.product_id.encode()) > ID_BYTES_MAX:
-        raise CannotBeDone("a product's id has 1 to 128 characters")
+        raise UsageError("a product's id has 1 to 128 characters")
     unasked: list[str] = []
     with reading(settings) as reader:
         found = _product(reader, wanted)
         made, written_at = _vectors(reader, wanted, unasked)
         letters = _dead_letters(reader, wanted)
         if found == _Product() and made is None and not letters:
-            raise AnswerIsNo(_unknown(reader, wanted.product_id, progress))
+            raise CheckFailed(_unknown(reader, wanted.product_id, progress))
         known = found.product or (made.product if made else None)
         on_it = _rules(reader, known, unasked) if known else ()
         near = _nearest(reader, made, progress, unasked)
@@ -119,13 +119,13 @@ def told(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
         written_at=found.written_at,
         gone_at=found.gone_at,
         unreadable=found.unreadable,
-        vectors=summary.vectors_told(made, written_at) if made else None,
+        vectors=summary.describe_vectors(made, written_at) if made else None,
         state=summary.state(found.product, found.gone_at, made, found.written_at or 0),
         differences=summary.differences(found.product, made.product if made else None),
         dead_letters=letters,
         rules=on_it,
         nearest=near,
-        recommender=_in_recommender(settings, wanted.product_id, unasked),
+        recommender=_ask_recommender(settings, wanted.product_id, unasked),
         events=done,
         unasked=tuple(unasked),
     )
@@ -174,15 +174,13 @@ def _unknown(reader: BoundedReader, product_id: str, progress: Progress) -> str:
     """A sentence, with the ids that are most like the one that is unknown."""
     there: set[str] = set()
     spans = reader.spans(PRODUCTS)
-    progress.stage(f"looking through {PRODUCTS.name}", sum(map(len, spans)))
-    for messages in reader.read(spans):
-        for message in messages:
-            key = (message.key() or b"").decode("utf-8", "replace")
-            if message.value() is None:
-                there.discard(key)
-            else:
-                there.add(key)
-        progress.advance(len(messages))
+    stage = f"looking through {PRODUCTS.name}"
+    for message in track(reader.read(spans), progress, stage, sum(map(len, spans))):
+        key = (message.key() or b"").decode("utf-8", "replace")
+        if message.value() is None:
+            there.discard(key)
+        else:
+            there.add(key)
     if not there:
         return f"there is no product {product_id!r}: there are none at all on {PRODUCTS.name}"
     found = process.extract(
@@ -199,7 +197,7 @@ def _rules(reader: BoundedReader, product: Product, unasked: list[str]) -> tuple
             rules.append(rule_messages.decode(value))
         except msgspec.MsgspecError as error:
             unasked.append(f"the rule {rule_id} cannot be read: {error}")
-    return summary.meaning(rules, product, now_ms())
+    return summary.rules_on(rules, product, now_ms())
 
 
 def _nearest(
@@ -224,14 +222,12 @@ def _events(reader: BoundedReader, wanted: Wanted, progress: Progress) -> Events
         return None
     found = ProductEvents(wanted.product_id, erasure.read(reader))
     spans = reader.spans(EVENTS, wanted.times)
-    progress.stage(f"looking through {EVENTS.name}", sum(map(len, spans)))
-    for messages in reader.read(spans):
-        found.take(messages)
-        progress.advance(len(messages))
-    return found.told(wanted.times)
+    stage = f"looking through {EVENTS.name}"
+    found.take(track(reader.read(spans), progress, stage, sum(map(len, spans))))
+    return found.report(wanted.times)
 
 
-def _in_recommender(settings: OpsSettings, product_id: str, unasked: list[str]) -> InRecommender | None:
+def _ask_recommender(settings: OpsSettings, product_id: str, unasked: list[str]) -> InRecommender | None:
     try:
         with Recommender(settings) as recommender:
             product = recommender.product(product_id)
@@ -239,13 +235,10 @@ def _in_recommender(settings: OpsSettings, product_id: str, unasked: list[str]) 
     except Unanswered as error:
         unasked.append(str(error))
         return None
-    items = row["items"] if row else []
     return InRecommender(
         has_it=product is not None,
         availability=product["availability"] if product else None,
-        similar=tuple(
-            SimilarItem(**{name: item[name] for name in SimilarItem.__struct_fields__}) for item in items
-        ),
+        similar=msgspec.convert(row["items"] if row else (), tuple[SimilarItem, ...]),
         fallback=row.get("fallback") if row else None,
         models=row["models"] if row else {},
     )

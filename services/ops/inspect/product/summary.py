@@ -67,7 +67,7 @@ class ProductEvents:
         self.clicks += event.recommendation_id is not None
         self.newest_at = max(self.newest_at or 0, event.occurred_at)
 
-    def told(self, times: TimeRange) -> Events:
+    def report(self, times: TimeRange) -> Events:
         """The counts."""
         return Events(
             since=times.since,
@@ -81,7 +81,7 @@ class ProductEvents:
         )
 
 
-def vectors_told(vectors: ProductVectors, written_at: int) -> VectorsNow:
+def describe_vectors(vectors: ProductVectors, written_at: int) -> VectorsNow:
     """The segments that the vectors have."""
     layout = layout_of(vectors.layout)
     segments: list[Segment] = []
@@ -142,7 +142,7 @@ def dead_letter(message: PastMessage) -> DeadLetter:
     )
 
 
-def meaning(rules: Iterable[Rule], product: Product, now_ms: float) -> tuple[RuleOn, ...]:
+def rules_on(rules: Iterable[Rule], product: Product, now_ms: float) -> tuple[RuleOn, ...]:
     """The rules that name the product, sorted by id; those first that hold at `now_ms`."""
     found = []
     for rule in rules:

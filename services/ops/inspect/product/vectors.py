@@ -9,11 +9,11 @@ import numpy as np
 
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS
-from schemas.vectors import LAYOUT_VERSION, Layout, Matrix, Vector, decode
+from schemas.vectors import LAYOUT_VERSION, Layout, Vector, decode
 from services.kafka.ranges import HistoryReader, PastMessage
 from services.model.content import SIMILAR
 from services.ops.inspect.product.report import Nearest
-from services.progress import Progress
+from services.progress import Progress, track
 from services.vector_replica import VectorReplica
 
 AT_ONCE: Final = 10_000  # products compared with a query in one step: 30 MB
@@ -67,26 +67,21 @@ class Embedded:
         scores = np.concatenate(
             [
                 np.zeros(0, dtype=np.float32),
-                *(self._units(product_ids[start : start + AT_ONCE]) @ query
+                *(self.vectors.units(product_ids[start : start + AT_ONCE]) @ query
                   for start in range(0, len(product_ids), AT_ONCE)),
             ]
         )  # fmt: skip
         best = np.argsort(-scores, kind="stable")[:k]
         return [Near(self.products[product_ids[row]], float(scores[row])) for row in best]
 
-    def _units(self, product_ids: Sequence[str]) -> Matrix:
-        return self.vectors.units(product_ids)
-
 
 def read(reader: HistoryReader, layout: Layout, progress: Progress) -> Embedded:
     """All of the topic. Raises BrokerAway, TopicMissing."""
     found = Embedded(layout)
     spans = reader.spans(PRODUCT_VECTORS)
-    progress.stage(f"reading {PRODUCT_VECTORS.name}", sum(map(len, spans)))
-    for messages in reader.read(spans):
-        for message in messages:
-            found.take(message)
-        progress.advance(len(messages))
+    stage = f"reading {PRODUCT_VECTORS.name}"
+    for message in track(reader.read(spans), progress, stage, sum(map(len, spans))):
+        found.take(message)
     return found
 
 
@@ -113,10 +108,10 @@ def nearest(embedded: Embedded, product_id: str, k: int) -> tuple[Nearest, ...]:
     query = embedded.layout.weighted(vector, SIMILAR)
     others = [each for each in embedded.products if each != product_id]
     about = embedded.products[product_id]
-    return tuple(_told(about, near, query, embedded) for near in embedded.nearest(query, others, k))
+    return tuple(_describe(about, near, query, embedded) for near in embedded.nearest(query, others, k))
 
 
-def _told(about: Product, near: Near, query: Vector, embedded: Embedded) -> Nearest:
+def _describe(about: Product, near: Near, query: Vector, embedded: Embedded) -> Nearest:
     vector = embedded.vectors.units([near.product.product_id])[0]
     parts = parts_of(query, vector, embedded.layout)
     return Nearest(
@@ -125,7 +120,7 @@ def _told(about: Product, near: Near, query: Vector, embedded: Embedded) -> Near
         availability=near.product.availability,
         score=round(near.score, 4),
         parts=parts,
-        why=in_words(about, near.product, parts),
+        why=explain(about, near.product, parts),
     )
 
 
@@ -140,7 +135,7 @@ def parts_of(query: Vector, vector: Vector, layout: Layout) -> dict[str, float]:
     return dict(sorted(found.items(), key=lambda part: -part[1]))
 
 
-def in_words(about: Product, other: Product, parts: Mapping[str, float]) -> str:
+def explain(about: Product, other: Product, parts: Mapping[str, float]) -> str:
     """The parts that weigh most, such as: both ankle boots, both in Women > Shoes, looks alike (0.81)."""
     phrases = [
         _phrase(name, about, other, part / SIMILAR[name])

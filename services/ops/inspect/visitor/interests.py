@@ -27,7 +27,7 @@ from services.ops.inspect.visitor.report import (
     Price,
     Tag,
     deed,
-    price_in_words,
+    format_price,
 )
 
 NEIGHBOURS: Final = 30  # products whose words are tried
@@ -55,15 +55,15 @@ class Ground:
     name: Name
 
 
-def bare(session: Session, name: Name) -> tuple[InterestInWords, ...]:
+def name_only(session: Session, name: Name) -> tuple[InterestInWords, ...]:
     """What is known without the vectors of products."""
-    return tuple(_with_sentence(_bare(session, each, name)) for each in session.interests)
+    return tuple(_with_sentence(_name_only(session, each, name)) for each in session.interests)
 
 
-def told(ground: Ground) -> tuple[InterestInWords, ...]:
+def describe(ground: Ground) -> tuple[InterestInWords, ...]:
     """The session's interests; its layout must be that of the products' vectors."""
     parts = parts_of(ground)
-    return tuple(_told(ground, each, parts.get(each.category, {})) for each in ground.session.interests)
+    return tuple(_describe(ground, each, parts.get(each.category, {})) for each in ground.session.interests)
 
 
 def parts_of(ground: Ground) -> Mapping[str, Mapping[str, float]]:
@@ -90,14 +90,14 @@ def parts_of(ground: Ground) -> Mapping[str, Mapping[str, float]]:
     return found
 
 
-def _bare(session: Session, interest: Interest, name: Name) -> InterestInWords:
+def _name_only(session: Session, interest: Interest, name: Name) -> InterestInWords:
     event = session.events[interest.event]
     because = Because(type=event.type, product=name(event.product_id), occurred_at=event.occurred_at)
     return InterestInWords(category=interest.category, weight=interest.weight, because=because)
 
 
-def _told(ground: Ground, interest: Interest, parts: Mapping[str, float]) -> InterestInWords:
-    embedded, found = ground.embedded, _bare(ground.session, interest, ground.name)
+def _describe(ground: Ground, interest: Interest, parts: Mapping[str, float]) -> InterestInWords:
+    embedded, found = ground.embedded, _name_only(ground.session, interest, ground.name)
     if not any(interest.vector):  # what was liked and put back cancel each other out
         return _with_sentence(found)
     layout = embedded.layout
@@ -114,7 +114,7 @@ def _told(ground: Ground, interest: Interest, parts: Mapping[str, float]) -> Int
             path=_path(vector, layout, interest.category, around),
             brands=_cosines(vector, layout, "brand", [each.brand for each in around]),
             types=_cosines(vector, layout, "type", [each.type for each in around]),
-            tags=telling(
+            tags=distinctive_tags(
                 _evidence(parts, alike, embedded.products), [embedded.products[each] for each in among]
             ),
             price=_price(vector, layout, own, around),
@@ -127,7 +127,9 @@ def _told(ground: Ground, interest: Interest, parts: Mapping[str, float]) -> Int
     )
 
 
-def telling(foreground: Sequence[tuple[Product, float]], background: Sequence[Product]) -> tuple[Tag, ...]:
+def distinctive_tags(
+    foreground: Sequence[tuple[Product, float]], background: Sequence[Product]
+) -> tuple[Tag, ...]:
     """Tags that say what sets products, each with its weight, apart from all of their category.
 
     The most telling first, by (f − b) · f / b of the shares f and b: the JLH score of Elasticsearch's
@@ -232,7 +234,7 @@ def _with_sentence(found: InterestInWords) -> InterestInWords:
     words += [each.word for each in found.tags]
     words += [each.word for each in found.brands]
     if found.price is not None:
-        words.append(price_in_words(found.price))
+        words.append(format_price(found.price))
     said = f": {', '.join(words)}" if words else ""
     because = f"because of {found.because.product} ({deed(found.because.type)})"
     return replace(found, sentence=f"{path}{said}; {because}")

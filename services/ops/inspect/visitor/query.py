@@ -10,12 +10,12 @@ from schemas.events import is_visitor_id
 from schemas.identities import visitor_of
 from schemas.sessions import CAUSED_BY, Session
 from schemas.topics import EVENTS, RECOMMENDATIONS, SESSIONS
-from services.cli import AnswerIsNo, CannotBeDone
+from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
 from services.kafka.ranges import BoundedReader, PastMessage, headers_of, reading
 from services.model.session import Tuning
 from services.ops.inspect.product import vectors
-from services.ops.inspect.product.query import named
+from services.ops.inspect.product.query import products_by_id
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.inspect.visitor import interests, summary
 from services.ops.inspect.visitor.interests import Ground
@@ -41,9 +41,9 @@ class Wanted:
     everywhere: bool = False
 
     def require_visitor(self) -> None:
-        """Raises CannotBeDone for an id that nobody can have."""
+        """Raises UsageError for an id that nobody can have."""
         if not is_visitor_id(self.visitor_id):
-            raise CannotBeDone(
+            raise UsageError(
                 f"{self.visitor_id!r} can be no visitor's id: 1 to 64 letters, digits and _ . : - "
                 f"(a user with such an id is the visitor {visitor_of(self.visitor_id)})"
             )
@@ -60,8 +60,8 @@ class _Sessions:
     unasked: list[str] = field(default_factory=list)
 
 
-def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progress) -> Report:
-    """Everything. Raises AnswerIsNo for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
+def look_up(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progress) -> Report:
+    """Everything. Raises CheckFailed for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
     wanted.require_visitor()
     visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
     with reading(settings) as reader:
@@ -79,11 +79,11 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
         until = erasures.until.get(visitor_id)
         is_known = until is not None or joined or others or found.own or events.by_type or rows.by_kind
         if not is_known:
-            _nothing(people, wanted)
+            _refuse_unknown(people, wanted)
         ids = summary.products_of(events.newest(wanted.events), rows.newest(), found.own)
         ids |= _causes(rows, events)
-        name = Names(named(reader, ids, progress, everywhere=wanted.everywhere) if ids else {})
-        session = _session_told(reader, found, tuning, name, progress)
+        name = Names(products_by_id(reader, ids, progress, everywhere=wanted.everywhere) if ids else {})
+        session = _describe_session(reader, found, tuning, name, progress)
     profile = _profile(settings, visitor_id, until, found.unasked)
     return Report(
         visitor_id=visitor_id,
@@ -93,9 +93,9 @@ def told(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progre
         user_since=joined.occurred_at if joined else None,
         person=found.members,
         erased_until=until,
-        events=summary.events_told(events, wanted.events, name),
+        events=summary.describe_events(events, wanted.events, name),
         session=session,
-        shown=summary.rows_told(rows, events, found.own, name),
+        shown=summary.describe_rows(rows, events, found.own, name),
         profile=profile,
         unasked=tuple(found.unasked),
     )
@@ -143,11 +143,11 @@ def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) ->
     )
 
 
-def _nothing(people: IdentityGraph, wanted: Wanted) -> None:
+def _refuse_unknown(people: IdentityGraph, wanted: Wanted) -> None:
     user = visitor_of(wanted.visitor_id)
     if people.members(user) != {user}:
-        raise AnswerIsNo(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")
-    raise AnswerIsNo(
+        raise CheckFailed(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")
+    raise CheckFailed(
         f"nothing is known of a visitor {wanted.visitor_id}: no session, no user, and no event from "
         f"{wanted.times}; look further back with --from 30d"
     )
@@ -159,13 +159,13 @@ def _causes(rows: PastRows, events: PastEvents) -> set[str]:
     return {product_id for event in found if event for product_id in event.products()}
 
 
-def _session_told(
+def _describe_session(
     reader: BoundedReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
 ) -> SessionNow | None:
     if found.own is None:
         return None
     in_words = _interests(reader, found, tuning, name, progress)
-    return summary.session_told(
+    return summary.describe_session(
         found.own, in_words, name, tuning, published_at=found.published_at, caused_by=found.caused_by
     )
 
@@ -180,14 +180,14 @@ def _interests(
     layout = layout_of(named_layout)
     if form != FORM or layout is None:
         found.unasked.append(f"the session's vectors have a form that is not known here: {session.layout}")
-        return interests.bare(session, name)
+        return interests.name_only(session, name)
     all_of_them = vectors.read(reader, layout, progress)
     if not all_of_them.products:
         found.unasked.append(
             "no product has vectors of the session's layout: interests are named, not described"
         )
-        return interests.bare(session, name)
-    return interests.told(Ground(session, all_of_them, tuning, name.beside(all_of_them.products)))
+        return interests.name_only(session, name)
+    return interests.describe(Ground(session, all_of_them, tuning, name.beside(all_of_them.products)))
 
 
 def _profile(settings: OpsSettings, visitor_id: str, until: int | None, unasked: list[str]) -> object | None:

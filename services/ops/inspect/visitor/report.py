@@ -212,7 +212,7 @@ def deed(type_: EventType) -> str:
     return EVENT_TYPES[type_].done
 
 
-def deed_in_words(event: Deed) -> str:
+def describe_event(event: Deed) -> str:
     """A whole event: what was done, with what."""
     parts = [deed(event.type)]
     if event.query:
@@ -230,7 +230,7 @@ def listed(products: tuple[Named, ...]) -> str:
     return ", ".join(map(str, products[:PRODUCTS_SHOWN])) + (f" and {more} more" if more > 0 else "")
 
 
-def price_in_words(price: Price) -> str:
+def format_price(price: Price) -> str:
     """40–60 EUR, or about 52 EUR."""
     low, high = price.low, price.high
     if low is None or high is None or round(low) == round(high):

@@ -26,7 +26,7 @@ from services.ops.inspect.visitor.report import (
     SessionNow,
     Visit,
     deed,
-    deed_in_words,
+    describe_event,
 )
 from services.visitors.erasure import Erasures
 
@@ -145,19 +145,19 @@ def products_of(events: list[Event], rows: list[Shown], session: Session | None)
     return found | ({event.product_id for event in session.events} if session else set())
 
 
-def events_told(past: PastEvents, count: int, name: Names) -> Events:
+def describe_events(past: PastEvents, count: int, name: Names) -> Events:
     """The events of the range."""
     return Events(
         total=past.by_type.total(),
         by_type=dict(past.by_type.most_common()),
-        newest=tuple(deed_told(event, name) for event in past.newest(count)),
+        newest=tuple(describe_deed(event, name) for event in past.newest(count)),
         twice=past.twice,
         erased=past.erased,
         unreadable=past.unreadable,
     )
 
 
-def deed_told(event: Event, name: Names) -> Deed:
+def describe_deed(event: Event, name: Names) -> Deed:
     """One event."""
     return Deed(
         event_id=event.event_id,
@@ -172,7 +172,7 @@ def deed_told(event: Event, name: Names) -> Deed:
     )
 
 
-def session_told(
+def describe_session(
     session: Session,
     interests: tuple[InterestInWords, ...],
     name: Names,
@@ -205,7 +205,7 @@ def session_told(
     )
 
 
-def rows_told(past: PastRows, events: PastEvents, session: Session | None, name: Names) -> Rows:
+def describe_rows(past: PastRows, events: PastEvents, session: Session | None, name: Names) -> Rows:
     """The rows of the range."""
     return Rows(
         total=past.by_kind.total(),
@@ -243,7 +243,7 @@ def because(event_id: str, events: PastEvents, session: Session | None, name: Na
     """The event behind a row in words; None where neither the range nor the session has it."""
     event = events.find(event_id)
     if event is not None:
-        return deed_in_words(deed_told(event, name))
+        return describe_event(describe_deed(event, name))
     try:
         wanted = identity(event_id)
     except ValueError:

@@ -1,24 +1,17 @@
 """How letters are shown: rows, groups by reason, bytes."""
 
+from unittest.mock import patch
+
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from schemas.deadletters import MAX_RETURN_BYTES, MAX_RETURNED, Return
+from services.cli import console
 from services.ops.dead_letters.ingest import FRAME_BYTES, chunks
 from services.ops.dead_letters.query import Found
-from services.ops.dead_letters.render import (
-    Groups,
-    Newest,
-    group_table,
-    hex_dump,
-    list_table,
-    pattern,
-    readable,
-    show,
-    shown_letter,
-)
+from services.ops.dead_letters.render import hex_dump, readable, show, show_groups, show_list
+from services.ops.dead_letters.report import Groups, Newest, describe, pattern
 from tests.unit.ops.dlq.making import letter
 
 
@@ -69,15 +62,15 @@ def test_a_dump_has_every_byte_or_says_how_many_are_left(raw: bytes) -> None:
 
 
 def test_what_a_letter_says_is_no_markup() -> None:
-    console = Console(record=True, width=200)
     bad = Found(letter(b"[bold]", key=b"[/]", reason="[red]no"), None)
     newest, groups = Newest(5), Groups()
     newest.take([bad])
     groups.take([bad])
-    console.print(list_table(newest.listed(), everything=True))
-    console.print(group_table(groups.largest_first()))
-    show(console, shown_letter(bad, None, "nobody was asked"), bad.letter.raw)
-    told = console.export_text()
+    with patch.object(console, "_width", 200), console.capture() as capture:
+        show_list(newest.listed(), everything=True)
+        show_groups(groups.largest_first())
+        show(describe(bad, None, "nobody was asked"), bad.letter.raw)
+    told = capture.get()
     assert told.count("[red]no") == 3
     assert "[bold]" in told
     assert "not known: nobody was asked" in told

@@ -1,14 +1,14 @@
 """The report as machines and people get it."""
 
-import io
 import json
+from unittest.mock import patch
 
 import msgspec
 import numpy as np
 import pytest
-from rich.console import Console
 
 from schemas.experiments import Experiment, Variant
+from services.cli import console
 from services.ops.experiments import render
 from services.ops.experiments.attribution import Behaviour, PastEvent, PastItem, PastRow, Rows
 from services.ops.experiments.query import Left, Question
@@ -76,9 +76,9 @@ def reported(rows: list[PastRow], events: list[PastEvent], now: int = LATER) -> 
 
 
 def drawn(made: Report) -> str:
-    console = Console(file=io.StringIO(), width=160)
-    render.show(console, made)
-    return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+    with patch.object(console, "_width", 160), console.capture() as capture:
+        render.show(made)
+    return capture.get()
 
 
 def test_a_simulated_experiment_is_told_as_it_was_made() -> None:

@@ -1,11 +1,11 @@
 """What the report says: the verdict by the intervals, what has to be known, and the same everywhere."""
 
-import io
 from collections.abc import Mapping
+from unittest.mock import patch
 
 import msgspec
-from rich.console import Console
 
+from services.cli import console
 from services.ops.replay import render
 from services.ops.replay.figures import LIVE, SHADOW, SHOWN, ReplayReport, change, interval, points
 from services.ops.replay.next_click import Case
@@ -34,9 +34,9 @@ def of(rows: Mapping[str, Mapping[Case, Row]], notes: tuple[str, ...] = ()) -> R
 
 
 def printed(made: ReplayReport, width: int = 100) -> str:
-    out = io.StringIO()
-    render.show(Console(file=out, width=width), made)
-    return out.getvalue()
+    with patch.object(console, "_width", width), console.capture() as capture:
+        render.show(made)
+    return capture.get()
 
 
 def test_new_settings_that_hit_more_often_are_better() -> None:
