@@ -10,6 +10,10 @@ BIN    := $(VENV)/bin
 # Which build of torch: where no GPU is found, the one for CPUs does all that Eddy asks of it.
 TORCH  ?= $(shell { command -v nvidia-smi || ls -d /proc/driver/nvidia; } >/dev/null 2>&1 && echo cuda || echo cpu)
 UV_INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
+# Tests run so many at a time, each worker with a broker of its own and one thread of linear algebra; what is
+# compiled is kept for the hundreds of processes that they start.
+WORKERS ?= logical
+TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder --durations=60
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -63,11 +67,11 @@ keys: ## addresses and keys of the stack that runs here: eval "$(make -s keys)"
 picture: setup ## the README's moving picture, from the shop that `make up` started
 	@$(BIN)/python -m infra.picture
 
-test: setup ## all tests
-	@$(BIN)/python -m pytest tests --ignore=tests/benchmark
+test: setup ## all tests; how long each took is in build/tests.xml
+	@$(TEST) tests --ignore=tests/benchmark --junitxml=build/tests.xml
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
-	@$(BIN)/python -m pytest -q tests/unit tests/contracts
+	@$(TEST) -q tests/unit tests/contracts --junitxml=build/unit-tests.xml
 
 bench: setup ## measures; writes build/bench/*.json
 	@$(BIN)/python -m tests.benchmark

@@ -1,4 +1,4 @@
-"""Writes infra/docs/reference.md, every setting and metric, from the code: `python -m infra.reference`."""
+"""Writes infra/docs/reference.md and topics.md from the code: `python -m infra.reference`."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from infra.stack.settings import StackSettings
+from schemas.topics import DAY_MS, TOPICS
 from services.embedder.metrics import Metrics as EmbedderMetrics
 from services.embedder.settings import EmbedderSettings
 from services.ingest.metrics import Metrics as IngestMetrics
@@ -25,6 +26,7 @@ from storefront.demo.settings import ShopSettings
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FILE: Final = ROOT / "infra" / "docs" / "reference.md"
+TOPICS_FILE: Final = FILE.with_name("topics.md")
 
 SETTINGS: Final[Mapping[str, type[BaseSettings]]] = {
     "Every service": ServiceSettings,
@@ -74,6 +76,27 @@ def text() -> str:
     return "\n".join(lines)
 
 
+def topics_text() -> str:
+    """The page of topics: one table, a row a topic."""
+    lines = [
+        "# Topics",
+        "",
+        "Made by `python -m infra.reference` from `schemas/topics.py`; a test holds it against the code.",
+        "`python -m services.ops topics create` makes what is missing, `topics check` tells what differs.",
+        "",
+        "| topic | key | message | encoding | partitions | cleanup | kept | written by | read by |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for topic in TOPICS:
+        days = f"{topic.retention_ms // DAY_MS} days" if topic.retention_ms is not None else ""
+        kept = days or ("the newest of each key" if topic.cleanup == "compact" else "as the broker says")
+        lines.append(
+            f"| `{topic.name}` | {topic.key} | {topic.message} | {topic.encoding} | {topic.partitions} | "
+            f"{topic.cleanup} | {kept} | {', '.join(topic.written_by)} | {', '.join(topic.read_by)} |"
+        )
+    return "\n".join([*lines, ""])
+
+
 def _settings(kind: type[BaseSettings], seen: set[str]) -> Iterator[str]:
     """A line a setting that no table before this one has."""
     for name, field in kind.model_fields.items():
@@ -102,3 +125,4 @@ def _metrics(registry: CollectorRegistry) -> Iterator[tuple[str, str, str]]:
 
 if __name__ == "__main__":
     FILE.write_text(text())
+    TOPICS_FILE.write_text(topics_text())

@@ -3,28 +3,22 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
-from typing import NoReturn
-from uuid import uuid4
 
 import hypothesis
 import psutil
 import pytest
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from infra.stack.broker import LIBS, ROOT, Broker
 from infra.stack.lifecycle import Stack
-from infra.stack.settings import StackSettings
-from services.kafka.admin import create
 from services.settings import ServiceSettings
-
-SHARED_DATA = ROOT.parent / "shared" / "data"
+from tests.support.kafka import create_topics, wait_for_broker
+from tests.support.machine import SHARED_DATA, QdrantServer, free_ports, memory_folder, skip_or_fail
+from tests.support.stack import settings_on_free_ports
 
 # Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
 hypothesis.settings.register_profile("eddy", deadline=None)
@@ -34,54 +28,92 @@ hypothesis.settings.load_profile("eddy")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def missing(reason: str) -> NoReturn:
-    """Skips where a person's machine lacks something; on CI that is a failure."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"CI=true: {reason}")
-    pytest.skip(reason)
+# What one worker runs together: a module, whose fixtures are dear; all that asks for the one stack; all that
+# needs torch, which is imported once.
+STACK = "the stack"
+STACK_S = (
+    400  # seconds for the first test of it, which waits for the start of all and for a catalogue to be drawn
+)
+TOGETHER = {
+    STACK: {"test_crashes", "test_stack", "test_shop", "test_shop_live", "test_shop_search"},
+    "torch": {
+        "test_embedder",
+        "test_catalogue_load",
+        "test_words",
+        "test_embedding_models",
+        "test_real_input",
+    },
+}
+# The dearest first, so that at the end of a run no worker waits long for another.
+DEAREST = (
+    STACK, "torch", "test_replay", "test_openapi", "test_session_processor", "test_archives",
+    "test_dead_letters", "test_trainer", "test_models", "test_experiment_report", "test_joined_visitors",
+    "test_erasure", "test_accuracy", "test_no_leaks", "test_index_rebuild", "test_element",
+)  # fmt: skip
 
 
-def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives each worker group by group, in the order of the collection."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
 
 
-def settings_on_free_ports(folder: Path) -> StackSettings:
-    """A stack of its own in a folder, on ports that nobody uses now."""
-    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
-    return StackSettings(
-        stack_folder=folder,
-        kafka_port=kafka,
-        kafka_controller_port=controller,
-        shop_port=shop,
-        ingest_port=ingest,
-        recommender_port=recommender,
-        session_processor_port=processor,
-        embedder_port=embedder,
-    )
+def group_of(nodeid: str) -> str:
+    path, _, _ = nodeid.partition("::")
+    names = (name for name, modules in TOGETHER.items() if Path(path).stem in modules)
+    return path if "/unit/" in path else next(names, path)
 
 
-@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.1))
-def _answering(bootstrap: str) -> None:
-    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    return GroupScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The dear groups first, then those with services, then those that need none."""
+    ranks: dict[str, tuple[int, int]] = {}
+    for item in items:
+        needs, group = getattr(item, "fixturenames", ()), group_of(item.nodeid)
+        if "stack" in needs and group != STACK:
+            raise pytest.UsageError(f"{group} uses the stack: name it in TOGETHER")
+        if group == STACK and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(STACK_S))
+        name = Path(group).stem
+        dear = DEAREST.index(name) if name in DEAREST else len(DEAREST)
+        ranks[group] = min(ranks.get(group, (dear, 1)), (dear, 0 if "broker" in needs else 1))
+    items.sort(key=lambda item: ranks[group_of(item.nodeid)])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def qdrant() -> Iterator[QdrantServer | None]:
+    """The Qdrant server that the environment names. Who does not ask for it sees nothing of it: an index in
+    the process is the default, and most tests are about that."""
+    with pytest.MonkeyPatch.context() as environment:
+        url, api_key = os.environ.get("EDDY_QDRANT_URL"), os.environ.get("EDDY_QDRANT_API_KEY")
+        environment.delenv("EDDY_QDRANT_URL", raising=False)
+        environment.delenv("EDDY_QDRANT_API_KEY", raising=False)
+        yield QdrantServer(url, api_key) if url else None
+
+
+@pytest.fixture
+def memory_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where the machine has room there."""
+    with memory_folder(tmp_path) as folder:
+        yield folder
 
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A running Kafka broker, one for the whole run."""
     if shutil.which("java") is None or not LIBS.is_dir():
-        missing("a broker needs Java 17 and the jars of `make setup`")
+        skip_or_fail("a broker needs Java 17 and the jars of `make setup`")
     port, controller_port = free_ports(2)
     broker = Broker(tmp_path_factory.mktemp("kafka"), port, controller_port)
     broker.prepare()
     with (broker.folder / "log").open("wb") as log:
         process = subprocess.Popen(broker.command(), stdout=log, stderr=subprocess.STDOUT)
     try:
-        _answering(broker.bootstrap)
+        wait_for_broker(broker.bootstrap)
         yield broker
     finally:
         process.terminate()
@@ -91,16 +123,14 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def kafka(broker: Broker) -> ServiceSettings:
     """Settings of a fresh set of topics on the running broker."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    return settings
+    return create_topics(broker)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole flow, as `make up` starts it, on ports and in a folder of its own; one for the whole run."""
     if shutil.which("java") is None or not LIBS.is_dir():
-        missing("the stack needs Java 17 and the jars of `make setup`")
+        skip_or_fail("the stack needs Java 17 and the jars of `make setup`")
     settings = settings_on_free_ports(tmp_path_factory.mktemp("stack"))
     catalogue = {"catalogue_dir": ROOT / "build" / "tests" / "catalogue", "stack_products": 600}
     stack = Stack(settings.model_copy(update=catalogue))
@@ -108,6 +138,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     given = pytest.MonkeyPatch()
     # A model that grows every minute pushes nothing, so a row of before it is not the one of now.
     given.setenv("EDDY_LIVE_LEARNING_S", "0")
+    given.setenv("EDDY_SESSION_TIMEOUT_S", "6")  # how long a killed worker stays in its group
     try:
         stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
         yield stack

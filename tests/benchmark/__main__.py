@@ -32,7 +32,7 @@ from tests.benchmark.fold import FoldFigures
 from tests.benchmark.live import WARM_UP_S, Plan
 from tests.benchmark.machine import this_machine
 from tests.benchmark.system import System, already_running, whole_stack, without_embedder
-from tests.conftest import SHARED_DATA
+from tests.support.machine import SHARED_DATA
 
 QUICK_S = 5.0
 QUICK_EVENTS = 200_000

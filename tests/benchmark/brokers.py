@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
-from tests.conftest import free_ports
+from tests.support.machine import free_ports
 
 
 @contextmanager

@@ -29,7 +29,7 @@ from storefront.demo.shoppers.complements import GOES_WITH
 from tests.benchmark import report
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.system import System, already_running, whole_stack
-from tests.integration.processes import messages
+from tests.support.kafka import read_topic
 
 K: Final = 12
 SAMPLE: Final = 200
@@ -197,7 +197,7 @@ def _answer(client: httpx.Client, path: str, parameters: Mapping[str, str | int]
 
 
 def _shelves(system: System) -> dict[str, Shelf]:
-    newest = {message.key(): message.value() for message in messages(system.settings, PRODUCTS)}
+    newest = {message.key(): message.value() for message in read_topic(system.settings, PRODUCTS)}
     found = [products.decode(value) for value in newest.values() if value is not None]
     return {each.product_id: Shelf(each.top_category, each.type or "") for each in found}
 

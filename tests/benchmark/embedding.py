@@ -33,7 +33,7 @@ from services.kafka.admin import create
 from services.kafka.clients import producer_config
 from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker
-from tests.conftest import free_ports
+from tests.support.machine import free_ports
 
 PRODUCTS_N: Final = 600
 SEED: Final = 7

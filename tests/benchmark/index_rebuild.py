@@ -33,7 +33,7 @@ from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark.brokers import broker
 from tests.benchmark.stopwatch import timed
-from tests.integration.processes import running
+from tests.support.services import run_service
 
 COUNT: Final = 20_000
 SLICE: Final = 1_000
@@ -106,8 +106,13 @@ def started(settings: OpsSettings, expected: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         environment = {"EDDY_RECOMMENDER_DATADIR": f"{folder}/index", "OPENBLAS_NUM_THREADS": "1"}
-        with running(
-            "recommender", settings, Path(folder) / "log", environment=environment, until="/healthz"
+        with run_service(
+            "recommender",
+            settings,
+            Path(folder) / "log",
+            environment=environment,
+            until="/healthz",
+            fresh=True,
         ) as service:
             asked = settings.model_copy(update={"recommender_url": service.url})
             found = _ready(asked)

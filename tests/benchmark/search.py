@@ -13,7 +13,7 @@ from services.recommender.search.parser import parse
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.spread import Spread
 from tests.benchmark.system import System
-from tests.unit.recommender.search.query_set import cases, vocabulary
+from tests.support.search.query_set import cases, vocabulary
 
 ROUNDS: Final = 5
 LOOKED_AT: Final = 8  # products, so that the visitor's taste is part of every search

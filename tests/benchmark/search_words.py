@@ -17,7 +17,7 @@ from services.recommender.search.text import forms, is_plural
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
 from tests.benchmark.stopwatch import timed
-from tests.unit.recommender.search.query_set import DEMO_PRODUCTS, DEMO_SEED, cases
+from tests.support.search.query_set import DEMO_PRODUCTS, DEMO_SEED, cases
 
 LARGE: Final = 100_000
 LARGE_BRANDS: Final = 5_000

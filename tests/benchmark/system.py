@@ -15,8 +15,9 @@ from schemas.topics import PRODUCTS
 from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.benchmark import standin_vectors
-from tests.conftest import settings_on_free_ports
-from tests.integration.processes import messages, running
+from tests.support.kafka import read_topic
+from tests.support.services import run_service
+from tests.support.stack import settings_on_free_ports
 
 FOLDER: Final = ROOT / "build" / "bench" / "stack"
 FLOW: Final = ("kafka", "ingest", "session_processor", "recommender")  # what an event passes through
@@ -36,7 +37,7 @@ class System:
 
     def products(self) -> list[str]:
         """The ids of all products on the topic `products`, in alphabetical order."""
-        newest = {message.key(): message.value() for message in messages(self.settings, PRODUCTS)}
+        newest = {message.key(): message.value() for message in read_topic(self.settings, PRODUCTS)}
         return sorted(key.decode() for key, value in newest.items() if key and value is not None)
 
 
@@ -72,7 +73,7 @@ def without_embedder(tell: Tell) -> Iterator[System]:
         standin_vectors.publish(settings, stack.catalogue_dir)
         services = {
             name: started.enter_context(
-                running(name, settings, FOLDER / f"{name}.log", environment=environment)
+                run_service(name, settings, FOLDER / f"{name}.log", environment=environment, fresh=True)
             )
             for name in FLOW[1:]
         }

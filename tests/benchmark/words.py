@@ -29,7 +29,7 @@ from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker
 from tests.benchmark.embedding import CATALOGUE, PRODUCTS_N, SEED
 from tests.benchmark.spread import Spread
-from tests.integration.processes import Running, running
+from tests.support.services import RunningService, run_service
 
 SEARCHES: Final = 400
 EVERY_S: Final = 0.05  # one shopper's search after the other
@@ -55,7 +55,9 @@ def measure() -> dict[str, object]:
         settings = ServiceSettings(kafka_bootstrap=brokers.bootstrap)
         create(settings)
         catalogue = {"EDDY_CATALOGUE_DIR": str(CATALOGUE)}
-        with running("embedder", settings, Path(folder) / "log", environment=catalogue) as embedder:
+        with run_service(
+            "embedder", settings, Path(folder) / "log", environment=catalogue, fresh=True
+        ) as embedder:
             idle = asyncio.run(_search(embedder.url, texts[:SEARCHES]))
             _load(settings)
             embedder.wait_for("/readyz")
@@ -103,11 +105,11 @@ def _load(settings: ServiceSettings) -> None:
     producer.flush()
 
 
-def _embedded(embedder: Running) -> float:
+def _embedded(embedder: RunningService) -> float:
     return _metric(embedder, "eddy_embedder_segments_total", segment="image")
 
 
-def _metric(embedder: Running, name: str, **labels: str) -> float:
+def _metric(embedder: RunningService, name: str, **labels: str) -> float:
     families = text_string_to_metric_families(embedder.http.get("/metrics").text)
     samples = [sample for family in families for sample in family.samples]
     return sum(each.value for each in samples if each.name == name and each.labels == labels)

@@ -1,7 +1,7 @@
 """One contract for every VectorIndex: qdrant-edge, qdrant-client, and a real server where one is given."""
 
-import os
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from services.recommender.index.cached import RememberedIndex
 from services.recommender.index.port import AVAILABLE, VectorIndex, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.index.qdrant_server import ServerIndex
+from tests.support.machine import QdrantServer
 
 # qdrant-client's local mode takes payload indexes, and says that it has no use for them.
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
@@ -29,25 +30,35 @@ CATEGORIES = (("Women", "Shoes", "Boots"), ("Women", "Shoes"), ("Women",), ("Hom
 AVAILABILITIES: tuple[Availability, ...] = ("in_stock", "out_of_stock", "preorder")
 
 
-def server_client() -> QdrantClient:
-    url = os.environ.get("EDDY_QDRANT_URL")
-    if not url:
-        pytest.skip("no Qdrant server: give one by EDDY_QDRANT_URL to test it too")
-    return QdrantClient(url=url, api_key=os.environ.get("EDDY_QDRANT_API_KEY"))
-
-
 @pytest.fixture(params=["edge", "remembered", "client", "server"])
-def index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
+def index(
+    request: pytest.FixtureRequest, memory_path: Path, qdrant: QdrantServer | None
+) -> Iterator[VectorIndex]:
     if request.param in ("edge", "remembered"):
-        edge = EdgeIndex(LAYOUT, tmp_path / "index")
+        edge = EdgeIndex(LAYOUT, memory_path / "index")
         yield edge if request.param == "edge" else RememberedIndex(edge)
         edge.close()
         return
-    client = QdrantClient(":memory:") if request.param == "client" else server_client()
+    if request.param == "server" and qdrant is None:
+        pytest.skip("no Qdrant server: give one by EDDY_QDRANT_URL to test it too")
+    client = QdrantClient(":memory:") if request.param == "client" or qdrant is None else qdrant.connect()
     name = f"test-{uuid4().hex}"
-    yield ServerIndex(ProductCollection(client, name, LAYOUT))
-    client.delete_collection(name)
-    client.close()
+    try:
+        yield ServerIndex(ProductCollection(client, name, LAYOUT))
+    finally:
+        delete_collections(client, name)
+        client.close()
+
+
+def delete_collections(client: QdrantClient, name: str) -> None:
+    """Leaves nothing of a test: its name is an alias, and deleting an alias's name deletes no collection."""
+    for each in collections_of(client, name):
+        client.delete_collection(each)
+    assert collections_of(client, name) == []
+
+
+def collections_of(client: QdrantClient, name: str) -> list[str]:
+    return [each.name for each in client.get_collections().collections if each.name.startswith(name)]
 
 
 def product(number: int, **fields: object) -> Product:
@@ -116,7 +127,14 @@ def test_the_nearest_are_those_of_the_greatest_dot_product(index: VectorIndex) -
     assert [hit.score for hit in hits] == pytest.approx([scores[hit.product_id] for hit in hits], abs=1e-4)
 
 
-@pytest.mark.parametrize("where", WHERES, ids=str)
+def name_of(where: Where) -> str:
+    """What it asks for, each set in its order: two workers call a test the same."""
+    asked = {field.name: getattr(where, field.name) for field in fields(where)}
+    shown = {name: sorted(each) if isinstance(each, frozenset) else each for name, each in asked.items()}
+    return ", ".join(f"{name}={each}" for name, each in shown.items() if each not in ([], None)) or "all"
+
+
+@pytest.mark.parametrize("where", WHERES, ids=name_of)
 def test_a_filter_lets_through_what_the_catalogue_would(index: VectorIndex, where: Where) -> None:
     hits = filled(index).nearest(vector(1), len(PRODUCTS), where)
     assert {hit.product_id for hit in hits} == allowed(where)
@@ -192,8 +210,8 @@ a_where = st.builds(
 )
 
 
-def test_no_combination_of_filters_leaks(tmp_path: Path) -> None:
-    edge = EdgeIndex(LAYOUT, tmp_path / "index")
+def test_no_combination_of_filters_leaks(memory_path: Path) -> None:
+    edge = EdgeIndex(LAYOUT, memory_path / "index")
     filled(edge)
 
     @given(a_where, st.integers(0, 99))
@@ -214,6 +232,17 @@ def test_a_collection_of_another_layout_is_refused_with_what_to_do() -> None:
         ProductCollection(client, "products", Layout.of(7, 4))
     with pytest.raises(LayoutMismatch, match="products"):
         ProductCollection(client, "products", Layout.of(4, 5))
+    client.close()
+
+
+def test_tests_leave_no_collection_behind() -> None:
+    client = QdrantClient(":memory:")
+    ProductCollection(client, "test-1", LAYOUT)
+    ProductCollection(client, "products", LAYOUT)
+    assert len(collections_of(client, "test-1")) == 1
+    delete_collections(client, "test-1")
+    assert collections_of(client, "test-1") == []
+    assert len(collections_of(client, "products")) == 1  # somebody's own stays
     client.close()
 
 

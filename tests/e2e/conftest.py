@@ -8,8 +8,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from infra.stack.lifecycle import Stack
-from tests.e2e.shop import NOTE_TRACKED, SOON_MS, WIDE, Open, is_live
-from tests.e2e.site import launched
+from tests.support.browser import launch_chromium
+from tests.support.shop_pages import NOTE_TRACKED, SOON_MS, WIDE, Open, is_live
 
 # What browsers say where a test has cut the network, ended a service, or asked for what is not there.
 EXPECTED: Final = re.compile(r"net::ERR_|status of (404|503)")
@@ -17,7 +17,7 @@ EXPECTED: Final = re.compile(r"net::ERR_|status of (404|503)")
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with launched() as browser:
+    with launch_chromium() as browser:
         yield browser
 
 

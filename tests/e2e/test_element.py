@@ -14,8 +14,18 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from infra.stack.broker import ROOT
-from tests.e2e.element import FOR_YOU, SHOP_CSS, WATCH, Recommender, document, item, items, patiently, prepare
-from tests.e2e.site import launched, serving
+from tests.support.browser import launch_chromium, serve_site
+from tests.support.element_pages import (
+    FOR_YOU,
+    SHOP_CSS,
+    WATCH,
+    Recommender,
+    document,
+    item,
+    items,
+    patiently,
+    prepare,
+)
 
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 WIDE: Final = {"width": 1280, "height": 800}
@@ -29,7 +39,7 @@ Open = Callable[..., Page]
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with launched() as browser:
+    with launch_chromium() as browser:
         yield browser
 
 
@@ -49,7 +59,7 @@ def open_page(chromium: Browser, recommender: Recommender) -> Iterator[Open]:
     contexts: list[BrowserContext] = []
     pages: list[Page] = []
     errors: list[str] = []
-    with serving() as site:
+    with serve_site() as site:
         prepare(site, recommender)
 
         def opened(
@@ -283,7 +293,7 @@ def test_changes_are_told_politely_once_and_with_their_reason(page: Page, recomm
         recommender.push(items(first, *range(11)))
     expect(status).to_have_text("For you has changed: because you looked at Ankle boots")
     assert said(page) == ["For you has changed: because you looked at Ankle boots"]
-    expect(status).to_be_empty()
+    expect(status).to_be_empty(timeout=SOON_MS)
 
 
 def test_rows_share_one_socket_and_one_subscription(open_page: Open, recommender: Recommender) -> None:

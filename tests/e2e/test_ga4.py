@@ -13,8 +13,9 @@ from schemas import topics
 from schemas.events import Event, decode
 from services.model.session import Tuning, remembered, signals
 from services.settings import ServiceSettings
-from tests.e2e.site import Site, launched, serving
-from tests.integration.processes import Running, messages, running
+from tests.support.browser import Site, launch_chromium, serve_site
+from tests.support.kafka import read_topic
+from tests.support.services import RunningService, run_service
 
 WAITING: Final = "Object.keys(localStorage).filter(key => key.startsWith('eddy.event.'))"
 TOLD: Final = "window.warnings = []; console.warn = (...what) => window.warnings.push(what.join(' '));"
@@ -50,20 +51,20 @@ patiently = retry(
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    with launched() as browser:
+    with launch_chromium() as browser:
         yield browser
 
 
 @pytest.fixture
 def site() -> Iterator[Site]:
-    with serving() as site:
+    with serve_site() as site:
         site.files["/favicon.ico"] = "<svg/>"
         yield site
 
 
 @pytest.fixture
-def ingest(kafka: ServiceSettings, site: Site, tmp_path: Path) -> Iterator[Running]:
-    with running(
+def ingest(kafka: ServiceSettings, site: Site, tmp_path: Path) -> Iterator[RunningService]:
+    with run_service(
         "ingest", kafka, tmp_path / "ingest.log", environment={"EDDY_ALLOWED_ORIGINS": site.url}
     ) as ingest:
         yield ingest
@@ -78,7 +79,7 @@ def visitor(chromium: Browser) -> Iterator[BrowserContext]:
 
 
 def opened(
-    visitor: BrowserContext, site: Site, ingest: Running, *, early: str = "", snippet: str = SNIPPET
+    visitor: BrowserContext, site: Site, ingest: RunningService, *, early: str = "", snippet: str = SNIPPET
 ) -> Page:
     """A page with Google's snippet, what it pushes before the tracker is there, and the tracker."""
     site.files["/"] = (
@@ -100,13 +101,13 @@ def all_is_sent(page: Page) -> None:
 
 def on_the_topic(kafka: ServiceSettings) -> list[Event]:
     """All events, in the order in which they happened. None may have been refused."""
-    assert messages(kafka, topics.EVENTS_DLQ) == []
-    found = [decode(message.value() or b"") for message in messages(kafka, topics.EVENTS)]
+    assert read_topic(kafka, topics.EVENTS_DLQ) == []
+    found = [decode(message.value() or b"") for message in read_topic(kafka, topics.EVENTS)]
     return sorted(found, key=lambda event: (event.occurred_at, event.event_id))
 
 
 def test_a_shops_pushes_are_events_on_the_topic(
-    visitor: BrowserContext, site: Site, ingest: Running, kafka: ServiceSettings
+    visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     early = f"""
       dataLayer.push({{ ecommerce: null }});
@@ -156,7 +157,7 @@ def test_a_shops_pushes_are_events_on_the_topic(
 
 
 def test_an_order_counts_once_however_often_its_page_is_opened(
-    visitor: BrowserContext, site: Site, ingest: Running, kafka: ServiceSettings
+    visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     page = opened(visitor, site, ingest, early=f'gtag("event", "purchase", {json.dumps(ORDER)});')
     all_is_sent(page)
@@ -180,11 +181,11 @@ def test_an_order_counts_once_however_often_its_page_is_opened(
 
 @patiently
 def all_have_come(kafka: ServiceSettings, number: int) -> None:
-    assert len(messages(kafka, topics.EVENTS)) == number
+    assert len(read_topic(kafka, topics.EVENTS)) == number
 
 
 def test_a_layer_that_is_replaced_is_listened_to_again(
-    visitor: BrowserContext, site: Site, ingest: Running, kafka: ServiceSettings
+    visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     search = "query => gtag('event', 'search', { search_term: query })"
     page = opened(visitor, site, ingest)
@@ -198,7 +199,7 @@ def test_a_layer_that_is_replaced_is_listened_to_again(
 
 
 def test_a_layer_that_cannot_be_watched_is_listened_to_all_the_same(
-    visitor: BrowserContext, site: Site, ingest: Running, kafka: ServiceSettings
+    visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     snippet = SNIPPET.replace("window.dataLayer =", "var dataLayer =")
     page = opened(

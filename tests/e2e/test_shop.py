@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from infra.stack.lifecycle import Stack
-from tests.e2e.shop import (
+from tests.support.shop_pages import (
     NARROW,
     NO_WEBSOCKET,
     RESTART_MS,

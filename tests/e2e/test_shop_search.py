@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from infra.stack.lifecycle import Stack
-from tests.e2e.shop import (
+from tests.support.shop_pages import (
     Open,
     answered,
     because,

@@ -16,7 +16,7 @@ from services.kafka.clients import (
     producer_config,
 )
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
+from tests.support.machine import free_ports
 
 Make = Callable[[ClientConfig], AcknowledgedProducer]
 

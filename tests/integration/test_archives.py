@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +16,6 @@ from confluent_kafka.admin import AdminClient
 from moto.server import ThreadedMotoServer
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.stack.broker import ROOT
 from schemas.events import Event, encode
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Digest
@@ -32,15 +29,14 @@ from services.time_range import TimeRange
 from services.trainer import topic_history
 from services.trainer.sessions import sessionised
 from services.trainer.topic_history import NothingToRead, TopicHistory
-from tests.conftest import free_ports
-from tests.integration.processes import messages
-from tests.integration.test_topic_history import HOUR, NOON, Filling
-from tests.integration.test_trainer import Trainer
+from tests.support.kafka import HOUR, NOON, TopicWriter, read_topic
+from tests.support.launcher import ModuleProcess, start_module
+from tests.support.machine import free_ports
+from tests.support.trainer import Trainer
 
 DAY = 24 * HOUR
 MANY = 60_000
 BUCKET = "s3://shop-archive/eddy"
-OPS = [sys.executable, "-m", "services.ops"]
 
 
 @dataclass(frozen=True)
@@ -50,18 +46,14 @@ class Ops:
     settings: ServiceSettings
     folder: Path
 
-    def start(self, *arguments: str, **more: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str, **more: str) -> ModuleProcess:
         """The running process."""
         variables = os.environ | {
             "EDDY_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
             "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
             "EDDY_OPS_DATADIR": str(self.folder / "ops"),
-            "PYTHONPATH": str(ROOT),
         }
-        return subprocess.Popen(
-            [*OPS, *arguments], env=variables | more, cwd=ROOT, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        return start_module("services.ops", *arguments, environment=variables | more)
 
     def __call__(self, *arguments: str, **more: str) -> tuple[int, str]:
         """Status, and all that was printed."""
@@ -136,13 +128,13 @@ def fill(settings: ServiceSettings, count: int, days: int = 14) -> None:
 def digest(settings: ServiceSettings, topic: Topic = EVENTS) -> tuple[int, str]:
     """Count and digest of what lies on a topic, as a plain consumer finds it."""
     found = Digest()
-    for message in messages(settings, topic):
+    for message in read_topic(settings, topic):
         found.add(message)
     return found.count, str(found)
 
 
 def places(settings: ServiceSettings) -> set[tuple[bytes | None, int | None]]:
-    return {(each.key(), each.partition()) for each in messages(settings, EVENTS)}
+    return {(each.key(), each.partition()) for each in read_topic(settings, EVENTS)}
 
 
 def read(settings: ServiceSettings, *archives: str) -> TopicHistory:
@@ -165,8 +157,8 @@ def until(holds: Callable[[], object]) -> None:
 
 def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSettings, s3: str) -> None:
     fill(ops.settings, 3_000)
-    Filling(ops.settings).raw(EVENTS, "v", b"no event")
-    filling = Filling(ops.settings)
+    TopicWriter(ops.settings).raw(EVENTS, "v", b"no event")
+    filling = TopicWriter(ops.settings)
     filling.raw(EVENTS, "v", None)  # nor this
     filling.done()
     count, expected = digest(ops.settings)
@@ -220,7 +212,7 @@ def test_an_archive_grows_and_what_it_has_twice_counts_once(ops: Ops, shadow: Se
 
 def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shadow: ServiceSettings) -> None:
     fill(ops.settings, 970)
-    filling = Filling(ops.settings)
+    filling = TopicWriter(ops.settings)
     filling.erasure("v0", NOON + 2 * DAY)
     filling.done()
     url = str(ops.folder / "archive")
@@ -236,7 +228,7 @@ def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shad
     found = read(ops.settings, url)
     assert (found.tally.messages, found.tally.erased) == (960, 10)
     # Who is erased where it is written to is left out, too.
-    filling = Filling(shadow)
+    filling = TopicWriter(shadow)
     filling.erasure("v2", NOON + 2 * DAY)
     filling.done()
     assert ops.json("import", url, "--as-prefix", shadow.topic_prefix)["erased"] == 20
@@ -292,7 +284,7 @@ def test_a_killed_import_goes_on_where_it_was(ops: Ops, shadow: ServiceSettings)
     assert status == 0, told
     assert "before it was stopped" in told
     assert f"read {count:,} {expected}" in " ".join(told.split())
-    there = messages(shadow, EVENTS)
+    there = read_topic(shadow, EVENTS)
     assert len({each.value() for each in there}) == count
     assert count <= len(there) < 2 * count
     distinct = Digest()
@@ -315,7 +307,7 @@ def test_a_spoiled_archive_is_told_and_nothing_of_it_written(ops: Ops, shadow: S
     status, told = ops("import", str(archive), "--as-prefix", shadow.topic_prefix)
     assert status == 2
     assert f"{path} is spoiled" in told
-    assert messages(shadow, EVENTS) == []
+    assert read_topic(shadow, EVENTS) == []
 
 
 def test_what_is_not_there_is_told(ops: Ops, s3: str) -> None:
@@ -335,7 +327,7 @@ def test_what_is_not_there_is_told(ops: Ops, s3: str) -> None:
 
 
 def test_a_model_is_learned_from_an_archive_alone(ops: Ops) -> None:
-    filling = Filling(ops.settings)
+    filling = TopicWriter(ops.settings)
     for day in range(3):
         for visit in range(60):
             at = NOON - (3 - day) * DAY + visit * 60_000

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,12 +12,13 @@ import httpx
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.stack.broker import ROOT
 from schemas import products
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from services.settings import ServiceSettings
-from tests.integration.processes import KEY, Running, messages, running
+from tests.support.kafka import read_topic
+from tests.support.launcher import ModuleProcess, start_module
+from tests.support.services import KEY, RunningService, run_service
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -52,24 +51,16 @@ def write_feed(path: Path, items: Iterable[str], mtime_s: int = 1_700_000_000) -
 class Loader:
     """The command, with a state folder of its own."""
 
-    def __init__(self, ingest: Running, state: Path) -> None:
+    def __init__(self, ingest: RunningService, state: Path) -> None:
         self.state = state
         self._variables = os.environ | {
             "EDDY_INGEST_URL": ingest.url,
             "EDDY_API_KEY": KEY,
-            "PYTHONPATH": str(ROOT),
         }
 
-    def start(self, feed: Path, *more: str) -> "subprocess.Popen[str]":
-        command = [sys.executable, "-m", "services.ops", "catalogue", "load", str(feed), "--json"]
-        return subprocess.Popen(
-            [*command, "--state", str(self.state), *more],
-            env=self._variables,
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, feed: Path, *more: str) -> ModuleProcess:
+        command = ("catalogue", "load", str(feed), "--json", "--state", str(self.state))
+        return start_module("services.ops", *command, *more, environment=self._variables)
 
     def load(self, feed: Path, *more: str) -> dict[str, int]:
         """A whole load's summary."""
@@ -97,18 +88,18 @@ class Loader:
 
 
 @pytest.fixture
-def ingest(kafka: ServiceSettings, tmp_path: Path) -> Iterator[Running]:
-    with running("ingest", kafka, tmp_path / "ingest.log") as process:
+def ingest(kafka: ServiceSettings, tmp_path: Path) -> Iterator[RunningService]:
+    with run_service("ingest", kafka, tmp_path / "ingest.log") as process:
         yield process
 
 
 @pytest.fixture
-def loader(ingest: Running, tmp_path: Path) -> Loader:
+def loader(ingest: RunningService, tmp_path: Path) -> Loader:
     return Loader(ingest, tmp_path / "state")
 
 
 def on_topic(settings: ServiceSettings) -> list[Product]:
-    return [products.decode(each.value() or b"") for each in messages(settings, PRODUCTS)]
+    return [products.decode(each.value() or b"") for each in read_topic(settings, PRODUCTS)]
 
 
 def test_a_merchant_feed_arrives_as_products(kafka: ServiceSettings, loader: Loader, tmp_path: Path) -> None:
@@ -171,9 +162,9 @@ def test_a_second_load_says_the_same_and_only_changed_says_what_is_new(
 ) -> None:
     feed = write_feed(tmp_path / "feed.xml", map(item, range(1_000)))
     loader.load(feed)
-    first = {each.key(): each.value() for each in messages(kafka, PRODUCTS)}
+    first = {each.key(): each.value() for each in read_topic(kafka, PRODUCTS)}
     assert loader.load(feed)["accepted"] == 1_000
-    again = messages(kafka, PRODUCTS)
+    again = read_topic(kafka, PRODUCTS)
     assert len(again) == 2_000
     assert {each.key(): each.value() for each in again} == first
 
@@ -181,7 +172,7 @@ def test_a_second_load_says_the_same_and_only_changed_says_what_is_new(
     write_feed(feed, map(item, range(1_000)), mtime_s=1_700_086_400)  # as exported the next day
     summary = loader.load(feed, "--only-changed")
     assert (summary["accepted"], summary["skipped"]) == (0, 1_000)
-    assert len(messages(kafka, PRODUCTS)) == 3_000
+    assert len(read_topic(kafka, PRODUCTS)) == 3_000
 
     new_price = (item(number, "9.00 USD" if number == 5 else "15.00 USD") for number in range(1_000))
     write_feed(feed, new_price, mtime_s=1_700_172_800)
@@ -192,10 +183,10 @@ def test_a_second_load_says_the_same_and_only_changed_says_what_is_new(
 
 
 def test_an_unchanged_feed_with_a_newer_time_embeds_nothing_again(
-    kafka: ServiceSettings, ingest: Running, loader: Loader, tmp_path: Path
+    kafka: ServiceSettings, ingest: RunningService, loader: Loader, tmp_path: Path
 ) -> None:
     count = 30
-    with running("embedder", kafka, tmp_path / "embedder.log") as embedder:
+    with run_service("embedder", kafka, tmp_path / "embedder.log") as embedder:
         feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
         loader.load(feed)
         published(embedder, count)
@@ -208,26 +199,26 @@ def test_an_unchanged_feed_with_a_newer_time_embeds_nothing_again(
         loader.load(feed)
         dealt_with(embedder, "unchanged", count)
         assert segments(embedder) == made
-    keys = [each.key() for each in messages(kafka, PRODUCT_VECTORS)]
+    keys = [each.key() for each in read_topic(kafka, PRODUCT_VECTORS)]
     assert len(set(keys)) == count
 
 
-def segments(embedder: Running) -> float:
+def segments(embedder: RunningService) -> float:
     """Segments that a model made so far."""
     return metric(embedder, r"eddy_embedder_segments_total\{.*\}")
 
 
-def published(embedder: Running, count: int) -> None:
+def published(embedder: RunningService, count: int) -> None:
     dealt_with(embedder, "published", count)
 
 
 @retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
-def dealt_with(embedder: Running, outcome: str, count: int) -> None:
+def dealt_with(embedder: RunningService, outcome: str, count: int) -> None:
     told = metric(embedder, rf'eddy_embedder_products_total\{{outcome="{outcome}"\}}')
     assert told == count, f"{told} of {count} {outcome}"
 
 
-def metric(service: Running, pattern: str) -> float:
+def metric(service: RunningService, pattern: str) -> float:
     """The sum of a metric's samples."""
     text = httpx.get(f"{service.url}/metrics").text
     return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))

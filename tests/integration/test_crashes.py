@@ -28,9 +28,9 @@ from services.clock import now_ms
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
-from tests.integration.processes import messages
+from tests.support.kafka import read_topic
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)  # it may be the first, which waits for the whole stack
 
 LAYOUT: Final = Layout.of(384, 64)
 VISITORS: Final = 80
@@ -197,14 +197,14 @@ async def _all_is_shown(stack: Stack, settings: ServiceSettings, crowd: Crowd) -
 
 
 def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:
-    newest = {(each.key() or b"").decode(): each.value() for each in messages(settings, SESSIONS)}
+    newest = {(each.key() or b"").decode(): each.value() for each in read_topic(settings, SESSIONS)}
     # Another test's visitor may have been forgotten: that is a tombstone.
     return {visitor_id: sessions.decode(value) for visitor_id, value in newest.items() if value is not None}
 
 
 def _events_by_visitor(settings: ServiceSettings) -> dict[str, list[Event]]:
     by_visitor: defaultdict[str, list[Event]] = defaultdict(list)
-    for message in messages(settings, EVENTS):
+    for message in read_topic(settings, EVENTS):
         event = decode(message.value() or b"")
         by_visitor[event.visitor_id].append(event)
     return by_visitor
@@ -212,6 +212,6 @@ def _events_by_visitor(settings: ServiceSettings) -> dict[str, list[Event]]:
 
 def _vectors(settings: ServiceSettings) -> VectorReplica:
     replica = VectorReplica(LAYOUT)
-    for message in messages(settings, PRODUCT_VECTORS):
+    for message in read_topic(settings, PRODUCT_VECTORS):
         replica.apply((message.key() or b"").decode(), message.value())
     return replica

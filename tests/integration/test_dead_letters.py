@@ -33,13 +33,13 @@ from schemas.events import Event
 from schemas.identities import Identity
 from schemas.products import Product
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS, PRODUCTS_DLQ, SESSIONS, Topic
-from services.kafka.admin import create
 from services.kafka.ranges import reading
 from services.kafka.writer import writing
 from services.ops.dead_letters.command import app
 from services.settings import ServiceSettings
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.test_session_processor import Topics, until, view
+from tests.support.kafka import create_topics, read_topic
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.session_topics import SessionTopics, view, wait_until
 
 WRITE_KEY = "the write key of the tests"
 DAY_MS = 24 * 60 * 60 * 1000
@@ -49,39 +49,34 @@ Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def topics(broker: Broker) -> Topics:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    found = Topics(settings)
+def topics(broker: Broker) -> SessionTopics:
+    settings = create_topics(broker)
+    found = SessionTopics(settings)
     for number in range(3):
         found.put_product(number)
     return found
 
 
 @pytest.fixture(scope="module")
-def ingest(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def ingest(topics: SessionTopics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     keys = {"EDDY_WRITE_KEY": WRITE_KEY}
     log = tmp_path_factory.mktemp("ingest") / "log"
-    with running("ingest", topics.settings, log, environment=keys) as service:
+    with run_service("ingest", topics.settings, log, environment=keys) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def worker(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running("session_processor", topics.settings, tmp_path_factory.mktemp("worker") / "log") as service:
+def worker(topics: SessionTopics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with run_service(
+        "session_processor", topics.settings, tmp_path_factory.mktemp("worker") / "log"
+    ) as service:
         yield service
-
-
-@pytest.fixture
-def visitor() -> str:
-    """A visitor of this test alone."""
-    return f"visitor-{uuid4().hex}"
 
 
 class Desk:
     """An operator at the command line, and what it changes on the topics."""
 
-    def __init__(self, settings: ServiceSettings, ingest: Running) -> None:
+    def __init__(self, settings: ServiceSettings, ingest: RunningService) -> None:
         self.settings = settings
         self.variables = {
             "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
@@ -107,7 +102,7 @@ class Desk:
             found[:] = self.listed(about)
             assert len(found) == 1
 
-        until(there)
+        wait_until(there)
         return found[0]
 
     def write(self, topic: Topic, *letters: tuple[bytes | None, bytes | None, Headers]) -> None:
@@ -116,11 +111,11 @@ class Desk:
                 writer.write(self.settings.topic(topic), key, raw, headers=[*headers])
 
     def on(self, topic: Topic, key: str) -> list[Message]:
-        return [each for each in messages(self.settings, topic) if each.key() == key.encode()]
+        return [each for each in read_topic(self.settings, topic) if each.key() == key.encode()]
 
 
 @pytest.fixture
-def desk(topics: Topics, ingest: Running) -> Desk:
+def desk(topics: SessionTopics, ingest: RunningService) -> Desk:
     return Desk(topics.settings, ingest)
 
 
@@ -152,7 +147,7 @@ def iso(at: int) -> str:
 
 
 def test_a_refused_event_is_listed_and_shown_and_stays_as_long_as_it_is_refused(
-    ingest: Running, desk: Desk, visitor: str
+    ingest: RunningService, desk: Desk, visitor: str
 ) -> None:
     good = msgspec.to_builtins(view(f"{visitor}-good", 1, 1))
     bad = msgspec.to_builtins(view(visitor, 1, 1)) | {"type": "teleport"}
@@ -178,7 +173,7 @@ def test_a_refused_event_is_listed_and_shown_and_stays_as_long_as_it_is_refused(
 
 
 def test_a_letter_that_is_good_now_goes_into_its_session_as_it_was(
-    worker: Running, topics: Topics, desk: Desk, visitor: str
+    worker: RunningService, topics: SessionTopics, desk: Desk, visitor: str
 ) -> None:
     event = view(visitor, 7, 1)
     raw = b" " + events.encode(event)  # as it was, not as we would write it
@@ -199,12 +194,12 @@ def test_a_letter_that_is_good_now_goes_into_its_session_as_it_was(
     def published() -> None:
         assert topics.published(visitor)[-1].value() == topics.offline([event])
 
-    until(published)
+    wait_until(published)
     assert "no open letter" in desk.run("requeue", letter["id"], "--yes", status=2)
 
 
 def test_what_fails_again_on_its_topic_is_not_put_back_for_ever(
-    worker: Running, topics: Topics, desk: Desk, visitor: str
+    worker: RunningService, topics: SessionTopics, desk: Desk, visitor: str
 ) -> None:
     poison = b"\xff{" + visitor.encode()
     topics.send(EVENTS, [(visitor.encode(), poison)])
@@ -213,7 +208,7 @@ def test_what_fails_again_on_its_topic_is_not_put_back_for_ever(
         assert letter["attempts"] == attempts
         if attempts < 3:
             assert desk.run("requeue", letter["id"], "--as-is", "--yes")["requeued"] == 1
-            until(partial(_moved_on, desk, visitor, letter))
+            wait_until(partial(_moved_on, desk, visitor, letter))
     done = desk.run("requeue", letter["id"], "--as-is", "--yes", status=1)
     assert done["stayed"] == {"often": 1}
     assert "failed 3 times" in done["letters"][0]["why"]
@@ -227,7 +222,9 @@ def _moved_on(desk: Desk, visitor: str, former: Json) -> None:
     assert [each["id"] for each in desk.listed(visitor)] not in ([], [former["id"]])
 
 
-def test_what_ingest_refuses_again_counts_its_attempts(ingest: Running, desk: Desk, visitor: str) -> None:
+def test_what_ingest_refuses_again_counts_its_attempts(
+    ingest: RunningService, desk: Desk, visitor: str
+) -> None:
     bad = msgspec.to_builtins(view(visitor, 1, 1)) | {"type": "teleport"}
     assert ingest.http.post("/v1/events", json={"events": [bad]}).status_code == 422
     first = desk.one(visitor)
@@ -262,7 +259,7 @@ def _events(desk: Desk, visitor: str) -> list[Event]:
 
 
 def test_a_segment_message_that_goes_back_a_day_later_happened_when_it_did(
-    ingest: Running, desk: Desk, visitor: str
+    ingest: RunningService, desk: Desk, visitor: str
 ) -> None:
     sent_at = int(time.time() * 1000) - 7 * DAY_MS  # a device whose clock is a week behind
     message: Json = {"type": "track", "event": "Product Viewed", "anonymousId": visitor}
@@ -307,7 +304,7 @@ def test_a_message_without_a_name_or_time_is_one_event_however_often_it_goes_bac
 
 
 def test_a_join_that_goes_back_late_does_not_take_the_place_of_a_newer_one(
-    topics: Topics, desk: Desk, visitor: str
+    topics: SessionTopics, desk: Desk, visitor: str
 ) -> None:
     at = int(time.time() * 1000) - DAY_MS
     newer = Identity(visitor_id=visitor, user_id="new", occurred_at=at + 1000)
@@ -325,7 +322,7 @@ def test_a_join_that_goes_back_late_does_not_take_the_place_of_a_newer_one(
 
 
 def test_what_came_with_anothers_token_does_not_become_true_by_going_back(
-    ingest: Running, desk: Desk, visitor: str
+    ingest: RunningService, desk: Desk, visitor: str
 ) -> None:
     token = ingest.http.post("/v1/visitors", json={}).json()["token"]
     forged = msgspec.to_builtins(view(visitor, 1, 1))
@@ -344,7 +341,7 @@ def test_what_came_with_anothers_token_does_not_become_true_by_going_back(
     assert not desk.on(EVENTS, visitor)
 
 
-def test_only_the_holder_of_the_api_key_says_when_something_came(ingest: Running, desk: Desk) -> None:
+def test_only_the_holder_of_the_api_key_says_when_something_came(ingest: RunningService, desk: Desk) -> None:
     body: Json = {"letters": []}
     assert ingest.http.post(deadletters.RETURN_PATH, json=body).status_code == 401
     wrong = {"Authorization": "Bearer not the key"}
@@ -355,7 +352,7 @@ def test_only_the_holder_of_the_api_key_says_when_something_came(ingest: Running
     assert unreadable.status_code == 400
 
 
-def test_nothing_of_an_erased_visitor_goes_back(topics: Topics, desk: Desk, visitor: str) -> None:
+def test_nothing_of_an_erased_visitor_goes_back(topics: SessionTopics, desk: Desk, visitor: str) -> None:
     at = int(time.time() * 1000)
     erasure = erasures.encode(Erasure(visitor_id=visitor, erased_at=at))
     topics.send(ERASURES, [(visitor.encode(), erasure)])
@@ -378,10 +375,10 @@ def test_nothing_of_an_erased_visitor_goes_back(topics: Topics, desk: Desk, visi
 
 
 def _last_offsets(desk: Desk, count: int) -> list[int]:
-    return sorted(int(each.offset() or 0) for each in messages(desk.settings, EVENTS_DLQ))[-count:]
+    return sorted(int(each.offset() or 0) for each in read_topic(desk.settings, EVENTS_DLQ))[-count:]
 
 
-def test_a_product_goes_back_unless_it_was_overtaken(topics: Topics, desk: Desk, visitor: str) -> None:
+def test_a_product_goes_back_unless_it_was_overtaken(topics: SessionTopics, desk: Desk, visitor: str) -> None:
     def product(name: str, updated_at: int) -> Product:
         return Product(
             product_id=f"{visitor}/{name}",
@@ -436,7 +433,7 @@ def _marks_fail(desk: Desk, command: Any) -> None:
 
 
 def test_a_run_that_ends_between_message_and_mark_is_run_again_and_changes_nothing(
-    worker: Running, topics: Topics, desk: Desk, visitor: str
+    worker: RunningService, topics: SessionTopics, desk: Desk, visitor: str
 ) -> None:
     event = view(visitor, 3, 2)
     desk.write(EVENTS_DLQ, (visitor.encode(), events.encode(event), of_worker(desk.settings, visitor)))
@@ -451,11 +448,11 @@ def test_a_run_that_ends_between_message_and_mark_is_run_again_and_changes_nothi
         found = topics.published(visitor)
         assert [each.value() for each in found] == [topics.offline([event])] * 2
 
-    until(published_twice)
+    wait_until(published_twice)
 
 
 def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(
-    worker: Running, topics: Topics, desk: Desk, visitor: str, tmp_path: Path
+    worker: RunningService, topics: SessionTopics, desk: Desk, visitor: str, tmp_path: Path
 ) -> None:
     sent = {f"{visitor}-{of}": [view(f"{visitor}-{of}", at, at % 3) for at in range(250)] for of in range(20)}
     letters = [
@@ -480,11 +477,11 @@ def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(
     assert desk.run("list", "--reason", visitor)["count"] == 0
 
     def all_are_there() -> None:
-        newest = {each.key(): each.value() for each in messages(topics.settings, SESSIONS)}
+        newest = {each.key(): each.value() for each in read_topic(topics.settings, SESSIONS)}
         for of, each in sent.items():
             assert newest[of.encode()] == topics.offline(each)
 
-    until(all_are_there)
+    wait_until(all_are_there)
 
 
 def _put_back(desk: Desk) -> int:

@@ -1,159 +1,47 @@
 """The embedder as a real process with its real models on a real broker: products in, vectors out."""
 
-import io
-import os
 import signal
 import subprocess
-import sys
 import threading
-from base64 import b64encode
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar, cast
-from uuid import uuid4
+from typing import ClassVar
 
-import httpx
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
-from PIL import Image, ImageDraw
-from prometheus_client.parser import text_string_to_metric_families
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import deadletters, products, vectors
-from schemas.products import Product
-from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import ProductVectors, unpack
 from services.kafka.admin import create
 from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.processes import messages
-
-LAYOUT = ServiceSettings().layout
-NOW = 1_767_225_600_000
-START_S = 120  # torch and its friends take 10 s to import, and several times that on a busy machine
+from tests.support.embedder_service import (
+    LAYOUT,
+    NOW,
+    EmbedderService,
+    boot,
+    committed_count,
+    eventually,
+    inline,
+    picture,
+    put,
+    read_dead_letters,
+    read_vectors,
+    run_embedder,
+    wait_for,
+    wait_until_committed,
+)
+from tests.support.kafka import create_topics, read_topic
+from tests.support.machine import free_ports
 
 pytestmark = pytest.mark.timeout(300)
-
-
-class Embedding:
-    """A running `python -m services.embedder`, with what it logged."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
-        self.process = process
-        self.url = url
-        self.log = log
-
-    @retry(
-        retry=retry_if_exception_type(httpx.HTTPError),
-        stop=stop_after_delay(START_S),
-        wait=wait_fixed(0.1),
-        reraise=True,
-    )
-    def wait_until_ready(self) -> None:
-        assert self.process.poll() is None, self.log.read_text()
-        httpx.get(self.url + "/readyz").raise_for_status()
-
-    def metric(self, name: str, **labels: str) -> float:
-        """A counter's value; 0 where it has not been counted."""
-        families = text_string_to_metric_families(httpx.get(self.url + "/metrics").text)
-        found = [
-            sample.value
-            for family in families
-            for sample in family.samples
-            if sample.name == name and sample.labels == labels
-        ]
-        return sum(found)
-
-    def made(self) -> dict[str, float]:
-        """How many segments each model has made."""
-        return {
-            name: self.metric("eddy_embedder_segments_total", segment=name)
-            for name in ("text", "image", "caption")
-        }
-
-
-@contextmanager
-def running(settings: ServiceSettings, log: Path, **more: str) -> Iterator[Embedding]:
-    """An embedder on these brokers and topics; killed at the end where it still runs."""
-    [port] = free_ports(1)
-    environment = os.environ | {
-        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
-        "EDDY_EMBEDDER_PORT": str(port),
-        "EDDY_EMBEDDER_INSTANCE": "the one",
-        "EDDY_PICTURE_RETRY_S": "0",
-        "PYTHONPATH": str(ROOT),
-        **more,
-    }
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "services.embedder"], env=environment, stdout=output, stderr=output
-        )
-    embedder = Embedding(process, f"http://127.0.0.1:{port}", log)
-    try:
-        embedder.wait_until_ready()
-        yield embedder
-    finally:
-        process.kill()
-        process.wait()
-
-
-def picture(colour: str = "red", kind: str = "PNG") -> bytes:
-    image = Image.new("RGB", (96, 96), "white")
-    ImageDraw.Draw(image).ellipse((16, 16, 80, 80), fill=colour)
-    buffer = io.BytesIO()
-    image.save(buffer, kind)
-    return buffer.getvalue()
-
-
-def inline(raw: bytes) -> str:
-    return "data:image/png;base64," + b64encode(raw).decode()
-
-
-def boot(product_id: str, **fields: Any) -> Product:
-    return Product(
-        **{
-            "product_id": product_id,
-            "name": f"Boot {product_id} of red leather",
-            "description": "Waterproof, for long walks.",
-            "brand": "Elvada",
-            "category": ("Women", "Shoes", "Boots"),
-            "type": "boots",
-            "price": 89.5,
-            "currency": "EUR",
-            "availability": "in_stock",
-            "popularity": 0.4,
-            "updated_at": NOW,
-            **fields,
-        }
-    )
-
-
-Sent = tuple[str, bytes | None]
-
-
-def put(settings: ServiceSettings, *sent: Product | Sent) -> None:
-    """Puts products, tombstones and raw messages on `products`."""
-    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
-    for each in sent:
-        key, value = (each.product_id, products.encode(each)) if isinstance(each, Product) else each
-        producer.produce(settings.topic(PRODUCTS), value, key.encode())
-    assert producer.flush(10) == 0
-
-
-def embedded(settings: ServiceSettings) -> dict[str, ProductVectors | None]:
-    """The newest message about each product."""
-    return {
-        (message.key() or b"").decode(): vectors.decode(value) if (value := message.value()) else None
-        for message in messages(settings, PRODUCT_VECTORS)
-    }
 
 
 def segment(found: ProductVectors, name: str) -> bytes:
@@ -162,56 +50,6 @@ def segment(found: ProductVectors, name: str) -> bytes:
 
 def length(found: ProductVectors, name: str) -> float:
     return float(np.linalg.norm(unpack(found.content)[LAYOUT.slices[name]]))
-
-
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
-def eventually(check: Callable[[], object]) -> None:
-    check()
-
-
-def wait_for(settings: ServiceSettings, *wanted: Product) -> dict[str, ProductVectors]:
-    """Waits until each of these very products is the newest of its id, with the segments of all models."""
-    found: dict[str, ProductVectors] = {}
-
-    def there() -> None:
-        found.update({key: each for key, each in embedded(settings).items() if each is not None})
-        assert {each.product_id: found[each.product_id].product for each in wanted} == {
-            each.product_id: each for each in wanted
-        }
-        assert all("text" in found[each.product_id].hashes for each in wanted)
-
-    eventually(there)
-    return found
-
-
-def letters(settings: ServiceSettings) -> list[tuple[bytes, bytes, dict[str, str]]]:
-    """The dead letters: key, value, headers."""
-    return [
-        (
-            message.key() or b"",
-            message.value() or b"",
-            {name: value.decode() for name, value in cast("list[tuple[str, bytes]]", message.headers())},
-        )
-        for message in messages(settings, PRODUCTS_DLQ)
-    ]
-
-
-def committed(settings: ServiceSettings) -> int:
-    """Messages of `products` that will not be read again."""
-    consumer = Consumer(
-        {"bootstrap.servers": settings.kafka_bootstrap, "group.id": settings.topic_prefix + "embedder"}
-    )
-    name = settings.topic(PRODUCTS)
-    places = consumer.committed([TopicPartition(name, each) for each in range(PRODUCTS.partitions)], 10)
-    consumer.close()
-    return sum(max(place.offset, 0) for place in places)
-
-
-def all_committed(settings: ServiceSettings) -> None:
-    def check() -> None:
-        assert committed(settings) == len(messages(settings, PRODUCTS))
-
-    eventually(check)
 
 
 @pytest.fixture(scope="module")
@@ -228,17 +66,15 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def topics(broker: Broker) -> ServiceSettings:
     """One set of topics for the tests that look only at products of their own."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    return settings
+    return create_topics(broker)
 
 
 @pytest.fixture(scope="module")
 def embedder(
     topics: ServiceSettings, catalogue: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Embedding]:
+) -> Iterator[EmbedderService]:
     log = tmp_path_factory.mktemp("embedder") / "log"
-    with running(topics, log, EDDY_CATALOGUE_DIR=str(catalogue)) as process:
+    with run_embedder(topics, log, EDDY_CATALOGUE_DIR=str(catalogue)) as process:
         yield process
 
 
@@ -279,7 +115,9 @@ def shop() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_product_becomes_a_vector_with_every_segment(embedder: Embedding, topics: ServiceSettings) -> None:
+def test_a_product_becomes_a_vector_with_every_segment(
+    embedder: EmbedderService, topics: ServiceSettings
+) -> None:
     sent = [
         boot("a", image_url=inline(picture("red"))),
         boot("b", image_url="pictures/blue.png"),
@@ -287,7 +125,7 @@ def test_a_product_becomes_a_vector_with_every_segment(embedder: Embedding, topi
     ]
     put(topics, *sent)
     found = wait_for(topics, *sent)
-    all_committed(topics)
+    wait_until_committed(topics)
     for product_id in ("a", "b"):
         assert found[product_id].layout == LAYOUT.id
         lengths = {name: length(found[product_id], name) for name, _ in LAYOUT.widths}
@@ -295,12 +133,12 @@ def test_a_product_becomes_a_vector_with_every_segment(embedder: Embedding, topi
         assert set(found[product_id].hashes) == set(lengths)
     lacking = {name for name, _ in LAYOUT.widths if length(found["bare"], name) == 0}
     assert lacking == {"image", "category", "brand", "type", "popularity"}
-    assert not {"a", "b", "bare"} & {key.decode() for key, _, _ in letters(topics)}
+    assert not {"a", "b", "bare"} & {key.decode() for key, _, _ in read_dead_letters(topics)}
     assert segment(found["a"], "image") != segment(found["b"], "image")
 
 
 def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
-    embedder: Embedding, topics: ServiceSettings, shop: str
+    embedder: EmbedderService, topics: ServiceSettings, shop: str
 ) -> None:
     addresses = {
         "private": (f"{shop}/red.png", "not a public address"),
@@ -314,7 +152,7 @@ def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
     sent = [boot(key, image_url=address) for key, (address, _) in addresses.items()]
     put(topics, *sent)
     found = wait_for(topics, *sent)
-    reasons = {key.decode(): (value, headers) for key, value, headers in letters(topics)}
+    reasons = {key.decode(): (value, headers) for key, value, headers in read_dead_letters(topics)}
     for product in sent:
         assert length(found[product.product_id], "image") == 0
         assert "image" not in found[product.product_id].hashes
@@ -325,10 +163,10 @@ def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
         assert (headers[deadletters.SERVICE], headers[deadletters.STAGE]) == ("embedder", "picture")
         assert headers[deadletters.SOURCE].startswith(topics.topic(PRODUCTS) + "/")
     assert _Shop.asked == []
-    all_committed(topics)
+    wait_until_committed(topics)
 
 
-def test_a_change_embeds_only_what_changed(embedder: Embedding, topics: ServiceSettings) -> None:
+def test_a_change_embeds_only_what_changed(embedder: EmbedderService, topics: ServiceSettings) -> None:
     first = boot("changes", image_url=inline(picture("green")))
     put(topics, first)
     before = wait_for(topics, first)["changes"]
@@ -350,57 +188,41 @@ def test_a_change_embeds_only_what_changed(embedder: Embedding, topics: ServiceS
     assert embedder.made() == {**made, "text": made["text"] + 1}
 
 
-def test_the_newest_counts_and_a_tombstone_removes(embedder: Embedding, topics: ServiceSettings) -> None:
+def test_the_newest_counts_and_a_tombstone_removes(
+    embedder: EmbedderService, topics: ServiceSettings
+) -> None:
     newest = boot("newest", name="The newest", updated_at=NOW + 5)
     put(topics, boot("newest", updated_at=NOW + 3), newest, boot("newest", name="Older", updated_at=NOW + 4))
     put(topics, boot("gone"), ("gone", None))
     wait_for(topics, newest)
     put(topics, boot("newest", name="Older", updated_at=NOW + 4), mark := boot("newest-mark"))
     wait_for(topics, mark)
-    all_committed(topics)
-    found = embedded(topics)
+    wait_until_committed(topics)
+    found = read_vectors(topics)
     assert found["newest"] is not None
     assert found["newest"].product == newest
     assert found["gone"] is None
     put(topics, ("newest", None))
 
     def removed() -> None:
-        assert embedded(topics)["newest"] is None
+        assert read_vectors(topics)["newest"] is None
 
     eventually(removed)
 
 
 def test_what_is_no_product_goes_to_the_dead_letters_and_stops_nothing(
-    embedder: Embedding, topics: ServiceSettings
+    embedder: EmbedderService, topics: ServiceSettings
 ) -> None:
     bad = [("bad", b"{"), ("bad", b'{"product_id": "bad"}'), ("bad", products.encode(boot("another")))]
     after = boot("after")
     put(topics, *bad, after)
     wait_for(topics, after)
-    all_committed(topics)
-    found = [(value, headers) for key, value, headers in letters(topics) if key == b"bad"]
+    wait_until_committed(topics)
+    found = [(value, headers) for key, value, headers in read_dead_letters(topics) if key == b"bad"]
     assert [value for value, _ in found] == [value for _, value in bad]
     assert {headers[deadletters.STAGE] for _, headers in found} == {"decode"}
     assert "another" in found[2][1][deadletters.REASON]
-    assert "another" not in embedded(topics)
-
-
-def test_a_sold_out_product_does_not_wait_behind_new_ones(
-    embedder: Embedding, topics: ServiceSettings
-) -> None:
-    known = boot("sells-out")
-    put(topics, known)
-    wait_for(topics, known)
-    interim = embedder.metric("eddy_embedder_products_total", outcome="interim")
-    put(topics, *(boot(f"new{number}", description=f"Number {number}. " * 60) for number in range(600)))
-    sold_out = replace(known, availability="out_of_stock", description="Gone.", updated_at=NOW + 1)
-    put(topics, sold_out)
-
-    def told() -> None:
-        assert embedder.metric("eddy_embedder_products_total", outcome="interim") == interim + 1
-
-    eventually(told)
-    assert embedder.metric("eddy_embedder_products_waiting") > 300
+    assert "another" not in read_vectors(topics)
 
 
 def test_a_restart_embeds_nothing_again(
@@ -416,31 +238,31 @@ def test_a_restart_embeds_nothing_again(
         boot("none", image_url=f"{shop}/none.png"),
     ]
     options = {"EDDY_CATALOGUE_DIR": str(catalogue), "EDDY_PICTURE_PRIVATE_HOSTS": "true"}
-    with running(kafka, tmp_path / "log", **options) as first:
+    with run_embedder(kafka, tmp_path / "log", **options) as first:
         put(kafka, *sent)
         found = wait_for(kafka, *sent)
-        all_committed(kafka)
+        wait_until_committed(kafka)
         assert first.made() == {"text": 7, "caption": 7, "image": 5}
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(timeout=5) == 0
     pictured = {key for key, each in found.items() if length(each, "image") > 0}
     assert pictured == {"inline", "file", "http", "redirect", "twice"}
     assert segment(found["http"], "image") == segment(found["inline"], "image")
-    reasons = {key.decode(): headers[deadletters.REASON] for key, _, headers in letters(kafka)}
+    reasons = {key.decode(): headers[deadletters.REASON] for key, _, headers in read_dead_letters(kafka)}
     assert set(reasons) == {"broken", "none"}
     assert "no picture that can be read" in reasons["broken"]
     assert "status 404" in reasons["none"]
-    with running(kafka, tmp_path / "log", **options) as second:
+    with run_embedder(kafka, tmp_path / "log", **options) as second:
         later = [replace(each, updated_at=NOW + 1) for each in sent[:5]]
         put(kafka, *sent[:5], *later)
         again = wait_for(kafka, *later)
-        all_committed(kafka)
+        wait_until_committed(kafka)
         assert second.made() == {"text": 0, "caption": 0, "image": 0}
         assert all(again[each.product_id].content == found[each.product_id].content for each in later)
         asked = len(_Shop.asked)
         put(kafka, tried := replace(sent[5], updated_at=NOW + 2))
         wait_for(kafka, tried)
-        all_committed(kafka)
+        wait_until_committed(kafka)
         assert _Shop.asked[asked:] == ["/broken.png"]
         assert second.made() == {"text": 0, "caption": 0, "image": 0}
     assert "Traceback" not in (tmp_path / "log").read_text()
@@ -448,33 +270,33 @@ def test_a_restart_embeds_nothing_again(
 
 def test_a_kill_in_the_middle_loses_nothing(kafka: ServiceSettings, tmp_path: Path) -> None:
     sent = [boot(f"p{number:03d}", image_url=inline(picture("red"))) for number in range(300)]
-    with running(kafka, tmp_path / "log") as killed:
+    with run_embedder(kafka, tmp_path / "log") as killed:
         put(kafka, *sent)
 
         def some() -> None:
-            assert 0 < len(messages(kafka, PRODUCT_VECTORS)) < 300
+            assert 0 < len(read_topic(kafka, PRODUCT_VECTORS)) < 300
 
         retry(stop=stop_after_delay(30), wait=wait_fixed(0.01))(some)()
         killed.process.kill()
         killed.process.wait()
-    before = len(embedded(kafka))
+    before = len(read_vectors(kafka))
     assert 0 < before < 300
-    with running(kafka, tmp_path / "log", EDDY_BAD_PRODUCTS_IN_A_ROW="3") as second:
+    with run_embedder(kafka, tmp_path / "log", EDDY_BAD_PRODUCTS_IN_A_ROW="3") as second:
         found = wait_for(kafka, *sent)
-        all_committed(kafka)
+        wait_until_committed(kafka)
         assert second.made()["text"] == 300 - before  # what was there is not made again
         put(kafka, *((f"bad{number}", b"{") for number in range(40)))
         assert second.process.wait(timeout=20) == 70
     assert all(length(each, "image") > 0 for each in found.values())
     assert "bad messages in a row" in (tmp_path / "log").read_text()
-    assert committed(kafka) < 340
+    assert committed_count(kafka) < 340
 
 
 def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_path: Path) -> None:
     first, second = ([boot(f"{part}{number:03d}") for number in range(200)] for part in "ab")
-    with running(kafka, tmp_path / "one", EDDY_EMBEDDER_INSTANCE="one") as one:
+    with run_embedder(kafka, tmp_path / "one", EDDY_EMBEDDER_INSTANCE="one") as one:
         put(kafka, *first)
-        with running(kafka, tmp_path / "two", EDDY_EMBEDDER_INSTANCE="two") as two:
+        with run_embedder(kafka, tmp_path / "two", EDDY_EMBEDDER_INSTANCE="two") as two:
             put(kafka, *second)
 
             def both_work() -> None:
@@ -484,7 +306,7 @@ def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_p
             one.process.send_signal(signal.SIGTERM)
             assert one.process.wait(timeout=5) == 0
             wait_for(kafka, *first, *second)
-            all_committed(kafka)
+            wait_until_committed(kafka)
     for name in ("one", "two"):
         assert "Traceback" not in (tmp_path / name).read_text()
 
@@ -494,7 +316,7 @@ def test_vectors_of_another_layout_stop_the_start(kafka: ServiceSettings, tmp_pa
     producer = Producer(producer_config(kafka, linger_ms=0, timeout_ms=10_000))
     producer.produce(kafka.topic(PRODUCT_VECTORS), vectors.encode(foreign), b"foreign")
     assert producer.flush(10) == 0
-    with pytest.raises(AssertionError, match="EDDY_TEXT_WIDTH"), running(kafka, tmp_path / "log"):
+    with pytest.raises(AssertionError, match="EDDY_TEXT_WIDTH"), run_embedder(kafka, tmp_path / "log"):
         pass
 
 
@@ -505,7 +327,7 @@ def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
     process = _start(broker)
     try:
         create(settings)
-        with running(settings, tmp_path / "log") as embedder:
+        with run_embedder(settings, tmp_path / "log") as embedder:
             put(settings, first := boot("first"))
             wait_for(settings, first)
             process.kill()
@@ -514,7 +336,7 @@ def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
             assert embedder.process.poll() is None
             put(settings, second := boot("second"))
             wait_for(settings, second)
-            all_committed(settings)
+            wait_until_committed(settings)
     finally:
         process.kill()
         process.wait()
@@ -529,3 +351,22 @@ def _start(broker: Broker) -> "subprocess.Popen[bytes]":
 
     answers()
     return process
+
+
+# The last, since its embedder goes on with hundreds of long texts.
+def test_a_sold_out_product_does_not_wait_behind_new_ones(
+    embedder: EmbedderService, topics: ServiceSettings
+) -> None:
+    known = boot("sells-out")
+    put(topics, known)
+    wait_for(topics, known)
+    interim = embedder.metric("eddy_embedder_products_total", outcome="interim")
+    put(topics, *(boot(f"new{number}", description=f"Number {number}. " * 60) for number in range(600)))
+    sold_out = replace(known, availability="out_of_stock", description="Gone.", updated_at=NOW + 1)
+    put(topics, sold_out)
+
+    def told() -> None:
+        assert embedder.metric("eddy_embedder_products_total", outcome="interim") == interim + 1
+
+    eventually(told)
+    assert embedder.metric("eddy_embedder_products_waiting") > 300

@@ -27,15 +27,15 @@ from services.embedder.worker import Worker
 from services.kafka.clients import producer_config
 from services.qdrant import ProductCollection
 from services.settings import ServiceSettings
-from tests.integration.test_embedder import (
-    all_committed,
+from tests.support.embedder_service import (
     boot,
-    committed,
-    embedded,
+    committed_count,
     eventually,
     put,
+    read_vectors,
+    wait_until_committed,
 )
-from tests.unit.embedder.making import MODELS, StandInPictures, StandInText
+from tests.support.embedding import MODELS, StandInPictures, StandInText
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -116,11 +116,11 @@ def test_qdrant_gets_what_the_topic_gets(
     with working(kafka, made, tmp_path):
         put(kafka, *(boot(f"p{number}") for number in range(20)), ("p3", None))
         put(kafka, boot("p4", price=1.0, updated_at=boot("p4").updated_at + 1))
-        all_committed(kafka)
+        wait_until_committed(kafka)
     assert made.count() == 19
     [found] = client.retrieve("products", [point_id("p4")], with_vectors=True)
     assert (found.payload or {})["price"] == 1.0
-    on_topic = embedded(kafka)["p4"]
+    on_topic = read_vectors(kafka)["p4"]
     assert on_topic is not None
     assert isinstance(found.vector, dict)
     assert np.allclose(np.array(found.vector["content"]), unpack(on_topic.content), atol=1e-6)
@@ -141,7 +141,7 @@ def test_nothing_is_committed_before_qdrant_has_it(
     with working(kafka, held, tmp_path):
         put(kafka, boot("waits"))
         assert held.asked.wait(30)
-        assert "waits" in embedded(kafka)
-        assert committed(kafka) == 0
+        assert "waits" in read_vectors(kafka)
+        assert committed_count(kafka) == 0
         held.may.set()
-        all_committed(kafka)
+        wait_until_committed(kafka)

@@ -4,18 +4,16 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from confluent_kafka import Message
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import sessions
 from schemas.identities import visitor_of
 from schemas.sessions import identity
@@ -24,13 +22,13 @@ from services.clock import now_ms
 from services.progress import Silent
 from services.time_range import TimeRange
 from services.trainer import topic_history
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.shop import FOR_YOU, Json, Shop, eventually, opened
+from tests.support.kafka import read_topic
+from tests.support.launcher import run_module
+from tests.support.services import ADMIN_KEY, KEY, WRITE_KEY, RunningService, run_service
+from tests.support.shop import FOR_YOU, Json, Shop, eventually, open_shop
+from tests.support.visits import identify, send_views
 
 pytestmark = pytest.mark.timeout(200)
-
-ADMIN: Final = "the admin key of the shop"
-WRITE: Final = "the write key of the shop"
 
 
 @dataclass
@@ -39,66 +37,35 @@ class Flow:
 
     shop: Shop
     folder: Path
-    ingest: Running
-    recommender: Running
+    ingest: RunningService
+    recommender: RunningService
     workers: list[Any] = field(default_factory=list)
 
-    def start_worker(self) -> Running:
-        started = running("session_processor", self.shop.settings, self.folder / "processor")
+    def start_worker(self) -> RunningService:
+        started = run_service("session_processor", self.shop.settings, self.folder / "processor")
         worker = started.__enter__()
         self.workers.append((started, worker))
         return worker
 
     @property
-    def worker(self) -> Running:
-        worker: Running = self.workers[-1][1]
+    def worker(self) -> RunningService:
+        worker: RunningService = self.workers[-1][1]
         return worker
 
 
 @pytest.fixture(scope="module")
 def flow(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    shop, folder = opened(broker), tmp_path_factory.mktemp("flow")
-    keys = {"EDDY_WRITE_KEY": WRITE, "EDDY_ADMIN_KEY": ADMIN}
+    shop, folder = open_shop(broker), tmp_path_factory.mktemp("flow")
+    keys = {"EDDY_WRITE_KEY": WRITE_KEY, "EDDY_ADMIN_KEY": ADMIN_KEY}
     with (
-        running("ingest", shop.settings, folder / "ingest", environment=keys) as ingest,
-        running("recommender", shop.settings, folder / "recommender") as recommender,
+        run_service("ingest", shop.settings, folder / "ingest", environment=keys) as ingest,
+        run_service("recommender", shop.settings, folder / "recommender") as recommender,
     ):
         flow = Flow(shop, folder, ingest, recommender)
         flow.start_worker()
         yield flow
         for started, _ in flow.workers:
             started.__exit__(None, None, None)
-
-
-@pytest.fixture
-def visitor() -> str:
-    return f"v-{uuid4().hex}"
-
-
-def view(flow: Flow, visitor_id: str, *product_ids: str, at: float | None = None) -> list[str]:
-    """The visitor looks at products, one after the other; the ids of the events."""
-    begin = int(now_ms() if at is None else at)
-    events = [
-        {
-            "event_id": str(uuid4()),
-            "type": "view_item",
-            "visitor_id": visitor_id,
-            "product_id": product_id,
-            "occurred_at": begin + number,
-        }
-        for number, product_id in enumerate(product_ids)
-    ]
-    answer = flow.ingest.http.post(
-        "/v1/events", json={"events": events}, headers={"Authorization": f"Bearer {KEY}"}
-    )
-    assert answer.json() == {"accepted": len(events), "rejected": []}
-    return [str(each["event_id"]) for each in events]
-
-
-def identify(flow: Flow, visitor_id: str, user_id: str) -> None:
-    timestamp = datetime.fromtimestamp(now_ms() / 1000, UTC).isoformat()
-    body = {"anonymousId": visitor_id, "userId": user_id, "timestamp": timestamp}
-    flow.ingest.http.post("/v1/identify", json=body, auth=(WRITE, "")).raise_for_status()
 
 
 def ops(flow: Flow, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -108,12 +75,8 @@ def ops(flow: Flow, *arguments: str) -> "subprocess.CompletedProcess[str]":
         "EDDY_TOPIC_PREFIX": flow.shop.settings.topic_prefix,
         "EDDY_RECOMMENDER_URL": flow.recommender.url,
         "EDDY_API_KEY": KEY,
-        "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "services.ops", *arguments]
-    return subprocess.run(
-        command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    return run_module("services.ops", *arguments, environment=variables)
 
 
 def profile(flow: Flow, visitor_id: str) -> Json:
@@ -137,7 +100,7 @@ async def remembers(flow: Flow, visitor_id: str, *product_ids: str) -> None:
 
 
 def newest(flow: Flow, topic: Topic, visitor_id: str) -> Message:
-    return [each for each in messages(flow.shop.settings, topic) if each.key() == visitor_id.encode()][-1]
+    return [each for each in read_topic(flow.shop.settings, topic) if each.key() == visitor_id.encode()][-1]
 
 
 def on_changelog(flow: Flow, visitor_id: str) -> bytes | None:
@@ -145,7 +108,7 @@ def on_changelog(flow: Flow, visitor_id: str) -> bytes | None:
     name = f"{prefix}session-processor-sessions-changelog"
     topic = Topic(name, "", "", "raw", SESSIONS.partitions, "compact", (), ())
     unprefixed = flow.shop.settings.model_copy(update={"topic_prefix": ""})
-    found = [each for each in messages(unprefixed, topic) if each.key() == visitor_id.encode()]
+    found = [each for each in read_topic(unprefixed, topic) if each.key() == visitor_id.encode()]
     return found[-1].value()
 
 
@@ -154,7 +117,7 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
 ) -> None:
     async with flow.shop.live(flow.recommender, visitor, FOR_YOU) as live:
         await live.next()
-        viewed = view(flow, visitor, "p1", "p4")
+        viewed = send_views(flow.ingest, visitor, "p1", "p4")
         await live.caused_by(viewed[-1])
         erasing = asyncio.create_task(asyncio.to_thread(ops, flow, "erase", visitor, "--yes", "--json"))
         while (row := await live.next()).get("fallback") != "new_visitor":
@@ -181,11 +144,11 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
 async def test_what_comes_after_starts_from_nothing_and_what_was_before_comes_not_back(
     flow: Flow, visitor: str
 ) -> None:
-    view(flow, visitor, "p1", "p4")
+    send_views(flow.ingest, visitor, "p1", "p4")
     await remembers(flow, visitor, "p1", "p4")
     assert ops(flow, "erase", visitor, "--yes").returncode == 0
-    view(flow, visitor, "p2", at=now_ms() - 60_000)  # waited in the browser since before
-    after = view(flow, visitor, "p7")
+    send_views(flow.ingest, visitor, "p2", at=now_ms() - 60_000)  # waited in the browser since before
+    after = send_views(flow.ingest, visitor, "p7")
     await remembers(flow, visitor, "p7")
     session = sessions.decode(newest(flow, SESSIONS, visitor).value() or b"")
     assert [event.identity for event in session.events] == [identity(after[0])]
@@ -204,12 +167,14 @@ async def test_all_browsers_of_the_person_are_forgotten_and_a_new_login_begins_a
     flow: Flow, visitor: str
 ) -> None:
     user, phone = f"user-{uuid4().hex}", f"phone-{uuid4().hex}"
-    identify(flow, visitor, user)
-    identify(flow, phone, user)
-    view(flow, visitor, "p1")
-    view(flow, phone, "p2")
+    identify(flow.ingest, visitor, user)
+    identify(flow.ingest, phone, user)
+    send_views(flow.ingest, visitor, "p1")
+    send_views(flow.ingest, phone, "p2")
     await remembers(flow, phone, "p1", "p2")
-    answer = flow.ingest.http.delete(f"/v1/visitors/{visitor}", headers={"Authorization": f"Bearer {ADMIN}"})
+    answer = flow.ingest.http.delete(
+        f"/v1/visitors/{visitor}", headers={"Authorization": f"Bearer {ADMIN_KEY}"}
+    )
     assert answer.status_code == 202
     assert set(answer.json()["erased"]) == {visitor, phone, visitor_of(user)}
     await remembers(flow, phone)
@@ -217,8 +182,8 @@ async def test_all_browsers_of_the_person_are_forgotten_and_a_new_login_begins_a
     assert profile(flow, visitor)["visitors"] == 1
     assert newest(flow, IDENTITIES, phone).value() is None
 
-    identify(flow, visitor, user)
-    view(flow, visitor, "p5")
+    identify(flow.ingest, visitor, user)
+    send_views(flow.ingest, visitor, "p5")
     await remembers(flow, visitor, "p5")
     await remembers(flow, visitor_of(user), "p5")
     await remembers(flow, phone)
@@ -226,10 +191,10 @@ async def test_all_browsers_of_the_person_are_forgotten_and_a_new_login_begins_a
 
 async def test_one_browser_alone_can_be_forgotten(flow: Flow, visitor: str) -> None:
     user, phone = f"user-{uuid4().hex}", f"phone-{uuid4().hex}"
-    identify(flow, visitor, user)
-    identify(flow, phone, user)
-    view(flow, visitor, "p1")
-    view(flow, phone, "p2")
+    identify(flow.ingest, visitor, user)
+    identify(flow.ingest, phone, user)
+    send_views(flow.ingest, visitor, "p1")
+    send_views(flow.ingest, phone, "p2")
     await remembers(flow, phone, "p1", "p2")
     done = ops(flow, "erase", visitor, "--only", "--yes", "--json")
     assert json.loads(done.stdout)["visitors"] == [visitor]
@@ -240,7 +205,7 @@ async def test_one_browser_alone_can_be_forgotten(flow: Flow, visitor: str) -> N
 async def test_with_no_session_processor_pages_forget_at_once_and_the_next_worker_does_the_rest(
     flow: Flow, visitor: str
 ) -> None:
-    view(flow, visitor, "p1", "p4")
+    send_views(flow.ingest, visitor, "p1", "p4")
     await remembers(flow, visitor, "p1", "p4")
     flow.worker.kill()
     done = ops(flow, "erase", visitor, "--yes", "--wait", "0.5")
@@ -248,7 +213,7 @@ async def test_with_no_session_processor_pages_forget_at_once_and_the_next_worke
     assert "Start a session processor" in done.stderr
     assert remembered(flow, visitor) == []
     assert on_changelog(flow, visitor) is not None
-    view(flow, visitor, "p8")
+    send_views(flow.ingest, visitor, "p8")
     flow.start_worker()
     await remembers(flow, visitor, "p8")
     session = sessions.decode(newest(flow, SESSIONS, visitor).value() or b"")
@@ -260,12 +225,12 @@ async def test_with_no_session_processor_pages_forget_at_once_and_the_next_worke
 async def test_a_worker_that_is_killed_at_that_moment_has_forgotten_when_it_is_back(
     flow: Flow, visitor: str
 ) -> None:
-    view(flow, visitor, "p1", "p4")
+    send_views(flow.ingest, visitor, "p1", "p4")
     await remembers(flow, visitor, "p1", "p4")
     erasing = asyncio.create_task(asyncio.to_thread(ops, flow, "erase", visitor, "--yes", "--wait", "1"))
 
     async def written() -> None:
-        assert any(each.key() == visitor.encode() for each in messages(flow.shop.settings, ERASURES))
+        assert any(each.key() == visitor.encode() for each in read_topic(flow.shop.settings, ERASURES))
 
     await eventually(written)
     flow.worker.kill()
@@ -285,7 +250,7 @@ def test_only_the_admin_key_opens_it(flow: Flow, visitor: str) -> None:
     assert http.delete(f"/v1/visitors/{visitor}").status_code == 401
     as_back_end = {"Authorization": f"Bearer {KEY}"}
     assert http.delete(f"/v1/visitors/{visitor}", headers=as_back_end).status_code == 401
-    as_admin = {"Authorization": f"Bearer {ADMIN}"}
+    as_admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
     refused = http.delete("/v1/visitors/no%20visitor", headers=as_admin)
     assert refused.status_code == 422
     assert refused.headers["content-type"] == "application/problem+json"

@@ -4,7 +4,6 @@ import json
 import os
 import random
 import subprocess
-import sys
 from collections import defaultdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from infra.stack.broker import ROOT
 from schemas import erasures, events, experiments, identities, impressions
 from schemas.erasures import Erasure
 from schemas.events import Event
@@ -23,6 +21,7 @@ from schemas.topics import ERASURES, EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDA
 from services.clock import now_ms
 from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
+from tests.support.launcher import run_module
 
 HOUR = 60 * 60 * 1000
 DAY = 24 * HOUR
@@ -100,13 +99,9 @@ def run(settings: ServiceSettings, *arguments: str) -> "subprocess.CompletedProc
     variables = os.environ | {
         "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "EDDY_TOPIC_PREFIX": settings.topic_prefix,
-        "PYTHONPATH": str(ROOT),
         "COLUMNS": "160",
     }
-    command = [sys.executable, "-m", "services.ops", "experiment", *arguments]
-    return subprocess.run(
-        command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
-    )
+    return run_module("services.ops", "experiment", *arguments, environment=variables)
 
 
 def reported(settings: ServiceSettings, *arguments: str) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -13,16 +11,18 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import impressions, models
 from schemas.experiments import Experiment
 from schemas.impressions import Shown
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.shop import Json, Shop, eventually, ids, opened
-from tests.integration.test_models import ONE, OTHER, version
-from tests.unit.model.learned import stored
+from tests.support.kafka import read_topic
+from tests.support.launcher import run_module
+from tests.support.models import store_artifact
+from tests.support.released_models import ONE, OTHER, version
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import Json, Shop, eventually, ids, open_shop
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -42,19 +42,19 @@ class Flow(NamedTuple):
     """The running services of one shop."""
 
     shop: Shop
-    ingest: Running
-    recommender: Running
+    ingest: RunningService
+    recommender: RunningService
 
 
 @pytest.fixture(scope="module")
 def flow(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     """Two lines of models are released; only the shop's own serves before an experiment names the other."""
-    shop, folder = opened(broker), tmp_path_factory.mktemp("experiments")
+    shop, folder = open_shop(broker), tmp_path_factory.mktemp("experiments")
 
     async def release() -> None:
         for number, (line, past) in enumerate({"behaviour": ONE, "behaviour-b": OTHER}.items()):
             name = version(number)
-            found = msgspec.structs.replace(stored(folder / name, past, name), name=line)
+            found = msgspec.structs.replace(store_artifact(folder / name, past, name), name=line)
             await shop.put_model(line, models.encode(found))
 
     asyncio.run(release())
@@ -64,8 +64,8 @@ def flow(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[F
         "EDDY_LIVE_LEARNING_S": "0",
     }
     with (
-        running("ingest", shop.settings, folder / "ingest") as ingest,
-        running("recommender", shop.settings, folder / "log", environment=environment) as recommender,
+        run_service("ingest", shop.settings, folder / "ingest") as ingest,
+        run_service("recommender", shop.settings, folder / "log", environment=environment) as recommender,
     ):
         yield Flow(shop, ingest, recommender)
 
@@ -119,7 +119,7 @@ def by_variant(experiment: Experiment, each: int) -> dict[str, list[str]]:
 def impressions_of(flow: Flow, visitors: set[str]) -> dict[str, Shown]:
     """recommendation_id → what the topic says was shown to these visitors."""
     found = (
-        impressions.decode(each.value() or b"") for each in messages(flow.shop.settings, RECOMMENDATIONS)
+        impressions.decode(each.value() or b"") for each in read_topic(flow.shop.settings, RECOMMENDATIONS)
     )
     return {each.recommendation_id: each for each in found if each.visitor_id in visitors}
 
@@ -139,12 +139,8 @@ def report(flow: Flow, name: str) -> Json:
     variables = os.environ | {
         "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
         "EDDY_TOPIC_PREFIX": settings.topic_prefix,
-        "PYTHONPATH": str(ROOT),
     }
-    command = [sys.executable, "-m", "services.ops", "experiment", "report", name, "--json"]
-    done = subprocess.run(
-        command, env=variables, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100
-    )
+    done = run_module("services.ops", "experiment", "report", name, "--json", environment=variables)
     assert done.returncode == 0, done.stderr
     body: Json = json.loads(done.stdout)
     return body

@@ -28,9 +28,9 @@ from services.progress import Silent
 from services.qdrant import ProductCollection, collection_name, product_collection
 from services.recommender.app import create_index
 from services.recommender.settings import RecommenderSettings
-from tests.integration.processes import SECRET, running
-from tests.integration.shop import CATALOGUE, COUNT, LAYOUT, Shop, content, opened, product
-from tests.integration.test_looking_inside import invoked, of
+from tests.support.operator import run_command, settings_without_services
+from tests.support.services import SECRET, run_service
+from tests.support.shop import CATALOGUE, COUNT, LAYOUT, Shop, content, open_shop, product
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -39,7 +39,7 @@ STEPS = 40  # products that change while the index is built
 
 @pytest.fixture
 def shop(broker: Broker) -> Shop:
-    return opened(broker)
+    return open_shop(broker)
 
 
 @pytest.fixture
@@ -185,23 +185,25 @@ async def test_vectors_of_another_layout_leave_the_old_collection_where_it_is(
 
 
 def test_a_server_that_is_away_is_said_so(shop: Shop) -> None:
-    environment = of(shop.settings, EDDY_QDRANT_URL=of(shop.settings)["EDDY_INGEST_URL"])
+    environment = settings_without_services(
+        shop.settings, EDDY_QDRANT_URL=settings_without_services(shop.settings)["EDDY_INGEST_URL"]
+    )
     for command in ("check", "rebuild"):
-        result = invoked(environment, "index", command, status=2)
-        assert "no Qdrant server answers" in result.stderr
+        result = run_command(environment, "index", command, status=2)
+        assert "no Qdrant server answers" in result.err
 
 
 def test_a_recommender_that_was_killed_has_all_again_at_its_next_start(shop: Shop, tmp_path: Path) -> None:
     folder = {"EDDY_RECOMMENDER_DATADIR": str(tmp_path / "index")}
-    with running("recommender", shop.settings, tmp_path / "log", environment=folder) as first:
-        environment = of(shop.settings, EDDY_RECOMMENDER_URL=first.url)
-        found = json.loads(invoked(environment, "index", "check", "--json").stdout)
+    with run_service("recommender", shop.settings, tmp_path / "log", environment=folder) as first:
+        environment = settings_without_services(shop.settings, EDDY_RECOMMENDER_URL=first.url)
+        found = json.loads(run_command(environment, "index", "check", "--json").out)
         assert (found["kind"], found["on_topic"], found["in_index"]) == ("in_process", COUNT, len(CATALOGUE))
         first.kill()
-        lost = invoked(environment, "index", "rebuild", status=1)
-        assert "does not answer" in lost.stdout
-        assert "index check --wait" in lost.stderr
-        with running(
+        lost = run_command(environment, "index", "rebuild", status=1)
+        assert "does not answer" in lost.out
+        assert "index check --wait" in lost.err
+        with run_service(
             "recommender",
             shop.settings,
             tmp_path / "log",
@@ -209,6 +211,6 @@ def test_a_recommender_that_was_killed_has_all_again_at_its_next_start(shop: Sho
             port=first.port,
             until="/healthz",
         ):
-            invoked(environment, "index", "check", "--wait", "60")
-            told = invoked(environment, "index", "rebuild")
-            assert "nothing is to be rebuilt" in told.stdout
+            run_command(environment, "index", "check", "--wait", "60")
+            told = run_command(environment, "index", "rebuild")
+            assert "nothing is to be rebuilt" in told.out

@@ -29,33 +29,34 @@ from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.processes import KEY, PAGE, Running, messages, running
+from tests.support.kafka import create_topics, read_topic
+from tests.support.machine import free_ports
+from tests.support.services import KEY, PAGE, RunningService, run_service
 
 NOBODY = "http://127.0.0.1:9"
 
 Json = dict[str, Any]
 
 
-def serving(settings: ServiceSettings, log: Path, *, ready: bool = True) -> AbstractContextManager[Running]:
+def serving(
+    settings: ServiceSettings, log: Path, *, ready: bool = True
+) -> AbstractContextManager[RunningService]:
     """An ingest process on these brokers and topics; killed at the end where it still runs."""
-    return running("ingest", settings, log, until="/readyz" if ready else "/healthz")
+    return run_service("ingest", settings, log, until="/readyz" if ready else "/healthz")
 
 
-def post(to: Running, sent: list[Json], **options: Any) -> httpx.Response:
+def post(to: RunningService, sent: list[Json], **options: Any) -> httpx.Response:
     return to.http.post("/v1/events", json={"events": sent}, **options)
 
 
 @pytest.fixture(scope="module")
 def topics(broker: Broker) -> ServiceSettings:
     """One set of topics for the tests that look only at visitors of their own."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    return settings
+    return create_topics(broker)
 
 
 @pytest.fixture(scope="module")
-def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     with serving(topics, tmp_path_factory.mktemp("ingest") / "log") as service:
         yield service
 
@@ -90,7 +91,7 @@ def boot(product_id: str, **fields: object) -> Json:
 
 
 def of_key(settings: ServiceSettings, topic: Topic, key: str) -> list[Message]:
-    return [message for message in messages(settings, topic) if message.key() == key.encode()]
+    return [message for message in read_topic(settings, topic) if message.key() == key.encode()]
 
 
 def events_of(settings: ServiceSettings, visitor_id: str) -> list[events.Event]:
@@ -101,7 +102,7 @@ def dead_letters(settings: ServiceSettings, holding: str) -> list[tuple[bytes, d
     """The dead letters that contain a text, with their headers."""
     return [
         (message.value() or b"", {name: value.decode() for name, value in headers_of(message).items()})
-        for message in messages(settings, EVENTS_DLQ)
+        for message in read_topic(settings, EVENTS_DLQ)
         if holding.encode() in (message.value() or b"")
     ]
 
@@ -123,7 +124,7 @@ def problem(response: httpx.Response, status: int) -> Json:
 
 
 def test_a_page_gets_a_visitor_and_sends_its_events_with_the_token(
-    ingest: Running, topics: ServiceSettings
+    ingest: RunningService, topics: ServiceSettings
 ) -> None:
     given = ingest.http.post("/v1/visitors", headers={"Origin": PAGE})
     assert given.headers["access-control-allow-origin"] == PAGE
@@ -139,14 +140,16 @@ def test_a_page_gets_a_visitor_and_sends_its_events_with_the_token(
     assert len(events_of(topics, visitor["visitor_id"])) == 1
 
 
-def test_a_known_visitor_gets_a_fresh_token(ingest: Running) -> None:
+def test_a_known_visitor_gets_a_fresh_token(ingest: RunningService) -> None:
     first = ingest.http.post("/v1/visitors").json()
     again = ingest.http.post("/v1/visitors", json={"token": first["token"]}).json()
     assert again["visitor_id"] == first["visitor_id"]
     problem(ingest.http.post("/v1/visitors", json={"token": first["token"] + "x"}), 401)
 
 
-def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(ingest: Running, visitor: str) -> None:
+def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(
+    ingest: RunningService, visitor: str
+) -> None:
     wanted = {"visitor_id": visitor}
     problem(ingest.http.post("/v1/visitors", json=wanted), 401)
     given = ingest.http.post("/v1/visitors", json=wanted, headers={"Authorization": f"Bearer {KEY}"})
@@ -156,7 +159,7 @@ def test_only_the_back_end_gets_a_token_for_a_visitor_that_it_names(ingest: Runn
 @pytest.mark.parametrize(
     "body", [b"{", b"[]", b'{"visitor_id": "not a name"}', b'{"token": "a", "visitor_id": "b"}']
 )
-def test_an_unreadable_wish_is_a_problem(ingest: Running, body: bytes) -> None:
+def test_an_unreadable_wish_is_a_problem(ingest: RunningService, body: bytes) -> None:
     problem(ingest.http.post("/v1/visitors", content=body), 400)
 
 
@@ -164,7 +167,7 @@ def test_an_unreadable_wish_is_a_problem(ingest: Running, body: bytes) -> None:
 
 
 def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
-    ingest: Running, topics: ServiceSettings, visitor: str
+    ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     long_ago = view(visitor, occurred_at=1_000)
     ahead = view(visitor, occurred_at=int(now_ms()) + 3_600_000)
@@ -183,7 +186,7 @@ def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
 
 
 def test_refused_events_go_to_the_dead_letters_and_take_none_with_them(
-    ingest: Running, topics: ServiceSettings, visitor: str
+    ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     wrong_type = view(visitor, type="browse")
     huge = view(visitor, query="x" * events.MAX_EVENT_BYTES)
@@ -205,7 +208,7 @@ def test_refused_events_go_to_the_dead_letters_and_take_none_with_them(
 
 
 def test_a_batch_without_an_acceptable_event_is_422_with_the_same_fields(
-    ingest: Running, topics: ServiceSettings, visitor: str
+    ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     document = problem(post(ingest, [view(visitor, type="browse")]), 422)
     assert document["accepted"] == 0
@@ -214,7 +217,9 @@ def test_a_batch_without_an_acceptable_event_is_422_with_the_same_fields(
     assert problem(post(ingest, []), 422)["rejected"] == []
 
 
-def test_a_body_of_garbage_is_400_and_kept(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
+def test_a_body_of_garbage_is_400_and_kept(
+    ingest: RunningService, topics: ServiceSettings, visitor: str
+) -> None:
     garbage = b'{"events": [' + visitor.encode() + b"\xff"
     problem(ingest.http.post("/v1/events", content=garbage), 400)
     [(raw, headers)] = dead_letters(topics, visitor)
@@ -222,7 +227,9 @@ def test_a_body_of_garbage_is_400_and_kept(ingest: Running, topics: ServiceSetti
     assert headers[deadletters.STAGE] == "body"
 
 
-def test_a_visitor_cannot_speak_for_another(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
+def test_a_visitor_cannot_speak_for_another(
+    ingest: RunningService, topics: ServiceSettings, visitor: str
+) -> None:
     mine = ingest.http.post("/v1/visitors").json()
     sent = [view(mine["visitor_id"]), view(visitor)]
     answer = post(ingest, sent, params={"token": mine["token"]})
@@ -233,7 +240,7 @@ def test_a_visitor_cannot_speak_for_another(ingest: Running, topics: ServiceSett
 
 
 def test_wrong_credentials_are_401_and_leave_nothing(
-    ingest: Running, topics: ServiceSettings, visitor: str
+    ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     response = post(ingest, [view(visitor)], params={"token": f"{visitor}.abc.def"})
     problem(response, 401)
@@ -244,7 +251,7 @@ def test_wrong_credentials_are_401_and_leave_nothing(
 
 
 def test_over_the_limits_is_413_and_leaves_nothing(
-    ingest: Running, topics: ServiceSettings, visitor: str
+    ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     one = json.dumps(view(visitor))
     many = '{"events": [' + ",".join([one] * (MAX_BATCH_BYTES // len(one) + 1)) + "]}"
@@ -256,7 +263,9 @@ def test_over_the_limits_is_413_and_leaves_nothing(
     assert events_of(topics, visitor) == []
 
 
-def test_the_largest_batch_is_taken_whole(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
+def test_the_largest_batch_is_taken_whole(
+    ingest: RunningService, topics: ServiceSettings, visitor: str
+) -> None:
     sent = [
         {"event_id": str(ULID()), "type": "view_item_list", "visitor_id": visitor, "occurred_at": 1}
         for _ in range(MAX_BATCH_EVENTS)
@@ -265,7 +274,7 @@ def test_the_largest_batch_is_taken_whole(ingest: Running, topics: ServiceSettin
     assert [each.event_id for each in events_of(topics, visitor)] == [each["event_id"] for each in sent]
 
 
-def test_a_client_that_hangs_up_disturbs_no_one(ingest: Running, visitor: str) -> None:
+def test_a_client_that_hangs_up_disturbs_no_one(ingest: RunningService, visitor: str) -> None:
     address = ("127.0.0.1", ingest.port)
     for _ in range(20):
         with socket.create_connection(address) as client:
@@ -277,7 +286,9 @@ def test_a_client_that_hangs_up_disturbs_no_one(ingest: Running, visitor: str) -
 # Products
 
 
-def test_products_are_put_changed_and_deleted(ingest: Running, topics: ServiceSettings, visitor: str) -> None:
+def test_products_are_put_changed_and_deleted(
+    ingest: RunningService, topics: ServiceSettings, visitor: str
+) -> None:
     product_id = f"{visitor}/red 42"
     answer = ingest.http.put("/v1/products", json={"products": [boot(product_id), boot("bad", price=-1)]})
     assert answer.status_code == 202
@@ -290,7 +301,7 @@ def test_products_are_put_changed_and_deleted(ingest: Running, topics: ServiceSe
     assert deleted.value() is None
 
 
-def test_product_batches_have_their_own_limits(ingest: Running) -> None:
+def test_product_batches_have_their_own_limits(ingest: RunningService) -> None:
     count = json.dumps({"products": [{}] * (MAX_BATCH_PRODUCTS + 1)})
     assert str(MAX_BATCH_PRODUCTS) in problem(ingest.http.put("/v1/products", content=count), 413)["detail"]
     large = b" " * (products.MAX_BATCH_BYTES + 1)
@@ -304,14 +315,14 @@ def test_product_batches_have_their_own_limits(ingest: Running) -> None:
 # The API as a whole
 
 
-def test_every_error_is_a_problem_document(ingest: Running) -> None:
+def test_every_error_is_a_problem_document(ingest: RunningService) -> None:
     assert problem(ingest.http.get("/nowhere"), 404)["instance"] == "/nowhere"
     assert problem(ingest.http.get("/v1/events"), 405)["title"] == "Method Not Allowed"
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     problem(ingest.http.post("/v1/events", content=b"a=b", headers=form), 415)
 
 
-def test_only_the_shops_pages_may_call(ingest: Running) -> None:
+def test_only_the_shops_pages_may_call(ingest: RunningService) -> None:
     def preflight(origin: str) -> httpx.Response:
         asked = {"Origin": origin, "Access-Control-Request-Method": "POST"}
         return ingest.http.options("/v1/events", headers=asked)
@@ -320,7 +331,7 @@ def test_only_the_shops_pages_may_call(ingest: Running) -> None:
     assert "access-control-allow-origin" not in preflight(NOBODY).headers
 
 
-def test_the_documentation_describes_every_body(ingest: Running) -> None:
+def test_the_documentation_describes_every_body(ingest: RunningService) -> None:
     document = ingest.http.get("/openapi.json").json()
     described = set(document["components"]["schemas"])
     assert {"Event", "Product", "Answer", "NothingAccepted", "VisitorAnswer"} <= described
@@ -331,7 +342,7 @@ def test_the_documentation_describes_every_body(ingest: Running) -> None:
     assert ingest.http.get("/docs").status_code == 200
 
 
-def test_metrics_count_what_came_in(ingest: Running, visitor: str) -> None:
+def test_metrics_count_what_came_in(ingest: RunningService, visitor: str) -> None:
     def value(sample: str) -> float:
         lines = ingest.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
@@ -344,7 +355,7 @@ def test_metrics_count_what_came_in(ingest: Running, visitor: str) -> None:
     assert value("eddy_ingest_acknowledged_seconds_count") > 0
 
 
-def test_no_token_is_written_to_the_log(ingest: Running, visitor: str) -> None:
+def test_no_token_is_written_to_the_log(ingest: RunningService, visitor: str) -> None:
     post(ingest, [view(visitor)], params={"token": "secret-token-in-the-query"})
     ingest.http.get("/nowhere?token=secret-token-in-the-query")
     assert "secret-token" not in ingest.log.read_text()
@@ -375,7 +386,7 @@ def test_without_a_broker_it_is_503_within_two_seconds(tmp_path: Path, visitor: 
         assert service.http.get("/healthz").status_code == 200
 
 
-def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: Running) -> None:
+def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: RunningService) -> None:
     environment = os.environ | {
         "EDDY_INGEST_PORT": str(ingest.port),
         "EDDY_TOKEN_SECRET": "a secret of the tests",
@@ -418,7 +429,7 @@ def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None
             assert time.monotonic() - started < 2
             process = _start(own, settings)
 
-            @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+            @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
             def accepted_again() -> None:
                 assert post(service, [second]).status_code == 202
 
@@ -467,7 +478,8 @@ async def _send_until(url: str, visitor_id: str, stop: Callable[[int], bool]) ->
 async def test_what_was_accepted_survives_the_end_of_the_process(
     kafka: ServiceSettings, tmp_path: Path, visitor: str, how: signal.Signals
 ) -> None:
-    with serving(kafka, tmp_path / "log") as service:
+    patient = {"EDDY_INGEST_ACK_TIMEOUT_MS": "10000"}  # a busy machine's broker is no part of this
+    with run_service("ingest", kafka, tmp_path / "log", environment=patient) as service:
         sent: list[int] = []
 
         def end_it_under_load(accepted: int) -> bool:

@@ -4,7 +4,6 @@ What a page shows follows from all that the person has done, on whichever partit
 """
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 from uuid import uuid4
@@ -15,12 +14,13 @@ from infra.stack.broker import Broker
 from schemas.identities import visitor_of
 from schemas.topics import IDENTITIES, SESSIONS
 from services.clock import now_ms
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.shop import Json, Live, Shop, eventually, ids, opened
+from tests.support.kafka import read_topic
+from tests.support.services import KEY, WRITE_KEY, RunningService, run_service
+from tests.support.shop import Json, Live, Shop, eventually, ids, open_shop
+from tests.support.visits import identify, send_views
 
 pytestmark = pytest.mark.timeout(200)
 
-WRITE: Final = "the write key of the shop"
 LAMPS: Final = tuple(f"p{number}" for number in range(1, 60, 3))  # all of one shelf
 SLOT: Final[Json] = {"name": "for_you", "kind": "for_you", "k": len(LAMPS)}
 
@@ -29,54 +29,20 @@ class Flow(NamedTuple):
     """The running services of one shop."""
 
     shop: Shop
-    ingest: Running
-    recommender: Running
+    ingest: RunningService
+    recommender: RunningService
 
 
 @pytest.fixture(scope="module")
 def flow(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    shop, folder = opened(broker), tmp_path_factory.mktemp("flow")
-    keys = {"EDDY_WRITE_KEY": WRITE}
+    shop, folder = open_shop(broker), tmp_path_factory.mktemp("flow")
+    keys = {"EDDY_WRITE_KEY": WRITE_KEY}
     with (
-        running("ingest", shop.settings, folder / "ingest", environment=keys) as ingest,
-        running("session_processor", shop.settings, folder / "processor"),
-        running("recommender", shop.settings, folder / "recommender") as recommender,
+        run_service("ingest", shop.settings, folder / "ingest", environment=keys) as ingest,
+        run_service("session_processor", shop.settings, folder / "processor"),
+        run_service("recommender", shop.settings, folder / "recommender") as recommender,
     ):
         yield Flow(shop, ingest, recommender)
-
-
-@pytest.fixture
-def user() -> str:
-    """A user of this test alone."""
-    return f"user-{uuid4().hex}"
-
-
-def view(flow: Flow, visitor_id: str, *product_ids: str) -> list[str]:
-    """The visitor looks at products, one after the other; the ids of the events."""
-    begin = int(now_ms())
-    events = [
-        {
-            "event_id": str(uuid4()),
-            "type": "view_item",
-            "visitor_id": visitor_id,
-            "product_id": product_id,
-            "occurred_at": begin + number,
-        }
-        for number, product_id in enumerate(product_ids)
-    ]
-    answer = flow.ingest.http.post(
-        "/v1/events", json={"events": events}, headers={"Authorization": f"Bearer {KEY}"}
-    )
-    assert answer.json() == {"accepted": len(events), "rejected": []}
-    return [str(each["event_id"]) for each in events]
-
-
-def identify(flow: Flow, visitor_id: str, user_id: str, at: float) -> None:
-    """The browser's log-in, as Segment's SDK sends it."""
-    timestamp = datetime.fromtimestamp(at / 1000, UTC).isoformat()
-    body = {"anonymousId": visitor_id, "userId": user_id, "timestamp": timestamp}
-    answer = flow.ingest.http.post("/v1/identify", json=body, auth=(WRITE, ""))
-    assert answer.json() == {"success": True, "accepted": 1, "ignored": 0, "rejected": []}
 
 
 def lamps(row: Json) -> set[str]:
@@ -84,7 +50,7 @@ def lamps(row: Json) -> set[str]:
     return set(ids(row)) & set(LAMPS)
 
 
-def polled(service: Running, visitor_id: str) -> Json:
+def polled(service: RunningService, visitor_id: str) -> Json:
     """The visitor's row by HTTP."""
     answer = service.http.get(
         "/v1/recommendations",
@@ -96,7 +62,7 @@ def polled(service: Running, visitor_id: str) -> Json:
     return body
 
 
-async def lacks(service: Running, visitor_id: str, *seen: str) -> None:
+async def lacks(service: RunningService, visitor_id: str, *seen: str) -> None:
     """Waits until the visitor's row leaves out these lamps and no others."""
 
     async def left_out() -> None:
@@ -114,7 +80,7 @@ async def shows_all_but(live: Live, *seen: str) -> Json:
 
 def partition(flow: Flow, visitor_id: str) -> int:
     """Where the visitor's session lies."""
-    found = {each.key(): each.partition() for each in messages(flow.shop.settings, SESSIONS)}
+    found = {each.key(): each.partition() for each in read_topic(flow.shop.settings, SESSIONS)}
     number = found[visitor_id.encode()]
     assert number is not None
     return number
@@ -122,7 +88,7 @@ def partition(flow: Flow, visitor_id: str) -> int:
 
 def joins(flow: Flow, visitor_id: str) -> int:
     """How often the topic says who the visitor is."""
-    return sum(each.key() == visitor_id.encode() for each in messages(flow.shop.settings, IDENTITIES))
+    return sum(each.key() == visitor_id.encode() for each in read_topic(flow.shop.settings, IDENTITIES))
 
 
 async def elsewhere(flow: Flow, known: str, product_id: str) -> str:
@@ -130,7 +96,7 @@ async def elsewhere(flow: Flow, known: str, product_id: str) -> str:
     own = partition(flow, known)
     for _ in range(40):
         other = f"anon-{uuid4().hex}"
-        view(flow, other, product_id)
+        send_views(flow.ingest, other, product_id)
         await lacks(flow.recommender, other, product_id)
         if partition(flow, other) != own:
             return other
@@ -139,33 +105,33 @@ async def elsewhere(flow: Flow, known: str, product_id: str) -> str:
 
 async def test_a_join_changes_open_pages_at_once_and_twice_nothing(flow: Flow, user: str) -> None:
     one, its_user = f"anon-{uuid4().hex}", visitor_of(user)
-    view(flow, one, "p4")
+    send_views(flow.ingest, one, "p4")
     await lacks(flow.recommender, one, "p4")
     other = await elsewhere(flow, one, "p7")
-    view(flow, its_user, "p10")
+    send_views(flow.ingest, its_user, "p10")
     await lacks(flow.recommender, its_user, "p10")
     async with flow.shop.live(flow.recommender, one, SLOT) as live:
         await shows_all_but(live, "p4")
         at = now_ms()
-        identify(flow, one, user, at)
+        identify(flow.ingest, one, user, at)
         await shows_all_but(live, "p4", "p10")
-        identify(flow, other, user, at)
+        identify(flow.ingest, other, user, at)
         joined = await shows_all_but(live, "p4", "p7", "p10")
         for each in (one, other, its_user):
             assert ids(polled(flow.recommender, each)) == ids(joined)
 
         # Sent again as it was, and by a browser that says it later: nobody's page moves.
         written = joins(flow, one), joins(flow, other)
-        identify(flow, one, user, at)
-        identify(flow, other, user, at)
+        identify(flow.ingest, one, user, at)
+        identify(flow.ingest, other, user, at)
         assert (joins(flow, one), joins(flow, other)) == written
-        identify(flow, other, user, at + 5)
+        identify(flow.ingest, other, user, at + 5)
 
         # What any of them does counts for all, and it is the next push: the joins have brought none.
         for number, (visitor_id, seen) in enumerate(
             [(other, "p13"), (one, "p16"), (its_user, "p19")], start=1
         ):
-            [event_id] = view(flow, visitor_id, seen)
+            [event_id] = send_views(flow.ingest, visitor_id, seen)
             message = await live.next()
             assert message["caused_by"] == event_id
             assert message["seq"] == joined["seq"] + number
@@ -176,17 +142,17 @@ async def test_a_join_changes_open_pages_at_once_and_twice_nothing(flow: Flow, u
 
 async def test_a_killed_recommender_knows_who_is_who_again(flow: Flow, user: str, tmp_path: Path) -> None:
     one, other = f"anon-{uuid4().hex}", f"anon-{uuid4().hex}"
-    with running("recommender", flow.shop.settings, tmp_path / "log") as service:
-        view(flow, one, "p4", "p13")
-        view(flow, other, "p7")
+    with run_service("recommender", flow.shop.settings, tmp_path / "log") as service:
+        send_views(flow.ingest, one, "p4", "p13")
+        send_views(flow.ingest, other, "p7")
         at = now_ms()
-        identify(flow, other, user, at)
-        identify(flow, one, user, at)
+        identify(flow.ingest, other, user, at)
+        identify(flow.ingest, one, user, at)
         for each in (one, other):
             await lacks(service, each, "p4", "p7", "p13")
         before = [polled(service, each) for each in (one, other, visitor_of(user))]
         service.kill()
-        with running("recommender", flow.shop.settings, tmp_path / "log", port=service.port) as again:
+        with run_service("recommender", flow.shop.settings, tmp_path / "log", port=service.port) as again:
             after = [polled(again, each) for each in (one, other, visitor_of(user))]
     for old, new in zip(before, after, strict=True):
         assert new == old | {"recommendation_id": new["recommendation_id"]}
@@ -194,22 +160,22 @@ async def test_a_killed_recommender_knows_who_is_who_again(flow: Flow, user: str
 
 async def test_who_logs_in_as_somebody_else_leaves_the_first(flow: Flow, user: str) -> None:
     one, other = f"anon-{uuid4().hex}", f"anon-{uuid4().hex}"
-    view(flow, one, "p4")
-    view(flow, other, "p7")
+    send_views(flow.ingest, one, "p4")
+    send_views(flow.ingest, other, "p7")
     at = now_ms()
-    identify(flow, one, user, at)
-    identify(flow, other, user, at)
+    identify(flow.ingest, one, user, at)
+    identify(flow.ingest, other, user, at)
     await lacks(flow.recommender, one, "p4", "p7")
     async with flow.shop.live(flow.recommender, one, SLOT) as live:
         await shows_all_but(live, "p4", "p7")
-        identify(flow, other, f"{user}-partner", at + 1000)
+        identify(flow.ingest, other, f"{user}-partner", at + 1000)
         await shows_all_but(live, "p4")
         await lacks(flow.recommender, other, "p7")
         # A word that was under way since before does not bring them together again.
-        identify(flow, other, user, at + 500)
-        view(flow, other, "p10")
+        identify(flow.ingest, other, user, at + 500)
+        send_views(flow.ingest, other, "p10")
         await lacks(flow.recommender, other, "p7", "p10")
-        [event_id] = view(flow, one, "p13")
+        [event_id] = send_views(flow.ingest, one, "p13")
         message = await live.next()
     assert (message["caused_by"], lamps(message)) == (event_id, set(LAMPS) - {"p4", "p13"})
     assert polled(flow.recommender, visitor_of(user))["caused_by"] == event_id

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from infra.stack.broker import Broker
-from tests.integration.processes import running
-from tests.integration.shop import Shop, eventually, metrics
-from tests.integration.test_models import ONE, Models, row, visited
+from tests.support.released_models import ONE, Models, open_visited_shop, row
+from tests.support.services import run_service
+from tests.support.shop import Shop, eventually, metrics
 
 SHOPPERS = 5
 
@@ -15,7 +15,7 @@ SHOPPERS = 5
 @pytest.fixture
 def store(broker: Broker, tmp_path: Path) -> Models:
     """The store of a shop of the test's own."""
-    return Models(visited(broker), tmp_path / "store")
+    return Models(open_visited_shop(broker), tmp_path / "store")
 
 
 async def look_together(shop: Shop, first: str, second: str) -> None:
@@ -27,9 +27,9 @@ async def look_together(shop: Shop, first: str, second: str) -> None:
 
 async def test_a_new_habit_is_recommended_before_any_training(store: Models, tmp_path: Path) -> None:
     shop = store.shop
-    await store.publish(store.stored(ONE))
+    await store.publish(store.store(ONE))
     environment = {"EDDY_RECOMMENDER_MODELS": str(tmp_path / "fetched"), "EDDY_LIVE_LEARNING_S": "0.2"}
-    with running("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
+    with run_service("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
         await shop.look_at("newcomer", "p2")
         before = {item["product_id"]: item["source"] for item in row(service, "newcomer")["items"]}
         assert before.get("p17") != "behaviour"
@@ -47,11 +47,11 @@ async def test_a_new_habit_is_recommended_before_any_training(store: Models, tmp
 
 async def test_what_was_done_before_the_start_counts_after_it(store: Models, tmp_path: Path) -> None:
     shop = store.shop
-    await store.publish(store.stored(ONE))
+    await store.publish(store.store(ONE))
     await look_together(shop, "p2", "p17")
     await shop.look_at("newcomer", "p2")
     environment = {"EDDY_RECOMMENDER_MODELS": str(tmp_path / "fetched"), "EDDY_LIVE_LEARNING_S": "0.2"}
-    with running("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
+    with run_service("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
 
         async def recommended() -> None:
             found = {item["product_id"]: item["source"] for item in row(service, "newcomer")["items"]}

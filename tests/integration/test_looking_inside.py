@@ -1,15 +1,13 @@
-"""`lag`, `topics check` and `doctor` on a real broker, and on the whole stack."""
+"""`lag`, `topics check` and `doctor` on a real broker."""
 
 import json
 import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
@@ -20,44 +18,15 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 from tenacity import retry, stop_after_delay, wait_fixed
-from typer.testing import CliRunner, Result
 
 from infra.stack.broker import Broker
-from infra.stack.lifecycle import Stack
 from schemas import deadletters
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
-from services.ops.doctor.command import doctor
-from services.ops.index import command as index_commands
-from services.ops.lag.command import lag
-from services.ops.topics import command as topic_commands
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.processes import running
-from tests.integration.shop import Shop, opened
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(lag)
-app.command()(doctor)
-app.add_typer(topic_commands.app, name="topics")
-app.add_typer(index_commands.app, name="index")
-
-
-def invoked(environment: Mapping[str, str], *arguments: str, status: int = 0) -> Result:
-    result = CliRunner().invoke(app, list(arguments), env=dict(environment), catch_exceptions=False)
-    assert result.exit_code == status, result.output
-    return result
-
-
-def of(settings: ServiceSettings, **more: str) -> dict[str, str]:
-    """The environment of commands on these topics, where no service runs."""
-    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
-    urls = dict.fromkeys(("INGEST", "RECOMMENDER", "SESSION_PROCESSOR", "EMBEDDER"), nobody)
-    return {
-        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
-        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
-        **{f"EDDY_{name}_URL": url for name, url in urls.items()},
-        **more,
-    }
+from tests.support.machine import free_ports
+from tests.support.operator import CommandOutput, run_command, settings_without_services
+from tests.support.services import run_service
+from tests.support.shop import Shop, open_shop
 
 
 def admin(kafka: ServiceSettings) -> AdminClient:
@@ -86,15 +55,15 @@ def committed(kafka: ServiceSettings, group: str, topic: str, offset: int) -> No
     consumer.close()
 
 
-def groups(result: Result) -> dict[str, Any]:
-    return {each["service"]: each for each in json.loads(result.stdout)["groups"]}
+def groups(result: CommandOutput) -> dict[str, Any]:
+    return {each["service"]: each for each in json.loads(result.out)["groups"]}
 
 
 def test_lag_tells_what_waits_since_when_and_that_nobody_reads(kafka: ServiceSettings) -> None:
     topic, hour_ago = kafka.topic(EVENTS), int(time.time() * 1000) - 3_600_000
     put(kafka, topic, *((b"{}", hour_ago + 60_000 * number) for number in range(5)))
     committed(kafka, f"{kafka.topic_prefix}session-processor", topic, 2)
-    found = groups(invoked(of(kafka), "lag", "--json"))
+    found = groups(run_command(settings_without_services(kafka), "lag", "--json"))
     events = found["session_processor"]
     assert events["lag"] == 3
     assert events["members"] == []
@@ -105,34 +74,39 @@ def test_lag_tells_what_waits_since_when_and_that_nobody_reads(kafka: ServiceSet
     assert [each["committed"] for each in others] == [None] * 7
     assert "python -m services.session_processor" in events["what_to_do"]
     assert found["embedder"]["lag"] == 0
-    result = invoked(of(kafka), "lag", "--max", "2", status=1)
-    assert "session-processor is 3 behind; --max allows 2" in result.stderr
-    only = invoked(of(kafka), "lag", "--group", "embedder", "--max", "0")
-    assert "session-processor reads" not in only.stdout
+    result = run_command(settings_without_services(kafka), "lag", "--max", "2", status=1)
+    assert "session-processor is 3 behind; --max allows 2" in result.err
+    only = run_command(settings_without_services(kafka), "lag", "--group", "embedder", "--max", "0")
+    assert "session-processor reads" not in only.out
     assert (
-        "there are session-processor, embedder" in invoked(of(kafka), "lag", "--group", "x", status=2).stderr
+        "there are session-processor, embedder"
+        in run_command(settings_without_services(kafka), "lag", "--group", "x", status=2).err
     )
 
 
 def test_a_worker_that_reads_is_named_and_keeps_up(kafka: ServiceSettings, tmp_path: Path) -> None:
-    with running("session_processor", kafka, tmp_path / "log") as worker:
+    with run_service("session_processor", kafka, tmp_path / "log") as worker:
         put(kafka, kafka.topic(EVENTS), *((b"no event", 0) for _ in range(3)))
 
         @retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
         def caught_up() -> None:
-            found = groups(invoked(of(kafka), "lag", "--json"))["session_processor"]
+            found = groups(run_command(settings_without_services(kafka), "lag", "--json"))[
+                "session_processor"
+            ]
             assert (found["lag"], found["state"], found["what_to_do"]) == (0, "STABLE", "")
             assert {each["member"] for each in found["partitions"]} == {found["members"][0]["name"]}
 
         caught_up()
-        assert str(worker.port) in invoked(of(kafka), "lag").stdout
+        assert str(worker.port) in run_command(settings_without_services(kafka), "lag").out
 
 
 @retry(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True)
 def drifting(kafka: ServiceSettings, expected: set[tuple[str, str]]) -> None:
     """What a broker was told, it tells a moment later."""
-    result = invoked(of(kafka), "topics", "check", "--json", status=1 if expected else 0)
-    found = json.loads(result.stdout)["differences"]
+    result = run_command(
+        settings_without_services(kafka), "topics", "check", "--json", status=1 if expected else 0
+    )
+    found = json.loads(result.out)["differences"]
     assert {(each["topic"], each["kind"]) for each in found} == expected
 
 
@@ -145,30 +119,35 @@ def test_drift_is_told_with_what_to_do_and_what_is_safe_is_set(kafka: ServiceSet
     future.result()
     stray = f"{kafka.topic_prefix}evnets"
     drifting(kafka, {(events, "config"), (products, "config"), (stray, "unknown")})
-    told = invoked(of(kafka), "topics", "check", "--fix", status=1)
-    assert f"{products}: cleanup.policy=delete, now cleanup.policy=compact" in told.stdout
-    assert "would be deleted at once" in told.stdout
+    told = run_command(settings_without_services(kafka), "topics", "check", "--fix", status=1)
+    assert f"{products}: cleanup.policy=delete, now cleanup.policy=compact" in told.out
+    assert "would be deleted at once" in told.out
     drifting(kafka, {(events, "config"), (stray, "unknown")})
-    left = json.loads(invoked(of(kafka), "topics", "check", "--fix", "--json", status=1).stdout)
+    left = json.loads(
+        run_command(settings_without_services(kafka), "topics", "check", "--fix", "--json", status=1).out
+    )
     assert left["fixed"] == []
     configure(kafka, events, "retention.ms", str(EVENTS.retention_ms))
     [future] = client.delete_topics([stray]).values()
     future.result()
     drifting(kafka, set())
-    assert "as schemas/topics.py lists them" in invoked(of(kafka), "topics", "check").stdout
+    assert (
+        "as schemas/topics.py lists them"
+        in run_command(settings_without_services(kafka), "topics", "check").out
+    )
 
 
-def findings(result: Result) -> dict[str, Any]:
-    report = json.loads(result.stdout)
+def findings(result: CommandOutput) -> dict[str, Any]:
+    report = json.loads(result.out)
     return {each["check"]: each for each in report["findings"]} | {"seconds": report["seconds"]}
 
 
 def away() -> dict[str, str]:
-    return of(ServiceSettings(kafka_bootstrap=f"127.0.0.1:{free_ports(1)[0]}"))
+    return settings_without_services(ServiceSettings(kafka_bootstrap=f"127.0.0.1:{free_ports(1)[0]}"))
 
 
 def test_without_a_broker_all_else_is_told_within_ten_seconds() -> None:
-    found = findings(invoked(away(), "doctor", "--json", status=1))
+    found = findings(run_command(away(), "doctor", "--json", status=1))
     assert found.pop("seconds") < 10.5
     assert found["broker"]["state"] == "bad"
     assert "EDDY_KAFKA_BOOTSTRAP" in found["broker"]["what_to_do"]
@@ -178,12 +157,12 @@ def test_without_a_broker_all_else_is_told_within_ten_seconds() -> None:
     assert found["index"]["found"] == "not looked at: no broker answers"
     assert all(each.get("what_to_do") for each in found.values() if each["state"] != "ok")
     for command in (["lag"], ["topics", "check"]):
-        assert "no Kafka broker answers" in invoked(away(), *command, status=2).stderr
+        assert "no Kafka broker answers" in run_command(away(), *command, status=2).err
 
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
-    return opened(broker)
+    return open_shop(broker)
 
 
 def test_dead_letters_that_are_handled_are_no_longer_open(kafka: ServiceSettings) -> None:
@@ -194,7 +173,7 @@ def test_dead_letters_that_are_handled_are_no_longer_open(kafka: ServiceSettings
     producer = Producer({"bootstrap.servers": kafka.kafka_bootstrap})
     producer.produce(name, None, key, partition=0, headers=[*headers])
     assert producer.flush(10) == 0
-    report = json.loads(invoked(of(kafka), "doctor", "--json", status=1).stdout)
+    report = json.loads(run_command(settings_without_services(kafka), "doctor", "--json", status=1).out)
     letters = [each for each in report["findings"] if each["check"] == "dead letters"]
     assert [each["found"].split()[0] for each in letters] == ["1", "0"]
     assert [each["state"] for each in letters] == ["warn", "ok"]
@@ -203,9 +182,9 @@ def test_dead_letters_that_are_handled_are_no_longer_open(kafka: ServiceSettings
 def test_what_is_wrong_with_one_part_is_told_at_that_part(shop: Shop, tmp_path: Path) -> None:
     kafka = shop.settings
     put(kafka, kafka.topic(EVENTS), (b"{}", int(time.time() * 1000) + 600_000))
-    with running("recommender", kafka, tmp_path / "log") as recommender:
-        environment = of(kafka, EDDY_RECOMMENDER_URL=recommender.url)
-        found = findings(invoked(environment, "doctor", "--json", status=1))
+    with run_service("recommender", kafka, tmp_path / "log") as recommender:
+        environment = settings_without_services(kafka, EDDY_RECOMMENDER_URL=recommender.url)
+        found = findings(run_command(environment, "doctor", "--json", status=1))
         assert found["recommender"]["state"] == "ok"
         assert found["index"]["state"] == "ok"
         assert "60 of 60 products" in found["index"]["found"]
@@ -214,34 +193,16 @@ def test_what_is_wrong_with_one_part_is_told_at_that_part(shop: Shop, tmp_path: 
         assert found["clock"]["state"] == "bad"
         assert "ahead of this machine" in found["clock"]["found"]
         wider = environment | {"EDDY_TEXT_WIDTH": "768"}
-        assert "EDDY_TEXT_WIDTH" in findings(invoked(wider, "doctor", "--json", status=1))["vectors"]["found"]
+        assert (
+            "EDDY_TEXT_WIDTH"
+            in findings(run_command(wider, "doctor", "--json", status=1))["vectors"]["found"]
+        )
         # A process that hangs: its port takes connections, and nothing answers.
         os.kill(recommender.process.pid, signal.SIGSTOP)
         try:
-            found = findings(invoked(environment, "doctor", "--json", status=1))
+            found = findings(run_command(environment, "doctor", "--json", status=1))
         finally:
             os.kill(recommender.process.pid, signal.SIGCONT)
         assert found.pop("seconds") < 10.5
         assert "timed out" in found["recommender"]["found"]
         assert found["erasures"]["state"] == "ok"
-
-
-def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
-    processor = f"http://127.0.0.1:{stack.ports['session_processor']}"
-    environment = stack.environment | {"EDDY_SESSION_PROCESSOR_URL": processor}
-
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(1), reraise=True)
-    def well() -> None:
-        report = json.loads(invoked(environment, "doctor", "--json").stdout)
-        # Other tests send what is refused, on purpose; how full this machine's disk is is its own matter.
-        machine = {"dead letters", "disk", "versions"}
-        wrong = [
-            each for each in report["findings"] if each["state"] != "ok" and each["check"] not in machine
-        ]
-        assert wrong == []
-
-    well()
-    assert "index" in invoked(environment, "doctor").stdout
-    assert "keeps up" in invoked(environment, "lag").stdout
-    assert "ready" in invoked(environment, "lag").stdout
-    invoked(environment, "index", "check")

@@ -5,7 +5,6 @@ import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import msgspec
@@ -13,12 +12,23 @@ import numpy as np
 import pytest
 
 from infra.stack.broker import Broker
-from schemas import models
-from schemas.models import ModelRelease
 from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES
-from tests.integration.processes import KEY, Running, running
-from tests.integration.shop import (
+from tests.support.models import contents, manifest, release
+from tests.support.released_models import (
+    ONE,
+    OTHER,
+    VISITORS,
+    K,
+    Models,
+    change_byte,
+    cut_file,
+    open_visited_shop,
+    row,
+    version,
+)
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import (
     CATALOGUE,
     COUNT,
     Json,
@@ -28,77 +38,24 @@ from tests.integration.shop import (
     get,
     ids,
     metrics,
-    opened,
 )
-from tests.unit.model.learned import Past, contents, manifest, release, stored
 
-VISITORS = tuple(f"visitor-{number}" for number in range(6))
 SWAPS = 14
-K = 6
 FOR_YOU = {"name": "for_you", "kind": "for_you", "k": K}
 
 
-def past(step: int) -> Past:
-    """Sessions in which each product is followed by the ones `step` and 2 · `step` after it."""
-    return [[f"p{(number + nth * step) % COUNT}" for nth in range(3)] for number in range(COUNT)] * 3
-
-
-ONE, OTHER = past(7), past(11)  # of another shelf each: rows by content alone, or of the other, differ
-
-
-def version(number: int) -> str:
-    return f"20241124T04{number // 60:02}{number % 60:02}Z-3f9a"
-
-
-class Models:
-    """Writes versions as the trainer would, and releases them."""
-
-    def __init__(self, shop: Shop, folder: Path) -> None:
-        self.shop = shop
-        self.folder = folder
-        self._made = 0
-
-    def stored(self, past: Past) -> ModelRelease:
-        """A new version in the store, not released."""
-        self._made += 1
-        name = version(self._made)
-        return stored(self.folder / name, past, name)
-
-    def spoiled(self, spoil: Callable[[Path], object]) -> ModelRelease:
-        """The same, with something wrong in its folder."""
-        found = self.stored(OTHER)
-        spoil(self.folder / found.version)
-        return found
-
-    async def publish(self, found: ModelRelease | None, name: str = "behaviour") -> None:
-        await self.shop.put_model(name, models.encode(found) if found else None)
-
-
-def visited(broker: Broker) -> Shop:
-    """A shop of its own, in which some have looked at something."""
-    shop = opened(broker)
-
-    async def visit() -> None:
-        for number, visitor in enumerate(VISITORS):
-            await shop.look_at(visitor, f"p{3 * number}")
-            await shop.look_at(visitor, f"p{3 * number + 1}")
-
-    asyncio.run(visit())
-    return shop
-
-
-def started(store: Models) -> AbstractContextManager[Running]:
+def started(store: Models) -> AbstractContextManager[RunningService]:
     """The recommender of the store's shop."""
     folder = store.folder.parent
     # Rows are compared to the last digit: no visit of these tests is to count in them.
     environment = {"EDDY_RECOMMENDER_MODELS": str(folder / "fetched"), "EDDY_LIVE_LEARNING_S": "0"}
-    return running("recommender", store.shop.settings, folder / "log", environment=environment)
+    return run_service("recommender", store.shop.settings, folder / "log", environment=environment)
 
 
 @pytest.fixture(scope="module")
 def store(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Models:
     """The store of the module's one shop."""
-    return Models(visited(broker), tmp_path_factory.mktemp("models") / "store")
+    return Models(open_visited_shop(broker), tmp_path_factory.mktemp("models") / "store")
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +64,7 @@ def shop(store: Models) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def recommender(store: Models) -> Iterator[Running]:
+def recommender(store: Models) -> Iterator[RunningService]:
     with started(store) as service:
         yield service
 
@@ -115,29 +72,10 @@ def recommender(store: Models) -> Iterator[Running]:
 @pytest.fixture
 def own(broker: Broker, tmp_path: Path) -> Models:
     """The store of a shop of the test's own, whose recommender is not started yet."""
-    return Models(visited(broker), tmp_path / "store")
+    return Models(open_visited_shop(broker), tmp_path / "store")
 
 
-@pytest.fixture
-def visitor() -> str:
-    """A visitor of this test alone."""
-    return f"visitor-{uuid4().hex}"
-
-
-def row(service: Running, visitor: str) -> Json:
-    """The visitor's row by HTTP, without the id that each answer has of its own."""
-    answer = service.http.get(
-        "/v1/recommendations",
-        params={"visitor_id": visitor, "k": K},
-        headers={"Authorization": f"Bearer {KEY}"},
-    )
-    assert answer.status_code == 200, answer.text
-    body: Json = answer.json()
-    del body["recommendation_id"]
-    return body
-
-
-def counted(service: Running, name: str) -> float:
+def counted(service: RunningService, name: str) -> float:
     """A counter about models."""
     line = next(
         each for each in metrics(service).splitlines() if each.startswith(f"eddy_recommender_model_{name}")
@@ -145,13 +83,13 @@ def counted(service: Running, name: str) -> float:
     return float(line.split()[1])
 
 
-def served(service: Running) -> str | None:
+def served(service: RunningService) -> str | None:
     """The version that rows name."""
     found: str | None = row(service, VISITORS[0])["models"].get("behaviour")
     return found
 
 
-async def serving(service: Running, expected: str | None) -> None:
+async def serving(service: RunningService, expected: str | None) -> None:
     async def named() -> None:
         assert served(service) == expected
 
@@ -159,11 +97,11 @@ async def serving(service: Running, expected: str | None) -> None:
 
 
 async def test_a_release_changes_the_rows_which_name_it(
-    recommender: Running, store: Models, shop: Shop, visitor: str
+    recommender: RunningService, store: Models, shop: Shop, visitor: str
 ) -> None:
     await store.publish(None)
     await serving(recommender, None)
-    found = store.stored(ONE)
+    found = store.store(ONE)
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         before = await live.caused_by(await shop.look_at(visitor, "p4"))
         assert before["models"] == {"text": "of the test"}
@@ -182,9 +120,11 @@ async def test_a_release_changes_the_rows_which_name_it(
     assert get(recommender, "/v1/popular")["models"] == {"text": "of the test"}
 
 
-async def test_another_model_s_release_is_none_of_its_business(recommender: Running, store: Models) -> None:
-    await store.publish(store.stored(OTHER), name="another")
-    found = store.stored(ONE)
+async def test_another_model_s_release_is_none_of_its_business(
+    recommender: RunningService, store: Models
+) -> None:
+    await store.publish(store.store(OTHER), name="another")
+    found = store.store(ONE)
     await store.publish(found)
     await serving(recommender, found.version)
 
@@ -215,7 +155,7 @@ class Load:
 
         await eventually(taken)
 
-    async def poll(self, service: Running) -> None:
+    async def poll(self, service: RunningService) -> None:
         """GET after GET, for all visitors in turn."""
         authorised = {"Authorization": f"Bearer {KEY}"}
         async with httpx.AsyncClient(base_url=service.url, headers=authorised) as http:
@@ -233,7 +173,7 @@ class Load:
 
 
 @asynccontextmanager
-async def under_load(service: Running, shop: Shop) -> AsyncIterator[Load]:
+async def under_load(service: RunningService, shop: Shop) -> AsyncIterator[Load]:
     """Two pages a visitor, whose sessions are published again and again, and a back end that asks."""
     load = Load()
 
@@ -253,9 +193,9 @@ async def under_load(service: Running, shop: Shop) -> AsyncIterator[Load]:
 
 
 async def test_a_model_is_swapped_between_two_requests(
-    recommender: Running, store: Models, shop: Shop
+    recommender: RunningService, store: Models, shop: Shop
 ) -> None:
-    releases = [store.stored((ONE, OTHER)[number % 2]) for number in range(SWAPS)]
+    releases = [store.store((ONE, OTHER)[number % 2]) for number in range(SWAPS)]
     expected: dict[str, dict[str, list[Json]]] = {}  # by version and visitor, made while nothing else goes on
     for found in releases[:2]:
         await store.publish(found)
@@ -279,8 +219,8 @@ async def test_a_model_is_swapped_between_two_requests(
     assert counted(recommender, "refused_total") == refusals
 
 
-async def test_the_way_back_needs_neither_store_nor_cache(recommender: Running, store: Models) -> None:
-    first, second = store.stored(ONE), store.stored(OTHER)
+async def test_the_way_back_needs_neither_store_nor_cache(recommender: RunningService, store: Models) -> None:
+    first, second = store.store(ONE), store.store(OTHER)
     await store.publish(first)
     await serving(recommender, first.version)
     before = row(recommender, VISITORS[0])
@@ -293,29 +233,18 @@ async def test_the_way_back_needs_neither_store_nor_cache(recommender: Running, 
     assert row(recommender, VISITORS[0])["items"] == before["items"]
 
 
-def cut(folder: Path) -> None:
-    path = folder / "sessions_items.npy"
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def changed(folder: Path) -> None:
-    path = folder / "item2vec_out.npy"
-    whole = path.read_bytes()
-    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-
-
 def missing(folder: Path) -> None:
     (folder / "products.json").unlink()
 
 
 @pytest.mark.parametrize(
     ("spoil", "file"),
-    [(cut, "sessions_items.npy"), (changed, "item2vec_out.npy"), (missing, "products.json")],
+    [(cut_file, "sessions_items.npy"), (change_byte, "item2vec_out.npy"), (missing, "products.json")],
 )
 async def test_a_broken_artifact_is_refused_by_name_while_the_old_one_serves(
-    recommender: Running, store: Models, spoil: Callable[[Path], None], file: str
+    recommender: RunningService, store: Models, spoil: Callable[[Path], None], file: str
 ) -> None:
-    good, broken = store.stored(ONE), store.spoiled(spoil)
+    good, broken = store.store(ONE), store.store_spoiled(spoil)
     await store.publish(good)
     await serving(recommender, good.version)
     before = row(recommender, VISITORS[0])
@@ -325,19 +254,19 @@ async def test_a_broken_artifact_is_refused_by_name_while_the_old_one_serves(
     line = recommender.log.read_text().split("model refused")[-1]
     assert all(told in line for told in (broken.version, file, good.version))
     assert row(recommender, VISITORS[0]) == before
-    later = store.stored(OTHER)
+    later = store.store(OTHER)
     await store.publish(later)
     await serving(recommender, later.version)
 
 
-async def refused(service: Running, count: float) -> None:
+async def refused(service: RunningService, count: float) -> None:
     async def told() -> None:
         assert counted(service, "refused_total") == count
 
     await eventually(told)
 
 
-async def test_what_was_made_for_other_code_is_refused(recommender: Running, store: Models) -> None:
+async def test_what_was_made_for_other_code_is_refused(recommender: RunningService, store: Models) -> None:
     arrays, texts = contents(ONE)
     other_features = texts | {FEATURE_NAMES: '["knn"]'}
     wide = arrays | {"item2vec_in": arrays["item2vec_in"].astype(np.float64)}
@@ -353,8 +282,8 @@ async def test_what_was_made_for_other_code_is_refused(recommender: Running, sto
     assert served(recommender) == before[0]
 
 
-async def test_a_store_that_is_away_is_asked_again(recommender: Running, store: Models) -> None:
-    good, late = store.stored(ONE), store.stored(OTHER)
+async def test_a_store_that_is_away_is_asked_again(recommender: RunningService, store: Models) -> None:
+    good, late = store.store(ONE), store.store(OTHER)
     away = store.folder / "away"
     (store.folder / late.version).rename(away)
     await store.publish(good)
@@ -371,8 +300,8 @@ async def test_a_store_that_is_away_is_asked_again(recommender: Running, store: 
     await serving(recommender, late.version)
 
 
-async def test_a_tombstone_takes_the_model_out_of_service(recommender: Running, store: Models) -> None:
-    found = store.stored(ONE)
+async def test_a_tombstone_takes_the_model_out_of_service(recommender: RunningService, store: Models) -> None:
+    found = store.store(ONE)
     await store.publish(found)
     await serving(recommender, found.version)
     await store.publish(None)
@@ -383,8 +312,8 @@ async def test_a_tombstone_takes_the_model_out_of_service(recommender: Running, 
 
 
 async def test_what_is_released_serves_from_the_first_answer_on(own: Models) -> None:
-    await own.publish(own.stored(OTHER))
-    found = own.stored(ONE)
+    await own.publish(own.store(OTHER))
+    found = own.store(ONE)
     await own.publish(found)
     with started(own) as service:
         assert served(service) == found.version
@@ -395,19 +324,19 @@ async def test_what_is_released_serves_from_the_first_answer_on(own: Models) -> 
 
 
 async def test_a_broken_release_does_not_stop_the_start(own: Models) -> None:
-    await own.publish(own.spoiled(cut))
+    await own.publish(own.store_spoiled(cut_file))
     with started(own) as service:
         assert served(service) is None
         assert {item["source"] for item in row(service, VISITORS[0])["items"]} == {"content"}
         assert "sessions_items.npy" in service.log.read_text()
         assert counted(service, "refused_total") == 1
-        found = own.stored(ONE)
+        found = own.store(ONE)
         await own.publish(found)
         await serving(service, found.version)
 
 
 async def test_a_store_that_is_away_does_not_stop_the_start(own: Models) -> None:
-    found = own.stored(ONE)
+    found = own.store(ONE)
     away = own.folder.rename(own.folder.parent / "away")
     await own.publish(found)
     with started(own) as service:
@@ -417,9 +346,9 @@ async def test_a_store_that_is_away_does_not_stop_the_start(own: Models) -> None
 
 
 async def test_what_was_seen_or_is_sold_out_is_in_no_row(
-    recommender: Running, store: Models, shop: Shop, visitor: str
+    recommender: RunningService, store: Models, shop: Shop, visitor: str
 ) -> None:
-    found = store.stored(ONE)
+    found = store.store(ONE)
     await store.publish(found)
     await serving(recommender, found.version)
     async with shop.live(recommender, visitor, FOR_YOU) as live:
@@ -435,11 +364,11 @@ async def test_what_was_seen_or_is_sold_out_is_in_no_row(
 
 
 async def test_who_looked_at_products_without_vectors_gets_what_others_looked_at(
-    recommender: Running, store: Models, shop: Shop, visitor: str
+    recommender: RunningService, store: Models, shop: Shop, visitor: str
 ) -> None:
     new = msgspec.structs.replace(CATALOGUE[0], product_id=f"p{COUNT}", name="New", popularity=0.0)
     await shop.put(new)
-    found = store.stored([[new.product_id, "p5", "p9"]] * 3)
+    found = store.store([[new.product_id, "p5", "p9"]] * 3)
     await store.publish(found)
     await serving(recommender, found.version)
     async with shop.live(recommender, visitor, FOR_YOU) as live:

@@ -20,8 +20,8 @@ import pytest
 from infra.stack.broker import ROOT, Broker
 from services.ingest.segment.messages import KINDS
 from services.web.openapi import LINE_TOO_LONG, problem
-from tests.integration.processes import KEY, Running, running
-from tests.integration.shop import Json, Shop, get, opened
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import Json, Shop, get, open_shop
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -106,24 +106,24 @@ NOBODY: Final = Asker(left_out=ANY_WEIGHTS)
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
-    return opened(broker)
+    return open_shop(broker)
 
 
 @pytest.fixture(scope="module")
-def ingest(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def ingest(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("ingest") / "log"
-    with running("ingest", shop.settings, log, environment=ENVIRONMENT) as service:
+    with run_service("ingest", shop.settings, log, environment=ENVIRONMENT) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with running("recommender", shop.settings, log, environment=ENVIRONMENT) as service:
+    with run_service("recommender", shop.settings, log, environment=ENVIRONMENT) as service:
         yield service
 
 
-def asked(name: Service, service: Running, asker: Asker, folder: Path) -> Statuses:
+def asked(name: Service, service: RunningService, asker: Asker, folder: Path) -> Statuses:
     """What the service answered; fails with schemathesis's report where it does not keep to its document."""
     config, report = folder / "schemathesis.toml", folder / "report.ndjson"
     config.write_text(asker.toml() + asker.left_out + REFUSALS + LEFT_OUT[name])
@@ -156,20 +156,22 @@ def entered(statuses: Statuses) -> set[str]:
     return {name for name, counts in statuses.items() if any(status < 300 for status in counts)}
 
 
-def operations(service: Running) -> set[str]:
+def operations(service: RunningService) -> set[str]:
     """All that the document names."""
     paths: Json = get(service, "/openapi.json")["paths"]
     return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-def test_the_recommender_keeps_to_its_document_for_back_ends(recommender: Running, tmp_path: Path) -> None:
+def test_the_recommender_keeps_to_its_document_for_back_ends(
+    recommender: RunningService, tmp_path: Path
+) -> None:
     statuses = asked("recommender", recommender, BACK_END, tmp_path)
     assert entered(statuses) == operations(recommender)
     assert sum(counts.total() for counts in statuses.values()) > 1000
 
 
 def test_the_recommender_keeps_to_its_document_for_visitors(
-    recommender: Running, shop: Shop, tmp_path: Path
+    recommender: RunningService, shop: Shop, tmp_path: Path
 ) -> None:
     own = Asker(
         {"visitor_token": {"api_key": shop.token(VISITOR)}},
@@ -181,23 +183,27 @@ def test_the_recommender_keeps_to_its_document_for_visitors(
     assert entered(statuses) == rows
 
 
-def test_the_recommender_keeps_to_its_document_for_anybody(recommender: Running, tmp_path: Path) -> None:
+def test_the_recommender_keeps_to_its_document_for_anybody(
+    recommender: RunningService, tmp_path: Path
+) -> None:
     statuses = asked("recommender", recommender, NOBODY, tmp_path)
     assert {"GET /v1/popular", "GET /v1/search", "GET /metrics", "GET /readyz"} <= entered(statuses)
     assert not {name for name in entered(statuses) if "rules" in name or "experiments" in name}
     assert 404 in statuses["GET /v1/products/{product_id}/similar"]
 
 
-def test_ingest_keeps_to_its_document_for_back_ends(ingest: Running, tmp_path: Path) -> None:
+def test_ingest_keeps_to_its_document_for_back_ends(ingest: RunningService, tmp_path: Path) -> None:
     assert entered(asked("ingest", ingest, BACK_END, tmp_path)) == operations(ingest)
 
 
-def test_ingest_keeps_to_its_document_for_anybody(ingest: Running, tmp_path: Path) -> None:
+def test_ingest_keeps_to_its_document_for_anybody(ingest: RunningService, tmp_path: Path) -> None:
     everybody = {"GET /healthz", "GET /readyz", "GET /metrics", "POST /v1/visitors"}
     assert entered(asked("ingest", ingest, NOBODY, tmp_path)) == everybody
 
 
-def test_documents_promise_problem_documents_for_all_errors(ingest: Running, recommender: Running) -> None:
+def test_documents_promise_problem_documents_for_all_errors(
+    ingest: RunningService, recommender: RunningService
+) -> None:
     for service in (ingest, recommender):
         for path, methods in get(service, "/openapi.json")["paths"].items():
             for method, operation in methods.items():
@@ -309,7 +315,7 @@ def of_ingest() -> Iterator[Bad]:
     yield Bad("DELETE", f"/v1/products/{'x' * 129}", 422, "1 to 128 characters")
 
 
-def refused(service: Running, bad: Bad) -> Json:
+def refused(service: RunningService, bad: Bad) -> Json:
     """The problem document; says which request was answered otherwise."""
     headers = {"Content-Type": bad.media_type, "Content-Encoding": bad.packed} if bad.body is not None else {}
     if bad.shows is not None:
@@ -325,7 +331,7 @@ def refused(service: Running, bad: Bad) -> Json:
     return document
 
 
-def test_the_recommender_says_what_is_wrong(recommender: Running) -> None:
+def test_the_recommender_says_what_is_wrong(recommender: RunningService) -> None:
     for bad in of_recommender():
         refused(recommender, bad)
     unknown = refused(recommender, Bad("GET", "/v1/popular", 422, "", {"colour": "red"}))
@@ -335,12 +341,14 @@ def test_the_recommender_says_what_is_wrong(recommender: Running) -> None:
     assert (weight["weight"], "brand" in weight["weights"]) == ("brnd", True)
 
 
-def test_ingest_says_what_is_wrong(ingest: Running) -> None:
+def test_ingest_says_what_is_wrong(ingest: RunningService) -> None:
     for bad in of_ingest():
         refused(ingest, bad)
 
 
-def test_a_refused_method_is_told_all_that_there_are(recommender: Running, ingest: Running) -> None:
+def test_a_refused_method_is_told_all_that_there_are(
+    recommender: RunningService, ingest: RunningService
+) -> None:
     for service, path, methods in [
         (recommender, "/v1/rules", "DELETE, GET, PUT"),
         (recommender, "/v1/experiments/one", "DELETE, GET, PUT"),
@@ -351,7 +359,7 @@ def test_a_refused_method_is_told_all_that_there_are(recommender: Running, inges
         assert (answer.status_code, answer.headers["allow"]) == (405, methods)
 
 
-def test_a_product_id_may_be_any_text(recommender: Running, ingest: Running) -> None:
+def test_a_product_id_may_be_any_text(recommender: RunningService, ingest: RunningService) -> None:
     path = "/v1/products/" + quote("a/b\n c", safe="")
     shown = {"Authorization": f"Bearer {KEY}"}
     assert ingest.http.delete(path, headers=shown).json()["accepted"] == 1

@@ -14,19 +14,19 @@ from schemas.models import DataRange, Manifest, Metrics, ModelRelease
 from schemas.topics import MODELS
 from services.model import artifact
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.operating import Json, Operator
-from tests.integration.processes import Running, messages, running
-from tests.integration.shop import opened
-from tests.integration.test_models import ONE, OTHER, Models, changed, cut, version
-from tests.integration.test_topic_history import Filling
+from tests.support.kafka import TopicWriter, read_topic
+from tests.support.machine import free_ports
+from tests.support.operator import Json, Operator
+from tests.support.released_models import ONE, OTHER, Models, change_byte, cut_file, version
+from tests.support.services import RunningService, run_service
+from tests.support.shop import open_shop
 
 NAME = "behaviour"
 
 
 def released(settings: ServiceSettings) -> list[ModelRelease]:
     """All releases of the shop's model, the oldest first."""
-    found = [message for message in messages(settings, MODELS) if message.key() == NAME.encode()]
+    found = [message for message in read_topic(settings, MODELS) if message.key() == NAME.encode()]
     return [models.decode(message.value() or b"") for message in found]
 
 
@@ -42,19 +42,19 @@ def by_name(found: Json) -> dict[str, Json]:
 @pytest.fixture(scope="module")
 def store(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Models:
     """The store of the shop's model; what is put there is whole and can serve."""
-    return Models(opened(broker), tmp_path_factory.mktemp("store") / NAME)
+    return Models(open_shop(broker), tmp_path_factory.mktemp("store") / NAME)
 
 
 @pytest.fixture(scope="module")
-def recommender(store: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(store: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     folder = tmp_path_factory.mktemp("recommender")
     environment = {"EDDY_RECOMMENDER_MODELS": str(folder / "fetched")}
-    with running("recommender", store.shop.settings, folder / "log", environment=environment) as service:
+    with run_service("recommender", store.shop.settings, folder / "log", environment=environment) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def ops(store: Models, recommender: Running, tmp_path_factory: pytest.TempPathFactory) -> Operator:
+def ops(store: Models, recommender: RunningService, tmp_path_factory: pytest.TempPathFactory) -> Operator:
     return Operator(
         store.shop.settings,
         {
@@ -71,18 +71,18 @@ class Alone:
     def __init__(self, settings: ServiceSettings, folder: Path) -> None:
         [nobody] = free_ports(1)
         self.settings = settings
-        self.store = folder / "store" / NAME
+        self.versions = folder / "store" / NAME
         self.work = folder / "work"
         self.ops = Operator(
             settings,
             {
-                "EDDY_MODEL_STORE": str(self.store.parent),
+                "EDDY_MODEL_STORE": str(self.versions.parent),
                 "EDDY_OPS_DATADIR": str(self.work),
                 "EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{nobody}",
             },
         )
 
-    def stored(self, number: int) -> ModelRelease:
+    def store(self, number: int) -> ModelRelease:
         """A version in the store, not released."""
         name, hr = version(number), number / 10
         measured = Metrics(
@@ -96,7 +96,7 @@ class Alone:
             parameters={},
             metrics=measured,
         )
-        folder = self.store / name
+        folder = self.versions / name
         digest = artifact.write(folder, {"vectors": [[1.0] * 50]}, {"products.json": "[]"}, manifest)  # type: ignore[dict-item]
         return ModelRelease(
             name=NAME, version=name, location=f"file://{folder}", digest=digest, released_at=number,
@@ -105,7 +105,7 @@ class Alone:
 
     def publish(self, *releases: ModelRelease, name: str = NAME) -> None:
         """Each the one after the one before it."""
-        filling, former = Filling(self.settings), None
+        filling, former = TopicWriter(self.settings), None
         for each in releases:
             made = replace(each, name=name, previous=former.released if former else None)
             filling.raw(MODELS, name, models.encode(made))
@@ -119,7 +119,7 @@ def alone(kafka: ServiceSettings, tmp_path: Path) -> Alone:
 
 
 def test_the_way_back_is_told_once_the_recommender_serves_it(store: Models, ops: Operator) -> None:
-    first, second, third = store.stored(ONE), store.stored(OTHER), store.stored(ONE)
+    first, second, third = store.store(ONE), store.store(OTHER), store.store(ONE)
     publish(store, first)
     publish(store, replace(second, previous=first.released))
 
@@ -151,7 +151,7 @@ def test_the_way_back_is_told_once_the_recommender_serves_it(store: Models, ops:
 
 
 def test_a_version_that_the_recommender_refuses_ends_with_1(store: Models, ops: Operator) -> None:
-    good = store.stored(ONE)
+    good = store.store(ONE)
     publish(store, good)
     foreign = version(99)
     artifact.write(
@@ -170,7 +170,7 @@ def _manifest(store: Models, release: ModelRelease) -> Manifest:
 
 
 def test_all_that_a_store_holds_is_told_numbered_from_the_oldest(alone: Alone) -> None:
-    first, second, third = (alone.stored(number) for number in (1, 2, 3))
+    first, second, third = (alone.store(number) for number in (1, 2, 3))
     alone.publish(first, third)
     alone.publish(second, name="behaviour-b")
     found = alone.ops("models", "list", "--json").json
@@ -185,8 +185,8 @@ def test_all_that_a_store_holds_is_told_numbered_from_the_oldest(alone: Alone) -
     assert (told["since"], told["until"]) == (1_732_000_000_000, 1_732_400_000_000)
     assert (
         told["bytes"]
-        == sum(path.stat().st_size for path in (alone.store / third.version).iterdir())
-        - (alone.store / third.version / "manifest.json").stat().st_size
+        == sum(path.stat().st_size for path in (alone.versions / third.version).iterdir())
+        - (alone.versions / third.version / "manifest.json").stat().st_size
     )
     assert (found["released"], found["previous"], found["served"]) == (third.version, first.version, None)
     assert [(each["name"], each["version"]) for each in found["lines"]] == [("behaviour-b", second.version)]
@@ -206,8 +206,8 @@ def test_an_empty_store_and_nothing_released_is_told(alone: Alone) -> None:
 @pytest.mark.parametrize("verify", [False, True])
 def test_broken_versions_are_named_and_end_with_1(alone: Alone, verify: bool) -> None:
     for number in range(1, 7):
-        alone.stored(number)
-    whole, short, without, rubbish, half, other = (alone.store / version(number) for number in range(1, 7))
+        alone.store(number)
+    whole, short, without, rubbish, half, other = (alone.versions / version(number) for number in range(1, 7))
     (short / "vectors.npy").write_bytes((short / "vectors.npy").read_bytes()[:-1])
     (without / "products.json").unlink()
     (rubbish / "manifest.json").write_bytes(b"{}")
@@ -227,13 +227,13 @@ def test_broken_versions_are_named_and_end_with_1(alone: Alone, verify: bool) ->
 
 
 def test_what_has_changed_since_it_was_released_or_is_gone_is_told(alone: Alone) -> None:
-    first, second = alone.stored(1), alone.stored(2)
+    first, second = alone.store(1), alone.store(2)
     alone.publish(first, second)
-    shutil.rmtree(alone.store / second.version)
-    alone.stored(2)
-    path = alone.store / second.version / "manifest.json"
+    shutil.rmtree(alone.versions / second.version)
+    alone.store(2)
+    path = alone.versions / second.version / "manifest.json"
     path.write_bytes(path.read_bytes().replace(b"2000", b"2001"))
-    shutil.rmtree(alone.store / first.version)
+    shutil.rmtree(alone.versions / first.version)
     done = alone.ops("models", "list", "--json", status=1)
     assert "has changed since it was released" in by_name(done.json)[second.version]["broken"]
     assert f"the previous {first.version} lies elsewhere, or nowhere any more" in done.json["warnings"][0]
@@ -242,11 +242,11 @@ def test_what_has_changed_since_it_was_released_or_is_gone_is_told(alone: Alone)
     assert len(released(alone.settings)) == 2
 
 
-@pytest.mark.parametrize("spoil", [cut, changed])
+@pytest.mark.parametrize("spoil", [cut_file, change_byte])
 def test_a_version_that_is_not_whole_is_not_gone_back_to(
     store: Models, ops: Operator, spoil: Callable[[Path], None]
 ) -> None:
-    broken = store.spoiled(spoil)
+    broken = store.store_spoiled(spoil)
     before = len(released(ops.settings))
     done = ops("models", "rollback", "--to", broken.version, "--yes", status=2)
     assert f"{broken.version}/" in done.err
@@ -255,7 +255,7 @@ def test_a_version_that_is_not_whole_is_not_gone_back_to(
 
 
 def test_a_recommender_that_does_not_answer_is_said_and_the_release_stands(alone: Alone) -> None:
-    first, second = alone.stored(1), alone.stored(2)
+    first, second = alone.store(1), alone.store(2)
     alone.publish(first, second)
     done = alone.ops("models", "rollback", "--yes", "--wait", "0.5", status=1)
     assert f"released {NAME} {first.version} again" in done.out
@@ -266,7 +266,7 @@ def test_a_recommender_that_does_not_answer_is_said_and_the_release_stands(alone
 
 
 def test_what_cannot_be_done_ends_with_2_and_changes_nothing(alone: Alone) -> None:
-    first, second = alone.stored(1), alone.stored(2)
+    first, second = alone.store(1), alone.store(2)
     for arguments, sentence in [
         ((), f"no {NAME} is released, so there is nothing to go back from"),
         (("--to", "1", "--yes"), "`python -m services.trainer release`"),
@@ -287,8 +287,8 @@ def test_what_cannot_be_done_ends_with_2_and_changes_nothing(alone: Alone) -> No
 
 
 def test_a_release_that_cannot_be_read_is_told_and_not_gone_back_from(alone: Alone) -> None:
-    alone.stored(1)
-    filling = Filling(alone.settings)
+    alone.store(1)
+    filling = TopicWriter(alone.settings)
     filling.raw(MODELS, NAME, b"rubbish")
     filling.raw(MODELS, "other-line", b"rubbish")
     filling.done()

@@ -2,31 +2,29 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import sessions
 from schemas.events import Event, decode
 from schemas.sessions import Session
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout
-from services.kafka.admin import create
 from services.model.session import Tuning, fold
 from services.ops.catalogue.mappings import MAPPINGS
 from services.ops.catalogue.mappings import events as events_of
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
-from tests.integration.processes import KEY, Running, messages, running
+from tests.support.kafka import create_topics, read_topic
+from tests.support.launcher import run_module
+from tests.support.services import KEY, RunningService, run_service
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 LAYOUT = Layout.of(384, 64)
 EVENT_COUNT = 17_435
@@ -36,7 +34,7 @@ PRODUCT_COUNT = 6_493
 class Shop:
     """Ingest, embedder and session processor on topics of their own, and the commands of operators."""
 
-    def __init__(self, settings: ServiceSettings, services: dict[str, Running]) -> None:
+    def __init__(self, settings: ServiceSettings, services: dict[str, RunningService]) -> None:
         self.settings = settings
         self.services = services
 
@@ -45,16 +43,14 @@ class Shop:
         variables = os.environ | {
             "EDDY_INGEST_URL": self.services["ingest"].url,
             "EDDY_API_KEY": KEY,
-            "PYTHONPATH": str(ROOT),
         }
-        command = [sys.executable, "-m", "services.ops", *arguments]
-        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False, cwd=ROOT)
+        done = run_module("services.ops", *arguments, environment=variables)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
     def newest(self) -> dict[str, bytes]:
         """The newest session of every visitor."""
-        found = messages(self.settings, SESSIONS)
+        found = read_topic(self.settings, SESSIONS)
         return {(each.key() or b"").decode(): each.value() or b"" for each in found}
 
     def folded(self) -> float:
@@ -66,9 +62,7 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def settings(broker: Broker) -> ServiceSettings:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    return settings
+    return create_topics(broker)
 
 
 @pytest.fixture(scope="module")
@@ -76,17 +70,17 @@ def shop(settings: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) ->
     logs = tmp_path_factory.mktemp("real-input")
     with ExitStack() as stack:
         services = {
-            name: stack.enter_context(running(name, settings, logs / name))
+            name: stack.enter_context(run_service(name, settings, logs / name))
             for name in ("ingest", "embedder", "session_processor")
         }
         yield Shop(settings, services)
 
 
-@retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+@retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
 def embedded(settings: ServiceSettings, count: int) -> VectorReplica:
     """All products' vectors, once the embedder has made them."""
     replica = VectorReplica(LAYOUT)
-    for message in messages(settings, PRODUCT_VECTORS):
+    for message in read_topic(settings, PRODUCT_VECTORS):
         replica.apply((message.key() or b"").decode(), message.value())
     assert len(replica) == count
     return replica
@@ -110,13 +104,13 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
     vectors = embedded(shop.settings, PRODUCT_COUNT)
     assert f"{EVENT_COUNT} events accepted, 0 rejected" in shop.ops("events", "load", str(file))
 
-    arrived = [decode(each.value() or b"").event_id for each in messages(shop.settings, EVENTS)]
+    arrived = [decode(each.value() or b"").event_id for each in read_topic(shop.settings, EVENTS)]
     assert len(arrived) == EVENT_COUNT
     assert set(arrived) == {event.event_id for event in sent}
 
     expected = offline(sent, vectors)
 
-    @retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+    @retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
     def equal() -> None:
         assert shop.folded() >= EVENT_COUNT
         assert shop.newest() == expected
@@ -124,7 +118,7 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
     equal()
     shop.ops("events", "load", str(file))
 
-    @retry(stop=stop_after_delay(120), wait=wait_fixed(0.5), reraise=True)
+    @retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
     def taken_again() -> None:
         assert shop.folded() >= 2 * EVENT_COUNT
 
@@ -134,8 +128,8 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
 
 def test_all_of_the_uci_clickstream_loads(shop: Shop, shared_data: Path) -> None:
     file = str(shared_data / "uci_eshop_clothing_2008.csv.gz")
-    before = len(messages(shop.settings, PRODUCTS))
+    before = len(read_topic(shop.settings, PRODUCTS))
     assert "217 products accepted, 0 rejected" in shop.ops("catalogue", "load", file)
-    assert len(messages(shop.settings, PRODUCTS)) == before + 217
+    assert len(read_topic(shop.settings, PRODUCTS)) == before + 217
     shop.services["session_processor"].kill()  # it would go on folding for minutes
     assert "165474 events accepted, 0 rejected" in shop.ops("events", "load", file)

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
-from uuid import uuid4
 
 import httpx
 import msgspec
@@ -15,8 +14,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from infra.stack.broker import Broker
-from tests.integration.processes import KEY, Running, running
-from tests.integration.shop import (
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import (
     CATALOGUE,
     COUNT,
     FOR_YOU,
@@ -26,36 +25,30 @@ from tests.integration.shop import (
     get,
     ids,
     metrics,
-    opened,
+    open_shop,
     product,
     shelf,
 )
 
 
-@pytest.fixture
-def visitor() -> str:
-    """A visitor of this test alone."""
-    return f"visitor-{uuid4().hex}"
-
-
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
-    return opened(broker)
+    return open_shop(broker)
 
 
 @pytest.fixture(scope="module")
-def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with running("recommender", shop.settings, log) as service:
+    with run_service("recommender", shop.settings, log) as service:
         yield service
 
 
-def test_ready_means_that_all_products_are_searchable(recommender: Running) -> None:
+def test_ready_means_that_all_products_are_searchable(recommender: RunningService) -> None:
     assert get(recommender, "/readyz") == {"status": "ready", "products": COUNT}
 
 
 async def test_a_new_visitor_sees_what_is_popular_and_that_it_is_only_that(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         message = await live.next()
@@ -66,7 +59,7 @@ async def test_a_new_visitor_sees_what_is_popular_and_that_it_is_only_that(
 
 
 async def test_a_click_pushes_products_near_it_and_says_why(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         before = await live.next()
@@ -80,7 +73,7 @@ async def test_a_click_pushes_products_near_it_and_says_why(
     assert message["models"] == {"text": "of the test"}
 
 
-async def test_two_interests_take_turns(recommender: Running, shop: Shop, visitor: str) -> None:
+async def test_two_interests_take_turns(recommender: RunningService, shop: Shop, visitor: str) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         await shop.look_at(visitor, "p3")
         message = await live.caused_by(await shop.look_at(visitor, "p4"))
@@ -88,7 +81,7 @@ async def test_two_interests_take_turns(recommender: Running, shop: Shop, visito
 
 
 async def test_a_socket_that_comes_back_sees_the_newest_state_at_once(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         seen = await live.caused_by(await shop.look_at(visitor, "p5"))
@@ -99,7 +92,7 @@ async def test_a_socket_that_comes_back_sees_the_newest_state_at_once(
     assert again["seq"] == 1
 
 
-async def test_polling_gives_the_same_row(recommender: Running, shop: Shop, visitor: str) -> None:
+async def test_polling_gives_the_same_row(recommender: RunningService, shop: Shop, visitor: str) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         seen = await live.caused_by(await shop.look_at(visitor, "p7"))
     asked: Json = {"visitor_id": visitor, "k": 6}
@@ -112,7 +105,7 @@ async def test_polling_gives_the_same_row(recommender: Running, shop: Shop, visi
     assert with_key.json() | {"recommendation_id": polled["recommendation_id"]} == polled
 
 
-async def test_a_product_on_show_that_sells_out_is_replaced(recommender: Running, shop: Shop) -> None:
+async def test_a_product_on_show_that_sells_out_is_replaced(recommender: RunningService, shop: Shop) -> None:
     popular = {"name": "all", "kind": "popular", "k": 5}
     async with shop.live(recommender, "somebody", popular) as live:
         shown = ids(await live.next())
@@ -132,7 +125,7 @@ async def test_a_product_on_show_that_sells_out_is_replaced(recommender: Running
     await eventually(back_again)
 
 
-async def test_a_new_price_shows_on_open_pages(recommender: Running, shop: Shop) -> None:
+async def test_a_new_price_shows_on_open_pages(recommender: RunningService, shop: Shop) -> None:
     async with shop.live(recommender, "somebody", {"name": "all", "kind": "popular", "k": 3}) as live:
         first = (await live.next())["items"][0]
         known = next(each for each in CATALOGUE if each.product_id == first["product_id"])
@@ -141,7 +134,7 @@ async def test_a_new_price_shows_on_open_pages(recommender: Running, shop: Shop)
         await shop.put(msgspec.structs.replace(known, updated_at=11))
 
 
-async def test_a_deleted_product_is_nowhere(recommender: Running, shop: Shop) -> None:
+async def test_a_deleted_product_is_nowhere(recommender: RunningService, shop: Shop) -> None:
     extra = product(COUNT, updated_at=5)
     await shop.put(extra)
     await shop.put_vectors(COUNT)
@@ -159,7 +152,7 @@ async def test_a_deleted_product_is_nowhere(recommender: Running, shop: Shop) ->
     assert extra.product_id not in ids(get(recommender, beside, k=60))
 
 
-async def test_similar_is_live_and_says_why(recommender: Running, shop: Shop) -> None:
+async def test_similar_is_live_and_says_why(recommender: RunningService, shop: Shop) -> None:
     slot = {"name": "like", "kind": "similar", "product_id": "p9", "k": 4}
     async with shop.live(recommender, "somebody", slot) as live:
         message = await live.next()
@@ -168,14 +161,14 @@ async def test_similar_is_live_and_says_why(recommender: Running, shop: Shop) ->
     assert message["items"] == get(recommender, "/v1/products/p9/similar", k=4)["items"]
 
 
-def test_filters_hold_in_the_row_and_in_what_fills_it(recommender: Running) -> None:
+def test_filters_hold_in_the_row_and_in_what_fills_it(recommender: RunningService) -> None:
     row = get(recommender, "/v1/products/p9/similar", k=20, category="Lamps", price_max=40, exclude=["p1"])
     found = [(item["category"], item["price"] <= 40, item["product_id"]) for item in row["items"]]
     assert found
     assert all(category == ["Lamps"] and cheap and each != "p1" for category, cheap, each in found)
 
 
-def test_bad_questions_get_problem_documents(recommender: Running, shop: Shop) -> None:
+def test_bad_questions_get_problem_documents(recommender: RunningService, shop: Shop) -> None:
     ask = {"visitor_id": "v", "token": shop.token("v")}
     assert "k" in get(recommender, "/v1/recommendations", 422, **ask, k=101)["detail"]
     assert "price_min" in get(recommender, "/v1/popular", 422, price_min="cheap")["detail"]
@@ -187,7 +180,7 @@ def test_bad_questions_get_problem_documents(recommender: Running, shop: Shop) -
     assert recommender.http.get("/v1/recommendations", params=ask, headers=wrong).status_code == 401
 
 
-async def test_nobody_opens_another_visitors_stream(recommender: Running, shop: Shop) -> None:
+async def test_nobody_opens_another_visitors_stream(recommender: RunningService, shop: Shop) -> None:
     for query in ("visitor_id=v", f"visitor_id=v&token={quote(shop.token('w'))}", "visitor_id=v&token=x", ""):
         async with connect(f"ws://127.0.0.1:{recommender.port}/v1/live?{query}") as socket:
             with pytest.raises(ConnectionClosed) as closed:
@@ -210,7 +203,7 @@ async def test_nobody_opens_another_visitors_stream(recommender: Running, shop: 
     ],
 )
 async def test_garbage_on_a_socket_is_answered_and_the_socket_stays(
-    recommender: Running, shop: Shop, visitor: str, garbage: str | bytes
+    recommender: RunningService, shop: Shop, visitor: str, garbage: str | bytes
 ) -> None:
     async with shop.live(recommender, visitor) as live:
         await live.socket.send(garbage)
@@ -221,7 +214,9 @@ async def test_garbage_on_a_socket_is_answered_and_the_socket_stays(
         assert len(ids(await live.next())) == 6
 
 
-async def test_two_pages_of_one_visitor_both_change(recommender: Running, shop: Shop, visitor: str) -> None:
+async def test_two_pages_of_one_visitor_both_change(
+    recommender: RunningService, shop: Shop, visitor: str
+) -> None:
     async with (
         shop.live(recommender, visitor, FOR_YOU) as one,
         shop.live(recommender, visitor, FOR_YOU) as other,
@@ -232,11 +227,11 @@ async def test_two_pages_of_one_visitor_both_change(recommender: Running, shop: 
 
 
 async def test_after_a_kill_the_state_is_read_again(shop: Shop, visitor: str, tmp_path: Path) -> None:
-    with running("recommender", shop.settings, tmp_path / "log") as service:
+    with run_service("recommender", shop.settings, tmp_path / "log") as service:
         async with shop.live(service, visitor, FOR_YOU) as live:
             seen = await live.caused_by(await shop.look_at(visitor, "p11"))
         service.kill()
-        with running("recommender", shop.settings, tmp_path / "log", port=service.port) as again:
+        with run_service("recommender", shop.settings, tmp_path / "log", port=service.port) as again:
             async with shop.live(again, visitor, FOR_YOU) as live:
                 message = await live.next()
     assert ids(message) == ids(seen)
@@ -247,7 +242,7 @@ async def test_a_slow_reader_is_dropped_and_others_are_served(
     shop: Shop, visitor: str, tmp_path: Path
 ) -> None:
     slow = {"EDDY_SLOW_READER_S": "0.3"}
-    with running("recommender", shop.settings, tmp_path / "log", environment=slow) as service:
+    with run_service("recommender", shop.settings, tmp_path / "log", environment=slow) as service:
         query = f"visitor_id={visitor}&token={quote(shop.token(visitor))}"
         with closing(_socket_of_few_bytes(service.port)) as small:
             url = f"ws://127.0.0.1:{service.port}/v1/live?{query}"
@@ -277,12 +272,12 @@ def _socket_of_few_bytes(port: int) -> socket.socket:
     return small
 
 
-def test_a_page_of_another_shop_gets_no_answer(recommender: Running) -> None:
+def test_a_page_of_another_shop_gets_no_answer(recommender: RunningService) -> None:
     answer = httpx.get(f"{recommender.url}/v1/popular", headers={"Origin": "http://127.0.0.1:9"})
     assert "access-control-allow-origin" not in answer.headers
 
 
-def test_the_openapi_document_names_every_route(recommender: Running) -> None:
+def test_the_openapi_document_names_every_route(recommender: RunningService) -> None:
     document = get(recommender, "/openapi.json")
     assert {"/v1/recommendations", "/v1/popular", "/v1/products/{product_id}/similar"} <= set(
         document["paths"]

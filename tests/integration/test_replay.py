@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from tenacity import retry, stop_after_delay, wait_fixed
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import erasures, events, impressions, sessions
 from schemas.erasures import Erasure
 from schemas.events import Event
@@ -27,9 +26,11 @@ from services.kafka.clients import Headers, producer_config
 from services.model.session import TYPE_WEIGHTS
 from services.settings import ServiceSettings
 from services.time_range import shown as written
-from tests.integration.processes import messages, running
-from tests.integration.shop import COUNT, opened
-from tests.unit.model.learned import VERSION, stored
+from tests.support.kafka import read_topic
+from tests.support.launcher import ModuleProcess, run_module, start_module
+from tests.support.models import VERSION, store_artifact
+from tests.support.services import run_service
+from tests.support.shop import COUNT, open_shop
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -58,10 +59,7 @@ class Live:
         return {name for name in self.admin.list_topics(timeout=10).topics if name.startswith(start)}
 
     def newest_sessions(self) -> dict[bytes, bytes | None]:
-        return {message.key() or b"": message.value() for message in messages(self.settings, SESSIONS)}
-
-    def command(self, *arguments: str, name: str = "replay") -> list[str]:
-        return [sys.executable, "-m", "services.ops", name, *arguments]
+        return {message.key() or b"": message.value() for message in read_topic(self.settings, SESSIONS)}
 
     @property
     def environment(self) -> dict[str, str]:
@@ -71,16 +69,11 @@ class Live:
             "EDDY_OPS_DATADIR": str(self.folder / "ops"),
             "EDDY_MODEL_STORE": str(self.folder / "models"),
             "EDDY_SESSION_TIMEOUT_S": "6",  # how long a stopped worker stays a member of its group
-            "PYTHONPATH": str(ROOT),
             "COLUMNS": "160",
         }
 
     def run(self, *arguments: str, name: str = "replay") -> "subprocess.CompletedProcess[str]":
-        command = self.command(*arguments, name=name)
-        return subprocess.run(
-            command, env=self.environment, cwd=ROOT, capture_output=True, text=True, check=False,
-            timeout=200, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+        return run_module("services.ops", name, *arguments, environment=self.environment, timeout=200)
 
     def reported(self, *arguments: str) -> Json:
         done = self.run(*arguments, "--json")
@@ -88,11 +81,12 @@ class Live:
         found: Json = json.loads(done.stdout)
         return found
 
-    def started(self, *arguments: str) -> "subprocess.Popen[bytes]":
+    def started(self, *arguments: str) -> ModuleProcess:
         """In the middle of feeding: its workers run, and some events are there."""
-        command = self.command(*arguments)
         with self.log.open("wb") as log:
-            process = subprocess.Popen(command, env=self.environment, cwd=ROOT, stdout=log, stderr=log)
+            process = start_module(
+                "services.ops", "replay", *arguments, environment=self.environment, stdout=log, stderr=log
+            )
 
         def feeding() -> None:
             assert process.poll() is None, self.log.read_text()
@@ -103,7 +97,7 @@ class Live:
         return process
 
 
-def workers_of(process: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+def workers_of(process: ModuleProcess) -> list[psutil.Process]:
     found = psutil.Process(process.pid).children(recursive=True)
     return [each for each in found if "services.session_processor" in each.cmdline()]
 
@@ -186,9 +180,9 @@ def remembered(visitor: int) -> int:
 @pytest.fixture(scope="module")
 def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("replay")
-    settings = opened(broker).settings
+    settings = open_shop(broker).settings
     fill(settings)
-    with running("session_processor", settings, folder / "live.log"):
+    with run_service("session_processor", settings, folder / "live.log"):
         found = Live(settings, folder)
 
         def folded() -> None:
@@ -242,7 +236,7 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
     archive = str(tmp_path / "archive")
     exported = live.run(archive, name="export")
     assert exported.returncode == 0, exported.stderr
-    stored(live.folder / "models" / "behaviour" / VERSION, PAST)
+    store_artifact(live.folder / "models" / "behaviour" / VERSION, PAST)
     options = ("--settings", str(weights), "--model", "item2vec=1", "--workers", "2", "--cases", "60")
     other = live.reported(*HOUR, "--prefix", "shadow", "--archive", archive, *options, "--html", str(page))
 
@@ -322,11 +316,11 @@ def test_a_setting_that_a_service_does_not_take_is_told_and_everything_is_taken_
 
 
 def test_into_live_nothing_changes_twice_and_the_way_of_each_event_is_told(live: Live) -> None:
-    before, there = live.newest_sessions(), len(messages(live.settings, EVENTS))
+    before, there = live.newest_sessions(), len(read_topic(live.settings, EVENTS))
     refused = live.run(*HOUR)
     assert refused.returncode == 2
     assert "add --yes" in refused.stderr
-    assert len(messages(live.settings, EVENTS)) == there
+    assert len(read_topic(live.settings, EVENTS)) == there
 
     made = live.reported(*HOUR, "--visitor", "visitor-3", "--speed", "1000", "--yes")
 
@@ -334,7 +328,7 @@ def test_into_live_nothing_changes_twice_and_the_way_of_each_event_is_told(live:
     assert (made["sessions"]["equal"], made["sessions"]["different"]) == (1, 0)
     assert live.newest_sessions() == before
     assert any("after they were due" in note for note in made["notes"])
-    again = [each for each in messages(live.settings, EVENTS) if b"replayed_from" in header_names(each)]
+    again = [each for each in read_topic(live.settings, EVENTS) if b"replayed_from" in header_names(each)]
     assert len(again) == PER_VISITOR
     for each in again:
         assert b"accepted_at" not in header_names(each)
@@ -357,7 +351,7 @@ def test_into_live_without_a_session_processor_says_what_to_start(
 
     assert refused.returncode == 2
     assert "python -m services.session_processor" in refused.stderr
-    assert len(messages(kafka, EVENTS)) == 1
+    assert len(read_topic(kafka, EVENTS)) == 1
 
 
 def test_a_range_without_events_is_told(live: Live) -> None:

@@ -31,9 +31,10 @@ from services.ops.replay.recommendations import (
     states_of,
 )
 from services.time_range import TimeRange
-from tests.conftest import free_ports
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.shop import Json, Shop, eventually, get, opened, product
+from tests.support.kafka import read_topic
+from tests.support.machine import free_ports
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import Json, Shop, eventually, get, open_shop, product
 
 K = 6
 EVERYTHING = TimeRange()
@@ -43,13 +44,13 @@ VISITS = [[f"p{(7 * number + 4 * step) % 60}" for step in range(4)] for number i
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
-    return opened(broker)
+    return open_shop(broker)
 
 
 @pytest.fixture(scope="module")
-def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with running("recommender", shop.settings, log) as service:
+    with run_service("recommender", shop.settings, log) as service:
         yield service
 
 
@@ -63,7 +64,7 @@ class Past:
 
 
 @pytest.fixture
-async def past(shop: Shop, recommender: Running) -> Past:
+async def past(shop: Shop, recommender: RunningService) -> Past:
     collector, had = CaseCollector(1_000, SESSION_GAP_MS), {}
     for product_ids in VISITS:
         visitor_id = f"visitor-{uuid4().hex}"
@@ -78,10 +79,10 @@ async def past(shop: Shop, recommender: Running) -> Past:
                 )
             )  # fmt: skip
     cases = collector.cases()
-    return Past(cases, states_of(cases, messages(shop.settings, SESSIONS)), had)
+    return Past(cases, states_of(cases, read_topic(shop.settings, SESSIONS)), had)
 
 
-async def shown(recommender: Running, visitor_id: str, event_id: str) -> Row:
+async def shown(recommender: RunningService, visitor_id: str, event_id: str) -> Row:
     """The row on the visitor's page once an event has reached it."""
     found: list[Row] = []
 
@@ -94,7 +95,7 @@ async def shown(recommender: Running, visitor_id: str, event_id: str) -> Row:
     return found[-1]
 
 
-def asked(recommender: Running, visitor_id: str) -> Json:
+def asked(recommender: RunningService, visitor_id: str) -> Json:
     answer = recommender.http.get(
         "/v1/recommendations",
         params={"visitor_id": visitor_id, "k": K},
@@ -111,7 +112,7 @@ def put(shop: Shop, states: dict[Case, bytes]) -> None:
 
 
 async def test_a_case_is_asked_with_the_session_of_then_and_its_row_is_the_one_of_then(
-    shop: Shop, recommender: Running, past: Past
+    shop: Shop, recommender: RunningService, past: Past
 ) -> None:
     assert len(past.cases) == len(past.states) == 18  # of four views three have a next one
     put(shop, past.states)
@@ -128,7 +129,7 @@ async def test_each_case_is_a_visitor_of_its_own_with_the_bytes_of_its_session(
     put(shop, past.states)
     newest = {
         (message.key() or b"").decode(): message
-        for message in messages(shop.settings, SESSIONS)
+        for message in read_topic(shop.settings, SESSIONS)
         if (message.key() or b"").startswith(b"case:")
     }
     assert list(past.states) == sorted(past.cases)
@@ -159,7 +160,7 @@ async def test_rows_as_shown_are_read_from_the_topic_and_are_those_that_visitors
 
 async def test_what_an_erased_visitor_was_shown_is_not_read(shop: Shop, past: Past) -> None:
     async def written() -> None:
-        assert len(messages(shop.settings, RECOMMENDATIONS)) >= len(past.had)
+        assert len(read_topic(shop.settings, RECOMMENDATIONS)) >= len(past.had)
 
     await eventually(written)
     gone = past.cases[0].visitor_id
@@ -179,7 +180,7 @@ async def test_a_recommender_that_still_reads_its_topics_is_waited_for(
     shop: Shop, past: Past, tmp_path: Path
 ) -> None:
     put(shop, past.states)
-    with running("recommender", shop.settings, tmp_path / "log", until="/healthz") as fresh:
+    with run_service("recommender", shop.settings, tmp_path / "log", until="/healthz") as fresh:
         rows = await rows_of(fresh.url, KEY, past.states, K, lambda: None)
     assert {case: row.product_ids for case, row in rows.items()} == {
         case: past.had[case.event_id].product_ids for case in past.cases
@@ -187,7 +188,7 @@ async def test_a_recommender_that_still_reads_its_topics_is_waited_for(
 
 
 async def test_targets_that_no_row_can_hold_any_more_are_counted_case_by_case(
-    shop: Shop, recommender: Running
+    shop: Shop, recommender: RunningService
 ) -> None:
     await shop.put(product(70, availability="out_of_stock"), product(71, availability="preorder"))
 
@@ -207,13 +208,13 @@ async def test_targets_that_no_row_can_hold_any_more_are_counted_case_by_case(
     await shop.delete("p71")
 
 
-async def test_another_key_is_refused_with_what_to_do(recommender: Running, past: Past) -> None:
+async def test_another_key_is_refused_with_what_to_do(recommender: RunningService, past: Past) -> None:
     with pytest.raises(RowsRefused, match="the same EDDY_API_KEY"):
         await rows_of(recommender.url, "another key", past.states, K, lambda: None)
 
 
 async def test_a_recommender_that_has_not_read_the_cases_is_not_believed(
-    recommender: Running, past: Past
+    recommender: RunningService, past: Past
 ) -> None:
     one = past.cases[0]
     more = {Case("v", number, one.event_id, number + 1, one.target): b"" for number in range(40)}
@@ -229,7 +230,7 @@ async def test_where_nobody_answers_it_is_said_where(past: Past) -> None:
 
 
 async def test_what_the_recommender_refuses_is_told_in_its_own_words(
-    recommender: Running, past: Past
+    recommender: RunningService, past: Past
 ) -> None:
     with pytest.raises(RowsRefused, match=r"answers 422: .*query\.k"):
         await rows_of(recommender.url, KEY, past.states, 100_000, lambda: None)

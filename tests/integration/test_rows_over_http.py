@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from typing import Any, Final
-from uuid import uuid4
 from zlib import crc32
 
 import numpy as np
@@ -13,13 +12,12 @@ from infra.stack.broker import Broker
 from schemas import models
 from schemas.products import Product
 from services.clock import now_ms
-from services.kafka.admin import create
 from services.model.content import category_vector, point, price_point, signs
-from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.processes import KEY, Running, running
-from tests.integration.shop import LAYOUT, Json, Shop, eventually, get, ids, metrics
-from tests.unit.model.learned import Past, stored
+from tests.support.kafka import create_topics
+from tests.support.machine import free_ports
+from tests.support.models import Past, store_artifact
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import LAYOUT, Json, Shop, eventually, get, ids, metrics
 
 CATEGORIES: Final = (("Women", "Shoes"), ("Women", "Dresses"), ("Home", "Lamps"), ("Outdoor", "Tents"))
 TYPES: Final = (("boots", "sandals"), ("gown", "sundress"), ("lantern", "spotlight"), ("igloo", "tunnel"))
@@ -81,10 +79,9 @@ def past() -> Past:
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
+    settings = create_topics(broker)
     shop = Shop(settings)
-    release = stored(tmp_path_factory.mktemp("models") / VERSION, past(), VERSION)
+    release = store_artifact(tmp_path_factory.mktemp("models") / VERSION, past(), VERSION)
 
     async def fill() -> None:
         await shop.put(*CATALOGUE.values())
@@ -96,7 +93,7 @@ def shop(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Shop:
 
 
 @pytest.fixture(scope="module")
-def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """No embedder runs where it looks for one."""
     folder = tmp_path_factory.mktemp("recommender")
     environment = {
@@ -104,24 +101,18 @@ def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         "EDDY_RECOMMENDER_MODELS": str(folder / "models"),
         "EDDY_LIVE_LEARNING_S": "0",
     }
-    with running("recommender", shop.settings, folder / "log", environment=environment) as service:
+    with run_service("recommender", shop.settings, folder / "log", environment=environment) as service:
         yield service
 
 
-@pytest.fixture
-def visitor() -> str:
-    """A visitor of this test alone."""
-    return f"visitor-{uuid4().hex}"
-
-
-def about(service: Running, product_id: str, kind: str, **parameters: Any) -> Json:
+def about(service: RunningService, product_id: str, kind: str, **parameters: Any) -> Json:
     """A row about a product, in the order of its scores."""
     return get(
         service, f"/v1/products/{product_id}/{kind}", **{"diversity": 0, "brand_max": 100, **parameters}
     )
 
 
-def of_visitor(service: Running, path: str, visitor_id: str, **parameters: Any) -> Json:
+def of_visitor(service: RunningService, path: str, visitor_id: str, **parameters: Any) -> Json:
     """A row for a visitor, asked for by the shop's back end."""
     answer = service.http.get(
         path,
@@ -143,7 +134,7 @@ def sources(row: Json) -> set[str]:
     return {item["source"] for item in row["items"]}
 
 
-def test_also_liked_is_what_visits_hold_whatever_it_looks_like(recommender: Running) -> None:
+def test_also_liked_is_what_visits_hold_whatever_it_looks_like(recommender: RunningService) -> None:
     row = about(recommender, "p12", "also-liked", k=20)
     said = "others who looked at Article 12 also looked at this"
     witnessed = {item["product_id"] for item in row["items"] if item["why"] == said}
@@ -158,7 +149,7 @@ def test_also_liked_is_what_visits_hold_whatever_it_looks_like(recommender: Runn
 
 
 @pytest.mark.parametrize("by", ["topic", "type"])
-def test_what_goes_with_a_product_is_of_another_topic_or_type(recommender: Running, by: str) -> None:
+def test_what_goes_with_a_product_is_of_another_topic_or_type(recommender: RunningService, by: str) -> None:
     row = shown(about(recommender, "p12", "complements", by=by, k=5))
     own = CATALOGUE["p12"]
     if by == "topic":
@@ -168,12 +159,12 @@ def test_what_goes_with_a_product_is_of_another_topic_or_type(recommender: Runni
         assert own.category in {each.category for each in row}
 
 
-def test_complements_are_by_topic_where_nothing_is_said(recommender: Running) -> None:
+def test_complements_are_by_topic_where_nothing_is_said(recommender: RunningService) -> None:
     row = about(recommender, "p12", "complements", k=5)
     assert row["items"] == about(recommender, "p12", "complements", k=5, by="topic")["items"]
 
 
-def test_weights_of_the_request_change_what_is_similar(recommender: Running) -> None:
+def test_weights_of_the_request_change_what_is_similar(recommender: RunningService) -> None:
     def similar(weights: str) -> list[Product]:
         return shown(about(recommender, "p12", "similar", k=6, weights=weights))
 
@@ -185,7 +176,7 @@ def test_weights_of_the_request_change_what_is_similar(recommender: Running) -> 
     assert all(abs(each.price - own.price) <= 8 for each in near)
 
 
-def test_explained_parts_add_up_to_the_score(recommender: Running) -> None:
+def test_explained_parts_add_up_to_the_score(recommender: RunningService) -> None:
     for kind in ("similar", "also-liked", "complements"):
         row = about(recommender, "p12", kind, k=6, explain=True)
         for item in row["items"]:
@@ -196,7 +187,7 @@ def test_explained_parts_add_up_to_the_score(recommender: Running) -> None:
 
 
 async def test_popular_follows_what_is_bought_these_days(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     before = ids(get(recommender, "/v1/popular", k=6))
     assert "p30" not in before
@@ -219,7 +210,7 @@ async def test_popular_follows_what_is_bought_these_days(
 
 
 async def test_what_a_visitor_has_seen_or_bought_is_left_out_as_asked(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     await shop.happens(visitor, "view_item", "p0", int(now_ms()))
     await shop.happens(visitor, "purchase", "p4", int(now_ms()))
@@ -246,7 +237,7 @@ async def test_what_a_visitor_has_seen_or_bought_is_left_out_as_asked(
 
 
 async def test_a_visitors_row_tells_the_event_behind_each_product(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     event_id = await shop.happens(visitor, "add_to_cart", "p12", int(now_ms()))
 
@@ -261,7 +252,7 @@ async def test_a_visitors_row_tells_the_event_behind_each_product(
     assert "fallback" not in row
 
 
-async def test_fallbacks_are_labelled(recommender: Running, shop: Shop, visitor: str) -> None:
+async def test_fallbacks_are_labelled(recommender: RunningService, shop: Shop, visitor: str) -> None:
     new = of_visitor(recommender, "/v1/recommendations", visitor, k=3)
     assert (new["fallback"], sources(new)) == ("new_visitor", {"popular"})
     unseen = about(recommender, UNSEEN, "also-liked", k=3)
@@ -293,7 +284,7 @@ async def test_fallbacks_are_labelled(recommender: Running, shop: Shop, visitor:
         assert f'eddy_recommender_fallbacks_total{{reason="{fallback}"}}' in counted
 
 
-def test_filters_that_leave_too_few_say_so_and_are_kept(recommender: Running) -> None:
+def test_filters_that_leave_too_few_say_so_and_are_kept(recommender: RunningService) -> None:
     paths: dict[str, dict[str, Any]] = {
         "/v1/popular": {},
         "/v1/products/p12/similar": {},
@@ -309,12 +300,12 @@ def test_filters_that_leave_too_few_say_so_and_are_kept(recommender: Running) ->
     assert "notice" not in get(recommender, "/v1/popular", k=12)
 
 
-def search(service: Running, q: str, **parameters: Any) -> Json:
+def search(service: RunningService, q: str, **parameters: Any) -> Json:
     """What a search finds."""
     return get(service, "/v1/search", q=q, **{"k": 12, "brand_max": 100, **parameters})
 
 
-def test_a_search_understands_words_and_shows_what_it_understood(recommender: Running) -> None:
+def test_a_search_understands_words_and_shows_what_it_understood(recommender: RunningService) -> None:
     row = search(recommender, "blue boots under $70 not Aster")
     assert row["understood_by"] == "parser"
     told = row["inferred"]
@@ -336,7 +327,7 @@ def test_a_search_understands_words_and_shows_what_it_understood(recommender: Ru
     assert row["items"][-1]["why"] == "close, but not blue"
 
 
-def test_every_parameter_stands_in_for_what_the_words_say(recommender: Running) -> None:
+def test_every_parameter_stands_in_for_what_the_words_say(recommender: RunningService) -> None:
     words = "boots under $70 not Aster"
     assert {each.type for each in shown(search(recommender, words, type=""))} != {"boots"}
     assert max(each.price for each in shown(search(recommender, words, price_max=""))) > 70
@@ -347,7 +338,7 @@ def test_every_parameter_stands_in_for_what_the_words_say(recommender: Running) 
     assert search(recommender, words, price_max=40)["inferred"]["price_max"] == 40
 
 
-def test_words_without_an_embedder_are_a_labelled_fallback(recommender: Running) -> None:
+def test_words_without_an_embedder_are_a_labelled_fallback(recommender: RunningService) -> None:
     row = search(recommender, "something cosy for the evening, boots")
     assert row["fallback"] == "words_away"
     assert "cosy" in row["inferred"]["description"]
@@ -356,7 +347,7 @@ def test_words_without_an_embedder_are_a_labelled_fallback(recommender: Running)
 
 
 async def test_a_search_with_a_visitor_leans_to_its_taste(
-    recommender: Running, shop: Shop, visitor: str
+    recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     tastes = {f"{visitor}-lamps": "p2", f"{visitor}-tents": "p3"}
     for each, seen in tastes.items():

@@ -18,9 +18,9 @@ from services.kafka.clients import AcknowledgedProducer, producer_config
 from services.recommender.api.admin import Publisher
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway
-from tests.conftest import free_ports
-from tests.integration.processes import KEY, Running, running
-from tests.integration.shop import CATALOGUE, Json, Live, Shop, eventually, get, ids, opened, shelf
+from tests.support.machine import free_ports
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import CATALOGUE, Json, Live, Shop, eventually, get, ids, open_shop, shelf
 
 ADMIN = "the key of the shop's people"
 ENVIRONMENT = {"EDDY_ADMIN_KEY": ADMIN}
@@ -31,18 +31,18 @@ AT_ONCE_S = 1.0
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
     """A shop of this module alone: rules would move the rows of other tests."""
-    return opened(broker)
+    return open_shop(broker)
 
 
 @pytest.fixture(scope="module")
-def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with running("recommender", shop.settings, log, environment=ENVIRONMENT) as service:
+    with run_service("recommender", shop.settings, log, environment=ENVIRONMENT) as service:
         yield service
 
 
 @pytest.fixture(autouse=True)
-def without_rules(recommender: Running) -> Iterator[None]:
+def without_rules(recommender: RunningService) -> Iterator[None]:
     """Leaves nothing to the next test."""
     yield
     for rule in admin(recommender, "GET", "/v1/rules")["rules"]:
@@ -51,14 +51,14 @@ def without_rules(recommender: Running) -> Iterator[None]:
         admin(recommender, "DELETE", f"/v1/experiments/{experiment['name']}")
 
 
-def admin(service: Running, method: str, path: str, status: int = 200, **options: Any) -> Json:
+def admin(service: RunningService, method: str, path: str, status: int = 200, **options: Any) -> Json:
     answer = service.http.request(method, path, headers={"Authorization": f"Bearer {ADMIN}"}, **options)
     assert answer.status_code == status, answer.text
     body: Json = answer.json()
     return body
 
 
-def put(service: Running, rule_id: str, **rule: object) -> Json:
+def put(service: RunningService, rule_id: str, **rule: object) -> Json:
     return admin(service, "PUT", f"/v1/rules/{rule_id}", json=rule)
 
 
@@ -70,7 +70,7 @@ async def soon(live: Live, started: float) -> Json:
 
 
 async def test_a_block_clears_open_pages_at_once_and_a_deletion_restores_them(
-    recommender: Running, shop: Shop
+    recommender: RunningService, shop: Shop
 ) -> None:
     async with shop.live(recommender, "somebody", POPULAR) as live:
         before = ids(await live.next())
@@ -88,7 +88,7 @@ async def test_a_block_clears_open_pages_at_once_and_a_deletion_restores_them(
 
 @pytest.mark.parametrize("named", [{"brands": ["Brand 2"]}, {"categories": ["Lamps"]}])
 def test_nothing_that_is_blocked_is_left_in_any_row(
-    recommender: Running, named: dict[str, list[str]]
+    recommender: RunningService, named: dict[str, list[str]]
 ) -> None:
     def left(path: str) -> set[str]:
         return {
@@ -105,7 +105,7 @@ def test_nothing_that_is_blocked_is_left_in_any_row(
 
 
 async def test_a_pin_stands_in_its_place_and_says_so_until_it_is_sold_out(
-    recommender: Running, shop: Shop
+    recommender: RunningService, shop: Shop
 ) -> None:
     async with shop.live(recommender, "somebody", POPULAR) as live:
         before = ids(await live.next())
@@ -121,13 +121,13 @@ async def test_a_pin_stands_in_its_place_and_says_so_until_it_is_sold_out(
     assert "p50" not in ids(get(recommender, "/v1/products/p1/similar", k=4))  # not the slot of the pin
 
 
-async def test_a_blocked_product_is_not_shown_by_a_pin(recommender: Running, shop: Shop) -> None:
+async def test_a_blocked_product_is_not_shown_by_a_pin(recommender: RunningService, shop: Shop) -> None:
     put(recommender, "a-pin", action="pin", products=["p50"])
     put(recommender, "the-block", action="block", brands=[str(CATALOGUE[50].brand)])
     assert "p50" not in ids(get(recommender, "/v1/popular", k=5))
 
 
-async def test_boosts_and_buries_move_products_on_open_pages(recommender: Running, shop: Shop) -> None:
+async def test_boosts_and_buries_move_products_on_open_pages(recommender: RunningService, shop: Shop) -> None:
     async with shop.live(recommender, "somebody", POPULAR) as live:
         before = ids(await live.next())
         started = monotonic()
@@ -140,7 +140,7 @@ async def test_boosts_and_buries_move_products_on_open_pages(recommender: Runnin
         assert before[0] not in ids(await soon(live, started))
 
 
-def test_a_boost_moves_similar_products_up_but_shows_no_others(recommender: Running) -> None:
+def test_a_boost_moves_similar_products_up_but_shows_no_others(recommender: RunningService) -> None:
     path = "/v1/products/p9/similar"
     before = ids(get(recommender, path, k=6))
     put(recommender, "up", action="boost", products=[before[4]], factor=100)
@@ -149,7 +149,9 @@ def test_a_boost_moves_similar_products_up_but_shows_no_others(recommender: Runn
     assert {shelf(each) for each in ids(get(recommender, path, k=6))} == {"Shoes"}  # nearer, by far
 
 
-async def test_a_window_opens_and_closes_on_an_open_page_by_itself(recommender: Running, shop: Shop) -> None:
+async def test_a_window_opens_and_closes_on_an_open_page_by_itself(
+    recommender: RunningService, shop: Shop
+) -> None:
     async with shop.live(recommender, "somebody", POPULAR) as live:
         before = ids(await live.next())
         starts_at = int(now_ms()) + 700
@@ -163,10 +165,10 @@ async def test_a_window_opens_and_closes_on_an_open_page_by_itself(recommender: 
 
 
 async def test_every_recommender_follows_and_a_killed_one_knows_the_rules_again(
-    recommender: Running, shop: Shop, tmp_path: Path
+    recommender: RunningService, shop: Shop, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with running("recommender", shop.settings, log, environment=ENVIRONMENT) as other:
+    with run_service("recommender", shop.settings, log, environment=ENVIRONMENT) as other:
         async with shop.live(other, "somebody", POPULAR) as live:
             before = ids(await live.next())
             started = monotonic()
@@ -176,12 +178,14 @@ async def test_every_recommender_follows_and_a_killed_one_knows_the_rules_again(
         rules = admin(recommender, "GET", "/v1/rules")
         assert admin(other, "GET", "/v1/rules") == rules
         other.kill()
-        with running("recommender", shop.settings, log, environment=ENVIRONMENT, port=other.port) as again:
+        with run_service(
+            "recommender", shop.settings, log, environment=ENVIRONMENT, port=other.port
+        ) as again:
             assert admin(again, "GET", "/v1/rules") == rules
             assert ids(get(again, "/v1/popular", k=5)) == after
 
 
-def test_nobody_changes_rules_without_the_admin_key(recommender: Running) -> None:
+def test_nobody_changes_rules_without_the_admin_key(recommender: RunningService) -> None:
     for headers in ({}, {"Authorization": f"Bearer {KEY}"}):
         for method, path in (("GET", "/v1/rules"), ("PUT", "/v1/rules/a"), ("DELETE", "/v1/experiments/a")):
             answer = recommender.http.request(method, path, headers=headers)
@@ -190,7 +194,7 @@ def test_nobody_changes_rules_without_the_admin_key(recommender: Running) -> Non
 
 
 async def test_an_experiment_treats_each_visitor_by_its_variant_and_ends(
-    recommender: Running, shop: Shop
+    recommender: RunningService, shop: Shop
 ) -> None:
     sent = {
         "variants": [
@@ -214,7 +218,7 @@ async def test_an_experiment_treats_each_visitor_by_its_variant_and_ends(
         assert not (await live.next()).get("experiments")
 
 
-async def test_a_burst_of_changes_ends_in_the_last_one(recommender: Running, shop: Shop) -> None:
+async def test_a_burst_of_changes_ends_in_the_last_one(recommender: RunningService, shop: Shop) -> None:
     async with shop.live(recommender, "somebody", POPULAR) as live:
         before = ids(await live.next())
         async with httpx.AsyncClient(base_url=recommender.url, timeout=10) as client:

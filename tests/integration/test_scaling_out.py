@@ -11,8 +11,9 @@ import pytest
 from schemas.events import Event
 from schemas.topics import SESSIONS
 from services.settings import ServiceSettings
-from tests.integration.processes import Running, messages, running
-from tests.integration.test_session_processor import Topics, until, view
+from tests.support.kafka import read_topic
+from tests.support.services import RunningService, run_service
+from tests.support.session_topics import SessionTopics, view, wait_until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -21,13 +22,13 @@ PACE_S = 0.7  # between visitors: at every moment some partition has had its fir
 
 
 @contextmanager
-def joining(kafka: ServiceSettings, folder: Path) -> "Iterator[Future[Running]]":
+def joining(kafka: ServiceSettings, folder: Path) -> "Iterator[Future[RunningService]]":
     """One worker runs, and a second is about to."""
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
 
-        def start(number: int) -> Running:
+        def start(number: int) -> RunningService:
             log = folder / f"worker-{number}"
-            return stack.enter_context(running("session_processor", kafka, log))
+            return stack.enter_context(run_service("session_processor", kafka, log))
 
         start(0)
         yield pool.submit(start, 1)
@@ -36,7 +37,7 @@ def joining(kafka: ServiceSettings, folder: Path) -> "Iterator[Future[Running]]"
 def test_what_comes_while_a_second_worker_joins_a_new_group_is_folded(
     kafka: ServiceSettings, tmp_path: Path
 ) -> None:
-    topics = Topics(kafka)
+    topics = SessionTopics(kafka)
     for number in range(5):
         topics.put_product(number)
     sent: dict[str, list[Event]] = {}
@@ -49,8 +50,8 @@ def test_what_comes_while_a_second_worker_joins_a_new_group_is_folded(
         second.result()
 
         def all_are_folded() -> None:
-            newest = {each.key(): each.value() for each in messages(kafka, SESSIONS)}
+            newest = {each.key(): each.value() for each in read_topic(kafka, SESSIONS)}
             for visitor, events in sent.items():
                 assert newest.get(visitor.encode()) == topics.offline(events), visitor
 
-        until(all_are_folded)
+        wait_until(all_are_folded)

@@ -24,10 +24,10 @@ from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES, C
 from schemas.identities import Identity, visitor_of
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES
 from services.clock import now_ms
-from services.kafka.admin import create
 from services.settings import ServiceSettings
-from tests.conftest import free_ports, missing
-from tests.integration.processes import KEY, PAGE, Running, messages, running
+from tests.support.kafka import create_topics, read_topic
+from tests.support.machine import free_ports, skip_or_fail
+from tests.support.services import KEY, PAGE, RunningService, run_service
 
 WRITE_KEY = "the write key of the tests"
 SENDER = Path(__file__).parent / "segment"
@@ -44,16 +44,16 @@ PAGE_CONTEXT: Json = {"page": {"path": "/products/p1", "referrer": "/"}, "locale
 @pytest.fixture(scope="module")
 def topics(broker: Broker) -> ServiceSettings:
     """One set of topics for the tests that look only at people of their own."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    return settings
+    return create_topics(broker)
 
 
 @pytest.fixture(scope="module")
-def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     """An ingest process that lets in who shows a key."""
     keys = {"EDDY_WRITE_KEY": WRITE_KEY, "EDDY_AUTH": "required"}
-    with running("ingest", topics, tmp_path_factory.mktemp("ingest") / "log", environment=keys) as service:
+    with run_service(
+        "ingest", topics, tmp_path_factory.mktemp("ingest") / "log", environment=keys
+    ) as service:
         service.http.auth = (WRITE_KEY, "")
         yield service
 
@@ -62,12 +62,6 @@ def ingest(topics: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) ->
 def anonymous() -> str:
     """An anonymous visitor of this test alone."""
     return f"anon-{uuid4().hex}"
-
-
-@pytest.fixture
-def user() -> str:
-    """A user of this test alone."""
-    return f"user-{uuid4().hex}"
 
 
 def from_python(url: str, calls: list[tuple[str, Json]]) -> None:
@@ -102,7 +96,7 @@ def from_node(url: str, calls: list[tuple[str, Json]]) -> None:
 def _installed() -> Path:
     """The folder with the package of the lock file; installed anew where that has changed."""
     if shutil.which("node") is None or shutil.which("npm") is None:
-        missing("@segment/analytics-node needs Node.js 20 and npm")
+        skip_or_fail("@segment/analytics-node needs Node.js 20 and npm")
     lock, installed = (SENDER / "package-lock.json").read_bytes(), NODE / "installed-package-lock.json"
     NODE.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json", "send.mjs"):
@@ -111,7 +105,7 @@ def _installed() -> Path:
         command = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(command, cwd=NODE, capture_output=True, text=True, check=False, timeout=100)
         if done.returncode != 0:
-            missing(f"npm cannot install @segment/analytics-node: {done.stderr.strip()[-400:]}")
+            skip_or_fail(f"npm cannot install @segment/analytics-node: {done.stderr.strip()[-400:]}")
         installed.write_bytes(lock)
     return NODE
 
@@ -120,19 +114,19 @@ SDKS = pytest.mark.parametrize("send", [from_python, from_node], ids=["ruddersta
 
 
 def events_of(settings: ServiceSettings, visitor_id: str) -> list[Event]:
-    found = [each for each in messages(settings, EVENTS) if each.key() == visitor_id.encode()]
+    found = [each for each in read_topic(settings, EVENTS) if each.key() == visitor_id.encode()]
     return [events.decode(each.value() or b"") for each in found]
 
 
 def identities_of(settings: ServiceSettings, visitor_id: str) -> list[Identity]:
-    found = [each for each in messages(settings, IDENTITIES) if each.key() == visitor_id.encode()]
+    found = [each for each in read_topic(settings, IDENTITIES) if each.key() == visitor_id.encode()]
     return [identities.decode(each.value() or b"") for each in found]
 
 
 def dead_letters(settings: ServiceSettings, holding: str) -> list[tuple[bytes, dict[str, str]]]:
     return [
         (value, {name: told.decode() for name, told in cast("deadletters.Headers", each.headers() or [])})
-        for each in messages(settings, EVENTS_DLQ)
+        for each in read_topic(settings, EVENTS_DLQ)
         if holding.encode() in (value := each.value() or b"")
     ]
 
@@ -155,7 +149,7 @@ def view(anonymous_id: str, **fields: Any) -> Json:
 
 @SDKS
 def test_what_an_sdk_tracks_lies_on_the_topic(
-    ingest: Running, topics: ServiceSettings, anonymous: str, send: Send
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, send: Send
 ) -> None:
     who = {"anonymousId": anonymous}
     cart = {"productId": "p1", "quantity": "2", "price": "89.50", "currency": "eur", "value": 179}
@@ -198,7 +192,7 @@ def test_what_an_sdk_tracks_lies_on_the_topic(
 
 @SDKS
 def test_what_an_sdk_identifies_joins_visitor_and_user(
-    ingest: Running, topics: ServiceSettings, anonymous: str, user: str, send: Send
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, user: str, send: Send
 ) -> None:
     both = {"anonymousId": anonymous, "userId": user}
     send(
@@ -225,7 +219,7 @@ def test_what_an_sdk_identifies_joins_visitor_and_user(
 
 @SDKS
 def test_a_message_that_a_shop_sends_twice_has_one_event_id(
-    ingest: Running, topics: ServiceSettings, anonymous: str, send: Send
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, send: Send
 ) -> None:
     at = datetime.now(UTC).isoformat()
     message = {"anonymousId": anonymous, **VIEWED, "messageId": "order-17-viewed", "timestamp": at}
@@ -272,7 +266,7 @@ def losing_the_first_answer(url: str) -> Iterator[str]:
 
 @SDKS
 def test_a_message_that_the_sdk_itself_tries_again_counts_once(
-    ingest: Running, topics: ServiceSettings, anonymous: str, user: str, send: Send
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, user: str, send: Send
 ) -> None:
     both = {"anonymousId": anonymous, "userId": user}
     with losing_the_first_answer(ingest.url) as url:
@@ -283,7 +277,7 @@ def test_a_message_that_the_sdk_itself_tries_again_counts_once(
     assert {each.user_id for each in identities_of(topics, anonymous)} == {user}
 
 
-def test_rudderstacks_sdk_does_not_repeat_what_is_refused(ingest: Running) -> None:
+def test_rudderstacks_sdk_does_not_repeat_what_is_refused(ingest: RunningService) -> None:
     def refused() -> float:
         lines = ingest.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if 'problems_total{status="401"}' in line)
@@ -303,7 +297,7 @@ def test_rudderstacks_sdk_does_not_repeat_what_is_refused(ingest: Running) -> No
 
 
 @pytest.mark.parametrize("kind", ["track", "page", "identify", "screen", "group", "alias"])
-def test_every_call_answers_success(ingest: Running, anonymous: str, kind: str) -> None:
+def test_every_call_answers_success(ingest: RunningService, anonymous: str, kind: str) -> None:
     answer = ingest.http.post(f"/v1/{kind}", json=view(anonymous))
     assert answer.status_code == 200
     told = answer.json()
@@ -320,7 +314,7 @@ def test_every_call_answers_success(ingest: Running, anonymous: str, kind: str) 
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/track", "/v1/batch"])
-def test_who_shows_a_key_is_let_in(ingest: Running, anonymous: str, path: str, shown: Json) -> None:
+def test_who_shows_a_key_is_let_in(ingest: RunningService, anonymous: str, path: str, shown: Json) -> None:
     body = view(anonymous) if path == "/v1/track" else {"batch": [view(anonymous)]}
     body |= {"writeKey": shown.get("writeKey")}
     answer = httpx.post(ingest.url + path, json=body, headers=shown.get("headers"))
@@ -338,7 +332,7 @@ def test_who_shows_a_key_is_let_in(ingest: Running, anonymous: str, path: str, s
     ],
 )
 def test_who_shows_none_or_a_wrong_one_is_401_and_leaves_nothing(
-    ingest: Running, topics: ServiceSettings, anonymous: str, wrong: Json
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, wrong: Json
 ) -> None:
     headers, key = wrong.get("headers", {}), {"writeKey": wrong.get("writeKey")}
     for path, sent in (("track", view(anonymous)), ("batch", {"batch": [view(anonymous)]})):
@@ -348,14 +342,14 @@ def test_who_shows_none_or_a_wrong_one_is_401_and_leaves_nothing(
 
 
 def test_garbage_of_nobody_is_401_and_not_kept(
-    ingest: Running, topics: ServiceSettings, anonymous: str
+    ingest: RunningService, topics: ServiceSettings, anonymous: str
 ) -> None:
     problem(httpx.post(f"{ingest.url}/v1/batch", content=anonymous + "{"), 401)
     assert dead_letters(topics, anonymous) == []
 
 
 def test_each_message_of_a_batch_has_its_own_verdict(
-    ingest: Running, topics: ServiceSettings, anonymous: str, user: str
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, user: str
 ) -> None:
     bad = view(anonymous, properties={"name": "Monopoly"})
     huge = view(anonymous, properties={"product_id": "p1", "note": "x" * MAX_EVENT_BYTES})
@@ -376,7 +370,7 @@ def test_each_message_of_a_batch_has_its_own_verdict(
 
 
 def test_nothing_but_refused_messages_are_400_and_kept(
-    ingest: Running, topics: ServiceSettings, anonymous: str
+    ingest: RunningService, topics: ServiceSettings, anonymous: str
 ) -> None:
     bad = view(anonymous, properties={})
     document = problem(ingest.http.post("/v1/batch", json={"batch": [bad, bad]}), 400)
@@ -385,20 +379,20 @@ def test_nothing_but_refused_messages_are_400_and_kept(
     assert len(dead_letters(topics, anonymous)) == 3
 
 
-def test_garbage_is_400_and_kept(ingest: Running, topics: ServiceSettings, anonymous: str) -> None:
+def test_garbage_is_400_and_kept(ingest: RunningService, topics: ServiceSettings, anonymous: str) -> None:
     garbage = f'{{"batch": [{anonymous}'.encode() + b"\xff"
     problem(ingest.http.post("/v1/batch", content=garbage), 400)
     [(raw, told)] = dead_letters(topics, anonymous)
     assert (raw, told[deadletters.STAGE]) == (garbage, "body")
 
 
-def test_an_empty_batch_says_nothing(ingest: Running) -> None:
+def test_an_empty_batch_says_nothing(ingest: RunningService) -> None:
     answer = ingest.http.post("/v1/batch", json={"batch": []})
     assert answer.json() == {"success": True, "accepted": 0, "ignored": 0, "rejected": []}
 
 
 def test_packed_bodies_are_taken_up_to_the_same_limit(
-    ingest: Running, topics: ServiceSettings, anonymous: str
+    ingest: RunningService, topics: ServiceSettings, anonymous: str
 ) -> None:
     packed = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
     batch = json.dumps({"batch": [view(anonymous)]}).encode()
@@ -414,7 +408,7 @@ def test_packed_bodies_are_taken_up_to_the_same_limit(
     problem(ingest.http.post("/v1/batch", content=batch, headers={"Content-Encoding": "br"}), 415)
 
 
-def test_a_call_and_a_batch_have_segments_limits(ingest: Running, anonymous: str) -> None:
+def test_a_call_and_a_batch_have_segments_limits(ingest: RunningService, anonymous: str) -> None:
     large = view(anonymous, properties={"product_id": "p1", "note": "x" * MAX_EVENT_BYTES})
     assert str(MAX_EVENT_BYTES) in problem(ingest.http.post("/v1/track", json=large), 413)["detail"]
     many = '{"batch": [' + ",".join(["{}"] * (MAX_BATCH_EVENTS + 1)) + "]}"
@@ -422,7 +416,7 @@ def test_a_call_and_a_batch_have_segments_limits(ingest: Running, anonymous: str
 
 
 def test_both_ids_are_joined_once_and_another_user_at_once(
-    ingest: Running, topics: ServiceSettings, anonymous: str, user: str
+    ingest: RunningService, topics: ServiceSettings, anonymous: str, user: str
 ) -> None:
     seen = {"type": "page", "anonymousId": anonymous, "userId": user}
     for _ in range(3):
@@ -434,7 +428,7 @@ def test_both_ids_are_joined_once_and_another_user_at_once(
     assert joins[1].replaces(joins[0])
 
 
-def test_the_shops_pages_may_send_with_a_write_key(ingest: Running, anonymous: str) -> None:
+def test_the_shops_pages_may_send_with_a_write_key(ingest: RunningService, anonymous: str) -> None:
     asked = {
         "Origin": PAGE,
         "Access-Control-Request-Method": "POST",
@@ -453,7 +447,7 @@ def test_the_shops_pages_may_send_with_a_write_key(ingest: Running, anonymous: s
     assert answer.headers["access-control-allow-origin"] == PAGE
 
 
-def test_metrics_count_what_was_ignored_and_joined(ingest: Running, anonymous: str, user: str) -> None:
+def test_metrics_count_what_was_ignored_and_joined(ingest: RunningService, anonymous: str, user: str) -> None:
     def value(sample: str) -> float:
         lines = ingest.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
@@ -470,7 +464,7 @@ def test_metrics_count_what_was_ignored_and_joined(ingest: Running, anonymous: s
     assert [value(each) for each in samples] == [before[0] + 2, before[1] + 1]
 
 
-def test_the_documentation_describes_the_calls(ingest: Running) -> None:
+def test_the_documentation_describes_the_calls(ingest: RunningService) -> None:
     document = ingest.http.get("/openapi.json").json()
     assert document["components"]["securitySchemes"]["write_key"]["scheme"] == "basic"
     described = set(document["components"]["schemas"])
@@ -482,7 +476,7 @@ def test_the_documentation_describes_the_calls(ingest: Running) -> None:
         assert {"write_key": []} in post["security"]
 
 
-def test_the_examples_of_the_documentation_are_accepted(ingest: Running) -> None:
+def test_the_examples_of_the_documentation_are_accepted(ingest: RunningService) -> None:
     document = ingest.http.get("/openapi.json").json()
     for kind in ("batch", "track", "identify", "alias"):
         content = document["paths"][f"/v1/{kind}"]["post"]["requestBody"]["content"]
@@ -495,7 +489,7 @@ def test_without_a_broker_it_is_503_and_to_be_sent_again(tmp_path: Path, anonymo
     [nobody] = free_ports(1)
     away = ServiceSettings(kafka_bootstrap=f"127.0.0.1:{nobody}")
     keys = {"EDDY_WRITE_KEY": WRITE_KEY}
-    with running("ingest", away, tmp_path / "log", environment=keys, until="/healthz") as service:
+    with run_service("ingest", away, tmp_path / "log", environment=keys, until="/healthz") as service:
         login = {"anonymousId": anonymous, "userId": user}
         for path, body in (("track", view(anonymous)), ("identify", login), ("page", login), ("page", login)):
             answer = service.http.post(f"/v1/{path}", json=body)

@@ -1,127 +1,47 @@
 """The session processor as a real Faust worker on a real broker: [events] → [sessions], byte for byte."""
 
-import asyncio
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
 import msgspec
-import numpy as np
 import pytest
-from confluent_kafka import Message
 from confluent_kafka.admin import AdminClient
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
-from schemas import deadletters, events, sessions, vectors
-from schemas.events import Event
-from schemas.products import Product
-from schemas.sessions import Session
-from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
-from schemas.vectors import Layout, ProductVectors
+from schemas import deadletters, events, sessions
+from schemas.topics import EVENTS, SESSIONS
 from services.kafka.admin import create
-from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
-from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
-from services.vector_replica import VectorReplica
-from tests.integration.processes import Running, messages, running
+from tests.support.kafka import create_topics, read_topic
+from tests.support.services import RunningService, run_service
+from tests.support.session_topics import LAYOUT, SessionTopics, view, wait_until
 
-LAYOUT = Layout.of(384, 64)
 PRODUCTS = 40
-WITHIN_S = 30
-
-
-class Topics:
-    """The worker's topics, seen from outside."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self.settings = settings
-        self.vectors = VectorReplica(LAYOUT)
-        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
-
-    def send(self, topic: Topic, found: Iterable[tuple[bytes | None, bytes | None]]) -> None:
-        outgoing: list[OutgoingMessage] = [(key, value, []) for key, value in found]
-        asyncio.run(self._producer.send_all(self.settings.topic(topic), outgoing))
-
-    def send_events(self, *sent: Event) -> None:
-        self.send(EVENTS, [(event.visitor_id.encode(), events.encode(event)) for event in sent])
-
-    def put_product(self, number: int) -> None:
-        """Gives a product a vector, here and on the topic."""
-        product = Product(
-            product_id=f"p{number}",
-            name=f"Product {number}",
-            price=1.0,
-            currency="EUR",
-            availability="in_stock",
-            updated_at=1,
-            category=(("Shoes", "Lamps", "Tents")[number % 3],),
-        )
-        content = LAYOUT.normalised(np.random.default_rng(number).normal(size=LAYOUT.width))
-        message = ProductVectors(
-            product=product, layout=LAYOUT.id, content=vectors.pack(content), hashes={}, models={}
-        )
-        self.vectors.apply(product.product_id, vectors.encode(message))
-        self.send(PRODUCT_VECTORS, [(product.product_id.encode(), vectors.encode(message))])
-
-    def published(self, visitor_id: str) -> list[Message]:
-        return [each for each in messages(self.settings, SESSIONS) if each.key() == visitor_id.encode()]
-
-    def dead_letters(self, holding: bytes) -> list[Message]:
-        return [each for each in messages(self.settings, EVENTS_DLQ) if holding in (each.value() or b"")]
-
-    def offline(self, sent: Iterable[Event]) -> bytes:
-        """What fold makes of one visitor's events, without Kafka."""
-        session: Session | None = None
-        for event in sent:
-            before = session or Session(event.visitor_id)
-            session = fold(before, event, self.vectors, LAYOUT, Tuning())
-        assert session is not None
-        return sessions.encode(session)
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Waits for what other processes are about to do: until the condition raises nothing."""
-    retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.1), reraise=True)(condition)()
-
-
-def view(visitor_id: str, at: int, product: int, type_: events.EventType = "view_item") -> Event:
-    return Event(
-        event_id=str(uuid4()),
-        type=type_,
-        visitor_id=visitor_id,
-        occurred_at=1_700_000_000_000 + at * 1000,
-        product_id=f"p{product}",
-    )
-
-
-@pytest.fixture
-def visitor() -> str:
-    """A visitor of this test alone."""
-    return f"visitor-{uuid4().hex}"
 
 
 @pytest.fixture(scope="module")
-def topics(broker: Broker) -> Topics:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    topics = Topics(settings)
+def topics(broker: Broker) -> SessionTopics:
+    settings = create_topics(broker)
+    topics = SessionTopics(settings)
     for number in range(PRODUCTS):
         topics.put_product(number)
     return topics
 
 
 @pytest.fixture(scope="module")
-def worker(topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    with running("session_processor", topics.settings, tmp_path_factory.mktemp("worker") / "log") as service:
+def worker(topics: SessionTopics, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    with run_service(
+        "session_processor", topics.settings, tmp_path_factory.mktemp("worker") / "log"
+    ) as service:
         yield service
 
 
 def test_the_session_on_the_topic_is_what_fold_makes_offline(
-    worker: Running, topics: Topics, visitor: str
+    worker: RunningService, topics: SessionTopics, visitor: str
 ) -> None:
     sent = [view(visitor, number, number % 7) for number in range(20)]
     topics.send_events(*sent)
@@ -129,13 +49,15 @@ def test_the_session_on_the_topic_is_what_fold_makes_offline(
     def published() -> None:
         assert topics.published(visitor)[-1].value() == topics.offline(sent)
 
-    until(published)
+    wait_until(published)
     headers = dict(cast("list[tuple[str, bytes]]", topics.published(visitor)[-1].headers() or []))
     assert headers[sessions.CAUSED_BY] == sent[-1].event_id.encode()
     assert float(headers[sessions.FOLDED_AT]) > 1_700_000_000_000
 
 
-def test_duplicates_and_order_change_no_byte(worker: Running, topics: Topics, visitor: str) -> None:
+def test_duplicates_and_order_change_no_byte(
+    worker: RunningService, topics: SessionTopics, visitor: str
+) -> None:
     sent = [view(visitor, number, number % 5) for number in range(80)]
     shuffled = [*sent, *sent[:40]]
     random.Random(1).shuffle(shuffled)
@@ -144,7 +66,7 @@ def test_duplicates_and_order_change_no_byte(worker: Running, topics: Topics, vi
     def published() -> None:
         assert topics.published(visitor)[-1].value() == topics.offline(sent)
 
-    until(published)
+    wait_until(published)
     before = topics.published(visitor)[-1].value()
     topics.send_events(*sent)
     end = view(visitor, 0, 1, "search")  # no signal: its taking tells that all before it was taken
@@ -154,12 +76,12 @@ def test_duplicates_and_order_change_no_byte(worker: Running, topics: Topics, vi
         assert len(topics.published(visitor)) >= len(shuffled) + len(sent)
 
     topics.send_events(end)
-    until(taken)
+    wait_until(taken)
     assert topics.published(visitor)[-1].value() == before
 
 
 def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
-    worker: Running, topics: Topics, visitor: str
+    worker: RunningService, topics: SessionTopics, visitor: str
 ) -> None:
     sent = [view(visitor, 1, 1), view(visitor, 2, PRODUCTS)]
     topics.send_events(*sent)
@@ -168,18 +90,18 @@ def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
         newest = sessions.decode(topics.published(visitor)[-1].value() or b"")
         assert newest.missing_products == {f"p{PRODUCTS}"}
 
-    until(missing)
+    wait_until(missing)
     topics.put_product(PRODUCTS)
 
     def joined() -> None:
         assert topics.published(visitor)[-1].value() == topics.offline(sent)
 
-    until(joined)
+    wait_until(joined)
     assert sessions.decode(topics.published(visitor)[-1].value() or b"").missing == ()
 
 
 def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
-    worker: Running, topics: Topics, visitor: str
+    worker: RunningService, topics: SessionTopics, visitor: str
 ) -> None:
     good = view(visitor, 1, 1)
     key = visitor.encode()
@@ -195,8 +117,8 @@ def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
         raw = {letter.value() for letter in topics.dead_letters(key)}
         assert raw == {garbage, foreign, events.encode(good)}
 
-    until(published)
-    until(buried)
+    wait_until(published)
+    wait_until(buried)
     for letter in topics.dead_letters(key):
         headers = dict(cast("list[tuple[str, bytes]]", letter.headers() or []))
         assert headers[deadletters.SERVICE] == b"session_processor"
@@ -206,14 +128,14 @@ def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
 def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
-    topics: Topics, tmp_path: Path, how: str
+    topics: SessionTopics, tmp_path: Path, how: str
 ) -> None:
     visitors = [f"{how}-{uuid4().hex}" for _ in range(20)]
     sent = {visitor: [view(visitor, number, number % 9) for number in range(50)] for visitor in visitors}
     rounds = [[sent[visitor][number] for visitor in visitors] for number in range(50)]
     group = {"EDDY_SESSION_PROCESSOR_GROUP": f"group-{how}", "EDDY_SESSION_PROCESSOR_INSTANCE": how}
     for part in range(3):
-        with running(
+        with run_service(
             "session_processor", topics.settings, tmp_path / "log", environment=group, until="/healthz"
         ) as service:
             if part < 2:
@@ -224,7 +146,7 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
                 def some_are_there(part: int = part) -> None:
                     assert len(topics.published(visitors[0])) > part * 25 + 3
 
-                until(some_are_there)
+                wait_until(some_are_there)
                 (service.process.kill if how == "kill" else service.process.terminate)()
                 service.process.wait(timeout=20)
                 for each in rounds[part * 25 + 10 : part * 25 + 25]:  # what waits for the next worker
@@ -232,11 +154,11 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
                 continue
 
             def all_are_there() -> None:
-                newest = {each.key(): each.value() for each in messages(topics.settings, SESSIONS)}
+                newest = {each.key(): each.value() for each in read_topic(topics.settings, SESSIONS)}
                 for visitor in visitors:
                     assert newest[visitor.encode()] == topics.offline(sent[visitor])
 
-            until(all_are_there)
+            wait_until(all_are_there)
 
 
 DAY_S = 24 * 60 * 60
@@ -245,7 +167,9 @@ DAY_S = 24 * 60 * 60
 def test_idle_visitors_leave_and_a_restarted_worker_does_not_bring_them_back(
     broker: Broker, tmp_path: Path, visitor: str
 ) -> None:
-    topics = Topics(ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}."))
+    topics = SessionTopics(
+        ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    )
     create(topics.settings)
     topics.put_product(1)
     others = [f"other-{number}-{visitor}" for number in range(40)]  # in every partition
@@ -255,23 +179,23 @@ def test_idle_visitors_leave_and_a_restarted_worker_does_not_bring_them_back(
         found: bytes | None = topics.published(visitor_id)[-1].value()
         return found
 
-    with running("session_processor", topics.settings, tmp_path / "log") as service:
+    with run_service("session_processor", topics.settings, tmp_path / "log") as service:
         topics.send_events(first)
-        until(lambda: topics.published(visitor)[-1])
+        wait_until(lambda: topics.published(visitor)[-1])
         topics.send_events(*(view(other, 40 * DAY_S, 1) for other in others))
 
         def forgotten() -> None:
             assert newest(visitor) is None
             assert "eddy_session_processor_expired_total 1.0" in service.http.get("/metrics").text
 
-        until(forgotten)
-    with running("session_processor", topics.settings, tmp_path / "log"):
+        wait_until(forgotten)
+    with run_service("session_processor", topics.settings, tmp_path / "log"):
         topics.send_events(back)
 
         def anew() -> None:
             assert newest(visitor) == topics.offline([first, back])
 
-        until(anew)
+        wait_until(anew)
     assert len(sessions.decode(newest(visitor) or b"").events) == 1
     assert all(newest(other) is not None for other in others)
 
@@ -280,13 +204,12 @@ def test_a_session_in_the_former_form_is_renewed_at_the_next_event(
     broker: Broker, tmp_path: Path, visitor: str
 ) -> None:
     """A table as an older version left it: the changelog holds ids as text and vectors as float16."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    topics = Topics(settings)
+    settings = create_topics(broker)
+    topics = SessionTopics(settings)
     for number in range(3):
         topics.put_product(number)
     sent = [view(visitor, number, number) for number in range(3)]
-    with running("session_processor", settings, tmp_path / "log"):
+    with run_service("session_processor", settings, tmp_path / "log"):
         pass  # the worker's first start makes the table's changelog
     [changelog] = [
         name
@@ -298,23 +221,22 @@ def test_a_session_in_the_former_form_is_renewed_at_the_next_event(
     topics.send(
         replace(EVENTS, name=changelog.removeprefix(settings.topic_prefix)), [(visitor.encode(), former)]
     )
-    with running("session_processor", settings, tmp_path / "log"):
+    with run_service("session_processor", settings, tmp_path / "log"):
         topics.send_events(sent[2])
 
         def renewed() -> None:
             assert topics.published(visitor)[-1].value() == topics.offline(sent)
 
-        until(renewed)
+        wait_until(renewed)
 
 
 def test_too_many_bad_messages_in_a_row_stop_the_worker_with_a_sentence(
     broker: Broker, tmp_path: Path
 ) -> None:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
-    topics = Topics(settings)
+    settings = create_topics(broker)
+    topics = SessionTopics(settings)
     few = {"EDDY_BAD_EVENTS_IN_A_ROW": "3"}
-    with running("session_processor", settings, tmp_path / "log", environment=few) as service:
+    with run_service("session_processor", settings, tmp_path / "log", environment=few) as service:
         topics.send(EVENTS, [(b"v", b"garbage")] * 5)
         assert service.process.wait(timeout=20) != 0
     assert "bad messages in a row" in (tmp_path / "log").read_text()

@@ -1,5 +1,6 @@
-"""`make up` as people use it: twice is harmless, and what dies is started anew."""
+"""`make up` as people use it: all is well, twice is harmless, and what dies is started anew."""
 
+import json
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from services.settings import ServiceSettings
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers import releasing
 from storefront.demo.shoppers.shelf import Catalogue
+from tests.support.operator import run_command
 
 
 def test_up_again_changes_no_process(stack: Stack) -> None:
@@ -26,6 +28,27 @@ def test_up_again_changes_no_process(stack: Stack) -> None:
     stack.up(lambda what, _seconds: told.append(what))
     assert {name: stack.pid(name) for name in stack.ports} == before
     assert told[-1] == "its products are embedded and searchable"
+
+
+def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
+    processor = f"http://127.0.0.1:{stack.ports['session_processor']}"
+    environment = stack.environment | {"EDDY_SESSION_PROCESSOR_URL": processor}
+
+    @retry(stop=stop_after_delay(30), wait=wait_fixed(1), reraise=True)
+    def well() -> None:
+        report = json.loads(run_command(environment, "doctor", "--json").out)
+        # Other tests send what is refused, on purpose; how full this machine's disk is is its own matter.
+        machine = {"dead letters", "disk", "versions"}
+        wrong = [
+            each for each in report["findings"] if each["state"] != "ok" and each["check"] not in machine
+        ]
+        assert wrong == []
+
+    well()
+    assert "index" in run_command(environment, "doctor").out
+    assert "keeps up" in run_command(environment, "lag").out
+    assert "ready" in run_command(environment, "lag").out
+    run_command(environment, "index", "check")
 
 
 def test_a_killed_service_comes_back_by_itself(stack: Stack) -> None:

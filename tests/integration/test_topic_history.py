@@ -2,21 +2,18 @@
 
 import subprocess
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.stack.broker import Broker
-from schemas import erasures
-from schemas.erasures import Erasure
-from schemas.events import Event, Item, encode
-from schemas.topics import ERASURES, EVENTS, Topic
+from schemas.events import encode
+from schemas.topics import ERASURES, EVENTS
 from services.kafka.admin import create
-from services.kafka.clients import TopicMissing, producer_config
+from services.kafka.clients import TopicMissing
 from services.kafka.ranges import BoundedReader, BrokerAway, reading
 from services.model.session import TYPE_WEIGHTS
 from services.progress import Silent
@@ -25,64 +22,16 @@ from services.time_range import TimeRange
 from services.trainer import topic_history
 from services.trainer.sessions import sessionised
 from services.trainer.topic_history import NothingToRead, TopicHistory
-from tests.conftest import _answering, free_ports
+from tests.support.kafka import HOUR, NOON, TopicWriter, wait_for_broker
+from tests.support.machine import free_ports
 
-HOUR = 60 * 60 * 1000
-NOON = int(time.time() * 1000) - 200 * HOUR  # the broker deletes what is older than 30 days
 ALL = TimeRange()
 
 
-class Filling:
-    """Puts messages on topics, with the broker's times as told."""
-
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._settings = settings
-        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
-        self._number = 0
-
-    def event(
-        self,
-        product: str | None = "p",
-        *,
-        visitor: str = "v",
-        at: int = NOON,
-        occurred_at: int | None = None,
-        received_at: int | None = None,
-        type_: str = "view_item",
-        items: Sequence[str] = (),
-    ) -> Event:
-        """One event that the broker took at `at`; it happened then, where nothing else is said."""
-        self._number += 1
-        made = Event(
-            event_id=f"00000000-0000-4000-8000-{self._number:012d}",
-            type=type_,  # type: ignore[arg-type]
-            visitor_id=visitor,
-            occurred_at=at if occurred_at is None else occurred_at,
-            received_at=received_at,
-            product_id=None if items else product,
-            items=tuple(map(Item, items)),
-        )
-        self.raw(EVENTS, visitor, encode(made), at)
-        return made
-
-    def erasure(self, visitor: str, at: int) -> None:
-        """The visitor is to be forgotten up to then."""
-        self.raw(ERASURES, visitor, erasures.encode(Erasure(visitor, at)), at)
-
-    def raw(self, topic: Topic, key: str, value: bytes | None, at: int = NOON) -> None:
-        """Any message."""
-        self._producer.produce(self._settings.topic(topic), value, key.encode(), timestamp=at)
-        self._producer.poll(0)
-
-    def done(self) -> None:
-        """All of it is on the broker."""
-        assert self._producer.flush(20) == 0
-
-
 @pytest.fixture
-def filling(kafka: ServiceSettings) -> Filling:
+def filling(kafka: ServiceSettings) -> TopicWriter:
     """For the test's own topics."""
-    return Filling(kafka)
+    return TopicWriter(kafka)
 
 
 def read(settings: ServiceSettings, times: TimeRange = ALL) -> TopicHistory:
@@ -93,7 +42,7 @@ def products(found: TopicHistory) -> set[str]:
     return set(sessionised(found.events).products)
 
 
-def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling: Filling) -> None:
+def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(3_000):
         filling.event(f"p{number % 7}", visitor=f"v{number % 50}", at=NOON + number)
     filling.done()
@@ -104,7 +53,7 @@ def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling:
     assert (histories.sessions, len(histories.items), len(histories.products)) == (50, 3_000, 7)
 
 
-def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, filling: Filling) -> None:
+def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(40):
         filling.event(visitor=f"v{number}")
     filling.done()
@@ -114,7 +63,7 @@ def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, fillin
     assert counts == [40, 40, 40]
 
 
-def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filling: Filling) -> None:
+def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for visitor in ("v", "w", "x", "y"):  # on several partitions
         for hours in range(6):
             filling.event(f"p{hours}", visitor=visitor, at=NOON + hours * HOUR)
@@ -136,9 +85,10 @@ def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filli
 @pytest.mark.parametrize(
     ("since", "until"),
     [(NOON + HOUR, None), (None, NOON), (NOON + 1, NOON + 2), (NOON - 2 * HOUR, NOON - HOUR)],
+    ids=["later", "earlier", "a moment between", "an hour long before"],
 )
 def test_a_range_without_events_is_told(
-    kafka: ServiceSettings, filling: Filling, since: int | None, until: int | None
+    kafka: ServiceSettings, filling: TopicWriter, since: int | None, until: int | None
 ) -> None:
     filling.event()
     filling.done()
@@ -151,7 +101,7 @@ def test_an_empty_topic_is_told(kafka: ServiceSettings) -> None:
         read(kafka)
 
 
-def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filling: Filling) -> None:
+def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(10):
         filling.event(f"p{number}")
     filling.done()
@@ -167,14 +117,14 @@ def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filli
     assert products(read(kafka)) == {f"p{number}" for number in range(4, 10)}
 
 
-def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: Filling) -> None:
+def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(500):
         filling.event(visitor=f"v{number}")
     filling.done()
     stop = threading.Event()
 
     def go_on() -> None:
-        live = Filling(kafka)
+        live = TopicWriter(kafka)
         while not stop.is_set():
             for number in range(100):
                 live.event("live", visitor=f"live{number}")
@@ -192,7 +142,7 @@ def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: F
     assert count == sum(len(span) for span in spans)
 
 
-def test_what_is_no_event_is_counted_and_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+def test_what_is_no_event_is_counted_and_left_out(kafka: ServiceSettings, filling: TopicWriter) -> None:
     filling.event("good")
     bad = [
         None,
@@ -211,7 +161,7 @@ def test_what_is_no_event_is_counted_and_left_out(kafka: ServiceSettings, fillin
     assert found.tally.messages == len(bad) + 1 + 3
 
 
-def test_types_that_do_not_count_are_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+def test_types_that_do_not_count_are_left_out(kafka: ServiceSettings, filling: TopicWriter) -> None:
     filling.event("viewed")
     filling.event("listed", type_="view_item_list")
     filling.event(None, type_="search")
@@ -222,7 +172,9 @@ def test_types_that_do_not_count_are_left_out(kafka: ServiceSettings, filling: F
     assert (found.tally.messages, found.tally.bad) == (4, 0)
 
 
-def test_what_an_erased_visitor_did_up_to_then_is_left_out(kafka: ServiceSettings, filling: Filling) -> None:
+def test_what_an_erased_visitor_did_up_to_then_is_left_out(
+    kafka: ServiceSettings, filling: TopicWriter
+) -> None:
     for visitor in ("erased", "other"):
         filling.event(f"{visitor} before", visitor=visitor, at=NOON - 1)
         filling.event(f"{visitor} at", visitor=visitor, at=NOON)
@@ -234,7 +186,7 @@ def test_what_an_erased_visitor_did_up_to_then_is_left_out(kafka: ServiceSetting
     assert found.tally.erased == 2
 
 
-def test_no_clock_saves_an_event_from_erasure(kafka: ServiceSettings, filling: Filling) -> None:
+def test_no_clock_saves_an_event_from_erasure(kafka: ServiceSettings, filling: TopicWriter) -> None:
     filling.event("late", at=NOON + HOUR, occurred_at=NOON - 1)  # sent after the erasure, happened before
     filling.event("ahead", at=NOON - 1, occurred_at=NOON + 1)  # a browser clock that runs ahead
     filling.event("loaded", at=NOON + HOUR, occurred_at=NOON + 1, received_at=NOON)
@@ -245,7 +197,7 @@ def test_no_clock_saves_an_event_from_erasure(kafka: ServiceSettings, filling: F
 
 
 def test_the_greatest_erasure_counts_unless_it_was_taken_back(
-    kafka: ServiceSettings, filling: Filling
+    kafka: ServiceSettings, filling: TopicWriter
 ) -> None:
     for visitor in ("twice", "taken back", "unreadable"):
         name = visitor.replace(" ", "-")
@@ -276,7 +228,7 @@ def own_broker(tmp_path: Path, broker: Broker) -> Iterator[tuple[ServiceSettings
     mine.prepare()
     process = subprocess.Popen(mine.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _answering(mine.bootstrap)
+        wait_for_broker(mine.bootstrap)
         settings = ServiceSettings(kafka_bootstrap=mine.bootstrap)
         create(settings)
         yield settings, process
@@ -289,7 +241,7 @@ def test_a_broker_that_goes_away_is_told(
     own_broker: tuple[ServiceSettings, "subprocess.Popen[bytes]"],
 ) -> None:
     settings, process = own_broker
-    filling = Filling(settings)
+    filling = TopicWriter(settings)
     filling.event()
     filling.done()
     reader = BoundedReader(settings, stall_s=0.5)

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,91 +12,19 @@ import pytest
 from msgspec.structs import replace
 
 from infra.stack.broker import ROOT
-from schemas import models
-from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease
+from schemas.models import Compared, DataRange, Manifest
 from schemas.topics import MODELS
 from services.files import PREFIX
 from services.model import artifact
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.processes import messages
-from tests.integration.test_topic_history import Filling
+from tests.support.kafka import TopicWriter
+from tests.support.launcher import ModuleProcess
+from tests.support.machine import free_ports
+from tests.support.trainer import NAME, Trainer, metrics
 
 FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
-NAME = "behaviour"
-
-
-def metrics(hr: float) -> Metrics:
-    return Metrics(
-        hr_20=hr, mrr_20=hr / 2, coverage=0.5, popularity_bias=0.5, cases=1_000, predictions_per_s=1_000
-    )
-
-
-@dataclass(frozen=True)
-class Trainer:
-    """`python -m services.trainer` with a broker, a store and a folder for its work."""
-
-    settings: ServiceSettings
-    folder: Path
-
-    @property
-    def store(self) -> Path:
-        return self.folder / "store"
-
-    @property
-    def datadir(self) -> Path:
-        return self.folder / "work"
-
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """The running process."""
-        variables = os.environ | {
-            "EDDY_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
-            "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
-            "EDDY_MODEL_STORE": str(self.store),
-            "EDDY_TRAINER_DATADIR": str(self.datadir),
-            "PYTHONPATH": str(ROOT),
-        }
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.trainer", *arguments],
-            env=variables, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    def __call__(self, *arguments: str) -> tuple[int, str]:
-        """Status, and all that was printed."""
-        process = self.start(*arguments)
-        out, err = process.communicate(timeout=60)
-        return process.returncode, out + err
-
-    def add(self, version: str, hr: float, compared: Compared | None = None) -> Path:
-        """Puts a version into the store that was measured so; returns its folder there."""
-        manifest = Manifest(
-            version=version,
-            created_at=1,
-            data=DataRange(0, 1),
-            counts={},
-            parameters={},
-            metrics=metrics(hr),
-            popularity=metrics(0.05),
-            released=compared,
-        )
-        made = self.folder / f"made {version}"
-        artifact.write(made, {"vectors": np.zeros((10, 3))}, {"items.json": "[]"}, manifest)
-        ModelStore(str(self.store), NAME).upload(made, version)
-        return self.store / NAME / version
-
-    def released(self) -> list[ModelRelease]:
-        """All releases, the oldest first."""
-        found = messages(self.settings, MODELS)
-        assert all(message.key() == NAME.encode() for message in found)
-        return [models.decode(message.value() or b"") for message in found]
-
-
-@pytest.fixture
-def trainer(kafka: ServiceSettings, tmp_path: Path) -> Trainer:
-    """One of the test's own."""
-    return Trainer(kafka, tmp_path)
 
 
 def test_a_release_and_the_way_back(trainer: Trainer) -> None:
@@ -219,7 +146,7 @@ def replace_broker(settings: ServiceSettings, port: int) -> ServiceSettings:
 
 
 def test_a_release_that_cannot_be_read_is_told_and_not_guessed_at(trainer: Trainer) -> None:
-    filling = Filling(trainer.settings)
+    filling = TopicWriter(trainer.settings)
     filling.raw(MODELS, NAME, b"rubbish")
     filling.done()
     trainer.add(FIRST, 0.5)
@@ -261,13 +188,13 @@ def test_what_a_killed_training_left_is_cleared_away_by_the_next(trainer: Traine
 
 def many_events(settings: ServiceSettings) -> None:
     """So many that reading them takes longer than a signal."""
-    filling = Filling(settings)
+    filling = TopicWriter(settings)
     for number in range(60_000):
         filling.event(f"p{number % 100}", visitor=f"v{number % 1_000}")
     filling.done()
 
 
-def when_reading(process: "subprocess.Popen[str]") -> None:
+def when_reading(process: ModuleProcess) -> None:
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("reading events"):

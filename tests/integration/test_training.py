@@ -1,32 +1,23 @@
 """From events on a real broker to a released model, by the trainer's own commands."""
 
 import random
-from pathlib import Path
 
 import msgspec
-import pytest
 
 from schemas.models import Gate, ModelRelease
 from services.model.behaviour import PRODUCTS, Behaviour
 from services.model.session import Tuning
 from services.model.store import ModelStore, fetch
 from services.progress import Silent
-from services.settings import ServiceSettings
 from services.trainer.cases import DAY_MS, Case
 from services.trainer.evaluation import answers
-from tests.integration.test_topic_history import NOON, Filling
-from tests.integration.test_trainer import NAME, Trainer
+from tests.support.kafka import NOON, TopicWriter
+from tests.support.trainer import NAME, Trainer
 
 DAYS = 4
 
 
-@pytest.fixture
-def trainer(kafka: ServiceSettings, tmp_path: Path) -> Trainer:
-    """One of the test's own."""
-    return Trainer(kafka, tmp_path)
-
-
-def a_day_of_pairs(filling: Filling, day: int, seed: int = 0) -> None:
+def a_day_of_pairs(filling: TopicWriter, day: int, seed: int = 0) -> None:
     """Visits of a then b of the same number, a minute apart, by visitors of that day."""
     drawn = random.Random(seed + day)
     for visit in range(120):
@@ -41,7 +32,7 @@ def released(trainer: Trainer) -> ModelRelease:
 
 
 def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: Trainer) -> None:
-    filling = Filling(trainer.settings)
+    filling = TopicWriter(trainer.settings)
     for day in range(DAYS):
         a_day_of_pairs(filling, day)
     filling.event("secret", visitor="forgotten", at=NOON + DAY_MS)
@@ -72,7 +63,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
     assert trainer("release")[0] == 1
 
     # Another day, on which both can be measured.
-    filling = Filling(trainer.settings)
+    filling = TopicWriter(trainer.settings)
     filling.event("a0", visitor="first-of-the-day", at=NOON + DAYS * DAY_MS)
     a_day_of_pairs(filling, DAYS + 1, seed=7)
     filling.done()
@@ -88,7 +79,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
 
 
 def test_one_visitor_with_one_product_is_a_model_that_the_gate_refuses(trainer: Trainer) -> None:
-    filling = Filling(trainer.settings)
+    filling = TopicWriter(trainer.settings)
     filling.event("das einzige Stück ☂", at=NOON)
     filling.done()
     status, told = trainer("train")

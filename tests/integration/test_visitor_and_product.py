@@ -28,11 +28,11 @@ from services.clock import now_ms
 from services.kafka import ranges
 from services.kafka.ranges import reading
 from services.settings import ServiceSettings
-from tests.conftest import free_ports
-from tests.integration.operating import Json, Operator
-from tests.integration.processes import KEY, Running, messages, running
-from tests.integration.shop import CATALOGUE, Shop, eventually, get, opened
-from tests.integration.test_topic_history import Filling
+from tests.support.kafka import TopicWriter, read_topic
+from tests.support.machine import free_ports
+from tests.support.operator import Json, Operator
+from tests.support.services import KEY, RunningService, run_service
+from tests.support.shop import CATALOGUE, Shop, eventually, get, open_shop
 
 MINUTE = 60_000
 NOW = int(now_ms())
@@ -44,7 +44,7 @@ class Visited:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.settings = shop.settings
-        self.filling = Filling(shop.settings)
+        self.filling = TopicWriter(shop.settings)
 
     def happens(self, visitor: str, type_: EventType, product_id: str, at: int, **fields: object) -> Event:
         """An event on `events`, and the session after it on `sessions`."""
@@ -69,18 +69,18 @@ class Visited:
 
 @pytest.fixture(scope="module")
 def visited(broker: Broker) -> Visited:
-    return Visited(opened(broker))
+    return Visited(open_shop(broker))
 
 
 @pytest.fixture(scope="module")
-def recommender(visited: Visited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def recommender(visited: Visited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with running("recommender", visited.settings, log) as service:
+    with run_service("recommender", visited.settings, log) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def ops(visited: Visited, recommender: Running) -> Operator:
+def ops(visited: Visited, recommender: RunningService) -> Operator:
     """With a recommender that answers."""
     return Operator(visited.settings, {"EDDY_RECOMMENDER_URL": recommender.url})
 
@@ -92,7 +92,7 @@ def alone(visited: Visited) -> Operator:
     return Operator(visited.settings, {"EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{nobody}"})
 
 
-def shown_row(visited: Visited, recommender: Running, visitor: str) -> Json:
+def shown_row(visited: Visited, recommender: RunningService, visitor: str) -> Json:
     """A row for a visitor, which the recommender has recorded."""
     authorised = {"Authorization": f"Bearer {KEY}"}
     answer = recommender.http.get(
@@ -101,14 +101,14 @@ def shown_row(visited: Visited, recommender: Running, visitor: str) -> Json:
     row: Json = answer.raise_for_status().json()
 
     async def recorded() -> None:
-        keys = [message.key() for message in messages(visited.settings, RECOMMENDATIONS)]
+        keys = [message.key() for message in read_topic(visited.settings, RECOMMENDATIONS)]
         assert visitor.encode() in keys
 
     asyncio.run(eventually(recorded))
     return row
 
 
-def knows(recommender: Running, visitor: str, count: int) -> None:
+def knows(recommender: RunningService, visitor: str, count: int) -> None:
     """Returns when the recommender has a session of so many events."""
     authorised = {"Authorization": f"Bearer {KEY}"}
 
@@ -126,11 +126,11 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
     for key in keys:
         await java.send(kafka.topic(SESSIONS), b"s", key=key)
     await java.stop()
-    filling = Filling(kafka)
+    filling = TopicWriter(kafka)
     for key in keys:
         filling.raw(SESSIONS, key.decode(), b"l")
     filling.done()
-    found = messages(kafka, SESSIONS)
+    found = read_topic(kafka, SESSIONS)
     assert len(found) == 2 * len(keys)
     assert {message.partition() for message in found} == set(range(SESSIONS.partitions))
     for message in found:
@@ -143,7 +143,7 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
 
 
 def test_a_visitor_is_told_from_what_it_did_to_what_it_was_shown_and_why(
-    visited: Visited, recommender: Running, ops: Operator
+    visited: Visited, recommender: RunningService, ops: Operator
 ) -> None:
     visitor = "anna"
     visited.happens(visitor, "view_item", "p3", NOW - 70 * MINUTE)
@@ -216,7 +216,9 @@ def test_kafka_alone_is_enough_and_what_was_not_asked_is_said(visited: Visited, 
     assert "EDDY_RECOMMENDER_URL" in sentence
 
 
-def test_a_key_that_the_recommender_does_not_take_is_said(visited: Visited, recommender: Running) -> None:
+def test_a_key_that_the_recommender_does_not_take_is_said(
+    visited: Visited, recommender: RunningService
+) -> None:
     visited.happens("ben", "view_item", "p5", NOW - MINUTE)
     other = Operator(
         visited.settings, {"EDDY_RECOMMENDER_URL": recommender.url, "EDDY_API_KEY": "some other key, as long"}
@@ -286,7 +288,7 @@ def test_what_cannot_be_told_ends_with_a_sentence(visited: Visited, alone: Opera
 
 
 def test_a_product_is_told_with_vectors_neighbours_and_what_happened(
-    visited: Visited, recommender: Running, ops: Operator
+    visited: Visited, recommender: RunningService, ops: Operator
 ) -> None:
     for visitor, type_ in (("fred", "view_item"), ("gina", "view_item"), ("gina", "purchase")):
         visited.happens(visitor, type_, "p30", NOW - MINUTE)  # type: ignore[arg-type]
@@ -339,7 +341,7 @@ def test_a_product_that_waits_says_what_differs_and_why(visited: Visited, alone:
 
 
 def test_a_product_that_is_gone_is_told_and_ends_with_1(
-    visited: Visited, recommender: Running, ops: Operator
+    visited: Visited, recommender: RunningService, ops: Operator
 ) -> None:
     asyncio.run(visited.shop.delete("p32"))
 
@@ -364,18 +366,18 @@ def test_a_product_of_which_only_a_dead_letter_is_left_is_told(visited: Visited,
 
 
 def test_looking_writes_nothing(visited: Visited, alone: Operator) -> None:
-    before = {topic.name: len(messages(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)}
+    before = {topic.name: len(read_topic(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)}
     alone("product", "p1", "--no-events")
     assert "! no recommender answers" in alone("visitor", "ben").out
     assert before == {
-        topic.name: len(messages(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)
+        topic.name: len(read_topic(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)
     }
 
 
 def test_a_killed_command_leaves_nothing_and_a_signal_ends_it_cleanly(
     visited: Visited, tmp_path: Path
 ) -> None:
-    filling = Filling(visited.settings)
+    filling = TopicWriter(visited.settings)
     for number in range(60_000):
         filling.event("p50", visitor=f"many-{number % 500}", at=NOW - MINUTE)
     filling.done()

@@ -5,7 +5,6 @@ import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from uuid import uuid4
 
 import httpx
 import numpy as np
@@ -22,13 +21,13 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Matrix, unpack
 from schemas.words import PATH, decode_answer, encode_request
-from services.kafka.admin import create
 from services.kafka.clients import producer_config
 from services.recommender.search.query_vectors import Words, WordVector, query_vector
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.drawing import Look, draw
 from storefront.demo.catalogue.generator import caption
-from tests.integration.processes import Running, messages, running
+from tests.support.kafka import create_topics, read_topic
+from tests.support.services import RunningService, run_service
 
 LAYOUT = ServiceSettings().layout
 START_S = 120  # torch and its friends take 10 s to import, and several times that on a busy machine
@@ -55,19 +54,20 @@ pytestmark = pytest.mark.timeout(300)
 class Shop(NamedTuple):
     """A running embedder, what it answered before its models were there, and its topics."""
 
-    embedder: Running
+    embedder: RunningService
     early: httpx.Response
     settings: ServiceSettings
 
 
 @pytest.fixture(scope="module")
 def shop(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
+    settings = create_topics(broker)
     folder = tmp_path_factory.mktemp("words")
     _draw_all(folder)
     catalogue = {"EDDY_CATALOGUE_DIR": str(folder)}
-    with running("embedder", settings, folder / "log", environment=catalogue, until="/healthz") as embedder:
+    with run_service(
+        "embedder", settings, folder / "log", environment=catalogue, until="/healthz"
+    ) as embedder:
         early = embedder.http.post(PATH, content=encode_request(["red shoes"]))
         embedder.wait_for("/readyz", START_S)
         yield Shop(embedder, early, settings)
@@ -111,7 +111,7 @@ def embedded(settings: ServiceSettings, made: Sequence[Product]) -> Matrix:
     def published() -> Matrix:
         found = {
             (message.key() or b"").decode(): vectors.decode(message.value() or b"").content
-            for message in messages(settings, PRODUCT_VECTORS)
+            for message in read_topic(settings, PRODUCT_VECTORS)
         }
         return np.stack([unpack(found[each.product_id]) for each in made])
 

@@ -36,7 +36,7 @@ from tests.benchmark.accuracy.figures import (
     parameters,
 )
 from tests.benchmark.accuracy.parts import Part
-from tests.unit.benchmark import shop
+from tests.support import accuracy as shop
 
 
 @pytest.fixture(scope="module")

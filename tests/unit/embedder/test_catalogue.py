@@ -10,16 +10,10 @@ from services.embedder.catalogue import Bury, Catalogue, Effect, Place, Publish,
 from services.embedder.embedding import Order
 from services.embedder.errors import Unreadable
 from services.embedder.recipe import Recipe
-from tests.unit.embedder.making import LAYOUT, MODELS, RECIPE, one_hot, taken
+from tests.support.clock import Clock
+from tests.support.embedding import LAYOUT, MODELS, RECIPE, one_hot, take_product
 
 ALL = {"text", "image", "caption"}
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture
@@ -62,7 +56,7 @@ def segment(effect: Publish, name: str) -> list[float]:
 
 
 def test_a_new_product_waits_for_the_models_and_is_published_whole(catalogue: Catalogue) -> None:
-    assert catalogue.take(taken(0)) == []
+    assert catalogue.take(take_product(0)) == []
     assert catalogue.waiting_bytes > 0
     [order] = catalogue.orders(10)
     assert order.needs == ALL
@@ -76,8 +70,8 @@ def test_a_new_product_waits_for_the_models_and_is_published_whole(catalogue: Ca
 
 
 def test_a_change_that_no_model_sees_is_published_at_once(catalogue: Catalogue) -> None:
-    before = published(made(catalogue, taken(0)))
-    effects = catalogue.take(taken(1, availability="out_of_stock", price=5.0, updated_at=2_000))
+    before = published(made(catalogue, take_product(0)))
+    effects = catalogue.take(take_product(1, availability="out_of_stock", price=5.0, updated_at=2_000))
     after = published(effects)
     assert after.vectors is not None
     assert after.vectors.product.availability == "out_of_stock"
@@ -86,14 +80,14 @@ def test_a_change_that_no_model_sees_is_published_at_once(catalogue: Catalogue) 
 
 
 def test_the_same_again_is_no_news(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    assert catalogue.take(taken(1)) == [Settle(Place(0, 1), "unchanged")]
+    made(catalogue, take_product(0))
+    assert catalogue.take(take_product(1)) == [Settle(Place(0, 1), "unchanged")]
 
 
 def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogue: Catalogue) -> None:
-    before = published(made(catalogue, taken(0)))
+    before = published(made(catalogue, take_product(0)))
     effects = catalogue.take(
-        taken(1, description="Lined.", availability="out_of_stock", price=5.0, updated_at=2_000)
+        take_product(1, description="Lined.", availability="out_of_stock", price=5.0, updated_at=2_000)
     )
     interim = published(effects)
     assert (interim.outcome, interim.place) == ("interim", None)
@@ -111,24 +105,24 @@ def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogu
 
 @pytest.mark.parametrize("stage", ["waiting", "running", "published"])
 def test_an_older_message_never_overwrites(catalogue: Catalogue, stage: str) -> None:
-    assert catalogue.take(taken(0, updated_at=2_000)) == []
+    assert catalogue.take(take_product(0, updated_at=2_000)) == []
     orders = catalogue.orders(10) if stage != "waiting" else []
     if stage == "published":
         catalogue.embedded(through_the_models(orders[0]))
-    assert catalogue.take(taken(1, name="Older", updated_at=1_999)) == [Settle(Place(0, 1), "older")]
+    assert catalogue.take(take_product(1, name="Older", updated_at=1_999)) == [Settle(Place(0, 1), "older")]
 
 
 def test_of_two_that_wait_the_newer_one_remains(catalogue: Catalogue) -> None:
-    catalogue.take(taken(0))
-    assert catalogue.take(taken(1, name="Newer", updated_at=1_001)) == [Settle(Place(0, 0), "older")]
+    catalogue.take(take_product(0))
+    assert catalogue.take(take_product(1, name="Newer", updated_at=1_001)) == [Settle(Place(0, 0), "older")]
     [order] = catalogue.orders(10)
     assert order.product.name == "Newer"
 
 
 def test_a_sold_out_product_is_never_shown_in_stock_when_its_vectors_arrive(catalogue: Catalogue) -> None:
-    catalogue.take(taken(0))
+    catalogue.take(take_product(0))
     [order] = catalogue.orders(10)
-    assert catalogue.take(taken(1, availability="out_of_stock", updated_at=2_000)) == []
+    assert catalogue.take(take_product(1, availability="out_of_stock", updated_at=2_000)) == []
     assert catalogue.orders(10) == []  # one at a time
     effects = catalogue.embedded(through_the_models(order))
     assert effects[0] == Settle(Place(0, 0), "older")
@@ -140,10 +134,10 @@ def test_a_sold_out_product_is_never_shown_in_stock_when_its_vectors_arrive(cata
 
 
 def test_a_text_that_changes_under_the_model_is_made_once_more(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    catalogue.take(taken(1, description="Lined.", image_url="q.png", updated_at=2_000))
+    made(catalogue, take_product(0))
+    catalogue.take(take_product(1, description="Lined.", image_url="q.png", updated_at=2_000))
     [order] = catalogue.orders(10)
-    catalogue.take(taken(2, description="Lined twice.", image_url="q.png", updated_at=3_000))
+    catalogue.take(take_product(2, description="Lined twice.", image_url="q.png", updated_at=3_000))
     interim = published(catalogue.embedded(through_the_models(order, component=2)))
     assert interim.outcome == "interim"
     assert segment(interim, "image") == [0, 0, 1, 0]  # what is right for the newest is used
@@ -153,20 +147,20 @@ def test_a_text_that_changes_under_the_model_is_made_once_more(catalogue: Catalo
 
 
 def test_a_change_taken_back_is_not_waited_for(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    catalogue.take(taken(1, description="Lined.", updated_at=2_000))
+    made(catalogue, take_product(0))
+    catalogue.take(take_product(1, description="Lined.", updated_at=2_000))
     [order] = catalogue.orders(10)
-    effects = catalogue.take(taken(2, updated_at=3_000))
+    effects = catalogue.take(take_product(2, updated_at=3_000))
     assert published(effects).outcome == "published"
     assert Settle(Place(0, 1), "older") in effects
     assert catalogue.embedded(through_the_models(order)) == []
 
 
 def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    catalogue.take(taken(1, name="Waits", updated_at=2_000))
+    made(catalogue, take_product(0))
+    catalogue.take(take_product(1, name="Waits", updated_at=2_000))
     [order] = catalogue.orders(10)
-    catalogue.take(taken(2, name="Waits, too", updated_at=3_000))
+    catalogue.take(take_product(2, name="Waits, too", updated_at=3_000))
     effects = catalogue.remove("p", Place(0, 3))
     assert published(effects).raw is None
     settled = [effect.place.offset for effect in effects if isinstance(effect, Settle)]
@@ -176,7 +170,7 @@ def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) 
 
 
 def test_a_refused_picture_leaves_a_product_without_it_and_a_dead_letter(catalogue: Catalogue) -> None:
-    effects = made(catalogue, taken(0), picture=False)
+    effects = made(catalogue, take_product(0), picture=False)
     [letter] = [effect for effect in effects if isinstance(effect, Bury)]
     assert (letter.key, letter.reason, letter.stage, letter.place) == (
         b"p", "no picture", "picture", Place(0, 0),
@@ -191,10 +185,10 @@ def test_a_refused_picture_leaves_a_product_without_it_and_a_dead_letter(catalog
 def test_a_refused_picture_is_tried_again_when_the_product_comes_but_not_at_once(
     catalogue: Catalogue, clock: Clock
 ) -> None:
-    made(catalogue, taken(0), picture=False)
-    assert published(catalogue.take(taken(1, price=1.0, updated_at=2_000))).outcome == "published"
+    made(catalogue, take_product(0), picture=False)
+    assert published(catalogue.take(take_product(1, price=1.0, updated_at=2_000))).outcome == "published"
     clock.now = 61
-    assert published(catalogue.take(taken(2, price=2.0, updated_at=3_000))).outcome == "interim"
+    assert published(catalogue.take(take_product(2, price=2.0, updated_at=3_000))).outcome == "interim"
     [order] = catalogue.orders(10)
     assert order.needs == {"image"}
     after = published(catalogue.embedded(through_the_models(order)))
@@ -204,42 +198,42 @@ def test_a_refused_picture_is_tried_again_when_the_product_comes_but_not_at_once
 def test_a_dead_letter_that_was_put_back_has_its_picture_tried_at_once_and_counts(
     catalogue: Catalogue,
 ) -> None:
-    made(catalogue, taken(0), picture=False)
+    made(catalogue, take_product(0), picture=False)
     [letter] = [effect for effect in made(catalogue, _again(1, 2), picture=False) if isinstance(effect, Bury)]
     assert letter.attempts == 2
     assert any(segment(published(made(catalogue, _again(2, 3))), "image"))
 
 
 def _again(offset: int, attempts: int) -> Taken:
-    return replace(taken(offset), attempts=attempts)
+    return replace(take_product(offset), attempts=attempts)
 
 
 def test_another_picture_is_tried_at_once_and_the_former_is_not_kept(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    effects = made(catalogue, taken(1, image_url="q.png", updated_at=2_000), picture=False)
+    made(catalogue, take_product(0))
+    effects = made(catalogue, take_product(1, image_url="q.png", updated_at=2_000), picture=False)
     last = [effect for effect in effects if isinstance(effect, Publish)][-1]
     assert segment(last, "image") == [0, 0, 0, 0]
 
 
 def test_a_picture_taken_away_is_gone_at_once(catalogue: Catalogue) -> None:
-    made(catalogue, taken(0))
-    after = published(catalogue.take(taken(1, image_url=None, updated_at=2_000)))
+    made(catalogue, take_product(0))
+    after = published(catalogue.take(take_product(1, image_url=None, updated_at=2_000)))
     assert after.outcome == "published"
     assert segment(after, "image") == [0, 0, 0, 0]
 
 
 def test_what_was_published_is_known_after_a_restart(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, taken(0))).raw
+    raw = published(made(catalogue, take_product(0))).raw
     restarted = Catalogue(RECIPE, picture_retry_s=60, timer=clock)
     restarted.know("p", raw)
-    assert restarted.take(taken(0)) == [Settle(Place(0, 0), "unchanged")]
+    assert restarted.take(take_product(0)) == [Settle(Place(0, 0), "unchanged")]
     assert restarted.make_anew(["p", "unknown"]) == 0
     restarted.know("p", None)
     assert len(restarted) == 0
 
 
 def test_another_model_makes_anew_what_the_former_made(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, taken(0))).raw
+    raw = published(made(catalogue, take_product(0))).raw
     updated = Catalogue(Recipe(LAYOUT, MODELS | {"text": "t2"}), picture_retry_s=60, timer=clock)
     updated.know("p", raw)
     assert updated.make_anew(["p"]) == 1
@@ -253,14 +247,14 @@ def test_another_model_makes_anew_what_the_former_made(catalogue: Catalogue, clo
 
 
 def test_a_missing_picture_is_not_made_anew_at_every_start(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, taken(0), picture=False)).raw
+    raw = published(made(catalogue, take_product(0), picture=False)).raw
     restarted = Catalogue(RECIPE, picture_retry_s=60, timer=clock)
     restarted.know("p", raw)
     assert restarted.make_anew(["p"]) == 0
 
 
 def test_vectors_of_another_layout_stop_the_start(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, taken(0))).raw
+    raw = published(made(catalogue, take_product(0))).raw
     other = Catalogue(Recipe(Layout.of(7, 4), MODELS), picture_retry_s=60, timer=clock)
     with pytest.raises(LayoutMismatch, match="EDDY_TEXT_WIDTH"):
         other.know("p", raw)
@@ -268,6 +262,6 @@ def test_vectors_of_another_layout_stop_the_start(catalogue: Catalogue, clock: C
 
 def test_orders_are_given_out_longest_waiting_first(catalogue: Catalogue) -> None:
     for offset, product_id in enumerate("cab"):
-        catalogue.take(taken(offset, product_id=product_id))
+        catalogue.take(take_product(offset, product_id=product_id))
     assert [order.product.product_id for order in catalogue.orders(2)] == ["c", "a"]
     assert catalogue.waiting == 3

@@ -13,7 +13,7 @@ from PIL import Image
 
 from services.embedder.errors import TooLarge, Unreadable
 from services.embedder.pictures.decode import decoded
-from tests.unit.embedder.making import png
+from tests.support.embedding import png
 
 LIMIT = 1_000_000
 

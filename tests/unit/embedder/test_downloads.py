@@ -10,7 +10,7 @@ import pytest
 
 from services.embedder.errors import PictureRefused, PrivateAddress, TooLarge, Unreachable
 from services.embedder.pictures.fetch import CheckedNetwork, Downloads
-from tests.conftest import free_ports
+from tests.support.machine import free_ports
 
 LIMIT = 10_000
 

@@ -11,7 +11,7 @@ from services.embedder.errors import Unreachable
 from services.embedder.metrics import Metrics
 from services.embedder.pictures.prepare import Preparation
 from services.embedder.recipe import MODEL_SEGMENTS
-from tests.unit.embedder.making import StandInPictures, StandInText, png, product
+from tests.support.embedding import StandInPictures, StandInText, png, product
 
 SLOW = "https://shop.example/slow.png"  # what is waited for comes over the network
 ALL = frozenset(MODEL_SEGMENTS)

@@ -8,7 +8,7 @@ from schemas import products
 from schemas.products import MAX_PRODUCT_BYTES
 from services.embedder.errors import BadProduct
 from services.embedder.publisher import dead_letter, decoded
-from tests.unit.embedder.making import product
+from tests.support.embedding import product
 
 
 def test_a_product_under_its_own_key_is_taken() -> None:

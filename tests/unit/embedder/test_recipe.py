@@ -8,7 +8,7 @@ import pytest
 from schemas.products import Product
 from schemas.vectors import unpack
 from services.embedder.recipe import MODEL_SEGMENTS, Recipe, Segment, Segments, sources, text_of
-from tests.unit.embedder.making import LAYOUT, MODELS, RECIPE, one_hot, product
+from tests.support.embedding import LAYOUT, MODELS, RECIPE, one_hot, product
 
 
 def cheap(made: Product, kept: Segments | None = None) -> dict[str, Segment]:

@@ -15,7 +15,7 @@ from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.embedder.metrics import Metrics
 from services.embedder.qdrant_writer import Collection, ServerIndex
 from services.qdrant import ProductCollection
-from tests.unit.embedder.making import LAYOUT, product
+from tests.support.embedding import LAYOUT, product
 
 Start = Callable[[Callable[[], Collection]], ServerIndex]
 

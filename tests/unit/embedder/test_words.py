@@ -17,8 +17,8 @@ from schemas.words import PATH, TEXT_MAX, TEXTS_MAX, decode_answer
 from services.embedder.metrics import Metrics
 from services.embedder.words_endpoint import BODY_MAX, THREADS, WordsApp, encoder
 from services.web.health import HealthServer
-from tests.conftest import free_ports
-from tests.unit.embedder.making import LAYOUT, StandInPictures, StandInText, one_hot
+from tests.support.embedding import LAYOUT, StandInPictures, StandInText, one_hot
+from tests.support.machine import free_ports
 
 
 class Asked:

@@ -26,7 +26,7 @@ from services.kafka.ranges import Span
 from services.model.store import StoreFailed
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
-from tests.unit.history.archives import DAY, NOON, Topics, exported, made, memory, message
+from tests.support.archives import DAY, NOON, Topics, empty_archive, export_messages, manifest_of, message
 
 Fact = tuple[int, int, object]
 
@@ -92,10 +92,10 @@ ranges = st.builds(
 def test_after_any_exports_every_message_is_there_once_in_its_order_and_as_it_was(
     drawn: Drawn, before: list[TimeRange], wanted: TimeRange
 ) -> None:
-    broker, url = Topics(drawn.messages), memory()
+    broker, url = Topics(drawn.messages), empty_archive()
     with TemporaryDirectory() as folder, reading_archive(url) as reader:
         for times in [*before, TimeRange()]:
-            exported(url, drawn.messages, Path(folder), times=times)
+            export_messages(url, drawn.messages, Path(folder), times=times)
         assert sorted(facts(read(reader)), key=repr) == sorted(facts(drawn.messages), key=repr)
 
         spans = reader.spans(EVENTS, wanted)
@@ -114,12 +114,12 @@ def test_what_two_exports_at_the_same_time_both_have_is_read_once(
     drawn: Drawn, one: TimeRange, other: TimeRange
 ) -> None:
     """Each sees an archive that the other has not added to yet; the files land in one folder."""
-    urls, target = [memory(), memory()], memory()
+    urls, target = [empty_archive(), empty_archive()], empty_archive()
     fs = fsspec.filesystem("memory")
     with TemporaryDirectory() as folder:
         wanted = set()
         for url, times in zip(urls, (one, other), strict=True):
-            found = exported(url, drawn.messages, Path(folder), times=times)
+            found = export_messages(url, drawn.messages, Path(folder), times=times)
             if found.made is None:
                 continue
             source, to = url.removeprefix("memory://"), target.removeprefix("memory://")
@@ -168,8 +168,8 @@ def test_days_go_by_together(
 ) -> None:
     """Who replays a month by its times need not have a partition's month in memory."""
     monkeypatch.setattr(archive, "BATCH", 4)
-    url = memory()
-    exported(url, week, tmp_path)
+    url = empty_archive()
+    export_messages(url, week, tmp_path)
     with reading_archive(url) as reader:
         days = [each.timestamp()[1] // DAY for each in read(reader)]
     assert days == sorted(days)
@@ -178,8 +178,8 @@ def test_days_go_by_together(
 def test_a_file_is_fetched_when_its_turn_has_come_and_is_gone_afterwards(
     week: list[ArchivedMessage], tmp_path: Path
 ) -> None:
-    url = memory()
-    exported(url, week, tmp_path / "data")
+    url = empty_archive()
+    export_messages(url, week, tmp_path / "data")
     with reading_archive(url) as reader:
         here = []
         for _ in reader.read(reader.spans(EVENTS)):
@@ -189,8 +189,8 @@ def test_a_file_is_fetched_when_its_turn_has_come_and_is_gone_afterwards(
 
 
 def test_a_reading_that_is_given_up_leaves_no_file(week: list[ArchivedMessage], tmp_path: Path) -> None:
-    url = memory()
-    exported(url, week, tmp_path)
+    url = empty_archive()
+    export_messages(url, week, tmp_path)
     with reading_archive(url) as reader:
         batches = reader.read(reader.spans(EVENTS))
         next(iter(batches))
@@ -208,7 +208,7 @@ def test_analysts_find_columns_of_events(tmp_path: Path) -> None:
         items=(Item("b"), Item("a")),
     )
     whole = [message(0, 0, value=encode(event)), message(0, 1, value=b"no event", key=None)]
-    exported(str(tmp_path / "archive"), whole, tmp_path / "data")
+    export_messages(str(tmp_path / "archive"), whole, tmp_path / "data")
     [path] = (tmp_path / "archive" / "events" / "day=2026-11-01").iterdir()
     table = pq.read_table(tmp_path / "archive" / "events")  # _exports is passed over
     assert [str(day) for day in table.column("day").to_pylist()] == ["2026-11-01"] * 2
@@ -226,7 +226,7 @@ def test_analysts_find_columns_of_events(tmp_path: Path) -> None:
 
 def test_other_topics_have_no_columns_of_events(tmp_path: Path) -> None:
     rows = [message(0, 0, topic=RECOMMENDATIONS)]
-    exported(str(tmp_path / "archive"), rows, tmp_path / "data", topic=RECOMMENDATIONS)
+    export_messages(str(tmp_path / "archive"), rows, tmp_path / "data", topic=RECOMMENDATIONS)
     [path] = (tmp_path / "archive" / "recommendations" / "day=2026-11-01").iterdir()
     assert pq.ParquetFile(path).schema_arrow.names == [
         "partition", "offset", "timestamp", "key", "value", "headers",
@@ -246,8 +246,8 @@ def test_whom_it_leaves_out_is_of_when_it_was_made(tmp_path: Path) -> None:
         message(0, 3, NOON + 9, key=b"x", value=b'{"visitor_id": "gone", "occurred_at": %d}' % NOON),
         message(0, 4, NOON, key=None, value=b'{"visitor_id": "gone", "occurred_at": "never"}'),
     ]
-    url = memory()
-    found = made(exported(url, rows, tmp_path, erasures=Erasures({"gone": NOON + 1})))
+    url = empty_archive()
+    found = manifest_of(export_messages(url, rows, tmp_path, erasures=Erasures({"gone": NOON + 1})))
     assert (found.count, found.erased) == (2, 3)
     with reading_archive(url) as reader:
         assert [each.offset() for each in read(reader)] == [1, 2]
@@ -259,7 +259,7 @@ def test_whom_it_leaves_out_is_of_when_it_was_made(tmp_path: Path) -> None:
 @pytest.fixture
 def folder(week: list[ArchivedMessage], tmp_path: Path) -> Path:
     """An archive on disk."""
-    exported(str(tmp_path / "archive"), week, tmp_path / "data")
+    export_messages(str(tmp_path / "archive"), week, tmp_path / "data")
     return tmp_path / "archive"
 
 

@@ -6,16 +6,7 @@ import pytest
 from rich.console import Console
 
 from services.progress import Bars, Lines, Silent, shown_on
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clock import Clock
 
 
 def console(*, terminal: bool) -> Console:

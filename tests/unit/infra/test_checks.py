@@ -12,7 +12,7 @@ from infra.stack import checks
 from infra.stack.checks import CannotStart, check
 from infra.stack.programs import programs
 from infra.stack.settings import StackSettings
-from tests.conftest import free_ports
+from tests.support.machine import free_ports
 
 NAMES = (
     "kafka_port", "kafka_controller_port", "shop_port", "ingest_port", "recommender_port",

@@ -87,7 +87,9 @@ async def test_a_bomb_is_refused_and_not_unpacked(monkeypatch: pytest.MonkeyPatc
     assert sum(unpacked) == limit + 1
 
 
-@pytest.mark.parametrize("packed", [b"{}", gzip.compress(b"{}")[:-1], gzip.compress(b"{}") + b"x", b""])
+@pytest.mark.parametrize(
+    "packed", [b"{}", gzip.compress(b"{}", mtime=0)[:-1], gzip.compress(b"{}", mtime=0) + b"x", b""]
+)
 async def test_what_is_no_gzip_or_only_a_part_of_it_is_refused(packed: bytes) -> None:
     with pytest.raises(UnreadableBody, match="gzip"):
         await read_body(request([packed], content_encoding="gzip"), 100)

@@ -5,18 +5,11 @@ from hypothesis import strategies as st
 
 from schemas.identities import Identity
 from services.ingest.segment.identity import Join, WrittenJoins
+from tests.support.clock import Clock
 
 
 def join(visitor_id: str, user_id: str, at: int, *, stated: bool = False) -> Join:
     return Join(Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at), stated)
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
 
 
 def test_a_join_is_missing_until_kafka_has_acknowledged_it() -> None:
@@ -57,7 +50,7 @@ def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
     seen = [join(f"v{number}", "u1", 1) for number in range(3)]
     written.remember(each.identity for each in seen)
     assert written.missing(seen) == [seen[0].identity]
-    clock.seconds = 61
+    clock.now = 61
     assert len(written.missing(seen)) == 3
 
 

@@ -18,13 +18,13 @@ from services.model.artifact import ArtifactRefused
 from services.model.candidates import KNN
 from services.model.loader import load
 from services.model.store import StoreFailed
-from tests.unit.model.learned import VERSION, contents, leaning, manifest, release, stored
+from tests.support.models import VERSION, contents, manifest, release, store_artifact, tree_leaning_to
 
 Arrays = dict[str, Any]
 
 
 def test_a_released_model_is_loaded(tmp_path: Path) -> None:
-    model = load(stored(tmp_path / "store"), tmp_path / "cache")
+    model = load(store_artifact(tmp_path / "store"), tmp_path / "cache")
     assert model.version == VERSION
     assert sorted(model.by_popularity()) == ["a", "b", "c", "d"]
 
@@ -47,7 +47,7 @@ print(before == [len(each.signatures) for each in (recalled, masked, scored)] ==
 
 
 def test_what_was_warmed_is_not_compiled_again(tmp_path: Path) -> None:
-    arrays, texts = contents(trees=leaning(KNN))
+    arrays, texts = contents(trees=tree_leaning_to(KNN))
     digest = artifact.write(tmp_path / "store", arrays, texts, manifest())
     message = models.encode(release(tmp_path / "store", digest)).decode()
     command = [sys.executable, "-c", COMPILED_AFTER_WARMING, message, str(tmp_path / "cache")]
@@ -57,7 +57,7 @@ def test_what_was_warmed_is_not_compiled_again(tmp_path: Path) -> None:
 
 
 def test_another_version_than_released_is_refused(tmp_path: Path) -> None:
-    found = replace(stored(tmp_path / "store"), version="20250101T000000Z-abcd")
+    found = replace(store_artifact(tmp_path / "store"), version="20250101T000000Z-abcd")
     with pytest.raises(
         ArtifactRefused, match=rf"manifest.json: is {VERSION}, released as 20250101T000000Z-abcd"
     ):
@@ -112,12 +112,12 @@ def _with(place: int, number: int) -> Callable[[Any], Any]:
 def test_arrays_that_compiled_code_must_not_read_are_refused(
     tmp_path: Path, spoil: Callable[[Arrays], Arrays], told: str
 ) -> None:
-    arrays, texts = contents(trees=leaning(KNN))
+    arrays, texts = contents(trees=tree_leaning_to(KNN))
     digest = artifact.write(tmp_path / "store", spoil(arrays), texts, manifest())
     with pytest.raises(ArtifactRefused, match=told):
         load(release(tmp_path / "store", digest), tmp_path / "cache")
 
 
 def test_a_model_that_knows_nothing_is_loaded_all_the_same(tmp_path: Path) -> None:
-    model = load(stored(tmp_path / "store", past=()), tmp_path / "cache")
+    model = load(store_artifact(tmp_path / "store", past=()), tmp_path / "cache")
     assert len(model) == 0

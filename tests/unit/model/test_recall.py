@@ -12,7 +12,7 @@ from services.model import candidates as recall
 from services.model.candidates import FEATURES, Workspace, recalled
 from services.model.item2vec import Item2Vec, assembled
 from services.model.session_index import Floats, Ints, SessionIndex
-from tests.unit.model.test_session_index import PRODUCTS, histories, index_of
+from tests.support.session_indexes import PRODUCTS, histories, index_of
 
 VECTORS = assembled(
     np.random.default_rng(1).normal(size=(PRODUCTS, 8)).astype(np.float32),

@@ -5,15 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.model.session_index import PER, SessionIndex, built, extended
-
-PRODUCTS = 6
-histories = st.lists(st.lists(st.integers(0, PRODUCTS - 1), min_size=1, max_size=8), min_size=1, max_size=12)
-
-
-def index_of(sessions: list[list[int]], newest: int = 100) -> SessionIndex:
-    items = np.array([item for session in sessions for item in session], dtype=np.int32)
-    starts = np.cumsum([0, *map(len, sessions)], dtype=np.int64)
-    return built(items, starts, PRODUCTS, newest)
+from tests.support.session_indexes import PRODUCTS, histories, index_of
 
 
 def sessions_of(index: SessionIndex, product: int) -> list[int]:

@@ -14,16 +14,16 @@ from schemas.sessions import KINDS, SESSION_BYTES_MAX, SESSION_EVENTS_MAX, SESSI
 from schemas.vectors import Layout
 from services.model.session import Tuning, computed, fold, remembered, signals
 from services.vector_replica import VectorReplica
-from tests.unit.model.shopping import (
+from tests.support.sessions import (
     DAY,
     LAYOUT,
     TUNING,
     VECTORS,
     content,
     event,
-    folded,
+    fold_all,
     product,
-    unpacked,
+    unpack_direction,
 )
 
 PRODUCTS = 20
@@ -52,7 +52,7 @@ seeds = st.integers(0, 1 << 32)
 def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> None:
     shuffled = sent + sent[: len(sent) // 2]
     Random(seed).shuffle(shuffled)
-    assert encode(folded(shuffled)) == encode(folded(sent))
+    assert encode(fold_all(shuffled)) == encode(fold_all(sent))
 
 
 @given(many, st.lists(st.tuples(events, times), max_size=20), seeds)
@@ -64,7 +64,7 @@ def test_a_duplicate_with_another_time_counts_once_whichever_comes_first(
     both = [*sent, *(each for each, _ in repeated), *again]
     shuffled = [*both, *again]
     Random(seed).shuffle(shuffled)
-    assert encode(folded(shuffled)) == encode(folded(both))
+    assert encode(fold_all(shuffled)) == encode(fold_all(both))
 
 
 @given(many, st.lists(st.integers(0, 150), max_size=6), seeds)
@@ -72,7 +72,7 @@ def test_a_duplicate_with_another_time_counts_once_whichever_comes_first(
 def test_any_split_into_batches_changes_no_byte(sent: list[Event], cuts: list[int], seed: int) -> None:
     """Each batch arrives in an order of its own, and twice, for its sender had no answer; between two batches
     the worker starts anew and has only what it stored."""
-    expected = folded(sent)
+    expected = fold_all(sent)
     bounds = [0, *sorted(cuts), len(sent)]
     session = Session("v")
     for start, end in pairwise(bounds):
@@ -89,7 +89,7 @@ def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
     at_once = remembered((), [], TUNING)
     for each in sent:
         at_once = remembered(at_once, signals(each, TUNING), TUNING)
-    session = folded(sent)
+    session = fold_all(sent)
     assert session.events == at_once
     if at_once:
         assert encode(computed("v", at_once, VECTORS, LAYOUT, TUNING)) == encode(session)
@@ -119,13 +119,13 @@ def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[
         session = fold(arrive(index), each, vectors, LAYOUT, TUNING)
     session = arrive(1000)
     assert session.missing == ()
-    assert encode(session) == encode(folded(sent, vectors))
+    assert encode(session) == encode(fold_all(sent, vectors))
 
 
 @given(many)
 @settings(max_examples=50, deadline=None)
 def test_what_is_remembered_is_the_newest_and_not_too_old(sent: list[Event]) -> None:
-    kept = folded(sent).events
+    kept = fold_all(sent).events
     every = {(entry.identity, entry.product_id): entry for each in sent for entry in signals(each, TUNING)}
     for each in sent:
         for entry in signals(each, TUNING):
@@ -138,10 +138,10 @@ def test_what_is_remembered_is_the_newest_and_not_too_old(sent: list[Event]) -> 
 @given(many.filter(bool))
 @settings(max_examples=50, deadline=None)
 def test_every_segment_has_length_one_or_zero(sent: list[Event]) -> None:
-    session = folded(sent)
+    session = fold_all(sent)
     for packed in (session.vector, *(interest.vector for interest in session.interests)):
         if packed:
-            vector = unpacked(packed)
+            vector = unpack_direction(packed)
             lengths = np.array([np.linalg.norm(vector[span]) for span in LAYOUT.slices.values()])
             assert np.all((abs(lengths - 1) < 1e-6) | (lengths == 0))
 
@@ -149,7 +149,7 @@ def test_every_segment_has_length_one_or_zero(sent: list[Event]) -> None:
 @given(many)
 @settings(max_examples=50, deadline=None)
 def test_interests_are_at_most_three_and_share_the_visit(sent: list[Event]) -> None:
-    session = folded(sent)
+    session = fold_all(sent)
     assert len(session.interests) <= 3
     assert len({interest.category for interest in session.interests}) == len(session.interests)
     assert all(interest.weight > 0 for interest in session.interests)

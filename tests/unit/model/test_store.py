@@ -11,7 +11,7 @@ import pytest
 from services.model import store
 from services.model.artifact import ArtifactRefused, load, write
 from services.model.store import KEPT, ModelStore, StoreFailed
-from tests.unit.model.test_artifact import ARRAYS, TEXTS, manifest
+from tests.support.artifacts import ARRAYS, TEXTS, manifest
 
 FIRST, SECOND = "20241123T041507Z-3f9a", "20241124T041507Z-3f9a"
 

@@ -5,7 +5,7 @@ import pytest
 
 from schemas.sessions import SESSION_GAP_MS, SessionEvent
 from services.model.session import Tuning, event_weights, likings, signals, slow_weights, visits, weighed
-from tests.unit.model.shopping import DAY, TUNING, event
+from tests.support.sessions import DAY, TUNING, event
 
 
 def entries(*times: int) -> list[SessionEvent]:

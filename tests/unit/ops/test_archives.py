@@ -28,7 +28,7 @@ from services.ops.__main__ import app
 from services.progress import Silent
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
-from tests.unit.history.archives import DAY, NOON, Topics, exported, made, memory, message
+from tests.support.archives import DAY, NOON, Topics, empty_archive, export_messages, manifest_of, message
 
 Written = tuple[bytes | None, bytes | None, int, PastHeaders]
 
@@ -104,27 +104,27 @@ def test_the_day_is_of_utc(tmp_path: Path) -> None:
 
 
 def test_a_second_export_takes_only_what_is_new(week: list[ArchivedMessage], tmp_path: Path) -> None:
-    url = memory()
-    first = made(exported(url, week, tmp_path, times=TimeRange(NOON + 2 * DAY, NOON + 4 * DAY)))
+    url = empty_archive()
+    first = manifest_of(export_messages(url, week, tmp_path, times=TimeRange(NOON + 2 * DAY, NOON + 4 * DAY)))
     assert first.count == 2 * 20
-    second = exported(url, week, tmp_path)
-    assert (made(second).count, second.already) == (2 * 50, 40)
-    third = exported(url, week, tmp_path)
+    second = export_messages(url, week, tmp_path)
+    assert (manifest_of(second).count, second.already) == (2 * 50, 40)
+    third = export_messages(url, week, tmp_path)
     assert (third.made, third.already) == (None, 140)
 
 
 def test_an_export_that_fails_leaves_nothing(
     week: list[ArchivedMessage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, fs = memory(), fsspec.filesystem("memory")
-    before = made(exported(url, week, tmp_path, times=TimeRange(until=NOON + DAY)))
+    url, fs = empty_archive(), fsspec.filesystem("memory")
+    before = manifest_of(export_messages(url, week, tmp_path, times=TimeRange(until=NOON + DAY)))
     monkeypatch.setattr(Topics, "read", breaking(Topics.read))
     with pytest.raises(ConnectionResetError):
-        exported(url, week, tmp_path)
+        export_messages(url, week, tmp_path)
     names = {file.name for file in before.files}
     assert {path.partition("/events/")[2] for path in fs.find(url) if path.endswith(".parquet")} == names
     monkeypatch.undo()
-    exported(url, week, tmp_path)
+    export_messages(url, week, tmp_path)
     with reading_archive(url) as reader:
         assert sum(map(len, reader.read(reader.spans(EVENTS)))) == len(week)
 
@@ -147,34 +147,34 @@ def test_a_place_that_takes_nothing_is_told_before_the_topic_is_read(
     monkeypatch.setattr(Topics, "read", lambda _self, spans: read.append(spans))
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreFailed, match=r"archive .*file/archive: .*Not a directory"):
-        exported(str(tmp_path / "file" / "archive"), week, tmp_path)
+        export_messages(str(tmp_path / "file" / "archive"), week, tmp_path)
     assert read == []
 
 
 def test_a_topic_that_was_made_anew_is_another(week: list[ArchivedMessage], tmp_path: Path) -> None:
-    url = memory()
-    exported(url, week, tmp_path)
+    url = empty_archive()
+    export_messages(url, week, tmp_path)
     with pytest.raises(ArchiveRefused, match=r"with the id .*, and shop.events has another.*another folder"):
-        exported(url, week, tmp_path, source=Source("shop.events", "another"))
+        export_messages(url, week, tmp_path, source=Source("shop.events", "another"))
 
 
 def test_two_exports_at_once_are_told(week: list[ArchivedMessage], tmp_path: Path) -> None:
     url = str(tmp_path / "archive")
-    exported(url, week, tmp_path / "data", times=TimeRange(until=NOON + DAY))
+    export_messages(url, week, tmp_path / "data", times=TimeRange(until=NOON + DAY))
     [lock] = (tmp_path / "data" / "exports").glob("*.lock")
     with lock.open("wb") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(OperationFailed, match=r"another export of events into .* is under way"):
-            exported(url, week, tmp_path / "data")
-    exported(url, week, tmp_path / "data")
+            export_messages(url, week, tmp_path / "data")
+    export_messages(url, week, tmp_path / "data")
 
 
 def test_another_machines_files_are_told_and_stay(week: list[ArchivedMessage], tmp_path: Path) -> None:
     url = str(tmp_path / "archive")
-    exported(url, week, tmp_path / "data", times=TimeRange(until=NOON + DAY))
+    export_messages(url, week, tmp_path / "data", times=TimeRange(until=NOON + DAY))
     stray = tmp_path / "archive/events/day=2026-11-01/part-20261101T000000Z-abcdef-p0-00001.parquet"
     stray.write_bytes(b"half")
-    assert exported(url, week, tmp_path / "data").strays == 1
+    assert export_messages(url, week, tmp_path / "data").strays == 1
     assert stray.exists()
 
 
@@ -227,9 +227,9 @@ def import_(
 def test_an_import_writes_what_was_exported(
     week: list[ArchivedMessage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url, target = memory(), Target()
+    url, target = empty_archive(), Target()
     monkeypatch.setattr("services.archive.reader.BATCH", 7)
-    exported(url, week, tmp_path)
+    export_messages(url, week, tmp_path)
     with reading_archive(url) as reader:
         state, promised = import_(reader, target, tmp_path)
     assert state.read == promised == state.written
@@ -239,9 +239,9 @@ def test_an_import_writes_what_was_exported(
 def test_a_stopped_import_goes_on_and_counts_all(
     week: list[ArchivedMessage], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = memory()
+    url = empty_archive()
     monkeypatch.setattr("services.archive.reader.BATCH", 7)
-    exported(url, week, tmp_path)
+    export_messages(url, week, tmp_path)
     first, second = Target(room=75), Target()
     erasures = Erasures({"v": NOON + 3})
     with reading_archive(url) as reader:
@@ -258,7 +258,7 @@ def test_a_stopped_import_goes_on_and_counts_all(
 
 
 def test_nothing_is_written_of_a_spoiled_archive(week: list[ArchivedMessage], tmp_path: Path) -> None:
-    exported(str(tmp_path / "archive"), week, tmp_path)
+    export_messages(str(tmp_path / "archive"), week, tmp_path)
     last = sorted(tmp_path.glob("archive/events/day=*/*.parquet"))[-1]
     last.write_bytes(last.read_bytes()[::-1])
     target = Target()
@@ -274,7 +274,7 @@ def test_what_is_not_what_the_manifest_counted_does_not_agree(
     week: list[ArchivedMessage], tmp_path: Path
 ) -> None:
     """Every file is as its manifest says, but for its digest: whatever wrote it was wrong."""
-    exported(str(tmp_path / "archive"), week, tmp_path)
+    export_messages(str(tmp_path / "archive"), week, tmp_path)
     [path] = tmp_path.glob("archive/events/_exports/*.json")
     told = msgspec.json.decode(path.read_bytes())
     for each in (told, told["files"][0]):
@@ -327,9 +327,9 @@ def test_erased_visitors_are_left_out_by_all_stamps_of_an_event(tmp_path: Path) 
         message(0, 4, NOON + 9, key=b"else", value=event(4, NOON, None)),
     ]
     gone = Erasures({"gone": NOON + 1})
-    assert made(exported(memory(), rows, tmp_path, erasures=gone)).erased == 4
-    url, target = memory(), Target()
-    exported(url, rows, tmp_path)
+    assert manifest_of(export_messages(empty_archive(), rows, tmp_path, erasures=gone)).erased == 4
+    url, target = empty_archive(), Target()
+    export_messages(url, rows, tmp_path)
     with reading_archive(url) as reader:
         state, _ = import_(reader, target, tmp_path, gone)
     assert (state.erased, len(target.written)) == (4, 1)

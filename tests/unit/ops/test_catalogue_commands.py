@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.ops.__main__ import app
-from tests.unit.ops.feed_files import rss, written
+from tests.support.feeds import rss, write_file
 
 GOOD = {
     "id": "1", "title": "Lamp", "description": "Warm", "price": "5 EUR", "availability": "in stock",
@@ -27,7 +27,7 @@ def checked(path: Path, *more: str) -> tuple[int, dict[str, Any]]:
 
 
 def test_a_sound_feed_has_nothing_to_tell(tmp_path: Path) -> None:
-    status, report = checked(written(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2"})))
+    status, report = checked(write_file(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2"})))
     assert status == 0
     assert (report["format"], report["mapping"], report["rows"], report["products"]) == (
         "xml",
@@ -51,7 +51,7 @@ def test_what_is_missing_or_odd_is_counted_with_its_rows(tmp_path: Path) -> None
         GOOD | {"id": "8", "title": "x" * 501},
         GOOD | {"id": "9", "updated": "2099-01-01"},
     ]
-    status, report = checked(written(tmp_path, "f.xml", rss(*rows)))
+    status, report = checked(write_file(tmp_path, "f.xml", rss(*rows)))
     assert status == 1
     assert (report["rows"], report["products"]) == (9, 4)
     refused = {each["what"]: each for each in report["refused"]}
@@ -72,7 +72,7 @@ def test_what_is_missing_or_odd_is_counted_with_its_rows(tmp_path: Path) -> None
 
 
 def test_the_tables_for_people_say_the_same(tmp_path: Path) -> None:
-    path = written(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2", "price": "soon"}))
+    path = write_file(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2", "price": "soon"}))
     status, output = run("load", str(path), "--dry-run")
     assert status == 1
     assert "price: is no price" in output
@@ -82,7 +82,7 @@ def test_the_tables_for_people_say_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.csv", "a.xml", "a.parquet"])
 def test_a_file_that_cannot_be_read_is_status_2_and_one_sentence(tmp_path: Path, name: str) -> None:
-    status, output = run("check", str(written(tmp_path, name, "<rss><item>")))
+    status, output = run("check", str(write_file(tmp_path, name, "<rss><item>")))
     assert status == 2
     assert name in output
 
@@ -93,21 +93,21 @@ def test_the_example_of_columns_is_printed_and_can_be_used(tmp_path: Path) -> No
     rows = (
         "Artikelnummer;Bezeichnung;Marke;Preis (brutto);Lagerstatus;Warengruppe;Beschreibung;Merkmale;Bild;"
     )
-    path = written(tmp_path, "p.csv", rows + "Geändert am\n1;Lampe;Hell;5,50 €;;;;;;\n", "cp1252")
-    status, report = checked(path, "--columns", str(written(tmp_path, "c.toml", example)))
+    path = write_file(tmp_path, "p.csv", rows + "Geändert am\n1;Lampe;Hell;5,50 €;;;;;;\n", "cp1252")
+    status, report = checked(path, "--columns", str(write_file(tmp_path, "c.toml", example)))
     assert (status, report["products"], report["mapping"]) == (0, 1, "columns")
 
 
 def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
-    path = str(written(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n"))
-    toml = str(written(tmp_path, "c.toml", ""))
+    path = str(write_file(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n"))
+    toml = str(write_file(tmp_path, "c.toml", ""))
     assert run("check", path, "--columns", toml, "--mapping", "google")[0] == 2
     assert run("check", path, "--currency", "euro")[0] == 2
 
 
 def test_shopifys_prices_are_in_the_currency_that_was_told(tmp_path: Path) -> None:
     row = {"id": 1, "title": "Shirt", "variants": [{"price": "5.00"}]}
-    path = written(tmp_path, "p.json", json.dumps({"products": [row, row | {"id": 2, "status": "draft"}]}))
+    path = write_file(tmp_path, "p.json", json.dumps({"products": [row, row | {"id": 2, "status": "draft"}]}))
     status, report = checked(path, "--currency", "SEK")
     assert (status, report["currencies"]) == (0, {"SEK": 1})
     assert [each["what"] for each in report["left_out"]] == ["a draft"]

@@ -8,7 +8,7 @@ from schemas.products import Product
 from services.ops.catalogue.columns import EXAMPLE, FIELDS, FieldName, read
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import BadRow, Found, entries, mapped_by
-from tests.unit.ops.feed_files import DEFAULTS, written
+from tests.support.feeds import DEFAULTS, write_file
 
 HEAD = (
     "Artikelnummer;Bezeichnung;Marke;Preis (brutto);Lagerstatus;Warengruppe;Beschreibung;Merkmale;Bild;"
@@ -19,7 +19,7 @@ LAMP = "17;Lampe;Hell;1.299,00 €;auf Lager;Haus/Lampen;<p>Schön</p>;rot, warm
 
 def found(folder: Path, rows: str, toml: Path, encoding: str = "cp1252") -> list[Found]:
     columns = read(toml)
-    feed = Feed(written(folder, "p.csv", rows, encoding), columns.dialect)
+    feed = Feed(write_file(folder, "p.csv", rows, encoding), columns.dialect)
     return [each for _, each in entries(feed, mapped_by(columns, feed), DEFAULTS)]
 
 
@@ -55,11 +55,11 @@ def test_a_bad_row_tells_its_cell(tmp_path: Path) -> None:
 
 
 def test_a_column_inside_an_object_of_json_is_named_with_a_point(tmp_path: Path) -> None:
-    toml = written(
+    toml = write_file(
         tmp_path, "c.toml", '[columns]\nproduct_id = "sku"\nname = "text.en"\n[constants]\nprice = "5 USD"\n'
     )
     columns = read(toml)
-    feed = Feed(written(tmp_path, "p.jsonl", '{"sku": 7, "text": {"en": "Lamp"}}\n'))
+    feed = Feed(write_file(tmp_path, "p.jsonl", '{"sku": 7, "text": {"en": "Lamp"}}\n'))
     [(_, product)] = entries(feed, mapped_by(columns, feed), DEFAULTS)
     assert isinstance(product, Product)
     assert (product.product_id, product.name, product.price, product.currency) == ("7", "Lamp", 5.0, "USD")
@@ -88,7 +88,7 @@ def test_a_column_inside_an_object_of_json_is_named_with_a_point(tmp_path: Path)
 )
 def test_a_mistake_is_named_with_its_place(tmp_path: Path, toml: str, told: str) -> None:
     with pytest.raises(UnreadableFile, match=told):
-        read(written(tmp_path, "c.toml", toml))
+        read(write_file(tmp_path, "c.toml", toml))
 
 
 def test_a_column_that_the_feed_lacks_is_named_before_any_row(tmp_path: Path) -> None:

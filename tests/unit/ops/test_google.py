@@ -7,7 +7,7 @@ import pytest
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import detect
-from tests.unit.ops.feed_files import DEFAULTS, read, rss, written
+from tests.support.feeds import DEFAULTS, read_feed, rss, write_file
 
 DRESS = {
     "id": "SKU-1",
@@ -30,9 +30,9 @@ DRESS = {
 
 
 def test_an_item_of_rss_is_a_product(tmp_path: Path) -> None:
-    path = written(tmp_path, "feed.xml", rss(DRESS))
+    path = write_file(tmp_path, "feed.xml", rss(DRESS))
     assert detect(path).name == "google"
-    [product], [] = read(path)
+    [product], [] = read_feed(path)
     assert (product.product_id, product.name, product.description) == ("SKU-1", "Silk dress", "Light & soft.")
     assert (product.price, product.currency, product.availability) == (80.0, "USD", "in_stock")
     assert product.category == ("Home", "Women", "Dresses")
@@ -44,12 +44,12 @@ def test_an_item_of_rss_is_a_product(tmp_path: Path) -> None:
 
 def test_the_same_rows_in_tsv_and_xml_are_the_same_products(tmp_path: Path) -> None:
     head = "\t".join(name.replace("_", " ") for name in DRESS)
-    table = written(tmp_path, "feed.txt", f"{head}\n" + "\t".join(DRESS.values()) + "\n")
-    assert read(table) == read(written(tmp_path, "feed.xml", rss(DRESS)))
+    table = write_file(tmp_path, "feed.txt", f"{head}\n" + "\t".join(DRESS.values()) + "\n")
+    assert read_feed(table) == read_feed(write_file(tmp_path, "feed.xml", rss(DRESS)))
 
 
 def test_an_atom_entry_is_a_product(tmp_path: Path) -> None:
-    path = written(
+    path = write_file(
         tmp_path,
         "feed",
         '<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom" '
@@ -57,7 +57,7 @@ def test_an_atom_entry_is_a_product(tmp_path: Path) -> None:
         '<link href="https://shop.example/1"/><summary>Warm</summary><g:price>5 EUR</g:price>'
         "<updated>2026-01-01T00:00:00Z</updated></entry></feed>",
     )
-    [product], [] = read(path)
+    [product], [] = read_feed(path)
     assert (product.product_id, product.url, product.description) == ("1", "https://shop.example/1", "Warm")
     assert product.updated_at == 1_767_225_600_000
 
@@ -75,12 +75,12 @@ def test_an_atom_entry_is_a_product(tmp_path: Path) -> None:
     ],
 )
 def test_words_of_availability(tmp_path: Path, word: str, state: str) -> None:
-    [product], [] = read(written(tmp_path, "f.xml", rss(DRESS | {"availability": word})))
+    [product], [] = read_feed(write_file(tmp_path, "f.xml", rss(DRESS | {"availability": word})))
     assert product.availability == state
 
 
 def test_an_unknown_word_of_availability_is_refused_with_the_word(tmp_path: Path) -> None:
-    [], [bad] = read(written(tmp_path, "f.xml", rss(DRESS | {"availability": "auf Lager"})))
+    [], [bad] = read_feed(write_file(tmp_path, "f.xml", rss(DRESS | {"availability": "auf Lager"})))
     assert (bad.reason, bad.value) == ("availability: is a word that is not known", "auf Lager")
 
 
@@ -95,7 +95,7 @@ def test_a_sale_is_the_price_while_it_lasts(tmp_path: Path) -> None:
         ({"sale_price": "60 EUR"}, 80.0),
     ]
     for fields, price in sales:
-        [product], [] = read(written(tmp_path, "f.xml", rss(DRESS | fields)))
+        [product], [] = read_feed(write_file(tmp_path, "f.xml", rss(DRESS | fields)))
         assert product.price == price
         assert ("sale" in product.tags) == (price == 60.0)
 
@@ -103,7 +103,7 @@ def test_a_sale_is_the_price_while_it_lasts(tmp_path: Path) -> None:
 def test_googles_own_category_counts_only_as_words_and_where_the_shop_has_none(tmp_path: Path) -> None:
     def category(**fields: str) -> tuple[str, ...]:
         item = {name: text for name, text in (DRESS | fields).items() if text}
-        [product], [] = read(written(tmp_path, "f.xml", rss(item)))
+        [product], [] = read_feed(write_file(tmp_path, "f.xml", rss(item)))
         return product.category
 
     assert category(google_product_category="Apparel > Dresses") == ("Home", "Women", "Dresses")
@@ -118,10 +118,10 @@ def test_variants_stay_apart_or_become_one(tmp_path: Path) -> None:
         DRESS | group | {"id": "2", "price": "70 USD", "color": "Blue"},
         DRESS | {"id": "3"},
     ]
-    path = written(tmp_path, "f.xml", rss(*items))
-    apart, _ = read(path)
+    path = write_file(tmp_path, "f.xml", rss(*items))
+    apart, _ = read_feed(path)
     assert [each.product_id for each in apart] == ["1", "2", "3"]
-    [one, other], [] = read(path, Defaults("EUR", 0, "merged"))
+    [one, other], [] = read_feed(path, Defaults("EUR", 0, "merged"))
     assert (one.product_id, one.price, one.availability) == ("G", 70.0, "in_stock")
     assert {"red", "blue"} <= set(one.tags)
     assert other.product_id == "3"
@@ -129,7 +129,7 @@ def test_variants_stay_apart_or_become_one(tmp_path: Path) -> None:
 
 def test_a_bad_item_does_not_stop_the_rest(tmp_path: Path) -> None:
     items = [DRESS | {"price": "soon"}, DRESS | {"id": "2"}, {"id": "3", "title": "No price"}]
-    products, bad = read(written(tmp_path, "f.xml", rss(*items)))
+    products, bad = read_feed(write_file(tmp_path, "f.xml", rss(*items)))
     assert [each.product_id for each in products] == ["2"]
     assert [(each.number, each.reason) for each in bad] == [
         (1, "price: is no price"),
@@ -150,7 +150,7 @@ def test_a_bad_item_does_not_stop_the_rest(tmp_path: Path) -> None:
 )
 def test_what_is_no_feed_is_one_clear_error(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnreadableFile, match=r"f\.xml"):
-        read(written(tmp_path, "f.xml", text))
+        read_feed(write_file(tmp_path, "f.xml", text))
 
 
 def test_items_that_were_read_are_not_kept(tmp_path: Path) -> None:

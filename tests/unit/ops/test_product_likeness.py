@@ -15,8 +15,8 @@ from services.ops.inspect.product.summary import ProductEvents
 from services.ops.inspect.product.vectors import Embedded
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
-from tests.unit.history.test_lookup import Letter
-from tests.unit.ops.test_interests_in_words import BOOTS, CATALOGUE, EMBEDDED, LAYOUT, content, product
+from tests.support.interests import BOOTS, CATALOGUE, EMBEDDED, LAYOUT, content, product
+from tests.support.messages import StoredMessage
 
 BOOT = product(4, BOOTS)
 
@@ -61,10 +61,10 @@ def test_rules_that_mean_a_product_are_told_with_what_they_name_it_by() -> None:
     ]
 
 
-def letter(visitor: str, at: int = 5, **fields: object) -> Letter:
+def letter(visitor: str, at: int = 5, **fields: object) -> StoredMessage:
     values = {"event_id": "00000000-0000-4000-8000-000000000001", "type": "view_item", "occurred_at": at}
     event = Event(**(values | {"visitor_id": visitor} | fields))  # type: ignore[arg-type]
-    return Letter(visitor.encode(), at, events.encode(event))
+    return StoredMessage(visitor.encode(), events.encode(event), at=at)
 
 
 def test_events_about_a_product_are_counted_those_of_others_and_erased_visitors_are_not() -> None:
@@ -77,8 +77,8 @@ def test_events_about_a_product_are_counted_those_of_others_and_erased_visitors_
             letter("gone", product_id="p1"),
             letter("w", product_id="p11"),
             letter("w", product_id="p2", query='"p1"'),
-            Letter(b"v", 1, b'"p1" rubbish'),
-            Letter(b"v", 1, None),
+            StoredMessage(b"v", b'"p1" rubbish'),
+            StoredMessage(b"v", None),
         ]
     )
     told = found.report(TimeRange())
@@ -89,8 +89,8 @@ def test_events_about_a_product_are_counted_those_of_others_and_erased_visitors_
 def test_an_id_that_json_may_write_in_two_ways_is_found_in_both() -> None:
     found = ProductEvents("Größe/1", Erasures())
     plain = letter("v", product_id="Größe/1")
-    escaped = (plain.text or b"").replace("ö".encode(), b"\\u00f6").replace("ß".encode(), b"\\u00df")
-    found.take([plain, Letter(b"v", 1, escaped)])
+    escaped = (plain.value() or b"").replace("ö".encode(), b"\\u00f6").replace("ß".encode(), b"\\u00df")
+    found.take([plain, StoredMessage(b"v", escaped)])
     assert found.by_type == {"view_item": 2}
 
 
@@ -130,11 +130,11 @@ def test_a_newer_state_is_kept_whichever_message_came_last() -> None:
     for order in ((newer, CATALOGUE[0]), (CATALOGUE[0], newer)):
         found = Embedded(LAYOUT)
         for each in order:
-            found.take(Letter(each.product_id.encode(), 1, encode(vectors(each))))
+            found.take(StoredMessage(each.product_id.encode(), encode(vectors(each))))
         assert found.products[newer.product_id].name == "Newer"
-        found.take(Letter(b"x", 1, b"rubbish"))
-        found.take(Letter(b"x", 1, encode(replace(vectors(newer), layout="v1/text:3"))))
+        found.take(StoredMessage(b"x", b"rubbish"))
+        found.take(StoredMessage(b"x", encode(replace(vectors(newer), layout="v1/text:3"))))
         assert (found.unreadable, found.foreign, len(found.products)) == (1, 1, 1)
-        found.take(Letter(newer.product_id.encode(), 1, None))
+        found.take(StoredMessage(newer.product_id.encode(), None))
         assert not found.products
         assert not np.any(found.vectors.units([newer.product_id]))

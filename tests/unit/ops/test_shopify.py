@@ -10,7 +10,7 @@ from services.ops.catalogue.cell_values import BadValue, NotForSale
 from services.ops.catalogue.file_formats import UnreadableFile
 from services.ops.catalogue.mappings import detect
 from services.ops.catalogue.shop_feeds import shopify_product
-from tests.unit.ops.feed_files import DEFAULTS, read, written
+from tests.support.feeds import DEFAULTS, read_feed, write_file
 
 
 def shirt(**fields: Any) -> dict[str, Any]:
@@ -34,9 +34,9 @@ def shirt(**fields: Any) -> dict[str, Any]:
 
 
 def test_a_product_with_variants_is_one_product(tmp_path: Path) -> None:
-    path = written(tmp_path, "products.json", json.dumps({"products": [shirt()]}))
+    path = write_file(tmp_path, "products.json", json.dumps({"products": [shirt()]}))
     assert detect(path).name == "shopify"
-    [found], [] = read(path)
+    [found], [] = read_feed(path)
     assert (found.product_id, found.name, found.brand) == ("632910392", "Linen shirt", "Grove")
     assert found.description == "Cool in summer."
     assert (found.price, found.currency, found.availability) == (39.0, "EUR", "in_stock")
@@ -48,11 +48,11 @@ def test_a_product_with_variants_is_one_product(tmp_path: Path) -> None:
 
 def test_a_list_an_object_and_lines_hold_the_same(tmp_path: Path) -> None:
     several = [shirt(id=number, tags=["a", "b"]) for number in range(50)]
-    pretty = written(tmp_path, "pretty.json", json.dumps({"products": several}, indent=2))
-    listed = written(tmp_path, "list.json", json.dumps(several))
-    lines = written(tmp_path, "lines.jsonl", "\n".join(map(json.dumps, several)))
-    assert read(pretty) == read(listed) == read(lines)
-    assert len(read(pretty)[0]) == 50
+    pretty = write_file(tmp_path, "pretty.json", json.dumps({"products": several}, indent=2))
+    listed = write_file(tmp_path, "list.json", json.dumps(several))
+    lines = write_file(tmp_path, "lines.jsonl", "\n".join(map(json.dumps, several)))
+    assert read_feed(pretty) == read_feed(listed) == read_feed(lines)
+    assert len(read_feed(pretty)[0]) == 50
 
 
 @pytest.mark.parametrize(
@@ -95,4 +95,4 @@ def test_without_variants_there_is_no_price(variants: object) -> None:
 def test_a_file_that_was_cut_off_says_so(tmp_path: Path, cut: int) -> None:
     text = json.dumps({"products": [shirt(), shirt(id=2)]})[:cut]
     with pytest.raises(UnreadableFile, match="cut off"):
-        read(written(tmp_path, "p.json", text))
+        read_feed(write_file(tmp_path, "p.json", text))

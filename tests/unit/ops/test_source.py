@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.ops.catalogue import file_formats
 from services.ops.catalogue.file_formats import Broken, Dialect, Feed, Format, UnreadableFile
-from tests.unit.ops.feed_files import rss, written
+from tests.support.feeds import rss, write_file
 
 ROWS = [{"product_id": str(number), "name": f"Lamp {number}"} for number in range(30)]
 
@@ -40,7 +40,7 @@ def csv_text(delimiter: str) -> str:
 def test_every_format_gives_the_same_rows(
     tmp_path: Path, name: str, text: str, kind: Format, compressed: bool
 ) -> None:
-    path = written(tmp_path, name, text)
+    path = write_file(tmp_path, name, text)
     if compressed:
         path.write_bytes(gzip.compress(path.read_bytes()))  # whatever it is called
     feed = Feed(path)
@@ -59,8 +59,8 @@ def test_parquet_gives_the_same_rows_and_knows_how_many(tmp_path: Path) -> None:
 
 
 def test_utf_16_is_known_by_its_mark_and_other_encodings_are_told(tmp_path: Path) -> None:
-    assert Feed(written(tmp_path, "a.csv", "name\nSchön\n", "utf-16")).first() == {"name": "Schön"}
-    path = written(tmp_path, "b.csv", "name\nSchön\n", "cp1252")
+    assert Feed(write_file(tmp_path, "a.csv", "name\nSchön\n", "utf-16")).first() == {"name": "Schön"}
+    path = write_file(tmp_path, "b.csv", "name\nSchön\n", "cp1252")
     with pytest.raises(UnreadableFile, match="name its encoding"):
         Feed(path).first()
     assert Feed(path, Dialect(encoding="cp1252")).first() == {"name": "Schön"}
@@ -69,9 +69,9 @@ def test_utf_16_is_known_by_its_mark_and_other_encodings_are_told(tmp_path: Path
 
 
 def test_a_broken_line_does_not_stop_those_after_it(tmp_path: Path) -> None:
-    jsonl = Feed(written(tmp_path, "a.jsonl", '{"a": 1}\n{"a": \n[1]\n{"a": 2}\n'))
+    jsonl = Feed(write_file(tmp_path, "a.jsonl", '{"a": 1}\n{"a": \n[1]\n{"a": 2}\n'))
     assert [isinstance(each, Broken) for each in jsonl.rows()] == [False, True, True, False]
-    table = Feed(written(tmp_path, "a.csv", "a,b\n1,2\n1,2,3\n1\n"))
+    table = Feed(write_file(tmp_path, "a.csv", "a,b\n1,2\n1,2,3\n1\n"))
     assert list(table.rows()) == [
         {"a": "1", "b": "2"},
         Broken("more cells than columns"),
@@ -82,7 +82,7 @@ def test_a_broken_line_does_not_stop_those_after_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.json", "a.xml", "a.parquet", "a.csv.gz"])
 def test_an_empty_file_is_one_clear_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnreadableFile, match="a"):
-        Feed(written(tmp_path, name, "")).first()
+        Feed(write_file(tmp_path, name, "")).first()
 
 
 @given(
@@ -113,7 +113,7 @@ def test_a_list_is_read_whatever_the_pieces_it_comes_in(
 
 def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="other than objects"):
-        list(Feed(written(tmp_path, "a.json", "[1, 2]")).rows())
+        list(Feed(write_file(tmp_path, "a.json", "[1, 2]")).rows())
 
 
 @given(

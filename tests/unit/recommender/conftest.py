@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.model.learned import behaviour
-from tests.unit.recommender.shop import PAST, Shop
+from tests.support.models import behaviour
+from tests.support.pipeline import PAST, PipelineShop
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    shop = Shop(tmp_path / "index")
+def shop(memory_path: Path) -> Iterator[PipelineShop]:
+    shop = PipelineShop(memory_path / "index")
     yield shop
     shop.index.close()
 
 
 @pytest.fixture
-def learned(shop: Shop) -> Shop:
+def learned(shop: PipelineShop) -> PipelineShop:
     """The shop with a model of what its visitors did."""
     shop.model = behaviour(PAST)
     return shop

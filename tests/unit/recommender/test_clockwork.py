@@ -16,7 +16,8 @@ from services.recommender.index.port import Where
 from services.recommender.pipeline.experiments import ExperimentBook
 from services.recommender.pipeline.merchandising import RuleBook
 from services.recommender.popularity import Popularity
-from tests.unit.recommender.shop import product
+from tests.support.clock import Clock
+from tests.support.pipeline import product
 
 HALVES = (Variant(name="a", share=0.5), Variant(name="b", share=0.5))
 
@@ -33,16 +34,6 @@ class Pages:
 
     def popular_changed(self) -> None:
         self.popular += 1
-
-
-class Clock:
-    """Stands still until it is set."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from schemas import models
 from schemas.models import ModelRelease
 from services.recommender.metrics import Metrics
 from services.recommender.serving_models import Generations
-from tests.unit.model.learned import release, stored
+from tests.support.models import release, store_artifact
 
 FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
 
@@ -55,12 +55,12 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 def first(tmp_path: Path) -> ModelRelease:
-    return stored(tmp_path / "first", version=FIRST)
+    return store_artifact(tmp_path / "first", version=FIRST)
 
 
 @pytest.fixture
 def second(tmp_path: Path) -> ModelRelease:
-    return stored(tmp_path / "second", version=SECOND)
+    return store_artifact(tmp_path / "second", version=SECOND)
 
 
 async def test_nothing_serves_before_a_release(served: Served) -> None:
@@ -103,7 +103,7 @@ async def test_the_one_before_serves_again_without_store_and_cache(
 async def test_of_older_ones_none_is_kept(
     served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
 ) -> None:
-    for each in (first, second, stored(tmp_path / "third", version=THIRD)):
+    for each in (first, second, store_artifact(tmp_path / "third", version=THIRD)):
         await served.after(each)
     shutil.rmtree(tmp_path / "first")
     shutil.rmtree(served.cache)

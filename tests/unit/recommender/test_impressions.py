@@ -16,7 +16,7 @@ from services.recommender.index.port import Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.explanation import item
 from services.recommender.pipeline.request import Asked, Made
-from tests.unit.recommender.shop import product
+from tests.support.pipeline import product
 
 Message = tuple[str, tuple[bytes, bytes, list[Any]]]
 

@@ -12,7 +12,7 @@ from services.model.session import fold
 from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
-from tests.unit.model.shopping import DAY, LAYOUT, TUNING, VECTORS, content, event, folded, product
+from tests.support.sessions import DAY, LAYOUT, TUNING, VECTORS, content, event, fold_all, product
 
 TYPES: tuple[EventType, ...] = ("view_item", "add_to_cart", "remove_from_cart", "purchase")
 
@@ -71,7 +71,7 @@ def test_two_histories_become_the_one_of_a_visitor_who_did_it_all(
         )
         joined.join(visitor_id)
     # Each side has left out what lies too long before its own newest event: so would the whole have done.
-    assert told(joined.sessions.session("v1")) == told(folded(everything))
+    assert told(joined.sessions.session("v1")) == told(fold_all(everything))
     assert told(joined.sessions.session("user:ada")) == told(joined.sessions.session("v2"))
 
 
@@ -82,7 +82,7 @@ def test_more_than_a_session_holds_are_the_newest_of_both() -> None:
     joined.put("v2", many[1::2])
     for visitor_id in ("v1", "v2"):
         joined.join(visitor_id)
-    assert told(joined.sessions.session("v1")) == told(folded(many[SESSION_EVENTS_MAX:]))
+    assert told(joined.sessions.session("v1")) == told(fold_all(many[SESSION_EVENTS_MAX:]))
 
 
 def test_before_they_are_one_each_has_its_own() -> None:
@@ -117,7 +117,7 @@ def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
     assert joined.sessions.session("v1") is None
     assert joined.sessions.published("v1") is None
     joined.put("v2", [event(1, 1, "p1")])
-    assert told(joined.sessions.session("v1")) == told(folded([event(1, 1, "p1")]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([event(1, 1, "p1")]))
 
 
 def test_a_newer_session_of_either_is_seen_at_once_and_a_forgotten_one_no_more() -> None:
@@ -127,14 +127,14 @@ def test_a_newer_session_of_either_is_seen_at_once_and_a_forgotten_one_no_more()
     joined.put("v2", [two])
     joined.join("v1")
     joined.join("v2")
-    assert told(joined.sessions.session("v1")) == told(folded([one, two]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([one, two]))
     joined.put("v2", [two, three])
-    assert told(joined.sessions.session("v1")) == told(folded([one, two, three]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([one, two, three]))
     joined.alone.remove("v1")
-    assert told(joined.sessions.session("v1")) == told(folded([two, three]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([two, three]))
     joined.put("v1", [one])
     joined.join("v1", "bob", at=2)
-    assert told(joined.sessions.session("v1")) == told(folded([one]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([one]))
 
 
 def test_the_newest_message_about_any_of_them_tells_what_caused_it() -> None:
@@ -161,15 +161,15 @@ def test_a_product_that_gets_its_vector_later_joins_the_session() -> None:
     assert before is not None
     assert before.missing_products == {"p2"}
     vectors.put(product(2), content(2))
-    assert told(joined.sessions.session("v1")) == told(folded(both, vectors))
+    assert told(joined.sessions.session("v1")) == told(fold_all(both, vectors))
 
 
 def test_a_session_of_another_layout_is_computed_anew_from_its_events() -> None:
     joined = Joined()
-    stranger = Session("v1", folded([event(1, 1, "p1")]).events, layout="another")
+    stranger = Session("v1", fold_all([event(1, 1, "p1")]).events, layout="another")
     joined.alone.put("v1", Published(encode(stranger)))
     joined.put("v2", [event(2, 2, "p2")])
     assert joined.sessions.session("v1") is None
     joined.join("v1")
     joined.join("v2")
-    assert told(joined.sessions.session("v1")) == told(folded([event(1, 1, "p1"), event(2, 2, "p2")]))
+    assert told(joined.sessions.session("v1")) == told(fold_all([event(1, 1, "p1"), event(2, 2, "p2")]))

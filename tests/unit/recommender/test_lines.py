@@ -8,7 +8,7 @@ from schemas import models
 from schemas.models import ModelRelease
 from services.recommender.metrics import Metrics
 from services.recommender.serving_models import Generations, Lines
-from tests.unit.model.learned import stored
+from tests.support.models import store_artifact
 
 OWN, OTHER, NEWER = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
 
@@ -27,7 +27,7 @@ class Served:
         return Generations(self.folder / "cache", self.metrics, name)
 
     def message(self, version: str) -> bytes:
-        release: ModelRelease = stored(self.folder / version, version=version)
+        release: ModelRelease = store_artifact(self.folder / version, version=version)
         return models.encode(release)
 
     def version(self, name: str | None) -> str | None:

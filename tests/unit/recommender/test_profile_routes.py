@@ -20,7 +20,7 @@ from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
-from tests.unit.recommender.shop import LAYOUT, Shop
+from tests.support.pipeline import LAYOUT, PipelineShop
 
 SECRET = SecretStr("a secret of the test, long enough for it")
 KEY = SecretStr("a key of the shop's own back end")
@@ -30,7 +30,7 @@ BY_KEY = {"Authorization": f"Bearer {KEY.get_secret_value()}"}
 class Visitors:
     """The route on real sessions, people and products."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: PipelineShop) -> None:
         self.shop = shop
         self.sessions, self.people = Sessions(LAYOUT, 10), IdentityGraph()
         self.joined = JoinedSessions(self.sessions, self.people, shop.replica, LAYOUT, Tuning())
@@ -64,7 +64,7 @@ async def nothing(_app: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def visitors(shop: Shop) -> Visitors:
+def visitors(shop: PipelineShop) -> Visitors:
     return Visitors(shop)
 
 

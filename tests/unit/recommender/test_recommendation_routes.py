@@ -24,7 +24,7 @@ from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
-from tests.unit.recommender.shop import LAYOUT, Shop, product
+from tests.support.pipeline import LAYOUT, PipelineShop, product
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ OPEN = (*(f"/v1/products/p0/{name}" for name in ABOUT), "/v1/popular", "/v1/sear
 class Api:
     """The routes on the small shop, with nothing from Kafka and no embedder."""
 
-    def __init__(self, shop: Shop) -> None:
+    def __init__(self, shop: PipelineShop) -> None:
         self.shop = shop
         self.metrics = Metrics()
         self.waiting_for: str | None = None
@@ -92,7 +92,7 @@ async def nothing(_app: FastAPI) -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def api(shop: Shop) -> Api:
+def api(shop: PipelineShop) -> Api:
     return Api(shop)
 
 

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from services.model.candidates import CONTENT
 from services.recommender.index.port import AVAILABLE, Where
-from tests.unit.model.learned import VERSION, behaviour, leaning
-from tests.unit.recommender.shop import COUNT, PAST, SHELVES, Shop, ids, sources
+from tests.support.models import VERSION, behaviour, tree_leaning_to
+from tests.support.pipeline import COUNT, PAST, SHELVES, PipelineShop, ids, sources
 
 
-async def test_without_a_model_rows_are_of_content_and_name_none(shop: Shop) -> None:
+async def test_without_a_model_rows_are_of_content_and_name_none(shop: PipelineShop) -> None:
     made = await shop.row("p0", "p1")
     assert made.model is None
     assert set(sources(made).values()) == {"content"}
     assert {item.category[0] for item in made.row} == {"Shoes", "Lamps"}
 
 
-async def test_what_others_looked_at_is_in_the_row_and_says_so(learned: Shop) -> None:
+async def test_what_others_looked_at_is_in_the_row_and_says_so(learned: PipelineShop) -> None:
     made = await learned.row("p0")
     assert made.model == VERSION
     reasons = {item.product_id: item.why for item in made.row if item.source == "behaviour"}
@@ -28,20 +28,20 @@ async def test_what_others_looked_at_is_in_the_row_and_says_so(learned: Shop) ->
     assert reasons["p1"] == "others who looked at Product 0 also looked at this"
 
 
-async def test_what_only_content_found_says_so(learned: Shop) -> None:
+async def test_what_only_content_found_says_so(learned: PipelineShop) -> None:
     made = await learned.row("p0", k=COUNT)
     [like] = [item for item in made.row if item.product_id == "p3"]  # in no past session
     assert (like.source, like.why) == ("content", "because you looked at Product 0")
 
 
-async def test_the_newest_product_that_past_sessions_hold_is_named(learned: Shop) -> None:
+async def test_the_newest_product_that_past_sessions_hold_is_named(learned: PipelineShop) -> None:
     made = await learned.row("p1", "p0", "p3")
     reasons = {item.why for item in made.row if item.source == "behaviour"}
     assert "others who looked at Product 0 also looked at this" in reasons
 
 
 async def test_what_others_looked_at_is_explained_by_the_nearest_of_the_visitor_s_own_events(
-    learned: Shop,
+    learned: PipelineShop,
 ) -> None:
     # p1 and p4 are of another shelf than p0: of p4's shelf the visitor has seen p1, of p2's none.
     made = await learned.row("p1", "p0")
@@ -50,12 +50,12 @@ async def test_what_others_looked_at_is_explained_by_the_nearest_of_the_visitor_
     assert reasons["p2"] == "p0"  # the newest of all
 
 
-async def test_what_was_seen_never_comes_back(learned: Shop) -> None:
+async def test_what_was_seen_never_comes_back(learned: PipelineShop) -> None:
     for seen in (("p0",), ("p0", "p1"), ("p0", "p1", "p2", "p4"), ("p20", "p21", "p20")):
         assert not set(seen) & set(ids(await learned.row(*seen, k=COUNT)))
 
 
-async def test_what_sells_out_is_gone_at_once_and_comes_back_with_stock(learned: Shop) -> None:
+async def test_what_sells_out_is_gone_at_once_and_comes_back_with_stock(learned: PipelineShop) -> None:
     assert "p1" in ids(await learned.row("p0"))
     learned.put(1, availability="out_of_stock", updated_at=1)
     assert "p1" not in ids(await learned.row("p0", k=COUNT))
@@ -65,7 +65,7 @@ async def test_what_sells_out_is_gone_at_once_and_comes_back_with_stock(learned:
     assert "p1" not in ids(await learned.row("p0", k=COUNT))
 
 
-async def test_what_has_no_vector_is_not_shown_because_of_others(learned: Shop) -> None:
+async def test_what_has_no_vector_is_not_shown_because_of_others(learned: PipelineShop) -> None:
     learned.replica.remove("p1")
     assert sources(await learned.row("p0", k=COUNT))["p1"] == "popular"
 
@@ -83,7 +83,7 @@ async def test_what_has_no_vector_is_not_shown_because_of_others(learned: Shop) 
     ),
 )
 async def test_filters_never_leak(
-    learned: Shop,
+    learned: PipelineShop,
     seen: list[int],
     sold_out: set[int],
     where: Where,
@@ -104,7 +104,7 @@ async def test_filters_never_leak(
     assert all(where.price_max is None or item.price <= where.price_max for item in made.row)
 
 
-async def test_interests_take_turns_with_what_lies_outside_of_them(learned: Shop) -> None:
+async def test_interests_take_turns_with_what_lies_outside_of_them(learned: PipelineShop) -> None:
     # Two interests, and a model to whose mind all that others looked at is tents.
     learned.model = behaviour([["p0", "p1", "p2", "p5", "p8"]] * 3)
     made = await learned.row("p0", "p1", k=9)
@@ -113,14 +113,16 @@ async def test_interests_take_turns_with_what_lies_outside_of_them(learned: Shop
     assert "Tents" in shelves[:4]
 
 
-async def test_a_session_that_the_model_knows_nothing_of_has_the_row_of_content(learned: Shop) -> None:
+async def test_a_session_that_the_model_knows_nothing_of_has_the_row_of_content(
+    learned: PipelineShop,
+) -> None:
     made = await learned.row("p9", "p10")
     assert made.model == VERSION
     learned.model = None
     assert made.row == (await learned.row("p9", "p10")).row
 
 
-async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: Shop) -> None:
+async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: PipelineShop) -> None:
     learned.replica.remove("p0")
     session = learned.session("p0")
     assert not session.vector
@@ -134,21 +136,21 @@ async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: Shop)
     )  # nobody had both: item2vec
 
 
-async def test_nobody_s_session_shows_what_is_popular(learned: Shop) -> None:
+async def test_nobody_s_session_shows_what_is_popular(learned: PipelineShop) -> None:
     made = await learned.for_you(None, 3)
     assert (ids(made), made.model) == (["p0", "p1", "p2"], VERSION)
     assert set(sources(made).values()) == {"popular"}
 
 
-async def test_the_re_ranker_hears_how_like_the_session_a_product_is(learned: Shop) -> None:
-    learned.model = behaviour(PAST, trees=leaning(CONTENT, threshold=1.2))
+async def test_the_re_ranker_hears_how_like_the_session_a_product_is(learned: PipelineShop) -> None:
+    learned.model = behaviour(PAST, trees=tree_leaning_to(CONTENT, threshold=1.2))
     made = await learned.row("p0", k=12)
     likely = [item.score for item in made.row if item.category == ("Shoes",)]
     others = [item.score for item in made.row if item.category != ("Shoes",)]
     assert min(likely) > 5 * max(others)
 
 
-async def test_a_row_is_of_one_generation_whatever_is_swapped_meanwhile(shop: Shop) -> None:
+async def test_a_row_is_of_one_generation_whatever_is_swapped_meanwhile(shop: PipelineShop) -> None:
     one, other = behaviour(PAST, "20241124T041507Z-aaaa"), behaviour([["p0", "p7"]], "20241124T041507Z-bbbb")
     rows = {}
     for model in (one, other):
@@ -161,7 +163,7 @@ async def test_a_row_is_of_one_generation_whatever_is_swapped_meanwhile(shop: Sh
         assert made.row == rows[made.model]
 
 
-async def test_while_the_index_is_away_the_row_says_so(learned: Shop) -> None:
+async def test_while_the_index_is_away_the_row_says_so(learned: PipelineShop) -> None:
     learned.index.away = True
     made = await learned.row("p0", k=6)
     assert made.fallback == "index_away"
@@ -173,13 +175,15 @@ async def test_while_the_index_is_away_the_row_says_so(learned: Shop) -> None:
     assert (await learned.row("p0", k=6)).fallback is None
 
 
-async def test_a_row_that_is_not_what_was_asked_for_says_why(shop: Shop) -> None:
+async def test_a_row_that_is_not_what_was_asked_for_says_why(shop: PipelineShop) -> None:
     assert (await shop.for_you(None, 3)).fallback == "new_visitor"
     shop.replica.remove("p0")
     assert (await shop.row("p0", k=3)).fallback == "no_vectors"
 
 
-async def test_parts_are_of_the_interest_that_found_the_product_and_add_up_to_the_score(shop: Shop) -> None:
+async def test_parts_are_of_the_interest_that_found_the_product_and_add_up_to_the_score(
+    shop: PipelineShop,
+) -> None:
     session = shop.session("p0", "p1", "p4")
     for kept in (shop.put, shop.describe):
         kept(3)
@@ -190,7 +194,9 @@ async def test_parts_are_of_the_interest_that_found_the_product_and_add_up_to_th
         assert sum(item.parts.values()) == pytest.approx(item.score, abs=2e-3)
 
 
-async def test_named_weights_order_the_row_by_their_sum_instead_of_what_was_learned(learned: Shop) -> None:
+async def test_named_weights_order_the_row_by_their_sum_instead_of_what_was_learned(
+    learned: PipelineShop,
+) -> None:
     session = learned.session("p0")
     weights = {"brand": 9.0, "behaviour": 0.1}
     branded = await learned.ask("for_you", 2, session=session, weights=weights, diversity=0.0)
@@ -200,7 +206,7 @@ async def test_named_weights_order_the_row_by_their_sum_instead_of_what_was_lear
 
 
 async def test_no_brand_gets_more_than_its_share_of_a_row_that_is_filled_up(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "index", brand_max=2)
+    shop = PipelineShop(tmp_path / "index", brand_max=2)
     made = await shop.ask("for_you", 10, session=shop.session("p0"), weights={"brand": 9.0})
     brands = [item.brand for item in made.row]
     assert len(brands) == 10

@@ -9,15 +9,15 @@ from schemas.sessions import SESSION_EVENTS_MAX
 from services.model.content import PROFILES
 from services.recommender.index.port import Where
 from services.recommender.pipeline.request import Made
-from tests.unit.model.learned import VERSION, behaviour
-from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
+from tests.support.models import VERSION, behaviour
+from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
 KINDS: list[SlotKind] = ["similar", "also_liked", "complement_topic", "complement_type"]
 # Who looked at p0 looked at shoes, lamps and tents of both types.
 WIDE = [["p0", *(f"p{number}" for number in range(1, 20))]] * 3
 
 
-async def about(shop: Shop, kind: SlotKind, number: int = 0, k: int = 6, **fields: Any) -> Made:
+async def about(shop: PipelineShop, kind: SlotKind, number: int = 0, k: int = 6, **fields: Any) -> Made:
     return await shop.ask(kind, k, product_id=f"p{number}", **fields)
 
 
@@ -25,7 +25,7 @@ def shelves(made: Made) -> set[str]:
     return {item.category[0] for item in made.row}
 
 
-async def test_similar_is_by_content_where_there_is_no_model(shop: Shop) -> None:
+async def test_similar_is_by_content_where_there_is_no_model(shop: PipelineShop) -> None:
     made = await about(shop, "similar")
     assert (made.model, made.fallback, made.notice) == (None, None, None)
     assert shelves(made) == {"Shoes"}
@@ -33,7 +33,7 @@ async def test_similar_is_by_content_where_there_is_no_model(shop: Shop) -> None
     assert "p0" not in ids(made)
 
 
-async def test_similar_blends_content_and_behaviour(learned: Shop) -> None:
+async def test_similar_blends_content_and_behaviour(learned: PipelineShop) -> None:
     made = await about(learned, "similar", k=COUNT)
     assert made.model == VERSION
     assert {"content", "behaviour"} == set(sources(made).values())
@@ -44,14 +44,14 @@ async def test_similar_blends_content_and_behaviour(learned: Shop) -> None:
     assert set(sources(without).values()) == {"content"}
 
 
-async def test_also_liked_is_what_visits_hold_whatever_it_looks_like(learned: Shop) -> None:
+async def test_also_liked_is_what_visits_hold_whatever_it_looks_like(learned: PipelineShop) -> None:
     made = await about(learned, "also_liked", k=3)
     assert set(ids(made)) == {"p1", "p2", "p4"}
     assert {item.source for item in made.row} == {"behaviour"}
     assert {item.why for item in made.row} == {"others who looked at Product 0 also looked at this"}
 
 
-async def test_what_goes_with_a_product_is_of_another_category(shop: Shop) -> None:
+async def test_what_goes_with_a_product_is_of_another_category(shop: PipelineShop) -> None:
     shop.model = behaviour(WIDE)
     made = await about(shop, "complement_topic", k=6)
     assert shelves(made) == {"Lamps", "Tents"}
@@ -60,7 +60,7 @@ async def test_what_goes_with_a_product_is_of_another_category(shop: Shop) -> No
     assert shelves(turned) == {"Shoes"}
 
 
-async def test_what_goes_with_a_product_is_of_another_type(shop: Shop) -> None:
+async def test_what_goes_with_a_product_is_of_another_type(shop: PipelineShop) -> None:
     shop.model = behaviour(WIDE)
     own = product(0).type
     types = {product(int(each[1:])).type for each in ids(await about(shop, "complement_type", k=6))}
@@ -69,7 +69,7 @@ async def test_what_goes_with_a_product_is_of_another_type(shop: Shop) -> None:
     assert {product(int(each[1:])).type for each in ids(turned)} == {own}
 
 
-async def test_also_liked_and_complements_differ_from_similar(shop: Shop) -> None:
+async def test_also_liked_and_complements_differ_from_similar(shop: PipelineShop) -> None:
     shop.model = behaviour(WIDE)
     rows = {kind: set(ids(await about(shop, kind, k=5))) for kind in KINDS}
     for kind in KINDS[1:]:
@@ -77,14 +77,16 @@ async def test_also_liked_and_complements_differ_from_similar(shop: Shop) -> Non
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_an_unknown_product_has_what_is_popular_and_says_why(learned: Shop, kind: SlotKind) -> None:
+async def test_an_unknown_product_has_what_is_popular_and_says_why(
+    learned: PipelineShop, kind: SlotKind
+) -> None:
     made = await about(learned, kind, number=99, k=3)
     assert made.fallback == "unknown_product"
     assert ids(made) == ["p0", "p1", "p2"]
     assert set(sources(made).values()) == {"popular"}
 
 
-async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(learned: Shop) -> None:
+async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(learned: PipelineShop) -> None:
     learned.replica.remove("p0")
     assert (await about(learned, "similar")).fallback == "no_vectors"
     liked = await about(learned, "also_liked", k=3)
@@ -92,14 +94,16 @@ async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(learne
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-async def test_where_no_visit_speaks_the_row_is_popular_and_says_why(learned: Shop, kind: SlotKind) -> None:
+async def test_where_no_visit_speaks_the_row_is_popular_and_says_why(
+    learned: PipelineShop, kind: SlotKind
+) -> None:
     made = await about(learned, kind, number=9)
     assert (made.fallback, set(sources(made).values())) == ("no_behaviour", {"popular"})
     learned.model = None
     assert (await about(learned, kind)).fallback == "no_behaviour"
 
 
-async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(learned: Shop) -> None:
+async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(learned: PipelineShop) -> None:
     learned.index.away = True
     made = await about(learned, "similar", k=8)
     assert made.fallback == "index_away"
@@ -111,7 +115,7 @@ async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(lea
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_parts_of_a_score_add_up_to_it(learned: Shop, kind: SlotKind) -> None:
+async def test_the_parts_of_a_score_add_up_to_it(learned: PipelineShop, kind: SlotKind) -> None:
     weights = {"price": 0.3, "image": 0.7, "brand": 0.4, "popularity": 0.2}
     made = await about(learned, kind, k=8, explains=True, weights=weights)
     explained = [item for item in made.row if item.source != "popular"]
@@ -122,7 +126,7 @@ async def test_the_parts_of_a_score_add_up_to_it(learned: Shop, kind: SlotKind) 
     assert all(item.parts is None for item in (await about(learned, kind, weights=weights)).row)
 
 
-async def test_a_reason_names_the_part_that_counts_most(shop: Shop) -> None:
+async def test_a_reason_names_the_part_that_counts_most(shop: PipelineShop) -> None:
     for part, why in {
         "category": "also in Shoes",
         "brand": "also by Brand 0",
@@ -135,7 +139,7 @@ async def test_a_reason_names_the_part_that_counts_most(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_weight_can_be_given(learned: Shop, kind: SlotKind) -> None:
+async def test_every_weight_can_be_given(learned: PipelineShop, kind: SlotKind) -> None:
     names = {*PROFILES["for_you"], *PROFILES["search"], "price"} - {"session"}
     learned.model = behaviour(WIDE)
     for name in names:
@@ -147,7 +151,7 @@ async def test_every_weight_can_be_given(learned: Shop, kind: SlotKind) -> None:
 
 
 async def test_a_shop_that_has_mostly_sold_out_a_moment_ago_still_has_a_full_row_of_likeness(
-    shop: Shop,
+    shop: PipelineShop,
 ) -> None:
     # The index has not heard of it yet: all that it finds first may not be shown any more.
     for number in range(COUNT, COUNT + 2 * SESSION_EVENTS_MAX):
@@ -165,7 +169,7 @@ async def test_a_shop_that_has_mostly_sold_out_a_moment_ago_still_has_a_full_row
 
 @pytest.mark.parametrize("kind", [*KINDS, "for_you", "popular"])
 async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
-    learned: Shop, kind: SlotKind
+    learned: PipelineShop, kind: SlotKind
 ) -> None:
     bought = learned.session("p1", "p2", type_="purchase")
     seen = learned.session("p1", "p2")
@@ -179,7 +183,9 @@ async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_filters_that_leave_too_few_say_so_and_are_never_broken(learned: Shop, kind: SlotKind) -> None:
+async def test_filters_that_leave_too_few_say_so_and_are_never_broken(
+    learned: PipelineShop, kind: SlotKind
+) -> None:
     where = Where(category=frozenset({"Lamps"}), price_max=10.0)
     made = await about(learned, kind, k=6, where=where)
     assert set(ids(made)) == {"p1", "p4", "p7"}

@@ -6,13 +6,13 @@ import pytest
 
 from schemas.live import SlotKind
 from services.recommender.pipeline.experiments import Treatment
-from tests.unit.model.learned import VERSION, behaviour
-from tests.unit.recommender.shop import Shop, ids, product, sources
+from tests.support.models import VERSION, behaviour
+from tests.support.pipeline import PipelineShop, ids, product, sources
 
 OTHER = "20241125T041507Z-5b0c"
 
 
-async def test_a_variant_s_weights_are_those_of_its_kind_of_row_only(learned: Shop) -> None:
+async def test_a_variant_s_weights_are_those_of_its_kind_of_row_only(learned: PipelineShop) -> None:
     learned.treatments["a"] = Treatment({"x": "b"}, _weights={"similar": {"brand": 9.0, "behaviour": 0.0}})
     treated = await learned.ask("similar", 4, product_id="p0", visitor_id="a")
     assert {item.brand for item in treated.row} == {"Brand 0"}
@@ -25,14 +25,14 @@ async def test_a_variant_s_weights_are_those_of_its_kind_of_row_only(learned: Sh
         assert rows[0].row == rows[1].row
 
 
-async def test_the_request_s_own_weights_beat_the_variant_s(learned: Shop) -> None:
+async def test_the_request_s_own_weights_beat_the_variant_s(learned: PipelineShop) -> None:
     learned.treatments["a"] = Treatment({"x": "b"}, _weights={"similar": {"brand": 9.0, "type": 0.0}})
     given = {"brand": 0.0, "type": 9.0, "behaviour": 0.0}
     made = await learned.ask("similar", 4, product_id="p0", visitor_id="a", weights=given)
     assert {product(int(each[1:])).type for each in ids(made)} == {product(0).type}
 
 
-async def test_a_variant_s_weights_order_the_visitor_s_own_row_by_their_sum(learned: Shop) -> None:
+async def test_a_variant_s_weights_order_the_visitor_s_own_row_by_their_sum(learned: PipelineShop) -> None:
     session = learned.session("p0")
     learned.treatments["a"] = Treatment({"x": "b"}, _weights={"for_you": {"brand": 9.0}})
     treated = await learned.ask("for_you", 3, session=session, visitor_id="a")
@@ -41,7 +41,7 @@ async def test_a_variant_s_weights_order_the_visitor_s_own_row_by_their_sum(lear
     assert treated.row != (await learned.ask("for_you", 3, session=session)).row
 
 
-async def test_a_variant_s_diversity_holds_unless_the_request_has_its_own(shop: Shop) -> None:
+async def test_a_variant_s_diversity_holds_unless_the_request_has_its_own(shop: PipelineShop) -> None:
     shop.treatments["a"] = Treatment({"x": "b"}, diversity=1.0)
     session = shop.session("p0")
     plain = await shop.ask("for_you", 6, session=session, diversity=0.0)
@@ -52,7 +52,7 @@ async def test_a_variant_s_diversity_holds_unless_the_request_has_its_own(shop: 
     assert own.row == plain.row
 
 
-async def test_a_variant_is_served_by_its_own_model_or_by_none(learned: Shop) -> None:
+async def test_a_variant_is_served_by_its_own_model_or_by_none(learned: PipelineShop) -> None:
     learned.lines["other"] = behaviour([["p0", "p7", "p8"]] * 3, version=OTHER)
     learned.treatments |= {
         "a": Treatment({"x": "other"}, model="other"),
@@ -70,7 +70,7 @@ async def test_a_variant_is_served_by_its_own_model_or_by_none(learned: Shop) ->
 
 
 @pytest.mark.parametrize("kind", ["for_you", "similar", "popular", "search"])
-async def test_a_row_names_its_visitor_s_variants(shop: Shop, kind: SlotKind) -> None:
+async def test_a_row_names_its_visitor_s_variants(shop: PipelineShop, kind: SlotKind) -> None:
     shop.treatments["a"] = Treatment({"x": "b", "y": "a"})
     fields: dict[str, Any] = {"product_id": "p0"} if kind == "similar" else {}
     ask = shop.search if kind == "search" else None
@@ -79,6 +79,6 @@ async def test_a_row_names_its_visitor_s_variants(shop: Shop, kind: SlotKind) ->
         assert made.experiments == names
 
 
-async def test_popular_rows_name_no_model_which_they_do_not_ask(learned: Shop) -> None:
+async def test_popular_rows_name_no_model_which_they_do_not_ask(learned: PipelineShop) -> None:
     assert (await learned.ask("popular", 3)).model is None
     assert (await learned.ask("similar", 3, product_id="p0")).model == VERSION

@@ -8,14 +8,14 @@ from schemas.live import SlotKind
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.pipeline.request import Made
 from services.recommender.search.query import Inferred
-from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
+from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
 KINDS: list[SlotKind] = [
     "for_you", "similar", "also_liked", "complement_topic", "complement_type", "popular", "search",
 ]  # fmt: skip
 
 
-async def asked(shop: Shop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any) -> Made:
+async def asked(shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any) -> Made:
     """A row of a kind that all of the shop's products may be in."""
     if kind == "search":
         return await shop.search(Inferred(description="x"), k, like="p0", where=where, **fields)
@@ -31,7 +31,7 @@ def places(made: Made) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_pin_takes_its_place_and_says_who_put_it_there(learned: Shop, kind: SlotKind) -> None:
+async def test_a_pin_takes_its_place_and_says_who_put_it_there(learned: PipelineShop, kind: SlotKind) -> None:
     before = ids(await asked(learned, kind))
     learned.rule("r", "pin", products=("p29", before[4]), position=2)
     made = await asked(learned, kind)
@@ -43,7 +43,7 @@ async def test_a_pin_takes_its_place_and_says_who_put_it_there(learned: Shop, ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_a_block_names_is_in_no_row(learned: Shop, kind: SlotKind) -> None:
+async def test_what_a_block_names_is_in_no_row(learned: PipelineShop, kind: SlotKind) -> None:
     learned.rule("a", "block", products=("p1",))
     learned.rule("b", "block", brands=("Brand 2",), categories=("Tents",))
     learned.rule("c", "block", tags=("red",))
@@ -61,7 +61,7 @@ async def test_what_a_block_names_is_in_no_row(learned: Shop, kind: SlotKind) ->
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_block_and_every_filter_beat_a_pin(learned: Shop, kind: SlotKind) -> None:
+async def test_a_block_and_every_filter_beat_a_pin(learned: PipelineShop, kind: SlotKind) -> None:
     learned.put(26, availability="out_of_stock", updated_at=1)
     learned.rule("pins", "pin", products=("p29", "p28", "p27", "p26", "p25", "nobody", "p0"))
     learned.rule("blocked", "block", brands=("Brand 4",))  # p29
@@ -72,7 +72,9 @@ async def test_a_block_and_every_filter_beat_a_pin(learned: Shop, kind: SlotKind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_boosts_move_up_buries_move_down_and_both_are_named(learned: Shop, kind: SlotKind) -> None:
+async def test_boosts_move_up_buries_move_down_and_both_are_named(
+    learned: PipelineShop, kind: SlotKind
+) -> None:
     before = places(await asked(learned, kind, k=12, diversity=0.0))
     [*_, up] = before
     down = next(iter(before))
@@ -89,7 +91,7 @@ async def test_boosts_move_up_buries_move_down_and_both_are_named(learned: Shop,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_rules_that_name_nothing_here_change_nothing(learned: Shop, kind: SlotKind) -> None:
+async def test_rules_that_name_nothing_here_change_nothing(learned: PipelineShop, kind: SlotKind) -> None:
     before = await asked(learned, kind)
     learned.rule("up", "boost", brands=("nobody's",), factor=10.0)
     learned.rule("out", "block", brands=("nobody's",))
@@ -97,7 +99,7 @@ async def test_rules_that_name_nothing_here_change_nothing(learned: Shop, kind: 
     assert (await asked(learned, kind)).row == before.row
 
 
-async def test_a_boost_far_away_does_not_make_what_is_popular_less_mixed(shop: Shop) -> None:
+async def test_a_boost_far_away_does_not_make_what_is_popular_less_mixed(shop: PipelineShop) -> None:
     for number in range(12):  # the most popular are all of one shelf
         shop.put(number, category=("Shoes",), updated_at=1)
     before = await shop.ask("popular", 6)
@@ -106,7 +108,7 @@ async def test_a_boost_far_away_does_not_make_what_is_popular_less_mixed(shop: S
     assert [item.category[0] for item in before.row].count("Shoes") == 2
 
 
-async def test_what_fills_up_a_short_row_obeys_the_rules_of_its_slot(shop: Shop) -> None:
+async def test_what_fills_up_a_short_row_obeys_the_rules_of_its_slot(shop: PipelineShop) -> None:
     shop.rule("out", "block", products=("p0",), slots=("also_liked",))
     shop.rule("up", "boost", products=("p29",), factor=100.0, slots=("also_liked",))
     made = await shop.ask("also_liked", 6, product_id="p5")
@@ -116,7 +118,7 @@ async def test_what_fills_up_a_short_row_obeys_the_rules_of_its_slot(shop: Shop)
     assert "p0" in ids(await shop.ask("popular", 6))
 
 
-async def test_a_rule_of_a_slot_holds_there_only(shop: Shop) -> None:
+async def test_a_rule_of_a_slot_holds_there_only(shop: PipelineShop) -> None:
     shop.rule("named", "pin", products=("p29",), slots=("checkout",))
     shop.rule("kind", "pin", products=("p28",), slots=("similar",))
     assert "p29" in ids(await shop.ask("popular", slot="checkout"))
@@ -126,7 +128,7 @@ async def test_a_rule_of_a_slot_holds_there_only(shop: Shop) -> None:
     assert {first, second} == {"p28", "p29"}
 
 
-async def test_a_rule_holds_in_its_time_only(shop: Shop) -> None:
+async def test_a_rule_holds_in_its_time_only(shop: PipelineShop) -> None:
     shop.rule("sale", "pin", products=("p29",), starts_at=100, ends_at=200)
     shop.rule("recall", "block", products=("p0",), starts_at=150)
     for now, is_pinned, is_blocked in (
@@ -140,7 +142,7 @@ async def test_a_rule_holds_in_its_time_only(shop: Shop) -> None:
         assert ("p29" in row, "p0" not in row) == (is_pinned, is_blocked), now
 
 
-async def test_pins_alone_make_a_row_where_nothing_else_is_found(shop: Shop) -> None:
+async def test_pins_alone_make_a_row_where_nothing_else_is_found(shop: PipelineShop) -> None:
     shop.rule("pin", "pin", products=("p4",), position=3)
     where = Where(category=frozenset({"Lamps"}), price_max=5.0)
     made = await shop.search(Inferred(description="x", tags=("blue",)), k=3, like="p0", where=where)
@@ -149,7 +151,7 @@ async def test_pins_alone_make_a_row_where_nothing_else_is_found(shop: Shop) -> 
     assert made.notice == "only 2 products fit the filters"
 
 
-async def test_a_pin_keeps_the_score_of_what_is_in_the_row_anyway(shop: Shop) -> None:
+async def test_a_pin_keeps_the_score_of_what_is_in_the_row_anyway(shop: PipelineShop) -> None:
     before = {item.product_id: item.score for item in (await shop.ask("popular", 3)).row}
     shop.rule("pin", "pin", products=("p2", "p29"))
     after = {item.product_id: item.score for item in (await shop.ask("popular", 3)).row}

@@ -11,7 +11,7 @@ from services.recommender.index.port import Where
 from services.recommender.search.query import Inferred
 from services.recommender.search.query_vectors import WordVector
 from services.recommender.search.search import Search, Searcher, UnderstoodBy
-from tests.unit.recommender.shop import COUNT, SHOWN, Shop, ids, product, sources
+from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
 WORDS = WordVector(np.ones(8, np.float32), np.ones(4, np.float32))
 
@@ -42,7 +42,7 @@ async def searched(inferred: Inferred, **given: object) -> Search:
     return await searcher.search("words", told)
 
 
-async def test_what_reads_and_looks_like_the_words_comes_first(shop: Shop) -> None:
+async def test_what_reads_and_looks_like_the_words_comes_first(shop: PipelineShop) -> None:
     made = await shop.search(Inferred(description="lamps"), like="p1")
     assert {item.category for item in made.row} == {("Lamps",)}
     assert set(sources(made).values()) == {"content"}
@@ -54,7 +54,7 @@ async def test_what_reads_and_looks_like_the_words_comes_first(shop: Shop) -> No
     }
 
 
-async def test_all_that_has_the_wished_tags_comes_before_what_is_only_close(shop: Shop) -> None:
+async def test_all_that_has_the_wished_tags_comes_before_what_is_only_close(shop: PipelineShop) -> None:
     told = Inferred(description="lamp", tags=("red",), categories=("Lamps",))
     made = await shop.search(told, k=6, like="p1")
     red = [each for each in ids(made) if product(int(each[1:])).tags]
@@ -64,14 +64,14 @@ async def test_all_that_has_the_wished_tags_comes_before_what_is_only_close(shop
     assert (await shop.search(told, k=3, like="p1")).row == made.row[:3]
 
 
-async def test_a_wish_is_kept_where_only_taste_or_popularity_orders(shop: Shop) -> None:
+async def test_a_wish_is_kept_where_only_taste_or_popularity_orders(shop: PipelineShop) -> None:
     made = await shop.search(Inferred(tags=("red",)), k=10)
     assert [item.source for item in made.row].count("relaxed") == 2
     assert all(product(int(each[1:])).tags for each in ids(made)[:8])
 
 
 async def test_all_of_one_brand_are_found_though_rows_are_mixed_by_brand(tmp_path: Path) -> None:
-    shop = Shop(tmp_path / "index", brand_max=2)
+    shop = PipelineShop(tmp_path / "index", brand_max=2)
     named = await shop.search(Inferred(brands=("Brand 1",), description="x"), k=6, like="p1")
     assert {item.brand for item in named.row} == {"Brand 1"}
     assert len(named.row) == 6
@@ -88,7 +88,7 @@ async def test_all_of_one_brand_are_found_though_rows_are_mixed_by_brand(tmp_pat
     shop.index.close()
 
 
-async def test_cheap_and_expensive_are_ends_and_near_is_a_place_between(shop: Shop) -> None:
+async def test_cheap_and_expensive_are_ends_and_near_is_a_place_between(shop: PipelineShop) -> None:
     def prices(made: object) -> list[float]:
         return [item.price for item in made.row]  # type: ignore[attr-defined]
 
@@ -103,7 +103,7 @@ async def test_cheap_and_expensive_are_ends_and_near_is_a_place_between(shop: Sh
     assert (await shop.search(Inferred(price_near=15.0), explains=True)).row[0].parts is not None
 
 
-async def test_bounds_and_exclusions_of_the_words_are_filters(shop: Shop) -> None:
+async def test_bounds_and_exclusions_of_the_words_are_filters(shop: PipelineShop) -> None:
     told = Inferred(
         description="x",
         price_min=5.0,
@@ -127,7 +127,7 @@ async def test_bounds_and_exclusions_of_the_words_are_filters(shop: Shop) -> Non
     assert made.notice == f"only {len(expected)} products fit the filters"
 
 
-async def test_a_brand_that_is_only_likened_orders_and_does_not_filter(shop: Shop) -> None:
+async def test_a_brand_that_is_only_likened_orders_and_does_not_filter(shop: PipelineShop) -> None:
     told = Inferred(description="shoes like BRAND 3", weights={"brand": 5.0})
     made = await shop.search(told, k=12)
     brands = [item.brand for item in made.row]
@@ -138,7 +138,7 @@ async def test_a_brand_that_is_only_likened_orders_and_does_not_filter(shop: Sho
     assert shop.catalogue.brands_in("shoes like Brand 3") == ()
 
 
-async def test_two_visitors_find_different_products_by_the_same_words(shop: Shop) -> None:
+async def test_two_visitors_find_different_products_by_the_same_words(shop: PipelineShop) -> None:
     lamps, tents = shop.session("p1", "p4"), shop.session("p2", "p5")
 
     async def found(**fields: object) -> list[str]:
@@ -154,14 +154,14 @@ async def test_two_visitors_find_different_products_by_the_same_words(shop: Shop
     assert {item.category for item in strong.row} == {("Lamps",)}
 
 
-async def test_without_words_vectors_the_filters_still_hold_and_the_row_says_so(shop: Shop) -> None:
+async def test_without_words_vectors_the_filters_still_hold_and_the_row_says_so(shop: PipelineShop) -> None:
     told = Inferred(description="stripes", categories=("Tents",))
     made = await shop.search(told)
     assert made.fallback == "words_away"
     assert {item.category for item in made.row} == {("Tents",)}
 
 
-async def test_a_search_that_says_nothing_to_be_near_to_shows_what_is_popular(shop: Shop) -> None:
+async def test_a_search_that_says_nothing_to_be_near_to_shows_what_is_popular(shop: PipelineShop) -> None:
     told = Inferred(categories=("Lamps",))
     made = await shop.search(told, k=3, diversity=0.0)
     assert ids(made) == ["p1", "p4", "p7"]
@@ -172,7 +172,7 @@ async def test_a_search_that_says_nothing_to_be_near_to_shows_what_is_popular(sh
     assert ids(rare) == ["p28", "p25", "p22"]
 
 
-async def test_while_the_index_is_away_what_is_popular_fits_the_filters_too(shop: Shop) -> None:
+async def test_while_the_index_is_away_what_is_popular_fits_the_filters_too(shop: PipelineShop) -> None:
     shop.index.away = True
     told = Inferred(description="x", categories=("Lamps",), tags=("red",))
     made = await shop.search(told, k=5, like="p1", explains=True)
@@ -182,7 +182,7 @@ async def test_while_the_index_is_away_what_is_popular_fits_the_filters_too(shop
     assert {item.category for item in made.row} == {("Lamps",)}
 
 
-async def test_what_changes_while_the_second_question_is_asked_is_not_shown(shop: Shop) -> None:
+async def test_what_changes_while_the_second_question_is_asked_is_not_shown(shop: PipelineShop) -> None:
     def meanwhile(question: int) -> None:
         if question == 2:  # the first has found p4, p16 and p28
             shop.put(4, availability="out_of_stock", updated_at=1)
@@ -196,7 +196,7 @@ async def test_what_changes_while_the_second_question_is_asked_is_not_shown(shop
     assert not {"p4", "p16"} & set(ids(made))
 
 
-async def test_the_parts_of_a_search_add_up_to_the_score_whatever_the_weights(shop: Shop) -> None:
+async def test_the_parts_of_a_search_add_up_to_the_score_whatever_the_weights(shop: PipelineShop) -> None:
     weights = dict.fromkeys(PROFILES["search"], 0.3) | {"price": -0.5}
     made = await shop.search(
         Inferred(description="Brand 1"),
@@ -212,7 +212,7 @@ async def test_the_parts_of_a_search_add_up_to_the_score_whatever_the_weights(sh
 
 
 @pytest.mark.parametrize("name", PROFILES["search"])
-async def test_every_weight_of_a_search_counts(shop: Shop, name: str) -> None:
+async def test_every_weight_of_a_search_counts(shop: PipelineShop, name: str) -> None:
     scores = []
     for weight in (0.0, 5.0):
         made = await shop.search(

@@ -21,7 +21,8 @@ from schemas.vectors import Layout, Vector, pack
 from schemas.words import PATH, TEXT_MAX, WordVectors, decode_request, encode_answer
 from services.recommender.search.query_vectors import REST_S, Words, WordVector, query_vector
 from services.recommender.settings import RecommenderSettings
-from tests.conftest import free_ports
+from tests.support.clock import Clock
+from tests.support.machine import free_ports
 
 LAYOUT = Layout.of(text_width=6, image_width=4)
 MODELS = {"text": "t1", "caption": "i1"}
@@ -88,21 +89,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Silence."""
 
 
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 class Client:
     """Words with a clock and counters of the test's own."""
 
     def __init__(self, url: str | None, timeout_s: float = 10) -> None:
-        self.clock = Clock()
+        self.clock = Clock(1000)
         self.registry = CollectorRegistry()
         self.words = Words(
             url,

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from schemas import sessions
 from schemas.sessions import Session
-from tests.unit.model.shopping import MINUTE, event, folded
-from tests.unit.session_processor.worker import BEGIN, Broker, Data, Worker
+from tests.support.session_worker import BEGIN, Broker, Data, Worker
+from tests.support.sessions import MINUTE, event, fold_all
 
 ERASED = 100  # ms after BEGIN
 
 
 def after(*numbers_and_times: tuple[int, int]) -> Session:
-    return folded([event(number, BEGIN + at) for number, at in numbers_and_times])
+    return fold_all([event(number, BEGIN + at) for number, at in numbers_and_times])
 
 
 async def test_an_erased_visitor_is_gone_from_the_topic_first_and_then_from_the_changelog() -> None:

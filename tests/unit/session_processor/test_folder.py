@@ -6,8 +6,8 @@ import msgspec
 import pytest
 
 from schemas import sessions
-from tests.unit.model.shopping import DAY, LAYOUT, event, folded
-from tests.unit.session_processor.worker import BEGIN, Broker, Data, Worker
+from tests.support.session_worker import BEGIN, Broker, Data, Worker
+from tests.support.sessions import DAY, LAYOUT, event, fold_all
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_visitor_who_comes_back_later_begins_anew_with_the_same_bytes(wo
     await worker.broker.acknowledge()
     assert b"v" not in worker.data
     worker.take("v", 3, 32 * DAY)
-    kept_all_the_time = folded([event(1, BEGIN), event(3, BEGIN + 32 * DAY)])
+    kept_all_the_time = fold_all([event(1, BEGIN), event(3, BEGIN + 32 * DAY)])
     assert worker.data[b"v"] == sessions.encode(kept_all_the_time)
     assert worker.broker.to("sessions", b"v")[-2:] == [None, worker.data[b"v"]]
 
@@ -75,7 +75,7 @@ async def test_an_event_that_comes_a_day_late_gives_what_it_would_have_given_in_
     await worker.broker.acknowledge()
     assert b"v" not in worker.data
     worker.take("v", 3, 31 * DAY)
-    assert worker.data[b"v"] == sessions.encode(folded([event(1, BEGIN), event(3, BEGIN + 31 * DAY)]))
+    assert worker.data[b"v"] == sessions.encode(fold_all([event(1, BEGIN), event(3, BEGIN + 31 * DAY)]))
 
 
 async def test_after_a_restart_idle_visitors_still_leave(worker: Worker) -> None:
@@ -123,6 +123,6 @@ async def test_a_session_in_the_former_form_is_renewed_by_the_visitors_next_even
     ]
     worker.data[b"v"] = msgspec.msgpack.encode(former)
     worker.take("v", 1, 0)  # even by one that it knows
-    assert worker.data[b"v"] == sessions.encode(folded([known]))
+    assert worker.data[b"v"] == sessions.encode(fold_all([known]))
     assert worker.broker.to("sessions", b"v") == [worker.data[b"v"]]
     assert worker.broker.to("changelog", b"v") == [worker.data[b"v"]]

@@ -15,7 +15,7 @@ import pytest
 from infra.stack.broker import ROOT
 from schemas import events, jsonschema
 from storefront.demo.app import MODULES
-from tests.conftest import missing
+from tests.support.machine import skip_or_fail
 
 HERE = Path(__file__).parent
 STOREFRONT = ROOT / "storefront"
@@ -28,7 +28,7 @@ IMPORTED = re.compile(r"""(?:\bfrom\s+|\bimport\s*\(?\s*)["']([^"']+)["']""")
 
 def node(*arguments: str) -> str:
     if shutil.which("node") is None:
-        missing("the storefront's modules are tested with node")
+        skip_or_fail("the storefront's modules are tested with node")
     done = subprocess.run(["node", *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}"
     return done.stdout

@@ -4,7 +4,7 @@ import pytest
 
 from services.trainer import popularity
 from services.trainer.cases import Case
-from tests.unit.trainer.test_cases import histories
+from tests.support.histories import histories
 
 FOUND = histories((1, "aab"), (2, "abc"), (3, "ca"), (4, "d"))  # a 4, b 2, c 2, d 1
 

@@ -14,7 +14,8 @@ from schemas.topics import PRODUCTS_DLQ
 from services.ops.dead_letters.letter import Letter, about, erased_visitor
 from services.ops.dead_letters.verdicts import Judge, Judgement, Overtaking
 from services.visitors.erasure import Erasures
-from tests.unit.ops.dlq.making import AT, Lying, letter
+from tests.support.dead_letters import AT, letter
+from tests.support.messages import StoredMessage
 
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"
 EVENT = Event(event_id=ID, type="view_item", visitor_id="v1", occurred_at=AT - 9, product_id="p1")
@@ -120,7 +121,7 @@ def lamp(updated_at: int, name: str = "Lamp") -> bytes:
 def overtaken(*lying: tuple[int, bytes | None], source: str = "products/0/5", at: int = AT - 1) -> str | None:
     """`lying`: offsets and values on partition 0 of `products`."""
     of = letter(lamp(5), key=b"p1", source=source, topic=PRODUCTS_DLQ)
-    return Overtaking(Lying(b"p1", raw, [], offset_=offset, at=at) for offset, raw in lying).of(of, LAMP)
+    return Overtaking(StoredMessage(b"p1", raw, offset=offset, at=at) for offset, raw in lying).of(of, LAMP)
 
 
 def test_a_product_is_overtaken_by_a_newer_one_wherever_that_lies() -> None:

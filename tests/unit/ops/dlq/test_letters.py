@@ -10,7 +10,8 @@ from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ
 from services.kafka.ranges import Span
 from services.ops.dead_letters.letter import NoSuchLetter, Place, Selection, letter_of
 from services.ops.dead_letters.query import CODES, MARK, OPEN, Marks
-from tests.unit.ops.dlq.making import AT, Lying, headers, letter
+from tests.support.dead_letters import AT, headers, letter
+from tests.support.messages import StoredMessage
 
 ids = st.builds(
     LetterId, st.sampled_from(["events.dlq", "products.dlq"]), st.integers(0, 99), st.integers(0, 10**12)
@@ -61,7 +62,7 @@ def test_a_letter_of_http_tells_when_and_from_whom_it_came_first() -> None:
     st.lists(st.tuples(st.sampled_from(["failed_at", "sender", "frame", "source"]), st.binary(max_size=9)))
 )
 def test_whatever_its_headers_are_a_letter_can_be_read(found: list[tuple[str, bytes]]) -> None:
-    told = letter_of(Lying(None, None, found), EVENTS_DLQ)
+    told = letter_of(StoredMessage(None, None, [*found], at=AT), EVENTS_DLQ)
     assert told.id == LetterId("events.dlq", 0, 0)
     assert told.sender != ""
 
@@ -96,7 +97,7 @@ def test_a_mark_says_which_letter_it_handles_and_how(
 
 def test_a_letter_is_no_mark_even_under_a_key_like_one() -> None:
     marks = Marks([Span("events.dlq", 0, 0, 9)])
-    marks.note(Lying(b"events.dlq/0/1", None, headers(), offset_=2), EVENTS_DLQ)
+    marks.note(StoredMessage(b"events.dlq/0/1", None, [*headers()], at=AT, offset=2), EVENTS_DLQ)
     assert {marks.code(0, offset) for offset in range(9)} == {OPEN}
 
 
@@ -105,7 +106,7 @@ def test_the_last_mark_of_a_letter_counts_and_marks_of_what_is_gone_are_passed_o
 
     def note(handled: LetterId, outcome: str, offset: int) -> None:
         key, told = mark(handled, outcome, at=AT, attempts=1)  # type: ignore[arg-type]
-        marks.note(Lying(key, None, told, offset_=offset), EVENTS_DLQ)
+        marks.note(StoredMessage(key, None, [*told], at=AT, offset=offset), EVENTS_DLQ)
 
     note(LetterId("events.dlq", 0, 1), "dropped", 5)  # aged out
     note(LetterId("events.dlq", 7, 4), "dropped", 6)  # no such partition

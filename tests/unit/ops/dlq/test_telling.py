@@ -12,7 +12,7 @@ from services.ops.dead_letters.ingest import FRAME_BYTES, chunks
 from services.ops.dead_letters.query import Found
 from services.ops.dead_letters.render import hex_dump, readable, show, show_groups, show_list
 from services.ops.dead_letters.report import Groups, Newest, describe, pattern
-from tests.unit.ops.dlq.making import letter
+from tests.support.dead_letters import letter
 
 
 def found(number: int, reason: str = "no event") -> Found:

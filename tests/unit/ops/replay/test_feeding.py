@@ -1,20 +1,23 @@
 """What of a topic is fed, in which order, and what it carries."""
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import events
 from schemas.topics import EVENTS
-from services.kafka.ranges import in_time
+from services.kafka.ranges import PastHeaders, in_time
 from services.ops.replay.source import Source, Tally, replayed, sifted
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
-from tests.unit.ops.replay.past import Message, Reader, event, message, reading
+from tests.support.messages import PartitionReader, StoredMessage, open_partitions, store, view
 
 
-def source(*partitions: list[Message], times: TimeRange = TimeRange(), **fields: object) -> Source:  # noqa: B008
-    spans = tuple(Reader(partitions).spans(EVENTS))
-    return Source(lambda: reading(partitions), spans, times=times, **{"erasures": Erasures(), **fields})  # type: ignore[arg-type]
+def source(*partitions: list[StoredMessage], times: TimeRange = TimeRange(), **fields: object) -> Source:  # noqa: B008
+    spans = tuple(PartitionReader(partitions).spans(EVENTS))
+    given: Any = {"erasures": Erasures(), **fields}
+    return Source(lambda: open_partitions(partitions), spans, times=times, **given)
 
 
 def taken(found: Source) -> tuple[list[str], Tally]:
@@ -24,25 +27,27 @@ def taken(found: Source) -> tuple[list[str], Tally]:
 
 
 def test_what_is_no_event_or_anothers_is_counted_and_left_out() -> None:
-    good = message(event("v", 1, 5))
-    wrong_key = Message(6, events.encode(event("v", 2, 6)), b"w")
-    sent, tally = taken(source([good, wrong_key, Message(7, b"{}"), Message(8, None)]))
+    good = store(view("v", 1, 5))
+    wrong_key = StoredMessage(b"w", events.encode(view("v", 2, 6)), at=6)
+    sent, tally = taken(
+        source([good, wrong_key, StoredMessage(b"v", b"{}", at=7), StoredMessage(b"v", None, at=8)])
+    )
 
     assert sent == ["1"]
     assert (tally.events, tally.bad, tally.erased, len(tally.visitors)) == (1, 3, 0, 1)
 
 
 def test_what_an_erased_visitor_did_before_the_erasure_is_left_out() -> None:
-    before, after = message(event("v", 1, 5)), message(event("v", 2, 11))
-    ahead = message(event("v", 3, 12), at=9)  # a browser's clock that runs ahead saves nothing
+    before, after = store(view("v", 1, 5)), store(view("v", 2, 11))
+    ahead = store(view("v", 3, 12), at=9)  # a browser's clock that runs ahead saves nothing
     sent, tally = taken(source([before, after, ahead], erasures=Erasures({"v": 10})))
 
     assert (sent, tally.erased) == (["2"], 2)
 
 
 def test_only_the_range_and_only_the_visitor_are_fed() -> None:
-    found = [message(event("v", number, number)) for number in range(1, 6)]
-    other = message(event("w", 9, 3))
+    found = [store(view("v", number, number)) for number in range(1, 6)]
+    other = store(view("w", 9, 3))
     sent, tally = taken(source([*found, other], times=TimeRange(2, 4), visitor_id="v"))
 
     assert sent == ["2", "3"]
@@ -54,10 +59,10 @@ def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_
     times: list[list[int]],
 ) -> None:
     partitions = [
-        [Message(at, part=part, place=place) for place, at in enumerate(each)]
+        [StoredMessage(b"v", b"", at=at, partition=part, offset=place) for place, at in enumerate(each)]
         for part, each in enumerate(times)
     ]
-    merged = list(in_time(lambda: reading(partitions), Reader(partitions).spans(EVENTS)))
+    merged = list(in_time(lambda: open_partitions(partitions), PartitionReader(partitions).spans(EVENTS)))
 
     assert len(merged) == sum(map(len, times))
     for part, each in enumerate(partitions):
@@ -71,6 +76,7 @@ def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_
 
 
 def test_a_replayed_event_tells_where_it_lay_and_not_when_it_was_clicked() -> None:
-    before = Message(1, part=3, place=17, heads=[("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")])
+    headers: PastHeaders = [("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")]
+    before = StoredMessage(b"v", b"", headers, at=1, topic="events", partition=3, offset=17)
 
     assert replayed(before) == [("x", b"y"), ("replayed_from", b"events/3/17")]

@@ -5,27 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ops.replay.source import LOOK_EVERY_S, Pace
+from tests.support.clock import Clock
 
 
-class Clock:
-    """Time passes by sleeping, and by work."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-        self.looks: list[float] = []
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-    def look(self) -> None:
-        self.looks.append(self.now)
-
-
-def paced(speed: float | None, clock: Clock) -> Pace:
-    return Pace(speed, clock=clock, sleep=clock.sleep, meanwhile=clock.look)
+def paced(speed: float | None, clock: Clock, looks: list[float] | None = None) -> Pace:
+    seen = [] if looks is None else looks
+    return Pace(speed, clock=clock, sleep=clock.sleep, meanwhile=lambda: seen.append(clock.now))
 
 
 @given(
@@ -33,7 +18,7 @@ def paced(speed: float | None, clock: Clock) -> Pace:
     speed=st.floats(0.1, 1000),
 )
 def test_each_event_leaves_when_its_share_of_the_time_has_passed(times: list[int], speed: float) -> None:
-    clock = Clock()
+    clock = Clock(100)
     pace = paced(speed, clock)
 
     for at in times:
@@ -43,7 +28,7 @@ def test_each_event_leaves_when_its_share_of_the_time_has_passed(times: list[int
 
 
 def test_what_is_late_delays_nothing_after_it() -> None:
-    clock = Clock()
+    clock = Clock(100)
     pace = paced(1, clock)
     pace.wait_for(0)
     clock.now += 3  # the broker did not take it at once
@@ -57,7 +42,7 @@ def test_what_is_late_delays_nothing_after_it() -> None:
 
 
 def test_an_event_older_than_one_before_it_is_due_at_once() -> None:
-    clock = Clock()
+    clock = Clock(100)
     pace = paced(1, clock)
     for at in (0, 4_000, 1_000):
         pace.wait_for(at)
@@ -66,16 +51,16 @@ def test_an_event_older_than_one_before_it_is_due_at_once() -> None:
 
 
 def test_who_is_fed_is_looked_at_while_nothing_is_due() -> None:
-    clock = Clock()
-    pace = paced(2, clock)
+    clock, looks = Clock(100), list[float]()
+    pace = paced(2, clock, looks)
     pace.wait_for(0)
     pace.wait_for(10_000)
 
-    assert len(clock.looks) == 5 / LOOK_EVERY_S
+    assert len(looks) == 5 / LOOK_EVERY_S
 
 
 def test_at_full_speed_nothing_is_waited_for() -> None:
-    clock = Clock()
+    clock = Clock(100)
     pace = paced(None, clock)
     for at in (0, 10_000_000):
         pace.wait_for(at)

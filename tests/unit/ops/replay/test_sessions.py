@@ -9,7 +9,7 @@ from services.kafka.ranges import Span
 from services.ops.replay.sessions import compared, digest, together, unchanged
 from services.ops.replay.source import Seen
 from services.progress import Silent
-from tests.unit.ops.replay.past import Message, Reader
+from tests.support.messages import PartitionReader, StoredMessage
 
 
 def session(visitor_id: str, *identities: int, vector: bytes = b"v") -> bytes:
@@ -24,8 +24,8 @@ def seen(*each: bytes) -> Seen:
     return made
 
 
-def topic(**newest: bytes | None) -> list[list[Message]]:
-    return [[Message(1, value, name.encode()) for name, value in newest.items()], []]
+def topic(**newest: bytes | None) -> list[list[StoredMessage]]:
+    return [[StoredMessage(name.encode(), value, at=1) for name, value in newest.items()], []]
 
 
 REPLAYED = seen(*(bytes([each]) for each in (1, 2, 3)))
@@ -38,7 +38,7 @@ def test_each_visitor_is_equal_different_missing_or_beyond() -> None:
         a=session("a", 1), b=session("b", 1, vector=b"w"), c=session("c", 1, 9), e=session("e", 2), z=b"?"
     )
 
-    found = compared(Reader(ours), Reader(theirs), REPLAYED, EVERYONE, Silent())
+    found = compared(PartitionReader(ours), PartitionReader(theirs), REPLAYED, EVERYONE, Silent())
 
     assert (found.visitors, found.equal, found.different, found.beyond, found.missing) == (4, 1, 2, 1, 1)
     assert [(each.visitor_id, each.what.split()[0]) for each in found.differences] == [
@@ -48,9 +48,15 @@ def test_each_visitor_is_equal_different_missing_or_beyond() -> None:
 
 
 def test_of_several_states_the_newest_counts() -> None:
-    states = [[Message(1, session("a", 1), b"a"), Message(2, session("a", 1, 2), b"a")]]
+    states = [[StoredMessage(b"a", session("a", 1), at=1), StoredMessage(b"a", session("a", 1, 2), at=2)]]
 
-    found = compared(Reader(states), Reader(topic(a=session("a", 1, 2))[:1]), REPLAYED, EVERYONE, Silent())
+    found = compared(
+        PartitionReader(states),
+        PartitionReader(topic(a=session("a", 1, 2))[:1]),
+        REPLAYED,
+        EVERYONE,
+        Silent(),
+    )
 
     assert (found.equal, found.different) == (1, 0)
 

@@ -9,7 +9,7 @@ from schemas import experiments
 from schemas.models import Released
 from services.ops.replay import variant
 from services.ops.replay.source import ReplayFailed, speed_of
-from tests.unit.model.learned import release, stored
+from tests.support.models import release, store_artifact
 
 KNOWN = {"diversity", "brand_max", "session_gap_minutes", "session_type_weights", "topic_prefix"}
 OLD, NEW, NEWEST = "20241001T000000Z-aaaa", "20241102T000000Z-bbbb", "20241103T000000Z-cccc"
@@ -84,7 +84,7 @@ def test_what_names_no_version_or_several_is_told(wanted: str, told: str) -> Non
 def test_a_model_is_found_in_the_store_by_another_name_too_and_is_released_as_the_shops_own(
     tmp_path: Path,
 ) -> None:
-    made = stored(tmp_path / "behaviour" / OLD, version=OLD)
+    made = store_artifact(tmp_path / "behaviour" / OLD, version=OLD)
 
     found = variant.chosen("item2vec=1", "behaviour", str(tmp_path), None, now=5)
 

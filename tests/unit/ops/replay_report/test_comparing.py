@@ -10,7 +10,7 @@ from services.ops.replay.evaluation import compared, mean, quality, rank, tau
 from services.ops.replay.figures import SHOWN, Estimate
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
-from tests.unit.ops.replay_report.made import CATALOGUE, K, case, row, shop, with_target_at
+from tests.support.replay import CATALOGUE, K, case, row, shop, with_target_at
 
 PRODUCTS = st.lists(st.sampled_from([f"p{number}" for number in range(9)]), unique=True, max_size=K)
 

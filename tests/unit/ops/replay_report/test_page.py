@@ -12,7 +12,7 @@ from services.ops.replay.plots import plots
 from services.ops.replay.recommendations import Row
 from services.ops.replay.render import html, pair_rows, quality_rows, write_page
 from services.ops.replay.report import report
-from tests.unit.ops.replay_report.made import ASKED, CATALOGUE, FED, SESSIONS, WORSE, case, shop
+from tests.support.replay import ASKED, CATALOGUE, FED, SESSIONS, WORSE, case, shop
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
 

@@ -11,7 +11,7 @@ from services.ops.replay.figures import LIVE, SHADOW, SHOWN, ReplayReport, chang
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
 from services.ops.replay.report import report
-from tests.unit.ops.replay_report.made import (
+from tests.support.replay import (
     ASKED,
     BETTER,
     CATALOGUE,

@@ -24,7 +24,8 @@ from services.recommender.search.language_model import (
 from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
 from services.recommender.search.search import Understanding
-from tests.unit.recommender.search.query_set import vocabulary
+from tests.support.clock import Clock
+from tests.support.search.query_set import vocabulary
 
 TIMEOUT_S: Final = 0.3
 KEY: Final = "sk-test"
@@ -232,15 +233,6 @@ def test_the_schema_is_one_that_strict_output_takes() -> None:
 def test_what_the_parser_says_is_grounded_already(query: str) -> None:
     told = parse(query, vocabulary("demo"))
     assert grounded(told, vocabulary("demo")) == told
-
-
-class Clock:
-    """A time that tests move."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from services.recommender.search.parser import parse
 from services.recommender.search.prices import number
-from tests.unit.recommender.search.query_set import vocabulary
+from tests.support.search.query_set import vocabulary
 
 Bounds = tuple[float | None, float | None, str | None]
 

@@ -13,8 +13,8 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.text import english, key_of
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
-from tests.unit.recommender.search.asked import unasked
-from tests.unit.recommender.search.query_set import Shop, vocabulary
+from tests.support.search.oracle import unasked_filters
+from tests.support.search.query_set import Shop, vocabulary
 
 HARD = ("categories", "brands", "types", "not_tags", "not_brands", "not_categories", "not_types")
 STEERING = (
@@ -56,7 +56,7 @@ def sentences(draw: st.DrawFn) -> tuple[Shop, str]:
 @given(sentences())
 def test_no_hard_filter_comes_of_nothing(said: tuple[Shop, str]) -> None:
     shop, query = said
-    assert unasked(query, parse(query, vocabulary(shop))) == []
+    assert unasked_filters(query, parse(query, vocabulary(shop))) == []
 
 
 @settings(max_examples=400)
@@ -93,7 +93,7 @@ def test_any_text_is_understood_somehow(text: str) -> None:
 
 @given(st.text(alphabet="$€<>=~-+&/.,'\"() 0159kax%", max_size=60))
 def test_any_signs_and_numbers_are_understood_somehow(text: str) -> None:
-    assert unasked(text, parse(text, vocabulary("demo"))) == []
+    assert unasked_filters(text, parse(text, vocabulary("demo"))) == []
 
 
 @given(sentences())

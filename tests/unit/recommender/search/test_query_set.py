@@ -6,9 +6,9 @@ import pytest
 
 from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
-from tests.unit.recommender.search import query_set
-from tests.unit.recommender.search.asked import unasked
-from tests.unit.recommender.search.query_set import Case, Split, cases, made_cases, vocabulary, written
+from tests.support.search import query_set
+from tests.support.search.oracle import unasked_filters
+from tests.support.search.query_set import Case, Split, cases, encode_cases, generate_cases, vocabulary
 
 RIGHT: Final = 0.95
 
@@ -27,8 +27,8 @@ def test_the_query_set_is_large_and_a_third_of_it_is_held_out() -> None:
 
 
 def test_the_query_set_is_what_its_sources_make() -> None:
-    assert query_set.QUERIES.read_bytes() == written(made_cases()), (
-        "run python -m tests.unit.recommender.search.query_set"
+    assert query_set.QUERIES.read_bytes() == encode_cases(generate_cases()), (
+        "run python -m tests.support.search.query_set"
     )
 
 
@@ -43,7 +43,7 @@ def test_sentences_are_understood_exactly(split: Split, source: str) -> None:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.query[:40] or "nothing")
 def test_no_sentence_gets_a_hard_filter_that_it_did_not_ask_for(case: Case) -> None:
     told = understood(case)
-    assert unasked(case.query, told) == []
+    assert unasked_filters(case.query, told) == []
     for name in ("categories", "brands", "types", "not_tags", "not_brands", "not_categories", "not_types"):
         extra = set(getattr(told, name)) - set(getattr(case.expected, name))
         assert not extra, f"{name}: {extra}"

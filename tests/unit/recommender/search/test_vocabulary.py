@@ -4,7 +4,7 @@ import pytest
 
 from services.recommender.search.text import folded, forms, key_of, plural, singular, tokens
 from services.recommender.search.vocabulary import Summary, Vocabulary
-from tests.unit.recommender.search.query_set import vocabulary
+from tests.support.search.query_set import vocabulary
 
 
 @pytest.mark.parametrize(

@@ -21,13 +21,13 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout, ProductVectors
-from services.kafka.admin import create
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
 from services.web.auth import TokenSigner
-from tests.integration.processes import SECRET, Running
+from tests.support.kafka import create_topics
+from tests.support.services import SECRET, RunningService
 
 Json = dict[str, Any]
 
@@ -148,7 +148,7 @@ class Shop:
         return self._tokens.issue(visitor_id).token
 
     @asynccontextmanager
-    async def live(self, to: Running, visitor_id: str, *slots: Json) -> AsyncIterator["Live"]:
+    async def live(self, to: RunningService, visitor_id: str, *slots: Json) -> AsyncIterator["Live"]:
         query = f"visitor_id={visitor_id}&token={quote(self.token(visitor_id))}"
         async with connect(f"ws://127.0.0.1:{to.port}/v1/live?{query}", compression=None) as socket:
             live = Live(socket)
@@ -189,10 +189,9 @@ def shelf(product_id: str) -> str:
     return SHELVES[int(product_id[1:]) % 3]
 
 
-def opened(broker: Broker) -> Shop:
+def open_shop(broker: Broker) -> Shop:
     """A shop of its own, with the catalogue and its vectors."""
-    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
-    create(settings)
+    settings = create_topics(broker)
     shop = Shop(settings)
 
     async def fill() -> None:
@@ -203,14 +202,14 @@ def opened(broker: Broker) -> Shop:
     return shop
 
 
-def get(service: Running, path: str, status: int = 200, **parameters: Any) -> Json:
+def get(service: RunningService, path: str, status: int = 200, **parameters: Any) -> Json:
     answer = service.http.get(path, params=parameters)
     assert answer.status_code == status, answer.text
     body: Json = answer.json()
     return body
 
 
-def metrics(service: Running) -> str:
+def metrics(service: RunningService) -> str:
     return service.http.get("/metrics").text
 
 

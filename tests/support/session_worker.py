@@ -15,7 +15,7 @@ from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import EventFolder
 from services.session_processor.table import SessionTable
-from tests.unit.model.shopping import LAYOUT, TUNING, VECTORS, event
+from tests.support.sessions import LAYOUT, TUNING, VECTORS, event
 
 BEGIN = 1_700_000_000_000
 Sent = tuple[str, bytes | None, bytes | None]  # topic, key, value

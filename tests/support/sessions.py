@@ -58,7 +58,7 @@ def event(number: int, at: int, product_id: str = "p1", type_: EventType = "view
     )
 
 
-def folded(
+def fold_all(
     events: list[Event], vectors: VectorReplica = VECTORS, tuning: Tuning = TUNING, layout: Layout = LAYOUT
 ) -> Session:
     """The session after these events, one by one."""
@@ -68,7 +68,7 @@ def folded(
     return session
 
 
-def unpacked(packed: bytes, layout: Layout = LAYOUT) -> Matrix:
+def unpack_direction(packed: bytes, layout: Layout = LAYOUT) -> Matrix:
     """(width,) one direction as float32."""
     return unpack([packed], layout).reshape(-1)
 
@@ -77,4 +77,4 @@ def cosine(packed: bytes, product_id: str) -> float:
     """How near a direction is to a product, all segments together."""
     vector = VECTORS.vector(product_id)
     assert vector is not None
-    return float(unpacked(packed) @ vector) / len(LAYOUT.widths)
+    return float(unpack_direction(packed) @ vector) / len(LAYOUT.widths)

@@ -12,7 +12,7 @@ from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
 
 from schemas.live import Recommendations, RecommendedItem, Slot, Subscribe, check
-from tests.e2e.site import Site
+from tests.support.browser import Site
 
 # What the page itself can tell of: breaches of its policy, and what the element says to a screen reader.
 WATCH: Final = """

@@ -20,7 +20,7 @@ ENDINGS = [
 ]
 
 
-def unasked(query: str, told: Inferred) -> list[str]:
+def unasked_filters(query: str, told: Inferred) -> list[str]:
     """The hard filters that no words of the query stand for."""
     words = _words(query, told.corrections)
     found = [

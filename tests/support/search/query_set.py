@@ -1,6 +1,6 @@
 """The query set: sentences and what a shop should understand, by hand and from templates.
 
-`python -m tests.unit.recommender.search.query_set` writes queries.jsonl from by_hand.jsonl and templates.
+`python -m tests.support.search.query_set` writes queries.jsonl from by_hand.jsonl and templates.
 A third is held out, chosen by a hash of the sentence; the parser is tuned on the others only.
 """
 
@@ -17,7 +17,7 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.assortment import KINDS
 from storefront.demo.catalogue.generator import made
-from tests.unit.recommender.search.hardware import hardware
+from tests.support.search.hardware import hardware
 
 HERE: Final = Path(__file__).parent
 QUERIES: Final = HERE / "queries.jsonl"
@@ -64,7 +64,7 @@ def split_of(query: str) -> Split:
     return "held_out" if hashlib.sha256(query.encode()).digest()[0] % 3 == 0 else "tuning"
 
 
-def made_cases() -> Iterator[Case]:
+def generate_cases() -> Iterator[Case]:
     """What queries.jsonl is to hold."""
     known: set[tuple[str, Shop]] = set()
     sources = (("hand", _by_hand()), ("template", _from_templates()))
@@ -77,7 +77,7 @@ def made_cases() -> Iterator[Case]:
                 )
 
 
-def written(lines: Iterator[Case]) -> bytes:
+def encode_cases(lines: Iterator[Case]) -> bytes:
     """As the bytes of queries.jsonl."""
     return b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
 
@@ -271,4 +271,4 @@ def _from_templates() -> Iterator[ByHand]:
 
 
 if __name__ == "__main__":
-    QUERIES.write_bytes(written(made_cases()))
+    QUERIES.write_bytes(encode_cases(generate_cases()))

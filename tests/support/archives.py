@@ -72,7 +72,7 @@ def message(
     return ArchivedMessage(topic.name, partition, offset, at, key, value, list(headers))
 
 
-def memory() -> str:
+def empty_archive() -> str:
     """The URL of an empty archive."""
     return f"memory://{uuid4().hex}"
 
@@ -80,7 +80,7 @@ def memory() -> str:
 _made = 0
 
 
-def exported(
+def export_messages(
     url: str,
     messages: Sequence[ArchivedMessage],
     folder: Path,
@@ -100,7 +100,7 @@ def exported(
     )  # fmt: skip
 
 
-def made(export: Exported) -> ExportManifest:
+def manifest_of(export: Exported) -> ExportManifest:
     """The manifest of an export that found something new."""
     assert export.made is not None
     return export.made

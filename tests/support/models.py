@@ -40,7 +40,7 @@ def behaviour(past: Past = PAST, version: str = VERSION, trees: Trees | None = N
     return Behaviour(version, *parts(past), trees)
 
 
-def leaning(feature: int, threshold: float = 0.5) -> Trees:
+def tree_leaning_to(feature: int, threshold: float = 0.5) -> Trees:
     """One tree: what has more of the feature than the threshold comes first."""
     arrays: dict[str, npt.NDArray[Any]] = {
         "roots": np.array([0], np.int32),
@@ -65,7 +65,7 @@ def contents(past: Past = PAST, trees: Trees | None = None) -> tuple[dict[str, A
     return arrays, {name: text.decode() for name, text in texts.items()}
 
 
-def stored(folder: Path, past: Past = PAST, version: str = VERSION) -> ModelRelease:
+def store_artifact(folder: Path, past: Past = PAST, version: str = VERSION) -> ModelRelease:
     """Writes the artifact into a new folder; its release."""
     return release(folder, artifact.write(folder, *contents(past), manifest(version)), version)
 

@@ -27,14 +27,14 @@ def rss(*items: dict[str, str]) -> str:
     )
 
 
-def written(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
+def write_file(folder: Path, name: str, text: str, encoding: str = "utf-8") -> Path:
     """A file with this text."""
     path = folder / name
     path.write_bytes(text.encode(encoding))
     return path
 
 
-def read(path: Path, defaults: Defaults = DEFAULTS) -> tuple[list[Product], list[BadRow]]:
+def read_feed(path: Path, defaults: Defaults = DEFAULTS) -> tuple[list[Product], list[BadRow]]:
     """What a file, of a kind found out, is made into."""
     feed = Feed(path)
     found = [each for _, each in entries(feed, detected(feed), defaults)]

@@ -2,23 +2,23 @@
 
 import json
 import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from typer.testing import CliRunner
 
-from infra.stack.broker import ROOT
 from services.ops.__main__ import app
 from services.settings import ServiceSettings
-from tests.integration.processes import KEY
+from tests.support.launcher import ModuleProcess, start_module
+from tests.support.machine import free_ports
+from tests.support.services import KEY
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandOutput:
     """What a command printed."""
 
     out: str
@@ -30,6 +30,25 @@ class Done:
         assert self.out.count("\n") == 1, self.out + self.err
         found: Json = json.loads(self.out)
         return found
+
+
+def run_command(environment: Mapping[str, str], *arguments: str, status: int = 0) -> CommandOutput:
+    """Runs a command in this process with these settings; fails where it ends with another `status`."""
+    done = CliRunner().invoke(app, arguments, env=dict(environment))
+    assert done.exit_code == status, done.output + repr(done.exception)
+    return CommandOutput(done.stdout, done.stderr)
+
+
+def settings_without_services(settings: ServiceSettings, **more: str) -> dict[str, str]:
+    """What commands on these topics see where no service runs."""
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}"
+    urls = dict.fromkeys(("INGEST", "RECOMMENDER", "SESSION_PROCESSOR", "EMBEDDER"), nobody)
+    return {
+        "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+        "EDDY_TOPIC_PREFIX": settings.topic_prefix,
+        **{f"EDDY_{name}_URL": url for name, url in urls.items()},
+        **more,
+    }
 
 
 @dataclass(frozen=True)
@@ -52,23 +71,17 @@ class Operator:
             **self.environment,
         }
 
-    def __call__(self, *arguments: str, status: int = 0) -> Done:
+    def __call__(self, *arguments: str, status: int = 0) -> CommandOutput:
         """What it came to; fails where it ends otherwise than with `status`."""
-        done = CliRunner().invoke(app, arguments, env=self.variables)
-        assert done.exit_code == status, done.output + repr(done.exception)
-        return Done(done.stdout, done.stderr)
+        return run_command(self.variables, *arguments, status=status)
 
-    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+    def start(self, *arguments: str) -> ModuleProcess:
         """`python -m services.ops` as a process; it has no terminal to ask at."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "services.ops", *arguments],
-            env=os.environ | self.variables, cwd=ROOT, text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
+        return start_module("services.ops", *arguments, environment=os.environ | self.variables)
 
-    def as_process(self, *arguments: str, status: int = 0) -> Done:
+    def as_process(self, *arguments: str, status: int = 0) -> CommandOutput:
         """The same, by `python -m services.ops`."""
         process = self.start(*arguments)
         out, err = process.communicate(timeout=90)
         assert process.returncode == status, out + err
-        return Done(out, err)
+        return CommandOutput(out, err)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, Error, sync_playwright
 
 from infra.stack.broker import ROOT
-from tests.conftest import missing
+from tests.support.machine import skip_or_fail
 
 STOREFRONT: Final = ROOT / "storefront"
 FLAGS: Final = [
@@ -62,7 +62,7 @@ def _module(path: str) -> str | None:
 
 
 @contextmanager
-def serving() -> Iterator[Site]:
+def serve_site() -> Iterator[Site]:
     """A site that answers until the block ends."""
     site = Site()
     thread = Thread(target=site.server.serve_forever, daemon=True)
@@ -76,13 +76,13 @@ def serving() -> Iterator[Site]:
 
 
 @contextmanager
-def launched() -> Iterator[Browser]:
+def launch_chromium() -> Iterator[Browser]:
     """Chromium: the machine's own, or Playwright's."""
     installed = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         try:
             browser = playwright.chromium.launch(executable_path=installed, args=FLAGS)
         except Error as error:
-            missing(f"Chromium is needed (`python -m playwright install chromium`): {error.message}")
+            skip_or_fail(f"Chromium is needed (`python -m playwright install chromium`): {error.message}")
         yield browser
         browser.close()

@@ -92,7 +92,7 @@ def content(number: int, of: Product) -> Vector:
     return LAYOUT.normalised(np.concatenate(segments)).astype(np.float32)
 
 
-class Shop:
+class PipelineShop:
     """The products, and what rows are made from; `now` is the clock of its rules."""
 
     def __init__(self, folder: Path, brand_max: int = 99, diversity: float = 0.2) -> None:
@@ -117,7 +117,7 @@ class Shop:
         )
         for number in range(COUNT):
             self.put(number)
-            self.describe(number)
+        self.describe(*range(COUNT))
 
     def serving(self, line: str | None = None) -> Behaviour | None:
         if line is not None:
@@ -127,12 +127,12 @@ class Shop:
     def put(self, number: int, **fields: object) -> None:
         self.catalogue.put(product(number, **fields))
 
-    def describe(self, number: int) -> None:
-        """Gives a product its vector, in the replica and in the index."""
-        known = product(number)
-        vector = content(number, known)
-        self.replica.put(known, vector.astype(np.float16))
-        self.index.upsert([(known, vector)])
+    def describe(self, *numbers: int) -> None:
+        """Gives products their vectors, in the replica and in the index."""
+        described = [(each, content(number, each)) for number in numbers for each in [product(number)]]
+        for known, vector in described:
+            self.replica.put(known, vector.astype(np.float16))
+        self.index.upsert(described)
 
     def rule(self, rule_id: str, action: str, **fields: Any) -> None:
         self.rules.put(rule_id, Rule(rule_id=rule_id, action=action, **fields))  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def product(product_id: str = "p", **fields: Any) -> Product:
     )
 
 
-def taken(offset: int, **fields: Any) -> Taken:
+def take_product(offset: int, **fields: Any) -> Taken:
     made = product(**fields)
     return Taken(made, products.encode(made), Place(0, offset))
 

@@ -1,0 +1,111 @@
+"""Kafka in tests: all messages of a topic, and messages put there with times as told."""
+
+import time
+from collections.abc import Sequence
+from uuid import uuid4
+
+from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from infra.stack.broker import Broker
+from schemas import erasures
+from schemas.erasures import Erasure
+from schemas.events import Event, Item, encode
+from schemas.topics import ERASURES, EVENTS, Topic
+from services.kafka.admin import create
+from services.kafka.clients import producer_config
+from services.settings import ServiceSettings
+
+
+@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.1))
+def wait_for_broker(bootstrap: str) -> None:
+    AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
+
+
+def create_topics(broker: Broker) -> ServiceSettings:
+    """Settings of a fresh set of topics on a running broker."""
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
+    create(settings)
+    return settings
+
+
+def read_topic(settings: ServiceSettings, topic: Topic) -> list[Message]:
+    """All that lies on a topic now, each partition in its order. Fails when a part does not come."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.kafka_bootstrap,
+            "group.id": "unused",
+            "enable.auto.commit": False,
+            "enable.partition.eof": True,
+        }
+    )
+    name = settings.topic(topic)
+    places = [TopicPartition(name, number, 0) for number in range(topic.partitions)]
+    consumer.assign(places)
+    found: list[Message] = []
+    ended: set[int] = set()
+    while len(ended) < len(places):
+        message = consumer.poll(10)
+        assert message is not None, (
+            f"{name}: nothing more came, {len(ended)} of {len(places)} partitions were read whole"
+        )
+        if message.error():
+            ended.add(int(message.partition() or 0))
+        else:
+            found.append(message)
+    consumer.close()
+    return found
+
+
+HOUR = 60 * 60 * 1000
+
+
+NOON = int(time.time() * 1000) - 200 * HOUR  # the broker deletes what is older than 30 days
+
+
+class TopicWriter:
+    """Puts messages on topics, with the broker's times as told."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
+        self._number = 0
+
+    def event(
+        self,
+        product: str | None = "p",
+        *,
+        visitor: str = "v",
+        at: int = NOON,
+        occurred_at: int | None = None,
+        received_at: int | None = None,
+        type_: str = "view_item",
+        items: Sequence[str] = (),
+    ) -> Event:
+        """One event that the broker took at `at`; it happened then, where nothing else is said."""
+        self._number += 1
+        made = Event(
+            event_id=f"00000000-0000-4000-8000-{self._number:012d}",
+            type=type_,  # type: ignore[arg-type]
+            visitor_id=visitor,
+            occurred_at=at if occurred_at is None else occurred_at,
+            received_at=received_at,
+            product_id=None if items else product,
+            items=tuple(map(Item, items)),
+        )
+        self.raw(EVENTS, visitor, encode(made), at)
+        return made
+
+    def erasure(self, visitor: str, at: int) -> None:
+        """The visitor is to be forgotten up to then."""
+        self.raw(ERASURES, visitor, erasures.encode(Erasure(visitor, at)), at)
+
+    def raw(self, topic: Topic, key: str, value: bytes | None, at: int = NOON) -> None:
+        """Any message."""
+        self._producer.produce(self._settings.topic(topic), value, key.encode(), timestamp=at)
+        self._producer.poll(0)
+
+    def done(self) -> None:
+        """All of it is on the broker."""
+        assert self._producer.flush(20) == 0

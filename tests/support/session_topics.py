@@ -1,0 +1,90 @@
+"""The session processor's topics, seen from outside."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from uuid import uuid4
+
+import numpy as np
+from confluent_kafka import Message
+from tenacity import retry, stop_after_delay, wait_fixed
+
+from schemas import events, sessions, vectors
+from schemas.events import Event
+from schemas.products import Product
+from schemas.sessions import Session
+from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
+from schemas.vectors import Layout, ProductVectors
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.model.session import Tuning, fold
+from services.settings import ServiceSettings
+from services.vector_replica import VectorReplica
+from tests.support.kafka import read_topic
+
+LAYOUT = Layout.of(384, 64)
+
+
+WITHIN_S = 30
+
+
+class SessionTopics:
+    """The worker's topics, seen from outside."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self.settings = settings
+        self.vectors = VectorReplica(LAYOUT)
+        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
+
+    def send(self, topic: Topic, found: Iterable[tuple[bytes | None, bytes | None]]) -> None:
+        outgoing: list[OutgoingMessage] = [(key, value, []) for key, value in found]
+        asyncio.run(self._producer.send_all(self.settings.topic(topic), outgoing))
+
+    def send_events(self, *sent: Event) -> None:
+        self.send(EVENTS, [(event.visitor_id.encode(), events.encode(event)) for event in sent])
+
+    def put_product(self, number: int) -> None:
+        """Gives a product a vector, here and on the topic."""
+        product = Product(
+            product_id=f"p{number}",
+            name=f"Product {number}",
+            price=1.0,
+            currency="EUR",
+            availability="in_stock",
+            updated_at=1,
+            category=(("Shoes", "Lamps", "Tents")[number % 3],),
+        )
+        content = LAYOUT.normalised(np.random.default_rng(number).normal(size=LAYOUT.width))
+        message = ProductVectors(
+            product=product, layout=LAYOUT.id, content=vectors.pack(content), hashes={}, models={}
+        )
+        self.vectors.apply(product.product_id, vectors.encode(message))
+        self.send(PRODUCT_VECTORS, [(product.product_id.encode(), vectors.encode(message))])
+
+    def published(self, visitor_id: str) -> list[Message]:
+        return [each for each in read_topic(self.settings, SESSIONS) if each.key() == visitor_id.encode()]
+
+    def dead_letters(self, holding: bytes) -> list[Message]:
+        return [each for each in read_topic(self.settings, EVENTS_DLQ) if holding in (each.value() or b"")]
+
+    def offline(self, sent: Iterable[Event]) -> bytes:
+        """What fold makes of one visitor's events, without Kafka."""
+        session: Session | None = None
+        for event in sent:
+            before = session or Session(event.visitor_id)
+            session = fold(before, event, self.vectors, LAYOUT, Tuning())
+        assert session is not None
+        return sessions.encode(session)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Waits for what other processes are about to do: until the condition raises nothing."""
+    retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.1), reraise=True)(condition)()
+
+
+def view(visitor_id: str, at: int, product: int, type_: events.EventType = "view_item") -> Event:
+    return Event(
+        event_id=str(uuid4()),
+        type=type_,
+        visitor_id=visitor_id,
+        occurred_at=1_700_000_000_000 + at * 1000,
+        product_id=f"p{product}",
+    )
