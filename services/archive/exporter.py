@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Content, Digest, content
+from services.archive.history_events import PastEvent
 from services.archive.manifest import (
     IS_EXPORT_ID,
     ArchivedFile,
@@ -26,7 +27,7 @@ from services.archive.manifest import (
     totals,
     without,
 )
-from services.archive.rows import PastEvent, Rows, event_fields, leaves_out, schema
+from services.archive.rows import Rows, event_fields, leaves_out, schema
 from services.archive.store import ArchiveStore
 from services.errors import OperationFailed
 from services.files import lock, scratch, write_atomically

@@ -7,45 +7,12 @@ from typing import Any, Final
 import msgspec
 import pyarrow as pa
 
-from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
+from schemas.events import Millis
 from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS, Topic
 from services.archive.digest import Content
+from services.archive.history_events import PastEvent, decode
 from services.kafka.ranges import PastHeaders, PastMessage
 from services.visitors.erasure import Erasures
-
-
-class Line(msgspec.Struct, frozen=True, gc=False):
-    """Of one line of a list, cart or order, the product."""
-
-    product_id: ProductId
-
-
-class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
-    """Of a schemas.events.Event what it was about, whose it was and when."""
-
-    event_id: EventId
-    type: EventType
-    visitor_id: VisitorId
-    occurred_at: Millis
-    received_at: Millis | None = None
-    product_id: ProductId | None = None
-    items: tuple[Line, ...] = ()
-
-    def products(self) -> tuple[str, ...]:
-        """Ids of all products the event is about, each once, in the event's order."""
-        named = (self.product_id,) if self.product_id else ()
-        if not self.items:
-            return named
-        return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
-
-
-_decode = msgspec.json.Decoder(PastEvent).decode
-
-
-def decode(raw: bytes) -> PastEvent:
-    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
-    return _decode(raw)
-
 
 CREATE_TIME: Final = 1  # confluent_kafka's number for a timestamp that the sender gave
 ROW_BYTES: Final = 300  # what a row takes in memory beside key and value, about

@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from schemas.sessions import KIND_OF, identity
 from schemas.topics import EVENTS
-from services.archive import rows
-from services.archive.rows import PastEvent
+from services.archive import history_events
+from services.archive.history_events import PastEvent
 from services.errors import OperationFailed
 from services.kafka.ranges import HistoryReader, PastMessage, reading
 from services.progress import Progress
@@ -170,7 +170,7 @@ def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -
     for message in messages:
         tally.messages += 1
         try:
-            event = rows.decode(message.value() or b"")
+            event = history_events.decode(message.value() or b"")
         except msgspec.MsgspecError:
             tally.bad += 1
             continue

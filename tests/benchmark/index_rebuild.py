@@ -27,7 +27,7 @@ from services.kafka.admin import create
 from services.kafka.ranges import reading
 from services.kafka.writer import writing
 from services.ops import services
-from services.ops.index import command
+from services.ops.index import maintenance
 from services.ops.index.query import OnTopic, check_server
 from services.ops.settings import OpsSettings
 from services.progress import Silent
@@ -146,7 +146,7 @@ def measure() -> Figures:
             read_s, _ = timed(partial(topic.read_on, Silent()))
         bare_s, start_s = started(empty, 0), started(full, COUNT)
         client = QdrantClient(":memory:")
-        rebuild_s, rebuilt = timed(partial(command.rebuild_index, full, Silent(), client))
+        rebuild_s, rebuilt = timed(partial(maintenance.rebuild_index, full, Silent(), client))
         check_s, state = timed(partial(check_server, full, client, topic.updated_at))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")

@@ -14,9 +14,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
-from tests.conftest import free_ports, missing
-from tests.e2e.shop import SOON_MS, patiently
-from tests.e2e.site import FLAGS
+from tests.support.browser import FLAGS
+from tests.support.machine import free_ports, skip_or_fail
+from tests.support.shop_pages import SOON_MS, patiently
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
 
@@ -30,7 +30,7 @@ PRODUCTS = tuple(re.findall(r"^(my-[\w-]+),", BLOCK, re.M))
 def printed(stack: Stack) -> Iterator[list[str]]:
     """What the block prints, up to its last command, which serves the page; its products go afterwards."""
     if shutil.which("curl") is None:
-        missing("the README's block needs curl")
+        skip_or_fail("the README's block needs curl")
     variables = {name: os.environ[name] for name in ("HOME", "PATH", "LANG") if name in os.environ}
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(COMMANDS)],

@@ -20,7 +20,7 @@ from services import qdrant
 from services.embedder.metrics import Metrics
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.ops.index import command as working
+from services.ops.index import maintenance as working
 from services.ops.index import query
 from services.ops.index.query import IndexState
 from services.ops.settings import OpsSettings

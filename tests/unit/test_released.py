@@ -12,6 +12,7 @@ from schemas import released
 from schemas.jsonschema import MESSAGES, json_schema
 from schemas.released import SCHEMAS, Version, demands, lost, refused, unreadable
 from schemas.topics import SESSIONS
+from services.files import PREFIX
 
 
 def schema(name: str, *fields: Any, doc: str = "") -> dict[str, Any]:
@@ -108,8 +109,8 @@ def test_a_name_that_would_be_no_folder_is_refused(name: str) -> None:
 def test_freezing_twice_writes_the_same_bytes_and_leaves_nothing_else(tmp_path: Path) -> None:
     frozen = freeze.freeze(tmp_path / "01-now", "what", "c0ffee", "2026-11-24")
     first = {path.name: path.read_bytes() for path in frozen.folder.iterdir()}
-    (tmp_path / ".01-now").mkdir()  # somebody was killed in the middle
-    (tmp_path / ".01-now" / "event.half.json").write_text("{")
+    (tmp_path / f"{PREFIX}half").mkdir()  # somebody was killed in the middle
+    (tmp_path / f"{PREFIX}half" / "event.half.json").write_text("{")
     freeze.freeze(tmp_path / "01-now", "", "c0ffee", "2026-11-24")
     assert {path.name: path.read_bytes() for path in frozen.folder.iterdir()} == first
     assert [path.name for path in tmp_path.iterdir()] == ["01-now"]

@@ -1,112 +1,19 @@
 """`export` and `import`: ranges of topics to Parquet files, and back."""
 
 import re
-import time
-from contextlib import ExitStack
-from functools import partial
 from typing import Annotated
 
 import typer
 
 from schemas.topics import EVENTS, TOPICS, Topic
 from services import time_range
-from services.archive import exporter, importer
-from services.archive.exporter import ExportReport, source_of
-from services.archive.importer import Importing, ImportJournal, ImportReport
 from services.archive.manifest import ARCHIVED
-from services.archive.reader import reading_archive
-from services.archive.store import ArchiveStore
 from services.cli import AsJson, exit_with_status, progress_console
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
-from services.kafka.clients import TopicMissing
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
-from services.ops.archive import render
 from services.ops.output import present
 from services.ops.settings import OpsSettings, load_settings
-from services.progress import Progress, shown_on
-from services.time_range import TimeRange
-from services.visitors import erasure
-from services.visitors.erasure import Erasures
-
-
-def export_range(  # noqa: PLR0917 - what an export is about
-    settings: OpsSettings, url: str, topic: Topic, times: TimeRange, now_ms: int, progress: Progress
-) -> ExportReport:
-    """Puts a topic's range into the archive at a URL. Raises what exporting.export does, and TopicMissing."""
-    began = time.monotonic()
-    store = ArchiveStore(url)
-    source = source_of(settings, topic)
-    with reading(settings) as reader:
-        erasures = erasure.read(reader)
-    exported = exporter.export(
-        partial(reading, settings), store, topic, times,
-        source=source, erasures=erasures, datadir=settings.ops_datadir, now_ms=now_ms, progress=progress,
-    )  # fmt: skip
-    return render.of_export(exported, store.url, source.topic, erasures, time.monotonic() - began)
-
-
-def import_range(  # noqa: PLR0917 - what an import is about
-    settings: OpsSettings, target: OpsSettings, url: str, topic: Topic, times: TimeRange, progress: Progress,
-    *, anew: bool = False,
-) -> ImportReport:  # fmt: skip
-    """Writes the range that the archive at a URL has of a topic to the target's topic of that name.
-
-    `settings` and `target` differ in the prefix at most: who is erased under either is left out. Raises
-    ArchiveRefused, StoreFailed, UsageError, BrokerAway, TopicMissing and NotDelivered.
-    """
-    began = time.monotonic()
-    to = source_of(target, topic)
-    with ExitStack() as stack:
-        archive = stack.enter_context(reading_archive(url))
-        spans = [span for span in archive.spans(topic, times) if len(span)]
-        if not spans:
-            raise UsageError(f"{archive.url} holds nothing of {topic.name} from {times}")
-        exports = [each.export_id for each in archive.manifests(topic)]
-        about = f"{archive.location} {topic.name} {exports} {times.since}-{times.until} > {to.topic_id}"
-        journal = stack.enter_context(ImportJournal(settings.ops_datadir / "imports", about, anew=anew))
-        promised = importer.verify(archive, topic, spans, progress)
-        erasures = _erasures(settings, target)
-        reached = journal.reached()
-        with writing(target) as writer:
-            state = Importing(topic, to.topic, erasures, writer, reached)
-            importer.transfer(archive, spans, state, journal, progress)
-        journal.remove()
-        return ImportReport(
-            url=archive.url,
-            topic=to.topic,
-            archive_messages=promised.count,
-            archive_digest=str(promised),
-            read=state.read.count,
-            digest=str(state.read),
-            written=state.written.count,
-            written_digest=str(state.written),
-            erased=state.erased,
-            unreadable_erasures=erasures.unreadable,
-            resumed_at=reached.written,
-            agrees=state.read == promised and state.written.count + state.erased == promised.count,
-            past_retention=render.past_retention(topic, archive.pieces(spans), now_ms()),
-            seconds=round(time.monotonic() - began, 2),
-        )
-
-
-def _erasures(own: OpsSettings, target: OpsSettings) -> Erasures:
-    """Who is erased here, and who where it is written to: a shadow may know of nobody."""
-    with reading(own) as reader:
-        found = erasure.read(reader)
-    if target.topic_prefix == own.topic_prefix:
-        return found
-    try:
-        with reading(target) as reader:
-            theirs = erasure.read(reader)
-    except TopicMissing:  # a target may have no more than the topic that is written
-        return found
-    for visitor_id, until in theirs.until.items():
-        found.until[visitor_id] = max(until, found.until.get(visitor_id, 0))
-    found.unreadable += theirs.unreadable
-    return found
-
+from services.progress import shown_on
 
 Url = Annotated[str, typer.Argument(help="a local folder, or an fsspec URL: s3://bucket/eddy, gs://…")]
 TopicName = Annotated[
@@ -135,11 +42,13 @@ def export(
 
     Example: python -m services.ops export s3://shop-archive/eddy --from 2026-11-01 --to 2026-11-02
     """
+    from services.ops.archive import render, transfer  # noqa: PLC0415 - pyarrow: --help comes without
+
     with exit_with_status(stopped="nothing of it counts; the same command begins anew"):
         wanted, found, now = _topic(topic), load_settings(), int(now_ms())
         times = time_range.parsed(since, until, now, ("--from", "--to"))
         with shown_on(progress_console) as progress:
-            report = export_range(found, url, wanted, times, now, progress)
+            report = transfer.export_range(found, url, wanted, times, now, progress)
         present(report, render.show_export, as_json=as_json)
 
 
@@ -166,12 +75,14 @@ def import_(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops import s3://shop-archive/eddy --from 2026-11-01 --as-prefix shadow.
     """
+    from services.ops.archive import render, transfer  # noqa: PLC0415 - pyarrow: --help comes without
+
     with exit_with_status(stopped="the same command goes on from here"):
         wanted, found = _topic(topic), load_settings()
         times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
         target = found if as_prefix is None else _prefixed(found, as_prefix)
         with shown_on(progress_console) as progress:
-            report = import_range(found, target, url, wanted, times, progress, anew=anew)
+            report = transfer.import_range(found, target, url, wanted, times, progress, anew=anew)
         present(report, render.show_import, as_json=as_json)
         if not report.agrees:
             raise CheckFailed(

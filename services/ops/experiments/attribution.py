@@ -11,18 +11,18 @@ import numpy.typing as npt
 
 from schemas.events import CLICKS, Amount, Currency, Name
 from schemas.sessions import identity
-from services.archive import rows
+from services.archive import history_events
 from services.visitors.identity_graph import IdentityGraph
 
 
-class Line(rows.Line, frozen=True, gc=False):
+class Line(history_events.Line, frozen=True, gc=False):
     """One line of a list, cart or order."""
 
     quantity: int | None = None
     price: Amount | None = None
 
 
-class PastEvent(rows.PastEvent, frozen=True, gc=False, kw_only=True):
+class PastEvent(history_events.PastEvent, frozen=True, gc=False, kw_only=True):
     """Also what an event was worth, and the row that it came from."""
 
     items: tuple[Line, ...] = ()

@@ -1,75 +1,20 @@
 """`index check` and `index rebuild`."""
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from secrets import token_hex
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-import httpx
 import msgspec
 import typer
-from qdrant_client import QdrantClient
-from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 from rich.text import Text
 
-from schemas.vectors import LayoutMismatch
 from services.cli import AsJson, exit_with_status, progress_console
-from services.errors import CheckFailed, OperationFailed
-from services.kafka.ranges import reading
-from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, index_probe, newest_products
-from services.ops.index.rebuild import Rebuild, Rebuilt, Shelf
+from services.errors import CheckFailed
 from services.ops.output import present, say
-from services.ops.settings import OpsSettings, load_settings
-from services.progress import Progress, Silent, shown_on
-from services.qdrant import collection_name, connect
+from services.ops.settings import load_settings
+from services.progress import shown_on
 
-LOOK_S: Final = 0.5
-
-
-def rebuild_index(found: OpsSettings, progress: Progress, client: QdrantClient | None = None) -> Rebuilt:
-    """The settings' collection built anew. Raises BrokerAway, TopicMissing, LayoutMismatch, Qdrant's own.
-
-    `client`: where it is, other than the settings say.
-    """
-    place = Shelf(client or connect(found), collection_name(found), found.layout)
-    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
-    with reading(found) as reader:
-        progress.stage("reading products")
-        points = Points(found.layout, newest_products(reader))
-        return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
-
-
-def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
-    """The state when it agrees, or at last."""
-    look = index_probe(found)
-    deadline = time.monotonic() + within_s
-    with reading(found) as reader:
-        topic = OnTopic(reader, found.layout)
-        topic.read_on(progress)
-        progress.stage("looking at the index")
-        while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
-            topic.read_on(Silent())
-    return state
-
-
-@contextmanager
-def explain_failures() -> Iterator[None]:
-    """What Qdrant and the vectors' layout have against it, as OperationFailed."""
-    try:
-        yield
-    except LayoutMismatch as error:
-        raise OperationFailed(str(error)) from None
-    except UnexpectedResponse as error:
-        told = error.content.decode(errors="replace")
-        raise OperationFailed(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
-    except (ApiException, httpx.HTTPError) as error:
-        raise OperationFailed(
-            f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL"
-        ) from None
-
+if TYPE_CHECKING:  # qdrant-client is half a second, and other commands need none
+    from services.ops.index.query import IndexState
+    from services.ops.index.rebuild import Rebuilt
 
 LIVE_S: Final = 3.0  # a change is on its way from the topic to the index so long at most, when all is well
 
@@ -101,10 +46,12 @@ def check(
 
     Example: python -m services.ops index check --wait 60
     """
+    from services.ops.index import maintenance  # noqa: PLC0415 - qdrant-client: half a second
+
     with exit_with_status(stopped="looking changes nothing"):
         found = load_settings()
-        with explain_failures(), shown_on(progress_console) as progress:
-            state = await_agreement(found, max(wait, LIVE_S), progress)
+        with maintenance.explain_failures(), shown_on(progress_console) as progress:
+            state = maintenance.await_agreement(found, max(wait, LIVE_S), progress)
         present(_answer(state), lambda _answer: _show(state), as_json=as_json)
         if not state.agrees:
             raise CheckFailed(f"→ {_what_to_do(state)}")
@@ -121,11 +68,13 @@ def rebuild(as_json: AsJson = False) -> None:
 
     Example: EDDY_QDRANT_URL=http://qdrant:6333 python -m services.ops index rebuild
     """
+    from services.ops.index import maintenance  # noqa: PLC0415 - qdrant-client: half a second
+
     with exit_with_status(stopped="one index or the other serves, whole; run it again"):
         found = load_settings()
-        with explain_failures(), shown_on(progress_console) as progress:
-            rebuilt = None if found.qdrant_url is None else rebuild_index(found, progress)
-            state = await_agreement(found, LIVE_S, progress)
+        with maintenance.explain_failures(), shown_on(progress_console) as progress:
+            rebuilt = None if found.qdrant_url is None else maintenance.rebuild_index(found, progress)
+            state = maintenance.await_agreement(found, LIVE_S, progress)
         answer = {"rebuilt": rebuilt, "index": _answer(state)}
         present(answer, lambda _answer: _show(state, rebuilt), as_json=as_json)
         if not state.agrees:
@@ -134,17 +83,17 @@ def rebuild(as_json: AsJson = False) -> None:
             say(Text(f"nothing is to be rebuilt; to build it anew all the same: {IN_PROCESS}"), wrap=True)
 
 
-def _answer(state: IndexState) -> dict[str, object]:
+def _answer(state: "IndexState") -> dict[str, object]:
     return dict(msgspec.to_builtins(state)) | {"agrees": state.agrees}
 
 
-def _what_to_do(state: IndexState) -> str:
+def _what_to_do(state: "IndexState") -> str:
     if state.kind == "in_process":
         return IN_PROCESS
     return "python -m services.ops index rebuild"
 
 
-def _show(state: IndexState, rebuilt: Rebuilt | None = None) -> None:
+def _show(state: "IndexState", rebuilt: "Rebuilt | None" = None) -> None:
     if rebuilt is not None:
         gone = f"; removed: {', '.join(rebuilt.removed)}" if rebuilt.removed else ""
         text = f"{rebuilt.products:,} products in {rebuilt.collection}, which serves now{gone}"

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
-from qdrant_client import QdrantClient
 
 from schemas import products, vectors
 from schemas.products import Product
@@ -15,7 +14,9 @@ from services.kafka.ranges import BoundedReader, Span, newest_values
 from services.ops import services
 from services.ops.settings import OpsSettings
 from services.progress import Progress
-from services.qdrant import collection_name, connect
+
+if TYPE_CHECKING:  # qdrant-client is half a second, and doctor needs none without a server
+    from qdrant_client import QdrantClient
 
 WHERE: Final = "the topic product-vectors"
 
@@ -148,7 +149,7 @@ class OnTopic:
             progress.advance(len(batch))
 
 
-def read_collection(client: QdrantClient, name: str) -> dict[str, int]:
+def read_collection(client: "QdrantClient", name: str) -> dict[str, int]:
     """By product in a collection, its `updated_at`. Raises what Qdrant raises."""
     found: dict[str, int] = {}
     place = None
@@ -181,8 +182,10 @@ def compare(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
     )
 
 
-def check_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) -> IndexState:
+def check_server(settings: OpsSettings, client: "QdrantClient", topic: UpdatedAt) -> IndexState:
     """The state of the collection that serves. Raises what Qdrant raises."""
+    from services.qdrant import collection_name  # noqa: PLC0415
+
     name = collection_name(settings)
     where = f"collection {name} at {settings.qdrant_url}"
     if not client.collection_exists(name):
@@ -200,7 +203,7 @@ def check_server(settings: OpsSettings, client: QdrantClient, topic: UpdatedAt) 
     return compare(where, topic, read_collection(client, name))
 
 
-def _other_layout(client: QdrantClient, name: str, layout: Layout) -> str | None:
+def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | None:
     points, _ = client.scroll(name, limit=1, with_payload=["layout"])
     found = {str((point.payload or {}).get("layout")) for point in points} - {layout.id}
     return f"it holds vectors of layout {found.pop()}, but the settings make {layout.id}" if found else None
@@ -222,4 +225,6 @@ def index_probe(settings: OpsSettings) -> Callable[[UpdatedAt], IndexState]:
     """Looks at the index of these settings, whichever it is."""
     if settings.qdrant_url is None:
         return partial(check_recommender, settings)
+    from services.qdrant import connect  # noqa: PLC0415
+
     return partial(check_server, settings, connect(settings))

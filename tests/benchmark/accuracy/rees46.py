@@ -11,7 +11,7 @@ import numpy.typing as npt
 from schemas.events import Event
 from schemas.products import Product
 from schemas.vectors import Layout
-from services.archive.rows import PastEvent
+from services.archive.history_events import PastEvent
 from services.embedder.recipe import Recipe
 from services.model.session import TYPE_WEIGHTS
 from services.ops.catalogue import mappings

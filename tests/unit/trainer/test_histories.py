@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from schemas import events
 from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
-from services.archive import rows as past_events
-from services.archive.rows import Line, PastEvent
+from services.archive import history_events as past_events
+from services.archive.history_events import Line, PastEvent
 from services.model.session import TYPE_WEIGHTS
 from services.trainer.sessions import Histories, sessionised
 from services.trainer.topic_history import GrowingColumns

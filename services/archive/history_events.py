@@ -1,0 +1,38 @@
+"""An event of the past as those who read millions of them need it: some fields, held to the same rules."""
+
+import msgspec
+
+from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
+
+
+class Line(msgspec.Struct, frozen=True, gc=False):
+    """Of one line of a list, cart or order, the product."""
+
+    product_id: ProductId
+
+
+class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """Of a schemas.events.Event what it was about, whose it was and when."""
+
+    event_id: EventId
+    type: EventType
+    visitor_id: VisitorId
+    occurred_at: Millis
+    received_at: Millis | None = None
+    product_id: ProductId | None = None
+    items: tuple[Line, ...] = ()
+
+    def products(self) -> tuple[str, ...]:
+        """Ids of all products the event is about, each once, in the event's order."""
+        named = (self.product_id,) if self.product_id else ()
+        if not self.items:
+            return named
+        return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
+
+
+_decode = msgspec.json.Decoder(PastEvent).decode
+
+
+def decode(raw: bytes) -> PastEvent:
+    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
+    return _decode(raw)

@@ -1,0 +1,66 @@
+"""The work of `index check` and `index rebuild`, and what Qdrant says put in a sentence."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import Final
+
+import httpx
+from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
+
+from schemas.vectors import LayoutMismatch
+from services.errors import OperationFailed
+from services.kafka.ranges import reading
+from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, index_probe, newest_products
+from services.ops.index.rebuild import Rebuild, Rebuilt, Shelf
+from services.ops.settings import OpsSettings
+from services.progress import Progress, Silent
+from services.qdrant import collection_name, connect
+
+LOOK_S: Final = 0.5
+
+
+def rebuild_index(found: OpsSettings, progress: Progress, client: QdrantClient | None = None) -> Rebuilt:
+    """The settings' collection built anew. Raises BrokerAway, TopicMissing, LayoutMismatch, Qdrant's own.
+
+    `client`: where it is, other than the settings say.
+    """
+    place = Shelf(client or connect(found), collection_name(found), found.layout)
+    stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
+    with reading(found) as reader:
+        progress.stage("reading products")
+        points = Points(found.layout, newest_products(reader))
+        return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
+
+
+def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
+    """The state when it agrees, or at last."""
+    look = index_probe(found)
+    deadline = time.monotonic() + within_s
+    with reading(found) as reader:
+        topic = OnTopic(reader, found.layout)
+        topic.read_on(progress)
+        progress.stage("looking at the index")
+        while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+            topic.read_on(Silent())
+    return state
+
+
+@contextmanager
+def explain_failures() -> Iterator[None]:
+    """What Qdrant and the vectors' layout have against it, as OperationFailed."""
+    try:
+        yield
+    except LayoutMismatch as error:
+        raise OperationFailed(str(error)) from None
+    except UnexpectedResponse as error:
+        told = error.content.decode(errors="replace")
+        raise OperationFailed(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
+    except (ApiException, httpx.HTTPError) as error:
+        raise OperationFailed(
+            f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL"
+        ) from None
