@@ -90,7 +90,7 @@ def freeze(target: Path, what: str, written_by: str, date: str) -> Version:
                 ]
             )
         )
-    first = tuple(sorted(released.refused(before[-1].schemas, now))) if before else ()
+    first = tuple(sorted(released.find_refusals(before[-1].schemas, now))) if before else ()
     if target.exists():
         what = what or Version(target).about.what
     about = About(what=what, date=date, commit=written_by, readers_first=first)

@@ -147,7 +147,7 @@ def _product(number: int) -> Product:
 def _content(number: int, layout: Layout) -> bytes:
     """A vector of a product, drawn from its number."""
     drawn: Vector = np.random.default_rng(number).normal(size=layout.width).astype(np.float32)
-    return pack(layout.normalised(drawn))
+    return pack(layout.normalise(drawn))
 
 
 def _vectors(number: int, layout: Layout, *, behaviour: bool) -> ProductVectors:

@@ -28,7 +28,7 @@ IRREGULAR: Final = (
 # Words in -ed and -ing that are verbs or nouns themselves.
 VERBS: Final = "embed feed need seed speed shed bed breed proceed exceed succeed"
 NOUNS: Final = (
-    "string ping spelling pricing setting mapping embedding training logging heading meaning merchandising "
+    "learning string ping spelling pricing setting mapping embedding training logging heading meaning merchandising "
     "warning ranking rating timing thing king ring everything nothing"
 )
 

@@ -35,7 +35,7 @@ class _Comparison:
                 return
             self._under_way.add(references)
         yield from self._of_resolved(
-            _resolved(old, self._old_definitions), _resolved(new, self._new_definitions), path
+            _resolve(old, self._old_definitions), _resolve(new, self._new_definitions), path
         )
         self._under_way.discard(references)
 
@@ -90,17 +90,17 @@ class _Comparison:
         yield from self.differences({} if former is True else former, present, path)
 
 
-def _resolved(schema: Schema, definitions: Schema) -> Schema:
+def _resolve(schema: Schema, definitions: Schema) -> Schema:
     reference = schema.get("$ref")
     return definitions[reference.rsplit("/", 1)[-1]] if reference else schema
 
 
 def _values(old: Schema, new: Schema, path: str) -> Iterator[str]:
     """Listed values: none may be gone, and a free value may not become a listed one."""
-    allowed = _listed(new)
+    allowed = _enum_values(new)
     if allowed is None:
         return
-    former = _listed(old)
+    former = _enum_values(old)
     if former is None:
         yield f"{path} was free and is now one of {allowed}"
         return
@@ -109,7 +109,7 @@ def _values(old: Schema, new: Schema, path: str) -> Iterator[str]:
             yield f"{path} no longer allows {value!r}"
 
 
-def _listed(schema: Schema) -> list[object] | None:
+def _enum_values(schema: Schema) -> list[object] | None:
     if "const" in schema:
         return [schema["const"]]
     return schema.get("enum")
@@ -117,7 +117,9 @@ def _listed(schema: Schema) -> list[object] | None:
 
 def _types(old: Schema, new: Schema, path: str) -> Iterator[str]:
     wanted = new.get("type")
-    found = {old.get("type")} if "type" in old else {_json_type(value) for value in _listed(old) or [None]}
+    found = (
+        {old.get("type")} if "type" in old else {_json_type(value) for value in _enum_values(old) or [None]}
+    )
     if wanted is None:
         return
     if wanted == "number":

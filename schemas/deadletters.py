@@ -78,7 +78,7 @@ class LetterId:
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @classmethod
-    def parsed(cls, text: str) -> Self:
+    def parse(cls, text: str) -> Self:
         """Raises ValueError for what is no id."""
         found = re.fullmatch(r"([A-Za-z0-9._-]+)/([0-9]{1,9})/([0-9]{1,18})", text)
         if found is None:
@@ -96,14 +96,14 @@ def mark(letter: LetterId, outcome: Outcome, *, at: int, attempts: int) -> tuple
     ]
 
 
-def marked(found: AnyHeaders | None) -> tuple[LetterId, Outcome] | None:
+def parse_mark(found: AnyHeaders | None) -> tuple[LetterId, Outcome] | None:
     """Which letter a message marks, and as what; None where it is no mark."""
     told = dict(found or ())
     letter, outcome = told.get(HANDLES), told.get(OUTCOME)
     if letter is None:
         return None
     try:
-        return LetterId.parsed(letter.decode()), "dropped" if outcome == b"dropped" else "requeued"
+        return LetterId.parse(letter.decode()), "dropped" if outcome == b"dropped" else "requeued"
     except ValueError:
         return None
 

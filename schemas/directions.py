@@ -39,4 +39,4 @@ def unpack(packed: Sequence[bytes], layout: Layout) -> Matrix:
     """(n, width) float32, each segment of unit length or zero. Raises ValueError for another width."""
     steps = np.frombuffer(b"".join(packed), dtype=np.int8).reshape(len(packed), layout.width)
     vectors: npt.NDArray[np.float32] = steps.astype(np.float32)
-    return layout.normalised(vectors)
+    return layout.normalise(vectors)

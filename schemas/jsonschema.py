@@ -51,7 +51,7 @@ MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
 def components(structs: Sequence[type[msgspec.Struct]], ref_template: str) -> Schema:
     """The JSON Schemas of structs and of all that they contain, by struct name."""
     _, found = msgspec.json.schema_components(structs, ref_template=ref_template)
-    return {name: _dedented(schema) for name, schema in found.items()}
+    return {name: _dedent(schema) for name, schema in found.items()}
 
 
 def json_schema(message: type[msgspec.Struct]) -> Schema:
@@ -80,7 +80,7 @@ def breaking(name: str) -> list[str]:
     return breaking_changes(msgspec.json.decode(file.read_bytes()), json_schema(MESSAGES[name]))
 
 
-def _dedented(schema: Schema) -> Schema:
+def _dedent(schema: Schema) -> Schema:
     """msgspec takes docstrings with the indentation of the code."""
     if "description" in schema:
         schema["description"] = inspect.cleandoc(schema["description"])

@@ -161,14 +161,14 @@ def _of_session(session: Session) -> dict[str, Any]:
     }
 
 
-def lost(expected: object, found: object, path: str = "$") -> Iterator[str]:
+def find_losses(expected: object, found: object, path: str = "$") -> Iterator[str]:
     """Where `found` does not say what was expected. It may say more, and leave out what was null."""
     if isinstance(expected, dict) and isinstance(found, dict):
         for name, value in expected.items():
-            yield from lost(value, found.get(name), f"{path}.{name}")
+            yield from find_losses(value, found.get(name), f"{path}.{name}")
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         for index, pair in enumerate(zip(expected, found, strict=True)):
-            yield from lost(*pair, f"{path}[{index}]")
+            yield from find_losses(*pair, f"{path}[{index}]")
     elif expected != found:
         yield f"{path} was {expected!r} and is read as {found!r}"
 
@@ -202,7 +202,7 @@ def unreadable(version: Version, now: Mapping[str, Schema]) -> list[str]:
     ]
 
 
-def refused(readers: Mapping[str, Schema], writers: Mapping[str, Schema]) -> dict[str, list[str]]:
+def find_refusals(readers: Mapping[str, Schema], writers: Mapping[str, Schema]) -> dict[str, list[str]]:
     """Message → what `readers` refuse of what `writers` may write, for a rolling update.
 
     Fields that are new to the readers are none of it: they pass them over.

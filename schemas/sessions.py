@@ -110,7 +110,7 @@ class _FormerSession(msgspec.Struct, frozen=True, array_like=True):
     visitor_id: str
     events: tuple[_FormerEvent, ...] = ()
 
-    def renewed(self) -> Session:
+    def renew(self) -> Session:
         """The events in today's form; no layout, so that whoever can computes the vectors again."""
         events = (
             SessionEvent(each.occurred_at, identity(each.event_id), each.product_id, KIND_OF[each.type])
@@ -132,7 +132,7 @@ def decode(raw: bytes) -> Session:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError:
-        return _former_decoder.decode(raw).renewed()
+        return _former_decoder.decode(raw).renew()
 
 
 def encode(session: Session) -> bytes:

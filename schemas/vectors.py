@@ -88,14 +88,14 @@ class Layout:
     def _lengths(self) -> npt.NDArray[np.intp]:
         return np.array([width for _, width in self.widths], dtype=np.intp)
 
-    def normalised(self, vector: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    def normalise(self, vector: npt.NDArray[Real]) -> npt.NDArray[Real]:
         """(…, width) vectors with each segment scaled to unit length; a segment of zeros stays zero."""
         lengths = np.sqrt(np.add.reduceat(vector * vector, self.starts, axis=-1))
         scale = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 1e-9)
         result: npt.NDArray[Real] = vector * self.spread(scale)
         return result
 
-    def weighted(self, vectors: Matrix, weights: Mapping[str, float]) -> Matrix:
+    def apply_weights(self, vectors: Matrix, weights: Mapping[str, float]) -> Matrix:
         """(…, width) queries: each segment times its weight (0 where unnamed).
 
         One dot product of a query with a product is Σ weight · cosine.

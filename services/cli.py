@@ -62,7 +62,7 @@ def start(kind: type[S], service: str, purpose: str, example: str) -> S:
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{service}",
         description=purpose,
-        epilog=f"settings, from the environment:\n{described(kind)}\n\nexample:\n  {example}",
+        epilog=f"settings, from the environment:\n{describe_settings(kind)}\n\nexample:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
@@ -71,17 +71,17 @@ def start(kind: type[S], service: str, purpose: str, example: str) -> S:
     return settings
 
 
-def described(kind: type[ServiceSettings]) -> str:
+def describe_settings(kind: type[ServiceSettings]) -> str:
     """A line a setting: its name, its default, what it means."""
     prefix = str(kind.model_config.get("env_prefix", ""))
     return "\n".join(
-        f"  {prefix}{name.upper()}={_shown(field.get_default(call_default_factory=True))}\n"
+        f"  {prefix}{name.upper()}={_format_default(field.get_default(call_default_factory=True))}\n"
         f"      {field.description}"
         for name, field in kind.model_fields.items()
     )
 
 
-def _shown(default: object) -> str:
+def _format_default(default: object) -> str:
     if default is PydanticUndefined:
         return "(required)"
     return "" if default is None else str(default)

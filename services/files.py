@@ -57,7 +57,7 @@ def scratch(parent: Path) -> Iterator[Path]:
     It is locked as long as this process lives, so that `clean` tells it from what a killed one has left.
     """
     clean(parent)
-    folder, lock = _locked(parent)
+    folder, lock = _create_locked(parent)
     try:
         yield folder
     finally:
@@ -85,10 +85,10 @@ def write_folder(target: Path) -> Iterator[Path]:
 def clean(parent: Path) -> list[Path]:
     """Removes what killed processes left in `parent`; returns the folders removed."""
     parent.mkdir(parents=True, exist_ok=True)
-    return [folder for folder in parent.glob(f"{PREFIX}*") if _removed(folder)]
+    return [folder for folder in parent.glob(f"{PREFIX}*") if _try_remove(folder)]
 
 
-def _locked(parent: Path) -> tuple[Path, int]:
+def _create_locked(parent: Path) -> tuple[Path, int]:
     """A folder of our own and the descriptor that holds its lock."""
     while True:
         folder = parent / f"{PREFIX}{uuid4().hex}"
@@ -100,7 +100,7 @@ def _locked(parent: Path) -> tuple[Path, int]:
         os.close(lock)  # somebody cleaned up between the two lines
 
 
-def _removed(folder: Path) -> bool:
+def _try_remove(folder: Path) -> bool:
     try:
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError:  # another process removed it

@@ -179,6 +179,6 @@ def track(batches: Iterable[Sequence[T]], progress: Progress, stage: str, total:
         progress.advance(len(batch))
 
 
-def shown_on(console: Console) -> Bars | Lines:
+def create_progress(console: Console) -> Bars | Lines:
     """Bars on a terminal, lines elsewhere."""
     return Bars(console) if console.is_terminal else Lines(console)

@@ -101,14 +101,14 @@ def load(kind: type[S]) -> S:
         for problem in error.errors():
             name, *within = (str(part) for part in problem["loc"]) if problem["loc"] else ("settings",)
             place = f"{'.'.join(within)}: " if within else ""
-            print(f"{_described(kind, name)}: {place}{problem['msg']}", file=sys.stderr)
+            print(f"{_describe(kind, name)}: {place}{problem['msg']}", file=sys.stderr)
     except SettingsError as error:
         name = next((each for each in kind.model_fields if f'"{each}"' in str(error)), "settings")
-        print(f"{_described(kind, name)}: this is no JSON", file=sys.stderr)
+        print(f"{_describe(kind, name)}: this is no JSON", file=sys.stderr)
     raise SystemExit(2)
 
 
-def _described(kind: type[BaseSettings], name: str) -> str:
+def _describe(kind: type[BaseSettings], name: str) -> str:
     """A field as its variable, and what it means."""
     field = kind.model_fields.get(name)
     if field is None:

@@ -29,11 +29,11 @@ class TimeRange:
     until: int | None = None
 
     def __str__(self) -> str:
-        since = "the beginning" if self.since is None else shown(self.since)
-        return f"{since} to {'now' if self.until is None else shown(self.until)}"
+        since = "the beginning" if self.since is None else format_time(self.since)
+        return f"{since} to {'now' if self.until is None else format_time(self.until)}"
 
 
-def parsed(
+def parse_range(
     since: str | None, until: str | None, now_ms: int, options: tuple[str, str] = ("--since", "--until")
 ) -> TimeRange:
     """The range that two options name. Raises BadTime, also where nothing can lie in it."""
@@ -41,9 +41,11 @@ def parsed(
     begin = None if since is None else _time(first, since, now_ms)
     end = None if until is None else _time(last, until, now_ms)
     if begin is not None and begin > now_ms:
-        raise BadTime(f"{first} {since} lies in the future: it is {shown(now_ms)}")
+        raise BadTime(f"{first} {since} lies in the future: it is {format_time(now_ms)}")
     if begin is not None and end is not None and begin >= end:
-        raise BadTime(f"{first} {since} ({shown(begin)}) is not before {last} {until} ({shown(end)})")
+        raise BadTime(
+            f"{first} {since} ({format_time(begin)}) is not before {last} {until} ({format_time(end)})"
+        )
     return TimeRange(begin, end)
 
 
@@ -55,7 +57,7 @@ def duration(option: str, text: str) -> int:
     return int(found[1]) * UNITS_MS[found[2]]
 
 
-def shown(time_ms: int) -> str:
+def format_time(time_ms: int) -> str:
     """A time as people read it, in UTC."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")
 

@@ -4,12 +4,12 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Final, Self
 
-from services.kafka.ranges import PastHeaders, PastMessage, headers_of
+from services.kafka.ranges import MessageHeaders, TopicMessage, headers_of
 
 BYTES: Final = 16
 MODULUS: Final = 1 << (8 * BYTES)
 # What a message says, wherever it lies: key, value, Unix ms, headers.
-Content = tuple[bytes | None, bytes | None, int, PastHeaders]
+Content = tuple[bytes | None, bytes | None, int, MessageHeaders]
 
 _FIXED: Final = Struct("<qii")
 _HEADER: Final = Struct("<ii")
@@ -30,17 +30,17 @@ class Digest:
         self.count = count
 
     @classmethod
-    def parsed(cls, text: str, count: int) -> Self:
+    def parse(cls, text: str, count: int) -> Self:
         """From its hexadecimal digits. Raises ValueError."""
         return cls(int(text, 16), count)
 
-    def add(self, message: PastMessage) -> None:
+    def add(self, message: TopicMessage) -> None:
         """One more message: its key, value, timestamp and headers count, not where it lies."""
         self.include(content(message))
 
     def include(self, said: Content) -> None:
         """One more message, by what it says."""
-        self.include_hash(hashed(*said))
+        self.include_hash(hash_message(*said))
 
     def include_hash(self, number: int) -> None:
         """One more message, by its hash."""
@@ -64,12 +64,12 @@ class Digest:
         return f"Digest({self}, {self.count})"
 
 
-def content(message: PastMessage) -> Content:
+def content(message: TopicMessage) -> Content:
     """What a message says."""
     return message.key(), message.value(), message.timestamp()[1], headers_of(message)
 
 
-def hashed(key: bytes | None, value: bytes | None, timestamp: int, headers: PastHeaders) -> int:
+def hash_message(key: bytes | None, value: bytes | None, timestamp: int, headers: MessageHeaders) -> int:
     """One message's hash; lengths go before texts, so that no two messages are the same bytes."""
     parts = [
         _FIXED.pack(timestamp, -1 if key is None else len(key), -1 if value is None else len(value)),

@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Content, Digest, content
-from services.archive.history_events import PastEvent
+from services.archive.history_events import HistoryEvent
 from services.archive.manifest import (
     IS_EXPORT_ID,
     ArchivedFile,
     ArchiveRefused,
-    Covered,
+    CoveredRange,
     ExportManifest,
     Interval,
     Source,
-    covered,
+    intervals_of,
     totals,
     without,
 )
@@ -32,7 +32,7 @@ from services.archive.store import ArchiveStore
 from services.errors import OperationFailed
 from services.files import lock, scratch, write_atomically
 from services.kafka.admin import KafkaAdmin, require_broker
-from services.kafka.ranges import ANSWER_S, HistoryReader, PastMessage, Span
+from services.kafka.ranges import ANSWER_S, HistoryReader, Span, TopicMessage
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -63,7 +63,7 @@ class _Part:
         self._first = self._last = -1
         self._earliest = self._latest = 0
 
-    def add(self, offset: int, said: Content, event: PastEvent | None) -> None:
+    def add(self, offset: int, said: Content, event: HistoryEvent | None) -> None:
         at = said[2]
         if self.rows == 0:
             self._first, self._earliest, self._latest = offset, at, at
@@ -128,7 +128,7 @@ class Parts:
         self._made = 0
         self.files: list[ArchivedFile] = []
 
-    def add(self, message: PastMessage, event: PastEvent | None = None) -> None:
+    def add(self, message: TopicMessage, event: HistoryEvent | None = None) -> None:
         """One more message; of each partition in the order of their offsets."""
         said = content(message)
         place = (message.partition() or 0, max(0, said[2]) // DAY_MS)
@@ -160,11 +160,11 @@ class Parts:
         if found is None:
             if len(self._open) >= self._open_max:
                 self._close(next(iter(self._open)))
-            found = self._begun(*place)
+            found = self._begin(*place)
         self._open[place] = found
         return found
 
-    def _begun(self, partition: int, day: int) -> _Part:
+    def _begin(self, partition: int, day: int) -> _Part:
         self._made += 1
         date = datetime.fromtimestamp(day * DAY_MS / 1000, UTC).date().isoformat()
         name = f"part-{self._export_id}-p{partition}-{self._made:05d}.parquet"
@@ -205,7 +205,7 @@ class ExportReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportResult:
     """A new part of an archive (None: there was nothing new), and what the archive had before."""
 
     made: ExportManifest | None
@@ -218,7 +218,7 @@ class Exported:
 def export(
     readers: Readers, store: ArchiveStore, topic: Topic, times: TimeRange, *,
     source: Source, erasures: Erasures, datadir: Path, now_ms: int, progress: Progress,
-) -> Exported:  # fmt: skip
+) -> ExportResult:  # fmt: skip
     """Puts what a topic holds of a range into an archive, but for what the archive has already.
 
     One manifest is written when everything else is in its place. Raises ArchiveRefused for an archive of
@@ -230,16 +230,16 @@ def export(
         unfinished.clear_away(store, topic, before)
         with readers() as reader:
             spans = [span for span in reader.spans(topic, times) if len(span)]
-        fresh = missing(spans, covered(before))
+        fresh = missing(spans, intervals_of(before))
         already = sum(map(len, spans)) - sum(len(span) for turn in fresh for span in turn)
         strays = len(store.strays(topic, before))
         if not fresh:
-            return Exported(None, None, before, already, strays)
+            return ExportResult(None, None, before, already, strays)
         store.require_writable(topic)
         export_id = f"{datetime.fromtimestamp(now_ms / 1000, UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
         unfinished.note(export_id)
         try:
-            made = _written(
+            made = _write_parts(
                 readers, store, topic, times, fresh,
                 source=source, erasures=erasures, datadir=datadir, export_id=export_id, now_ms=now_ms,
                 progress=progress,
@@ -251,7 +251,7 @@ def export(
                 unfinished.note("")
             raise
         unfinished.note("")
-        return Exported(made, location, before, already, strays)
+        return ExportResult(made, location, before, already, strays)
 
 
 def missing(spans: Sequence[Span], taken: Mapping[int, Sequence[Interval]]) -> list[list[Span]]:
@@ -266,7 +266,7 @@ def missing(spans: Sequence[Span], taken: Mapping[int, Sequence[Interval]]) -> l
     return turns
 
 
-def _written(
+def _write_parts(
     readers: Readers, store: ArchiveStore, topic: Topic, times: TimeRange,
     turns: Sequence[Sequence[Span]], *,
     source: Source, erasures: Erasures, datadir: Path, export_id: str, now_ms: int, progress: Progress,
@@ -279,7 +279,7 @@ def _written(
             for turn in turns:
                 with readers() as reader:
                     for batch in reader.read(turn):
-                        erased += _taken(batch, topic, erasures, parts)
+                        erased += _add_batch(batch, topic, erasures, parts)
                         progress.advance(len(batch))
             files = parts.close()
         finally:
@@ -292,7 +292,7 @@ def _written(
         exported_at=now_ms,
         since=times.since,
         until=times.until,
-        covered=tuple(Covered(span.partition, span.start, span.end) for turn in turns for span in turn),
+        covered=tuple(CoveredRange(span.partition, span.start, span.end) for turn in turns for span in turn),
         files=files,
         count=count,
         digest=digest,
@@ -300,7 +300,7 @@ def _written(
     )
 
 
-def _taken(batch: Iterable[PastMessage], topic: Topic, erasures: Erasures, parts: Parts) -> int:
+def _add_batch(batch: Iterable[TopicMessage], topic: Topic, erasures: Erasures, parts: Parts) -> int:
     """Adds a batch to the files, but for what erased visitors did; returns how much that was."""
     erased, has_fields = 0, topic == EVENTS
     for message in batch:
@@ -322,7 +322,7 @@ def _require_same(source: Source, manifests: Sequence[ExportManifest], url: str)
             )
 
 
-class _Unfinished:
+class _ExportMarker:
     """The id of the export that runs, on this machine's disk: what a killed one has left is found by it."""
 
     def __init__(self, path: Path) -> None:
@@ -339,7 +339,7 @@ class _Unfinished:
 
 
 @contextmanager
-def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfinished]:
+def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_ExportMarker]:
     """Raises OperationFailed where another process of this machine exports the topic into the archive."""
     folder = datadir / "exports"
     name = blake2b(f"{store.location}\n{topic.name}".encode(), digest_size=12).hexdigest()
@@ -347,7 +347,7 @@ def _alone(datadir: Path, store: ArchiveStore, topic: Topic) -> Iterator[_Unfini
         f"another export of {topic.name} into {store.url} is under way: let it end first"
     )
     with lock(folder / f"{name}.lock", lambda _holder: refusal):
-        yield _Unfinished(folder / f"{name}.id")
+        yield _ExportMarker(folder / f"{name}.id")
 
 
 def source_of(settings: ServiceSettings, topic: Topic) -> Source:

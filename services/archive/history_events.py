@@ -11,7 +11,7 @@ class Line(msgspec.Struct, frozen=True, gc=False):
     product_id: ProductId
 
 
-class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class HistoryEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Of a schemas.events.Event what it was about, whose it was and when."""
 
     event_id: EventId
@@ -30,9 +30,9 @@ class PastEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
 
 
-_decode = msgspec.json.Decoder(PastEvent).decode
+_decode = msgspec.json.Decoder(HistoryEvent).decode
 
 
-def decode(raw: bytes) -> PastEvent:
+def decode(raw: bytes) -> HistoryEvent:
     """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
     return _decode(raw)

@@ -9,17 +9,17 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from schemas.topics import Topic
-from services.archive.digest import Digest, content, hashed
+from services.archive.digest import Digest, content, hash_message
 from services.archive.reader import ArchiveReader
 from services.archive.rows import leaves_out
 from services.errors import OperationFailed
 from services.files import lock, write_atomically
-from services.kafka.ranges import PastHeaders, PastMessage, Span
+from services.kafka.ranges import MessageHeaders, Span, TopicMessage
 from services.progress import Progress
 from services.visitors.erasure import Erasures
 
 
-class Reached(msgspec.Struct, frozen=True, kw_only=True):
+class ImportPosition(msgspec.Struct, frozen=True, kw_only=True):
     """All before these offsets is on the broker, or was left out; counts and digests are of what that was."""
 
     offsets: dict[int, int] = {}
@@ -32,17 +32,17 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def read_so_far(self) -> Digest:
         """Of all messages that were read."""
-        return Digest.parsed(self.read_digest, self.read)
+        return Digest.parse(self.read_digest, self.read)
 
     @property
     def written_so_far(self) -> Digest:
         """Of those that were written."""
-        return Digest.parsed(self.written_digest, self.written)
+        return Digest.parse(self.written_digest, self.written)
 
 
-class _Kept(msgspec.Struct, frozen=True):
+class _JournalRecord(msgspec.Struct, frozen=True):
     about: str
-    reached: Reached
+    reached: ImportPosition
 
 
 class ImportJournal:
@@ -64,17 +64,17 @@ class ImportJournal:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def reached(self) -> Reached:
+    def load(self) -> ImportPosition:
         """How far the import has come; nowhere, where nothing is kept or what is kept is none of it."""
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_JournalRecord)
         except (FileNotFoundError, msgspec.MsgspecError):
-            return Reached()
-        return kept.reached if kept.about == self._about else Reached()
+            return ImportPosition()
+        return kept.reached if kept.about == self._about else ImportPosition()
 
-    def keep(self, reached: Reached) -> None:
+    def keep(self, reached: ImportPosition) -> None:
         """Replaces what was kept, in one step."""
-        write_atomically(self._path, msgspec.json.encode(_Kept(self._about, reached)))
+        write_atomically(self._path, msgspec.json.encode(_JournalRecord(self._about, reached)))
 
     def remove(self) -> None:
         """Forgets all: the import is complete."""
@@ -115,7 +115,7 @@ class Writer(Protocol):
 
     def write(
         self, topic: str, key: bytes | None, value: bytes | None, *,
-        headers: PastHeaders | None = None, timestamp: int = 0,
+        headers: MessageHeaders | None = None, timestamp: int = 0,
     ) -> None:  # fmt: skip
         """Hands one message over."""
 
@@ -123,11 +123,11 @@ class Writer(Protocol):
         """Returns once the broker has every message."""
 
 
-class Importing:
+class ImportRun:
     """One import under way: what was read and written, and how far that reaches."""
 
     def __init__(
-        self, topic: Topic, target: str, erasures: Erasures, writer: Writer, reached: Reached
+        self, topic: Topic, target: str, erasures: Erasures, writer: Writer, reached: ImportPosition
     ) -> None:
         """`target` is the full name of the topic that is written to."""
         self._topic = topic
@@ -139,11 +139,11 @@ class Importing:
         self.written = reached.written_so_far
         self.erased = reached.erased
 
-    def take(self, batch: Iterable[PastMessage]) -> None:
+    def take(self, batch: Iterable[TopicMessage]) -> None:
         """Writes a batch, but for what erased visitors did."""
         for message in batch:
             said = content(message)
-            number = hashed(*said)
+            number = hash_message(*said)
             self.read.include_hash(number)
             self._offsets[message.partition() or 0] = (message.offset() or 0) + 1
             if leaves_out(self._erasures, self._topic, message):
@@ -153,10 +153,10 @@ class Importing:
             self._writer.write(self._target, key, value, headers=headers, timestamp=timestamp)
             self.written.include_hash(number)
 
-    def reached(self) -> Reached:
+    def flush(self) -> ImportPosition:
         """Waits until the broker has all; then this is how far it is."""
         self._writer.finish()
-        return Reached(
+        return ImportPosition(
             offsets=dict(self._offsets),
             read=self.read.count,
             read_digest=str(self.read),
@@ -176,15 +176,15 @@ def verify(reader: ArchiveReader, topic: Topic, spans: Sequence[Span], progress:
     for file in files.values():
         reader.check(topic, file)
         progress.advance()
-    return reader.exported(spans)
+    return reader.digest_of(spans)
 
 
 def transfer(  # noqa: PLR0917 - what takes part in an import
-    reader: ArchiveReader, spans: Sequence[Span], importing: Importing, journal: ImportJournal,
+    reader: ArchiveReader, spans: Sequence[Span], importing: ImportRun, journal: ImportJournal,
     progress: Progress, keep_every: int = KEEP_EVERY,
 ) -> None:  # fmt: skip
     """Writes what the spans hold, and keeps how far that is. Returns when the broker has all."""
-    reached = journal.reached()
+    reached = journal.load()
     left = [
         Span(each.topic, each.partition, max(each.start, reached.offsets.get(each.partition, 0)), each.end)
         for each in spans
@@ -195,6 +195,6 @@ def transfer(  # noqa: PLR0917 - what takes part in an import
         importing.take(batch)
         progress.advance(len(batch))
         if importing.read.count - kept >= keep_every:
-            journal.keep(importing.reached())
+            journal.keep(importing.flush())
             kept = importing.read.count
-    journal.keep(importing.reached())
+    journal.keep(importing.flush())

@@ -48,7 +48,7 @@ class ArchivedFile(msgspec.Struct, frozen=True, kw_only=True):
     latest: int
 
 
-class Covered(msgspec.Struct, frozen=True):
+class CoveredRange(msgspec.Struct, frozen=True):
     """Offsets `start` ≤ o < `end` of a partition, of which the export has all that there was."""
 
     partition: Count
@@ -72,7 +72,7 @@ class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
     exported_at: int
     since: int | None
     until: int | None
-    covered: tuple[Covered, ...]
+    covered: tuple[CoveredRange, ...]
     files: tuple[ArchivedFile, ...]
     count: Count
     digest: Hex32
@@ -83,12 +83,12 @@ class ExportManifest(msgspec.Struct, frozen=True, kw_only=True):
 _decode = msgspec.json.Decoder(ExportManifest).decode
 
 
-def encoded(manifest: ExportManifest) -> bytes:
+def encode_export(manifest: ExportManifest) -> bytes:
     """As indented JSON, for people too."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
 
 
-def parsed(raw: bytes, path: str, topic: Topic) -> ExportManifest:
+def parse_export(raw: bytes, path: str, topic: Topic) -> ExportManifest:
     """The manifest at a path. Raises ArchiveRefused for what is none, or does not agree with itself."""
     try:
         found = _decode(raw)
@@ -107,7 +107,7 @@ def totals(files: Iterable[ArchivedFile]) -> tuple[int, str]:
     """Count and digest of all the messages in some files."""
     total = Digest()
     for file in files:
-        total.add_all(Digest.parsed(file.digest, file.rows))
+        total.add_all(Digest.parse(file.digest, file.rows))
     return total.count, str(total)
 
 
@@ -169,7 +169,7 @@ def pieces(manifests: Sequence[ExportManifest], partition: int, within: Interval
     return sorted(found, key=lambda piece: piece.first)
 
 
-def covered(manifests: Iterable[ExportManifest]) -> dict[int, list[Interval]]:
+def intervals_of(manifests: Iterable[ExportManifest]) -> dict[int, list[Interval]]:
     """The offsets that exports have, by partition; they may overlap."""
     found: dict[int, list[Interval]] = {}
     for manifest in manifests:

@@ -13,14 +13,21 @@ import pyarrow.parquet as pq
 
 from schemas.topics import TOPICS, Topic
 from services.archive.digest import Digest
-from services.archive.manifest import ArchivedFile, ArchiveRefused, ExportManifest, Piece, covered, pieces
+from services.archive.manifest import (
+    ArchivedFile,
+    ArchiveRefused,
+    ExportManifest,
+    Piece,
+    intervals_of,
+    pieces,
+)
 from services.archive.rows import MESSAGE_COLUMNS, ArchivedMessage, messages
 from services.archive.store import ArchiveStore
 from services.files import scratch
 from services.kafka.ranges import Span
 from services.time_range import TimeRange
 
-__all__ = ["ArchiveReader", "ArchiveRefused", "reading_archive"]
+__all__ = ["ArchiveReader", "ArchiveRefused", "open_archive"]
 
 BATCH: Final = 5_000  # messages at once of a partition; eight partitions have some 25 MB of them
 LAST: Final = 1 << 63  # behind every offset
@@ -28,7 +35,7 @@ NAMES: Final = {topic.name: topic for topic in TOPICS}
 
 Batch = list[ArchivedMessage]
 Batches = Generator[Batch, None, None]
-Opened = tuple[int, int, Batch, Batches]  # what goes first, whose it is, the next batch, and all others
+OpenParts = tuple[int, int, Batch, Batches]  # what goes first, whose it is, the next batch, and all others
 
 
 class ArchiveReader:
@@ -76,7 +83,7 @@ class ArchiveReader:
         if not self.holds(topic):
             raise ArchiveRefused(f"{self.url} holds no export of the topic {topic.name}")
         found: list[Span] = []
-        for partition, intervals in sorted(covered(self.manifests(topic)).items()):
+        for partition, intervals in sorted(intervals_of(self.manifests(topic)).items()):
             low, high = min(start for start, _ in intervals), max(end for _, end in intervals)
             parts = pieces(self.manifests(topic), partition, (low, high))
             start = low if times.since is None else self._first(topic, parts, times.since, high)
@@ -95,7 +102,7 @@ class ArchiveReader:
         Of the partitions' next batches the one that begins earliest comes first, so that days go by together.
         """
         with ExitStack() as stack:
-            waiting: list[Opened] = []
+            waiting: list[OpenParts] = []
             for number, span in enumerate(spans):
                 if len(span):
                     batches = self._of_partition(NAMES[span.topic], self._pieces(span))
@@ -106,7 +113,7 @@ class ArchiveReader:
                 yield batch
                 _wait(waiting, number, batches)
 
-    def exported(self, spans: Sequence[Span]) -> Digest:
+    def digest_of(self, spans: Sequence[Span]) -> Digest:
         """Count and digest that the manifests promise of one topic's spans.
 
         A file that lies in them with a part only is read whole, and held against its own digest: what is
@@ -116,7 +123,7 @@ class ArchiveReader:
         for span in spans:
             for piece in self._pieces(span):
                 if piece.whole:
-                    total.add_all(Digest.parsed(piece.file.digest, piece.file.rows))
+                    total.add_all(Digest.parse(piece.file.digest, piece.file.rows))
                 else:
                     total.add_all(self._of_part(NAMES[span.topic], piece))
         return total
@@ -136,7 +143,7 @@ class ArchiveReader:
                 if piece.holds(message.offset()):
                     part.add(message)
         if (str(whole), whole.count) != (piece.file.digest, piece.file.rows):
-            where = self._store.shown(topic, piece.file)
+            where = self._store.display_name(topic, piece.file)
             raise ArchiveRefused(f"the messages in {where} are not those that its manifest counts")
         return part
 
@@ -146,11 +153,11 @@ class ArchiveReader:
         Where files of two days interleave, for some messages came late, each gives up to the other's next.
         """
         pending = list(reversed(parts))  # by first offsets, the last one first
-        opened: list[Opened] = []
+        opened: list[OpenParts] = []
         with ExitStack() as stack:
             while pending or opened:
                 while pending and (not opened or pending[-1].first <= opened[0][0]):
-                    batches = self._counting(topic, pending.pop())
+                    batches = self._piece_batches(topic, pending.pop())
                     stack.callback(batches.close)
                     _open(opened, len(pending), next(batches, []), batches)
                 if not opened:
@@ -162,7 +169,7 @@ class ArchiveReader:
                 rest = batch[end:] or next(batches, [])
                 _open(opened, number, rest, batches)
 
-    def _counting(self, topic: Topic, piece: Piece) -> Batches:
+    def _piece_batches(self, topic: Topic, piece: Piece) -> Batches:
         """The batches of a piece, none empty."""
         for batch in self._batches(topic, piece.file):
             kept = batch if piece.whole else [each for each in batch if piece.holds(each.offset())]
@@ -170,7 +177,7 @@ class ArchiveReader:
                 yield kept
 
     def _batches(self, topic: Topic, file: ArchivedFile) -> Batches:
-        with self._opened(topic, file) as parquet:
+        with self._open_file(topic, file) as parquet:
             for batch in parquet.iter_batches(BATCH, columns=MESSAGE_COLUMNS):
                 yield messages(topic.name, batch)
 
@@ -187,7 +194,7 @@ class ArchiveReader:
         return least
 
     def _first_within(self, topic: Topic, piece: Piece, time_ms: int, otherwise: int) -> int:
-        with self._opened(topic, piece.file) as parquet:
+        with self._open_file(topic, piece.file) as parquet:
             for batch in parquet.iter_batches(BATCH, columns=["offset", "timestamp"]):
                 times = batch.column("timestamp").cast(pa.int64()).to_pylist()
                 for offset, at in zip(batch.column("offset").to_pylist(), times, strict=True):
@@ -196,13 +203,13 @@ class ArchiveReader:
         return otherwise
 
     @contextmanager
-    def _opened(self, topic: Topic, file: ArchivedFile) -> Iterator[Any]:
-        with self._store.fetched(topic, file, self._folder) as path:
+    def _open_file(self, topic: Topic, file: ArchivedFile) -> Iterator[Any]:
+        with self._store.fetch(topic, file, self._folder) as path:
             try:
                 with pq.ParquetFile(path) as parquet:
                     yield parquet
             except (pa.ArrowException, KeyError, OSError) as error:
-                where = self._store.shown(topic, file)
+                where = self._store.display_name(topic, file)
                 raise ArchiveRefused(f"{where} cannot be read as an archive's file: {error}") from None
 
 
@@ -210,19 +217,19 @@ def _offset(message: ArchivedMessage) -> int:
     return message.offset()
 
 
-def _wait(waiting: list[Opened], number: int, batches: Batches) -> None:
+def _wait(waiting: list[OpenParts], number: int, batches: Batches) -> None:
     batch = next(batches, None)
     if batch:
         heapq.heappush(waiting, (batch[0].timestamp()[1], number, batch, batches))
 
 
-def _open(opened: list[Opened], number: int, batch: Batch, batches: Batches) -> None:
+def _open(opened: list[OpenParts], number: int, batch: Batch, batches: Batches) -> None:
     if batch:
         heapq.heappush(opened, (batch[0].offset(), number, batch, batches))
 
 
 @contextmanager
-def reading_archive(url: str) -> Iterator[ArchiveReader]:
+def open_archive(url: str) -> Iterator[ArchiveReader]:
     """A reader for the block. Raises StoreFailed for a URL that leads nowhere."""
     store = ArchiveStore(url)
     with scratch(Path(gettempdir()) / "eddy-archives") as folder:

@@ -10,8 +10,8 @@ import pyarrow as pa
 from schemas.events import Millis
 from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS, Topic
 from services.archive.digest import Content
-from services.archive.history_events import PastEvent, decode
-from services.kafka.ranges import PastHeaders, PastMessage
+from services.archive.history_events import HistoryEvent, decode
+from services.kafka.ranges import MessageHeaders, TopicMessage
 from services.visitors.erasure import Erasures
 
 CREATE_TIME: Final = 1  # confluent_kafka's number for a timestamp that the sender gave
@@ -64,9 +64,9 @@ class Rows:
         self._header_ends = [0]
         self._header_names: list[str] = []
         self._header_values: list[bytes | None] = []
-        self._events: list[PastEvent | None] = []
+        self._events: list[HistoryEvent | None] = []
 
-    def add(self, offset: int, said: Content, event: PastEvent | None) -> None:
+    def add(self, offset: int, said: Content, event: HistoryEvent | None) -> None:
         """One more: where it lies, what it says, and what that means where it is an event."""
         key, value, timestamp, headers = said
         self._offsets.append(offset)
@@ -100,7 +100,7 @@ class Rows:
         return pa.RecordBatch.from_arrays(columns, schema=schema(self._topic))
 
 
-def _event_columns(events: Sequence[PastEvent | None]) -> Iterator[pa.Array]:
+def _event_columns(events: Sequence[HistoryEvent | None]) -> Iterator[pa.Array]:
     yield pa.array([event and event.event_id for event in events], pa.string())
     yield pa.array([event and event.type for event in events], pa.string())
     yield pa.array([event and event.visitor_id for event in events], pa.string())
@@ -121,7 +121,7 @@ class ArchivedMessage:
         time: int,
         key: bytes | None,
         value: bytes | None,
-        headers: PastHeaders,
+        headers: MessageHeaders,
     ) -> None:
         self._topic = topic
         self._partition = partition
@@ -155,7 +155,7 @@ class ArchivedMessage:
         """Kind and Unix ms."""
         return CREATE_TIME, self._time
 
-    def headers(self) -> PastHeaders:
+    def headers(self) -> MessageHeaders:
         """Names and values, in their order."""
         return self._headers
 
@@ -178,7 +178,7 @@ def messages(topic: str, batch: pa.RecordBatch) -> list[ArchivedMessage]:
     return [ArchivedMessage(topic, *row) for row in rows]
 
 
-def _headers(column: pa.ListArray) -> Iterator[PastHeaders]:
+def _headers(column: pa.ListArray) -> Iterator[MessageHeaders]:
     """Column by column: a dictionary for each header of a million messages takes longer than all the rest."""
     ends = column.offsets.to_pylist()
     flat = column.values
@@ -199,15 +199,15 @@ class _Stamps(msgspec.Struct, frozen=True, gc=False):
     shown_at: Millis | None = None
 
 
-class _Named(msgspec.Struct, frozen=True, gc=False):
+class _VisitorNames(msgspec.Struct, frozen=True, gc=False):
     visitor_id: str
 
 
 _decode_stamps = msgspec.json.Decoder(_Stamps).decode
-_decode_named = msgspec.json.Decoder(_Named).decode
+_decode_names = msgspec.json.Decoder(_VisitorNames).decode
 
 
-def event_fields(value: bytes | None) -> PastEvent | None:
+def event_fields(value: bytes | None) -> HistoryEvent | None:
     """The fields of a message on `events`; None for what is no event."""
     try:
         return decode(value or b"")
@@ -216,25 +216,25 @@ def event_fields(value: bytes | None) -> PastEvent | None:
 
 
 def leaves_out(
-    erasures: Erasures, topic: Topic, message: PastMessage, event: PastEvent | None = None
+    erasures: Erasures, topic: Topic, message: TopicMessage, event: HistoryEvent | None = None
 ) -> bool:
     """Whether a message is of a visitor who is to be forgotten: by its key, or by what it says."""
     if not erasures.until or topic.name not in OF_VISITORS:
         return False
-    names, stamps = _said(message.value(), event)
+    names, stamps = _read_stamps(message.value(), event)
     names.add((message.key() or b"").decode("utf-8", "replace"))
     stamps.append(max(0, message.timestamp()[1]))
     return any(erasures.leave_out(name, *stamps) for name in names)
 
 
-def _said(value: bytes | None, event: PastEvent | None) -> tuple[set[str], list[int | None]]:
+def _read_stamps(value: bytes | None, event: HistoryEvent | None) -> tuple[set[str], list[int | None]]:
     if event is not None:
         return {event.visitor_id}, [event.occurred_at, event.received_at]
     try:
         found = _decode_stamps(value or b"")
     except msgspec.MsgspecError:
         try:
-            return {_decode_named(value or b"").visitor_id}, []
+            return {_decode_names(value or b"").visitor_id}, []
         except msgspec.MsgspecError:
             return set(), []
     return {found.visitor_id}, [found.occurred_at, found.received_at, found.shown_at]

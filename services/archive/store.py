@@ -16,7 +16,13 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.topics import Topic
-from services.archive.manifest import ArchivedFile, ArchiveRefused, ExportManifest, encoded, parsed
+from services.archive.manifest import (
+    ArchivedFile,
+    ArchiveRefused,
+    ExportManifest,
+    encode_export,
+    parse_export,
+)
 from services.files import sync, write_atomically
 from services.model.store import StoreFailed
 
@@ -31,7 +37,7 @@ class ArchiveStore:
     def __init__(self, url: str) -> None:
         """Connects to nothing yet. `url` is a local path or an fsspec URL."""
         self.url = url.rstrip("/") or "/"
-        with self._told():
+        with self._translate_errors():
             fs, root = fsspec.core.url_to_fs(self.url)
             self._fs: Any = fs
             self._root = str(root).rstrip("/")
@@ -44,14 +50,14 @@ class ArchiveStore:
     def manifests(self, topic: Topic) -> list[ExportManifest]:
         """All whole exports of a topic, the oldest first. Raises ArchiveRefused for a spoiled manifest."""
         folder = f"{self._root}/{topic.name}/{EXPORTS}"
-        with self._told():
+        with self._translate_errors():
             self._fs.invalidate_cache()  # object stores' listings are remembered
             try:
                 paths = sorted(self._fs.ls(folder, detail=False))
             except FileNotFoundError:
                 return []
             return [
-                parsed(self._fs.cat_file(path), self._shown(path), topic)
+                parse_export(self._fs.cat_file(path), self._display(path), topic)
                 for path in paths
                 if path.endswith(".json")
             ]
@@ -59,7 +65,7 @@ class ArchiveStore:
     def require_writable(self, topic: Topic) -> None:
         """Tries whether something can be put here, so that a long reading is not for nothing."""
         probe = f"{self._root}/{topic.name}/{EXPORTS}/.eddy-writable-{uuid4().hex}"
-        with self._told():
+        with self._translate_errors():
             if isinstance(self._fs, LocalFileSystem):
                 self._fs.makedirs(str(Path(probe).parent), exist_ok=True)
             self._fs.pipe_file(probe, b"")
@@ -68,7 +74,7 @@ class ArchiveStore:
     def put(self, topic: Topic, name: str, local: Path) -> None:
         """Copies a finished file to its place. It counts once its manifest is there."""
         path = f"{self._root}/{topic.name}/{name}"
-        with self._told():
+        with self._translate_errors():
             if not isinstance(self._fs, LocalFileSystem):
                 self._fs.put_file(str(local), path)
                 return
@@ -80,16 +86,18 @@ class ArchiveStore:
     def commit(self, topic: Topic, manifest: ExportManifest) -> str:
         """Makes an export part of the archive, in one step; returns where its manifest is."""
         path = f"{self._root}/{topic.name}/{EXPORTS}/{manifest.export_id}.json"
-        with self._told():
+        with self._translate_errors():
             if isinstance(self._fs, LocalFileSystem):
-                write_atomically(Path(path), encoded(manifest))
+                write_atomically(Path(path), encode_export(manifest))
             else:
-                self._fs.pipe_file(path, encoded(manifest))  # stores of objects have it whole or not at all
-        return self._shown(path)
+                self._fs.pipe_file(
+                    path, encode_export(manifest)
+                )  # stores of objects have it whole or not at all
+        return self._display(path)
 
     def withdraw(self, topic: Topic, export_id: str) -> int:
         """Removes what an export that was not finished has left; returns how many files."""
-        with self._told():
+        with self._translate_errors():
             found = [path for path in self._parts(topic) if f"/part-{export_id}-" in path]
             for path in found:
                 self._fs.rm_file(path)
@@ -101,18 +109,22 @@ class ArchiveStore:
     def strays(self, topic: Topic, manifests: Iterable[ExportManifest]) -> list[str]:
         """Names of files that no manifest names: of exports under way, or killed on another machine."""
         known = {file.name for manifest in manifests for file in manifest.files}
-        with self._told():
+        with self._translate_errors():
             names = ["/".join(PurePosixPath(path).parts[-2:]) for path in self._parts(topic)]
         return sorted(set(names) - known)
 
     def check(self, topic: Topic, file: ArchivedFile) -> None:
         """Reads a file's bytes where it lies. Raises ArchiveRefused when they are not what was written."""
         path = f"{self._root}/{topic.name}/{file.name}"
-        with self._told(), self._there(path), self._fs.open(path, "rb", cache_type="readahead") as stream:
+        with (
+            self._translate_errors(),
+            self._there(path),
+            self._fs.open(path, "rb", cache_type="readahead") as stream,
+        ):
             self._compare(path, file, stream)
 
     @contextmanager
-    def fetched(self, topic: Topic, file: ArchivedFile, folder: Path) -> Iterator[Path]:
+    def fetch(self, topic: Topic, file: ArchivedFile, folder: Path) -> Iterator[Path]:
         """The file on this machine, verified, for the block; from elsewhere it is copied into `folder`.
 
         Raises ArchiveRefused.
@@ -121,7 +133,7 @@ class ArchiveStore:
         is_here = isinstance(self._fs, LocalFileSystem)
         local = Path(path) if is_here else folder / f"{file.sha256}.parquet"
         try:
-            with self._told(), self._there(path):
+            with self._translate_errors(), self._there(path):
                 if not is_here:
                     self._fs.get_file(path, str(local))
                 with local.open("rb") as stream:
@@ -131,9 +143,9 @@ class ArchiveStore:
             if not is_here:
                 local.unlink(missing_ok=True)
 
-    def shown(self, topic: Topic, file: ArchivedFile) -> str:
+    def display_name(self, topic: Topic, file: ArchivedFile) -> str:
         """A file as people and messages call it."""
-        return self._shown(f"{self._root}/{topic.name}/{file.name}")
+        return self._display(f"{self._root}/{topic.name}/{file.name}")
 
     def _parts(self, topic: Topic) -> list[str]:
         self._fs.invalidate_cache()
@@ -146,7 +158,7 @@ class ArchiveStore:
             size += len(block)
         if (size, found.hexdigest()) != (file.size, file.sha256):
             raise ArchiveRefused(
-                f"{self._shown(path)} is spoiled: its {size:,} bytes are not the {file.size:,} "
+                f"{self._display(path)} is spoiled: its {size:,} bytes are not the {file.size:,} "
                 f"that were written; {RESTORE}"
             )
 
@@ -155,13 +167,13 @@ class ArchiveStore:
         try:
             yield
         except FileNotFoundError:
-            raise ArchiveRefused(f"{self._shown(path)} is missing: {RESTORE}") from None
+            raise ArchiveRefused(f"{self._display(path)} is missing: {RESTORE}") from None
 
-    def _shown(self, path: str) -> str:
+    def _display(self, path: str) -> str:
         return path if isinstance(self._fs, LocalFileSystem) else str(self._fs.unstrip_protocol(path))
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Each back end has exceptions of its own (botocore's are not even OSErrors): one is made of them."""
         try:
             yield

@@ -121,7 +121,9 @@ class EmbedderProcess:
         try:
             self._work()
         except Exception as error:  # noqa: BLE001 - told, and then the process ends
-            log.critical("embedder ends, unfinished products will be read again", error=_told(error))
+            log.critical(
+                "embedder ends, unfinished products will be read again", error=_describe_error(error)
+            )
             os._exit(EX_SOFTWARE)
         self._health.stop()
 
@@ -167,5 +169,5 @@ class EmbedderProcess:
         return server
 
 
-def _told(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -43,7 +43,7 @@ class Ledger:
         """One more effect of the message is to come."""
         self._open[place.partition][place.offset] += 1
 
-    def arrived(self, place: Place) -> None:
+    def fulfil(self, place: Place) -> None:
         """One effect has arrived; after the last the message is done."""
         offsets = self._open[place.partition]
         offsets[place.offset] -= 1
@@ -75,7 +75,7 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class SendToDlq:
     """A dead letter: the message as it came, and why."""
 
     key: bytes | None
@@ -87,18 +87,18 @@ class Bury:
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class Acknowledge:
     """A message is dealt with, but for the effects given so far. `outcome` is None where they tell it."""
 
     place: Place
     outcome: str | None = None
 
 
-Effect = Publish | Bury | Settle
+Effect = Publish | SendToDlq | Acknowledge
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taken:
+class IncomingProduct:
     """A product, as it was read. Without a place it was read from `product-vectors`, to be made anew.
 
     `attempts`: more than one for a dead letter that was put back.
@@ -121,8 +121,8 @@ class Catalogue:
     def __init__(self, recipe: Recipe, *, picture_retry_s: float, timer: Callable[[], float]) -> None:
         self._recipe = recipe
         self._known: dict[str, bytes] = {}  # as published, a fifth of the memory of the unpacked structs
-        self._waiting: dict[str, Taken] = {}
-        self._running: dict[str, tuple[Taken, Order]] = {}
+        self._waiting: dict[str, IncomingProduct] = {}
+        self._running: dict[str, tuple[IncomingProduct, Order]] = {}
         self._failed: TTLCache[tuple[str, str], bool] = TTLCache(FAILURES_MAX, picture_retry_s, timer)
         self.waiting_bytes = 0
 
@@ -142,7 +142,7 @@ class Catalogue:
         self._recipe.layout.require(vectors.decode(raw).layout, "the topic product-vectors")
         self._known[product_id] = raw
 
-    def known(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
+    def vectors_of(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
         """Those of these products that have vectors."""
         return filter(None, map(self._vectors, product_ids))
 
@@ -152,26 +152,26 @@ class Catalogue:
         A segment that is missing is not made up for: its picture could not be had.
         """
         before = len(self._waiting)
-        for known in self.known(product_ids):
+        for known in self.vectors_of(product_ids):
             wanted = self._recipe.hashes(known.product)
             if any(known.hashes.get(name, wanted[name]) != wanted[name] for name in wanted):
-                self._wait(Taken(known.product, products.encode(known.product), None))
+                self._wait(IncomingProduct(known.product, products.encode(known.product), None))
         return len(self._waiting) - before
 
-    def take(self, taken: Taken) -> list[Effect]:
+    def take(self, taken: IncomingProduct) -> list[Effect]:
         """A message about a product."""
         product_id = taken.product.product_id
-        if taken.product.updated_at < self._updated_at(product_id):
-            return _settled(taken, "older")
+        if taken.product.updated_at < self._newest_update(product_id):
+            return _acknowledge(taken, "older")
         if taken.attempts > 1 and taken.product.image_url:  # whoever put it back has mended the picture
             self._failed.pop((product_id, taken.product.image_url), None)
         effects: list[Effect] = []
         if former := self._unwait(product_id):
-            effects += _settled(former, "older")
-        effects += self._decided(taken, {}, failed=False)
+            effects += _acknowledge(former, "older")
+        effects += self._decide(taken, {}, failed=False)
         if product_id not in self._waiting and product_id in self._running:
             # Nothing is left to make: what a model is making of an older message is not waited for.
-            effects += _settled(self._running.pop(product_id)[0], "older")
+            effects += _acknowledge(self._running.pop(product_id)[0], "older")
         return effects
 
     def remove(self, product_id: str, place: Place) -> list[Effect]:
@@ -180,9 +180,9 @@ class Catalogue:
         former = self._unwait(product_id)
         running = self._running.pop(product_id, None)
         for superseded in filter(None, (former, running and running[0])):
-            effects += _settled(superseded, "older")
+            effects += _acknowledge(superseded, "older")
         self._known.pop(product_id, None)
-        return [*effects, Publish(product_id, None, None, "removed", place), Settle(place)]
+        return [*effects, Publish(product_id, None, None, "removed", place), Acknowledge(place)]
 
     def orders(self, most: int) -> list[Order]:
         """Up to so many products for the models, longest waiting first."""
@@ -201,7 +201,7 @@ class Catalogue:
             chosen.append(order)
         return chosen
 
-    def embedded(self, order: Order) -> list[Effect]:
+    def complete(self, order: Order) -> list[Effect]:
         """What the models made of a product; nothing, when it was superseded by a tombstone meanwhile."""
         product_id = order.product.product_id
         taken, running = self._running.get(product_id, (None, None))
@@ -214,18 +214,18 @@ class Catalogue:
                 self._failed[product_id, order.product.image_url] = True
             key = product_id.encode()
             reason = str(order.refusal)
-            effects.append(Bury(key, taken.raw, reason, "picture", taken.place, taken.attempts))
+            effects.append(SendToDlq(key, taken.raw, reason, "picture", taken.place, taken.attempts))
         wanted = self._recipe.hashes(order.product)
         made = {
             name: self._recipe.segment(name, wanted[name], vector) for name, vector in order.vectors.items()
         }
         newest = self._unwait(product_id)
         if newest is not None:
-            effects += _settled(taken, "older")
+            effects += _acknowledge(taken, "older")
         same = newest is None or newest.product.image_url == order.product.image_url
-        return effects + self._decided(newest or taken, made, failed=order.refusal is not None and same)
+        return effects + self._decide(newest or taken, made, failed=order.refusal is not None and same)
 
-    def _decided(self, taken: Taken, made: dict[str, Segment], *, failed: bool) -> list[Effect]:
+    def _decide(self, taken: IncomingProduct, made: dict[str, Segment], *, failed: bool) -> list[Effect]:
         """Published with all its segments; or waiting, and published with those that there are."""
         product, product_id = taken.product, taken.product.product_id
         wanted = self._recipe.hashes(product)
@@ -240,17 +240,17 @@ class Catalogue:
         kept = {name: each for name, each in segments.items() if name in wanted}
         if failed and kept.get("image") and kept["image"].hash != wanted["image"]:
             del kept["image"]  # the former picture
-        message = self._recipe.assembled(product, kept | self._recipe.without_model(product, wanted, kept))
+        message = self._recipe.assemble(product, kept | self._recipe.without_model(product, wanted, kept))
         raw = vectors.encode(message)
         if raw == self._known.get(product_id):
-            return [] if needs else _settled(taken, "unchanged")
+            return [] if needs else _acknowledge(taken, "unchanged")
         self._known[product_id] = raw
         if needs:
             return [Publish(product_id, message, raw, "interim", None)]
         published = Publish(product_id, message, raw, "published", taken.place)
-        return [published] if taken.place is None else [published, Settle(taken.place)]
+        return [published] if taken.place is None else [published, Acknowledge(taken.place)]
 
-    def _has_failed(self, taken: Taken) -> bool:
+    def _has_failed(self, taken: IncomingProduct) -> bool:
         address = taken.product.image_url
         return address is not None and (taken.product.product_id, address) in self._failed
 
@@ -260,9 +260,9 @@ class Catalogue:
 
     def _segments(self, product_id: str) -> dict[str, Segment]:
         known = self._vectors(product_id)
-        return {} if known is None else self._recipe.taken_apart(known)
+        return {} if known is None else self._recipe.split(known)
 
-    def _updated_at(self, product_id: str) -> int:
+    def _newest_update(self, product_id: str) -> int:
         """Of the newest message about a product so far."""
         if product_id in self._waiting:
             return self._waiting[product_id].product.updated_at
@@ -272,11 +272,11 @@ class Catalogue:
             times.append(self._running[product_id][0].product.updated_at)
         return max(times, default=0)
 
-    def _wait(self, taken: Taken) -> None:
+    def _wait(self, taken: IncomingProduct) -> None:
         self._waiting[taken.product.product_id] = taken
         self.waiting_bytes += len(taken.raw)
 
-    def _unwait(self, product_id: str) -> Taken | None:
+    def _unwait(self, product_id: str) -> IncomingProduct | None:
         taken = self._waiting.pop(product_id, None)
         self.waiting_bytes -= len(taken.raw) if taken else 0
         return taken
@@ -293,5 +293,5 @@ def _needs(wanted: dict[str, str], segments: dict[str, Segment], *, failed: bool
     )
 
 
-def _settled(taken: Taken, outcome: str) -> list[Effect]:
-    return [] if taken.place is None else [Settle(taken.place, outcome)]
+def _acknowledge(taken: IncomingProduct, outcome: str) -> list[Effect]:
+    return [] if taken.place is None else [Acknowledge(taken.place, outcome)]

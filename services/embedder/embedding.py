@@ -21,7 +21,7 @@ AHEAD: Final = 4  # batches whose pictures are made ready while the models work
 SHARE_LEAST: Final = 16  # fewer would cost more than sharing gains
 
 
-class PreparesPictures(Protocol):
+class PicturePreparer(Protocol):
     """What makes pictures ready; `services.embedder.pictures.prepare.Preparation` does."""
 
     def start(self, address: str) -> "Future[Pixels]":
@@ -46,7 +46,7 @@ class Embedder:
     """The models, and `workers` threads that each take a batch through all of them.
 
     Several batches with a core each are faster than one batch on all cores: nobody waits for the slowest
-    core at every layer, least of all where other processes take some of them. `submit` and `finished` are
+    core at every layer, least of all where other processes take some of them. `submit` and `collect` are
     for one owner; between them up to `room` orders are under way.
     """
 
@@ -54,7 +54,7 @@ class Embedder:
         self,
         text: TextModel,
         pictures: PictureModel,
-        preparation: PreparesPictures,
+        preparation: PicturePreparer,
         *,
         batch: int,
         workers: int,
@@ -96,7 +96,7 @@ class Embedder:
             self._new.extend(orders)
             self._changed.notify_all()
 
-    def finished(self, timeout_s: float = 0.0) -> list[Order]:
+    def collect(self, timeout_s: float = 0.0) -> list[Order]:
         """The orders that are done by now; waits for the first. Raises what ended a worker."""
         done: list[Order] = []
         with suppress(Empty):
@@ -115,7 +115,7 @@ class Embedder:
         done: list[Order] = []
         while len(done) < len(products):
             self.submit([waiting.popleft() for _ in range(min(self.room, len(waiting)))])
-            done += self.finished(timeout_s=1.0)
+            done += self.collect(timeout_s=1.0)
         return done
 
     def close(self, timeout_s: float = 3.0) -> None:
@@ -185,7 +185,7 @@ class Embedder:
         )
 
     def _encode_pictures(self, ready: list[Order]) -> None:
-        seen = [order for order in ready if order.picture and _arrived(order)]
+        seen = [order for order in ready if order.picture and _take_picture(order)]
         for start in range(0, len(seen), self._batch):
             part = seen[start : start + self._batch]
             pixels = [order.picture.result() for order in part if order.picture]
@@ -208,7 +208,7 @@ def _ready(order: Order) -> bool:
     return order.picture is None or order.picture.done()
 
 
-def _arrived(order: Order) -> bool:
+def _take_picture(order: Order) -> bool:
     """Whether there is a picture to look at; a refusal is noted in the order."""
     assert order.picture is not None
     refusal = order.picture.exception()

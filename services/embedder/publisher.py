@@ -64,7 +64,7 @@ class Publisher:
             self._failure = error
 
 
-def decoded(key: bytes | None, value: bytes) -> Product:
+def decode_product(key: bytes | None, value: bytes) -> Product:
     """The product of a message. Raises BadProduct for what is none, or lies under another product's key."""
     if len(value) > MAX_PRODUCT_BYTES:
         raise BadProduct(f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(value)}")

@@ -70,7 +70,7 @@ class Recipe:
             return point(product.popularity or 0.0)
         return signs(sources(product)[name], width)
 
-    def assembled(self, product: Product, segments: Segments) -> ProductVectors:
+    def assemble(self, product: Product, segments: Segments) -> ProductVectors:
         """The message on `product-vectors`; a segment that is not given stays zero and has no hash."""
         parts = [
             segments[name].content if name in segments else bytes(BYTES_EACH * width)
@@ -85,7 +85,7 @@ class Recipe:
             models={name: segment.model for name, segment in present.items() if segment.model},
         )
 
-    def taken_apart(self, vectors: ProductVectors) -> dict[str, Segment]:
+    def split(self, vectors: ProductVectors) -> dict[str, Segment]:
         """The segments of a message: the other way round."""
         return {
             name: Segment(

@@ -101,12 +101,12 @@ class WordsApp:
         try:
             return self._answer(environ, start_response)
         except Problem as problem:
-            return _told(problem, start_response)
+            return _respond(problem, start_response)
         except OSError as error:  # it sends nothing more, or is gone
-            return _told(BadRequest(f"the body did not come: {error}"), start_response)
+            return _respond(BadRequest(f"the body did not come: {error}"), start_response)
         except Exception:
             log.exception("words could not be encoded")
-            return _told(Problem("an error of ours, written to the service's log"), start_response)
+            return _respond(Problem("an error of ours, written to the service's log"), start_response)
 
     def _answer(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         if environ["REQUEST_METHOD"] != "POST":
@@ -155,7 +155,7 @@ def _texts(raw: bytes) -> list[str]:
         raise BadRequest(f'no JSON such as {{"texts": ["red shoes"]}}: {error}') from None
 
 
-def _told(problem: Problem, start_response: "StartResponse") -> Iterable[bytes]:
+def _respond(problem: Problem, start_response: "StartResponse") -> Iterable[bytes]:
     status = problem.status
     body = problems.document(status, problem.kind, problem.detail, instance=PATH)
     headers = {"Content-Type": problems.MEDIA_TYPE, "Content-Length": str(len(body))} | problem.headers

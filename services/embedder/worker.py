@@ -14,11 +14,20 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import Vector, unpack
 from services.clock import now_ms
-from services.embedder.catalogue import Bury, Catalogue, Effect, Ledger, Place, Publish, Settle, Taken
+from services.embedder.catalogue import (
+    Acknowledge,
+    Catalogue,
+    Effect,
+    IncomingProduct,
+    Ledger,
+    Place,
+    Publish,
+    SendToDlq,
+)
 from services.embedder.embedding import Embedder
 from services.embedder.errors import BadProduct, TooManyBadProducts
 from services.embedder.metrics import Metrics
-from services.embedder.publisher import Publisher, dead_letter, decoded
+from services.embedder.publisher import Publisher, dead_letter, decode_product
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
@@ -130,7 +139,7 @@ class Worker:
                 continue
             place = Place(int(message.partition() or 0), int(message.offset() or 0))
             self._ledger.open(place)
-            self._do(self._taken(message, place))
+            self._do(self._take(message, place))
         self._pause_or_resume()
 
     def _look_at(self, error: KafkaError) -> None:
@@ -140,18 +149,18 @@ class Worker:
             raise KafkaException(error)
         log.warning("kafka", error=error.str())  # librdkafka goes on trying
 
-    def _taken(self, message: Message, place: Place) -> list[Effect]:
+    def _take(self, message: Message, place: Place) -> list[Effect]:
         key, value = message.key(), message.value()
         attempts = deadletters.attempts_of(headers_of(message))
         try:
             if value is None:
                 return self._catalogue.remove(_id_of(key), place)
-            product = decoded(key, value)
+            product = decode_product(key, value)
         except BadProduct as bad:
             self._count_bad(str(bad))
-            return [Bury(key, value, str(bad), "decode", place, attempts), Settle(place, "dead")]
+            return [SendToDlq(key, value, str(bad), "decode", place, attempts), Acknowledge(place, "dead")]
         self._bad_in_a_row = 0
-        return self._catalogue.take(Taken(product, value, place, attempts))
+        return self._catalogue.take(IncomingProduct(product, value, place, attempts))
 
     def _count_bad(self, reason: str) -> None:
         self._bad_in_a_row += 1
@@ -177,28 +186,28 @@ class Worker:
             match effect:
                 case Publish():
                     self._publish(effect)
-                case Bury():
-                    self._bury(effect)
-                case Settle():
+                case SendToDlq():
+                    self._send_to_dlq(effect)
+                case Acknowledge():
                     if effect.outcome is not None:
                         self._metrics.products.labels(effect.outcome).inc()
-                    self._ledger.arrived(effect.place)
+                    self._ledger.fulfil(effect.place)
 
     def _publish(self, effect: Publish) -> None:
         self._metrics.products.labels(effect.outcome).inc()
-        arrived = self._expected(effect.place)
+        arrived = self._expect(effect.place)
 
-        def acknowledged() -> None:
+        def on_delivery() -> None:
             if self._server is None:
                 arrived()
             else:
                 self._server.put(effect.product_id, _point(effect), arrived)
 
         self._publisher.send(
-            self._settings.topic(PRODUCT_VECTORS), (effect.product_id.encode(), effect.raw, []), acknowledged
+            self._settings.topic(PRODUCT_VECTORS), (effect.product_id.encode(), effect.raw, []), on_delivery
         )
 
-    def _bury(self, effect: Bury) -> None:
+    def _send_to_dlq(self, effect: SendToDlq) -> None:
         source = _source(self._settings.topic(PRODUCTS), effect.place)
         log.warning("dead letter", reason=effect.reason, stage=effect.stage, source=source)
         self._metrics.dead_letters.labels(effect.stage).inc()
@@ -211,26 +220,26 @@ class Worker:
             failed_at=int(now_ms()),
             attempts=effect.attempts,
         )
-        self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expected(effect.place))
+        self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expect(effect.place))
 
-    def _expected(self, place: Place | None) -> Callable[[], None]:
+    def _expect(self, place: Place | None) -> Callable[[], None]:
         """What is to be called when an effect of the message at this place has arrived."""
         if place is None:
             return _nothing
         self._ledger.expect(place)
         # In the ledger that it is expected in: partitions may come and go meanwhile.
-        return partial(self._arrived, self._ledger, place, time.perf_counter())
+        return partial(self._fulfil, self._ledger, place, time.perf_counter())
 
-    def _arrived(self, ledger: Ledger, place: Place, since: float) -> None:
-        ledger.arrived(place)
+    def _fulfil(self, ledger: Ledger, place: Place, since: float) -> None:
+        ledger.fulfil(place)
         self._metrics.acknowledged.observe(time.perf_counter() - since)
 
     def _hand_on(self) -> None:
         """To the models what waits and finds room; from them what is done; from the broker what it has."""
-        for order in self._embedder.finished():
+        for order in self._embedder.collect():
             if order.refusal is not None:
                 self._metrics.pictures_refused.labels(type(order.refusal).__name__).inc()
-            self._do(self._catalogue.embedded(order))
+            self._do(self._catalogue.complete(order))
         if self._embedder.room > 0 and self._catalogue.waiting:
             self._embedder.submit(self._catalogue.orders(self._embedder.room))
             if self._paused:
@@ -290,7 +299,7 @@ class Worker:
             return  # it has not answered yet
         if server.products < len(self._catalogue):
             log.info("filling the Qdrant server", found=server.products, products=len(self._mine))
-            for known in self._catalogue.known(self._mine):
+            for known in self._catalogue.vectors_of(self._mine):
                 server.put(known.product.product_id, (known.product, unpack(known.content)), _nothing)
         self._mine = set()
 

@@ -20,7 +20,7 @@ from services.ingest.products import product_routes
 from services.ingest.publisher import Publisher
 from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
-from services.ingest.visitors import Eraser, erasure_routes, visitor_routes
+from services.ingest.visitors import ErasureWriter, erasure_routes, visitor_routes
 from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config
 from services.web import problems
 from services.web.auth import AdminAuth, TokenSigner, VisitorAuth
@@ -87,7 +87,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
 
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
-    eraser = Eraser(producer, settings, metrics)
+    eraser = ErasureWriter(producer, settings, metrics)
     app.include_router(erasure_routes(AdminAuth(settings.admin_key), eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
     app.include_router(segment_routes(door, publisher, metrics, clock))

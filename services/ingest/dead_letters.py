@@ -14,10 +14,17 @@ from schemas.events import MAX_BATCH_EVENTS, Event
 from schemas.identities import visitor_of
 from services.ingest.publisher import Publisher
 from services.ingest.responses import json_response
-from services.ingest.segment.identity import Join
-from services.ingest.segment.mapping import sort_messages
+from services.ingest.segment.identity import IdentityLink
+from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Parcel, split_batch, split_call
-from services.ingest.validation import Rejected, UnreadableBatch, Way, readable, sort_events, split_events
+from services.ingest.validation import (
+    Provenance,
+    Rejected,
+    UnreadableBatch,
+    decode_body,
+    split_events,
+    validate_events,
+)
 from services.web.auth import VisitorAuth
 from services.web.problems import NotAuthorised
 from services.web.requests import JSON, UnreadableBody, read_body
@@ -29,14 +36,14 @@ PATHS: Final = frozenset({EVENTS_PATH, BATCH_PATH, *KIND_OF})
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Revalidation:
     """What a letter comes to; `way` is how it came, with the number of this attempt."""
 
     letter: Returned
-    way: Way
+    way: Provenance
     accepted: int = 0
     events: list[Event] = field(default_factory=list)
-    joins: list[Join] = field(default_factory=list)
+    joins: list[IdentityLink] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
     @property
@@ -51,31 +58,31 @@ class Judged:
         return Verdict(self.letter.letter, self.accepted, reasons, sorted(whose), joins)
 
     @property
-    def joins_to_write(self) -> list[Join]:
+    def joins_to_write(self) -> list[IdentityLink]:
         """But for those of whom something newer is known: the topic is compacted and would forget that."""
         return [join for join in self.joins if join.identity.visitor_id not in self.letter.joined]
 
 
-def judged(letter: Returned) -> Judged:
+def revalidate(letter: Returned) -> Revalidation:
     """What today's code makes of a letter: the same each time, so that a second time changes nothing."""
-    way = Way(letter.path, letter.received_at, letter.sender, letter.frame, letter.attempts)
+    way = Provenance(letter.path, letter.received_at, letter.sender, letter.frame, letter.attempts)
     if letter.path not in PATHS:
         reason = f"no letter can have come by {letter.path[:64]}: expected one of {', '.join(sorted(PATHS))}"
-        return Judged(letter, way, rejected=[Rejected(0, "body", reason, letter.raw)])
+        return Revalidation(letter, way, rejected=[Rejected(0, "body", reason, letter.raw)])
     try:
         return _of_events(letter, way) if letter.path == EVENTS_PATH else _of_messages(letter, way)
     except UnreadableBatch as error:
-        return Judged(letter, way, rejected=[Rejected(0, "body", str(error), letter.raw)])
+        return Revalidation(letter, way, rejected=[Rejected(0, "body", str(error), letter.raw)])
 
 
-def _of_events(letter: Returned, way: Way) -> Judged:
+def _of_events(letter: Returned, way: Provenance) -> Revalidation:
     entries = split_events(letter.raw) if letter.whole else [msgspec.Raw(letter.raw)]
     _check_count(entries)
-    verdict = sort_events(entries, received_at=letter.received_at, visitor_id=letter.sender)
-    return Judged(letter, way, len(verdict.accepted), verdict.accepted, [], verdict.rejected)
+    verdict = validate_events(entries, received_at=letter.received_at, visitor_id=letter.sender)
+    return Revalidation(letter, way, len(verdict.accepted), verdict.accepted, [], verdict.rejected)
 
 
-def _of_messages(letter: Returned, way: Way) -> Judged:
+def _of_messages(letter: Returned, way: Provenance) -> Revalidation:
     kind = KIND_OF.get(letter.path)
     if letter.whole:
         parcel = split_batch(letter.raw) if kind is None else split_call(letter.raw)
@@ -84,8 +91,8 @@ def _of_messages(letter: Returned, way: Way) -> Judged:
         entry = msgspec.Raw(with_id(letter.raw, letter.letter))
         parcel = Parcel([entry], sent_at=frame.sent_at, context=frame.context or {})
     _check_count(parcel.entries)
-    found = sort_messages(parcel, received_at=letter.received_at, kind=kind)
-    return Judged(letter, way, found.accepted, found.events, found.joins, found.rejected)
+    found = validate_messages(parcel, received_at=letter.received_at, kind=kind)
+    return Revalidation(letter, way, found.accepted, found.events, found.joins, found.rejected)
 
 
 def with_id(raw: bytes, letter: str) -> bytes:
@@ -132,10 +139,10 @@ def dead_letter_routes(door: VisitorAuth, publisher: Publisher, clock: Callable[
         door.require_back_end(request)
         body = await read_body(request, MAX_RETURN_BYTES, JSON)
         try:
-            returned = readable(_decoder.decode, body)
+            returned = decode_body(_decoder.decode, body)
         except UnreadableBatch as error:
             raise UnreadableBody(f'expected {{"letters": […]}}: {error}') from None
-        found = [judged(letter) for letter in returned.letters]
+        found = [revalidate(letter) for letter in returned.letters]
         if not returned.judge_only:
             await _publish(publisher, found, int(clock()))
         return json_response(Verdicts([each.verdict for each in found]), 200, cached=False)
@@ -143,8 +150,8 @@ def dead_letter_routes(door: VisitorAuth, publisher: Publisher, clock: Callable[
     return router
 
 
-async def _publish(publisher: Publisher, found: Sequence[Judged], at: int) -> None:
-    await publisher.take_returned(
+async def _publish(publisher: Publisher, found: Sequence[Revalidation], at: int) -> None:
+    await publisher.take_requeued(
         [event for each in found for event in each.events],
         [(rejected, each.way) for each in found for rejected in each.rejected],
         [join for each in found for join in each.joins_to_write],

@@ -13,7 +13,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_EVENTS
 from services.ingest.publisher import Publisher
 from services.ingest.responses import answer_of
-from services.ingest.validation import Rejected, UnreadableBatch, Way, sort_events, split_events
+from services.ingest.validation import Provenance, Rejected, UnreadableBatch, split_events, validate_events
 from services.web.auth import VisitorAuth
 from services.web.requests import TooLarge, UnreadableBody, read_body
 
@@ -32,7 +32,7 @@ def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cloc
         """Takes events, each judged on its own. 202 means that Kafka has every accepted one."""
         visitor_id = door.sender_of_events(request)
         body = await read_body(request, MAX_BATCH_BYTES)
-        way = Way(PATH, int(clock()), sender=visitor_id)
+        way = Provenance(PATH, int(clock()), sender=visitor_id)
         try:
             entries = split_events(body)
         except UnreadableBatch as error:
@@ -44,7 +44,7 @@ def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cloc
                 f"{len(entries)} events, at most {MAX_BATCH_EVENTS} are taken: send smaller batches"
             )
         metrics.batch_events.observe(len(entries))
-        verdict = sort_events(entries, received_at=way.received_at, visitor_id=visitor_id)
+        verdict = validate_events(entries, received_at=way.received_at, visitor_id=visitor_id)
         await publisher.take_events(verdict.accepted, verdict.rejected, way)
         return answer_of(len(verdict.accepted), verdict.rejected)
 

@@ -9,7 +9,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_DELETION, DESCRIPTION_OF_PRODUCTS
 from services.ingest.publisher import Publisher
 from services.ingest.responses import NothingAcceptable, answer_of
-from services.ingest.validation import UnreadableBatch, sort_products, split_products
+from services.ingest.validation import UnreadableBatch, split_products, validate_products
 from services.web.auth import VisitorAuth
 from services.web.requests import PRODUCT, TooLarge, UnreadableBody, read_body
 
@@ -31,7 +31,7 @@ def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics) ->
             raise TooLarge(
                 f"{len(entries)} products, at most {MAX_BATCH_PRODUCTS} are taken: send smaller batches"
             )
-        verdict = sort_products(entries)
+        verdict = validate_products(entries)
         for each in verdict.rejected:
             metrics.products_rejected.labels(each.stage).inc()
         await publisher.take_products(verdict.accepted)

@@ -10,8 +10,8 @@ from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.ingest.metrics import Metrics
-from services.ingest.segment.identity import Join, WrittenJoins
-from services.ingest.validation import Rejected, Way
+from services.ingest.segment.identity import IdentityLink, PublishedLinks
+from services.ingest.validation import Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway
@@ -29,31 +29,31 @@ class Publisher:
         self._dead_letters = settings.topic(EVENTS_DLQ)
         self._products = settings.topic(PRODUCTS)
         self._identities = settings.topic(IDENTITIES)
-        self._written = WrittenJoins()
+        self._written = PublishedLinks()
 
     async def take_events(
         self,
         accepted: Sequence[Event],
         rejected: Sequence[Rejected],
-        way: Way,
-        joins: Sequence[Join] = (),
+        way: Provenance,
+        joins: Sequence[IdentityLink] = (),
     ) -> None:
         """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`."""
         refused = [(each, way) for each in rejected]
-        await self.take_returned(accepted, refused, joins, at=way.received_at)
+        await self.take_requeued(accepted, refused, joins, at=way.received_at)
 
-    async def take_returned(
+    async def take_requeued(
         self,
         accepted: Sequence[Event],
-        refused: Sequence[tuple[Rejected, Way]],
-        joins: Sequence[Join],
+        refused: Sequence[tuple[Rejected, Provenance]],
+        joins: Sequence[IdentityLink],
         *,
         at: int,
     ) -> None:
         """The same for entries that came each on its own way, maybe long before `at` (Unix ms): now."""
         missing = self._written.missing(joins)
         stamp: OutgoingMessage = (None, None, [(ACCEPTED_AT, str(at))])
-        await self._acknowledged(
+        await self._send(
             (
                 self._events,
                 [(event.visitor_id.encode(), events.encode(event), stamp[2]) for event in accepted],
@@ -73,7 +73,7 @@ class Publisher:
 
     async def take_products(self, accepted: Sequence[Product]) -> None:
         """Products to `products`."""
-        await self._acknowledged(
+        await self._send(
             (
                 self._products,
                 [(product.product_id.encode(), products.encode(product), []) for product in accepted],
@@ -83,10 +83,10 @@ class Publisher:
 
     async def delete_product(self, product_id: str) -> None:
         """A tombstone to `products`."""
-        await self._acknowledged((self._products, [(product_id.encode(), None, [])]))
+        await self._send((self._products, [(product_id.encode(), None, [])]))
         self._metrics.products_deleted.inc()
 
-    async def _acknowledged(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
+    async def _send(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
         started = perf_counter()
         try:
             await asyncio.gather(*(self._producer.send_all(*send) for send in sends if send[1]))
@@ -95,7 +95,7 @@ class Publisher:
         self._metrics.acknowledged.observe(perf_counter() - started)
 
 
-def dead_letter(refused: Rejected, way: Way, *, at: int) -> OutgoingMessage:
+def dead_letter(refused: Rejected, way: Provenance, *, at: int) -> OutgoingMessage:
     """An entry refused `at` (Unix ms), as it came, without a key (it has none that could be trusted)."""
     headers: Headers = [
         *deadletters.headers(

@@ -118,13 +118,13 @@ def json_response(body: msgspec.Struct, status: int, *, cached: bool = True) -> 
 
 def answer_of(accepted: int, rejected: Sequence[Rejected]) -> Response:
     """202 with what was accepted and refused. Raises NothingAcceptable where nothing was accepted."""
-    answer = Answer(accepted, told(rejected))
+    answer = Answer(accepted, describe_rejected(rejected))
     if not accepted:
         detail = "none of the entries can be taken" if rejected else "the batch is empty"
         raise NothingAcceptable(detail, fields={"accepted": 0, "rejected": answer.rejected})
     return json_response(answer, 202)
 
 
-def told(rejected: Sequence[Rejected]) -> list[Rejection]:
+def describe_rejected(rejected: Sequence[Rejected]) -> list[Rejection]:
     """Refused entries as an answer tells them."""
     return [Rejection(each.index, each.reason) for each in rejected]

@@ -12,10 +12,10 @@ from services.ingest.events import Clock
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
 from services.ingest.publisher import Publisher
-from services.ingest.responses import NoMessageAcceptable, SegmentAnswer, json_response, told
-from services.ingest.segment.mapping import sort_messages
+from services.ingest.responses import NoMessageAcceptable, SegmentAnswer, describe_rejected, json_response
+from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
-from services.ingest.validation import Rejected, UnreadableBatch, Way
+from services.ingest.validation import Provenance, Rejected, UnreadableBatch
 from services.web.auth import VisitorAuth
 from services.web.problems import Problem
 from services.web.requests import TooLarge, UnreadableBody, read_body
@@ -70,20 +70,20 @@ class _Taking:
             except UnreadableBatch as error:
                 self._door.require_sender(None, shown=shown)
                 whole = Rejected(0, "body", str(error), body)
-                await self._publisher.take_events([], [whole], Way(source, received_at))
+                await self._publisher.take_events([], [whole], Provenance(source, received_at))
                 raise UnreadableBody(f"expected what Segment's {source} takes: {error}") from None
             self._door.require_sender(parcel.write_key, shown=shown)
-            return await self._take(parcel, kind, Way(source, received_at, frame=frame_of(parcel)))
+            return await self._take(parcel, kind, Provenance(source, received_at, frame=frame_of(parcel)))
 
-    async def _take(self, parcel: Parcel, kind: Kind | None, way: Way) -> Response:
+    async def _take(self, parcel: Parcel, kind: Kind | None, way: Provenance) -> Response:
         if len(parcel.entries) > MAX_BATCH_EVENTS:
             raise TooLarge(f"{len(parcel.entries)} messages, at most {MAX_BATCH_EVENTS} are taken")
         self._metrics.batch_events.observe(len(parcel.entries))
-        messages = sort_messages(parcel, received_at=way.received_at, kind=kind)
+        messages = validate_messages(parcel, received_at=way.received_at, kind=kind)
         await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
         for ignored, times in messages.ignored.items():
             self._metrics.messages_ignored.labels(ignored).inc(times)
-        rejected = told(messages.rejected)
+        rejected = describe_rejected(messages.rejected)
         if rejected and len(rejected) == len(parcel.entries):
             raise NoMessageAcceptable("none of the messages can be taken", fields={"rejected": rejected})
         ignored_count = messages.ignored.total()

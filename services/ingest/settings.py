@@ -40,7 +40,7 @@ class IngestSettings(HttpSettings):
         return write_key
 
     @model_validator(mode="after")
-    def _required_needs_a_key(self) -> Self:
+    def _check_key_is_set(self) -> Self:
         if self.auth == "required" and self.api_key is None:
             raise ValueError("EDDY_API_KEY is needed with EDDY_AUTH=required: products are sent with it")
         return self

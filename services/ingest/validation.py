@@ -40,7 +40,7 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class Provenance:
     """How entries came: what their dead letters keep, so that later they are judged as they would have been.
 
     `received_at` is Unix ms. `sender`: the one visitor whose events could come this way; None: anybody's.
@@ -54,7 +54,7 @@ class Way:
 
 
 @dataclass(frozen=True, slots=True)
-class Sorted(Generic[T]):
+class Validated(Generic[T]):
     """The entries of one batch, in its order."""
 
     accepted: list[T] = field(default_factory=list)
@@ -77,41 +77,43 @@ _product = msgspec.json.Decoder(Product)
 
 def split_events(body: bytes) -> list[msgspec.Raw]:
     """The entries of `{"events": […]}`, not yet looked into. Raises UnreadableBatch."""
-    return readable(_events.decode, body).events
+    return decode_body(_events.decode, body).events
 
 
 def split_products(body: bytes) -> list[msgspec.Raw]:
     """The entries of `{"products": […]}`, not yet looked into. Raises UnreadableBatch."""
-    return readable(_products.decode, body).products
+    return decode_body(_products.decode, body).products
 
 
-def sort_events(entries: Sequence[msgspec.Raw], *, received_at: int, visitor_id: str | None) -> Sorted[Event]:
+def validate_events(
+    entries: Sequence[msgspec.Raw], *, received_at: int, visitor_id: str | None
+) -> Validated[Event]:
     """Events stamped with the server's time (Unix ms), and the refused.
 
     With a `visitor_id`, the events of all others are refused.
     """
 
     def read(entry: msgspec.Raw) -> Event:
-        event = clamp(decoded(_event.decode, entry), received_at)
+        event = clamp(decode_entry(_event.decode, entry), received_at)
         if visitor_id is not None and event.visitor_id != visitor_id:
             raise Refused("visitor", "the visitor token belongs to another visitor than the event")
         if nonsense := check(event):
             raise Refused("validate", nonsense)
         return event
 
-    return sort_entries(entries, read, MAX_EVENT_BYTES)
+    return validate_entries(entries, read, MAX_EVENT_BYTES)
 
 
-def sort_products(entries: Sequence[msgspec.Raw]) -> Sorted[Product]:
+def validate_products(entries: Sequence[msgspec.Raw]) -> Validated[Product]:
     """Products, and the refused."""
-    return sort_entries(entries, lambda entry: decoded(_product.decode, entry), MAX_PRODUCT_BYTES)
+    return validate_entries(entries, lambda entry: decode_entry(_product.decode, entry), MAX_PRODUCT_BYTES)
 
 
-def sort_entries(
+def validate_entries(
     entries: Sequence[msgspec.Raw], read: Callable[[msgspec.Raw], T], max_bytes: int
-) -> Sorted[T]:
+) -> Validated[T]:
     """What `read` makes of each entry, and those that have more bytes or that it has refused."""
-    verdict: Sorted[T] = Sorted()
+    verdict: Validated[T] = Validated()
     for index, entry in enumerate(entries):
         try:
             if len(entry) > max_bytes:
@@ -122,7 +124,7 @@ def sort_entries(
     return verdict
 
 
-def decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
+def decode_entry(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
     """One entry as what it should be. Raises Refused."""
     try:
         return decode(entry)
@@ -132,7 +134,7 @@ def decoded(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
         raise Refused("decode", str(error)[:REASON_MAX]) from None
 
 
-def readable(decode: Callable[[bytes], T], body: bytes) -> T:
+def decode_body(decode: Callable[[bytes], T], body: bytes) -> T:
     """A whole body as what it should be. Raises UnreadableBatch."""
     try:
         return decode(body)

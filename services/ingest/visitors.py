@@ -35,7 +35,7 @@ def visitor_routes(door: VisitorAuth, metrics: Metrics) -> APIRouter:
     @router.post("/v1/visitors", **DESCRIPTION_OF_VISITORS)
     async def post_visitor(request: Request) -> Response:
         """Gives a token: to a new visitor, to the one of an old token, or to one that a back end names."""
-        how, issued = _issue(door, request, _decoded(await read_body(request, BODY_MAX_BYTES)))
+        how, issued = _issue(door, request, _decode_request(await read_body(request, BODY_MAX_BYTES)))
         metrics.tokens.labels(how).inc()
         answer = VisitorAnswer(issued.visitor_id, issued.token, issued.expires_at)
         return json_response(answer, 200, cached=False)
@@ -51,7 +51,7 @@ def _issue(door: VisitorAuth, request: Request, wanted: VisitorRequest) -> tuple
     return "new", door.welcome(request, str(ULID()))
 
 
-def _decoded(body: bytes) -> VisitorRequest:
+def _decode_request(body: bytes) -> VisitorRequest:
     if not body.strip():
         return VisitorRequest()
     try:
@@ -63,7 +63,7 @@ def _decoded(body: bytes) -> VisitorRequest:
     return wanted
 
 
-class Eraser:
+class ErasureWriter:
     """Writes `erasures`, and parts the person's visitors on `identities`."""
 
     def __init__(self, producer: AcknowledgedProducer, settings: ServiceSettings, metrics: Metrics) -> None:
@@ -86,7 +86,7 @@ class Eraser:
 REASON: Final = "DELETE /v1/visitors"
 
 
-def erasure_routes(door: AdminAuth, eraser: Eraser, publisher: Publisher, clock: Clock) -> APIRouter:
+def erasure_routes(door: AdminAuth, eraser: ErasureWriter, publisher: Publisher, clock: Clock) -> APIRouter:
     """The route of erasures, behind the admin key: who may send events of a visitor may not erase it."""
     router = APIRouter(tags=["visitors"])
 

@@ -130,7 +130,7 @@ class KafkaAdmin:
             return None
         return found
 
-    def committed(self, group: str, parts: Sequence[TopicPartition]) -> dict[int, int]:
+    def read_committed(self, group: str, parts: Sequence[TopicPartition]) -> dict[int, int]:
         """Partition of one topic → the next offset that the group reads; below 0 where it has none."""
         if not parts:
             return {}

@@ -259,19 +259,19 @@ class TopicReader:
     def _assign(self) -> None:
         partitions = [part for topic in self._topics for part in self._partitions(topic)]
         for part in partitions:
-            low, high = self._retried(partial(self._consumer.get_watermark_offsets, part, timeout=5))
+            low, high = self._retry(partial(self._consumer.get_watermark_offsets, part, timeout=5))
             if high > low:
                 self._behind[part.topic, part.partition] = high
         self._consumer.assign(partitions)
         self._note_progress()
 
     def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._retried(lambda: self._consumer.list_topics(topic, timeout=5)).topics[topic]
+        found = self._retry(lambda: self._consumer.list_topics(topic, timeout=5)).topics[topic]
         if found.error is not None:
             raise TopicMissing(topic)
         return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]
 
-    def _retried(self, call: Callable[[], T]) -> T:
+    def _retry(self, call: Callable[[], T]) -> T:
         """Asks until the broker answers: one that is away at the start is waited for, not crashed upon."""
         while True:
             try:

@@ -22,10 +22,10 @@ from services.time_range import TimeRange
 
 T = TypeVar("T")
 
-PastHeaders = list[tuple[str, bytes | None]]
+MessageHeaders = list[tuple[str, bytes | None]]
 
 
-class PastMessage(Protocol):
+class TopicMessage(Protocol):
     """One message, read as confluent_kafka.Message is; it has no error."""
 
     def topic(self) -> str | None:
@@ -50,9 +50,9 @@ class PastMessage(Protocol):
         """Names and values, as `headers_of` reads them."""
 
 
-def headers_of(message: PastMessage) -> PastHeaders:
+def headers_of(message: TopicMessage) -> MessageHeaders:
     """The names and values of a message's headers, in their order."""
-    return cast(PastHeaders, message.headers() or [])
+    return cast(MessageHeaders, message.headers() or [])
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class HistoryReader(Protocol):
     def spans(self, topic: Topic, times: TimeRange = ...) -> list[Span]:
         """What there is of a topic in a range of time, by partition."""
 
-    def read(self, spans: Sequence[Span]) -> Iterator[Sequence[PastMessage]]:
+    def read(self, spans: Sequence[Span]) -> Iterator[Sequence[TopicMessage]]:
         """The messages of one topic's spans, in batches, each partition in its order."""
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ class BrokerAway(OperationFailed):
         )
 
 
-class BoundedReader:
+class RangeReader:
     """Reads what lies on topics now. Raises BrokerAway and TopicMissing."""
 
     def __init__(self, settings: ServiceSettings, stall_s: float = STALL_S) -> None:
@@ -156,7 +156,7 @@ class BoundedReader:
         The end is where the topic ends now: what is written later is not read.
         """
         name = self._settings.topic(topic)
-        with self._asking():
+        with self._translate_errors():
             found = self._consumer.list_topics(name, timeout=ANSWER_S).topics[name]
             if found.error is not None:
                 raise TopicMissing(name)
@@ -178,7 +178,7 @@ class BoundedReader:
         heard = time.monotonic()
         while ends:
             received = self._consumer.consume(BATCH, POLL_S)
-            messages, ended = self._sorted_out(received, ends)
+            messages, ended = self._within_spans(received, ends)
             if messages:
                 yield messages
             if messages or ended:
@@ -190,7 +190,9 @@ class BoundedReader:
                 # A live topic goes on: what lies behind the end need not be fetched.
                 self._consumer.pause([TopicPartition(spans[0].topic, partition)])
 
-    def _sorted_out(self, received: list[Message], ends: Mapping[int, int]) -> tuple[list[Message], set[int]]:
+    def _within_spans(
+        self, received: list[Message], ends: Mapping[int, int]
+    ) -> tuple[list[Message], set[int]]:
         """The messages within the spans, and the partitions of which nothing more is to come."""
         messages: list[Message] = []
         ended: set[int] = set()
@@ -241,7 +243,7 @@ class BoundedReader:
         return [part.offset for part in found]
 
     @contextmanager
-    def _asking(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except KafkaException as error:
@@ -252,31 +254,31 @@ class BoundedReader:
 
 
 @contextmanager
-def reading(settings: ServiceSettings) -> Iterator[BoundedReader]:
+def open_reader(settings: ServiceSettings) -> Iterator[RangeReader]:
     """A reader for the block."""
-    reader = BoundedReader(settings)
+    reader = RangeReader(settings)
     try:
         yield reader
     finally:
         reader.close()
 
 
-Opened = Callable[[], AbstractContextManager[HistoryReader]]
+ReaderFactory = Callable[[], AbstractContextManager[HistoryReader]]
 
 
-def in_time(opened: Opened, spans: Sequence[Span]) -> Iterator[PastMessage]:
+def merge_by_time(opened: ReaderFactory, spans: Sequence[Span]) -> Iterator[TopicMessage]:
     """Merges one reader a partition; each partition stays in its own order, whatever its times say.
 
     A message that is older than one before it in its partition counts as old as that one.
     """
     with ExitStack() as stack:
         readers = [(stack.enter_context(opened()), span) for span in spans if len(span)]
-        timed = [_timed(reader, span) for reader, span in readers]
+        timed = [_with_times(reader, span) for reader, span in readers]
         for _, message in merge(*timed, key=itemgetter(0)):
             yield message
 
 
-def _timed(reader: HistoryReader, span: Span) -> Iterator[tuple[int, PastMessage]]:
+def _with_times(reader: HistoryReader, span: Span) -> Iterator[tuple[int, TopicMessage]]:
     newest = 0
     for messages in reader.read([span]):
         for message in messages:
@@ -300,14 +302,14 @@ def of_keys(
     progress: Progress = Silent(),  # noqa: B008 - it holds nothing
     *,
     everywhere: bool = False,
-) -> Iterator[PastMessage]:
+) -> Iterator[TopicMessage]:
     """The messages of these keys, each partition in its order; the other partitions are not read.
 
     `everywhere` reads them all: what was written before a topic got more partitions lies on others than its
     key's. The reader must know all partitions of the topic, as that of a broker does.
     """
     spans = reader.spans(topic, times)
-    wanted = spans if everywhere else _holding(keys, spans)
+    wanted = spans if everywhere else _spans_of_keys(keys, spans)
     progress.stage(f"looking through {topic.name}", sum(map(len, wanted)))
     sought = frozenset(keys)
     for messages in reader.read(wanted):
@@ -317,9 +319,9 @@ def of_keys(
 
 def newest_of_keys(
     reader: HistoryReader, topic: Topic, keys: Collection[bytes], *, everywhere: bool = False
-) -> dict[bytes, PastMessage]:
+) -> dict[bytes, TopicMessage]:
     """The last message of each key that has any; a tombstone is one. By time where `everywhere` is set."""
-    found: dict[bytes, PastMessage] = {}
+    found: dict[bytes, TopicMessage] = {}
     for message in of_keys(reader, topic, keys, everywhere=everywhere):
         key = message.key() or b""
         if key not in found or not everywhere or message.timestamp()[1] >= found[key].timestamp()[1]:
@@ -330,7 +332,7 @@ def newest_of_keys(
 def newest_by_key(
     reader: HistoryReader,
     spans: Sequence[Span],
-    take: Callable[[PastMessage], T],
+    take: Callable[[TopicMessage], T],
     progress: Progress = Silent(),  # noqa: B008 - it holds nothing
 ) -> dict[bytes, T]:
     """Of all keys what `take` makes of the last message, in the order of these messages.
@@ -348,7 +350,7 @@ def newest_by_key(
     return newest
 
 
-def value_of(message: PastMessage) -> bytes:
+def value_of(message: TopicMessage) -> bytes:
     """The value's bytes; none for a tombstone."""
     return message.value() or b""
 
@@ -359,6 +361,6 @@ def newest_values(reader: HistoryReader, topic: Topic) -> dict[str, bytes]:
     return {key.decode("utf-8", "replace"): value for key, value in found.items()}
 
 
-def _holding(keys: Collection[bytes], spans: Sequence[Span]) -> list[Span]:
+def _spans_of_keys(keys: Collection[bytes], spans: Sequence[Span]) -> list[Span]:
     holding = {partition_of(key, len(spans)) for key in keys}
     return [span for span in spans if span.partition in holding]

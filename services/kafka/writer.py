@@ -9,7 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from services.kafka.clients import NotDelivered, producer_config
-from services.kafka.ranges import PastHeaders
+from services.kafka.ranges import MessageHeaders
 from services.settings import ServiceSettings
 
 LINGER_MS: Final = 20
@@ -53,7 +53,7 @@ class BulkWriter:
         key: bytes | None,
         value: bytes | None,
         *,
-        headers: PastHeaders | None = None,
+        headers: MessageHeaders | None = None,
         timestamp: int = 0,
         partition: int = -1,
     ) -> None:
@@ -111,7 +111,7 @@ class BulkWriter:
 
 
 @contextmanager
-def writing(
+def open_writer(
     settings: ServiceSettings,
     on_acknowledged: OnAcknowledged = lambda _count: None,
     *,

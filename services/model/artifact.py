@@ -60,7 +60,7 @@ def write(folder: Path, arrays: Arrays, texts: Mapping[str, str], manifest: Mani
             np.save(part / f"{name}{ARRAY}", array, allow_pickle=False)
         for name, text in texts.items():
             (part / name).write_bytes(text.encode())
-        files = {path.name: _measured(path) for path in part.iterdir()}
+        files = {path.name: _describe_file(path) for path in part.iterdir()}
         raw = encode_manifest(replace(manifest, files=files))
         (part / MANIFEST).write_bytes(raw)
     return hashlib.sha256(raw).hexdigest()
@@ -76,7 +76,7 @@ def load(folder: Path, digest: str | None = None) -> Artifact:
     for name, expected in manifest.files.items():
         _require_same_content(folder / name, expected)
     arrays = {
-        name.removesuffix(ARRAY): _mapped(folder / name) for name in manifest.files if name.endswith(ARRAY)
+        name.removesuffix(ARRAY): _map_array(folder / name) for name in manifest.files if name.endswith(ARRAY)
     }
     texts = {name: _text(folder / name) for name in manifest.files if not name.endswith(ARRAY)}
     return Artifact(manifest, found, arrays, texts)
@@ -91,10 +91,10 @@ def read_manifest(folder: Path, digest: str | None = None) -> tuple[Manifest, st
         raw = path.read_bytes()
     except OSError as error:
         raise ArtifactRefused(path, f"cannot be read ({error.strerror})") from None
-    return parsed_manifest(raw, path, digest)
+    return parse_manifest(raw, path, digest)
 
 
-def parsed_manifest(raw: bytes, path: Path | str, digest: str | None = None) -> tuple[Manifest, str]:
+def parse_manifest(raw: bytes, path: Path | str, digest: str | None = None) -> tuple[Manifest, str]:
     """A manifest and its digest from the file's bytes. Raises ArtifactRefused, naming `path`."""
     found = hashlib.sha256(raw).hexdigest()
     if digest is not None and found != digest:
@@ -120,7 +120,7 @@ def _require_names(arrays: Arrays, texts: Mapping[str, str]) -> None:
         raise ValueError(f"not a name for a file of an artifact: {', '.join(map(repr, bad))}")
 
 
-def _measured(path: Path) -> File:
+def _describe_file(path: Path) -> File:
     with path.open("rb") as file:
         return File(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
 
@@ -138,14 +138,14 @@ def _require_same_content(path: Path, expected: File) -> None:
         size = path.stat().st_size
         if size != expected.bytes:
             raise ArtifactRefused(path, f"has {size} bytes, expected {expected.bytes}")
-        found = _measured(path)
+        found = _describe_file(path)
     except OSError as error:
         raise ArtifactRefused(path, f"cannot be read ({error.strerror})") from None
     if found != expected:
         raise ArtifactRefused(path, f"its sha256 is {found.sha256}, expected {expected.sha256}")
 
 
-def _mapped(path: Path) -> npt.NDArray[Any]:
+def _map_array(path: Path) -> npt.NDArray[Any]:
     try:
         return np.lib.format.open_memmap(path, mode="r")
     except (ValueError, OSError) as error:

@@ -29,12 +29,12 @@ from services.model.candidates import (
     TOGETHER_AGE,
     TOGETHER_RANK,
     Workspace,
-    recalled,
+    generate,
 )
-from services.model.forest import Trees, masked, masks, scored
+from services.model.forest import Trees, masks, score_masked, score_trees
 from services.model.item2vec import Item2Vec
 from services.model.session import Tuning, event_weights, visits
-from services.model.session_index import Floats, Ints, SessionIndex, extended
+from services.model.session_index import Floats, Ints, SessionIndex, extend_index
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
@@ -95,7 +95,7 @@ class Behaviour:
                 raise ArtifactRefused(f"{name}.npy", f"{count} products, but {PRODUCTS} has {len(products)}")
         return cls(manifest.version, products, index, vectors, trees, learned_until=manifest.data.until)
 
-    def grown(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
+    def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
         """The same generation with visits that came after its learning, the oldest first.
 
         They count as neighbours and transitions at once; vectors and re-ranker stay as they are. Products
@@ -106,7 +106,7 @@ class Behaviour:
             for visit in visits
         )
         grown = copy(self)
-        grown._index = extended(self._index, [visit for visit in numbers if len(visit) > 1])
+        grown._index = extend_index(self._index, [visit for visit in numbers if len(visit) > 1])
         grown._work = Workspace.of(grown._index.sessions, grown._index.products)
         return grown
 
@@ -140,7 +140,7 @@ class Behaviour:
             [self._number[product_id] for product_id in distinct if product_id in self._number],
             dtype=np.int32,
         )
-        numbers, features = recalled(self._index, self._vectors, items, weights, extra, self._work)
+        numbers, features = generate(self._index, self._vectors, items, weights, extra, self._work)
         names = [self.products[number] for number in numbers.tolist()]
         if unknown:
             features = np.concatenate([features, _never_clicked(len(unknown), len(numbers), len(items))])
@@ -153,8 +153,8 @@ class Behaviour:
         """
         features = candidates.features
         if self._trees is None:
-            return fused(features)
-        return masked(self._masks, features) if self._masks else scored(self._trees, features)
+            return fuse_ranks(features)
+        return score_masked(self._masks, features) if self._masks else score_trees(self._trees, features)
 
     def shares(self, scores: Floats) -> Floats:
         """(n,) each one's part of 1, of products that were scored in one call: how likely it is the next.
@@ -179,7 +179,7 @@ class Behaviour:
         return np.array(items, dtype=np.int32), weights
 
 
-def fused(features: Floats) -> Floats:
+def fuse_ranks(features: Floats) -> Floats:
     """(n,) Σ weight / (20 + rank) over the sources that bring it; content decides between equals."""
     scores = 1e-3 * features[:, CONTENT]
     for weight, rank, value in FUSED:

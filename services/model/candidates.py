@@ -114,7 +114,7 @@ class Workspace(NamedTuple):
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def recalled(
+def generate(
     index: SessionIndex, vectors: Item2Vec, items: Ints, weights: Floats, extra: Ints, work: Workspace
 ) -> tuple[Ints, Floats]:
     """The candidates (n,) as product numbers, no two alike, and their features (n, FEATURES) but CONTENT.
@@ -123,14 +123,14 @@ def recalled(
     event counts by its type and age, the greatest 1. `extra` are candidates of other sources, by number.
     """
     context = _context(items, weights)
-    sessions, met = _walked(index, items, weights, context, work)
-    similarity, met = _compared(index, sessions, met, work)
-    candidates = _selected(vectors, items, context, extra, met, work)
+    sessions, met = _collect_sessions(index, items, weights, context, work)
+    similarity, met = _vote(index, sessions, met, work)
+    candidates = _select(vectors, items, context, extra, met, work)
     features = np.zeros((len(candidates), _WIDTH), np.float32)
-    _tell_counts(index, items, context, candidates, similarity, sessions, features, work)
-    _tell_vectors(vectors, items, weights, context, candidates, features)
-    _tell_products(index, items, context, candidates, features)
-    _tell_ranks(features)
+    _fill_counts(index, items, context, candidates, similarity, sessions, features, work)
+    _fill_vectors(vectors, items, weights, context, candidates, features)
+    _fill_products(index, items, context, candidates, features)
+    _fill_ranks(features)
     _clear(candidates, met, work)
     return candidates, features
 
@@ -158,7 +158,7 @@ def _is_later(items: Ints, place: int) -> bool:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _walked(
+def _collect_sessions(
     index: SessionIndex, items: Ints, weights: Floats, context: Ints, work: Workspace
 ) -> tuple[int, int]:
     """Through the newest sessions of each product of the context; how many sessions and products were met.
@@ -226,7 +226,7 @@ def _rarity(index: SessionIndex, product: int) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _compared(index: SessionIndex, sessions: int, met: int, work: Workspace) -> tuple[float, int]:
+def _vote(index: SessionIndex, sessions: int, met: int, work: Workspace) -> tuple[float, int]:
     """Lets the most similar sessions vote; the sum of their similarities, and how many products are met."""
     past_items, starts = index.items, index.starts
     gathered, is_met, met_products = work.gathered, work.is_met, work.met
@@ -267,7 +267,7 @@ def _least_of_best(values: Floats, most: int) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _selected(vectors: Item2Vec, items: Ints, context: Ints, extra: Ints, met: int, work: Workspace) -> Ints:
+def _select(vectors: Item2Vec, items: Ints, context: Ints, extra: Ints, met: int, work: Workspace) -> Ints:
     """The union of the sources, in the order: the session's own, kNN, transitions, together, item2vec."""
     spare = 2 * FROM_ITEM2VEC
     room = len(context) + met + len(extra) + spare
@@ -314,7 +314,7 @@ def _choose(product: int, chosen: Ints, count: int, work: Workspace) -> int:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _tell_counts(
+def _fill_counts(
     index: SessionIndex,
     items: Ints,
     context: Ints,
@@ -352,7 +352,7 @@ def _tell_counts(
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _tell_vectors(
+def _fill_vectors(
     vectors: Item2Vec, items: Ints, weights: Floats, context: Ints, candidates: Ints, features: Floats
 ) -> None:
     if len(context) == 0:
@@ -396,7 +396,7 @@ def _dot(one: Floats, other: Floats) -> float:
 
 
 @njit(cache=True, nogil=True)
-def _tell_products(
+def _fill_products(
     index: SessionIndex, items: Ints, context: Ints, candidates: Ints, features: Floats
 ) -> None:
     total, length = len(index.starts) - 1, len(items)
@@ -422,7 +422,7 @@ def _tell_products(
 
 
 @njit(cache=True, nogil=True)
-def _tell_ranks(features: Floats) -> None:
+def _fill_ranks(features: Floats) -> None:
     _rank(features, KNN, KNN_RANK)
     _rank(features, AFTER, AFTER_RANK)
     _rank(features, ITEM2VEC, ITEM2VEC_RANK)

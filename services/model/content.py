@@ -59,7 +59,7 @@ class Contents(Protocol):
 
 def queries(packed: Sequence[bytes], layout: Layout, weights: Weights = FOR_YOU) -> Matrix:
     """A session's packed vectors as (n, width) queries: a dot product with one is the likeness to it."""
-    return layout.weighted(directions.unpack(packed, layout), weights)
+    return layout.apply_weights(directions.unpack(packed, layout), weights)
 
 
 def of(session: Session, contents: Contents, layout: Layout) -> Callable[[Sequence[str]], Floats] | None:

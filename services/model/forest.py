@@ -39,7 +39,7 @@ class Trees(NamedTuple):
 
 
 @njit(cache=True, nogil=True)
-def scored(trees: Trees, features: Floats) -> Floats:
+def score_trees(trees: Trees, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up."""
     scores = np.zeros(len(features), np.float32)
     for root in trees.roots:  # a tree stays in the cache while all rows go through it
@@ -113,7 +113,7 @@ def _add(
 
 
 @njit(cache=True, nogil=True)
-def masked(masks: LeafMasks, features: Floats) -> Floats:
+def score_masked(masks: LeafMasks, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up: to the bit what `trees.scored` says."""
     columns = features.T.copy()  # a feature of all rows side by side
     scores = np.zeros(len(features), np.float32)

@@ -49,7 +49,7 @@ class Item2Vec(NamedTuple):
         }
 
 
-def assembled(vectors_in: Floats, vectors_out: Floats, k: int) -> Item2Vec:
+def build_item2vec(vectors_in: Floats, vectors_out: Floats, k: int) -> Item2Vec:
     """With the k nearest of each product, found by comparing all with all."""
     nearest = all_nearest(vectors_in, vectors_out, min(k, len(vectors_in)))
     return Item2Vec(

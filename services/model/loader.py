@@ -13,7 +13,7 @@ from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import Trees
-from services.model.ranker import ranked
+from services.model.ranker import rank_products
 from services.model.session import Tuning
 from services.model.session_index import SessionIndex
 from services.model.store import fetch
@@ -130,4 +130,4 @@ def _try_out(model: Behaviour) -> None:
     views = [
         SessionEvent(0, b"", product_id, KIND_OF["view_item"]) for product_id in model.by_popularity()[:1]
     ]
-    ranked(model, views, Tuning())
+    rank_products(model, views, Tuning())

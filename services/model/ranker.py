@@ -19,7 +19,7 @@ NOTHING: Final = np.empty(0, dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranking:
     """Products by id, the likeliest first, their scores (n,), and whether past sessions speak for them."""
 
     product_ids: tuple[str, ...]
@@ -27,28 +27,28 @@ class Ranked:
     witnessed: tuple[bool, ...]
 
 
-def ranked(
+def rank_products(
     model: Behaviour,
     events: Sequence[SessionEvent],
     tuning: Tuning,
     *,
     others: Sequence[str] = (),
     likeness: Likeness | None = None,
-) -> Ranked:
+) -> Ranking:
     """The model's candidates for these events together with the `others`, in order."""
-    found = offered(model, events, tuning, others=others, likeness=likeness)
+    found = collect_features(model, events, tuning, others=others, likeness=likeness)
     if not found.product_ids:
-        return Ranked((), NOTHING, ())
+        return Ranking((), NOTHING, ())
     scores = model.scores(found)
     order = np.argsort(-scores, kind="stable")
-    return Ranked(
+    return Ranking(
         tuple([found.product_ids[place] for place in order.tolist()]),
         scores[order],
-        tuple(_witnessed(found)[order].tolist()),
+        tuple(_co_visited(found)[order].tolist()),
     )
 
 
-def offered(
+def collect_features(
     model: Behaviour,
     events: Sequence[SessionEvent],
     tuning: Tuning,
@@ -63,5 +63,5 @@ def offered(
     return found
 
 
-def _witnessed(found: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _co_visited(found: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return (found.features[:, KNN_SESSIONS] + found.features[:, REACHED_BY]) > 0

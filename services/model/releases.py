@@ -13,7 +13,7 @@ from schemas.topics import MODELS
 from services.clock import now_ms
 from services.errors import OperationFailed
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
-from services.kafka.ranges import newest_values, reading
+from services.kafka.ranges import newest_values, open_reader
 from services.model import store
 from services.settings import ServiceSettings
 
@@ -24,9 +24,9 @@ class ReleaseRefused(OperationFailed):
     """A release that cannot be; the text is for who asked for it."""
 
 
-def lines(settings: ServiceSettings) -> dict[str, bytes]:
+def newest_by_name(settings: ServiceSettings) -> dict[str, bytes]:
     """The newest message of each model's name, as it lies there. Raises BrokerAway, TopicMissing."""
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         return newest_values(reader, MODELS)
 
 
@@ -35,11 +35,11 @@ def current(settings: ServiceSettings, name: str) -> ModelRelease | None:
 
     Raises ReleaseRefused for a message that cannot be read: what serves now is not to be guessed.
     """
-    return read(settings, lines(settings), name)
+    return read(settings, newest_by_name(settings), name)
 
 
 def read(settings: ServiceSettings, newest: Mapping[str, bytes], name: str) -> ModelRelease | None:
-    """The release of a model among what `lines` found. Raises ReleaseRefused as `current` does."""
+    """The release of a model among what `newest_by_name` found. Raises ReleaseRefused as `current` does."""
     if name not in newest:
         return None
     try:
@@ -60,7 +60,7 @@ async def publish(settings: ServiceSettings, release: ModelRelease) -> None:
         producer.close(timeout_s=0)
 
 
-def go_back(
+def roll_back(
     settings: ServiceSettings, release: ModelRelease, to: Released, work: Path, *reasons: str
 ) -> ModelRelease:
     """Releases another version in the place of `release`, once every byte of it is found good.
@@ -69,7 +69,7 @@ def go_back(
     StoreFailed, ArtifactRefused, NotDelivered.
     """
     manifest = store.check(to.location, to.digest, work)
-    made = rolled_back(release, to, manifest.metrics, at=int(now_ms()), reasons=reasons)
+    made = build_rollback(release, to, manifest.metrics, at=int(now_ms()), reasons=reasons)
     asyncio.run(publish(settings, made))
     return made
 
@@ -83,7 +83,7 @@ def before(name: str, release: ModelRelease | None) -> Released:
     return release.previous
 
 
-def rolled_back(
+def build_rollback(
     release: ModelRelease, to: Released, metrics: Metrics | None, *, at: int, reasons: Iterable[str] = ()
 ) -> ModelRelease:
     """The release, once more, of another version; `metrics` are its own, `at` is Unix ms.

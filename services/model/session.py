@@ -92,7 +92,7 @@ class Counts(NamedTuple):
     likings: list[Liking]
 
 
-def weighed(
+def weigh(
     events: Sequence[SessionEvent],
     categories: Sequence[str | None],
     missing: Sequence[int],
@@ -211,10 +211,10 @@ def fold(session: Session, event: Event, vectors: ProductVectors, layout: Layout
 
     A session of another form or layout is computed anew from its events, whatever the event.
     """
-    events = remembered(session.events, signals(event, tuning), tuning)
+    events = merge_events(session.events, signals(event, tuning), tuning)
     if events == session.events and (session.layout == directions.form(layout) or not events):
         return session
-    return computed(session.visitor_id, events, vectors, layout, tuning)
+    return compute_session(session.visitor_id, events, vectors, layout, tuning)
 
 
 def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
@@ -225,7 +225,7 @@ def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
     return [SessionEvent(event.occurred_at, id_, product_id, kind) for product_id in event.products()]
 
 
-def remembered(
+def merge_events(
     known: tuple[SessionEvent, ...], arrived: list[SessionEvent], tuning: Tuning
 ) -> tuple[SessionEvent, ...]:
     """The newest distinct entries of both, oldest first: at most 64, and not older than `idle_ms`.
@@ -268,7 +268,7 @@ def _newest(entries: list[SessionEvent], idle_ms: int) -> tuple[SessionEvent, ..
     return tuple(kept)
 
 
-def computed(
+def compute_session(
     visitor_id: str,
     events: tuple[SessionEvent, ...],
     vectors: ProductVectors,
@@ -282,7 +282,7 @@ def computed(
     if len(missing) == len(events):
         return Session(visitor_id, events, form, missing=missing)
 
-    counts = weighed(events, vectors.top_categories(products), missing, tuning)
+    counts = weigh(events, vectors.top_categories(products), missing, tuning)
     least = ROUNDING * np.abs(counts.rows).max(axis=1, keepdims=True)
     vector, *others = directions.pack(counts.rows @ rows, layout, least)
     interests = [

@@ -62,7 +62,7 @@ class SessionIndex(NamedTuple):
         return {f"sessions_{name}": array for name, array in self._asdict().items()}
 
 
-def built(items: Ints, starts: npt.NDArray[np.int64], products: int, newest: int) -> SessionIndex:
+def build_index(items: Ints, starts: npt.NDArray[np.int64], products: int, newest: int) -> SessionIndex:
     """The index of sessions in order of time; of each product its `newest` sessions can be found."""
     sessions = len(starts) - 1
     session_of = np.repeat(np.arange(sessions, dtype=np.int32), np.diff(starts))
@@ -80,21 +80,23 @@ def built(items: Ints, starts: npt.NDArray[np.int64], products: int, newest: int
         places,
         place_starts,
         _support(items, session_of, products),
-        _counted(items, np.full(len(items), per), products),
-        _counted(items, per * np.exp2(-ages / SEASON_SHARE), products),
-        _counted(items, per * np.exp2(-ages / TREND_SHARE), products),
+        _sum_by_product(items, np.full(len(items), per), products),
+        _sum_by_product(items, per * np.exp2(-ages / SEASON_SHARE), products),
+        _sum_by_product(items, per * np.exp2(-ages / TREND_SHARE), products),
         first,
         last,
     )
     return SessionIndex(*map(read_only, index))
 
 
-def extended(index: SessionIndex, sessions: Sequence[Sequence[int]], newest: int = NEWEST) -> SessionIndex:
+def extend_index(
+    index: SessionIndex, sessions: Sequence[Sequence[int]], newest: int = NEWEST
+) -> SessionIndex:
     """The index with these sessions after its own: product numbers, of products that it has."""
     lengths = [len(session) for session in sessions]
     items = np.array(list(chain.from_iterable(sessions)), dtype=np.int32)
     ends = len(index.items) + np.cumsum(lengths, dtype=np.int64)
-    return built(
+    return build_index(
         np.concatenate([index.items, items]),
         np.concatenate([index.starts.astype(np.int64), ends]),
         index.products,
@@ -127,5 +129,5 @@ def _support(items: Ints, session_of: Ints, products: int) -> Floats:
     return np.bincount(pairs % max(products, 1), minlength=products).astype(np.float32)
 
 
-def _counted(items: Ints, weights: npt.NDArray[np.floating], products: int) -> Floats:
+def _sum_by_product(items: Ints, weights: npt.NDArray[np.floating], products: int) -> Floats:
     return np.bincount(items, weights=weights, minlength=products).astype(np.float32)

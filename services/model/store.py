@@ -15,7 +15,7 @@ from fsspec.implementations.local import LocalFileSystem
 from schemas.models import VERSION, Manifest
 from services.errors import OperationFailed
 from services.files import scratch, write_folder
-from services.model.artifact import MANIFEST, Artifact, ArtifactRefused, load, parsed_manifest
+from services.model.artifact import MANIFEST, Artifact, ArtifactRefused, load, parse_manifest
 
 IS_VERSION: Final = re.compile(VERSION)
 IS_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
@@ -36,7 +36,7 @@ class ModelStore:
     def __init__(self, url: str, name: str) -> None:
         """Connects to nothing yet. `url` is a local path or an fsspec URL."""
         self._url = f"{url.rstrip('/')}/{name}"
-        self._fs, self._root = _opened(self._url)
+        self._fs, self._root = _open_location(self._url)
 
     def location(self, version: str) -> str:
         """Where a version is or will be, as the topic `models` names it."""
@@ -44,7 +44,7 @@ class ModelStore:
 
     def versions(self) -> list[str]:
         """All that are there whole, the oldest first."""
-        with _told(self._url):
+        with _translate_errors(self._url):
             self._fs.invalidate_cache()  # object stores' listings are remembered
             try:
                 paths = self._fs.ls(self._root, detail=False)
@@ -60,7 +60,7 @@ class ModelStore:
     def require_writable(self) -> None:
         """Tries whether something can be put here, so that hours of work are not for nothing."""
         probe = f"{self._root}/{PROBE}-{uuid4().hex}"
-        with _told(self._url):
+        with _translate_errors(self._url):
             if isinstance(self._fs, LocalFileSystem):
                 self._fs.makedirs(self._root, exist_ok=True)
             self._fs.pipe_file(probe, b"")
@@ -72,7 +72,7 @@ class ModelStore:
         The version is there when all of it is: the manifest goes last, and a local store gets it in one
         rename. Versions never change: one that is there already is refused.
         """
-        with _told(self._url):
+        with _translate_errors(self._url):
             self._fs.invalidate_cache()
             if self._has_manifest(version):
                 raise StoreFailed(f"{self.location(version)} is there already")
@@ -106,10 +106,10 @@ class ModelStore:
 
 def manifest_at(location: str) -> tuple[Manifest, str]:
     """The manifest of the version at a location, and its digest. Raises StoreFailed, ArtifactRefused."""
-    fs, root = _opened(location)
+    fs, root = _open_location(location)
     path = f"{location}/{MANIFEST}"
-    with _told(location):
-        return parsed_manifest(fs.cat_file(f"{root}/{MANIFEST}"), path)
+    with _translate_errors(location):
+        return parse_manifest(fs.cat_file(f"{root}/{MANIFEST}"), path)
 
 
 def fetch(location: str, digest: str, cache: Path) -> Artifact:
@@ -123,16 +123,16 @@ def fetch(location: str, digest: str, cache: Path) -> Artifact:
         artifact = load(target, digest)
     except ArtifactRefused:
         shutil.rmtree(target, ignore_errors=True)
-        artifact = _fetched(location, digest, target)
+        artifact = _fetch_into(location, digest, target)
     os.utime(target)
     _forget_oldest(cache)
     return artifact
 
 
-def _fetched(location: str, digest: str, target: Path) -> Artifact:
+def _fetch_into(location: str, digest: str, target: Path) -> Artifact:
     try:
         with write_folder(target) as part:
-            _verified(location, digest, part)
+            _load_verified(location, digest, part)
     except FileExistsError:  # another process was faster
         pass
     return load(target, digest)
@@ -144,10 +144,10 @@ def check(location: str, digest: str, work: Path) -> Manifest:
     `work` is a local folder for the time being. Raises StoreFailed, ArtifactRefused.
     """
     with scratch(work) as folder:
-        return _verified(location, digest, folder).manifest
+        return _load_verified(location, digest, folder).manifest
 
 
-def _verified(location: str, digest: str, folder: Path) -> Artifact:
+def _load_verified(location: str, digest: str, folder: Path) -> Artifact:
     download(location, folder)
     try:
         return load(folder, digest)
@@ -168,24 +168,24 @@ def download(location: str, folder: Path) -> None:
 
     Raises StoreFailed, and ArtifactRefused when the manifest is none or a file is missing.
     """
-    fs, root = _opened(location)
-    with _told(location):
+    fs, root = _open_location(location)
+    with _translate_errors(location):
         fs.get_file(f"{root}/{MANIFEST}", str(folder / MANIFEST))
-        manifest, _ = parsed_manifest((folder / MANIFEST).read_bytes(), f"{location}/{MANIFEST}")
+        manifest, _ = parse_manifest((folder / MANIFEST).read_bytes(), f"{location}/{MANIFEST}")
         for name in sorted(manifest.files):
             if not fs.exists(f"{root}/{name}"):
                 raise ArtifactRefused(f"{location}/{name}", "is missing")
             fs.get_file(f"{root}/{name}", str(folder / name))
 
 
-def _opened(location: str) -> tuple[Any, str]:
-    with _told(location):
+def _open_location(location: str) -> tuple[Any, str]:
+    with _translate_errors(location):
         fs, root = fsspec.core.url_to_fs(location)
         return fs, str(root)
 
 
 @contextmanager
-def _told(where: str) -> Iterator[None]:
+def _translate_errors(where: str) -> Iterator[None]:
     """Each back end has exceptions of its own (botocore's are not even OSErrors): one is made of them."""
     try:
         yield

@@ -10,11 +10,11 @@ import numpy as np
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees, scored
-from services.model.item2vec import assembled
-from services.model.ranker import ranked
+from services.model.forest import Trees, score_trees
+from services.model.item2vec import build_item2vec
+from services.model.ranker import rank_products
 from services.model.session import Tuning
-from services.model.session_index import built
+from services.model.session_index import build_index
 
 PRODUCTS: Final = ("a", "b", "c")
 
@@ -23,16 +23,18 @@ def warm() -> None:
     """Lets a made-up model answer once. Blocks, and holds Python's lock while it compiles."""
     views = [SessionEvent(time, b"", name, KIND_OF["view_item"]) for time, name in enumerate(PRODUCTS[:2])]
     trees = _one_leaf()
-    ranked(_made_up(trees), views, Tuning(), others=PRODUCTS)
-    scored(trees, np.zeros((1, len(FEATURES)), dtype=np.float32))  # for trees of more leaves than masks take
+    rank_products(_build_toy_model(trees), views, Tuning(), others=PRODUCTS)
+    score_trees(
+        trees, np.zeros((1, len(FEATURES)), dtype=np.float32)
+    )  # for trees of more leaves than masks take
 
 
-def _made_up(trees: Trees) -> Behaviour:
+def _build_toy_model(trees: Trees) -> Behaviour:
     """Three products and two past sessions."""
     items, starts = np.array([0, 1, 1, 2], dtype=np.int32), np.array([0, 2, 4])
     vectors = np.eye(len(PRODUCTS), dtype=np.float32)
-    index = built(items, starts, len(PRODUCTS), newest=10)
-    return Behaviour("made up", PRODUCTS, index, assembled(vectors, vectors, k=2), trees)
+    index = build_index(items, starts, len(PRODUCTS), newest=10)
+    return Behaviour("made up", PRODUCTS, index, build_item2vec(vectors, vectors, k=2), trees)
 
 
 def _one_leaf() -> Trees:

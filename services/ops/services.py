@@ -166,7 +166,7 @@ class Recommender:
         """The row of products like this one."""
         return self._json(f"/v1/products/{quote(product_id, safe='')}/similar", k=str(k), explain="true")
 
-    def served(self, model: str) -> str | None:
+    def version_of(self, model: str) -> str | None:
         """The version of a model that serves; None where none does."""
         for labels, value in samples(self._get("/metrics"), SERVED):
             if labels.get("model") == model and value == 1:
@@ -184,7 +184,7 @@ class Recommender:
             wait=wait_fixed(AGAIN_S),
             retry_error_callback=lambda last: bool(last.outcome and last.outcome.result()),
         )
-        return bool(asking(lambda: self.served(model) == version))
+        return bool(asking(lambda: self.version_of(model) == version))
 
     def _json(self, path: str, **parameters: str) -> Json:
         answer = self._get(path, **parameters)

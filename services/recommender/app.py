@@ -22,32 +22,37 @@ from services.recommender.api import admin_bodies as admin_answers
 from services.recommender.api.admin import Publisher, admin_routes
 from services.recommender.api.parameters import weight_names
 from services.recommender.api.profile import Profile, profile_routes
-from services.recommender.api.recommendations import Answerer, Found, Recommended, recommendation_routes
+from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
-from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import VectorIndex
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.live.connection import live_routes
-from services.recommender.live.protocol import Subscriber
-from services.recommender.live.registry import Hub
+from services.recommender.live.protocol import LiveSubscription
+from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.live_learning import LatestVisits, LiveLearning
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.diversity import Rules
-from services.recommender.pipeline.experiments import AS_EVERYONE, ExperimentBook, Treatment, applied
-from services.recommender.pipeline.merchandising import InForce, RuleBook
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asks
+from services.recommender.pipeline.diversity import RowLimits
+from services.recommender.pipeline.experiments import (
+    AS_EVERYONE,
+    Assignment,
+    ExperimentSchedule,
+    combine_variants,
+)
+from services.recommender.pipeline.merchandising import ActiveRules, RuleSchedule
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.popularity import Popularity
 from services.recommender.search.language_model import LanguageModel
-from services.recommender.search.query_vectors import Words
-from services.recommender.search.search import Searcher, Understanding
+from services.recommender.search.query_vectors import WordVectorClient
+from services.recommender.search.search import FallbackInterpreter, Searcher
 from services.recommender.search.vocabulary import Vocabularies
-from services.recommender.serving_models import Generations, Lines
+from services.recommender.serving_models import ModelRegistry, ServedModel
 from services.recommender.settings import RecommenderSettings
 from services.recommender.state import State
 from services.recommender.topic_feeds import Feeds
-from services.recommender.visitor_sessions import JoinedSessions, Sessions
+from services.recommender.visitor_sessions import MergedSessions, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
@@ -109,36 +114,36 @@ class Parts:
         self.metrics = Metrics()
         layout, tuning = settings.layout, settings.tuning
         self._catalogue, self._replica = Catalogue(), VectorReplica(layout)
-        self._people, self._rules, self._experiments = IdentityGraph(), RuleBook(), ExperimentBook()
+        self._people, self._rules, self._experiments = IdentityGraph(), RuleSchedule(), ExperimentSchedule()
         self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
         self._alone = Sessions(layout, settings.sessions_max)
-        self._sessions = JoinedSessions(self._alone, self._people, self._replica, layout, tuning)
-        self._hub = Hub(self.metrics)
+        self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
+        self._hub = SubscriptionRegistry(self.metrics)
         self._index = create_index(settings)
         self._create_models()
         self._create_writers()
         self._create_searcher()
-        self._rows = RowMaker(
+        self._rows = RecommendationPipeline(
             self._catalogue,
             self._index,
             self._replica,
             layout=layout,
             tuning=tuning,
-            rules=Rules(k=0, diversity=settings.diversity, brand_max=settings.brand_max),
+            rules=RowLimits(k=0, diversity=settings.diversity, brand_max=settings.brand_max),
             model=self._lines.model,
             metrics=self.metrics,
-            treatment=self._treatment,
-            in_force=self._in_force,
+            treatment=self._assignment,
+            in_force=self._active_rules,
         )
-        self._asks = Asks(self._sessions, self._searcher)
+        self._asks = RequestBuilder(self._sessions, self._searcher)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)
         self._create_feeds()
 
     def _create_models(self) -> None:
         settings = self._settings
-        follow = partial(Generations, settings.recommender_models, self.metrics)
+        follow = partial(ServedModel, settings.recommender_models, self.metrics)
         own = follow(settings.model_name)
-        self._lines = Lines(settings.model_name, own, follow)
+        self._lines = ModelRegistry(settings.model_name, own, follow)
         self._live = LiveLearning(
             own,
             LatestVisits(settings.live_visitors_max, settings.tuning),
@@ -160,7 +165,7 @@ class Parts:
 
     def _create_searcher(self) -> None:
         settings = self._settings
-        self._words = Words(
+        self._words = WordVectorClient(
             settings.embedder_url,
             settings.layout,
             timeout_s=settings.words_timeout_s,
@@ -169,7 +174,7 @@ class Parts:
             seconds=self.metrics.words,
         )
         self._vocabularies = Vocabularies(self._catalogue)
-        understanding = Understanding(
+        understanding = FallbackInterpreter(
             vocabulary=lambda: self._vocabularies.newest,
             clock=time.monotonic,
             model=self._create_language_model(),
@@ -226,16 +231,16 @@ class Parts:
 
     async def _first_done(self) -> None:
         await self._live.once()
-        await self._vocabularies.renewed()
+        await self._vocabularies.renew()
         self._index.optimise()
 
-    def _treatment(self, visitor_id: str | None) -> Treatment:
+    def _assignment(self, visitor_id: str | None) -> Assignment:
         if visitor_id is None:
             return AS_EVERYONE
-        return applied(self._experiments.variants_of(visitor_id, self._clock()))
+        return combine_variants(self._experiments.variants_of(visitor_id, self._clock()))
 
-    def _in_force(self, slot: str, kind: str) -> InForce:
-        return self._rules.in_force(slot, kind, self._clock())
+    def _active_rules(self, slot: str, kind: str) -> ActiveRules:
+        return self._rules.active_rules(slot, kind, self._clock())
 
     def _waiting_for(self) -> str | None:
         return self.feeds.waiting_for
@@ -243,8 +248,8 @@ class Parts:
     def _models(self, version: str | None) -> dict[str, str]:
         return self._state.models | ({BEHAVIOUR: version} if version else {})
 
-    def _subscriber(self, visitor_id: str) -> Subscriber:
-        return Subscriber(
+    def _subscription(self, visitor_id: str) -> LiveSubscription:
+        return LiveSubscription(
             visitor_id,
             rows=self._rows,
             asks=self._asks,
@@ -253,14 +258,14 @@ class Parts:
             models=self._models,
             metrics=self.metrics,
             turns=self._turns,
-            on_shown=self._hub.shown,
+            on_shown=self._hub.record_row,
         )
 
     def routers(self) -> Iterator[APIRouter]:
         """All routes."""
         settings = self._settings
         door = ReaderAuth(TokenSigner(settings.token_secret), settings.api_key)
-        answerer = Answerer(
+        answerer = RequestHandler(
             door,
             self._rows,
             sessions=self._sessions,
@@ -275,13 +280,13 @@ class Parts:
             self._sessions,
             self._people,
             self._catalogue,
-            treatment=self._treatment,
+            treatment=self._assignment,
             waiting_for=self._waiting_for,
         )
         yield live_routes(
             door,
             self._hub,
-            self._subscriber,
+            self._subscription,
             waiting_for=self._waiting_for,
             metrics=self.metrics,
             slow_reader_s=settings.slow_reader_s,
@@ -311,7 +316,7 @@ class Parts:
 def create_index(settings: RecommenderSettings) -> VectorIndex:
     """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
     if settings.qdrant_url is None:
-        return RememberedIndex(EdgeIndex(settings.layout, settings.index_folder))
+        return CachedIndex(EdgeIndex(settings.layout, settings.index_folder))
     from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
     from services.recommender.index.qdrant_server import ServerIndex  # noqa: PLC0415
 

@@ -20,7 +20,7 @@ PRIOR: Final = 20.0  # purchases that a popularity of 1 in the catalogue counts 
 Order = tuple[float, int, str]  # popularity and time, the greatest first, and the product's id
 
 
-class Fitting(dict[str, bool]):
+class FilterMatches(dict[str, bool]):
     """Product id → whether it fits a filter, found out when it is asked for and kept until it changes."""
 
     def __init__(self, fits: Callable[[str], bool]) -> None:
@@ -43,7 +43,7 @@ class Catalogue:
         # By popularity: all by the shop's own figure, and those that visitors did something with lately.
         self._own: list[Order] | None = None
         self._counted: list[Order] | None = None
-        self._fitting: LRUCache[Where, Fitting] = LRUCache(FILTERS_KEPT)
+        self._fitting: LRUCache[Where, FilterMatches] = LRUCache(FILTERS_KEPT)
 
     def __len__(self) -> int:
         return len(self._products)
@@ -62,7 +62,7 @@ class Catalogue:
         self._count_brands(known, product)
         if known is None or _words(known) != _words(product):
             self.wording += 1
-        self._changed(product.product_id)
+        self._invalidate(product.product_id)
         return True
 
     def remove(self, product_id: str) -> bool:
@@ -71,7 +71,7 @@ class Catalogue:
         self._move(known, None)
         self._count_brands(known, None)
         self.wording += known is not None
-        self._changed(product_id)
+        self._invalidate(product_id)
         return known is not None
 
     def products(self) -> tuple[Product, ...]:
@@ -94,7 +94,7 @@ class Catalogue:
         if after is not None and after.brand is not None:
             self._brands[_one_spaced(after.brand)] += 1
 
-    def _changed(self, product_id: str) -> None:
+    def _invalidate(self, product_id: str) -> None:
         for fitting in self._fitting.values():
             fitting.pop(product_id, None)
 
@@ -105,7 +105,7 @@ class Catalogue:
         """
         everyone = replace(where, exclude=frozenset())
         if everyone not in self._fitting:
-            self._fitting[everyone] = Fitting(lambda product_id: self.allows(product_id, everyone))
+            self._fitting[everyone] = FilterMatches(lambda product_id: self.allows(product_id, everyone))
         return self._fitting[everyone]
 
     def allows(self, product_id: str, where: Where) -> bool:
@@ -133,7 +133,7 @@ class Catalogue:
         """
         allowed = filter(where.allows, self._by_popularity())
         brands = Counter(filter(None, beside))
-        found = _mixed(allowed, k, brands, brand_max, shelf_max=max(2, (row or k) // 4))
+        found = _mix_brands(allowed, k, brands, brand_max, shelf_max=max(2, (row or k) // 4))
         return [Hit(product.product_id, self.popularity(product)) for product in found]
 
     def popularity(self, product: Product) -> float:
@@ -174,7 +174,7 @@ def _one_spaced(name: str) -> str:
     return " ".join(name.casefold().split())
 
 
-def _mixed(
+def _mix_brands(
     products: Iterable[Product], k: int, brands: Counter[str], brand_max: int, shelf_max: int
 ) -> list[Product]:
     shelves = Counter[tuple[str, ...]]()

@@ -11,7 +11,7 @@ from schemas.impressions import Shown, ShownItem
 from schemas.live import RecommendedItem
 from services.kafka.clients import AcknowledgedProducer
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.request import Asked, Made
+from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 
 log = structlog.get_logger()
 
@@ -32,10 +32,10 @@ class Impressions:
         self._clock = clock
         self._is_away = False
 
-    def shown(
+    def record(
         self,
-        asked: Asked,
-        made: Made,
+        asked: RecommendationRequest,
+        made: RecommendationResult,
         models: dict[str, str],
         *,
         query: str | None = None,
@@ -55,7 +55,7 @@ class Impressions:
             slot=asked.slot or asked.kind,
             kind=asked.kind,
             shown_at=int(self._clock()),
-            items=tuple(map(_shown, made.row)),
+            items=tuple(map(_to_shown_item, made.row)),
             models=models,
             product_id=asked.product_id,
             query=query,
@@ -65,10 +65,10 @@ class Impressions:
         )
         key = asked.visitor_id.encode()
         sent = self._producer.begin([(self._topic, (key, impressions.encode(record), []))])
-        sent.add_done_callback(self._told)
+        sent.add_done_callback(self._count_delivery)
         return recommendation_id
 
-    def _told(self, sent: "asyncio.Future[None]") -> None:
+    def _count_delivery(self, sent: "asyncio.Future[None]") -> None:
         error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
         (self._metrics.impressions_lost if error else self._metrics.impressions).inc()
         if error and not self._is_away:
@@ -76,5 +76,5 @@ class Impressions:
         self._is_away = error is not None
 
 
-def _shown(item: RecommendedItem) -> ShownItem:
+def _to_shown_item(item: RecommendedItem) -> ShownItem:
     return ShownItem(product_id=item.product_id, score=item.score, source=item.source)

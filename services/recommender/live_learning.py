@@ -12,7 +12,7 @@ from schemas.sessions import SessionEvent, decode
 from services.model.behaviour import Behaviour
 from services.model.session import Tuning, visits
 from services.recommender.metrics import Metrics
-from services.recommender.serving_models import Generations
+from services.recommender.serving_models import ServedModel
 
 Visit = tuple[int, tuple[str, ...]]  # when its last event was, Unix ms, and its products in order
 
@@ -73,7 +73,7 @@ class LiveLearning:
 
     def __init__(
         self,
-        generations: Generations,
+        generations: ServedModel,
         visits: LatestVisits,
         metrics: Metrics,
         *,
@@ -98,7 +98,7 @@ class LiveLearning:
         if released is None or not self._every_s:
             return
         arrived, self._arrived = self._arrived, LRUCache(self._visitors_max)
-        found, grown = await asyncio.to_thread(self._grown, released, arrived)
+        found, grown = await asyncio.to_thread(self._grow, released, arrived)
         self._generations.grow(released, grown)
         self._metrics.live_visits.set(found)
 
@@ -111,8 +111,8 @@ class LiveLearning:
             await self.once()
             wait = max(self._every_s, (perf_counter() - started) / SHARE)
 
-    def _grown(self, released: Behaviour, arrived: Arrived) -> tuple[int, Behaviour]:
+    def _grow(self, released: Behaviour, arrived: Arrived) -> tuple[int, Behaviour]:
         for visitor_id, published in arrived.items():
             self._visits.put(visitor_id, published)
         visits = self._visits.since(released.learned_until)
-        return len(visits), released.grown(visits) if visits else released
+        return len(visits), released.grow(visits) if visits else released

@@ -19,7 +19,7 @@ class Popularity:
         self._weights = kind_weights
         self._masses: dict[str, tuple[int, float]] = {}  # product → (a time in Unix ms, its count then)
 
-    def moved(self, before: Sequence[SessionEvent], after: Sequence[SessionEvent]) -> bool:
+    def update(self, before: Sequence[SessionEvent], after: Sequence[SessionEvent]) -> bool:
         """Counts what of a visitor's events is new; what the session has forgotten stays counted."""
         known = {(event.identity, event.product_id) for event in before}
         new = [event for event in after if (event.identity, event.product_id) not in known]

@@ -24,7 +24,7 @@ KEPT: Final = 2  # the one that serves and the one before: going back loads noth
 WAIT_MAX_S: Final = 60  # between two attempts at a store that is away
 
 
-class Generations:
+class ServedModel:
     """What `models` says about one model, followed: loaded in a thread, served by a change of one reference.
 
     `model` is the generation that serves, None for none. Whoever makes something of it takes it once: what
@@ -50,9 +50,9 @@ class Generations:
         if self._following is not None:
             self._following.cancel()
         self._tried = asyncio.Event()
-        self._following = asyncio.create_task(self._followed(message, self._tried))
+        self._following = asyncio.create_task(self._follow(message, self._tried))
 
-    async def settled(self) -> None:
+    async def wait_until_settled(self) -> None:
         """Returns when the newest release serves or is refused, or its store has failed to give it once."""
         while not (tried := self._tried).is_set():
             await tried.wait()
@@ -69,10 +69,10 @@ class Generations:
             self._following.cancel()
             await asyncio.gather(self._following, return_exceptions=True)
 
-    async def _followed(self, message: bytes | None, tried: asyncio.Event) -> None:
+    async def _follow(self, message: bytes | None, tried: asyncio.Event) -> None:
         try:
             release = models.decode(message) if message is not None else None
-            self._serve(await self._generation(release, tried) if release else None)
+            self._serve(await self._load(release, tried) if release else None)
         except msgspec.MsgspecError as error:
             self._refuse("unknown", "the message on models", str(error))
         except ArtifactRefused as error:
@@ -82,10 +82,10 @@ class Generations:
         finally:
             tried.set()
 
-    async def _generation(self, release: ModelRelease, tried: asyncio.Event) -> Behaviour:
+    async def _load(self, release: ModelRelease, tried: asyncio.Event) -> Behaviour:
         """The released model, asked for until its store gives it. Raises ArtifactRefused."""
 
-        def failed(state: RetryCallState) -> None:
+        def note_failure(state: RetryCallState) -> None:
             self._tell_away(release, state)
             tried.set()
 
@@ -94,7 +94,7 @@ class Generations:
         attempts = AsyncRetrying(
             retry=retry_if_exception_type((StoreFailed, OSError)),  # OSError: no room in the cache
             wait=wait_exponential(max=WAIT_MAX_S),
-            before_sleep=failed,
+            before_sleep=note_failure,
         )
         model: Behaviour = await attempts(asyncio.to_thread, load, release, self._cache)
         self._kept[release.digest] = model
@@ -115,11 +115,15 @@ class Generations:
         if model is not None:
             self._metrics.model_served.labels(self._name, model.version).set(1)
         self._metrics.model_swaps.inc()
-        log.info("model swapped", model=self._name, version=_told(model), before=_told(before))
+        log.info(
+            "model swapped", model=self._name, version=_describe_model(model), before=_describe_model(before)
+        )
 
     def _refuse(self, version: str, file: str, reason: str) -> None:
         self._metrics.model_refused.inc()
-        log.error("model refused", version=version, file=file, reason=reason, serving=_told(self.model))
+        log.error(
+            "model refused", version=version, file=file, reason=reason, serving=_describe_model(self.model)
+        )
 
     def _tell_away(self, release: ModelRelease, state: RetryCallState) -> None:
         assert state.outcome is not None
@@ -130,11 +134,11 @@ class Generations:
             version=release.version,
             error=str(state.outcome.exception()),
             in_s=state.next_action.sleep,
-            serving=_told(self.model),
+            serving=_describe_model(self.model),
         )
 
 
-def _told(model: Behaviour | None) -> str:
+def _describe_model(model: Behaviour | None) -> str:
     return model.version if model else "none"
 
 
@@ -142,14 +146,14 @@ def _version(message: bytes | None) -> str:
     return models.decode(message).version if message else "none"
 
 
-class Lines:
+class ModelRegistry:
     """By the name of its key on `models`, the generations of a line of releases.
 
     The shop's own line is always followed, another one while an experiment names it. `create` makes the
     follower of one more line.
     """
 
-    def __init__(self, own: str, generations: Generations, create: Callable[[str], Generations]) -> None:
+    def __init__(self, own: str, generations: ServedModel, create: Callable[[str], ServedModel]) -> None:
         self._own = own
         self._followed = {own: generations}
         self._create = create
@@ -160,7 +164,7 @@ class Lines:
         followed = self._followed.get(self._own if name is None else name)
         return followed.model if followed is not None else None
 
-    def released(self, name: str, message: bytes | None) -> None:
+    def take_release(self, name: str, message: bytes | None) -> None:
         """The newest message about a line."""
         self._newest[name] = message
         if name in self._followed:
@@ -176,10 +180,10 @@ class Lines:
             if name in self._newest:
                 followed.follow(self._newest[name])
 
-    async def settled(self) -> None:
+    async def wait_until_settled(self) -> None:
         """Returns when each line's newest release serves or is refused, or its store has failed once."""
         for followed in list(self._followed.values()):
-            await followed.settled()
+            await followed.wait_until_settled()
 
     async def close(self) -> None:
         """Stops following; what serves goes on."""

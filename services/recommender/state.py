@@ -12,14 +12,14 @@ from schemas.products import Product
 from schemas.vectors import ProductVectors, Vector, unpack
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import VectorIndex
-from services.recommender.live.registry import Hub
+from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.live_learning import LiveLearning
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.experiments import ExperimentBook
-from services.recommender.pipeline.merchandising import RuleBook
+from services.recommender.pipeline.experiments import ExperimentSchedule
+from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.popularity import Popularity
-from services.recommender.serving_models import Lines
-from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.recommender.serving_models import ModelRegistry
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
@@ -39,14 +39,14 @@ class State:
         replica: VectorReplica,
         *,
         sessions: Sessions,
-        joined: JoinedSessions,
+        joined: MergedSessions,
         people: IdentityGraph,
         popularity: Popularity,
-        rules: RuleBook,
-        experiments: ExperimentBook,
-        lines: Lines,
+        rules: RuleSchedule,
+        experiments: ExperimentSchedule,
+        lines: ModelRegistry,
         live: LiveLearning,
-        hub: Hub,
+        hub: SubscriptionRegistry,
         metrics: Metrics,
     ) -> None:
         self.catalogue = catalogue
@@ -107,7 +107,9 @@ class State:
             if value is None:
                 self._forget(visitor_id)
                 continue
-            published = Published.of(value, dict(cast("list[tuple[str, bytes]]", message.headers() or [])))
+            published = PublishedSession.of(
+                value, dict(cast("list[tuple[str, bytes]]", message.headers() or []))
+            )
             if self._erasures.hide(visitor_id, published.folded_at):
                 continue
             self._live.put(visitor_id, value)
@@ -120,29 +122,29 @@ class State:
         """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""
         for message in messages:
             visitor_id = self._erasures.take(message)
-            published = self.sessions.published(visitor_id)
+            published = self.sessions.latest(visitor_id)
             if published is not None and self._erasures.hide(visitor_id, published.folded_at):
                 self._forget(visitor_id)
         self._metrics.sessions.set(len(self.sessions))
 
     def _forget(self, visitor_id: str) -> None:
         """Open pages of somebody who was known show what a new visitor is shown."""
-        was_known = self.sessions.published(visitor_id) is not None
+        was_known = self.sessions.latest(visitor_id) is not None
         self._live.put(visitor_id, None)
         self.sessions.remove(visitor_id)
         self._joined.remove(visitor_id)
         if was_known:
-            self._tell(visitor_id, Published(b""))
+            self._tell(visitor_id, PublishedSession(b""))
 
-    def _tell(self, visitor_id: str, published: Published) -> None:
+    def _tell(self, visitor_id: str, published: PublishedSession) -> None:
         for member in self._people.members(visitor_id):
             self._hub.session_changed(member, published)
 
     def _count(self, visitor_id: str, raw: bytes) -> None:
-        before = self.sessions.published(visitor_id)
+        before = self.sessions.latest(visitor_id)
         try:
             known = sessions.decode(before.raw).events if before else ()
-            self._popularity.moved(known, sessions.decode(raw).events)
+            self._popularity.update(known, sessions.decode(raw).events)
         except msgspec.MsgspecError:
             return  # whoever shows the session's visitor something tells of it
 
@@ -152,14 +154,14 @@ class State:
             if identity is not None and self._erasures.leave_out(visitor_id, identity.occurred_at):
                 continue
             for member in self._people.put(visitor_id, identity):
-                published = self.sessions.published(member) or Published(b"")
+                published = self.sessions.latest(member) or PublishedSession(b"")
                 self._hub.session_changed(member, published)
         self._metrics.joined.set(len(self._people))
 
     async def newest_releases(self, messages: list[Message]) -> None:
         """[models]"""
         for name, value in {_key(message): message.value() for message in messages}.items():
-            self.lines.released(name, value)
+            self.lines.take_release(name, value)
 
     async def newest_rules(self, messages: list[Message]) -> None:
         """[rules]: effective on open pages at once."""

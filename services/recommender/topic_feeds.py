@@ -22,7 +22,7 @@ from schemas.topics import (
 from services.kafka.clients import ClientConfig, TopicReader
 from services.model.warmup import warm
 from services.recommender.catalogue import Catalogue
-from services.recommender.live.registry import Hub
+from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.popularity import Popularity
 from services.recommender.settings import RecommenderSettings
 from services.recommender.state import State
@@ -87,7 +87,7 @@ class Feeds:
             self.waiting_for = "compiled code"
             await warming
             self.waiting_for = "the model"
-            await self._state.lines.settled()
+            await self._state.lines.wait_until_settled()
             await self._before()
             gc.collect()
             gc.freeze()  # what was read at the start stays: a full collection over it takes 16 ms
@@ -122,12 +122,12 @@ async def _forever(step: Step) -> None:
 def by_slices(take: Take) -> Take:
     """In parts, with a turn of the loop between them."""
 
-    async def sliced(messages: list[Message]) -> None:
+    async def take_sliced(messages: list[Message]) -> None:
         for start in range(0, len(messages), SLICE):
             await take(messages[start : start + SLICE])
             await asyncio.sleep(0)
 
-    return sliced
+    return take_sliced
 
 
 LOOK_S: Final = 0.2  # so late at most is a change told that was put into the books before the one awaited
@@ -138,7 +138,7 @@ Clock = Callable[[], float]  # Unix ms
 NextChange = Callable[[float], float | None]
 
 
-async def watch(next_changes: tuple[NextChange, ...], hub: Hub, clock: Clock) -> None:
+async def watch(next_changes: tuple[NextChange, ...], hub: SubscriptionRegistry, clock: Clock) -> None:
     """Makes open pages anew at the very moment when a rule or experiment begins or ends, for ever."""
     seen = clock()  # all changes up to this moment have been told
     while True:
@@ -151,7 +151,9 @@ async def watch(next_changes: tuple[NextChange, ...], hub: Hub, clock: Clock) ->
             await asyncio.sleep(min((due - now + A_TICK_MS) / 1000, LOOK_S))
 
 
-async def count(popularity: Popularity, catalogue: Catalogue, hub: Hub, clock: Clock) -> None:
+async def count(
+    popularity: Popularity, catalogue: Catalogue, hub: SubscriptionRegistry, clock: Clock
+) -> None:
     """What is popular now, every few seconds, for ever."""
     while True:
         catalogue.count(popularity.counts(clock()))

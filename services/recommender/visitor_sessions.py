@@ -9,12 +9,12 @@ from cachetools import LRUCache
 from schemas.directions import form
 from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, SessionEvent, decode
 from schemas.vectors import Layout
-from services.model.session import ProductVectors, Tuning, computed, remembered
+from services.model.session import ProductVectors, Tuning, compute_session, merge_events
 from services.visitors.identity_graph import IdentityGraph
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedSession:
     """A session's bytes, and what its message told of the event that led to it; times are Unix ms."""
 
     raw: bytes
@@ -23,7 +23,7 @@ class Published:
     folded_at: float | None = None
 
     @classmethod
-    def of(cls, raw: bytes, headers: Mapping[str, bytes]) -> "Published":
+    def of(cls, raw: bytes, headers: Mapping[str, bytes]) -> "PublishedSession":
         """From the value and headers of one message."""
         caused_by = headers.get(CAUSED_BY, b"").decode()
         return cls(raw, caused_by or None, _time(headers, ACCEPTED_AT), _time(headers, FOLDED_AT))
@@ -34,12 +34,12 @@ class Sessions:
 
     def __init__(self, layout: Layout, most: int) -> None:
         self._form = form(layout)
-        self._published: LRUCache[str, Published] = LRUCache(most)
+        self._published: LRUCache[str, PublishedSession] = LRUCache(most)
 
     def __len__(self) -> int:
         return len(self._published)
 
-    def put(self, visitor_id: str, published: Published) -> None:
+    def put(self, visitor_id: str, published: PublishedSession) -> None:
         """Takes a newer session."""
         self._published[visitor_id] = published
 
@@ -47,7 +47,7 @@ class Sessions:
         """Forgets a visitor."""
         self._published.pop(visitor_id, None)
 
-    def published(self, visitor_id: str) -> Published | None:
+    def latest(self, visitor_id: str) -> PublishedSession | None:
         """The newest message about a visitor, or None."""
         return self._published.get(visitor_id)
 
@@ -56,7 +56,7 @@ class Sessions:
 
         The session processor computes such a session anew at the visitor's next event.
         """
-        published = self.published(visitor_id)
+        published = self.latest(visitor_id)
         if published is None:
             return None
         session = decode(published.raw)
@@ -71,7 +71,7 @@ def _time(headers: Mapping[str, bytes], name: str) -> float | None:
 JOINED_MAX: Final = 10_000  # 6 KB each
 
 
-class JoinedSessions:
+class MergedSessions:
     """What is known of a visitor, as Sessions tells it of one alone."""
 
     def __init__(
@@ -94,12 +94,12 @@ class JoinedSessions:
         members = self._people.members(visitor_id)
         if len(members) == 1:
             return self._sessions.session(visitor_id)
-        parts = [part.raw for member in sorted(members) if (part := self._sessions.published(member))]
+        parts = [part.raw for member in sorted(members) if (part := self._sessions.latest(member))]
         if not parts:
             return None
         known = self._made.get(members)
         if known is None or known[0] != parts or self._may_join(known[1]):
-            known = self._made[members] = (parts, self._joined(visitor_id, parts))
+            known = self._made[members] = (parts, self._merge(visitor_id, parts))
         return known[1]
 
     def _may_join(self, session: Session) -> bool:
@@ -112,19 +112,19 @@ class JoinedSessions:
         for members in [each for each in self._made if visitor_id in each]:
             del self._made[members]
 
-    def published(self, visitor_id: str) -> Published | None:
+    def latest(self, visitor_id: str) -> PublishedSession | None:
         """The newest message about the person."""
         found = [
             part
             for member in self._people.members(visitor_id)
-            if (part := self._sessions.published(member)) is not None
+            if (part := self._sessions.latest(member)) is not None
         ]
         return max(found, key=lambda part: part.folded_at or 0.0, default=None)
 
-    def _joined(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
+    def _merge(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
         events: tuple[SessionEvent, ...] = ()
         for raw in parts:
-            events = remembered(events, list(decode(raw).events), self._tuning)
+            events = merge_events(events, list(decode(raw).events), self._tuning)
         if not events:
             return Session(visitor_id)
-        return computed(visitor_id, events, self._vectors, self._layout, self._tuning)
+        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning)

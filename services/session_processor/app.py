@@ -18,7 +18,7 @@ from faust.types import TP, StreamT
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
 from services.session_processor.metrics import Metrics
-from services.session_processor.processor import EventFolder, Message
+from services.session_processor.processor import Message, SessionProcessor
 from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.table import SessionTable
 from services.vector_replica import VectorReplica
@@ -30,9 +30,9 @@ DELIVERY_TIMEOUT_MS: Final = 120_000  # a broker may be restarted meanwhile
 EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
 
 
-def create_app(settings: SessionProcessorSettings) -> "SessionProcessor":
+def create_app(settings: SessionProcessorSettings) -> "SessionWorker":
     """A worker, wired but not started. Call it in the event loop that will run it."""
-    return SessionProcessor(settings)
+    return SessionWorker(settings)
 
 
 def faust_app(settings: SessionProcessorSettings) -> faust.App:
@@ -77,7 +77,7 @@ def credentials(settings: SessionProcessorSettings) -> faust.SASLCredentials | f
     )
 
 
-class SessionProcessor:
+class SessionWorker:
     """One worker of the consumer group: replica first, then events."""
 
     def __init__(self, settings: SessionProcessorSettings) -> None:
@@ -113,7 +113,7 @@ class SessionProcessor:
             client_config(self._settings), [self._settings.topic(topic)], hand_over, self._crash
         )
 
-    def _wire(self) -> EventFolder:
+    def _wire(self) -> SessionProcessor:
         """Declares topics, table and agent of this Faust app."""
         settings = self._settings
         table = self.faust.Table(
@@ -124,7 +124,7 @@ class SessionProcessor:
             extra_topic_configs=COMPACTION,
             on_recover=self._on_recover,
         )
-        folder = EventFolder(
+        folder = SessionProcessor(
             table=SessionTable(table),
             producer=self._producer,
             published=settings.topic(SESSIONS),
@@ -221,7 +221,7 @@ class SessionProcessor:
         self.faust.consumer.stop_flow()
         self.faust.flow_control.suspend()
         await self._rewind_uncommitted()
-        self._folder.recovered()
+        self._folder.recover()
         self._recovered = True
         gc.collect()
         gc.freeze()  # what was recovered stays: a full collection over it would be felt

@@ -20,7 +20,7 @@ class SkippedEvents(Exception):
 
 
 @dataclass(slots=True, eq=False)
-class Taken:
+class PendingMessage:
     """A message that is being dealt with."""
 
     partition: int
@@ -32,26 +32,26 @@ class PartitionOrder:
     """What of each partition was taken and is not done."""
 
     def __init__(self) -> None:
-        self._under_way: dict[int, deque[Taken]] = {}
+        self._under_way: dict[int, deque[PendingMessage]] = {}
         self._next: dict[int, int] = {}
 
-    def took(self, partition: int, offset: int, acknowledge: Callable[[], object]) -> Taken:
+    def track(self, partition: int, offset: int, acknowledge: Callable[[], object]) -> PendingMessage:
         """A message has arrived; one that comes again is welcome. Raises SkippedEvents after a gap."""
         expected = self._next.get(partition, offset)
         if offset > expected:
             raise SkippedEvents(partition, expected, offset)
         self._next[partition] = offset + 1
-        taken = Taken(partition, acknowledge)
+        taken = PendingMessage(partition, acknowledge)
         self._under_way.setdefault(partition, deque()).append(taken)
         return taken
 
-    def finished(self, taken: Taken) -> None:
+    def complete(self, taken: PendingMessage) -> None:
         """All that the message caused has arrived: it is acknowledged, as soon as all before it are."""
         taken.is_done = True
         under_way = self._under_way[taken.partition]
         while under_way and under_way[0].is_done:
             under_way.popleft().acknowledge()
 
-    def reassigned(self) -> None:
+    def reset(self) -> None:
         """Partitions come and go: where each goes on is not known until its next message."""
         self._next.clear()

@@ -19,7 +19,7 @@ class TooManyBadEvents(Exception):
     """So many bad messages in a row that the fault is likely not theirs."""
 
 
-def decoded(key: bytes | None, value: bytes | None) -> Event:
+def decode_event(key: bytes | None, value: bytes | None) -> Event:
     """The event of a message. Raises BadEvent for what is none, or lies under another visitor's key."""
     if value is None:
         raise BadEvent("a tombstone is no event")
@@ -39,7 +39,7 @@ class DeadLetters:
         self._in_a_row_max = in_a_row_max
         self._in_a_row = 0
 
-    def well(self) -> None:
+    def reset(self) -> None:
         """A message was an event."""
         self._in_a_row = 0
 

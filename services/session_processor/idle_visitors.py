@@ -34,7 +34,7 @@ class IdleVisitors:
     def __contains__(self, visitor: bytes) -> bool:
         return visitor in self._place_of
 
-    def seen(self, visitor: bytes, partition: int, at: int, clock: float) -> None:
+    def note_seen(self, visitor: bytes, partition: int, at: int, clock: float) -> None:
         """A visitor's newest event is of `at`, Unix ms; `clock` is the time on the wall.
 
         Time that the wall has not reached does not count: one event with a wrong date in the future would
@@ -42,12 +42,12 @@ class IdleVisitors:
         """
         place = partition, at // HOUR_MS
         if self._place_of.get(visitor) != place:
-            self.left(visitor)
+            self.forget(visitor)
             self._place_of[visitor] = place
             self._visitors[partition].setdefault(place[1], set()).add(visitor)
         self._now[partition] = max(self._now.get(partition, 0), min(at, int(clock)))
 
-    def left(self, visitor: bytes) -> None:
+    def forget(self, visitor: bytes) -> None:
         """Nothing is to be noted of a visitor any more."""
         partition, hour = self._place_of.pop(visitor, (-1, -1))
         there = self._visitors[partition].get(hour)
@@ -65,7 +65,7 @@ class IdleVisitors:
         if len(found) < most:
             self._looked[partition] = horizon
         for visitor in found:
-            self.left(visitor)
+            self.forget(visitor)
         return found
 
     def _before(self, partition: int, horizon: int) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 
-class WaitingSessions:
+class PendingProducts:
     """Product id → the visitors whose session misses it, with the partition that each visitor lives in."""
 
     def __init__(self) -> None:
@@ -18,6 +18,6 @@ class WaitingSessions:
         for product_id in missing:
             self._visitors[product_id][visitor] = partition
 
-    def arrived(self, product_id: str) -> dict[bytes, int]:
+    def pop_waiting(self, product_id: str) -> dict[bytes, int]:
         """The visitors who waited for a product, each with its partition; they wait no longer."""
         return self._visitors.pop(product_id, {})

@@ -15,14 +15,14 @@ from schemas.topics import EVENTS
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
-from services.kafka.ranges import PastMessage, partition_of
-from services.model.session import Tuning, computed, fold, signals
-from services.session_processor.commit_order import PartitionOrder, Taken
-from services.session_processor.dead_letters import BadEvent, DeadLetters, decoded
+from services.kafka.ranges import TopicMessage, partition_of
+from services.model.session import Tuning, compute_session, fold, signals
+from services.session_processor.commit_order import PartitionOrder, PendingMessage
+from services.session_processor.dead_letters import BadEvent, DeadLetters, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
-from services.session_processor.pending_products import WaitingSessions
+from services.session_processor.pending_products import PendingProducts
 from services.session_processor.table import SessionTable
 from services.vector_replica import VectorReplica
 
@@ -32,7 +32,7 @@ EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who
 Message = EventT[bytes]
 
 
-class EventFolder:
+class SessionProcessor:
     """Folds events into the table and publishes sessions; `crash` is told of a write that failed."""
 
     def __init__(
@@ -59,7 +59,7 @@ class EventFolder:
         self._metrics = metrics
         self._crash = crash
         self._letters = DeadLetters(bad_in_a_row_max)
-        self._waiting = WaitingSessions()
+        self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
         self._order = PartitionOrder()
@@ -70,13 +70,13 @@ class EventFolder:
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self._order.took(message.message.partition, message.message.offset, message.ack)
+        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
         try:
-            event = decoded(message.message.key, message.message.value)
+            event = decode_event(message.message.key, message.message.value)
         except BadEvent as bad:
-            self._bury(message, taken, str(bad))
+            self._send_to_dlq(message, taken, str(bad))
             return
-        self._letters.well()
+        self._letters.reset()
         if self._erasures.leave_out_event(event, round((message.message.timestamp or -1) * 1000)):
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
@@ -84,18 +84,18 @@ class EventFolder:
         else:
             self._fold(message, taken, event)
 
-    def _pass_over(self, taken: Taken, why: str) -> None:
+    def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self._order.finished(taken)
+        self._order.complete(taken)
 
-    def _fold(self, message: Message, taken: Taken, event: Event) -> None:
+    def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
         before = self._table.get(visitor)
         started = time.perf_counter()
         after = fold(before, event, self._vectors, self._layout, self._tuning)
         folded_at = now_ms()
         self._metrics.fold.observe(time.perf_counter() - started)
-        accepted_at = self._note_way(message, folded_at)
+        accepted_at = self._note_timing(message, folded_at)
         headers: Headers = [
             (sessions.CAUSED_BY, event.event_id.encode()),
             (sessions.ACCEPTED_AT, accepted_at),
@@ -104,26 +104,26 @@ class EventFolder:
         # A known event is published again: after a crash its session may be stored but not yet published.
         news = after is not before
         self._metrics.events.labels("news" if news else "known").inc()
-        messages = self._stored(visitor, partition, after, headers, changed=news)
-        self._send(messages, lambda: self._done(taken, started))
+        messages = self._store(visitor, partition, after, headers, changed=news)
+        self._send(messages, lambda: self._complete(taken, started))
         self._expire(partition)
 
-    def _stored(
+    def _store(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
     ) -> list[tuple[str, OutgoingMessage]]:
         """The session is in the table; what is to be sent for it."""
         value = encode(session)
-        self._note(visitor, partition, session)
+        self._note_session(visitor, partition, session)
         published = (self._published, (visitor, value, headers))
         if not changed:
             return [published]
         self._table.put(visitor, value)
         return [(self._table.changelog, (visitor, value, [])), published]
 
-    def _note(self, visitor: bytes, partition: int, session: Session) -> None:
+    def _note_session(self, visitor: bytes, partition: int, session: Session) -> None:
         """What a session waits for, and when its visitor was last seen."""
         if session.events:
-            self._idle.seen(visitor, partition, session.events[-1].occurred_at, now_ms())
+            self._idle.note_seen(visitor, partition, session.events[-1].occurred_at, now_ms())
         if session.missing:
             self._waiting.wait(visitor, partition, session.missing_products)
             self._metrics.waiting.set(len(self._waiting))
@@ -148,7 +148,7 @@ class EventFolder:
         sent = self._producer.begin(messages)
         self._in_flight.add(sent)
 
-        def ended(sent: asyncio.Future[None]) -> None:
+        def on_sent(sent: asyncio.Future[None]) -> None:
             self._in_flight.discard(sent)
             error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
             if error is None:
@@ -156,7 +156,7 @@ class EventFolder:
             else:
                 self._crash(error)
 
-        sent.add_done_callback(ended)
+        sent.add_done_callback(on_sent)
 
     async def settle(self) -> None:
         """Waits until all that was sent has arrived: nothing may be late when another worker takes over."""
@@ -168,11 +168,11 @@ class EventFolder:
         """Whether so much is on its way that it is better to wait than to send more."""
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
-    def _done(self, taken: Taken, started: float) -> None:
-        self._order.finished(taken)
+    def _complete(self, taken: PendingMessage, started: float) -> None:
+        self._order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
-    def _note_way(self, message: Message, folded_at: float) -> bytes:
+    def _note_timing(self, message: Message, folded_at: float) -> bytes:
         headers: dict[str, bytes] = dict(message.message.headers or ())
         accepted_at = headers.get(sessions.ACCEPTED_AT, b"")
         if accepted_at:
@@ -180,15 +180,15 @@ class EventFolder:
             self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
         return accepted_at
 
-    def _bury(self, message: Message, taken: Taken, reason: str) -> None:
+    def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
         letter = self._letters.of(message.message, reason, at=int(now_ms()))
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self._order.finished(taken))
+        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
 
-    def erase(self, message: PastMessage, owned: Callable[[int], bool] | None) -> None:
+    def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
 
-        `owned` is None as long as no sessions are recovered: `recovered` looks at them then.
+        `owned` is None as long as no sessions are recovered: `recover` looks at them then.
         """
         visitor_id = self._erasures.take(message)
         visitor = visitor_id.encode()
@@ -207,12 +207,12 @@ class EventFolder:
         """
         value = None
         if kept:
-            after = computed(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
+            after = compute_session(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
             value = encode(after)
             self._table.put(visitor, value)
         else:
             self._table.remove(visitor)
-            self._idle.left(visitor)
+            self._idle.forget(visitor)
         until = self._erasures.until[session.visitor_id]
         headers: Headers = [
             (sessions.ERASED_AT, str(until).encode()),
@@ -227,12 +227,12 @@ class EventFolder:
         if self._table.raw(visitor) == value:
             self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
 
-    def recovered(self) -> None:
+    def recover(self) -> None:
         """After a start or rebalance: what the stored sessions tell of missing products and of time.
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self._order.reassigned()
+        self._order.reset()
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:
@@ -242,16 +242,18 @@ class EventFolder:
             if len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
             else:
-                self._note(visitor, partition, session)
+                self._note_session(visitor, partition, session)
 
     def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
         """A product got its vector: the sessions that missed it are computed again and published."""
-        for visitor, partition in self._waiting.arrived(product_id).items():
+        for visitor, partition in self._waiting.pop_waiting(product_id).items():
             if self._table.raw(visitor) is None or not owned(partition):
                 continue  # the visitor's partition has moved to another worker, which waits by itself
             before = self._table.get(visitor)
-            after = computed(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+            after = compute_session(
+                before.visitor_id, before.events, self._vectors, self._layout, self._tuning
+            )
             headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
-            messages = self._stored(visitor, partition, after, headers, changed=True)
+            messages = self._store(visitor, partition, after, headers, changed=True)
             self._send(messages, self._metrics.joined.inc)
         self._metrics.waiting.set(len(self._waiting))

@@ -22,11 +22,11 @@ from services.trainer.cases import Case, Split, last_day
 from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.gate import Verdict
-from services.trainer.release import judged
-from services.trainer.sessions import Histories, sessionised
+from services.trainer.release import evaluate_gate
+from services.trainer.sessions import Histories, sessionise
 from services.trainer.settings import TrainerSettings
 from services.trainer.topic_history import NothingToRead, Tally
-from services.trainer.training import Parameters, Trained, fit, refitted
+from services.trainer.training import Parameters, TrainedModel, fit, refit
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,29 +54,29 @@ def train(
         current = releases.current(settings, settings.model_name)
         history = topic_history.read(settings, times, settings.event_types, progress, archives)
         progress.stage("sessions")
-        histories = sessionised(history.events, settings.tuning.gap_ms)
+        histories = sessionise(history.events, settings.tuning.gap_ms)
         if histories.sessions == 0:
             raise NothingToRead(_nothing_learnable(history.tally, settings))
         catalogue = content.read(settings, progress)
-        released = None if current is None else _fetched(settings, current)
+        released = None if current is None else _fetch_released(settings, current)
         split = _split(histories, released, settings.gate_cases_min)
 
         parameters = Parameters(tuning=settings.tuning)
         trained = fit(split.training, parameters, progress, catalogue)
-        measured = _stored(work / "measured", trained, _manifest(split.training, split.cases, trained))
-        metrics = Measured(split.cases, parameters.tuning, catalogue, progress)
+        measured = _store(work / "measured", trained, _manifest(split.training, split.cases, trained))
+        metrics = Evaluator(split.cases, parameters.tuning, catalogue, progress)
         # What serves has learned from the newest day, too; what was measured could not.
-        whole = refitted(trained, histories, parameters, progress, catalogue)
+        whole = refit(trained, histories, parameters, progress, catalogue)
         manifest = replace(
             _manifest(histories, split.cases, whole),
             metrics=metrics.of(measured),
-            popularity=popularity.measured(split.training, split.cases),
-            released=None if current is None else _compared(current, released, split, metrics),
+            popularity=popularity.measure_popularity(split.training, split.cases),
+            released=None if current is None else _compare(current, released, split, metrics),
         )
         progress.stage("storing")
         digest = artifact.write(work / manifest.version, whole.arrays, whole.texts, manifest)
         location = models.upload(work / manifest.version, manifest.version)
-    verdict = judged(settings, manifest, current)
+    verdict = evaluate_gate(settings, manifest, current)
     return TrainedVersion(Released(manifest.version, location, digest), manifest, verdict, history.tally)
 
 
@@ -87,16 +87,16 @@ def evaluate_files(train_file: Path, test_file: Path, datadir: Path, progress: P
     histories = session_files.read_histories(train_file)
     with scratch(datadir) as work:
         trained = fit(histories, Parameters(), progress)
-        model = _stored(work / "model", trained, _manifest(histories, cases, trained))
+        model = _store(work / "model", trained, _manifest(histories, cases, trained))
         return evaluate(model, cases, progress)
 
 
-def _stored(folder: Path, trained: Trained, manifest: Manifest) -> Artifact:
+def _store(folder: Path, trained: TrainedModel, manifest: Manifest) -> Artifact:
     """A model as services get it: through its files."""
     return artifact.load(folder, artifact.write(folder, trained.arrays, trained.texts, manifest))
 
 
-def _manifest(histories: Histories, cases: Sequence[Case], trained: Trained) -> Manifest:
+def _manifest(histories: Histories, cases: Sequence[Case], trained: TrainedModel) -> Manifest:
     created_at = int(now_ms())
     times = histories.times
     return Manifest(
@@ -114,7 +114,7 @@ def _manifest(histories: Histories, cases: Sequence[Case], trained: Trained) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class Evaluator:
     """What all models of one training are measured by."""
 
     cases: Sequence[Case]
@@ -129,7 +129,7 @@ class Measured:
         return evaluate(model, self.cases, self.progress, tuning=self.tuning, contents=self.catalogue)
 
 
-def _fetched(settings: TrainerSettings, current: ModelRelease) -> Artifact | str:
+def _fetch_released(settings: TrainerSettings, current: ModelRelease) -> Artifact | str:
     """The released model, or why there is none."""
     try:
         return store.fetch(current.location, current.digest, settings.trainer_datadir / "cache")
@@ -146,8 +146,8 @@ def _split(histories: Histories, released: Artifact | str | None, cases_min: int
     return last_day(histories)
 
 
-def _compared(
-    current: ModelRelease, released: Artifact | str | None, split: Split, metrics: "Measured"
+def _compare(
+    current: ModelRelease, released: Artifact | str | None, split: Split, metrics: "Evaluator"
 ) -> Compared:
     """The released model on the same cases; why it could not be measured is told to the gate."""
     if not isinstance(released, Artifact):

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from schemas.events import EVENT_TYPES
 from schemas.sessions import KIND_OF, SessionEvent
-from services.model.session import Tuning, remembered
+from services.model.session import Tuning, merge_events
 from services.trainer.sessions import Histories
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -41,9 +41,9 @@ class Case:
             for number, (time, product, kind) in enumerate(zip(times, self.prefix, kinds, strict=True))
         )
 
-    def remembered(self, tuning: Tuning) -> tuple[SessionEvent, ...]:
+    def remember(self, tuning: Tuning) -> tuple[SessionEvent, ...]:
         """What the live session would hold of these events."""
-        return remembered((), list(self.events), tuning)
+        return merge_events((), list(self.events), tuning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from services import time_range
 from services.cli import exit_with_status
 from services.clock import now_ms
 from services.logging import configure_logging
-from services.progress import shown_on
+from services.progress import create_progress
 from services.settings import load
 from services.trainer import release as releasing
 from services.trainer.settings import TrainerSettings
@@ -58,10 +58,10 @@ def train(
     """
     with exit_with_status(not_delivered=NOT_DELIVERED):
         settings = _settings()
-        times = time_range.parsed(since, until, int(now_ms()))
+        times = time_range.parse_range(since, until, int(now_ms()))
         from services.trainer import app as trainer  # noqa: PLC0415 - numba, gensim and lightgbm: 3 s
 
-        with shown_on(progress_console) as progress:
+        with create_progress(progress_console) as progress:
             made = trainer.train(settings, times, progress, archives or ())
         counts = ", ".join(f"{count:,} {name}" for name, count in made.manifest.counts.items())
         console.print(f"{made.released.version}, learned from {counts}")
@@ -92,7 +92,7 @@ def evaluate(
 
     with exit_with_status(not_delivered=NOT_DELIVERED):
         settings = _settings()
-        with shown_on(progress_console) as progress:
+        with create_progress(progress_console) as progress:
             metrics = trainer.evaluate_files(train, test, settings.trainer_datadir, progress)
         typer.echo(msgspec.json.encode(metrics).decode())
 

@@ -7,11 +7,11 @@ from typing import Final
 from schemas.sessions import Session, SessionEvent
 from schemas.topics import PRODUCT_VECTORS
 from schemas.vectors import Layout
-from services.kafka.ranges import reading
+from services.kafka.ranges import open_reader
 from services.model import content
 from services.model.item2vec import all_nearest
 from services.model.ranker import Likeness
-from services.model.session import Tuning, computed
+from services.model.session import Tuning, compute_session
 from services.model.session_index import Floats
 from services.progress import Progress
 from services.settings import ServiceSettings
@@ -41,14 +41,14 @@ class Contents:
     def rows(self, products: Sequence[str]) -> Floats:
         """(n, width) rows whose dot product is Σ weight · cosine; zeros for a product without content."""
         roots = {name: weight**0.5 for name, weight in content.SIMILAR.items()}
-        rows: Floats = self.layout.weighted(self.replica.units(products), roots)
+        rows: Floats = self.layout.apply_weights(self.replica.units(products), roots)
         return rows
 
-    def asked(
+    def query(
         self, events: Sequence[SessionEvent], tuning: Tuning
     ) -> tuple[tuple[str, ...], Likeness | None]:
         """For a session of these events the products nearest by content, and the likeness of any."""
-        session = computed("", tuple(events), self.replica, self.layout, tuning)
+        session = compute_session("", tuple(events), self.replica, self.layout, tuning)
         likened = content.of(session, self.replica, self.layout)
         return (self._nearest(session) if likened else ()), likened
 
@@ -61,7 +61,7 @@ class Contents:
 def read(settings: ServiceSettings, progress: Progress) -> Contents | None:
     """What lies on `product-vectors` now; None for an empty topic. Raises what reading a topic raises."""
     replica = VectorReplica(settings.layout)
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         spans = reader.spans(PRODUCT_VECTORS)
         progress.stage("reading the catalogue", sum(len(span) for span in spans))
         for messages in reader.read(spans):

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from schemas.models import Metrics
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
-from services.model.ranker import ranked
+from services.model.ranker import rank_products
 from services.model.session import Tuning
 from services.progress import Progress
 from services.trainer.cases import Case
@@ -87,9 +87,9 @@ def accuracy(ranks: npt.NDArray[np.int64]) -> tuple[float, float]:
 
 
 def _answer(model: Behaviour, case: Case, tuning: Tuning, contents: Contents | None) -> tuple[str, ...]:
-    events = case.remembered(tuning)
-    others, likeness = contents.asked(events, tuning) if contents else ((), None)
-    return ranked(model, events, tuning, others=others, likeness=likeness).product_ids[:K]
+    events = case.remember(tuning)
+    others, likeness = contents.query(events, tuning) if contents else ((), None)
+    return rank_products(model, events, tuning, others=others, likeness=likeness).product_ids[:K]
 
 
 def _bias(model: Behaviour, shown: Counter[str]) -> float:

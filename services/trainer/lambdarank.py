@@ -12,7 +12,7 @@ import numpy.typing as npt
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import Trees
-from services.model.ranker import offered
+from services.model.ranker import collect_features
 from services.model.session import Tuning
 from services.model.session_index import Floats, read_only
 from services.progress import Progress
@@ -21,17 +21,17 @@ from services.trainer.content import Contents
 from services.trainer.sessions import Histories
 
 
-def flattened(dumped: Mapping[str, Any]) -> Trees:
+def flatten(dumped: Mapping[str, Any]) -> Trees:
     """From `Booster.dump_model()`. Raises ValueError for a split that the arrays cannot express."""
     nodes: list[tuple[int, float, int, int]] = []
-    roots = [_added(tree["tree_structure"], nodes) for tree in dumped["tree_info"]]
+    roots = [_add(tree["tree_structure"], nodes) for tree in dumped["tree_info"]]
     columns = list(zip(*nodes, strict=True)) if nodes else [(), (), (), ()]
     kinds = (np.int32, np.float32, np.int32, np.int32)
     arrays = [np.array(column, dtype=kind) for column, kind in zip(columns, kinds, strict=True)]
     return Trees(*map(read_only, (np.array(roots, dtype=np.int32), *arrays)))
 
 
-def _added(node: Mapping[str, Any], nodes: list[tuple[int, float, int, int]]) -> int:
+def _add(node: Mapping[str, Any], nodes: list[tuple[int, float, int, int]]) -> int:
     place = len(nodes)
     if "leaf_value" in node:
         nodes.append((-1, float(node["leaf_value"]), 0, 0))
@@ -39,7 +39,7 @@ def _added(node: Mapping[str, Any], nodes: list[tuple[int, float, int, int]]) ->
     if node["decision_type"] != "<=":
         raise ValueError(f"a split by {node['decision_type']}, expected numbers compared by <=")
     nodes.append((0, 0.0, 0, 0))  # its place comes before those of its children
-    left, right = _added(node["left_child"], nodes), _added(node["right_child"], nodes)
+    left, right = _add(node["left_child"], nodes), _add(node["right_child"], nodes)
     nodes[place] = (int(node["split_feature"]), _at_most(node["threshold"]), left, right)
     return place
 
@@ -84,7 +84,7 @@ class Groups:
     sizes: npt.NDArray[np.int64]
 
 
-def learned(groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress) -> Trees | None:
+def fit_trees(groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress) -> Trees | None:
     """Trees that order candidates; None where too few cases have their target among them."""
     if len(groups.sizes) < CASES_MIN:
         return None
@@ -96,10 +96,10 @@ def learned(groups: Groups, parameters: LambdaRank, *, threads: int, progress: P
         rounds,
         callbacks=[lambda _env: progress.advance()],
     )
-    return flattened(booster.dump_model())
+    return flatten(booster.dump_model())
 
 
-def gathered(
+def gather_groups(
     model: Behaviour,
     newer: Histories,
     parameters: LambdaRank,
@@ -120,8 +120,8 @@ def gathered(
     for case in cases_at(newer, continued, parameters.cases):
         progress.advance()
         events = case.events
-        others, likeness = contents.asked(events, tuning) if contents else ((), None)
-        found = offered(model, events, tuning, others=others, likeness=likeness)
+        others, likeness = contents.query(events, tuning) if contents else ((), None)
+        found = collect_features(model, events, tuning, others=others, likeness=likeness)
         right = np.array([each == case.target for each in found.product_ids], dtype=np.bool_)
         if right.any():
             kept = right | (random.random(len(right)) < parameters.wrong_share)

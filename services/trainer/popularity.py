@@ -17,7 +17,7 @@ def most_popular(histories: Histories, k: int = K) -> tuple[str, ...]:
     return tuple(histories.products[place] for place in np.argsort(-counts, kind="stable")[:k])
 
 
-def measured(histories: Histories, cases: Sequence[Case]) -> Metrics:
+def measure_popularity(histories: Histories, cases: Sequence[Case]) -> Metrics:
     """How well the same 20 products serve every case."""
     started = perf_counter()
     ranks = {product: rank for rank, product in enumerate(most_popular(histories), start=1)}

@@ -17,7 +17,7 @@ class GateIsAgainst(CheckFailed):
     """The gate says no; the text holds its reasons."""
 
 
-def following(
+def build_release(
     former: ModelRelease | None,
     name: str,
     version: Released,
@@ -57,14 +57,16 @@ def release(
         raise ReleaseRefused(f"{models.location(wanted)} holds {manifest.version}, not what it is called")
     if current is not None and (current.version, current.digest) == (wanted, digest):
         return current, None
-    verdict = judged(settings, manifest, current)
+    verdict = evaluate_gate(settings, manifest, current)
     if not verdict.passed and not force:
         refused = f"{wanted} is not released (--force does it all the same):"
         raise GateIsAgainst("\n  ".join([refused, *verdict.reasons]))
     location = models.location(wanted)
     store.check(location, digest, settings.trainer_datadir)
     found = Released(wanted, location, digest)
-    made = following(current, settings.model_name, found, manifest.metrics, verdict=verdict, at=int(now_ms()))
+    made = build_release(
+        current, settings.model_name, found, manifest.metrics, verdict=verdict, at=int(now_ms())
+    )
     asyncio.run(releases.publish(settings, made))
     return made, verdict
 
@@ -77,7 +79,7 @@ def rollback(settings: TrainerSettings) -> ModelRelease:
     current = releases.current(settings, settings.model_name)
     former = releases.before(settings.model_name, current)
     assert current is not None
-    return releases.go_back(settings, current, former, settings.trainer_datadir)
+    return releases.roll_back(settings, current, former, settings.trainer_datadir)
 
 
 def _latest(models: ModelStore, current: ModelRelease | None) -> str:
@@ -89,7 +91,7 @@ def _latest(models: ModelStore, current: ModelRelease | None) -> str:
     return latest
 
 
-def judged(settings: TrainerSettings, manifest: Manifest, current: ModelRelease | None) -> Verdict:
+def evaluate_gate(settings: TrainerSettings, manifest: Manifest, current: ModelRelease | None) -> Verdict:
     """What the gate says of a version when `current` serves."""
     return gate.decide(
         manifest.metrics,

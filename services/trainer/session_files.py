@@ -19,7 +19,7 @@ import numpy as np
 from schemas.sessions import KIND_OF
 from services.errors import OperationFailed
 from services.trainer.cases import EVENT_MS, Case
-from services.trainer.sessions import Histories, compacted
+from services.trainer.sessions import Histories, compact
 
 SESSION_MS: Final = 60 * 60 * 1_000  # between plain sessions
 TABLE_COLUMNS: Final = ("sessionid", "itemid", "time")
@@ -53,7 +53,7 @@ def read_histories(path: Path) -> Histories:
     ids = list(chain.from_iterable(session.items for session in sessions))
     products = tuple(sorted(set(ids)))
     places = {product: place for place, product in enumerate(products)}
-    return compacted(
+    return compact(
         products,
         np.fromiter(map(places.__getitem__, ids), dtype=np.int32, count=len(ids)),
         np.array(array("q", chain.from_iterable(session.times for session in sessions)), dtype=np.int64),
@@ -162,7 +162,7 @@ def _lines(path: Path) -> Iterator[Line]:
     """The lines that are not blank, with their numbers."""
     number = 0
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             for number, raw in enumerate(file, start=1):
                 text = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
                 if CONTROLS.search(text):
@@ -176,7 +176,7 @@ def _lines(path: Path) -> Iterator[Line]:
         raise UnreadableFile(path, f"cannot be read: {reason}", number + 1 if number else None) from None
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     with path.open("rb") as file:
         packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     return cast(IO[bytes], gzip.open(path, "rb")) if packed else path.open("rb")

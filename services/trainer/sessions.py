@@ -51,10 +51,10 @@ class Histories:
         """The sessions `first:last`, with the products that occur in them."""
         events = slice(int(self.starts[first]), int(self.starts[last]))
         starts = self.starts[first : last + 1] - self.starts[first]
-        return compacted(self.products, self.items[events], self.times[events], self.types[events], starts)
+        return compact(self.products, self.items[events], self.times[events], self.types[events], starts)
 
 
-def sessionised(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories:
+def sessionise(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories:
     """The histories in a set of events: neither their order nor their repetition changes anything.
 
     Of each visitor the distinct events (by event_id and product) count, in the order of the live session:
@@ -71,10 +71,10 @@ def sessionised(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories
     gathered, starts = _by_end(visitors[order], events.times[order], gap_ms)
     order = order[gathered]
     products = sorted(events.product_ids)
-    return compacted(products, items[order], events.times[order], events.types[order], starts)
+    return compact(products, items[order], events.times[order], events.types[order], starts)
 
 
-def compacted(
+def compact(
     products: Sequence[str],
     items: npt.NDArray[Any],
     times: npt.NDArray[np.int64],

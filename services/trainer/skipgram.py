@@ -52,7 +52,7 @@ def vectors(
         alpha=parameters.alpha,
         seed=parameters.seed,
         workers=threads,
-        callbacks=[_Told(progress)],
+        callbacks=[_EpochProgress(progress)],
     )
     numbers = [int(word) for word in model.wv.index_to_key]
     for into, learned in zip(found, (model.wv.vectors, model.syn1neg), strict=True):
@@ -70,7 +70,7 @@ def _sentences(histories: Histories) -> Iterator[list[str]]:
             yield [words[item] for item in items[begin:end]]
 
 
-class _Told(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
+class _EpochProgress(CallbackAny2Vec):  # type: ignore[misc]  # gensim has no types
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from schemas.sessions import KIND_OF, identity
 from schemas.topics import EVENTS
 from services.archive import history_events
-from services.archive.history_events import PastEvent
+from services.archive.history_events import HistoryEvent
 from services.errors import OperationFailed
-from services.kafka.ranges import HistoryReader, PastMessage, reading
+from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -65,7 +65,7 @@ class GrowingColumns:
     def __len__(self) -> int:
         return len(self._times)
 
-    def extend(self, events: Iterable[PastEvent]) -> None:
+    def extend(self, events: Iterable[HistoryEvent]) -> None:
         """Takes some more events."""
         visitor_places, product_places = self._visitor_places, self._product_places
         for event in events:
@@ -74,7 +74,7 @@ class GrowingColumns:
                 continue
             for product_id in event.products():
                 self._visitors.append(visitor_places.setdefault(event.visitor_id, len(visitor_places)))
-                self._ids += packed(event.event_id)
+                self._ids += pack_id(event.event_id)
                 self._items.append(product_places.setdefault(product_id, len(product_places)))
                 self._times.append(event.occurred_at)
                 self._types.append(kind)
@@ -92,7 +92,7 @@ class GrowingColumns:
         )
 
 
-def packed(event_id: str) -> bytes:
+def pack_id(event_id: str) -> bytes:
     """An event id as `EventColumns.event_ids` holds it."""
     number = identity(event_id)
     return number.ljust(ID_BYTES - 1, b"\0") + bytes([len(number)])
@@ -139,11 +139,11 @@ def read(
     out. Raises NothingToRead, BrokerAway, TopicMissing, ArchiveRefused, StoreFailed.
     """
     with ExitStack() as stack:
-        reader = stack.enter_context(reading(settings))
+        reader = stack.enter_context(open_reader(settings))
         erasures = erasure.read(reader)
         columns, tally = GrowingColumns(types), Tally(unreadable_erasures=erasures.unreadable)
         sources: list[tuple[str, HistoryReader]] = [
-            *((url, stack.enter_context(_reading_archive(url))) for url in archives),
+            *((url, stack.enter_context(_open_archive(url))) for url in archives),
             (settings.topic(EVENTS), reader),
         ]
         spans = [[span for span in each.spans(EVENTS, times) if len(span)] for _, each in sources]
@@ -160,13 +160,13 @@ def read(
     return TopicHistory(columns.columns(), tally)
 
 
-def _reading_archive(url: str) -> AbstractContextManager[HistoryReader]:
-    from services.archive.reader import reading_archive  # noqa: PLC0415 - pyarrow: who reads none waits not
+def _open_archive(url: str) -> AbstractContextManager[HistoryReader]:
+    from services.archive.reader import open_archive  # noqa: PLC0415 - pyarrow: who reads none waits not
 
-    return reading_archive(url)
+    return open_archive(url)
 
 
-def _events(messages: Iterable[PastMessage], erasures: Erasures, tally: Tally) -> Iterator[PastEvent]:
+def _events(messages: Iterable[TopicMessage], erasures: Erasures, tally: Tally) -> Iterator[HistoryEvent]:
     for message in messages:
         tally.messages += 1
         try:

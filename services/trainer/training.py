@@ -17,9 +17,9 @@ import numpy.typing as npt
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import Trees
-from services.model.item2vec import BLOCK, Item2Vec, all_nearest, assembled
+from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
 from services.model.session import Tuning
-from services.model.session_index import NEWEST, Floats, SessionIndex, built
+from services.model.session_index import NEWEST, Floats, SessionIndex, build_index
 from services.progress import Progress
 from services.trainer import lambdarank, skipgram
 from services.trainer.content import Contents
@@ -30,7 +30,7 @@ from services.trainer.skipgram import SkipGram
 NEIGHBOURS: Final = 10
 
 
-def inferred(vectors: Floats, clicked: npt.NDArray[np.bool_], contents: Floats) -> Floats:
+def infer_vectors(vectors: Floats, clicked: npt.NDArray[np.bool_], contents: Floats) -> Floats:
     """(n, width) `vectors` with a row for each product that was not clicked but has content.
 
     That row is the mean of the ten clicked products nearest by content, (n, c) rows whose dot product is
@@ -67,7 +67,7 @@ class Parameters:
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
+class TrainedModel:
     """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with."""
 
     arrays: dict[str, npt.NDArray[Any]]
@@ -77,38 +77,38 @@ class Trained:
 
 def fit(
     histories: Histories, parameters: Parameters, progress: Progress, contents: Contents | None = None
-) -> Trained:
+) -> TrainedModel:
     """Learns from the histories, and from what the catalogue tells of products that nobody has clicked.
 
     Too few sessions for a re-ranker give a model that fuses ranks.
     """
     trees = _re_ranker(histories, parameters, contents, progress)
-    return packed(*_model(histories, parameters, contents, progress), trees, parameters)
+    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
 
 
-def refitted(
-    trained: Trained,
+def refit(
+    trained: TrainedModel,
     histories: Histories,
     parameters: Parameters,
     progress: Progress,
     contents: Contents | None = None,
-) -> Trained:
+) -> TrainedModel:
     """The same model, with the same re-ranker, grown by the newest sessions."""
     trees = Trees.of(trained.arrays) if Trees.are_in(trained.arrays) else None
-    return packed(*_model(histories, parameters, contents, progress), trees, parameters)
+    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
 
 
-def packed(
+def pack_model(
     products: Sequence[str],
     index: SessionIndex,
     vectors: Item2Vec,
     trees: Trees | None,
     parameters: Parameters,
-) -> Trained:
+) -> TrainedModel:
     """As an artifact holds it."""
     arrays = {**index.arrays(), **vectors.arrays(), **(trees.arrays() if trees else {})}
     texts = {PRODUCTS: _json(products), FEATURE_NAMES: _json(FEATURES)}
-    return Trained(arrays, texts, _told(parameters))
+    return TrainedModel(arrays, texts, _describe(parameters))
 
 
 def _model(
@@ -117,7 +117,7 @@ def _model(
     """Products, those of the catalogue that nobody clicked last; and what is known of them."""
     clicked = len(histories.products)
     products = histories.products + (contents.others(histories.products) if contents else ())
-    index = built(histories.items, histories.starts, len(products), parameters.newest)
+    index = build_index(histories.items, histories.starts, len(products), parameters.newest)
     learned_in, learned_out = (
         np.pad(vectors, ((0, len(products) - clicked), (0, 0)))
         for vectors in skipgram.vectors(
@@ -126,9 +126,9 @@ def _model(
     )
     if contents:
         described, known = contents.rows(products), np.asarray(learned_in.any(axis=1))
-        learned_in = inferred(learned_in, known, described)
-        learned_out = inferred(learned_out, known, described)
-    return products, index, assembled(learned_in, learned_out, parameters.nearest)
+        learned_in = infer_vectors(learned_in, known, described)
+        learned_out = infer_vectors(learned_out, known, described)
+    return products, index, build_item2vec(learned_in, learned_out, parameters.nearest)
 
 
 def _re_ranker(
@@ -139,8 +139,8 @@ def _re_ranker(
     if not older.sessions or not newer.sessions:
         return None
     model = Behaviour("", *_model(older, parameters, contents, progress), None)
-    return lambdarank.learned(
-        lambdarank.gathered(
+    return lambdarank.fit_trees(
+        lambdarank.gather_groups(
             model,
             newer,
             parameters.lambdarank,
@@ -158,7 +158,7 @@ def _json(strings: Sequence[str]) -> str:
     return msgspec.json.encode(strings).decode()
 
 
-def _told(parameters: Parameters) -> dict[str, object]:
+def _describe(parameters: Parameters) -> dict[str, object]:
     return {
         "item2vec": asdict(parameters.item2vec),
         "lambdarank": asdict(parameters.lambdarank),

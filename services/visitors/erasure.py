@@ -12,7 +12,7 @@ from schemas.erasures import Erasure
 from schemas.sessions import ERASED_AT
 from schemas.topics import ERASURES, IDENTITIES, Topic
 from services.kafka.clients import OutgoingMessage
-from services.kafka.ranges import HistoryReader, PastMessage, headers_of, reading
+from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, open_reader
 from services.settings import ServiceSettings
 from services.visitors import identity_graph
 from services.visitors.identity_graph import IdentityGraph
@@ -39,7 +39,7 @@ class Erasures:
         of_members = {member: until for person, until in newest.items() for member in graph.members(person)}
         return Erasures(of_members, self.unreadable)
 
-    def take(self, message: PastMessage) -> str:
+    def take(self, message: TopicMessage) -> str:
         """Takes one message of the topic; the visitor that it is about.
 
         An erasure that cannot be read counts up to when it was sent. A tombstone takes one back.
@@ -67,7 +67,7 @@ class PendingErasures(Erasures):
 
     _awaited: dict[str, int] = field(default_factory=dict)  # visitor → Unix ms: older sessions count no more
 
-    def take(self, message: PastMessage) -> str:
+    def take(self, message: TopicMessage) -> str:
         """Takes one message of the topic; the visitor that it is about."""
         visitor_id = super().take(message)
         until = self.until.get(visitor_id)
@@ -82,7 +82,7 @@ class PendingErasures(Erasures):
         until = self._awaited.get(visitor_id)
         return until is not None and (folded_at or 0.0) <= until
 
-    def confirm(self, visitor_id: str, message: PastMessage) -> None:
+    def confirm(self, visitor_id: str, message: TopicMessage) -> None:
         """Takes a message of `sessions`: one that says what is left ends the waiting."""
         until = self._awaited.get(visitor_id)
         if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
@@ -117,7 +117,7 @@ class Person:
 
 def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
     """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         graph, _ = identity_graph.read(reader)
     members = sorted(graph.members(visitor_id))
     return Person(tuple(members), tuple(each for each in members if graph.identity(each) is not None))

@@ -7,7 +7,7 @@ import msgspec
 from schemas import identities
 from schemas.identities import USER_PREFIX, Identity
 from schemas.topics import IDENTITIES
-from services.kafka.ranges import HistoryReader, PastMessage
+from services.kafka.ranges import HistoryReader, TopicMessage
 
 
 class IdentityGraph:
@@ -34,7 +34,7 @@ class IdentityGraph:
         after = self.members(visitor_id)
         return frozenset() if before == after else before | after
 
-    def take(self, message: PastMessage) -> bool:
+    def take(self, message: TopicMessage) -> bool:
         """Takes one message of `identities`; False where it cannot be read, or is of another key."""
         visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
         try:

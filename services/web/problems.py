@@ -91,7 +91,7 @@ def install(app: FastAPI, on_problem: OnProblem) -> None:
         kind = status.phrase.lower().replace(" ", "-")
         headers = dict(error.headers or {})
         if status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_allowed(app, request))
+            headers["Allow"] = ", ".join(_methods_of(app, request))
         return _response(request, status, kind, str(error.detail), headers=headers)
 
     async def of_validation(request: Request, error: Exception) -> Response:
@@ -106,17 +106,17 @@ def install(app: FastAPI, on_problem: OnProblem) -> None:
             request, Problem.status, Problem.kind, "an error of ours, written to the service's log"
         )
 
-    async def gone(_request: Request, _error: Exception) -> Response:
+    async def disconnect(_request: Request, _error: Exception) -> Response:
         return Response(status_code=HTTPStatus.BAD_REQUEST)  # the client hung up: nobody reads this
 
     app.add_exception_handler(Problem, own)
     app.add_exception_handler(HTTPException, of_router)
     app.add_exception_handler(RequestValidationError, of_validation)
-    app.add_exception_handler(ClientDisconnect, gone)
+    app.add_exception_handler(ClientDisconnect, disconnect)
     app.add_exception_handler(Exception, bug)
 
 
-def _allowed(app: FastAPI, request: Request) -> list[str]:
+def _methods_of(app: FastAPI, request: Request) -> list[str]:
     """The methods of all routes with the request's path; the router names those of the first one only."""
 
     def is_allowed(method: str) -> bool:

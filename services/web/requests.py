@@ -51,7 +51,7 @@ async def read_body(request: Request, limit: int, media_types: Collection[str] =
     came, received = 0, bytearray()
     async for chunk in request.stream():
         came += len(chunk)
-        received += chunk if unpacker is None else _unpacked(unpacker, chunk, limit + 1 - len(received))
+        received += chunk if unpacker is None else _unpack(unpacker, chunk, limit + 1 - len(received))
         if max(came, len(received)) > limit:
             raise TooLarge(f"the body has more than {limit} bytes, which is the limit: send smaller batches")
     if unpacker is not None and (not unpacker.eof or unpacker.unused_data):
@@ -77,7 +77,7 @@ def _unpacker(request: Request) -> "zlib._Decompress | None":
     return None
 
 
-def _unpacked(unpacker: "zlib._Decompress", chunk: bytes, at_most: int) -> bytes:
+def _unpack(unpacker: "zlib._Decompress", chunk: bytes, at_most: int) -> bytes:
     try:
         return unpacker.decompress(chunk, at_most)
     except zlib.error as error:

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import Final
 
-from services.cli import described
+from services.cli import describe_settings
 from services.logging import configure_logging
 from services.settings import load
 from services.web.server import serve
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m storefront.demo",
         description="The demo shop: pages, pictures, a cart, and a row that follows every click.",
-        epilog=f"settings, from the environment:\n{described(ShopSettings)}\n\n"
+        epilog=f"settings, from the environment:\n{describe_settings(ShopSettings)}\n\n"
         "example:\n  EDDY_SHOP_PORT=9000 python -m storefront.demo",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -24,10 +24,10 @@ from confluent_kafka import Consumer, Message, Producer, TopicPartition
 from infra.stack.broker import ROOT
 from schemas.topics import EVENTS
 from services.archive.digest import Digest
-from services.archive.reader import reading_archive
+from services.archive.reader import open_archive
 from services.kafka.admin import create
 from services.kafka.clients import client_config, producer_config
-from services.kafka.ranges import reading
+from services.kafka.ranges import open_reader
 from services.settings import ServiceSettings
 from tests.benchmark.brokers import broker
 from tests.benchmark.history import BATCH, bare, fill
@@ -118,7 +118,7 @@ def measure(count: int, tell: Callable[[str], object], rounds: int = ROUNDS) -> 
 def digest(settings: ServiceSettings) -> str:
     """Of all events that lie on the topic now."""
     found = Digest()
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         for batch in reader.read(reader.spans(EVENTS)):
             for message in batch:
                 found.add(message)
@@ -173,7 +173,7 @@ def bare_import(settings: ServiceSettings, path: Path) -> None:
 
 
 def _read(url: str, count: int) -> None:
-    with reading_archive(url) as archive:
+    with open_archive(url) as archive:
         assert sum(map(len, archive.read(archive.spans(EVENTS)))) == count
 
 

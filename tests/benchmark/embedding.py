@@ -83,7 +83,7 @@ def bare(text: TextModel, pictures: PictureModel, catalogue: list[Product]) -> N
     for start in range(0, len(catalogue), BATCH):
         part = catalogue[start : start + BATCH]
         opened = [Image.open(CATALOGUE / (product.image_url or "")) for product in part]
-        pictures.encode_pictures([pictures.prepared(image) for image in opened])
+        pictures.encode_pictures([pictures.prepare(image) for image in opened])
         pictures.encode_captions([product.name for product in part])
 
 

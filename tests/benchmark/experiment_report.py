@@ -20,7 +20,7 @@ from services.kafka.admin import create
 from services.kafka.clients import producer_config
 from services.ops.experiments import query
 from services.ops.experiments.attribution import WINDOW_MS
-from services.ops.experiments.query import Left, Question
+from services.ops.experiments.query import Omissions, ReportRequest
 from services.ops.experiments.report import report
 from services.progress import Silent
 from services.settings import ServiceSettings
@@ -34,7 +34,7 @@ PRODUCTS: Final = 12  # a row
 EXPERIMENT: Final = Experiment(
     name="less-brand", variants=(Variant(name="as-is", share=0.5), Variant(name="less", share=0.5))
 )
-QUESTION: Final = Question(experiment=EXPERIMENT.name, window_ms=WINDOW_MS, confidence=0.95)
+QUESTION: Final = ReportRequest(experiment=EXPERIMENT.name, window_ms=WINDOW_MS, confidence=0.95)
 
 
 class ReportFigures(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ def measure(count: int, tell: Callable[[str], object]) -> ReportFigures:
         for number in range(ROUNDS):
             tell(f"reading and joining, round {number + 1} of {ROUNDS} …")
             seconds, (joined, left) = timed(lambda: query.read_joined(settings, QUESTION, Silent()))
-            assert left == Left()
+            assert left == Omissions()
             assert joined.shown.sum() == count // 2
             rates.append(count / seconds)
             drawn = timed(lambda: report(QUESTION, EXPERIMENT, joined, left, int(now_ms())))  # noqa: B023

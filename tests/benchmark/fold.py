@@ -95,7 +95,7 @@ def measure() -> FoldFigures:
 def replica() -> VectorReplica:
     """A catalogue of made-up vectors, ids of 24 characters."""
     random, vectors = np.random.default_rng(SEED), VectorReplica(LAYOUT)
-    content = LAYOUT.normalised(random.normal(size=(PRODUCTS, LAYOUT.width))).astype(np.float16)
+    content = LAYOUT.normalise(random.normal(size=(PRODUCTS, LAYOUT.width))).astype(np.float16)
     for number, row in enumerate(content):
         vectors.put(
             Product(

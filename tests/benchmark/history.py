@@ -23,7 +23,7 @@ from services.progress import Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.sessions import sessionised
+from services.trainer.sessions import sessionise
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed
@@ -74,7 +74,7 @@ def measure(count: int, tell: Callable[[str], object]) -> HistoryFigures:
             assert found.tally.messages == count
             assert found.tally.bad == 0
             rates["history"].append(count / seconds)
-            seconds, histories = timed(lambda: sessionised(found.events))  # noqa: B023 - called at once
+            seconds, histories = timed(lambda: sessionise(found.events))  # noqa: B023 - called at once
             rates["sessionised"].append(len(found.events) / seconds)
     ratios = [ours / theirs for ours, theirs in zip(rates["history"], rates["bare"], strict=True)]
     return HistoryFigures(

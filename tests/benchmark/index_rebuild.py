@@ -24,11 +24,11 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, ProductVectors
 from services.kafka.admin import create
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
+from services.kafka.ranges import open_reader
+from services.kafka.writer import open_writer
 from services.ops import services
 from services.ops.index import maintenance
-from services.ops.index.query import OnTopic, check_server
+from services.ops.index.query import TopicState, check_server
 from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark.brokers import broker
@@ -60,11 +60,11 @@ def publish(settings: OpsSettings) -> int:
     layout = settings.layout
     shelves = rng.normal(size=(SHELVES, layout.width))
     size = 0
-    with writing(settings) as writer:
+    with open_writer(settings) as writer:
         for start in range(0, COUNT, SLICE):
             numbers = range(start, start + SLICE)
             near = shelves[[number % SHELVES for number in numbers]]
-            contents = layout.normalised(near + rng.normal(size=(SLICE, layout.width)))
+            contents = layout.normalise(near + rng.normal(size=(SLICE, layout.width)))
             for number, content in zip(numbers, contents, strict=True):
                 made, key = _product(number), f"p{number:05}".encode()
                 raw = vectors.encode(_vectors(made, layout, content))
@@ -141,8 +141,8 @@ def measure() -> Figures:
         create(empty)
         create(full)
         size = publish(full)
-        with reading(full) as reader:
-            topic = OnTopic(reader, full.layout)
+        with open_reader(full) as reader:
+            topic = TopicState(reader, full.layout)
             read_s, _ = timed(partial(topic.read_on, Silent()))
         bare_s, start_s = started(empty, 0), started(full, COUNT)
         client = QdrantClient(":memory:")

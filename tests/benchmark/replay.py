@@ -23,11 +23,11 @@ from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.kafka.clients import Headers, client_config, producer_config
-from services.kafka.ranges import reading
+from services.kafka.ranges import open_reader
 from services.ops.replay import run
 from services.ops.replay import source as feeding
 from services.ops.replay.figures import ReplayReport
-from services.ops.replay.source import Question
+from services.ops.replay.source import ReplayRequest
 from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark import standin_vectors
@@ -86,7 +86,7 @@ def measure(count: int, tell: Callable[[str], object], workers: int = 1) -> Repl
 
 def replayed(settings: OpsSettings, workers: int) -> ReplayReport:
     """The whole topic through a shadow."""
-    question = Question(prefix="shadow", workers=workers, cases=0)
+    question = ReplayRequest(prefix="shadow", workers=workers, cases=0)
     source = feeding.source(settings, question)
     return run.in_shadow(settings, question, source, Silent(), take_over=False, on_left=print)
 
@@ -158,7 +158,7 @@ def _session_bytes(settings: OpsSettings) -> float:
     from services.vector_replica import VectorReplica  # noqa: PLC0415
 
     replica, known, sizes = VectorReplica(settings.layout), dict[str, Session](), []
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         for batch in reader.read(reader.spans(PRODUCT_VECTORS)):
             for message in batch:
                 replica.apply((message.key() or b"").decode(), message.value())

@@ -51,7 +51,7 @@ def _vectors(product: Product, layout: Layout) -> ProductVectors:
     return ProductVectors(
         product=product,
         layout=layout.id,
-        content=vectors.pack(layout.normalised(np.concatenate(parts))),
+        content=vectors.pack(layout.normalise(np.concatenate(parts))),
         hashes={},
         models={"text": "stand-in", "image": "stand-in"},
     )

@@ -23,7 +23,7 @@ from schemas import products
 from schemas.topics import PRODUCTS
 from services.kafka.admin import create
 from services.kafka.clients import producer_config
-from services.recommender.search.query_vectors import Words
+from services.recommender.search.query_vectors import WordVectorClient
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker
@@ -75,7 +75,7 @@ def measure() -> dict[str, object]:
 async def _search(url: str, texts: list[str]) -> dict[str, float]:
     registry = CollectorRegistry()
     away = Counter("away", "-", registry=registry)
-    words = Words(
+    words = WordVectorClient(
         url,
         ServiceSettings().layout,
         timeout_s=30,

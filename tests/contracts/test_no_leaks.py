@@ -20,16 +20,16 @@ from schemas.rules import Rule
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout
 from services.model.content import PROFILES
-from services.model.session import Tuning, computed
+from services.model.session import Tuning, compute_session
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.diversity import Rules
-from services.recommender.pipeline.merchandising import InForce, summed
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asked
+from services.recommender.pipeline.diversity import RowLimits
+from services.recommender.pipeline.merchandising import ActiveRules, combine_rules
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import RecommendationRequest
 from services.recommender.search.query import Inferred
 from services.recommender.search.query_vectors import WordVector
 from services.recommender.search.search import Search
@@ -80,22 +80,22 @@ class World:
 
     def __init__(self, folder: Path) -> None:
         raw = np.random.default_rng(7).normal(size=(COUNT, LAYOUT.width))
-        self.content = LAYOUT.normalised(raw).astype(np.float32)
+        self.content = LAYOUT.normalise(raw).astype(np.float32)
         self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
-        self.index = RememberedIndex(EdgeIndex(LAYOUT, folder))
+        self.index = CachedIndex(EdgeIndex(LAYOUT, folder))
         self.known: dict[str, Product] = {}  # as the topic `products` tells
         self.described: dict[str, Product] = {}  # as the index has it
         self.touched: set[int] = set()
         self.blocks: dict[str, Rule] = {}
         past = np.random.default_rng(8).integers(0, VISITED, size=(400, 5)).tolist()
         model = behaviour([[f"p{number}" for number in dict.fromkeys(visit)] for visit in past])
-        self.rows = RowMaker(
+        self.rows = RecommendationPipeline(
             self.catalogue,
             self.index,
             self.replica,
             layout=LAYOUT,
             tuning=TUNING,
-            rules=Rules(0, diversity=0.2, brand_max=4),
+            rules=RowLimits(0, diversity=0.2, brand_max=4),
             model=lambda _line: model,
             metrics=Metrics(),
             in_force=self._in_force,
@@ -109,8 +109,8 @@ class World:
             self.index.upsert([(product(number), self.content[number]) for number in numbers])
         self.index.optimise()
 
-    def _in_force(self, _slot: str, _kind: str) -> InForce:
-        return summed([self.blocks[name] for name in sorted(self.blocks)])
+    def _in_force(self, _slot: str, _kind: str) -> ActiveRules:
+        return combine_rules([self.blocks[name] for name in sorted(self.blocks)])
 
     def tell(self, number: int, newest: Product | None) -> None:
         """[products]"""
@@ -255,7 +255,7 @@ class ChangingShop(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self._time = 1
-        self._asked: Asked | None = None
+        self._asked: RecommendationRequest | None = None
         self._shown: list[str] = []
 
     def teardown(self) -> None:
@@ -294,7 +294,7 @@ class ChangingShop(RuleBasedStateMachine):
     def sell_out_what_a_search_finds_before_the_index_hears_of_it(self, like: int, k: int) -> None:
         """What the index finds first may not be shown any more."""
         self._time += 1
-        query = LAYOUT.weighted(self.world.content[like], PROFILES["search"])
+        query = LAYOUT.apply_weights(self.world.content[like], PROFILES["search"])
         for number in np.argsort(-(self.world.content @ query))[:ALIKE].tolist():
             if (before := self.world.known.get(f"p{number}")) is not None:
                 gone = msgspec.structs.replace(before, availability="out_of_stock", updated_at=self._time)
@@ -330,13 +330,13 @@ class ChangingShop(RuleBasedStateMachine):
     def search(self, question: Question, told: Inferred, like: int) -> None:
         vector, slices = self.world.content[like], LAYOUT.slices
         search = Search(told, words=WordVector(vector[slices["text"]], vector[slices["image"]]))
-        where = search.narrowed(question["where"])
+        where = search.narrow(question["where"])
         self._ask("search", question | {"where": where}, search=search)
 
     def _ask(self, kind: SlotKind, question: Question, **fields: Any) -> None:
         session = self._session(question["visited"])
         given = {name: value for name, value in question.items() if name != "visited"}
-        self._asked = Asked(kind, session=session, **given, **fields)
+        self._asked = RecommendationRequest(kind, session=session, **given, **fields)
         self.ask_again()
 
     @precondition(lambda self: self._asked is not None)
@@ -344,7 +344,7 @@ class ChangingShop(RuleBasedStateMachine):
     def ask_again(self) -> None:
         """What was remembered of the first answer may hold no more."""
         assert self._asked is not None
-        made = self.loop.run(self.world.rows.made(self._asked))
+        made = self.loop.run(self.world.rows.run(self._asked))
         self._shown = [item.product_id for item in made.row]
         self._check(self._asked, self._shown, made.notice)
 
@@ -355,9 +355,9 @@ class ChangingShop(RuleBasedStateMachine):
             SessionEvent(place, bytes([place] * 16), f"p{number}", KIND_OF[type_])  # type: ignore[index]
             for place, (number, type_) in enumerate(visited)
         )
-        return computed("v", events, self.world.replica, LAYOUT, TUNING)
+        return compute_session("v", events, self.world.replica, LAYOUT, TUNING)
 
-    def _check(self, asked: Asked, found: list[str], notice: str | None) -> None:
+    def _check(self, asked: RecommendationRequest, found: list[str], notice: str | None) -> None:
         hidden = {asked.product_id}
         for event in asked.session.events if asked.session else ():
             if asked.without_seen or (asked.without_bought and event.type == "purchase"):

@@ -11,10 +11,19 @@ import pytest
 from schemas import deadletters, events, experiments, live, released, rules, sessions
 from schemas.compatibility import breaking_changes
 from schemas.jsonschema import MESSAGES
-from schemas.released import CODECS, HEADERS, MIGRATED, Version, lost, meaning, meaning_beside, message_of
+from schemas.released import (
+    CODECS,
+    HEADERS,
+    MIGRATED,
+    Version,
+    find_losses,
+    meaning,
+    meaning_beside,
+    message_of,
+)
 from schemas.sessions import KINDS
 from services.ingest.publisher import ACCEPTED_AT
-from services.recommender.visitor_sessions import Published
+from services.recommender.visitor_sessions import PublishedSession
 
 FREEZE: Final = "freeze a new version: python -m infra.freeze NAME (or NAME --again while it is not released)"
 VERSIONS: Final = released.versions()
@@ -65,7 +74,7 @@ def of(kind: str, *, but: bool = False) -> list[Any]:
 @pytest.mark.parametrize("path", of(HEADERS, but=True))
 def test_a_message_of_any_version_says_what_it_said(path: Path) -> None:
     found = CODECS[message_of(path)].decode(path.read_bytes())
-    assert [*lost(meaning_beside(path), meaning(found))] == []
+    assert [*find_losses(meaning_beside(path), meaning(found))] == []
 
 
 @pytest.mark.parametrize("path", of(HEADERS, but=True))
@@ -115,7 +124,7 @@ def test_headers_of_any_version_bear_names_that_are_looked_for(path: Path) -> No
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 def test_headers_of_any_versions_sessions_tell_the_way_of_an_event(version: Version) -> None:
     told = headers_in(version.folder / "headers.session.folded.json")
-    assert Published.of(b"", told) == Published(
+    assert PublishedSession.of(b"", told) == PublishedSession(
         b"", told["caused_by"].decode(), float(told["accepted_at"]), float(told["folded_at"])
     )
 
@@ -126,7 +135,7 @@ def test_a_dead_letter_of_any_version_is_a_letter_that_was_tried_as_often_as_it_
 ) -> None:
     letter = headers_in(version.folder / "headers.dead_letter.refused.json")
     assert {deadletters.REASON, deadletters.SERVICE, deadletters.STAGE, deadletters.SOURCE} <= set(letter)
-    assert deadletters.marked(letter) is None
+    assert deadletters.parse_mark(letter) is None
     assert deadletters.attempts_of(letter) == (1 if version in VERSIONS[:3] else 2)
 
 
@@ -175,7 +184,9 @@ def test_every_message_has_a_codec() -> None:
 def test_what_readers_of_the_version_before_would_refuse_is_written_down(
     before: Version, version: Version
 ) -> None:
-    assert list(version.about.readers_first) == sorted(released.refused(before.schemas, version.schemas))
+    assert list(version.about.readers_first) == sorted(
+        released.find_refusals(before.schemas, version.schemas)
+    )
 
 
 def test_versions_are_numbered_one_after_the_other() -> None:

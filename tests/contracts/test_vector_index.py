@@ -16,7 +16,7 @@ from schemas.products import Availability, Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.qdrant import ProductCollection
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, VectorIndex, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.index.qdrant_server import ServerIndex
@@ -36,7 +36,7 @@ def index(
 ) -> Iterator[VectorIndex]:
     if request.param in ("edge", "remembered"):
         edge = EdgeIndex(LAYOUT, memory_path / "index")
-        yield edge if request.param == "edge" else RememberedIndex(edge)
+        yield edge if request.param == "edge" else CachedIndex(edge)
         edge.close()
         return
     if request.param == "server" and qdrant is None:
@@ -80,7 +80,7 @@ def product(number: int, **fields: object) -> Product:
 
 def vector(seed: int) -> Vector:
     raw = np.random.default_rng(seed).normal(size=LAYOUT.width)
-    return LAYOUT.normalised(raw).astype(np.float32)
+    return LAYOUT.normalise(raw).astype(np.float32)
 
 
 PRODUCTS = [product(number) for number in range(60)]

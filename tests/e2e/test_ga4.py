@@ -11,7 +11,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixe
 
 from schemas import topics
 from schemas.events import Event, decode
-from services.model.session import Tuning, remembered, signals
+from services.model.session import Tuning, merge_events, signals
 from services.settings import ServiceSettings
 from tests.support.browser import Site, launch_chromium, serve_site
 from tests.support.kafka import read_topic
@@ -167,9 +167,9 @@ def test_an_order_counts_once_however_often_its_page_is_opened(
     all_have_come(kafka, 3)
     told = on_the_topic(kafka)
     assert len({event.event_id for event in told}) == 1
-    session = remembered((), [], Tuning())
+    session = merge_events((), [], Tuning())
     for event in told:
-        session = remembered(session, signals(event, Tuning()), Tuning())
+        session = merge_events(session, signals(event, Tuning()), Tuning())
     assert sorted(entry.product_id for entry in session) == ["42", "SKU_1"]  # each was bought once
 
     page.evaluate(

@@ -19,15 +19,15 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from schemas.events import Event, encode
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Digest
-from services.archive.reader import ArchiveRefused, reading_archive
+from services.archive.reader import ArchiveRefused, open_archive
 from services.kafka.admin import create
-from services.kafka.writer import writing
+from services.kafka.writer import open_writer
 from services.model.session import TYPE_WEIGHTS
 from services.progress import Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.sessions import sessionised
+from services.trainer.sessions import sessionise
 from services.trainer.topic_history import NothingToRead, TopicHistory
 from tests.support.kafka import HOUR, NOON, TopicWriter, read_topic
 from tests.support.launcher import ModuleProcess, start_module
@@ -105,7 +105,7 @@ def s3() -> Iterator[str]:
 
 def fill(settings: ServiceSettings, count: int, days: int = 14) -> None:
     """Events of many visitors, in the order of their times."""
-    with writing(settings) as writer:
+    with open_writer(settings) as writer:
         for number in range(count):
             visitor, at = f"v{number % 97}", NOON - 13 * DAY + number * days * DAY // count
             event = Event(
@@ -174,11 +174,11 @@ def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSett
     assert places(shadow) == places(ops.settings)
 
     # The trainer takes it for the topic, which has forgotten all.
-    whole = sessionised(read(ops.settings).events)
+    whole = sessionise(read(ops.settings).events)
     forget(ops.settings)
     found = read(ops.settings, url)
     assert found.tally.sources == {url: count, ops.settings.topic(EVENTS): 0}
-    histories = sessionised(found.events)
+    histories = sessionise(found.events)
     assert histories.products == whole.products
     assert (histories.items == whole.items).all()
     assert (histories.times == whole.times).all()
@@ -200,14 +200,14 @@ def test_an_archive_grows_and_what_it_has_twice_counts_once(ops: Ops, shadow: Se
     part = ops.json("import", url, "--as-prefix", shadow.topic_prefix, *day)
     assert (part["written"], part["digest"]) == (first["messages"], first["digest"])
     assert digest(shadow) == (first["messages"], first["digest"])
-    with reading_archive(url) as archive:
-        promised = archive.exported(archive.spans(EVENTS))
+    with open_archive(url) as archive:
+        promised = archive.digest_of(archive.spans(EVENTS))
     assert (promised.count, str(promised)) == (count, expected)
 
     # Topic and archive together are the topic.
     both, alone = read(ops.settings, url), read(ops.settings)
     assert (both.tally.messages, alone.tally.messages) == (2 * count, count)
-    assert (sessionised(both.events).times == sessionised(alone.events).times).all()
+    assert (sessionise(both.events).times == sessionise(alone.events).times).all()
 
 
 def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shadow: ServiceSettings) -> None:
@@ -251,7 +251,7 @@ def test_a_killed_export_counts_for_nothing_and_the_next_is_whole(ops: Ops, sign
     process.send_signal(sign)
     _, err = process.communicate(timeout=30)
     assert exports(archive) == []
-    with reading_archive(str(archive)) as reader:
+    with open_archive(str(archive)) as reader:
         assert not reader.holds(EVENTS)
     left = parquet(archive)
     if sign == signal.SIGKILL:

@@ -33,8 +33,8 @@ from schemas.events import Event
 from schemas.identities import Identity
 from schemas.products import Product
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS, PRODUCTS_DLQ, SESSIONS, Topic
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
+from services.kafka.ranges import open_reader
+from services.kafka.writer import open_writer
 from services.ops.dead_letters.command import app
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
@@ -106,7 +106,7 @@ class Desk:
         return found[0]
 
     def write(self, topic: Topic, *letters: tuple[bytes | None, bytes | None, Headers]) -> None:
-        with writing(self.settings) as writer:
+        with open_writer(self.settings) as writer:
             for key, raw, headers in letters:
                 writer.write(self.settings.topic(topic), key, raw, headers=[*headers])
 
@@ -486,7 +486,7 @@ def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(
 
 def _put_back(desk: Desk) -> int:
     """How many messages have ever been written to `events`."""
-    with reading(desk.settings) as reader:
+    with open_reader(desk.settings) as reader:
         return sum(span.end for span in reader.spans(EVENTS))
 
 

@@ -34,7 +34,7 @@ def test_pictures_and_captions_meet_in_one_space(models: Models) -> None:
     for colour in ("red", "blue"):
         image = Image.new("RGB", (320, 320), "white")
         ImageDraw.Draw(image).rectangle((90, 60, 230, 280), fill=colour)
-        pictures.append(models[1].prepared(image))
+        pictures.append(models[1].prepare(image))
     assert pictures[0].shape == (3, models[1].edge, models[1].edge)
     seen = models[1].encode_pictures(pictures)
     words = models[1].encode_captions(["plain red t-shirt", "plain blue t-shirt"])

@@ -25,7 +25,7 @@ from services.clock import now_ms
 from services.kafka.clients import Headers, producer_config
 from services.model.session import TYPE_WEIGHTS
 from services.settings import ServiceSettings
-from services.time_range import shown as written
+from services.time_range import format_time as written
 from tests.support.kafka import read_topic
 from tests.support.launcher import ModuleProcess, run_module, start_module
 from tests.support.models import VERSION, store_artifact

@@ -16,18 +16,18 @@ from schemas.erasures import Erasure
 from schemas.events import Event
 from schemas.sessions import CAUSED_BY, SESSION_GAP_MS
 from schemas.topics import ERASURES, RECOMMENDATIONS, SESSIONS
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
-from services.ops.replay.evaluation import compared
+from services.kafka.ranges import open_reader
+from services.kafka.writer import open_writer
+from services.ops.replay.evaluation import compare_rows
 from services.ops.replay.next_click import Case, CaseCollector
 from services.ops.replay.recommendations import (
-    Lost,
+    LostTargets,
     Row,
     RowsRefused,
-    lost,
+    find_lost_targets,
     put_cases,
+    read_shown_rows,
     rows_of,
-    shown_rows,
     states_of,
 )
 from services.time_range import TimeRange
@@ -107,7 +107,7 @@ def asked(recommender: RunningService, visitor_id: str) -> Json:
 
 
 def put(shop: Shop, states: dict[Case, bytes]) -> None:
-    with writing(shop.settings) as writer:
+    with open_writer(shop.settings) as writer:
         put_cases(writer, shop.settings.topic(SESSIONS), states)
 
 
@@ -148,13 +148,13 @@ async def test_rows_as_shown_are_read_from_the_topic_and_are_those_that_visitors
     with_rows: dict[Case, Row] = {}
 
     async def written() -> None:
-        with reading(shop.settings) as reader:
-            with_rows.update(shown_rows(reader, past.cases, EVERYTHING))
+        with open_reader(shop.settings) as reader:
+            with_rows.update(read_shown_rows(reader, past.cases, EVERYTHING))
         assert with_rows.keys() == set(past.cases)
 
     await eventually(written)
     assert with_rows == {case: past.had[case.event_id] for case in past.cases}
-    pair = compared("live settings", with_rows, "as shown", with_rows, K, 0.95)
+    pair = compare_rows("live settings", with_rows, "as shown", with_rows, K, 0.95)
     assert (pair.equal_rows, pair.overlap.value) == (18, 1)
 
 
@@ -165,13 +165,13 @@ async def test_what_an_erased_visitor_was_shown_is_not_read(shop: Shop, past: Pa
     await eventually(written)
     gone = past.cases[0].visitor_id
     erasure = erasures.encode(Erasure(visitor_id=gone, erased_at=4_000_000_000_000))
-    with writing(shop.settings) as writer:
+    with open_writer(shop.settings) as writer:
         writer.write(shop.settings.topic(ERASURES), gone.encode(), erasure)
     try:
-        with reading(shop.settings) as reader:
-            found = shown_rows(reader, past.cases, EVERYTHING)
+        with open_reader(shop.settings) as reader:
+            found = read_shown_rows(reader, past.cases, EVERYTHING)
     finally:
-        with writing(shop.settings) as writer:
+        with open_writer(shop.settings) as writer:
             writer.write(shop.settings.topic(ERASURES), gone.encode(), None)
     assert {case.visitor_id for case in past.cases} - {case.visitor_id for case in found} == {gone}
 
@@ -198,8 +198,8 @@ async def test_targets_that_no_row_can_hold_any_more_are_counted_case_by_case(
     await eventually(there)
     targets = ["p1", "p70", "p70", "p71", "of last year"] + [f"p{number}" for number in range(60)]
     cases = [Case("v", number, f"{number:026d}", number, target) for number, target in enumerate(targets)]
-    found = await asyncio.to_thread(lost, recommender.url, cases)
-    assert found == Lost(gone=1, sold_out=2)
+    found = await asyncio.to_thread(find_lost_targets, recommender.url, cases)
+    assert found == LostTargets(gone=1, sold_out=2)
     assert [note.partition(":")[0] for note in found.notes(len(cases))] == [
         "The next product of 1 of 65 cases is no longer in the catalogue",
         "The next product of 2 of 65 cases is sold out now",

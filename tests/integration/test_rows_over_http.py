@@ -67,7 +67,7 @@ def content(of: Product) -> np.ndarray:
     made[span] = category_vector(of.category, span.stop - span.start)
     made[LAYOUT.slices["price"]] = price_point(of.price)
     made[LAYOUT.slices["popularity"]] = point(of.popularity or 0.0)
-    return LAYOUT.normalised(made)
+    return LAYOUT.normalise(made)
 
 
 def past() -> Past:

@@ -14,13 +14,13 @@ from schemas.events import encode
 from schemas.topics import ERASURES, EVENTS
 from services.kafka.admin import create
 from services.kafka.clients import TopicMissing
-from services.kafka.ranges import BoundedReader, BrokerAway, reading
+from services.kafka.ranges import BrokerAway, RangeReader, open_reader
 from services.model.session import TYPE_WEIGHTS
 from services.progress import Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.trainer import topic_history
-from services.trainer.sessions import sessionised
+from services.trainer.sessions import sessionise
 from services.trainer.topic_history import NothingToRead, TopicHistory
 from tests.support.kafka import HOUR, NOON, TopicWriter, wait_for_broker
 from tests.support.machine import free_ports
@@ -39,7 +39,7 @@ def read(settings: ServiceSettings, times: TimeRange = ALL) -> TopicHistory:
 
 
 def products(found: TopicHistory) -> set[str]:
-    return set(sessionised(found.events).products)
+    return set(sessionise(found.events).products)
 
 
 def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling: TopicWriter) -> None:
@@ -49,7 +49,7 @@ def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling:
     found = read(kafka)
     assert found.tally.messages == 3_000
     assert (found.tally.bad, found.tally.erased, found.tally.unreadable_erasures) == (0, 0, 0)
-    histories = sessionised(found.events)
+    histories = sessionise(found.events)
     assert (histories.sessions, len(histories.items), len(histories.products)) == (50, 3_000, 7)
 
 
@@ -57,7 +57,7 @@ def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, fillin
     for number in range(40):
         filling.event(visitor=f"v{number}")
     filling.done()
-    with reading(kafka) as reader:
+    with open_reader(kafka) as reader:
         spans = reader.spans(EVENTS)
         counts = [sum(map(len, reader.read(spans))) for _ in range(3)]
     assert counts == [40, 40, 40]
@@ -106,7 +106,7 @@ def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filli
         filling.event(f"p{number}")
     filling.done()
     name = kafka.topic(EVENTS)
-    with reading(kafka) as reader:
+    with open_reader(kafka) as reader:
         before = reader.spans(EVENTS)
         [partition] = [span.partition for span in before if len(span)]
         admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
@@ -133,7 +133,7 @@ def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: T
     thread = threading.Thread(target=go_on)
     thread.start()
     try:
-        with reading(kafka) as reader:
+        with open_reader(kafka) as reader:
             spans = reader.spans(EVENTS)
             count = sum(len(batch) for batch in reader.read(spans))
     finally:
@@ -244,7 +244,7 @@ def test_a_broker_that_goes_away_is_told(
     filling = TopicWriter(settings)
     filling.event()
     filling.done()
-    reader = BoundedReader(settings, stall_s=0.5)
+    reader = RangeReader(settings, stall_s=0.5)
     spans = reader.spans(EVENTS)
     process.kill()
     process.wait()

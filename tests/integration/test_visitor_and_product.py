@@ -26,7 +26,7 @@ from schemas.topics import (
 )
 from services.clock import now_ms
 from services.kafka import ranges
-from services.kafka.ranges import reading
+from services.kafka.ranges import open_reader
 from services.settings import ServiceSettings
 from tests.support.kafka import TopicWriter, read_topic
 from tests.support.machine import free_ports
@@ -135,7 +135,7 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
     assert {message.partition() for message in found} == set(range(SESSIONS.partitions))
     for message in found:
         assert message.partition() == ranges.partition_of(message.key() or b"", SESSIONS.partitions)
-    with reading(kafka) as reader:
+    with open_reader(kafka) as reader:
         assert sorted(each.value() or b"" for each in ranges.of_keys(reader, SESSIONS, [keys[7]])) == [
             b"l",
             b"s",

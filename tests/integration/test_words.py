@@ -22,7 +22,7 @@ from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Matrix, unpack
 from schemas.words import PATH, decode_answer, encode_request
 from services.kafka.clients import producer_config
-from services.recommender.search.query_vectors import Words, WordVector, query_vector
+from services.recommender.search.query_vectors import WordVector, WordVectorClient, query_vector
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.drawing import Look, draw
 from storefront.demo.catalogue.generator import caption
@@ -123,7 +123,7 @@ def ask(shop: Shop, texts: Sequence[str], layout: Layout = LAYOUT) -> list[WordV
 
     async def asking() -> list[WordVector | None]:
         registry = CollectorRegistry()
-        words = Words(
+        words = WordVectorClient(
             shop.embedder.url,
             layout,
             timeout_s=30,
@@ -142,7 +142,7 @@ def queries(shop: Shop, texts: Sequence[str], **weights: float) -> Matrix:
     """(texts, width) weighted queries."""
     found = [query_vector(LAYOUT, each) for each in ask(shop, texts) if each is not None]
     assert len(found) == len(texts)
-    return LAYOUT.weighted(np.stack(found), weights)
+    return LAYOUT.apply_weights(np.stack(found), weights)
 
 
 def metric(shop: Shop, name: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from schemas.sessions import KIND_OF
 from services.trainer.cases import Case
 from services.trainer.lambdarank import LambdaRank
-from services.trainer.sessions import Histories, compacted
+from services.trainer.sessions import Histories, compact
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters
 
@@ -25,7 +25,7 @@ def histories(sessions: int = 1_500) -> Histories:
     """Visitors go from a product to the one after it, most of the time."""
     items = np.array(_walks(sessions), np.int32)
     products = tuple(f"p{number:02}" for number in range(PRODUCTS))
-    return compacted(
+    return compact(
         products,
         items.ravel(),
         np.arange(items.size, dtype=np.int64) * 1_000,

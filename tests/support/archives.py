@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from schemas.topics import EVENTS, Topic
-from services.archive.exporter import Exported, export
+from services.archive.exporter import ExportResult, export
 from services.archive.manifest import ExportManifest, Source
 from services.archive.rows import ArchivedMessage
 from services.archive.store import ArchiveStore
@@ -89,7 +89,7 @@ def export_messages(
     erasures: Erasures | None = None,
     topic: Topic = EVENTS,
     source: Source = SOURCE,
-) -> Exported:
+) -> ExportResult:
     """Exports a topic that holds these messages, each time a second later."""
     global _made  # noqa: PLW0603 - exports of one second are told apart by chance alone
     _made += 1
@@ -100,7 +100,7 @@ def export_messages(
     )  # fmt: skip
 
 
-def manifest_of(export: Exported) -> ExportManifest:
+def manifest_of(export: ExportResult) -> ExportManifest:
     """The manifest of an export that found something new."""
     assert export.made is not None
     return export.made

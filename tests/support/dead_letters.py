@@ -3,7 +3,7 @@
 from schemas import deadletters
 from schemas.deadletters import Headers
 from schemas.topics import EVENTS_DLQ, Topic
-from services.ops.dead_letters.letter import Letter, letter_of
+from services.ops.dead_letters.letter import DeadLetter, letter_of
 from tests.support.messages import StoredMessage
 
 AT = 1_700_000_000_000
@@ -23,7 +23,7 @@ def letter(
     topic: Topic = EVENTS_DLQ,
     more: Headers | None = None,
     **told: str,
-) -> Letter:
+) -> DeadLetter:
     return letter_of(
         StoredMessage(key, raw, [*headers(source, **told), *(more or [])], at=AT, offset=offset), topic
     )

@@ -10,7 +10,7 @@ from PIL import Image
 from schemas import products
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
-from services.embedder.catalogue import Place, Taken
+from services.embedder.catalogue import IncomingProduct, Place
 from services.embedder.models.port import Pixels
 from services.embedder.recipe import Recipe
 
@@ -39,9 +39,9 @@ def product(product_id: str = "p", **fields: Any) -> Product:
     )
 
 
-def take_product(offset: int, **fields: Any) -> Taken:
+def take_product(offset: int, **fields: Any) -> IncomingProduct:
     made = product(**fields)
-    return Taken(made, products.encode(made), Place(0, offset))
+    return IncomingProduct(made, products.encode(made), Place(0, offset))
 
 
 def png(size: tuple[int, int] = (8, 8), mode: str = "RGB", colour: Any = "red", kind: str = "PNG") -> bytes:
@@ -77,7 +77,7 @@ class StandInPictures:
     width = 4
     edge = 8
 
-    def prepared(self, picture: Image.Image) -> Pixels:
+    def prepare(self, picture: Image.Image) -> Pixels:
         return np.asarray(picture, dtype=np.float32).transpose(2, 0, 1)
 
     def encode_pictures(self, pictures: Sequence[Pixels]) -> Vector:

@@ -4,7 +4,7 @@ import numpy as np
 
 from schemas.sessions import KIND_OF
 from services.trainer.cases import DAY_MS
-from services.trainer.sessions import Histories, compacted
+from services.trainer.sessions import Histories, compact
 
 VIEW, REMOVE = KIND_OF["view_item"], KIND_OF["remove_from_cart"]
 
@@ -18,7 +18,7 @@ def histories(*sessions: tuple[float, str], types: dict[str, int] | None = None)
         for day, items in sessions
         for place in range(len(items))
     ]
-    return compacted(
+    return compact(
         products,
         np.array([products.index(each) for each in letters], dtype=np.int32),
         np.array(times, dtype=np.int64),

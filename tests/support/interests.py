@@ -7,7 +7,7 @@ import numpy as np
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
 from services.model.content import category_vector, point, price_point, signs
-from services.ops.inspect.product.vectors import Embedded
+from services.ops.inspect.product.vectors import VectorTable
 
 LAYOUT = Layout.of(16, 16)
 
@@ -54,11 +54,11 @@ def content(each: Product) -> Vector:
         price_point(each.price),
         point(0.5),
     ]
-    return LAYOUT.normalised(np.concatenate(parts))
+    return LAYOUT.normalise(np.concatenate(parts))
 
 
-def embedded() -> Embedded:
-    made = Embedded(LAYOUT)
+def embedded() -> VectorTable:
+    made = VectorTable(LAYOUT)
     for each in CATALOGUE:
         made.products[each.product_id] = each
         made.vectors.put(each, content(each).astype(np.float16))

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from schemas import events
 from schemas.events import Event, EventType
 from schemas.topics import Topic
-from services.kafka.ranges import PastHeaders, Span
+from services.kafka.ranges import MessageHeaders, Span
 from services.time_range import TimeRange
 
 EVERYTHING = TimeRange()
@@ -19,7 +19,7 @@ class StoredMessage:
         self,
         key: bytes | None,
         value: bytes | None,
-        headers: PastHeaders | None = None,
+        headers: MessageHeaders | None = None,
         *,
         at: int = 0,
         topic: str | None = None,
@@ -48,7 +48,7 @@ class StoredMessage:
     def timestamp(self) -> tuple[int, int]:
         return 1, self.at
 
-    def headers(self) -> PastHeaders:
+    def headers(self) -> MessageHeaders:
         return self._headers
 
 

@@ -13,8 +13,8 @@ from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import Trees
-from services.model.item2vec import Item2Vec, assembled
-from services.model.session_index import SessionIndex, built
+from services.model.item2vec import Item2Vec, build_item2vec
+from services.model.session_index import SessionIndex, build_index
 
 Past = Sequence[Sequence[str]]
 
@@ -30,8 +30,8 @@ def parts(past: Past) -> tuple[tuple[str, ...], SessionIndex, Item2Vec]:
     vectors = np.random.default_rng(1).normal(size=(2, len(products), 4)).astype(np.float32)
     return (
         products,
-        built(items, starts, len(products), newest=100),
-        assembled(vectors[0], vectors[1], k=len(products)),
+        build_index(items, starts, len(products), newest=100),
+        build_item2vec(vectors[0], vectors[1], k=len(products)),
     )
 
 

@@ -18,15 +18,15 @@ from services.model.behaviour import Behaviour
 from services.model.content import category_vector, point, price_point, signs
 from services.model.session import Tuning, fold
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.cached import RememberedIndex
+from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, Hit, IndexAway, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.diversity import Rules
-from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
-from services.recommender.pipeline.merchandising import RuleBook
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asked, Made
+from services.recommender.pipeline.diversity import RowLimits
+from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
+from services.recommender.pipeline.merchandising import RuleSchedule
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 from services.recommender.search.query import Inferred
 from services.recommender.search.query_vectors import WordVector
 from services.recommender.search.search import Search
@@ -40,7 +40,7 @@ SHOWN: Final = Where(availability=AVAILABLE)
 PAST: Final = [["p0", "p1", "p2", "p4"]] * 5 + [["p20", "p21"]]
 
 
-class MayBeAway(RememberedIndex):
+class MayBeAway(CachedIndex):
     """A real index whose network can be cut, and which takes so long that something happens meanwhile."""
 
     away = False
@@ -89,7 +89,7 @@ def content(number: int, of: Product) -> Vector:
         price_point(of.price),
         point(of.popularity or 0.0),
     ]
-    return LAYOUT.normalised(np.concatenate(segments)).astype(np.float32)
+    return LAYOUT.normalise(np.concatenate(segments)).astype(np.float32)
 
 
 class PipelineShop:
@@ -101,19 +101,19 @@ class PipelineShop:
         self.model: Behaviour | None = None
         self.lines: dict[str, Behaviour] = {}  # beside the shop's own
         self.swaps: Iterator[Behaviour] | None = None  # a generation each time somebody takes the reference
-        self.rules, self.now = RuleBook(), 0.0
-        self.treatments: dict[str, Treatment] = {}
-        self.rows = RowMaker(
+        self.rules, self.now = RuleSchedule(), 0.0
+        self.treatments: dict[str, Assignment] = {}
+        self.rows = RecommendationPipeline(
             self.catalogue,
             self.index,
             self.replica,
             layout=LAYOUT,
             tuning=Tuning(),
-            rules=Rules(0, diversity=diversity, brand_max=brand_max),
+            rules=RowLimits(0, diversity=diversity, brand_max=brand_max),
             model=self.serving,
             metrics=Metrics(),
             treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
-            in_force=lambda slot, kind: self.rules.in_force(slot, kind, self.now),
+            in_force=lambda slot, kind: self.rules.active_rules(slot, kind, self.now),
         )
         for number in range(COUNT):
             self.put(number)
@@ -150,33 +150,35 @@ class PipelineShop:
             session = fold(session, event, self.replica, LAYOUT, Tuning())
         return session
 
-    async def ask(self, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any) -> Made:
-        return await self.rows.made(Asked(kind, k, where, **fields))
+    async def ask(
+        self, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any
+    ) -> RecommendationResult:
+        return await self.rows.run(RecommendationRequest(kind, k, where, **fields))
 
     async def search(
         self, told: Inferred | None = None, k: int = 6, like: str | None = None, **fields: Any
-    ) -> Made:
+    ) -> RecommendationResult:
         """What was understood, its words being like what a product says and shows."""
         inferred = told or Inferred()
         words = None
         if like is not None and (vector := self.replica.vector(like)) is not None:
             words = WordVector(vector[LAYOUT.slices["text"]], vector[LAYOUT.slices["image"]])
         search = Search(inferred, words=words)
-        where = search.narrowed(fields.pop("where", SHOWN))
+        where = search.narrow(fields.pop("where", SHOWN))
         return await self.ask("search", k, where, search=search, **fields)
 
-    async def row(self, *products: str, k: int = 6, where: Where = SHOWN) -> Made:
+    async def row(self, *products: str, k: int = 6, where: Where = SHOWN) -> RecommendationResult:
         return await self.for_you(self.session(*products), k, where)
 
-    async def for_you(self, session: Session | None, k: int, where: Where = SHOWN) -> Made:
+    async def for_you(self, session: Session | None, k: int, where: Where = SHOWN) -> RecommendationResult:
         return await self.ask("for_you", k, where, session=session, without_seen=True)
 
 
-def ids(made: Made) -> list[str]:
+def ids(made: RecommendationResult) -> list[str]:
     """The products of a row."""
     return [item.product_id for item in made.row]
 
 
-def sources(made: Made) -> dict[str, str]:
+def sources(made: RecommendationResult) -> dict[str, str]:
     """Where each comes from."""
     return {item.product_id: item.source for item in made.row}

@@ -4,14 +4,22 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from services.ops.replay.figures import LIVE, SHADOW, SHOWN, Asked, Difference, Fed, SessionsCompared
+from services.ops.replay.figures import (
+    LIVE,
+    SHADOW,
+    SHOWN,
+    Difference,
+    FeedFigures,
+    ReplayParameters,
+    SessionsCompared,
+)
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
 
 K = 6
 CATALOGUE = 100
-ASKED = Asked(since=1_730_764_800_000, until=1_730_851_200_000, speed="max", prefix="shadow", k=K)
-FED = Fed(
+ASKED = ReplayParameters(since=1_730_764_800_000, until=1_730_851_200_000, speed="max", prefix="shadow", k=K)
+FED = FeedFigures(
     events=1_000, visitors=300, bad=0, erased=2, since=ASKED.since or 0, until=ASKED.until or 0,
     seconds=0.4, events_per_s=2_500.0, workers=1,
 )  # fmt: skip

@@ -52,7 +52,7 @@ class SessionTopics:
             updated_at=1,
             category=(("Shoes", "Lamps", "Tents")[number % 3],),
         )
-        content = LAYOUT.normalised(np.random.default_rng(number).normal(size=LAYOUT.width))
+        content = LAYOUT.normalise(np.random.default_rng(number).normal(size=LAYOUT.width))
         message = ProductVectors(
             product=product, layout=LAYOUT.id, content=vectors.pack(content), hashes={}, models={}
         )

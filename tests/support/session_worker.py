@@ -13,7 +13,7 @@ from schemas.erasures import Erasure
 from schemas.events import Event
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.session_processor.metrics import Metrics
-from services.session_processor.processor import EventFolder
+from services.session_processor.processor import SessionProcessor
 from services.session_processor.table import SessionTable
 from tests.support.sessions import LAYOUT, TUNING, VECTORS, event
 
@@ -60,7 +60,7 @@ class Worker:
         self.acknowledged = 0
         self._offset = 0
         name = SimpleNamespace(get_topic_name=lambda: "changelog")
-        self.folder = EventFolder(
+        self.folder = SessionProcessor(
             table=SessionTable(cast(Any, SimpleNamespace(data=data, changelog_topic=name))),
             producer=cast(AcknowledgedProducer, broker),
             published="sessions",
@@ -73,7 +73,7 @@ class Worker:
             crash=lambda error: pytest.fail(str(error)),
         )
         if recovered:
-            self.folder.recovered()
+            self.folder.recover()
 
     def take(self, visitor: str, number: int, at: int, *, received: int | None = None) -> Event:
         """Gives it an event of a visitor; all live in partition 0."""

@@ -33,7 +33,7 @@ def product(number: int, product_id: str | None = None, category: str | None = N
 def content(number: int, layout: Layout = LAYOUT) -> np.ndarray:
     """A vector of its own for each number, as it lies on the topic."""
     raw = np.random.default_rng(number).normal(size=layout.width)
-    return layout.normalised(raw).astype(np.float16)
+    return layout.normalise(raw).astype(np.float16)
 
 
 def replica(count: int = 20) -> VectorReplica:

@@ -55,7 +55,7 @@ def content(number: int) -> np.ndarray:
     """Products of one shelf are near each other."""
     rng = np.random.default_rng(number)
     shelf = np.random.default_rng(1000 + number % 3).normal(size=LAYOUT.width)
-    return LAYOUT.normalised(shelf + 0.5 * rng.normal(size=LAYOUT.width))
+    return LAYOUT.normalise(shelf + 0.5 * rng.normal(size=LAYOUT.width))
 
 
 COUNT = 60

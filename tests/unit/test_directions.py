@@ -14,7 +14,7 @@ NO_LEAST = np.zeros((1, 1), dtype=np.float32)
 
 def vectors(count: int, seed: int) -> Matrix:
     raw = np.random.default_rng(seed).normal(size=(count, LAYOUT.width)).astype(np.float32)
-    return LAYOUT.normalised(raw)
+    return LAYOUT.normalise(raw)
 
 
 def back(given: Matrix) -> Matrix:
@@ -53,8 +53,8 @@ def test_rankings_hardly_change() -> None:
     """Against float16: of 2,000 products the same are nearest, but for neighbours whose scores are equal."""
     products, queries = vectors(2000, 4), vectors(50, 5)
     weights = dict.fromkeys(LAYOUT.slices, 1.0)
-    scores = LAYOUT.weighted(back(queries), weights) @ products.T
-    exact = LAYOUT.weighted(queries.astype(np.float16).astype(np.float32), weights) @ products.T
+    scores = LAYOUT.apply_weights(back(queries), weights) @ products.T
+    exact = LAYOUT.apply_weights(queries.astype(np.float16).astype(np.float32), weights) @ products.T
     assert np.abs(scores - exact).max() < 0.02  # of scores within ±8
     found, wanted = np.argsort(-scores, axis=1)[:, :24], np.argsort(-exact, axis=1)[:, :24]
     overlap = np.mean([len(set(a) & set(b)) / 24 for a, b in zip(found, wanted, strict=True)])

@@ -11,7 +11,7 @@ LAYOUT = Layout.of(text_width=6, image_width=4)
 
 
 def vector(seed: int) -> np.ndarray:
-    return LAYOUT.normalised(np.random.default_rng(seed).normal(size=LAYOUT.width))
+    return LAYOUT.normalise(np.random.default_rng(seed).normal(size=LAYOUT.width))
 
 
 def test_segments_are_normalised_one_by_one() -> None:
@@ -22,13 +22,13 @@ def test_segments_are_normalised_one_by_one() -> None:
 def test_a_missing_segment_stays_zero() -> None:
     raw = vector(1)
     raw[LAYOUT.slices["image"]] = 0
-    assert not LAYOUT.normalised(raw)[LAYOUT.slices["image"]].any()
+    assert not LAYOUT.normalise(raw)[LAYOUT.slices["image"]].any()
 
 
 @given(st.integers(0, 99), st.integers(0, 99), st.floats(-2, 2), st.floats(-2, 2))
 def test_a_weighted_query_scores_the_weighted_cosines(a: int, b: int, text: float, brand: float) -> None:
     query, product = vector(a).astype(np.float32), vector(b).astype(np.float32)
-    score = float(LAYOUT.weighted(query, {"text": text, "brand": brand}) @ product)
+    score = float(LAYOUT.apply_weights(query, {"text": text, "brand": brand}) @ product)
     parts = {name: float(query[span] @ product[span]) for name, span in LAYOUT.slices.items()}
     assert score == pytest.approx(text * parts["text"] + brand * parts["brand"], abs=1e-5)
 

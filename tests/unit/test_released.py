@@ -10,7 +10,7 @@ from infra import freeze
 from infra.freeze import NotFrozen, folder_of
 from schemas import released
 from schemas.jsonschema import MESSAGES, json_schema
-from schemas.released import SCHEMAS, Version, demands, lost, refused, unreadable
+from schemas.released import SCHEMAS, Version, demands, find_losses, find_refusals, unreadable
 from schemas.topics import SESSIONS
 from services.files import PREFIX
 
@@ -22,7 +22,9 @@ def schema(name: str, *fields: Any, doc: str = "") -> dict[str, Any]:
 
 
 def test_a_message_may_say_more_than_it_did_and_leave_out_what_was_null() -> None:
-    assert [*lost({"a": 1, "b": None, "c": [{"d": 2}]}, {"a": 1, "c": [{"d": 2, "e": 3}], "f": 4})] == []
+    assert [
+        *find_losses({"a": 1, "b": None, "c": [{"d": 2}]}, {"a": 1, "c": [{"d": 2, "e": 3}], "f": 4})
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_a_message_may_say_more_than_it_did_and_leave_out_what_was_null() -> Non
     ],
 )
 def test_what_a_message_does_not_say_any_more_is_named_by_its_place(found: object, place: str) -> None:
-    assert [each.split(" ")[0] for each in lost({"a": 1, "c": [1, 2]}, found)] == [place]
+    assert [each.split(" ")[0] for each in find_losses({"a": 1, "c": [1, 2]}, found)] == [place]
 
 
 def test_other_words_about_a_message_demand_nothing_else() -> None:
@@ -56,13 +58,13 @@ def test_readers_refuse_values_that_are_new_to_them_and_pass_over_new_fields() -
         "n": schema("N", ("a", int), ("b", int, 0)),
         "later": schema("L", ("a", int)),
     }
-    assert refused(readers=old, writers=new) == {"m": ["$.kind no longer allows 'b'"]}
-    assert refused(readers=new, writers=old) == {}
+    assert find_refusals(readers=old, writers=new) == {"m": ["$.kind no longer allows 'b'"]}
+    assert find_refusals(readers=new, writers=old) == {}
 
 
 def test_a_field_that_writers_leave_out_is_refused_by_readers_who_need_it() -> None:
     old, new = {"m": schema("M", ("a", int))}, {"m": schema("M", ("a", int, 0))}
-    assert refused(readers=old, writers=new) == {"m": ["$.a became required"]}
+    assert find_refusals(readers=old, writers=new) == {"m": ["$.a became required"]}
 
 
 def version(folder: Path, name: str, **schemas: dict[str, Any]) -> Version:

@@ -22,7 +22,7 @@ def product(product_id: str, *category: str) -> Product:
 
 
 def content(seed: int) -> np.ndarray:
-    return LAYOUT.normalised(np.random.default_rng(seed).normal(size=LAYOUT.width)).astype(np.float16)
+    return LAYOUT.normalise(np.random.default_rng(seed).normal(size=LAYOUT.width)).astype(np.float16)
 
 
 def filled(count: int) -> VectorReplica:

@@ -50,7 +50,7 @@ class ClipModel:
         self.edge = int(size[0] if isinstance(size, tuple) else size)
         self.width = int(self.encode_captions(["width"]).shape[1])
 
-    def prepared(self, picture: Image.Image) -> Pixels:
+    def prepare(self, picture: Image.Image) -> Pixels:
         """A picture as the model wants it, (3, edge, edge)."""
         pixels: Pixels = self._preprocess(picture).numpy()
         return pixels

@@ -49,7 +49,7 @@ class PictureModel(Protocol):
     width: int
     edge: int  # pixels of the square it looks at
 
-    def prepared(self, picture: Image.Image) -> Pixels:
+    def prepare(self, picture: Image.Image) -> Pixels:
         """A picture as the model wants it."""
 
     def encode_pictures(self, pictures: Sequence[Pixels]) -> Vector:

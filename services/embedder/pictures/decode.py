@@ -13,7 +13,7 @@ PAPER: Final = (255, 255, 255)  # behind transparent pictures, as shops show the
 MODES_WITH_ALPHA: Final = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
-def decoded(raw: bytes, *, pixels_max: int, edge: int) -> Image.Image:
+def decode_picture(raw: bytes, *, pixels_max: int, edge: int) -> Image.Image:
     """The picture in RGB. `edge` is what the model looks at: a JPEG is unpacked at no more than it needs.
 
     Raises TooLarge and Unreadable.

@@ -29,13 +29,13 @@ NAT64: Final = IPv6Network("64:ff9b::/96")
 def is_public(address: str) -> bool:
     """Whether an address is one of the open internet, seen through every way to write an IPv4 in IPv6."""
     found = ip_address(address)
-    inner = _carried(found) if isinstance(found, IPv6Address) else None
+    inner = _inner_ipv4(found) if isinstance(found, IPv6Address) else None
     if inner is not None:
         return is_public(str(inner))
     return found.is_global and not found.is_multicast
 
 
-def _carried(address: IPv6Address) -> IPv4Address | None:
+def _inner_ipv4(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that a mapped, 6to4, Teredo or NAT64 address leads to."""
     if address in NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
@@ -43,7 +43,7 @@ def _carried(address: IPv6Address) -> IPv4Address | None:
     return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else None)
 
 
-def resolved(host: str, port: int, *, private_allowed: bool) -> list[str]:
+def resolve_host(host: str, port: int, *, private_allowed: bool) -> list[str]:
     """The addresses of a host, the one to connect to first. Raises PrivateAddress and Unreachable.
 
     One private address among public ones refuses the host: which of them is used is not the host's choice.
@@ -69,7 +69,7 @@ HEADERS: Final = {
 }
 
 
-class Passing(Exception):
+class TransientFailure(Exception):
     """A failure that may be gone at the next attempt."""
 
 
@@ -88,7 +88,7 @@ class CheckedNetwork(httpcore.SyncBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Raises PrivateAddress, and Unreachable for a name without an address."""
-        [address, *_] = resolved(host, port, private_allowed=self._private_allowed)
+        [address, *_] = resolve_host(host, port, private_allowed=self._private_allowed)
         return super().connect_tcp(address, port, timeout, local_address, socket_options)
 
 
@@ -148,7 +148,7 @@ class Downloads:
         self._retrying = Retrying(
             stop=stop_after_attempt(ATTEMPTS),
             wait=wait_exponential_jitter(multiplier=0.1, max=1.0, jitter=0.1),
-            retry=retry_if_exception_type(Passing),
+            retry=retry_if_exception_type(TransientFailure),
             reraise=True,
         )
 
@@ -157,7 +157,7 @@ class Downloads:
         deadline = time.monotonic() + self._timeout_s
         try:
             return self._retrying(self._fetch, url, deadline)
-        except Passing as error:
+        except TransientFailure as error:
             raise Unreachable(f"{url} cannot be fetched: {error}") from None
         except httpx.InvalidURL as error:
             raise Unreachable(f"{url} is no URL: {error}") from None
@@ -169,14 +169,14 @@ class Downloads:
         try:
             with self._client.stream("GET", url, timeout=left) as response:
                 if response.status_code >= 500:
-                    raise Passing(f"status {response.status_code}")
+                    raise TransientFailure(f"status {response.status_code}")
                 if response.status_code != 200:
                     raise Unreachable(f"{url} answers with status {response.status_code}")
                 return self._body(url, response, deadline)
         except (httpx.HTTPError, httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
             raise Unreachable(f"{url} cannot be fetched: {error or type(error).__name__}") from None
         except (httpcore.NetworkError, httpcore.TimeoutException) as error:
-            raise Passing(str(error) or type(error).__name__) from None
+            raise TransientFailure(str(error) or type(error).__name__) from None
 
     def _body(self, url: str, response: httpx.Response, deadline: float) -> bytes:
         body = bytearray()
@@ -196,7 +196,7 @@ class Downloads:
 SHOWN: Final = 80  # characters of an address in a reason
 
 
-class Fetches(Protocol):
+class Fetcher(Protocol):
     """What fetches over the network; `services.embedder.pictures.fetch.Downloads` does."""
 
     def fetch(self, url: str) -> bytes:
@@ -206,7 +206,7 @@ class Fetches(Protocol):
 class PictureSource:
     """The bytes of pictures; may be used from several threads."""
 
-    def __init__(self, downloads: Fetches, catalogue: Path | None, bytes_max: int) -> None:
+    def __init__(self, downloads: Fetcher, catalogue: Path | None, bytes_max: int) -> None:
         self._downloads = downloads
         self._catalogue = catalogue.resolve() if catalogue else None
         self._bytes_max = bytes_max
@@ -220,7 +220,7 @@ class PictureSource:
         if is_remote(address):
             return self._downloads.fetch(address)
         if scheme == "data":
-            return self._limited(_inline(address), "the data: URL")
+            return self._check_size(_inline(address), "the data: URL")
         if scheme:
             raise UnsupportedAddress(f"{scheme}: is not fetched; use http, https, data or a relative path")
         return self._file(unquote(address))
@@ -236,13 +236,13 @@ class PictureSource:
             if not path.is_file():
                 raise Unreachable(f"{shown} is no file in the catalogue's folder")
             with path.open("rb") as file:
-                return self._limited(file.read(self._bytes_max + 1), shown)
+                return self._check_size(file.read(self._bytes_max + 1), shown)
         except OSError as error:  # the error's own text repeats the whole path
             raise Unreachable(f"{shown} cannot be read: {error.strerror}") from None
         except ValueError as error:
             raise Unreachable(f"{shown} is no path: {error}") from None
 
-    def _limited(self, raw: bytes, what: str) -> bytes:
+    def _check_size(self, raw: bytes, what: str) -> bytes:
         if len(raw) > self._bytes_max:
             raise TooLarge(f"{what} has more than {self._bytes_max} bytes")
         return raw

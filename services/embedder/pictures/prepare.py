@@ -5,11 +5,11 @@ from typing import Protocol
 
 from services.embedder.metrics import Metrics
 from services.embedder.models.port import PictureModel, Pixels
-from services.embedder.pictures.decode import decoded
+from services.embedder.pictures.decode import decode_picture
 from services.embedder.pictures.fetch import is_remote
 
 
-class ReadsPictures(Protocol):
+class PictureReader(Protocol):
     """Where pictures come from; `services.embedder.pictures.fetch.PictureSource` knows."""
 
     def read(self, address: str) -> bytes:
@@ -22,7 +22,7 @@ class Preparation:
     def __init__(
         self,
         model: PictureModel,
-        source: ReadsPictures,
+        source: PictureReader,
         *,
         fetchers: int,
         decoders: int,
@@ -39,7 +39,7 @@ class Preparation:
     def start(self, address: str) -> "Future[Pixels]":
         """The picture at this address, as the model wants it; its exception may be PictureRefused."""
         if is_remote(address):
-            return self._fetching.submit(self._fetched, address)
+            return self._fetching.submit(self._fetch, address)
         return self._decoding.submit(self._read, address)
 
     def close(self) -> None:
@@ -47,15 +47,15 @@ class Preparation:
         for pool in (self._fetching, self._decoding):
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _fetched(self, address: str) -> Pixels:
+    def _fetch(self, address: str) -> Pixels:
         with self._metrics.stage_seconds.labels("fetch").time():
             raw = self._source.read(address)
-        return self._decoding.submit(self._prepared, raw).result()
+        return self._decoding.submit(self._decode, raw).result()
 
     def _read(self, address: str) -> Pixels:
-        return self._prepared(self._source.read(address))
+        return self._decode(self._source.read(address))
 
-    def _prepared(self, raw: bytes) -> Pixels:
+    def _decode(self, raw: bytes) -> Pixels:
         with self._metrics.stage_seconds.labels("prepare").time():
-            picture = decoded(raw, pixels_max=self._pixels_max, edge=self._model.edge)
-            return self._model.prepared(picture)
+            picture = decode_picture(raw, pixels_max=self._pixels_max, edge=self._model.edge)
+            return self._model.prepare(picture)

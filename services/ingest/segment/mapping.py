@@ -25,9 +25,9 @@ from schemas.events import (
     Item,
     check,
 )
-from services.ingest.segment.identity import Join, joins_of, who
+from services.ingest.segment.identity import IdentityLink, identify, links_of
 from services.ingest.segment.messages import KINDS, Kind, Parcel, SegmentMessage
-from services.ingest.validation import Refused, Rejected, decoded, sort_entries
+from services.ingest.validation import Refused, Rejected, decode_entry, validate_entries
 
 # Names without their spaces, underscores and capitals: shops write all of them.
 SEGMENT_EVENTS: Final[Mapping[str, EventType]] = {
@@ -193,7 +193,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MS: Final = timedelta(milliseconds=1)
 
 
-def occurred_at(message: SegmentMessage, sent_at: str | None, received_at: int) -> int:
+def event_time(message: SegmentMessage, sent_at: str | None, received_at: int) -> int:
     """Unix ms by our clock. `sent_at` is the whole batch's. Raises Refused.
 
     Segment: timestamp = receivedAt − (sentAt − originalTimestamp), since sending and receiving are taken to
@@ -248,16 +248,16 @@ class Messages:
 
     accepted: int
     events: list[Event]
-    joins: list[Join]
+    joins: list[IdentityLink]
     ignored: Counter[Kind]
     rejected: list[Rejected]
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _MessageResult:
     kind: Kind
     event: Event | None
-    joins: tuple[Join, ...]
+    joins: tuple[IdentityLink, ...]
 
     @property
     def says_something(self) -> bool:
@@ -267,24 +267,24 @@ class _Reading:
 _message = msgspec.json.Decoder(SegmentMessage)
 
 
-def sort_messages(parcel: Parcel, *, received_at: int, kind: Kind | None = None) -> Messages:
+def validate_messages(parcel: Parcel, *, received_at: int, kind: Kind | None = None) -> Messages:
     """Events stamped with the server's time (Unix ms), joins, and the refused.
 
     `kind` is that of the path; without it each message names its own.
     """
     number = count()
 
-    def read(entry: msgspec.Raw) -> _Reading:
-        message = decoded(_message.decode, entry)
+    def read(entry: msgspec.Raw) -> _MessageResult:
+        message = decode_entry(_message.decode, entry)
         of = kind or _kind_of(message)
-        at = occurred_at(message, parcel.sent_at, received_at)
-        whose = who(message)
+        at = event_time(message, parcel.sent_at, received_at)
+        whose = identify(message)
         if of in OF_SOMEBODY and whose is None:
             raise Refused("validate", f"{of} needs a userId or an anonymousId")
-        joins = joins_of(message, of, whose, at)
+        joins = links_of(message, of, whose, at)
         type_ = _type_of(message) if of == "track" else None
         if type_ is None or whose is None:
-            return _Reading(of, None, joins)
+            return _MessageResult(of, None, joins)
         event = Event(
             event_id=event_id(message, bytes(entry), received_at, next(number)),
             type=type_,
@@ -294,9 +294,9 @@ def sort_messages(parcel: Parcel, *, received_at: int, kind: Kind | None = None)
             received_at=received_at,
             context=context_of({**parcel.context, **(message.context or {})}),
         )
-        return _Reading(of, _sensible(with_properties(event, message.properties or {})), joins)
+        return _MessageResult(of, _sensible(with_properties(event, message.properties or {})), joins)
 
-    verdict = sort_entries(parcel.entries, read, MAX_EVENT_BYTES)
+    verdict = validate_entries(parcel.entries, read, MAX_EVENT_BYTES)
     return Messages(
         accepted=sum(each.says_something for each in verdict.accepted),
         events=[each.event for each in verdict.accepted if each.event is not None],

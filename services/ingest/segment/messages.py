@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.deadletters import Frame
 from schemas.events import MAX_BATCH_EVENTS
-from services.ingest.validation import readable
+from services.ingest.validation import decode_body
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
 
@@ -81,13 +81,13 @@ _call = msgspec.json.Decoder(_Call)
 
 def split_batch(body: bytes) -> Parcel:
     """The messages of `{"batch": […]}`. Raises UnreadableBatch."""
-    batch = readable(_batch.decode, body)
+    batch = decode_body(_batch.decode, body)
     return Parcel(batch.batch, batch.write_key or None, batch.sent_at, batch.context or {})
 
 
 def split_call(body: bytes) -> Parcel:
     """The one message that the body is. Raises UnreadableBatch."""
-    return Parcel([msgspec.Raw(body)], readable(_call.decode, body).write_key or None)
+    return Parcel([msgspec.Raw(body)], decode_body(_call.decode, body).write_key or None)
 
 
 # What `context_of` reads; a dictionary where it reads but some of it.

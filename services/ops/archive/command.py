@@ -13,7 +13,7 @@ from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.ops.output import present
 from services.ops.settings import OpsSettings, load_settings
-from services.progress import shown_on
+from services.progress import create_progress
 
 Url = Annotated[str, typer.Argument(help="a local folder, or an fsspec URL: s3://bucket/eddy, gs://…")]
 TopicName = Annotated[
@@ -46,8 +46,8 @@ def export(
 
     with exit_with_status(stopped="nothing of it counts; the same command begins anew"):
         wanted, found, now = _topic(topic), load_settings(), int(now_ms())
-        times = time_range.parsed(since, until, now, ("--from", "--to"))
-        with shown_on(progress_console) as progress:
+        times = time_range.parse_range(since, until, now, ("--from", "--to"))
+        with create_progress(progress_console) as progress:
             report = transfer.export_range(found, url, wanted, times, now, progress)
         present(report, render.show_export, as_json=as_json)
 
@@ -79,9 +79,9 @@ def import_(  # noqa: PLR0917 - typer knows them by name
 
     with exit_with_status(stopped="the same command goes on from here"):
         wanted, found = _topic(topic), load_settings()
-        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
-        target = found if as_prefix is None else _prefixed(found, as_prefix)
-        with shown_on(progress_console) as progress:
+        times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
+        target = found if as_prefix is None else _with_prefix(found, as_prefix)
+        with create_progress(progress_console) as progress:
             report = transfer.import_range(found, target, url, wanted, times, progress, anew=anew)
         present(report, render.show_import, as_json=as_json)
         if not report.agrees:
@@ -104,7 +104,7 @@ def _topic(name: str) -> Topic:
     )
 
 
-def _prefixed(found: OpsSettings, prefix: str) -> OpsSettings:
+def _with_prefix(found: OpsSettings, prefix: str) -> OpsSettings:
     if re.fullmatch(r"[A-Za-z0-9._-]{0,64}", prefix) is None:
         raise UsageError(f"--as-prefix takes up to 64 letters, digits and . _ -: {prefix!r}")
     return found.model_copy(update={"topic_prefix": prefix})

@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 
 from schemas.topics import Topic
-from services.archive.exporter import Exported, ExportReport
+from services.archive.exporter import ExportReport, ExportResult
 from services.archive.importer import ImportReport
 from services.archive.manifest import Piece
 from services.ops.output import say
 from services.visitors.erasure import Erasures
 
 
-def of_export(exported: Exported, url: str, topic: str, erasures: Erasures, seconds: float) -> ExportReport:
+def of_export(
+    exported: ExportResult, url: str, topic: str, erasures: Erasures, seconds: float
+) -> ExportReport:
     """The report of an export."""
     made = exported.made
     files = made.files if made else ()
@@ -47,7 +49,7 @@ def show_export(report: ExportReport) -> None:
         say(f"digest {report.digest}, manifest {report.manifest}")
         if report.already:
             say(f"passed over: {report.already:,} messages that the archive has already")
-    _left_out(report.erased, report.unreadable_erasures)
+    _print_omissions(report.erased, report.unreadable_erasures)
     if report.strays:
         say(
             f"{report.strays:,} files there belong to no finished export: one that runs on another machine, "
@@ -63,7 +65,7 @@ def show_import(report: ImportReport) -> None:
         f"imported {report.written:,} messages from {report.url} to {report.topic} "
         f"in {report.seconds:.1f} s{resumed}",
     )
-    _left_out(report.erased, report.unreadable_erasures)
+    _print_omissions(report.erased, report.unreadable_erasures)
     agree = "agree" if report.agrees else "DO NOT AGREE"
     say(f"count and digest {agree}:")
     say(f"  manifests  {report.archive_messages:>12,}  {report.archive_digest}")
@@ -83,7 +85,7 @@ def past_retention(topic: Topic, pieces: Iterable[Piece], now_ms: float) -> int:
     return sum(piece.file.rows for piece in pieces if piece.file.latest < now_ms - topic.retention_ms)
 
 
-def _left_out(erased: int, unreadable: int) -> None:
+def _print_omissions(erased: int, unreadable: int) -> None:
     if erased:
         say(f"left out: {erased:,} messages of erased visitors")
     if unreadable:

@@ -7,14 +7,14 @@ from functools import partial
 from schemas.topics import Topic
 from services.archive import exporter, importer
 from services.archive.exporter import ExportReport, source_of
-from services.archive.importer import Importing, ImportJournal, ImportReport
-from services.archive.reader import reading_archive
+from services.archive.importer import ImportJournal, ImportReport, ImportRun
+from services.archive.reader import open_archive
 from services.archive.store import ArchiveStore
 from services.clock import now_ms
 from services.errors import UsageError
 from services.kafka.clients import TopicMissing
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
+from services.kafka.ranges import open_reader
+from services.kafka.writer import open_writer
 from services.ops.archive import render
 from services.ops.settings import OpsSettings
 from services.progress import Progress
@@ -30,10 +30,10 @@ def export_range(  # noqa: PLR0917 - what an export is about
     began = time.monotonic()
     store = ArchiveStore(url)
     source = source_of(settings, topic)
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         erasures = erasure.read(reader)
     exported = exporter.export(
-        partial(reading, settings), store, topic, times,
+        partial(open_reader, settings), store, topic, times,
         source=source, erasures=erasures, datadir=settings.ops_datadir, now_ms=now_ms, progress=progress,
     )  # fmt: skip
     return render.of_export(exported, store.url, source.topic, erasures, time.monotonic() - began)
@@ -51,7 +51,7 @@ def import_range(  # noqa: PLR0917 - what an import is about
     began = time.monotonic()
     to = source_of(target, topic)
     with ExitStack() as stack:
-        archive = stack.enter_context(reading_archive(url))
+        archive = stack.enter_context(open_archive(url))
         spans = [span for span in archive.spans(topic, times) if len(span)]
         if not spans:
             raise UsageError(f"{archive.url} holds nothing of {topic.name} from {times}")
@@ -60,9 +60,9 @@ def import_range(  # noqa: PLR0917 - what an import is about
         journal = stack.enter_context(ImportJournal(settings.ops_datadir / "imports", about, anew=anew))
         promised = importer.verify(archive, topic, spans, progress)
         erasures = _erasures(settings, target)
-        reached = journal.reached()
-        with writing(target) as writer:
-            state = Importing(topic, to.topic, erasures, writer, reached)
+        reached = journal.load()
+        with open_writer(target) as writer:
+            state = ImportRun(topic, to.topic, erasures, writer, reached)
             importer.transfer(archive, spans, state, journal, progress)
         journal.remove()
         return ImportReport(
@@ -85,12 +85,12 @@ def import_range(  # noqa: PLR0917 - what an import is about
 
 def _erasures(own: OpsSettings, target: OpsSettings) -> Erasures:
     """Who is erased here, and who where it is written to: a shadow may know of nobody."""
-    with reading(own) as reader:
+    with open_reader(own) as reader:
         found = erasure.read(reader)
     if target.topic_prefix == own.topic_prefix:
         return found
     try:
-        with reading(target) as reader:
+        with open_reader(target) as reader:
             theirs = erasure.read(reader)
     except TopicMissing:  # a target may have no more than the topic that is written
         return found

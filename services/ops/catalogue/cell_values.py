@@ -275,15 +275,15 @@ def product_of(fields: Row, defaults: Defaults) -> Product:
     try:
         return msgspec.convert(filled, Product, strict=False)
     except msgspec.ValidationError as error:
-        raise _told(error, filled) from None
+        raise _to_bad_value(error, filled) from None
 
 
-def shortened(description: str) -> str:
+def shorten(description: str) -> str:
     """A description, cut where it is longer than a product may have."""
     return description[:DESCRIPTION_MAX]
 
 
-def merged(first: Product, second: Product) -> Product:
+def merge_variants(first: Product, second: Product) -> Product:
     """Two variants of one thing: the first's words, the lower price, all tags, there if either is."""
     best = min((first, second), key=lambda each: _STATES.index(each.availability))
     return msgspec.structs.replace(
@@ -300,7 +300,7 @@ def merged(first: Product, second: Product) -> Product:
 _STATES: Final = ("in_stock", "preorder", "out_of_stock")
 
 
-def _told(error: msgspec.ValidationError, fields: Row) -> BadValue:
+def _to_bad_value(error: msgspec.ValidationError, fields: Row) -> BadValue:
     """A decoder's message with the field first: reasons are grouped by their text."""
     text = str(error)
     if missing := _MISSING.match(text):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from schemas.products import Product
 from services.ops.catalogue.cell_values import DESCRIPTION_MAX
-from services.ops.catalogue.mappings import REPEATED, BadRow, Found, LeftOut, Mapping
+from services.ops.catalogue.mappings import REPEATED, BadRow, Found, Mapping, OmittedRow
 from services.ops.output import Column, pairs, table
 
 console: Final = Console(soft_wrap=True)
@@ -71,7 +71,7 @@ class _Groups:
         if example and example not in group.examples and len(group.examples) < EXAMPLES_SHOWN:
             group.examples.append(example)
 
-    def listed(self) -> list[Group]:
+    def to_list(self) -> list[Group]:
         """Most frequent first."""
         return sorted(self._groups.values(), key=lambda group: -group.count)
 
@@ -95,7 +95,7 @@ class Check:
             self._refused.add(found.reason, number, found.value)
             if lacking := _MISSING.fullmatch(found.reason):
                 self._missing[lacking[1]] += 1
-        elif isinstance(found, LeftOut):
+        elif isinstance(found, OmittedRow):
             self._left_out.add(found.reason, number)
             if found.reason == REPEATED and not self._mapping.repeated:
                 self._odd.add("product_id is there more than once: the first row counts", number)
@@ -105,18 +105,18 @@ class Check:
 
     def report(self, file: str, format_name: str) -> Report:
         """What was found so far."""
-        currencies = self._currencies.listed()
+        currencies = self._currencies.to_list()
         for group in currencies[1:]:  # the most frequent one is the shop's
             group.what = f"currency is {group.what}, of most {currencies[0].what}"
-        odd = sorted([*self._odd.listed(), *currencies[1:]], key=lambda group: -group.count)
+        odd = sorted([*self._odd.to_list(), *currencies[1:]], key=lambda group: -group.count)
         return Report(
             file=file,
             format=format_name,
             mapping=self._mapping.name,
             rows=self._rows,
             products=self._products,
-            refused=self._refused.listed(),
-            left_out=self._left_out.listed(),
+            refused=self._refused.to_list(),
+            left_out=self._left_out.to_list(),
             missing=dict(self._missing),
             odd=odd,
             availability=dict(self._availability),

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas.products import Availability, Product
 from services.ops.catalogue import cell_values
-from services.ops.catalogue.cell_values import Decimals, Defaults, product_of, readable, shortened
+from services.ops.catalogue.cell_values import Decimals, Defaults, product_of, readable, shorten
 from services.ops.catalogue.file_formats import Dialect, Row, UnreadableFile
 
 EXAMPLE: Final = Path(__file__).with_name("columns.toml")
@@ -116,7 +116,7 @@ def _fields(found: Row, columns: Columns, defaults: Defaults) -> Row:
             for name in ("product_id", "name", "brand", "type", "image_url", "url")
         },
         "name": readable(_text(found.get("name"))),
-        "description": shortened(readable(_text(found.get("description")))),
+        "description": shorten(readable(_text(found.get("description")))),
         "price": amount,
         "currency": currency,
         "availability": cell_values.availability(found.get("availability"), columns.availability),
@@ -130,25 +130,25 @@ def _fields(found: Row, columns: Columns, defaults: Defaults) -> Row:
 def _cell(told: str) -> Callable[[Row], Any]:
     names = _PLACE.findall(told)
     if not names:
-        return lambda row: _found(row, told)
+        return lambda row: _find(row, told)
 
-    def filled(row: Row) -> str | None:
-        cells = {name: _found(row, name) for name in names}
+    def fill(row: Row) -> str | None:
+        cells = {name: _find(row, name) for name in names}
         if all(cell in (None, "") for cell in cells.values()):
             return None
         text = _PLACE.sub(lambda place: _text(cells[place[1]]), told)
         return " ".join(text.split())
 
-    return filled
+    return fill
 
 
-def _found(row: Row, name: str) -> Any:  # noqa: ANN401 - a cell
+def _find(row: Row, name: str) -> Any:  # noqa: ANN401 - a cell
     """A cell by its column's name, or inside another by `outer.inner`."""
     if name in row or "." not in name:
         return row.get(name)
     outer, _, inner = name.partition(".")
     within = row.get(outer)
-    return _found(within, inner) if isinstance(within, dict) else None
+    return _find(within, inner) if isinstance(within, dict) else None
 
 
 def _text(value: object) -> str:

@@ -18,7 +18,15 @@ from services.ops.catalogue import columns as columns_file
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.check import Check, console
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import MAPPINGS, BadRow, LeftOut, Mapping, detected, entries, mapped_by
+from services.ops.catalogue.mappings import (
+    MAPPINGS,
+    BadRow,
+    Mapping,
+    OmittedRow,
+    detect_feed,
+    entries,
+    mapping_by,
+)
 from services.ops.catalogue.resume_journal import Journal
 from services.ops.catalogue.upload import PRODUCTS, Summary, send
 from services.ops.output import present
@@ -100,7 +108,7 @@ Json = Annotated[bool, typer.Option("--json", help="the result as JSON on stdout
 
 
 @dataclass(frozen=True, slots=True)
-class _Chosen:
+class _FeedChoice:
     """A feed with all that decides what its rows become."""
 
     feed: Feed
@@ -155,7 +163,7 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
     started = time.monotonic()
     with exit_with_status(stopped=STOPPED):
         settings = load_settings()
-        chosen = _chosen(file, mapping, columns, currency, variants)
+        chosen = _choose_feed(file, mapping, columns, currency, variants)
         summary = Summary(str(file), chosen.mapping.name)
         with _journal(file, settings, state, only_changed=only_changed, fresh=restart) as journal:
             if len(journal):
@@ -184,7 +192,7 @@ def check_catalogue(  # noqa: PLR0917 - typer knows them by name
     Example: python -m services.ops catalogue check feed.xml
     """
     with exit_with_status(stopped=STOPPED):
-        chosen = _chosen(file, mapping, columns, currency, variants)
+        chosen = _choose_feed(file, mapping, columns, currency, variants)
         check = Check(chosen.mapping, chosen.defaults.updated_at)
         for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
             check.take(number, found)
@@ -203,9 +211,9 @@ def print_columns() -> None:
     typer.echo(columns_file.EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
-def _chosen(
+def _choose_feed(
     file: Path, mapping: CatalogueMapping, columns: Path | None, currency: str, variants: VariantsOption
-) -> _Chosen:
+) -> _FeedChoice:
     if len(currency) != 3 or not (currency.isascii() and currency.isalpha() and currency.isupper()):
         raise typer.BadParameter("must be three capital letters, such as EUR", param_hint="--currency")
     if columns is not None and mapping is not CatalogueMapping.AUTO:
@@ -214,10 +222,10 @@ def _chosen(
     if columns is not None:
         told = columns_file.read(columns)
         feed = Feed(file, told.dialect)
-        return _Chosen(feed, mapped_by(told, feed), defaults)
+        return _FeedChoice(feed, mapping_by(told, feed), defaults)
     feed = Feed(file)
     is_auto = mapping is CatalogueMapping.AUTO
-    return _Chosen(feed, detected(feed) if is_auto else MAPPINGS[mapping.value], defaults)
+    return _FeedChoice(feed, detect_feed(feed) if is_auto else MAPPINGS[mapping.value], defaults)
 
 
 def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bool, fresh: bool) -> Journal:
@@ -237,19 +245,25 @@ def _tell_what_is_known(count: int, *, only_changed: bool) -> None:
 
 
 def _send(
-    chosen: _Chosen, journal: Journal, summary: Summary, settings: OpsSettings, bar: FileBar, *, strict: bool
+    chosen: _FeedChoice,
+    journal: Journal,
+    summary: Summary,
+    settings: OpsSettings,
+    bar: FileBar,
+    *,
+    strict: bool,
 ) -> None:
-    def accepted(sent: list[Product]) -> None:
+    def on_batch(sent: list[Product]) -> None:
         journal.add(sent)
         bar.advance(len(sent))
 
     found = _unsent(chosen, journal, summary, bar, strict)
-    asyncio.run(send(PRODUCTS, found, summary, settings, on_accepted=accepted))
+    asyncio.run(send(PRODUCTS, found, summary, settings, on_accepted=on_batch))
     bar.advance()
 
 
 def _unsent(
-    chosen: _Chosen, journal: Journal, summary: Summary, bar: FileBar, strict: bool
+    chosen: _FeedChoice, journal: Journal, summary: Summary, bar: FileBar, strict: bool
 ) -> Iterator[Product]:
     """The products that are to be sent; everything else is counted."""
     for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
@@ -257,7 +271,7 @@ def _unsent(
             bar.advance()
         if isinstance(found, BadRow):
             refuse(found, summary, strict)
-        elif isinstance(found, LeftOut):
+        elif isinstance(found, OmittedRow):
             summary.left_out += 1
         elif journal.has(found):
             summary.skipped += 1

@@ -13,7 +13,7 @@ from schemas.events import Event
 from services.cli import exit_with_status, progress_console
 from services.ops.catalogue.command import STOPPED, finish, refuse
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detected, events_of
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detect_feed, events_of
 from services.ops.catalogue.upload import EVENTS, Summary, send
 from services.ops.settings import load_settings
 from services.progress import FileBar
@@ -55,7 +55,7 @@ def load_events(
     started = time.monotonic()
     with exit_with_status(stopped=STOPPED):
         feed = Feed(file)
-        chosen = detected(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
+        chosen = detect_feed(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
         summary = Summary(str(file), chosen.name)
         with FileBar("events", lambda: feed.share, progress_console) as bar:
             found = _good(feed, chosen, summary, strict)

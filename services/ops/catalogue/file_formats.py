@@ -102,7 +102,7 @@ def lines(file: IO[bytes]) -> Iterator[Row | Broken]:
             yield Broken(f"is no JSON object: {error}")
 
 
-def listed(text: IO[str]) -> Iterator[Row]:
+def json_list(text: IO[str]) -> Iterator[Row]:
     """The objects of a list, or of the list named products. Raises CutOff where the text is no JSON."""
     decoder = json.JSONDecoder()
     buffer = text.read(CHUNK).removeprefix("\ufeff")
@@ -282,7 +282,7 @@ class Feed:
         else:
             text = stack.enter_context(io.TextIOWrapper(data, encoding=self._encoding, newline=""))
             is_csv = self.format is Format.CSV
-            yield from csv_rows(text, self._dialect.delimiter) if is_csv else listed(text)
+            yield from csv_rows(text, self._dialect.delimiter) if is_csv else json_list(text)
 
     def _head(self) -> bytes:
         if not self._is_gzip:

@@ -10,7 +10,7 @@ import msgspec
 from schemas.events import Event
 from schemas.products import Product
 from services.ops.catalogue import public_datasets, shop_feeds
-from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, merged
+from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, merge_variants
 from services.ops.catalogue.columns import Columns, product_from
 from services.ops.catalogue.file_formats import Broken, Feed, Format, Row, UnreadableFile
 
@@ -45,7 +45,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
+class OmittedRow:
     """A sound row that adds no product: a draft, or one more row about a product."""
 
     number: int
@@ -53,7 +53,7 @@ class LeftOut:
 
 
 M = TypeVar("M")
-Found = Product | BadRow | LeftOut
+Found = Product | BadRow | OmittedRow
 REPEATED: Final = "the product was in an earlier row"
 
 # The order tells which is tried first.
@@ -83,13 +83,13 @@ MAPPINGS: Final = {
 
 def detect(path: Path) -> Mapping:
     """The kind of a file, by its format and columns. Raises UnreadableFile when none fits."""
-    return detected(Feed(path))
+    return detect_feed(Feed(path))
 
 
-def detected(feed: Feed) -> Mapping:
+def detect_feed(feed: Feed) -> Mapping:
     """As `detect`, of a file that has been looked at."""
     first = feed.first()
-    found = set(first) | set(shop_feeds.named(first))
+    found = set(first) | set(shop_feeds.rename_columns(first))
     if feed.format is Format.XML and {"id", "title"} & found:
         return MAPPINGS["google"]
     for mapping in MAPPINGS.values():
@@ -101,7 +101,7 @@ def detected(feed: Feed) -> Mapping:
     )
 
 
-def mapped_by(columns: Columns, feed: Feed) -> Mapping:
+def mapping_by(columns: Columns, feed: Feed) -> Mapping:
     """A mapping told by a file of columns. Raises UnreadableFile where the feed has not got them."""
     if feed.format in (Format.CSV, Format.PARQUET):  # rows of JSON and XML leave out what is empty
         present = set(feed.first())
@@ -125,22 +125,22 @@ def events_of(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
     if make is None:
         raise UnreadableFile(f"{feed.path}: files of the kind {mapping.name} hold products, and no events")
     for number, row in enumerate(feed.rows(), start=1):
-        found = _made(row, number, lambda row: make(row, number))  # noqa: B023 - called at once
-        if not isinstance(found, LeftOut):
+        found = _convert(row, number, lambda row: make(row, number))  # noqa: B023 - called at once
+        if not isinstance(found, OmittedRow):
             yield found
 
 
 def products(path: Path, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
     """Every distinct product of a file: where rows disagree about one, the first counts."""
     for _, found in entries(Feed(path), mapping, defaults):
-        if not isinstance(found, LeftOut):
+        if not isinstance(found, OmittedRow):
             yield found
 
 
 def entries(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[tuple[int, Found]]:
     """What each row is, with its number. Of merged variants that lie together, one entry tells of all."""
     each = (
-        (number, _made(row, number, lambda row: mapping.product(row, defaults)))
+        (number, _convert(row, number, lambda row: mapping.product(row, defaults)))
         for number, row in enumerate(feed.rows(), start=1)
     )
     together = _together(each) if defaults.variants == "merged" else each
@@ -149,7 +149,7 @@ def entries(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[tuple[
         if not isinstance(found, Product):
             yield number, found
         elif found.product_id in seen:
-            yield number, LeftOut(number, REPEATED)
+            yield number, OmittedRow(number, REPEATED)
         else:
             seen.add(found.product_id)
             yield number, found
@@ -162,8 +162,8 @@ def _together(source: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Found]
         if not isinstance(found, Product):
             yield number, found
         elif held is not None and held[1].product_id == found.product_id:
-            held = held[0], merged(held[1], found)
-            yield number, LeftOut(number, "a variant, merged into the product of its group")
+            held = held[0], merge_variants(held[1], found)
+            yield number, OmittedRow(number, "a variant, merged into the product of its group")
         else:
             if held is not None:
                 yield held
@@ -172,13 +172,13 @@ def _together(source: Iterable[tuple[int, Found]]) -> Iterator[tuple[int, Found]
         yield held
 
 
-def _made(row: Row | Broken, number: int, make: Callable[[Row], M]) -> M | BadRow | LeftOut:
+def _convert(row: Row | Broken, number: int, make: Callable[[Row], M]) -> M | BadRow | OmittedRow:
     if isinstance(row, Broken):
         return BadRow(number, row.reason)
     try:
         return make(row)
     except NotForSale as reason:
-        return LeftOut(number, str(reason))
+        return OmittedRow(number, str(reason))
     except BadValue as error:
         return BadRow(number, error.reason, error.value)
     except KeyError as error:

@@ -42,7 +42,7 @@ class Journal:
         with ExitStack() as stack:
             try:
                 stack.enter_context(lock(self._path.with_suffix(".lock"), _refuse))
-                self._file = stack.enter_context(self._opened(fresh))
+                self._file = stack.enter_context(self._open_file(fresh))
             except OSError as error:
                 raise JournalUnusable(
                     f"{folder} cannot hold the load's state ({error}): set --state"
@@ -75,7 +75,7 @@ class Journal:
         """Forgets all: the load is complete."""
         self._path.unlink(missing_ok=True)
 
-    def _opened(self, fresh: bool) -> IO[bytes]:
+    def _open_file(self, fresh: bool) -> IO[bytes]:
         """The file, at its end, without what is not whole; written anew where it is another or wasteful."""
         records = b"" if fresh else self._records()
         for at in range(0, len(records), RECORD_BYTES):

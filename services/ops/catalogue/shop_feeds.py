@@ -20,13 +20,13 @@ import msgspec
 from schemas.events import Event
 from schemas.products import Availability, Product
 from services.ops.catalogue import cell_values
-from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, product_of, readable, shortened
+from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, product_of, readable, shorten
 from services.ops.catalogue.file_formats import Row
 
 ATTRIBUTES: Final = ("color", "material", "pattern", "gender", "age_group")
 
 
-def named(row: Row) -> Row:
+def rename_columns(row: Row) -> Row:
     """The row under the specification's names: "g:Image Link" is image_link."""
     return {_attribute(key): value for key, value in row.items() if value is not None}
 
@@ -38,7 +38,7 @@ def _attribute(column: str) -> str:
 
 def google_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row. Raises BadValue."""
-    cells = named(row)
+    cells = rename_columns(row)
     price, currency, on_sale = _price(cells, defaults)
     category = _category(cells)
     group = cell_values.one(cells.get("item_group_id")) if defaults.variants == "merged" else None
@@ -46,7 +46,7 @@ def google_product(row: Row, defaults: Defaults) -> Product:
         {
             "product_id": _text(group or cell_values.one(cells.get("id"))),
             "name": readable(_text(cell_values.one(cells.get("title")))),
-            "description": shortened(readable(_description(cells))),
+            "description": shorten(readable(_description(cells))),
             "price": price,
             "currency": currency,
             "availability": cell_values.availability(cell_values.one(cells.get("availability"))),
@@ -145,7 +145,7 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
         {
             "product_id": None if row.get("id") is None else str(row["id"]),
             "name": str(row.get("title") or "").strip(),
-            "description": shortened(readable(str(row.get("body_html") or ""))),
+            "description": shorten(readable(str(row.get("body_html") or ""))),
             "price": price,
             "availability": "out_of_stock" if status == "archived" else _availability(variants),
             "brand": str(row.get("vendor") or "").strip(),

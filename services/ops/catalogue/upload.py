@@ -110,7 +110,7 @@ async def send(
                 answer: _Answer = await retrying(_send_batch, client, url, to, body, len(batch))
                 summary.accepted += answer.accepted
                 for refused in answer.rejected:
-                    summary.refuse(f"{_named(batch[refused.index])}: {refused.reason}")
+                    summary.refuse(f"{_id_of(batch[refused.index])}: {refused.reason}")
                 refused_places = {refused.index for refused in answer.rejected}
                 on_accepted([each for place, each in enumerate(batch) if place not in refused_places])
 
@@ -128,7 +128,7 @@ async def _send_batch(client: httpx.AsyncClient, url: str, to: Endpoint, body: b
     raise Unanswered(f"ingest answered {answer.status_code}: {answer.text}")
 
 
-def _named(message: msgspec.Struct) -> str:
+def _id_of(message: msgspec.Struct) -> str:
     return str(getattr(message, "event_id", None) or getattr(message, "product_id", None))
 
 

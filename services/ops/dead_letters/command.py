@@ -12,19 +12,19 @@ from services import time_range
 from services.cli import AsJson, confirm, exit_with_status, progress_console
 from services.clock import now_ms
 from services.errors import UsageError
-from services.kafka.ranges import reading
-from services.kafka.writer import writing
+from services.kafka.ranges import open_reader
+from services.kafka.writer import open_writer
 from services.ops.dead_letters import render
 from services.ops.dead_letters.ingest import connect
-from services.ops.dead_letters.letter import Letter, NoSuchLetter, Selection, erased_visitor
-from services.ops.dead_letters.query import Pile, Readers, letters, one, pile
+from services.ops.dead_letters.letter import DeadLetter, NoSuchLetter, Selection, find_erased_visitor
+from services.ops.dead_letters.query import DeadLetterRange, Readers, find_range, letters, one
 from services.ops.dead_letters.report import Done, Groups, Newest, describe
-from services.ops.dead_letters.requeue import Requeuing, mark, open_letters
-from services.ops.dead_letters.verdicts import Judge, Judgement
+from services.ops.dead_letters.requeue import RequeueRun, mark, open_letters
+from services.ops.dead_letters.verdicts import RequeuePolicy, RequeueVerdict
 from services.ops.output import present, say
 from services.ops.services import Unanswered
 from services.ops.settings import OpsSettings, load_settings
-from services.progress import Progress, shown_on
+from services.progress import Progress, create_progress
 from services.time_range import TimeRange
 from services.visitors import erasure
 from services.visitors.erasure import Erasures
@@ -66,7 +66,7 @@ def _select(  # noqa: PLR0917 - the options of a command
     if not (ids or topic or reason or service or stage or since or until or all_open):
         raise UsageError("name letters by id or by filters, or say --all-open")
     selection = Selection.of(ids or [], topic, reason, service, stage)
-    return selection, time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
+    return selection, time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
 
 
 ATTEMPTS_MAX: Final = 3  # with the first
@@ -99,11 +99,11 @@ def list_(  # noqa: PLR0917 - typer knows them by name
     """
     with exit_with_status(stopped="a list changes nothing"):
         selection = Selection.of([], topic, reason, service, stage)
-        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
+        times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
         newest, groups = Newest(limit), Groups()
-        readers = partial(reading, load_settings())
-        with shown_on(progress_console) as progress:
-            for each in _piles(readers, selection, times, progress):
+        readers = partial(open_reader, load_settings())
+        with create_progress(progress_console) as progress:
+            for each in _letter_ranges(readers, selection, times, progress):
                 if len(each):
                     progress.stage(f"reading {each.topic.name}", len(each))
                 for read, found in letters(readers, each, selection, everything=everything):
@@ -112,7 +112,7 @@ def list_(  # noqa: PLR0917 - typer knows them by name
         if by_reason:
             present(groups.largest_first(), render.show_groups, as_json=as_json)
         else:
-            present(newest.listed(), partial(render.show_list, everything=everything), as_json=as_json)
+            present(newest.to_list(), partial(render.show_list, everything=everything), as_json=as_json)
 
 
 @app.command()
@@ -127,10 +127,10 @@ def show(
     """
     with exit_with_status(stopped="to look changes nothing"):
         at = load_settings()
-        readers = partial(reading, at)
-        with shown_on(progress_console) as progress:
+        readers = partial(open_reader, at)
+        with create_progress(progress_console) as progress:
             found = one(readers, Selection.of([letter]), progress)
-            judge = Judge(readers, _erasures(readers), attempts_max=ATTEMPTS_MAX)
+            judge = RequeuePolicy(readers, _erasures(readers), attempts_max=ATTEMPTS_MAX)
             judgement, why = _judge(at, judge, found.letter)
         answer = describe(found, judgement, why)
         present(answer, partial(render.show, raw=found.letter.raw), as_json=as_json)
@@ -171,14 +171,14 @@ def requeue(  # noqa: PLR0917 - typer knows them by name
     with exit_with_status(stopped=AGAIN):
         at = load_settings()
         selection, times = _select(ids, topic, reason, service, stage, since, until, all_open=all_open)
-        readers = partial(reading, at)
+        readers = partial(open_reader, at)
         piles, count = _count(readers, selection, times, needed=not (yes or dry_run))
         confirm(f"Requeue {count:,} letters?", yes=yes or dry_run or not count)
-        judge = Judge(readers, _erasures(readers), attempts_max=attempts_max, as_is=as_is)
+        judge = RequeuePolicy(readers, _erasures(readers), attempts_max=attempts_max, as_is=as_is)
         with (
-            shown_on(progress_console) as progress,
-            writing(at) as writer,
-            Requeuing(at, judge, writer, dry_run=dry_run) as requeuing,
+            create_progress(progress_console) as progress,
+            open_writer(at) as writer,
+            RequeueRun(at, judge, writer, dry_run=dry_run) as requeuing,
         ):
             for some in open_letters(readers, piles, selection, progress, "requeuing from"):
                 requeuing.take(some)
@@ -212,34 +212,36 @@ def drop(  # noqa: PLR0917 - typer knows them by name
         selection, times = _select(
             ids, topic, reason, service, stage, since, until, all_open=all_open or of_erased
         )
-        readers = partial(reading, at)
+        readers = partial(open_reader, at)
         erasures = _erasures(readers)
         piles, count = _count(readers, selection, times, needed=not yes)
         whose = ", as far as they are of erased visitors" if of_erased else ""
         confirm(f"Drop {count:,} letters{whose}?", yes=yes or not count)
-        with shown_on(progress_console) as progress, writing(at) as writer:
+        with create_progress(progress_console) as progress, open_writer(at) as writer:
             for some in open_letters(readers, piles, selection, progress, "dropping from"):
-                wanted = [each for each in some if not of_erased or erased_visitor(each, erasures)]
+                wanted = [each for each in some if not of_erased or find_erased_visitor(each, erasures)]
                 mark(at, writer, wanted, "dropped")
                 done.dropped += len(wanted)
         present(done, lambda _done: say(f"{done.dropped:,} dropped", wrap=True), as_json=as_json)
 
 
-def _piles(readers: Readers, selection: Selection, times: TimeRange, progress: Progress) -> Iterator[Pile]:
+def _letter_ranges(
+    readers: Readers, selection: Selection, times: TimeRange, progress: Progress
+) -> Iterator[DeadLetterRange]:
     for topic in selection.topics:
-        yield pile(readers, topic, selection, times, progress)
+        yield find_range(readers, topic, selection, times, progress)
 
 
 def _count(
     readers: Readers, selection: Selection, times: TimeRange, *, needed: bool
-) -> tuple[list[Pile], int]:
+) -> tuple[list[DeadLetterRange], int]:
     """The letters that are meant, as they lie now, and how many are open, where that is needed.
 
     Raises NoSuchLetter where an id that was named is not open.
     """
     count, seen = 0, set[LetterId]()
-    with shown_on(progress_console) as progress:
-        piles = list(_piles(readers, selection, times, progress))
+    with create_progress(progress_console) as progress:
+        piles = list(_letter_ranges(readers, selection, times, progress))
         if not needed and not selection.ids:
             return piles, 0
         for some in open_letters(readers, piles, selection, progress, "counting letters of"):
@@ -256,7 +258,7 @@ def _erasures(readers: Readers) -> Erasures:
         return erasure.read(reader)
 
 
-def _judge(at: OpsSettings, judge: Judge, letter: Letter) -> tuple[Judgement | None, str]:
+def _judge(at: OpsSettings, judge: RequeuePolicy, letter: DeadLetter) -> tuple[RequeueVerdict | None, str]:
     """What would be said of a letter, or why nobody can say it."""
     if not letter.came_by_http:
         [judgement] = judge.on_topic([letter])

@@ -18,7 +18,7 @@ from schemas.deadletters import (
     Verdict,
     Verdicts,
 )
-from services.ops.dead_letters.letter import Letter
+from services.ops.dead_letters.letter import DeadLetter
 from services.ops.services import Passing, Unanswered, asking_ingest, batches, bearer, patience, require_time
 
 PATIENCE_S: Final = 60.0  # the broker may be restarted behind ingest
@@ -33,11 +33,11 @@ class Ingest:
         self._client = client
         self._url = url
 
-    def judge(self, letters: Sequence[Letter]) -> list[Verdict]:
+    def judge(self, letters: Sequence[DeadLetter]) -> list[Verdict]:
         """What today's ingest would say to them; nothing is written."""
         return [each for some in chunks(letters, ()) for each in self._send(Return(some, judge_only=True))]
 
-    def take(self, letters: Sequence[Letter], joined: Sequence[Sequence[str]]) -> list[Verdict]:
+    def take(self, letters: Sequence[DeadLetter], joined: Sequence[Sequence[str]]) -> list[Verdict]:
         """Sends them again. What is refused again has a new letter, with one more attempt.
 
         `joined`: for each letter the visitors of whom `identities` has a newer word.
@@ -77,7 +77,7 @@ def connect(url: str, api_key: SecretStr | None) -> Iterator[Ingest]:
         yield Ingest(client, url)
 
 
-def chunks(letters: Sequence[Letter], joined: Sequence[Sequence[str]]) -> Iterator[list[Returned]]:
+def chunks(letters: Sequence[DeadLetter], joined: Sequence[Sequence[str]]) -> Iterator[list[Returned]]:
     """As ingest takes them, as many at a time as it takes."""
     returned = (
         _as_returned(letter, joined[number] if joined else ()) for number, letter in enumerate(letters)
@@ -85,7 +85,7 @@ def chunks(letters: Sequence[Letter], joined: Sequence[Sequence[str]]) -> Iterat
     return batches(returned, MAX_RETURNED, MAX_RETURN_BYTES - FRAME_BYTES)
 
 
-def _as_returned(letter: Letter, joined: Sequence[str]) -> Returned:
+def _as_returned(letter: DeadLetter, joined: Sequence[str]) -> Returned:
     return Returned(
         letter=str(letter.id),
         raw=letter.raw or b"",

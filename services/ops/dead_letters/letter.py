@@ -13,7 +13,7 @@ from schemas.events import is_visitor_id
 from schemas.identities import visitor_of
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ, Topic
 from services.errors import OperationFailed
-from services.kafka.ranges import PastHeaders, PastMessage, headers_of
+from services.kafka.ranges import MessageHeaders, TopicMessage, headers_of
 from services.visitors.erasure import Erasures
 
 TOPICS: Final[Mapping[str, Topic]] = {"events": EVENTS_DLQ, "products": PRODUCTS_DLQ}
@@ -33,13 +33,13 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DeadLetter:
     """The raw bytes of what was refused, and what its headers say; times are Unix ms."""
 
     id: LetterId
     key: bytes | None
     raw: bytes | None
-    headers: PastHeaders
+    headers: MessageHeaders
     reason: str
     service: str
     stage: str
@@ -67,13 +67,13 @@ class Letter:
         return None if self.came_by_http or found is None else Place(int(found[1]), int(found[2]))
 
 
-def letter_of(message: PastMessage, topic: Topic) -> Letter:
+def letter_of(message: TopicMessage, topic: Topic) -> DeadLetter:
     """The letter that a message is; headers that are missing are made up for as well as can be."""
     headers = headers_of(message)
     told = {name: value or b"" for name, value in headers}
     failed_at = _millis(told.get(deadletters.FAILED_AT), message.timestamp()[1])
     sender = _text(told.get(deadletters.SENDER))
-    return Letter(
+    return DeadLetter(
         id=LetterId(topic.name, message.partition() or 0, message.offset() or 0),
         key=message.key(),
         raw=message.value(),
@@ -108,7 +108,7 @@ class Selection:
     service: str | None = None
     stage: str | None = None
 
-    def fits(self, letter: Letter) -> bool:
+    def fits(self, letter: DeadLetter) -> bool:
         """Whether this letter is meant."""
         return (
             (not self.ids or letter.id in self.ids)
@@ -136,7 +136,7 @@ class Selection:
 
 def _id(text: str) -> LetterId:
     try:
-        found = LetterId.parsed(text)
+        found = LetterId.parse(text)
     except ValueError as error:
         raise NoSuchLetter(str(error)) from None
     if found.topic not in BY_NAME:
@@ -152,7 +152,7 @@ ABOUT_MAX: Final = 64  # characters
 TOKEN: Final = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 
 
-def about(letter: Letter) -> str:
+def about(letter: DeadLetter) -> str:
     """The product or the visitor that a letter names, or nothing."""
     told = _json(letter.raw)
     if isinstance(told, dict):
@@ -163,7 +163,7 @@ def about(letter: Letter) -> str:
     return (letter.key or b"").decode(errors="replace")[:ABOUT_MAX]
 
 
-def erased_visitor(letter: Letter, erasures: Erasures, known: Iterable[str] = ()) -> str | None:
+def find_erased_visitor(letter: DeadLetter, erasures: Erasures, known: Iterable[str] = ()) -> str | None:
     """A visitor that the letter names and that is to be forgotten; `known` are those that ingest tells.
 
     Bytes that are no JSON name everybody whose id stands in them.
@@ -181,20 +181,20 @@ def erased_visitor(letter: Letter, erasures: Erasures, known: Iterable[str] = ()
     return None
 
 
-def _visitors(letter: Letter, told: object) -> Iterator[str]:
+def _visitors(letter: DeadLetter, told: object) -> Iterator[str]:
     if letter.sender is not None:
         yield letter.sender
     if letter.key is not None:
         yield letter.key.decode(errors="replace")
     if told is not None:
-        yield from _named(told)
+        yield from _visitor_names(told)
         return
     for token in TOKEN.findall(letter.raw or b""):
         yield token.decode()
         yield visitor_of(token.decode())
 
 
-def _named(told: object) -> Iterator[str]:
+def _visitor_names(told: object) -> Iterator[str]:
     """What lies under the names of visitors and users, however deep: a body is a list of entries."""
     left = [told]
     while left:

@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from schemas.deadletters import Outcome, marked
+from schemas.deadletters import Outcome, parse_mark
 from schemas.topics import Topic
-from services.kafka.ranges import HistoryReader, PastMessage, Span, headers_of
-from services.ops.dead_letters.letter import BY_NAME, Letter, NoSuchLetter, Selection, letter_of
+from services.kafka.ranges import HistoryReader, Span, TopicMessage, headers_of
+from services.ops.dead_letters.letter import BY_NAME, DeadLetter, NoSuchLetter, Selection, letter_of
 from services.progress import Progress, track
 from services.time_range import TimeRange
 
@@ -33,12 +33,12 @@ class Marks:
         self._codes = {span.partition: bytearray(len(span)) for span in self.spans}
         self._starts = {span.partition: span.start for span in self.spans}
 
-    def note(self, message: PastMessage, topic: Topic) -> None:
+    def note(self, message: TopicMessage, topic: Topic) -> None:
         """Takes a message, which may be a mark."""
         key = message.key()
         if key is None or message.value() is not None or not key.startswith(topic.name.encode()):
             return
-        found = marked(headers_of(message))
+        found = parse_mark(headers_of(message))
         if found is not None:
             letter, outcome = found
             self._set(message.partition() or 0, message.offset() or 0, MARK)
@@ -59,12 +59,12 @@ class Marks:
 class Found:
     """A letter, and what was done with it; None: it is open."""
 
-    letter: Letter
+    letter: DeadLetter
     outcome: Outcome | None
 
 
 @dataclass(slots=True)
-class Pile:
+class DeadLetterRange:
     """One topic's letters that lay there when it was looked at: what comes later is not read."""
 
     topic: Topic
@@ -75,15 +75,17 @@ class Pile:
         return sum(map(len, self.wanted))
 
 
-def pile(readers: Readers, topic: Topic, selection: Selection, times: TimeRange, progress: Progress) -> Pile:
+def find_range(
+    readers: Readers, topic: Topic, selection: Selection, times: TimeRange, progress: Progress
+) -> DeadLetterRange:
     """Reads the marks behind the letters that are meant. `times`: when the broker took them."""
     with readers() as reader:
-        return _pile(reader, topic, selection, times, progress)
+        return _find_range(reader, topic, selection, times, progress)
 
 
-def _pile(
+def _find_range(
     reader: HistoryReader, topic: Topic, selection: Selection, times: TimeRange, progress: Progress
-) -> Pile:
+) -> DeadLetterRange:
     whole = reader.spans(topic)
     wanted = reader.spans(topic, times)
     if selection.ids:
@@ -95,11 +97,11 @@ def _pile(
         stage = f"reading what was handled of {topic.name}"
         for message in track(reader.read(behind), progress, stage, sum(map(len, behind))):
             marks.note(message, topic)
-    return Pile(topic, wanted, marks)
+    return DeadLetterRange(topic, wanted, marks)
 
 
 def letters(
-    readers: Readers, found: Pile, selection: Selection, *, everything: bool = False
+    readers: Readers, found: DeadLetterRange, selection: Selection, *, everything: bool = False
 ) -> Iterator[tuple[int, list[Found]]]:
     """The letters that are meant, in batches, each with how many messages were read for it.
 
@@ -107,11 +109,11 @@ def letters(
     """
     with readers() as reader:
         for messages in reader.read(found.wanted):
-            yield len(messages), list(_meant(messages, found, selection, everything=everything))
+            yield len(messages), list(_select(messages, found, selection, everything=everything))
 
 
-def _meant(
-    messages: Sequence[PastMessage], found: Pile, selection: Selection, *, everything: bool
+def _select(
+    messages: Sequence[TopicMessage], found: DeadLetterRange, selection: Selection, *, everything: bool
 ) -> Iterator[Found]:
     for message in messages:
         code = found.marks.code(message.partition() or 0, message.offset() or 0)
@@ -125,7 +127,7 @@ def _meant(
 def one(readers: Readers, selection: Selection, progress: Progress) -> Found:
     """The one letter that is named. Raises NoSuchLetter where it lies there no more."""
     [wanted] = selection.ids
-    found = pile(readers, BY_NAME[wanted.topic], selection, TimeRange(), progress)
+    found = find_range(readers, BY_NAME[wanted.topic], selection, TimeRange(), progress)
     for _, batch in letters(readers, found, selection, everything=True):
         for each in batch:
             return each

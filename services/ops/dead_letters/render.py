@@ -10,7 +10,7 @@ from rich.text import Text
 from services.cli import console
 from services.ops.dead_letters.report import Done, Group, Listed, Row, Shown, utf8
 from services.ops.output import Column, say, table
-from services.time_range import shown
+from services.time_range import format_time
 
 HEX_MAX: Final = 4_096  # bytes of a dump
 WIDTH: Final = 16  # bytes of a line of it
@@ -112,8 +112,8 @@ def show_done(done: Done) -> None:
 
 def _header(name: str, value: str) -> str:
     is_time = name.endswith("_at") and value.isdecimal() and len(value) <= 13
-    return f"{value} ({shown(int(value))})" if is_time else value
+    return f"{value} ({format_time(int(value))})" if is_time else value
 
 
 def _moment(time_ms: int) -> str:
-    return shown(time_ms).removesuffix("+00:00")
+    return format_time(time_ms).removesuffix("+00:00")

@@ -11,7 +11,7 @@ import msgspec
 from schemas.deadletters import Outcome
 from services.ops.dead_letters.letter import about
 from services.ops.dead_letters.query import Found
-from services.ops.dead_letters.verdicts import Judgement
+from services.ops.dead_letters.verdicts import RequeueVerdict
 
 GROUPS_MAX: Final = 1_000  # kinds of reasons; those beyond are counted together
 STAYED_MAX: Final = 1_000  # letters that stayed of which a report says why; the others are counted
@@ -79,7 +79,7 @@ class Newest:
         self.count += len(batch)
         self._rows.extend(map(row_of, batch[-self._limit :]))
 
-    def listed(self) -> Listed:
+    def to_list(self) -> Listed:
         """Those that were kept."""
         return Listed(count=self.count, letters=[*self._rows])
 
@@ -139,7 +139,7 @@ class Shown(msgspec.Struct, kw_only=True):
     why: str
 
 
-def describe(found: Found, judgement: Judgement | None, why: str) -> Shown:
+def describe(found: Found, judgement: RequeueVerdict | None, why: str) -> Shown:
     """A letter with all that is known of it."""
     letter = found.letter
     text = utf8(letter.raw)
@@ -171,7 +171,7 @@ class Done(msgspec.Struct, kw_only=True):
         """Whether no letter stays or was refused again."""
         return not (self.stayed or self.refused_again)
 
-    def stays(self, judgement: Judgement) -> None:
+    def stays(self, judgement: RequeueVerdict) -> None:
         """One that is not put back."""
         kind = str(judgement.kind)
         self.stayed[kind] = self.stayed.get(kind, 0) + 1

@@ -16,10 +16,10 @@ from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
 from services.kafka.writer import LINGER_MS, PATIENCE_MS, BulkWriter
 from services.ops.dead_letters.ingest import Ingest, connect
-from services.ops.dead_letters.letter import BY_NAME, Letter, Selection
-from services.ops.dead_letters.query import Pile, Readers, letters
+from services.ops.dead_letters.letter import BY_NAME, DeadLetter, Selection
+from services.ops.dead_letters.query import DeadLetterRange, Readers, letters
 from services.ops.dead_letters.report import Done
-from services.ops.dead_letters.verdicts import Judge, Judgement
+from services.ops.dead_letters.verdicts import RequeuePolicy, RequeueVerdict
 from services.ops.settings import OpsSettings
 from services.progress import Progress
 
@@ -27,8 +27,8 @@ AT_ONCE: Final = 500  # letters between two marks: what is done twice at most af
 
 
 def open_letters(
-    readers: Readers, piles: Iterable[Pile], selection: Selection, progress: Progress, stage: str
-) -> Iterator[list[Letter]]:
+    readers: Readers, piles: Iterable[DeadLetterRange], selection: Selection, progress: Progress, stage: str
+) -> Iterator[list[DeadLetter]]:
     """All that are meant and open, in small batches of one topic."""
     for pile in piles:
         if len(pile):
@@ -39,13 +39,15 @@ def open_letters(
             progress.advance(read)
 
 
-class Requeuing:
+class RequeueRun:
     """Puts letters back, one batch after the other; used as a context manager.
 
     Ingest is needed only where a letter came by HTTP. Raises Unanswered and NotDelivered.
     """
 
-    def __init__(self, settings: OpsSettings, judge: Judge, writer: BulkWriter, *, dry_run: bool) -> None:
+    def __init__(
+        self, settings: OpsSettings, judge: RequeuePolicy, writer: BulkWriter, *, dry_run: bool
+    ) -> None:
         self._settings = settings
         self._judge = judge
         self._writer = writer
@@ -59,18 +61,18 @@ class Requeuing:
         self._ingest: Ingest | None = None
         self.done = Done(dry_run=dry_run)
 
-    def __enter__(self) -> "Requeuing":
+    def __enter__(self) -> "RequeueRun":
         return self
 
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
-    def take(self, some: Sequence[Letter]) -> None:
+    def take(self, some: Sequence[DeadLetter]) -> None:
         """Letters of one topic: what is good is on its way and marked when this returns."""
         self._write_back([each for each in some if not each.came_by_http])
         self._send_again([each for each in some if each.came_by_http])
 
-    def _write_back(self, some: Sequence[Letter]) -> None:
+    def _write_back(self, some: Sequence[DeadLetter]) -> None:
         good = self._good(self._judge.on_topic(some)) if some else []
         self.done.requeued += len(good)
         if self._dry_run or not good:
@@ -79,7 +81,7 @@ class Requeuing:
         asyncio.run(self._producer.send_all(self._settings.topic(topic), [*map(_message, good)]))
         mark(self._settings, self._writer, [each.letter for each in good], "requeued")
 
-    def _send_again(self, some: Sequence[Letter]) -> None:
+    def _send_again(self, some: Sequence[DeadLetter]) -> None:
         if not some:
             return
         good = self._good(self._judge.by_http(some, self._connect()))
@@ -95,7 +97,7 @@ class Requeuing:
             self.done.requeued += not refused
         mark(self._settings, self._writer, sent, "requeued")
 
-    def _good(self, judged: Iterable[Judgement]) -> list[Judgement]:
+    def _good(self, judged: Iterable[RequeueVerdict]) -> list[RequeueVerdict]:
         good = []
         for each in judged:
             if each.kind == "good":
@@ -112,12 +114,12 @@ class Requeuing:
         return self._ingest
 
 
-def _message(judged: Judgement) -> OutgoingMessage:
+def _message(judged: RequeueVerdict) -> OutgoingMessage:
     letter = judged.letter
     return judged.key, letter.raw, [deadletters.attempts_header(letter.attempts + 1)]
 
 
-def mark(settings: OpsSettings, writer: BulkWriter, some: Sequence[Letter], outcome: Outcome) -> None:
+def mark(settings: OpsSettings, writer: BulkWriter, some: Sequence[DeadLetter], outcome: Outcome) -> None:
     """Marks letters as handled; the broker has the marks when this returns. Raises NotDelivered."""
     for letter in some:
         topic: Topic = BY_NAME[letter.id.topic]

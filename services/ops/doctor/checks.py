@@ -15,7 +15,7 @@ import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
 from schemas import models
-from schemas.deadletters import LetterId, marked
+from schemas.deadletters import LetterId, parse_mark
 from schemas.models import ModelRelease
 from schemas.topics import (
     EVENTS,
@@ -29,7 +29,7 @@ from schemas.topics import (
 from schemas.vectors import LayoutMismatch
 from services.clock import now_ms
 from services.kafka.admin import NEWEST, KafkaAdmin
-from services.kafka.ranges import headers_of, reading
+from services.kafka.ranges import headers_of, open_reader
 from services.model import releases, store
 from services.model.artifact import ArtifactRefused
 from services.model.settings import ROOT
@@ -43,13 +43,13 @@ from services.ops.doctor.report import (
     judge_disk,
     judge_versions,
 )
-from services.ops.index.query import OnTopic, index_probe
+from services.ops.index.query import TopicState, index_probe
 from services.ops.lag.query import LagReader
-from services.ops.lag.report import age, watched_groups
+from services.ops.lag.report import age, list_groups
 from services.ops.settings import OpsSettings
 from services.ops.topics import command
 from services.progress import Silent
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 from services.visitors import erasure
 
 ASK_S: Final = 3.0
@@ -96,7 +96,7 @@ def topic_list(settings: OpsSettings) -> list[Finding]:
 def groups(settings: OpsSettings) -> list[Finding]:
     """Each consumer group: whether somebody reads and keeps up."""
     reader, found = LagReader(settings, ASK_S), []
-    for each in watched_groups(settings):
+    for each in list_groups(settings):
         group = reader.look(each, now_ms())
         told = f"{group.group}: members {len(group.members)}, lag {group.lag:,}; {group.meaning}"
         state: State = "ok" if group.is_healthy else "warn" if group.members and not group.lost else "bad"
@@ -108,12 +108,12 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
     """Those of the last day that nobody has handled."""
     since = TimeRange(int(now_ms()) - DAY_MS)
     found = []
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         for topic in (EVENTS_DLQ, PRODUCTS_DLQ):
             open_: set[LetterId] = set()
             for messages in reader.read(reader.spans(topic, since)):
                 for message in messages:
-                    if (mark := marked(headers_of(message))) is not None:
+                    if (mark := parse_mark(headers_of(message))) is not None:
                         open_.discard(mark[0])
                     else:
                         place = (int(message.partition() or 0), int(message.offset() or 0))
@@ -126,9 +126,9 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
 
 def erasures(settings: OpsSettings) -> list[Finding]:
     """Who is to be forgotten, and whether every reader of history can read so."""
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         found = erasure.read(reader)
-    newest = f", the newest of {shown(max(found.until.values()))}" if found.until else ""
+    newest = f", the newest of {format_time(max(found.until.values()))}" if found.until else ""
     told = f"{len(found.until):,} visitors are to be forgotten{newest}"
     if found.unreadable:
         return [
@@ -237,8 +237,8 @@ def index(settings: OpsSettings) -> list[Finding]:
     """Two lines: vectors and index."""
     look = index_probe(settings)
     deadline = time.monotonic() + LIVE_S
-    with reading(settings) as reader:
-        topic = OnTopic(reader, settings.layout)
+    with open_reader(settings) as reader:
+        topic = TopicState(reader, settings.layout)
         try:
             topic.read_on(Silent())
             while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
@@ -270,7 +270,7 @@ TRAIN: Final = "python -m services.trainer train, then release"
 
 def read_release(settings: OpsSettings) -> ModelRelease | None:
     """The newest release of the settings' model. Raises msgspec.MsgspecError for what is none."""
-    newest = releases.lines(settings).get(settings.model_name)
+    newest = releases.newest_by_name(settings).get(settings.model_name)
     return None if newest is None else models.decode(newest)
 
 

@@ -15,22 +15,22 @@ from services.cli import AsJson, confirm, console, exit_with_status, progress_co
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.kafka.clients import client_config
-from services.kafka.ranges import BoundedReader, headers_of, reading
-from services.kafka.writer import writing
-from services.ops.erase.query import PLACES, Erased, Place, places
+from services.kafka.ranges import RangeReader, headers_of, open_reader
+from services.kafka.writer import open_writer
+from services.ops.erase.query import PLACES, ErasureReport, Place, places
 from services.ops.output import present, table
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings, load_settings
-from services.progress import Progress, shown_on
+from services.progress import Progress, create_progress
 from services.settings import ServiceSettings
-from services.time_range import shown
+from services.time_range import format_time
 from services.visitors import erasure
 
 POLL_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmation:
     """How many events were removed from a visitor's session, and how many ms after the erasure."""
 
     events: int
@@ -40,7 +40,7 @@ class Confirmed:
 class SessionsWatch:
     """Sees what is written to `sessions` from its making on. Raises BrokerAway, TopicMissing."""
 
-    def __init__(self, settings: ServiceSettings, reader: BoundedReader) -> None:
+    def __init__(self, settings: ServiceSettings, reader: RangeReader) -> None:
         ends = reader.spans(SESSIONS)
         self._consumer = Consumer(
             client_config(settings)
@@ -48,9 +48,9 @@ class SessionsWatch:
         )
         self._consumer.assign([TopicPartition(span.topic, span.partition, span.end) for span in ends])
 
-    def wait(self, visitor_ids: Iterable[str], erased_at: int, within_s: float) -> dict[str, Confirmed]:
+    def wait(self, visitor_ids: Iterable[str], erased_at: int, within_s: float) -> dict[str, Confirmation]:
         """Those that are confirmed in time. `erased_at` is Unix ms, and the beginning of the waiting."""
-        awaited, found = {each.encode(): each for each in visitor_ids}, dict[str, Confirmed]()
+        awaited, found = {each.encode(): each for each in visitor_ids}, dict[str, Confirmation]()
         deadline = time.monotonic() + within_s
         while len(found) < len(awaited) and time.monotonic() < deadline:
             for message in self._consumer.consume(100, POLL_S):
@@ -64,12 +64,12 @@ class SessionsWatch:
         self._consumer.close()
 
 
-def _confirmation(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmed]:
+def _confirmation(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmation]:
     headers = dict(headers_of(message))
     if int(headers.get(ERASED_AT) or -1) < erased_at:
         return {}
     events = int(headers.get(EVENTS_REMOVED) or 0)
-    return {visitor_id: Confirmed(events, max(0.0, message.timestamp()[1] - erased_at))}
+    return {visitor_id: Confirmation(events, max(0.0, message.timestamp()[1] - erased_at))}
 
 
 ASKED_WITHIN_S: Final = 2.0
@@ -84,12 +84,12 @@ def erase_person(
     reason: str | None,
     within_s: float,
     progress: Progress,
-) -> Erased:
+) -> ErasureReport:
     """Erases the visitors of a person, and waits at most `within_s` for the session processors' word.
 
     Killed at any moment it can be run again. Raises BrokerAway, TopicMissing, NotDelivered.
     """
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         watch = SessionsWatch(settings, reader)
         try:
             erased_at = int(now_ms())
@@ -100,7 +100,7 @@ def erase_person(
             watch.close()
         shown = _recommender(settings, person, erased_at)
         left = tuple(places(settings, reader, person.visitor_ids, progress, erased_at))
-    return Erased(
+    return ErasureReport(
         visitor_id=visitor_id,
         visitors=person.visitor_ids,
         erased_at=erased_at,
@@ -111,14 +111,14 @@ def erase_person(
 
 
 def _write(settings: OpsSettings, person: erasure.Person, erased_at: int, reason: str | None) -> None:
-    with writing(settings, at_once=True) as writer:
+    with open_writer(settings, at_once=True) as writer:
         for topic, messages in erasure.messages(person, erased_at, reason):
             for key, value, _ in messages:
                 writer.write(settings.topic(topic), key, value)
             writer.finish()
 
 
-def _sessions(confirmed: dict[str, Confirmed]) -> Place:
+def _sessions(confirmed: dict[str, Confirmation]) -> Place:
     if not confirmed:
         return Place(where="sessions", note="no session processor has answered: it is done when one starts")
     events = sum(each.events for each in confirmed.values())
@@ -180,7 +180,7 @@ def erase(  # noqa: PLR0917 - typer knows them by name
         others = [each for each in person.visitor_ids if each != visitor]
         told = f", and as the same person {', '.join(others)}" if others else ""
         confirm(f"forget {visitor}{told}?", yes=yes)
-        with shown_on(progress_console) as progress:
+        with create_progress(progress_console) as progress:
             report = erase_person(found, visitor, person, reason=reason, within_s=wait, progress=progress)
         present(report, _show, as_json=as_json)
         if report.unconfirmed:
@@ -190,6 +190,8 @@ def erase(  # noqa: PLR0917 - typer knows them by name
             )
 
 
-def _show(report: Erased) -> None:
-    console.print(f"forgotten up to {shown(report.erased_at)}: {', '.join(report.visitors)}", highlight=False)
+def _show(report: ErasureReport) -> None:
+    console.print(
+        f"forgotten up to {format_time(report.erased_at)}: {', '.join(report.visitors)}", highlight=False
+    )
     console.print(table(report.places, PLACES))

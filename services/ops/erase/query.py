@@ -9,13 +9,13 @@ from confluent_kafka import KafkaException
 from schemas.topics import DAY_MS, EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
 from services.kafka import ranges
 from services.kafka.admin import KafkaAdmin
-from services.kafka.ranges import BoundedReader, PastMessage
+from services.kafka.ranges import RangeReader, TopicMessage
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
 from services.ops.output import Column
 from services.ops.settings import OpsSettings
 from services.progress import Progress, track
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,12 +36,12 @@ PLACES: Final[tuple[Column[Place], ...]] = (
     Column("where", lambda place: place.where),
     Column("removed now", lambda place: place.removed),
     Column("left out by every reader", lambda place: place.left_out),
-    Column("gone by", lambda place: None if place.gone_by is None else shown(place.gone_by)),
+    Column("gone by", lambda place: None if place.gone_by is None else format_time(place.gone_by)),
     Column("", lambda place: place.note),
 )
 
 
-class Erased(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     """The report. `visitors` are all that are one person; `confirmed` after how many ms each was gone.
 
     What a session processor has not confirmed is `unconfirmed`: it is erased when one starts.
@@ -59,7 +59,7 @@ ANSWER_S: Final = 10.0
 NOBODY: Final = TimeRange(0, 0)
 
 
-class Kept:
+class RetentionSettings:
     """How long the broker keeps what lies on these topics; asked for once."""
 
     def __init__(self, settings: OpsSettings, *topics: Topic) -> None:
@@ -76,11 +76,11 @@ class Kept:
 
 
 def places(
-    settings: OpsSettings, reader: BoundedReader, visitor_ids: Collection[str], progress: Progress, now: int
+    settings: OpsSettings, reader: RangeReader, visitor_ids: Collection[str], progress: Progress, now: int
 ) -> Iterator[Place]:
     """Topic by topic, then models. `now` is Unix ms. Raises BrokerAway, TopicMissing."""
     keys = [each.encode() for each in visitor_ids]
-    kept, done = Kept(settings, EVENTS, RECOMMENDATIONS, EVENTS_DLQ, SESSIONS), NOBODY
+    kept, done = RetentionSettings(settings, EVENTS, RECOMMENDATIONS, EVENTS_DLQ, SESSIONS), NOBODY
     for topic, what in ((EVENTS, "events"), (RECOMMENDATIONS, "impressions")):
         count, times = _count(ranges.of_keys(reader, topic, keys, progress=progress))
         if topic is EVENTS:
@@ -103,13 +103,13 @@ def places(
     )
 
 
-def _count(messages: Iterator[PastMessage]) -> tuple[int, TimeRange]:
+def _count(messages: Iterator[TopicMessage]) -> tuple[int, TimeRange]:
     """How many, and the times of the first and the last."""
     stamps = [message.timestamp()[1] for message in messages]
     return len(stamps), TimeRange(min(stamps), max(stamps)) if stamps else NOBODY
 
 
-def _letters(reader: BoundedReader, keys: Collection[bytes], progress: Progress) -> Iterator[PastMessage]:
+def _letters(reader: RangeReader, keys: Collection[bytes], progress: Progress) -> Iterator[TopicMessage]:
     """Dead letters have no key that could be trusted: those whose bytes name a visitor."""
     spans = reader.spans(EVENTS_DLQ)
     quoted = [b'"%b"' % key for key in keys]
@@ -120,7 +120,7 @@ def _letters(reader: BoundedReader, keys: Collection[bytes], progress: Progress)
             yield message
 
 
-def _ages_out(kept: Kept, topic: Topic, left: str, times: TimeRange | None) -> Place:
+def _ages_out(kept: RetentionSettings, topic: Topic, left: str, times: TimeRange | None) -> Place:
     where = kept.settings.topic(topic)
     if times is None or times.until is None:
         return Place(where=where, left_out=left)

@@ -22,7 +22,7 @@ class Line(history_events.Line, frozen=True, gc=False):
     price: Amount | None = None
 
 
-class PastEvent(history_events.PastEvent, frozen=True, gc=False, kw_only=True):
+class HistoryEvent(history_events.HistoryEvent, frozen=True, gc=False, kw_only=True):
     """Also what an event was worth, and the row that it came from."""
 
     items: tuple[Line, ...] = ()
@@ -40,33 +40,33 @@ class PastEvent(history_events.PastEvent, frozen=True, gc=False, kw_only=True):
         return sum(price * (line.quantity or 1) for price, line in zip(prices, self.items, strict=True))
 
 
-class PastItem(msgspec.Struct, frozen=True, gc=False):
+class ShownProduct(msgspec.Struct, frozen=True, gc=False):
     """Of a schemas.impressions.ShownItem."""
 
     product_id: str
 
 
-class PastRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+class ShownRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """Of a schemas.impressions.Shown."""
 
     recommendation_id: str
     visitor_id: str
     slot: str
     shown_at: int
-    items: tuple[PastItem, ...]
+    items: tuple[ShownProduct, ...]
     experiments: dict[str, str] = {}  # experiment → variant
 
 
-_decode_event = msgspec.json.Decoder(PastEvent).decode
-_decode_row = msgspec.json.Decoder(PastRow).decode
+_decode_event = msgspec.json.Decoder(HistoryEvent).decode
+_decode_row = msgspec.json.Decoder(ShownRow).decode
 
 
-def event(raw: bytes) -> PastEvent:
+def event(raw: bytes) -> HistoryEvent:
     """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
     return _decode_event(raw)
 
 
-def row(raw: bytes) -> PastRow:
+def row(raw: bytes) -> ShownRow:
     """From the bytes of one message on `recommendations`. Raises msgspec.ValidationError or DecodeError."""
     return _decode_row(raw)
 
@@ -109,7 +109,7 @@ class Behaviour:
         self._keys, self._products, self._times = array("q"), array("q"), array("q")
         self._purchases: dict[str, dict[bytes, Purchase]] = {}
 
-    def add(self, person: str, event: PastEvent) -> None:
+    def add(self, person: str, event: HistoryEvent) -> None:
         """Takes one event of a person."""
         if event.type in CLICKS:
             if event.recommendation_id:
@@ -130,13 +130,13 @@ class Behaviour:
         """A person's orders, each once, the earliest first."""
         return sorted(self._purchases.get(person, {}).values(), key=_rank)
 
-    def _click(self, key: int, event: PastEvent) -> None:
+    def _click(self, key: int, event: HistoryEvent) -> None:
         for product in event.products():
             self._keys.append(key)
             self._products.append(hash(product))
             self._times.append(event.occurred_at)
 
-    def _purchase(self, person: str, event: PastEvent) -> None:
+    def _purchase(self, person: str, event: HistoryEvent) -> None:
         bought = Purchase(event.occurred_at, event.worth(), event.currency or "", event.products())
         known = self._purchases.setdefault(person, {})
         name = identity(event.event_id)
@@ -164,7 +164,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Joined:
+class Attribution:
     """One row a person who was shown a row of the experiment, each column (n,).
 
     `variants` are places in `names`. `shown` counts rows, `clicked` those of them with a click, `clicks`
@@ -207,11 +207,11 @@ class Rows:
     def __len__(self) -> int:
         return len(self._places)
 
-    def extend(self, rows: Sequence[PastRow]) -> None:
+    def extend(self, rows: Sequence[ShownRow]) -> None:
         """Takes some more rows; those of other experiments and slots are forgotten."""
         ours = [row for row in rows if self._is_ours(row)]
         whose = [self._graph.person(row.visitor_id) for row in ours]
-        places = [self._seen(person, row) for person, row in zip(whose, ours, strict=True)]
+        places = [self._place_of(person, row) for person, row in zip(whose, ours, strict=True)]
         keys = [row_key(person, row.recommendation_id) for person, row in zip(whose, ours, strict=True)]
         self._keys.extend(keys)
         self._of.extend(places)
@@ -219,25 +219,25 @@ class Rows:
         for number in np.flatnonzero(hit).tolist():
             self._click(places[number], keys[number], ours[number])
 
-    def joined(self, window_ms: int = WINDOW_MS) -> Joined:
+    def attribute(self, window_ms: int = WINDOW_MS) -> Attribution:
         """All persons, with what they did; purchases count within `window_ms` of their first row."""
         count = len(self._places)
         names = tuple(sorted({variant for _, variant in self._first}))
         number = {name: place for place, name in enumerate(names)}
-        bought = _Bought(count)
+        bought = _PurchaseColumns(count)
         for person, place in self._places.items():
             begin = self._first[place][0]
             orders = self._behaviour.purchases(person)
             within = [each for each in orders if begin <= each.at < begin + window_ms]
             if within:
-                bought.add(place, within, self._clicked_products(place))
+                bought.add(place, within, self._products_clicked(place))
         clicked = [(place, rows) for place, rows in self._clicked.items()]
-        return Joined(
+        return Attribution(
             names=names,
             variants=np.array([number[variant] for _, variant in self._first], dtype=np.int32),
             first_at=np.array([at for at, _ in self._first], dtype=np.int64),
             switched=np.frombuffer(bytes(self._switched), dtype=np.bool_),
-            shown=self._shown(),
+            shown=self._count_rows(),
             clicked=_column(count, [(place, len(rows)) for place, rows in clicked]),
             clicks=_column(count, [(place, sum(map(len, rows.values()))) for place, rows in clicked]),
             purchases=bought.purchases,
@@ -246,10 +246,10 @@ class Rows:
             revenue=dict(sorted(bought.revenue.items())),
         )
 
-    def _is_ours(self, row: PastRow) -> bool:
+    def _is_ours(self, row: ShownRow) -> bool:
         return self._experiment in row.experiments and self._slot in {None, row.slot}
 
-    def _seen(self, person: str, row: PastRow) -> int:
+    def _place_of(self, person: str, row: ShownRow) -> int:
         """The person's place. Where first in a variant is where a person belongs."""
         seen = (row.shown_at, row.experiments[self._experiment])
         place = self._places.setdefault(person, len(self._first))
@@ -264,13 +264,13 @@ class Rows:
             self._first[place] = seen
         return place
 
-    def _click(self, place: int, key: int, row: PastRow) -> None:
+    def _click(self, place: int, key: int, row: ShownRow) -> None:
         shown = {hash(item.product_id) for item in row.items}
         there = {product: at for product, at in self._clicks.of(key) if product in shown}
         if there:
             self._clicked.setdefault(place, {})[key] = there
 
-    def _clicked_products(self, place: int) -> dict[int, int]:
+    def _products_clicked(self, place: int) -> dict[int, int]:
         """When a person first clicked on each product, in any row."""
         found: dict[int, int] = {}
         for products in self._clicked.get(place, {}).values():
@@ -278,7 +278,7 @@ class Rows:
                 found[product] = min(found.get(product, at), at)
         return found
 
-    def _shown(self) -> Longs:
+    def _count_rows(self) -> Longs:
         """Rows a person, each once however often it came."""
         if not self._keys:
             return np.zeros(0, dtype=np.int64)
@@ -287,7 +287,7 @@ class Rows:
         return np.bincount(of, minlength=len(self._places)).astype(np.int64)
 
 
-class _Bought:
+class _PurchaseColumns:
     def __init__(self, count: int) -> None:
         self._count = count
         self.purchases = np.zeros(count, dtype=np.int64)

@@ -8,10 +8,10 @@ import typer
 from services import time_range
 from services.cli import AsJson, exit_with_status, progress_console
 from services.clock import now_ms
-from services.ops.experiments.query import Question
+from services.ops.experiments.query import ReportRequest
 from services.ops.output import present
 from services.ops.settings import load_settings
-from services.progress import shown_on
+from services.progress import create_progress
 
 app = typer.Typer(
     help="Experiments: which there are, and what they have come to.",
@@ -63,12 +63,12 @@ def report(  # noqa: PLR0917 - typer knows them by name
     """
     with exit_with_status(stopped="a report changes nothing"):
         found, now = load_settings(), int(now_ms())
-        times = time_range.parsed(since, until, now, ("--from", "--to"))
+        times = time_range.parse_range(since, until, now, ("--from", "--to"))
         window_ms = time_range.duration("--window", window)
         from services.ops.experiments import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
         from services.ops.experiments import report as reporting  # noqa: PLC0415
 
-        question = Question(
+        question = ReportRequest(
             experiment=name,
             since=times.since,
             until=times.until,
@@ -77,7 +77,7 @@ def report(  # noqa: PLR0917 - typer knows them by name
             confidence=confidence,
         )
         experiment = query.one(found, name)
-        with shown_on(progress_console) as progress:
+        with create_progress(progress_console) as progress:
             joined, left = query.read_joined(found, question, progress)
             progress.stage("drawing visitors for the intervals")
             answer = reporting.report(question, experiment, joined, left, now)

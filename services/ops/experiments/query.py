@@ -10,9 +10,9 @@ from schemas import experiments
 from schemas.experiments import Experiment
 from schemas.topics import EVENTS, EXPERIMENTS, RECOMMENDATIONS, Topic
 from services.errors import OperationFailed
-from services.kafka.ranges import BoundedReader, newest_values, reading
+from services.kafka.ranges import RangeReader, newest_values, open_reader
 from services.ops.experiments import attribution
-from services.ops.experiments.attribution import Behaviour, Joined, PastRow, Rows
+from services.ops.experiments.attribution import Attribution, Behaviour, Rows, ShownRow
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -21,7 +21,7 @@ from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import IdentityGraph
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class ReportRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for. Times are Unix ms, None where the range is open."""
 
     experiment: str
@@ -32,7 +32,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
 
 
-class Left(msgspec.Struct):
+class Omissions(msgspec.Struct):
     """Messages that were left out."""
 
     no_events: int = 0
@@ -55,7 +55,7 @@ EXPERIMENTS_SHOWN: Final = 20
 
 def read_definitions(settings: ServiceSettings) -> dict[str, Experiment]:
     """All experiments that there are now, by name. Raises BrokerAway and TopicMissing."""
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         newest = newest_values(reader, EXPERIMENTS)
     found: dict[str, Experiment] = {}
     for name, value in sorted(newest.items()):
@@ -80,16 +80,18 @@ def one(settings: ServiceSettings, name: str) -> Experiment:
     raise UnknownExperiment(f"no experiment is called {name!r}; known: {names}")
 
 
-def read_joined(settings: ServiceSettings, question: Question, progress: Progress) -> tuple[Joined, Left]:
+def read_joined(
+    settings: ServiceSettings, question: ReportRequest, progress: Progress
+) -> tuple[Attribution, Omissions]:
     """What was shown within the question's range, joined with what was done up to the window's length later.
 
     Events are read first, so that next to nothing needs to be kept of rows, of which there are many more than
     clicks. Raises NothingShown, BrokerAway, TopicMissing.
     """
-    left = Left()
+    left = Omissions()
     shown = TimeRange(question.since, question.until)
     done = TimeRange(question.since, question.until and question.until + question.window_ms)
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         graph, left.unreadable_identities = identity_graph.read(reader)
         erasures = erasure.read(reader).of_persons(graph)
         left.unreadable_erasures = erasures.unreadable
@@ -105,11 +107,11 @@ def read_joined(settings: ServiceSettings, question: Question, progress: Progres
             f"no row of the experiment {question.experiment}{slot} was shown from {shown}: "
             "choose other times with --from and --to, or see `experiment list` for when it runs"
         )
-    return rows.joined(question.window_ms), left
+    return rows.attribute(question.window_ms), left
 
 
 def _batches(
-    reader: BoundedReader, topic: Topic, times: TimeRange, progress: Progress
+    reader: RangeReader, topic: Topic, times: TimeRange, progress: Progress
 ) -> Iterator[list[Message]]:
     spans = [span for span in reader.spans(topic, times) if len(span)]
     progress.stage(f"reading {topic.name}", sum(len(span) for span in spans))
@@ -119,7 +121,7 @@ def _batches(
 
 
 def _take_events(
-    batch: Iterable[Message], graph: IdentityGraph, erasures: Erasures, behaviour: Behaviour, left: Left
+    batch: Iterable[Message], graph: IdentityGraph, erasures: Erasures, behaviour: Behaviour, left: Omissions
 ) -> None:
     for message in batch:
         try:
@@ -138,7 +140,7 @@ def _take_events(
             behaviour.add(graph.person(visitor_id), event)
 
 
-def _rows(batch: Iterable[Message], erasures: Erasures, left: Left) -> Iterator[PastRow]:
+def _rows(batch: Iterable[Message], erasures: Erasures, left: Omissions) -> Iterator[ShownRow]:
     for message in batch:
         try:
             row = attribution.row(message.value() or b"")

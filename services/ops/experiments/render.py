@@ -9,7 +9,7 @@ from services.cli import console
 from services.ops.experiments.attribution import DAY_MS
 from services.ops.experiments.report import Measure, Report, VariantReport
 from services.ops.output import Column, figures, say, table
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 
 NOTHING = "–"
 Line = tuple[str, Sequence[str | Text]]  # what it is, and a cell a variant
@@ -34,8 +34,8 @@ def show_list(experiments: Sequence[Experiment], now_ms: int) -> None:
     columns: tuple[Column[Experiment], ...] = (
         Column("experiment", lambda each: each.name),
         Column("variants", lambda each: ", ".join(f"{part.name} {part.share:.0%}" for part in each.variants)),
-        Column("from", lambda each: NOTHING if each.starts_at is None else shown(each.starts_at)),
-        Column("to", lambda each: NOTHING if each.ends_at is None else shown(each.ends_at)),
+        Column("from", lambda each: NOTHING if each.starts_at is None else format_time(each.starts_at)),
+        Column("to", lambda each: NOTHING if each.ends_at is None else format_time(each.ends_at)),
         Column("", lambda each: state(each, now_ms)),
     )
     console.print(table(experiments, columns) if experiments else "there are no experiments")

@@ -9,8 +9,8 @@ import numpy as np
 
 from schemas.experiments import Experiment
 from services.ops.experiments import statistics
-from services.ops.experiments.attribution import Bools, Joined
-from services.ops.experiments.query import Left, Question
+from services.ops.experiments.attribution import Attribution, Bools
+from services.ops.experiments.query import Omissions, ReportRequest
 from services.ops.experiments.statistics import MISMATCH, Count, Estimate, Lift, Sums
 
 UNITS: Final = {
@@ -86,17 +86,19 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     sample_ratio: SampleRatio
     variants: tuple[VariantReport, ...]
     methods: dict[str, str] = msgspec.field(default_factory=lambda: dict(UNITS))
-    left_out: Left
+    left_out: Omissions
     warnings: tuple[str, ...]
 
 
-def report(question: Question, experiment: Experiment, joined: Joined, left: Left, now_ms: int) -> Report:
+def report(
+    question: ReportRequest, experiment: Experiment, joined: Attribution, left: Omissions, now_ms: int
+) -> Report:
     """The report of what was joined. The experiment's first variant is what the others are compared with."""
     shares = {variant.name: variant.share for variant in experiment.variants}
     names = [*shares, *(name for name in joined.names if name not in shares)]
-    sums = [_Part(joined, _who(joined, name), question, now_ms) for name in names]
+    sums = [_VariantRows(joined, _who(joined, name), question, now_ms) for name in names]
     variants = tuple(
-        part.told(name, shares.get(name), None if number == 0 else sums[0])
+        part.describe(name, shares.get(name), None if number == 0 else sums[0])
         for number, (name, part) in enumerate(zip(names, sums, strict=True))
     )
     p_value = statistics.sample_ratio({each.name: each.visitors for each in variants}, shares)
@@ -119,10 +121,10 @@ def report(question: Question, experiment: Experiment, joined: Joined, left: Lef
     )
 
 
-class _Part:
+class _VariantRows:
     """The persons of one variant."""
 
-    def __init__(self, joined: Joined, who: Bools, question: Question, now_ms: int) -> None:
+    def __init__(self, joined: Attribution, who: Bools, question: ReportRequest, now_ms: int) -> None:
         self._joined, self._who, self._confidence = joined, who, question.confidence
         self._open = joined.first_at + question.window_ms > now_ms
         self.visitors = int(who.sum())
@@ -133,7 +135,7 @@ class _Part:
             currency: Sums(column[who], np.ones(self.visitors)) for currency, column in joined.revenue.items()
         }
 
-    def told(self, name: str, share: float | None, first: "_Part | None") -> VariantReport:
+    def describe(self, name: str, share: float | None, first: "_VariantRows | None") -> VariantReport:
         """The variant beside the first."""
         joined = self._joined
         return VariantReport(
@@ -185,7 +187,7 @@ class _Part:
         return int((holds & self._who).sum())
 
 
-def _who(joined: Joined, name: str) -> Bools:
+def _who(joined: Attribution, name: str) -> Bools:
     if name not in joined.names:
         return np.zeros(len(joined), dtype=np.bool_)
     return np.asarray(joined.variants == joined.names.index(name))

@@ -85,7 +85,7 @@ class Sums:
         """Whether so few persons have anything that draws of them tell nothing."""
         return int(np.count_nonzero(self.above)) < EXPECTED_MIN
 
-    def grouped(self) -> "Sums":
+    def group(self) -> "Sums":
         """At most GROUPS groups of persons as persons, the same in whatever order they come."""
         order = np.lexsort((self.below, self.above))
         order = np.random.default_rng(SEED).permutation(order)
@@ -101,7 +101,7 @@ class _Interval(Protocol):
     high: float
 
 
-class _Drawn(Protocol):
+class _BootstrapResult(Protocol):
     confidence_interval: _Interval
     bootstrap_distribution: Floats
 
@@ -139,7 +139,7 @@ def ratio(sums: Sums, confidence: float) -> Estimate:
     value = sums.ratio
     if value is None or sums.too_few:
         return Estimate(value)
-    drawn = sums.grouped()
+    drawn = sums.group()
     found = _bootstrap(lambda at, axis: _ratio(drawn, at), [drawn], confidence)
     interval = found.confidence_interval
     return Estimate(value, finite(interval.low), finite(interval.high))
@@ -152,7 +152,7 @@ def ratio_lift(sums: Sums, first: Sums, confidence: float) -> Lift:
         return Lift(None, None, None, None, None, False)
     if sums.too_few or first.too_few:
         return Lift(value / base - 1, None, None, None, None, False)
-    ours, theirs = sums.grouped(), first.grouped()
+    ours, theirs = sums.group(), first.group()
     found = _bootstrap(
         lambda a, b, axis: _lift(_ratio(ours, a), _ratio(theirs, b)), [ours, theirs], confidence
     )
@@ -195,10 +195,12 @@ def _significant(p_value: float | None, confidence: float) -> bool:
     return p_value is not None and p_value < 1 - confidence
 
 
-def _bootstrap(statistic: Callable[..., Floats], drawn: Sequence[Sums], confidence: float) -> _Drawn:
+def _bootstrap(
+    statistic: Callable[..., Floats], drawn: Sequence[Sums], confidence: float
+) -> _BootstrapResult:
     """Draws persons by their places, so that a person's two numbers stay together."""
     with np.errstate(invalid="ignore"):  # the spread of endless lifts, which nobody asks for
-        found: _Drawn = stats.bootstrap(
+        found: _BootstrapResult = stats.bootstrap(
             [np.arange(len(each.above)) for each in drawn],
             statistic,
             n_resamples=DRAWS,

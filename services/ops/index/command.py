@@ -10,11 +10,12 @@ from services.cli import AsJson, exit_with_status, progress_console
 from services.errors import CheckFailed
 from services.ops.output import present, say
 from services.ops.settings import load_settings
-from services.progress import shown_on
+from services.progress import create_progress
 
 if TYPE_CHECKING:  # qdrant-client is half a second, and other commands need none
     from services.ops.index.query import IndexState
-    from services.ops.index.rebuild import Rebuilt
+    from services.ops.index.rebuild import RebuildReport
+
 
 LIVE_S: Final = 3.0  # a change is on its way from the topic to the index so long at most, when all is well
 
@@ -50,7 +51,7 @@ def check(
 
     with exit_with_status(stopped="looking changes nothing"):
         found = load_settings()
-        with maintenance.explain_failures(), shown_on(progress_console) as progress:
+        with maintenance.explain_failures(), create_progress(progress_console) as progress:
             state = maintenance.await_agreement(found, max(wait, LIVE_S), progress)
         present(_answer(state), lambda _answer: _show(state), as_json=as_json)
         if not state.agrees:
@@ -72,7 +73,7 @@ def rebuild(as_json: AsJson = False) -> None:
 
     with exit_with_status(stopped="one index or the other serves, whole; run it again"):
         found = load_settings()
-        with maintenance.explain_failures(), shown_on(progress_console) as progress:
+        with maintenance.explain_failures(), create_progress(progress_console) as progress:
             rebuilt = None if found.qdrant_url is None else maintenance.rebuild_index(found, progress)
             state = maintenance.await_agreement(found, LIVE_S, progress)
         answer = {"rebuilt": rebuilt, "index": _answer(state)}
@@ -93,7 +94,7 @@ def _what_to_do(state: "IndexState") -> str:
     return "python -m services.ops index rebuild"
 
 
-def _show(state: "IndexState", rebuilt: "Rebuilt | None" = None) -> None:
+def _show(state: "IndexState", rebuilt: "RebuildReport | None" = None) -> None:
     if rebuilt is not None:
         gone = f"; removed: {', '.join(rebuilt.removed)}" if rebuilt.removed else ""
         text = f"{rebuilt.products:,} products in {rebuilt.collection}, which serves now{gone}"

@@ -13,9 +13,16 @@ from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from schemas.vectors import LayoutMismatch
 from services.errors import OperationFailed
-from services.kafka.ranges import reading
-from services.ops.index.query import IndexState, OnTopic, Points, VectorChanges, index_probe, newest_products
-from services.ops.index.rebuild import Rebuild, Rebuilt, Shelf
+from services.kafka.ranges import open_reader
+from services.ops.index.query import (
+    IndexState,
+    Points,
+    TopicState,
+    VectorChanges,
+    index_probe,
+    newest_products,
+)
+from services.ops.index.rebuild import QdrantAlias, Rebuild, RebuildReport
 from services.ops.settings import OpsSettings
 from services.progress import Progress, Silent
 from services.qdrant import collection_name, connect
@@ -23,14 +30,16 @@ from services.qdrant import collection_name, connect
 LOOK_S: Final = 0.5
 
 
-def rebuild_index(found: OpsSettings, progress: Progress, client: QdrantClient | None = None) -> Rebuilt:
+def rebuild_index(
+    found: OpsSettings, progress: Progress, client: QdrantClient | None = None
+) -> RebuildReport:
     """The settings' collection built anew. Raises BrokerAway, TopicMissing, LayoutMismatch, Qdrant's own.
 
     `client`: where it is, other than the settings say.
     """
-    place = Shelf(client or connect(found), collection_name(found), found.layout)
+    place = QdrantAlias(client or connect(found), collection_name(found), found.layout)
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
-    with reading(found) as reader:
+    with open_reader(found) as reader:
         progress.stage("reading products")
         points = Points(found.layout, newest_products(reader))
         return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
@@ -40,8 +49,8 @@ def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> 
     """The state when it agrees, or at last."""
     look = index_probe(found)
     deadline = time.monotonic() + within_s
-    with reading(found) as reader:
-        topic = OnTopic(reader, found.layout)
+    with open_reader(found) as reader:
+        topic = TopicState(reader, found.layout)
         topic.read_on(progress)
         progress.stage("looking at the index")
         while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:

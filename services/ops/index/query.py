@@ -10,13 +10,14 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Vector, unpack
-from services.kafka.ranges import BoundedReader, Span, newest_values
+from services.kafka.ranges import RangeReader, Span, newest_values
 from services.ops import services
 from services.ops.settings import OpsSettings
 from services.progress import Progress
 
 if TYPE_CHECKING:  # qdrant-client is half a second, and doctor needs none without a server
     from qdrant_client import QdrantClient
+
 
 WHERE: Final = "the topic product-vectors"
 
@@ -36,7 +37,7 @@ class Changes(Protocol):
 class VectorChanges:
     """`product-vectors` on the broker. Raises BrokerAway and TopicMissing."""
 
-    def __init__(self, reader: BoundedReader) -> None:
+    def __init__(self, reader: RangeReader) -> None:
         self._reader = reader
         self._read: dict[int, int] = {}  # partition → the next offset
 
@@ -74,11 +75,11 @@ class Points:
         """The product and its (width,) vector. Raises LayoutMismatch for vectors of another layout."""
         found = vectors.decode(value)
         self._layout.require(found.layout, WHERE)
-        known = self._known(found.product.product_id)
+        known = self._find_product(found.product.product_id)
         newer = known is not None and known.updated_at > found.product.updated_at
         return (known if known is not None and newer else found.product), unpack(found.content)
 
-    def _known(self, product_id: str) -> Product | None:
+    def _find_product(self, product_id: str) -> Product | None:
         raw = self._newest.get(product_id)
         try:
             return None if raw is None else products.decode(raw)
@@ -86,7 +87,7 @@ class Points:
             return None  # no product: the embedder has written it to products.dlq
 
 
-def newest_products(reader: BoundedReader) -> dict[str, bytes]:
+def newest_products(reader: RangeReader) -> dict[str, bytes]:
     """The newest message of `products` by id. Raises BrokerAway and TopicMissing."""
     return newest_values(reader, PRODUCTS)
 
@@ -124,13 +125,13 @@ class IndexState(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class OnTopic:
+class TopicState:
     """By product on `product-vectors`, its `updated_at`; each `read_on` takes what came since.
 
     Raises BrokerAway, TopicMissing, LayoutMismatch.
     """
 
-    def __init__(self, reader: BoundedReader, layout: Layout) -> None:
+    def __init__(self, reader: RangeReader, layout: Layout) -> None:
         self._changes = VectorChanges(reader)
         self._layout = layout
         self.updated_at: dict[str, int] = {}

@@ -29,7 +29,7 @@ PASSES_MAX: Final = (
 Point = tuple[Product, Vector]
 
 
-class Beside(Protocol):
+class FreshCollection(Protocol):
     """The new collection."""
 
     name: str
@@ -44,14 +44,14 @@ class Beside(Protocol):
         """Products in it."""
 
 
-class Place(Protocol):
+class ServingName(Protocol):
     """The name that leads to the collection that serves."""
 
     @property
     def serving(self) -> str | None:
         """What serves now."""
 
-    def beside(self, stamp: str) -> Beside:
+    def beside(self, stamp: str) -> FreshCollection:
         """A new, empty collection."""
 
     def switch(self, to: str) -> None:
@@ -60,11 +60,11 @@ class Place(Protocol):
     def drop(self, name: str) -> None:
         """Removes a collection."""
 
-    def left_over(self) -> list[str]:
+    def list_leftovers(self) -> list[str]:
         """Collections that do not serve."""
 
 
-class Rebuilt(msgspec.Struct, frozen=True, kw_only=True):
+class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was done: `products` in the collection, `changes` read of the topic, what was removed."""
 
     collection: str
@@ -77,7 +77,7 @@ class Rebuild:
     """One rebuild. What it raises leaves the index as it was before the switch, and complete after it."""
 
     def __init__(
-        self, place: Place, changes: Changes, point: Callable[[bytes], Point], progress: Progress
+        self, place: ServingName, changes: Changes, point: Callable[[bytes], Point], progress: Progress
     ) -> None:
         self._place = place
         self._changes = changes
@@ -85,7 +85,7 @@ class Rebuild:
         self._progress = progress
         self._read = 0
 
-    def run(self, stamp: str) -> Rebuilt:
+    def run(self, stamp: str) -> RebuildReport:
         """All of it; `stamp` tells this rebuild's collection from others'."""
         made = self._place.beside(stamp)
         try:
@@ -98,12 +98,12 @@ class Rebuild:
                     self._place.drop(made.name)
             raise
         self._settle(made)
-        removed = tuple(self._place.left_over())
+        removed = tuple(self._place.list_leftovers())
         for name in removed:
             self._place.drop(name)
-        return Rebuilt(collection=made.name, products=made.count(), changes=self._read, removed=removed)
+        return RebuildReport(collection=made.name, products=made.count(), changes=self._read, removed=removed)
 
-    def _catch_up(self, made: Beside) -> None:
+    def _catch_up(self, made: FreshCollection) -> None:
         waiting = self._changes.waiting()
         self._progress.stage("products into the new collection", waiting)
         for _ in range(PASSES_MAX):
@@ -112,7 +112,7 @@ class Rebuild:
             if self._changes.waiting() <= CAUGHT_UP:
                 return
 
-    def _settle(self, made: Beside) -> None:
+    def _settle(self, made: FreshCollection) -> None:
         """What the embedder wrote to the old collection, and what is newer of what is written here."""
         written: set[str] = set()
         for batch in self._changes.to_the_end():
@@ -126,7 +126,7 @@ class Rebuild:
                     newer = True
                     self._write(made, ours)
 
-    def _write(self, made: Beside, batch: Sequence[Change]) -> None:
+    def _write(self, made: FreshCollection, batch: Sequence[Change]) -> None:
         self._read += len(batch)
         gone = [product_id for product_id, value in batch if value is None]
         there = [value for _, value in batch if value is not None]
@@ -141,7 +141,7 @@ class Rebuild:
 STAMP: Final = re.compile(r"\.[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 
 
-class Shelf:
+class QdrantAlias:
     """What is, was and will be found under one name. Calls block, and raise what Qdrant raises."""
 
     def __init__(self, client: QdrantClient, name: str, layout: Layout) -> None:
@@ -182,7 +182,7 @@ class Shelf:
         """Removes a collection."""
         self._client.delete_collection(name)
 
-    def left_over(self) -> list[str]:
+    def list_leftovers(self) -> list[str]:
         """Collections of this name that do not serve: former ones, and those of rebuilds that were killed."""
         serving = self.serving
         names = (each.name for each in self._client.get_collections().collections)

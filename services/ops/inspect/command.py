@@ -11,7 +11,7 @@ from services.errors import CheckFailed
 from services.model.settings import SessionSettings
 from services.ops.output import present
 from services.ops.settings import load_settings
-from services.progress import shown_on
+from services.progress import create_progress
 from services.settings import load
 
 
@@ -40,13 +40,16 @@ def visitor(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops visitor 01JD7Z8QX3N5R2V9W4T6Y8B1CM --from 30d
     """
-    from services.ops.inspect.visitor import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
+    from services.ops.inspect.visitor import (  # noqa: PLC0415
+        query,
+        render,
+    )
 
     with exit_with_status(stopped="nothing was changed"):
         found, tuning = load_settings(), load(SessionSettings).tuning
-        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
-        wanted = query.Wanted(visitor_id, times, events, rows, everywhere)
-        with shown_on(progress_console) as progress:
+        times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
+        wanted = query.VisitorQuery(visitor_id, times, events, rows, everywhere)
+        with create_progress(progress_console) as progress:
             report = query.look_up(found, tuning, wanted, progress)
         present(report, render.show, as_json=as_json)
 
@@ -74,13 +77,18 @@ def product(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops product p0419 --no-events
     """
-    from services.ops.inspect.product import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
+    from services.ops.inspect.product import (  # noqa: PLC0415
+        query,
+        render,
+    )
 
     with exit_with_status(stopped="nothing was changed"):
         found = load_settings()
-        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to")) if with_events else None
-        with shown_on(progress_console) as progress:
-            report = query.look_up(found, query.Wanted(product_id, times, everywhere), progress)
+        times = (
+            time_range.parse_range(since, until, int(now_ms()), ("--from", "--to")) if with_events else None
+        )
+        with create_progress(progress_console) as progress:
+            report = query.look_up(found, query.ProductQuery(product_id, times, everywhere), progress)
         present(report, render.show, as_json=as_json)
         if report.product is None:
             raise CheckFailed(f"the shop does not have {product_id}: {report.state}")

@@ -16,7 +16,7 @@ from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.ops import services
 from services.ops.lag.query import LagReader
-from services.ops.lag.report import GroupLag, Look, PartitionLag, Watched, age, watched_groups
+from services.ops.lag.report import GroupLag, Look, PartitionLag, Watched, age, list_groups
 from services.ops.output import Column, present, table
 from services.ops.settings import OpsSettings, load_settings
 
@@ -46,7 +46,7 @@ def lag(
     """
     with exit_with_status(stopped="looking changes nothing"):
         found = load_settings()
-        reader, groups = LagReader(found), _chosen(found, group)
+        reader, groups = LagReader(found), _choose_groups(found, group)
         if watch:
             _watch(found, reader, groups, as_json=as_json)
         look = _look(found, reader, groups)
@@ -56,8 +56,8 @@ def lag(
             raise CheckFailed(f"{told}; --max allows {most:,}")
 
 
-def _chosen(found: OpsSettings, names: list[str] | None) -> tuple[Watched, ...]:
-    groups = watched_groups(found)
+def _choose_groups(found: OpsSettings, names: list[str] | None) -> tuple[Watched, ...]:
+    groups = list_groups(found)
     if not names:
         return groups
     known = {each.group.removeprefix(found.topic_prefix): each for each in groups}

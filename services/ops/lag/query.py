@@ -53,7 +53,7 @@ class LagReader:
     def _ask(self, of: Watched, topic: str, now: float) -> GroupLag:
         parts = self._admin.partitions(topic)
         lows, highs = self._ends(parts, EARLIEST), self._ends(parts, LATEST)
-        committed = self._admin.committed(of.group, parts)
+        committed = self._admin.read_committed(of.group, parts)
         state, members = self._group(of.group, topic)
         found = [
             partition_lag(

@@ -26,7 +26,7 @@ class Watched:
         return f"python -m services.{self.service}"
 
 
-def watched_groups(settings: OpsSettings) -> tuple[Watched, ...]:
+def list_groups(settings: OpsSettings) -> tuple[Watched, ...]:
     """The groups of this installation."""
     prefix = settings.topic_prefix
     return (

@@ -18,7 +18,7 @@ from services.ops.models.query import Version, Versions
 from services.ops.output import Column, present, say, table
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings, load_settings
-from services.time_range import shown
+from services.time_range import format_time
 
 WAIT_S: Final = 30.0
 BY_HAND: Final = "To a version that an operator named."
@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 
-class RolledBack(msgspec.Struct, frozen=True, kw_only=True):
+class RollbackReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a rollback came to, for machines. `served` is None where nobody was asked, or nobody answered."""
 
     release: ModelRelease | None
@@ -91,7 +91,7 @@ def rollback(
         else:
             confirm(f"{current.name}: let {current.version} give way to {target.version}?", yes=yes)
             reasons = () if to is None else (BY_HAND,)
-            release = releases.go_back(found, current, target, found.ops_datadir, *reasons)
+            release = releases.roll_back(found, current, target, found.ops_datadir, *reasons)
         done = _await_service(found, release, current, target, wait_s)
         present(done, partial(_show_rollback, found.model_name), as_json=as_json)
         if wait_s and not done.served:
@@ -99,7 +99,7 @@ def rollback(
 
 
 def _versions(found: OpsSettings, *, verify: bool) -> Versions:
-    newest = releases.lines(found)
+    newest = releases.newest_by_name(found)
     warnings: list[str] = []
     try:
         release = releases.read(found, newest, found.model_name)
@@ -133,7 +133,7 @@ def _missing(release: ModelRelease | None, versions: tuple[Version, ...]) -> Ite
 def _ask_served(found: OpsSettings, warnings: list[str]) -> str | None:
     try:
         with Recommender(found) as recommender:
-            return recommender.served(found.model_name)
+            return recommender.version_of(found.model_name)
     except Unanswered as error:
         warnings.append(str(error))
         return None
@@ -165,7 +165,7 @@ def _find(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Rele
 
 def _await_service(
     found: OpsSettings, release: ModelRelease | None, current: ModelRelease, target: Released, wait_s: float
-) -> RolledBack:
+) -> RollbackReport:
     served: bool | None = None
     note: str | None = None
     if wait_s:
@@ -179,10 +179,10 @@ def _await_service(
                 )
         except Unanswered as error:
             note = f"whether {target.version} serves is not known: {error}"
-    return RolledBack(release=release, was=current.version, now=target.version, served=served, note=note)
+    return RollbackReport(release=release, was=current.version, now=target.version, served=served, note=note)
 
 
-def _show_rollback(name: str, done: RolledBack) -> None:
+def _show_rollback(name: str, done: RollbackReport) -> None:
     if done.release is None:
         console.print(f"{name} {done.now} is released already", highlight=False)
     else:
@@ -213,19 +213,19 @@ def _state(each: Version) -> str:
     return "broken" if each.broken else "" if each.state == "stored" else each.state
 
 
-def _learned_from(each: Version) -> str:
+def _training_range(each: Version) -> str:
     counts = ", ".join(f"{count:,} {what}" for what, count in each.counts.items())
     if each.since is None or not each.until:
         return counts
-    return f"{shown(each.since)} to {shown(each.until)}" + (f"\n{counts}" if counts else "")
+    return f"{format_time(each.since)} to {format_time(each.until)}" + (f"\n{counts}" if counts else "")
 
 
 COLUMNS: Final[tuple[Column[Version], ...]] = (
     Column("", lambda each: each.number),
     Column("version", lambda each: each.version),
     Column("", _state),
-    Column("created", lambda each: None if each.created_at is None else shown(each.created_at)),
-    Column("learned from", _learned_from),
+    Column("created", lambda each: None if each.created_at is None else format_time(each.created_at)),
+    Column("learned from", _training_range),
     Column("HR@20", lambda each: None if each.hr_20 is None else f"{each.hr_20:.4f}"),
     Column("MRR@20", lambda each: None if each.mrr_20 is None else f"{each.mrr_20:.4f}"),
     Column("MB", lambda each: None if each.bytes is None else f"{each.bytes / 1e6:.1f}"),

@@ -162,13 +162,13 @@ def _mismatch(manifest: Manifest, digest: str, name: str, release: ModelRelease 
     """Why a whole version is not the one that it should be."""
     if manifest.version != name:
         return f"holds {manifest.version}, not what it is called"
-    expected = {each.version: each.digest for each in _remembered(release)}.get(name, digest)
+    expected = {each.version: each.digest for each in _history_of(release)}.get(name, digest)
     if expected != digest:
         return f"has changed since it was released: its digest is {digest}, expected {expected}"
     return None
 
 
-def _remembered(release: ModelRelease | None) -> Sequence[Released]:
+def _history_of(release: ModelRelease | None) -> Sequence[Released]:
     if release is None:
         return ()
     return (release.released,) if release.previous is None else (release.released, release.previous)

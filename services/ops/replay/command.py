@@ -14,9 +14,9 @@ from services.cli import AsJson, confirm, exit_with_status, progress_console
 from services.clock import now_ms
 from services.ops.output import present, say
 from services.ops.replay.figures import ReplayReport
-from services.ops.replay.source import Question, ReplayFailed, speed_of
+from services.ops.replay.source import ReplayFailed, ReplayRequest, speed_of
 from services.ops.settings import load_settings
-from services.progress import shown_on
+from services.progress import create_progress
 
 if TYPE_CHECKING:
     from services.ops.replay.shadow_pipeline import Pipeline
@@ -76,9 +76,9 @@ def replay(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops replay --from 2026-11-17T09:00Z --to 2026-11-17T10:00Z --speed 10 --yes
     """
-    with exit_with_status(stopped=_stopped(prefix)):
-        times = time_range.parsed(since, until, int(now_ms()), ("--from", "--to"))
-        question = Question(
+    with exit_with_status(stopped=_stop_message(prefix)):
+        times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
+        question = ReplayRequest(
             times=times,
             speed=speed_of(speed),
             prefix=prefix,
@@ -94,13 +94,13 @@ def replay(  # noqa: PLR0917 - typer knows them by name
         _run(question, html, keep=keep, yes=yes, as_json=as_json)
 
 
-def _stopped(prefix: str | None) -> str:
+def _stop_message(prefix: str | None) -> str:
     if prefix is None:
         return "run it again: what was written already changes nothing"
     return "the shadow is taken down, live is as it was"
 
 
-def _require_sense(question: Question, html: Path | None, *, keep: bool) -> None:
+def _require_sense(question: ReplayRequest, html: Path | None, *, keep: bool) -> None:
     if question.prefix is None:
         named = {
             "--model": question.model,
@@ -117,7 +117,7 @@ def _require_sense(question: Question, html: Path | None, *, keep: bool) -> None
         raise ReplayFailed(f"--html {html}: there is no folder {html.parent}")
 
 
-def _run(question: Question, html: Path | None, *, keep: bool, yes: bool, as_json: bool) -> None:
+def _run(question: ReplayRequest, html: Path | None, *, keep: bool, yes: bool, as_json: bool) -> None:
     from services.ops.replay import run  # noqa: PLC0415 - numpy and scipy: seconds
     from services.ops.replay import source as feeding  # noqa: PLC0415
 
@@ -134,12 +134,12 @@ def _run(question: Question, html: Path | None, *, keep: bool, yes: bool, as_jso
             unattended=f"this writes up to {where}: add --yes, or --prefix shadow to leave live alone",
             declined="nothing was written",
         )
-    with shown_on(progress_console) as progress:
+    with create_progress(progress_console) as progress:
         if question.prefix is None:
             made = run.into_live(found, question, source, progress)
         else:
 
-            def kept(made: ReplayReport, pipelines: "Sequence[Pipeline]") -> None:
+            def keep_open(made: ReplayReport, pipelines: "Sequence[Pipeline]") -> None:
                 _tell(made, html, as_json=as_json)
                 progress.stage("up for a look, until Ctrl-C")
                 _look(pipelines)
@@ -151,7 +151,7 @@ def _run(question: Question, html: Path | None, *, keep: bool, yes: bool, as_jso
                 progress,
                 take_over=yes,
                 on_left=lambda told: progress_console.print(told, style="red", markup=False),
-                keep=kept if keep else None,
+                keep=keep_open if keep else None,
             )
     if not keep:
         _tell(made, html, as_json=as_json)

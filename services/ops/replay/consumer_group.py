@@ -30,16 +30,16 @@ class Group:
 
     def members(self) -> int:
         """How many workers are in it now."""
-        found = self._described()
+        found = self._describe()
         return len(found.members) if found is not None else 0
 
-    def _described(self) -> ConsumerGroupDescription | None:
+    def _describe(self) -> ConsumerGroupDescription | None:
         with self._asking():
             return self._admin.group(self.name)
 
     def is_settled(self, workers: int) -> bool:
         """Whether so many workers are in it and its partitions are dealt out."""
-        found = self._described()
+        found = self._describe()
         return (
             found is not None and found.state == ConsumerGroupState.STABLE and len(found.members) == workers
         )
@@ -60,7 +60,7 @@ class Group:
         """How many messages before these ends are not committed yet; empty partitions count nothing."""
         asked = [TopicPartition(self._topic, number) for number, end in ends.items() if end]
         with self._asking():
-            places = self._admin.committed(self.name, asked)
+            places = self._admin.read_committed(self.name, asked)
         return sum(max(0, ends[number] - max(0, offset)) for number, offset in places.items())
 
     def _asking(self) -> AbstractContextManager[None]:

@@ -45,7 +45,7 @@ def quality(name: str, rows: Rows, k: int, catalogue: int, confidence: float) ->
     )
 
 
-def compared(  # noqa: PLR0917 - two of the same, and how
+def compare_rows(  # noqa: PLR0917 - two of the same, and how
     name: str, rows: Rows, with_name: str, others: Rows, k: int, confidence: float
 ) -> RowsCompared:
     """Two pipelines, on the cases that both have rows for."""
@@ -71,7 +71,7 @@ def compared(  # noqa: PLR0917 - two of the same, and how
         correlated=int(np.isfinite(taus).sum()),
         better=int((gained > 0).sum()),
         worse=int((gained < 0).sum()),
-        overlaps=_binned(overlaps),
+        overlaps=_histogram(overlaps),
     )
 
 
@@ -144,7 +144,7 @@ def _visitors(cases: Sequence[Case]) -> int:
     return len({case.visitor_id for case in cases})
 
 
-def _binned(overlaps: Floats) -> tuple[int, ...]:
+def _histogram(overlaps: Floats) -> tuple[int, ...]:
     # Of a whole number of products in rows of some length: what is a tenth is not to fall below it.
     bins = np.minimum((overlaps * OVERLAP_BINS + 1e-9).astype(np.int64), OVERLAP_BINS - 1)
     return tuple(np.bincount(bins, minlength=OVERLAP_BINS).tolist())

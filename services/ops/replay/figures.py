@@ -25,7 +25,7 @@ class Estimate(msgspec.Struct, frozen=True):
     high: float | None = None
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayParameters(msgspec.Struct, frozen=True, kw_only=True):
     """What was asked for, as the command line says it; times are Unix ms."""
 
     since: int | None
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float = 0.95
 
 
-class Fed(msgspec.Struct, frozen=True, kw_only=True):
+class FeedFigures(msgspec.Struct, frozen=True, kw_only=True):
     """What was sent. `seconds` is until the last event was folded and its session acknowledged."""
 
     events: int
@@ -122,9 +122,9 @@ class RowsCompared(msgspec.Struct, frozen=True, kw_only=True):
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `notes` are sentences that a reader of the figures has to know."""
 
-    asked: Asked
+    asked: ReplayParameters
     created_at: int
-    fed: Fed
+    fed: FeedFigures
     catalogue: int = 0  # products
     sessions: SessionsCompared | None = None
     qualities: tuple[Quality, ...] = ()
@@ -151,15 +151,15 @@ def decimal(value: float) -> str:
 
 def points(value: float) -> str:
     """A difference of shares, in percentage points: +1.2."""
-    return _signed(f"{100 * value:+.1f}")
+    return _with_sign(f"{100 * value:+.1f}")
 
 
 def change(value: float) -> str:
     """A difference of means: +0.012."""
-    return _signed(f"{value:+.3f}")
+    return _with_sign(f"{value:+.3f}")
 
 
-def told(estimate: Estimate, figure: Figure) -> str:
+def as_text(estimate: Estimate, figure: Figure) -> str:
     """The figure itself."""
     return NOTHING if estimate.value is None else figure(estimate.value)
 
@@ -171,12 +171,12 @@ def interval(estimate: Estimate, figure: Figure) -> str:
     return f"{figure(estimate.low)} to {figure(estimate.high)}"
 
 
-def counted(count: int, noun: str) -> str:
+def count_noun(count: int, noun: str) -> str:
     """1 case, 2,000 cases."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def _signed(text: str) -> str:
+def _with_sign(text: str) -> str:
     """A minus is as wide as a plus, and nothing has no sign."""
     return text[1:] if not text.strip("+-0.") else text.replace("-", "−")
 

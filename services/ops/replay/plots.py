@@ -12,7 +12,7 @@ from services.ops.replay.figures import (
     RowsCompared,
     advantage,
     change,
-    counted,
+    count_noun,
     decimal,
     percent,
     points,
@@ -182,7 +182,7 @@ def _estimates(
             Interval(
                 (number + 1) * ROW - 10,
                 "var(--ink)" if zero else SERIES[number % len(SERIES)],
-                name, counted(cases, "case"), "" if each.value is None else figure(each.value),
+                name, count_noun(cases, "case"), "" if each.value is None else figure(each.value),
                 place(each.value), place(each.low), place(each.high),
             )
             for number, ((name, cases), each) in enumerate(zip(names, found, strict=True))

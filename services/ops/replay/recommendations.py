@@ -19,7 +19,7 @@ from schemas.impressions import Shown
 from schemas.products import Availability
 from schemas.sessions import CAUSED_BY, identity
 from schemas.topics import RECOMMENDATIONS
-from services.kafka.ranges import HistoryReader, PastHeaders, PastMessage, headers_of
+from services.kafka.ranges import HistoryReader, MessageHeaders, TopicMessage, headers_of
 from services.kafka.writer import BulkWriter
 from services.ops.replay.figures import SHOWN
 from services.ops.replay.next_click import Case
@@ -73,7 +73,7 @@ class _Answer(msgspec.Struct, frozen=True):
 _decoder = msgspec.json.Decoder(_Answer)
 
 
-def states_of(cases: Collection[Case], messages: Iterable[PastMessage]) -> dict[Case, bytes]:
+def states_of(cases: Collection[Case], messages: Iterable[TopicMessage]) -> dict[Case, bytes]:
     """The session of just after each case's event, from all messages of a `sessions` topic.
 
     The newest message that the event has caused counts, of those that hold nothing of after it: an event
@@ -110,7 +110,7 @@ def put_cases(writer: BulkWriter, sessions_topic: str, states: Mapping[Case, byt
     """Writes each state as the session of a visitor of its own, so that one recommender knows them all."""
     for visitor_id, case in _visitors(states):
         session = msgspec.structs.replace(sessions.decode(states[case]), visitor_id=visitor_id)
-        headers: PastHeaders = [(CAUSED_BY, case.event_id.encode())]
+        headers: MessageHeaders = [(CAUSED_BY, case.event_id.encode())]
         writer.write(sessions_topic, visitor_id.encode(), sessions.encode(session), headers=headers)
 
 
@@ -184,7 +184,7 @@ async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int
 _Rank = tuple[int, int]
 
 
-def shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeRange) -> dict[Case, Row]:
+def read_shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeRange) -> dict[Case, Row]:
     """Each case's row on the visitor's page, where `recommendations` holds one within a range of time.
 
     That is the newest row for the visitor which the case's event has caused and which was shown before the
@@ -192,7 +192,7 @@ def shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeRange)
     erased visitors were shown is left out. Keeps one row a case. Raises BrokerAway, TopicMissing.
     """
     erasures = erasure.read(reader)
-    found = _Found(cases)
+    found = _BestRows(cases)
     for batch in reader.read(reader.spans(RECOMMENDATIONS, times)):
         found.extend(batch, erasures)
     return found.rows()
@@ -204,18 +204,18 @@ class _Best:
     row: Row
 
 
-class _Found:
+class _BestRows:
     def __init__(self, cases: Collection[Case]) -> None:
         self._of: defaultdict[bytes, list[Case]] = defaultdict(list)
         for case in cases:
             self._of[case.visitor_id.encode()].append(case)
         self._best: dict[Case, _Best] = {}
 
-    def extend(self, messages: Iterable[PastMessage], erasures: Erasures) -> None:
+    def extend(self, messages: Iterable[TopicMessage], erasures: Erasures) -> None:
         """Takes rows; those of visitors without a case are not even decoded."""
         for message in messages:
             cases = self._of.get(message.key() or b"")
-            shown = _decoded(message) if cases else None
+            shown = _decode(message) if cases else None
             if not cases or shown is None or shown.kind != "for_you":
                 continue
             if not erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
@@ -248,7 +248,7 @@ def _row_of_impression(shown: Shown) -> Row:
     return Row(product_ids, shown.fallback, shown.models, shown.experiments)
 
 
-def _decoded(message: PastMessage) -> Shown | None:
+def _decode(message: TopicMessage) -> Shown | None:
     try:
         shown = impressions.decode(message.value() or b"")
     except msgspec.MsgspecError:
@@ -260,7 +260,7 @@ PRODUCTS_AT_ONCE: Final = 50  # products a question: of the longest ids, what fi
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class LostTargets:
     """Cases whose target the catalogue has not any more, and whose target is sold out now."""
 
     gone: int
@@ -280,25 +280,25 @@ class _Product(msgspec.Struct, frozen=True):
     availability: Availability
 
 
-class _Known(msgspec.Struct, frozen=True):
+class _KnownProducts(msgspec.Struct, frozen=True):
     items: tuple[_Product, ...]
 
 
-def lost(url: str, cases: Collection[Case]) -> Lost:
+def find_lost_targets(url: str, cases: Collection[Case]) -> LostTargets:
     """Asks a recommender that is ready for the cases' targets. Blocks; raises RowsRefused."""
     wanted = Counter(case.target for case in cases)
     known: dict[str, Availability] = {}
     ids = sorted(wanted)
     with httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client:
         for begin in range(0, len(ids), PRODUCTS_AT_ONCE):
-            known.update(_known(client, ids[begin : begin + PRODUCTS_AT_ONCE]))
-    return Lost(
+            known.update(_read_known(client, ids[begin : begin + PRODUCTS_AT_ONCE]))
+    return LostTargets(
         gone=sum(count for product_id, count in wanted.items() if product_id not in known),
         sold_out=sum(wanted[product_id] for product_id, state in known.items() if state == "out_of_stock"),
     )
 
 
-def _known(client: httpx.Client, product_ids: list[str]) -> Iterator[tuple[str, Availability]]:
+def _read_known(client: httpx.Client, product_ids: list[str]) -> Iterator[tuple[str, Availability]]:
     try:
         response = client.get("/v1/products", params={"product_id": product_ids})
     except httpx.TransportError as error:
@@ -306,5 +306,5 @@ def _known(client: httpx.Client, product_ids: list[str]) -> Iterator[tuple[str, 
     if response.status_code != httpx.codes.OK:
         told = response.text[:TOLD_MAX]
         raise RowsRefused(f"the recommender at {client.base_url} answers {response.status_code}: {told}")
-    for product in msgspec.json.decode(response.content, type=_Known).items:
+    for product in msgspec.json.decode(response.content, type=_KnownProducts).items:
         yield product.product_id, product.availability

@@ -14,24 +14,24 @@ from services.ops.replay import figures as replay_figures
 from services.ops.replay import plots
 from services.ops.replay.figures import (
     NOTHING,
-    Asked,
-    Fed,
+    FeedFigures,
+    ReplayParameters,
     ReplayReport,
     SessionsCompared,
+    as_text,
     change,
-    counted,
+    count_noun,
     decimal,
     interval,
     percent,
     points,
-    told,
 )
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 
 Line = tuple[str, list[str]]  # what it is, and a cell a column
 
 
-def asked_for(asked: Asked) -> Iterator[str]:
+def describe_request(asked: ReplayParameters) -> Iterator[str]:
     """What was replayed, where to, and with what."""
     into = "the live pipeline" if asked.prefix is None else f"a shadow pipeline ({asked.prefix})"
     whose = "" if asked.visitor_id is None else f" of the visitor {asked.visitor_id}"
@@ -47,12 +47,12 @@ def asked_for(asked: Asked) -> Iterator[str]:
         yield f"what differs from live: {', '.join(differing)}"
 
 
-def fed(found: Fed) -> Iterator[str]:
+def describe_feed(found: FeedFigures) -> Iterator[str]:
     """How many events, and how fast."""
-    workers = counted(found.workers, "worker")
+    workers = count_noun(found.workers, "worker")
     yield (
-        f"{counted(found.events, 'event')} of {counted(found.visitors, 'visitor')}, "
-        f"{shown(found.since)} to {shown(found.until)}, in {found.seconds:,.1f} s: "
+        f"{count_noun(found.events, 'event')} of {count_noun(found.visitors, 'visitor')}, "
+        f"{format_time(found.since)} to {format_time(found.until)}, in {found.seconds:,.1f} s: "
         f"{found.events_per_s:,.0f} events/s, folded and acknowledged by {workers}"
     )
     for count, what in (
@@ -79,11 +79,11 @@ def quality_rows(report: ReplayReport) -> Iterator[Line]:
     found, k, between = report.qualities, report.asked.k, _between(report)
     yield "cases", [f"{each.cases:,}" for each in found]
     yield "visitors", [f"{each.visitors:,}" for each in found]
-    yield f"hit rate @{k}", [told(each.hit_rate, percent) for each in found]
+    yield f"hit rate @{k}", [as_text(each.hit_rate, percent) for each in found]
     yield f"  {between}", [interval(each.hit_rate, percent) for each in found]
-    yield f"MRR @{k}", [told(each.mrr, decimal) for each in found]
+    yield f"MRR @{k}", [as_text(each.mrr, decimal) for each in found]
     yield f"  {between}", [interval(each.mrr, decimal) for each in found]
-    yield f"coverage of {counted(report.catalogue, 'product')}", [percent(each.coverage) for each in found]
+    yield f"coverage of {count_noun(report.catalogue, 'product')}", [percent(each.coverage) for each in found]
     yield "rows that are fallbacks", [percent(each.fallbacks) for each in found]
     yield "models", ["\n".join(each.models) or NOTHING for each in found]
 
@@ -93,14 +93,14 @@ def pair_rows(report: ReplayReport) -> Iterator[Line]:
     found, k, between = report.compared, report.asked.k, _between(report)
     yield "cases", [f"{each.cases:,}" for each in found]
     yield "visitors", [f"{each.visitors:,}" for each in found]
-    yield f"hit rate @{k}, points", [told(each.hit_rate_difference, points) for each in found]
+    yield f"hit rate @{k}, points", [as_text(each.hit_rate_difference, points) for each in found]
     yield f"  {between}", [interval(each.hit_rate_difference, points) for each in found]
-    yield f"MRR @{k}", [told(each.mrr_difference, change) for each in found]
+    yield f"MRR @{k}", [as_text(each.mrr_difference, change) for each in found]
     yield f"  {between}", [interval(each.mrr_difference, change) for each in found]
     yield "next product higher / lower", [f"{each.better:,} / {each.worse:,}" for each in found]
-    yield f"overlap @{k}", [told(each.overlap, percent) for each in found]
+    yield f"overlap @{k}", [as_text(each.overlap, percent) for each in found]
     yield f"  {between}", [interval(each.overlap, percent) for each in found]
-    yield "Kendall's tau of common products", [told(each.rank_correlation, decimal) for each in found]
+    yield "Kendall's tau of common products", [as_text(each.rank_correlation, decimal) for each in found]
     yield f"  {between}", [interval(each.rank_correlation, decimal) for each in found]
     yield "equal rows", [f"{each.equal_rows:,}" for each in found]
 
@@ -123,9 +123,9 @@ def html(report: ReplayReport) -> str:
     return _template().render(
         report=report,
         times=str(TimeRange(report.asked.since, report.asked.until)),
-        made_at=shown(report.created_at),
-        asked_for=list(asked_for(report.asked)),
-        fed=list(fed(report.fed)),
+        made_at=format_time(report.created_at),
+        asked_for=list(describe_request(report.asked)),
+        fed=list(describe_feed(report.fed)),
         sessions=list(sessions(report.sessions)) if report.sessions else [],
         qualities=list(quality_rows(report)) if report.qualities else [],
         pairs=list(pair_rows(report)) if report.compared else [],
@@ -148,7 +148,7 @@ def _template() -> Template:
 
 def show(report: ReplayReport) -> None:
     """Prints the whole report; the verdict stands at its end, where a terminal is looked at."""
-    for sentence in (*asked_for(report.asked), *fed(report.fed)):
+    for sentence in (*describe_request(report.asked), *describe_feed(report.fed)):
         say(sentence)
     if report.sessions is not None:
         for sentence in sessions(report.sessions):

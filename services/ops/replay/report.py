@@ -9,18 +9,18 @@ from services.ops.replay.figures import (
     LIVE,
     SHADOW,
     SHOWN,
-    Asked,
-    Fed,
+    FeedFigures,
     Quality,
+    ReplayParameters,
     ReplayReport,
     RowsCompared,
     SessionsCompared,
+    as_text,
     change,
-    counted,
+    count_noun,
     interval,
     percent,
     points,
-    told,
 )
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
@@ -43,8 +43,8 @@ FAIR: Final = (
 
 
 def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
-    asked: Asked,
-    fed: Fed,
+    asked: ReplayParameters,
+    fed: FeedFigures,
     sessions: SessionsCompared | None,
     cases: Collection[Case],
     rows: Mapping[str, Rows],
@@ -60,7 +60,7 @@ def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
         evaluation.quality(name, each, asked.k, catalogue, asked.confidence) for name, each in known.items()
     )
     pairs = tuple(
-        evaluation.compared(name, known[name], other, known[other], asked.k, asked.confidence)
+        evaluation.compare_rows(name, known[name], other, known[other], asked.k, asked.confidence)
         for name, other in combinations(known, 2)
     )
     return ReplayReport(
@@ -76,7 +76,7 @@ def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
     )
 
 
-def verdict(asked: Asked, pairs: Sequence[RowsCompared]) -> str:
+def verdict(asked: ReplayParameters, pairs: Sequence[RowsCompared]) -> str:
     """Whether the shadow would have been better, in one sentence: by the hit rate, and by its interval.
 
     Of few visitors neither yes nor no is said, for their intervals are too narrow. The mean reciprocal rank
@@ -91,13 +91,13 @@ def verdict(asked: Asked, pairs: Sequence[RowsCompared]) -> str:
             "is nothing to measure by (0 cases)."
         )
     if pair.equal_rows == pair.cases:
-        return f"No: both made the same {counted(pair.cases, 'row')}, product by product."
-    return _told(asked, pair)
+        return f"No: both made the same {count_noun(pair.cases, 'row')}, product by product."
+    return _describe(asked, pair)
 
 
-def _told(asked: Asked, pair: RowsCompared) -> str:
+def _describe(asked: ReplayParameters, pair: RowsCompared) -> str:
     hit, mrr = pair.hit_rate_difference, pair.mrr_difference
-    of = f"{counted(pair.cases, 'case')} of {counted(pair.visitors, 'visitor')}"
+    of = f"{count_noun(pair.cases, 'case')} of {count_noun(pair.visitors, 'visitor')}"
     ours, theirs = pair.hit_rates
     rates = (
         f"the next product was among the first {asked.k} in {percent(ours)} of the cases, with {LIVE} in "
@@ -105,13 +105,13 @@ def _told(asked: Asked, pair: RowsCompared) -> str:
     )
     if hit.low is None or hit.high is None:
         return f"It cannot be told: fewer than 5 visitors make the difference; {rates} ({of})."
-    difference = f"difference of {told(hit, points)} points"
+    difference = f"difference of {as_text(hit, points)} points"
     between = f"{asked.confidence:.0%} interval {interval(hit, points)}"
     found = f"{rates}, a {difference} ({between}; {of})"
     if pair.visitors < FEW_VISITORS:
         return f"It cannot be told of fewer than {FEW_VISITORS} visitors: {found}."
     if hit.low > 0 and mrr.high is not None and mrr.high < 0:
-        return f"It cannot be told: {found}, but it stood further down there (MRR {told(mrr, change)})."
+        return f"It cannot be told: {found}, but it stood further down there (MRR {as_text(mrr, change)})."
     if hit.low > 0:
         return f"Yes: {found}."
     if hit.high < 0:
@@ -119,7 +119,9 @@ def _told(asked: Asked, pair: RowsCompared) -> str:
     return f"It cannot be told: the {difference} ({between}) may be chance; {rates} ({of})."
 
 
-def _notes(asked: Asked, cases: int, rows: Mapping[str, Rows], qualities: Sequence[Quality]) -> Iterator[str]:
+def _notes(
+    asked: ReplayParameters, cases: int, rows: Mapping[str, Rows], qualities: Sequence[Quality]
+) -> Iterator[str]:
     if not rows:
         return
     yield SEEN_BY_ALL
@@ -149,7 +151,7 @@ def _of_pipeline(quality: Quality, cases: int, rows: Rows) -> Iterator[str]:
             "figures, so compare by the differences, which are of the same cases."
         )
     if 0 < quality.visitors < FEW_VISITORS:
-        few = counted(quality.visitors, "visitor")
+        few = count_noun(quality.visitors, "visitor")
         yield f"{name}: only {few}; intervals of so few are rough, and rather too narrow."
     versions: dict[str, set[str]] = {}
     for row in rows.values():

@@ -11,20 +11,28 @@ from schemas.models import Manifest, ModelRelease
 from schemas.sessions import SESSION_GAP_MS
 from services.clock import now_ms
 from services.files import scratch
-from services.kafka.ranges import reading
+from services.kafka.ranges import open_reader
 from services.model import releases
 from services.model.artifact import ArtifactRefused
 from services.model.store import StoreFailed, manifest_at
 from services.ops.replay import sessions, variant
 from services.ops.replay.consumer_group import Group, wait_for
-from services.ops.replay.figures import LIVE, SHADOW, SHOWN, Asked, Fed, ReplayReport, SessionsCompared
+from services.ops.replay.figures import (
+    LIVE,
+    SHADOW,
+    SHOWN,
+    FeedFigures,
+    ReplayParameters,
+    ReplayReport,
+    SessionsCompared,
+)
 from services.ops.replay.next_click import Case, CaseCollector
-from services.ops.replay.recommendations import Row, shown_rows
+from services.ops.replay.recommendations import Row, read_shown_rows
 from services.ops.replay.report import report
-from services.ops.replay.shadow_pipeline import Pipeline, Replayed, Wanted, setting_names
-from services.ops.replay.shadow_topics import locked, prefix_of, torn_down
-from services.ops.replay.source import Pace, Question, ReplayFailed, Source, Tally, feed, shown_speed
-from services.ops.replay.variant import Changed
+from services.ops.replay.shadow_pipeline import FeedResult, Pipeline, PipelineSpec, setting_names
+from services.ops.replay.shadow_topics import lock_prefix, prefix_of, teardown_stack
+from services.ops.replay.source import Pace, ReplayFailed, ReplayRequest, Source, Tally, feed, format_speed
+from services.ops.replay.variant import VariantSettings
 from services.ops.settings import OpsSettings
 from services.progress import Progress
 from services.time_range import TimeRange
@@ -49,7 +57,7 @@ def require_worker(group: Group) -> None:
 
 def replay(
     settings: OpsSettings, source: Source, speed: float | None, progress: Progress
-) -> tuple[Fed, SessionsCompared, Pace]:
+) -> tuple[FeedFigures, SessionsCompared, Pace]:
     """Writes the range to the live `events`, and waits until it is folded.
 
     Raises ReplayFailed, BrokerAway, NotDelivered. Broken off, it can be run again: what was written before
@@ -66,11 +74,15 @@ def replay(
     )
     seconds = time.monotonic() - began
     after = _digests(settings, progress)
-    return fed(tally, seconds, group.members()), sessions.unchanged(before, after, tally.visitors), pace
+    return (
+        feed_figures(tally, seconds, group.members()),
+        sessions.compare_digests(before, after, tally.visitors),
+        pace,
+    )
 
 
 def _digests(settings: OpsSettings, progress: Progress) -> dict[str, bytes]:
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         return sessions.digests(reader, progress)
 
 
@@ -78,18 +90,18 @@ def _now_and_then(look: Callable[[], object], every_s: float = 10.0) -> Callable
     """At most so often: a worker that is started again leaves its group for a moment."""
     last = time.monotonic()
 
-    def looked() -> None:
+    def look_seldom() -> None:
         nonlocal last
         if time.monotonic() - last > every_s:
             last = time.monotonic()
             look()
 
-    return looked
+    return look_seldom
 
 
-def fed(tally: Tally, seconds: float, workers: int) -> Fed:
+def feed_figures(tally: Tally, seconds: float, workers: int) -> FeedFigures:
     """What was sent, and how fast it was folded."""
-    return Fed(
+    return FeedFigures(
         events=tally.events,
         visitors=len(tally.visitors),
         bad=tally.bad,
@@ -124,26 +136,28 @@ Kept = Callable[[Pipeline], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Resolved:
+class ReplayPlan:
     """What a question comes to, before anything is made."""
 
-    asked: Asked
-    wanted: tuple[Wanted, ...]
+    asked: ReplayParameters
+    wanted: tuple[PipelineSpec, ...]
     notes: tuple[str, ...]
 
 
-def into_live(settings: OpsSettings, question: Question, source: Source, progress: Progress) -> ReplayReport:
+def into_live(
+    settings: OpsSettings, question: ReplayRequest, source: Source, progress: Progress
+) -> ReplayReport:
     """Replays into the live topics. Raises ReplayFailed, BrokerAway, NotDelivered."""
     fed, sessions, pace = replay(settings, source, question.speed, progress)
     notes = [LIVE_GOES_ON, *_lateness(question, pace.late_p99_s), *_unreadable(source)]
-    return report(_asked(question), fed, sessions, (), {}, 0, notes, int(now_ms()))
+    return report(_parameters_of(question), fed, sessions, (), {}, 0, notes, int(now_ms()))
 
 
-def resolved(settings: OpsSettings, question: Question, source: Source) -> Resolved:
+def resolve(settings: OpsSettings, question: ReplayRequest, source: Source) -> ReplayPlan:
     """The pipelines that a question is answered by. Raises ReplayFailed for what makes none."""
     assert question.prefix is not None
     now = int(now_ms())
-    changed = Changed()
+    changed = VariantSettings()
     if question.settings is not None:
         known = setting_names("session_processor", "recommender")
         changed = variant.read(question.settings, known)
@@ -151,22 +165,22 @@ def resolved(settings: OpsSettings, question: Question, source: Source) -> Resol
     current = releases.current(settings, own)
     release = current
     if question.model is not None:
-        release = variant.chosen(question.model, own, settings.model_store, current, now)
-    first = Wanted(SHADOW, question.prefix, changed.settings, release, changed.experiment(now))
-    second = Wanted(LIVE, question.prefix + SECOND, {}, current, None)
+        release = variant.choose_release(question.model, own, settings.model_store, current, now)
+    first = PipelineSpec(SHADOW, question.prefix, changed.settings, release, changed.experiment(now))
+    second = PipelineSpec(LIVE, question.prefix + SECOND, {}, current, None)
     wanted = (first, second) if question.has_variant else (first,)
     for each in wanted:
         prefix_of(settings, each.prefix)
     named = (f"{own}={release.version if release else variant.NO_MODEL}",) if question.model else ()
-    asked = _asked(question, models=named, changed=changed)
+    asked = _parameters_of(question, models=named, changed=changed)
     learned = {each.release.version: each.release for each in wanted if each.release is not None}
-    notes = [OF_TODAY, APART, *(note for each in learned.values() for note in _learned(each, source))]
-    return Resolved(asked, wanted, tuple(notes))
+    notes = [OF_TODAY, APART, *(note for each in learned.values() for note in _training_notes(each, source))]
+    return ReplayPlan(asked, wanted, tuple(notes))
 
 
 def in_shadow(
     settings: OpsSettings,
-    question: Question,
+    question: ReplayRequest,
     source: Source,
     progress: Progress,
     *,
@@ -180,20 +194,20 @@ def in_shadow(
     Raises ReplayFailed, BrokerAway, NotDelivered, RowsRefused and what the model store raises.
     """
     progress.stage("resolving models and settings")
-    plan = resolved(settings, question, source)
+    plan = resolve(settings, question, source)
     collector = CaseCollector(question.cases, SESSION_GAP_MS)
     pipelines: list[Pipeline] = []
     run, first, rows = secrets.token_hex(4), None, dict[str, dict[Case, Row]]()
-    with scratch(settings.ops_datadir / "replay") as work, torn_down() as stack:
+    with scratch(settings.ops_datadir / "replay") as work, teardown_stack() as stack:
         for wanted in plan.wanted:
-            stack.enter_context(locked(settings, prefix_of(settings, wanted.prefix)))
+            stack.enter_context(lock_prefix(settings, prefix_of(settings, wanted.prefix)))
         for wanted in plan.wanted:
             pipeline = Pipeline(settings, wanted, run=run, work=work, progress=progress, stack=stack)
             pipelines.append(pipeline)
-            pipeline.make(int(now_ms()), take_over=take_over, on_left=partial(_left, pipeline, on_left))
+            pipeline.make(int(now_ms()), take_over=take_over, on_left=partial(_warn_left, pipeline, on_left))
             if first is None:
                 first = pipeline.replay(source, question.speed, question.workers, collector.add)
-                sessions = pipeline.compared(first.tally)
+                sessions = pipeline.compare_sessions(first.tally)
             else:  # as fast as it goes: the speed changes no session
                 pipeline.replay(source, None, question.workers, lambda _event: None)
             visitors = len(first.tally.visitors)
@@ -202,8 +216,8 @@ def in_shadow(
             )
         assert first is not None
         progress.stage("reading what live showed")
-        with reading(settings) as reader:
-            rows |= _shown(shown_rows(reader, collector.cases(), _until_later(question.times)))
+        with open_reader(settings) as reader:
+            rows |= _page_rows(read_shown_rows(reader, collector.cases(), _until_later(question.times)))
         cases = len(collector.cases())
         notes = [
             *_notes(question, source, first), *plan.notes, *collector.notes(), *pipelines[0].lost.notes(cases)
@@ -212,7 +226,7 @@ def in_shadow(
             notes.append(NOTHING_SHOWN)
         made = report(
             plan.asked,
-            fed(first.tally, first.seconds, question.workers),
+            feed_figures(first.tally, first.seconds, question.workers),
             sessions,
             collector.cases(),
             rows,
@@ -226,7 +240,7 @@ def in_shadow(
     return made
 
 
-def _shown(rows: dict[Case, Row]) -> dict[str, dict[Case, Row]]:
+def _page_rows(rows: dict[Case, Row]) -> dict[str, dict[Case, Row]]:
     return {SHOWN: rows} if rows else {}
 
 
@@ -234,18 +248,22 @@ def _until_later(times: TimeRange) -> TimeRange:
     return TimeRange(times.since, None if times.until is None else times.until + AFTER_MS)
 
 
-def _left(pipeline: Pipeline, tell: Callable[[str], object], error: Exception) -> None:
+def _warn_left(pipeline: Pipeline, tell: Callable[[str], object], error: Exception) -> None:
     tell(
         f"topics {pipeline.shadow.prefix}… could not be removed ({error}): the next replay with the same "
         "--prefix does it"
     )
 
 
-def _asked(question: Question, models: tuple[str, ...] = (), changed: Changed = Changed()) -> Asked:  # noqa: B008
-    return Asked(
+def _parameters_of(
+    question: ReplayRequest,
+    models: tuple[str, ...] = (),
+    changed: VariantSettings = VariantSettings(),  # noqa: B008
+) -> ReplayParameters:
+    return ReplayParameters(
         since=question.times.since,
         until=question.times.until,
-        speed=shown_speed(question.speed),
+        speed=format_speed(question.speed),
         prefix=question.prefix,
         visitor_id=question.visitor_id,
         archive=question.archive,
@@ -256,15 +274,15 @@ def _asked(question: Question, models: tuple[str, ...] = (), changed: Changed = 
     )
 
 
-def _notes(question: Question, source: Source, replayed: Replayed) -> Iterator[str]:
+def _notes(question: ReplayRequest, source: Source, replayed: FeedResult) -> Iterator[str]:
     yield from _lateness(question, replayed.late_p99_s)
     yield from _unreadable(source)
 
 
-def _lateness(question: Question, late_p99_s: float | None) -> Iterator[str]:
+def _lateness(question: ReplayRequest, late_p99_s: float | None) -> Iterator[str]:
     if late_p99_s is not None:
         yield (
-            f"At speed {shown_speed(question.speed)} 99% of the events left at most "
+            f"At speed {format_speed(question.speed)} 99% of the events left at most "
             f"{1000 * late_p99_s:,.1f} ms after they were due."
         )
 
@@ -277,7 +295,7 @@ def _unreadable(source: Source) -> Iterator[str]:
         )
 
 
-def _learned(release: ModelRelease, source: Source) -> Iterator[str]:
+def _training_notes(release: ModelRelease, source: Source) -> Iterator[str]:
     """Whether a model knows what it is asked for."""
     try:
         manifest, _ = manifest_at(release.location)

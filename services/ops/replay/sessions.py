@@ -28,7 +28,7 @@ def newest(reader: HistoryReader, spans: Sequence[Span], progress: Progress) -> 
     return {key.decode("utf-8", "replace"): value for key, value in found.items()}
 
 
-def compared(
+def compare_sessions(
     replayed: HistoryReader, live: HistoryReader, identities: Seen, visitors: Seen, progress: Progress
 ) -> SessionsCompared:
     """Each replayed visitor's session against the live one. `identities` are those of all replayed events."""
@@ -79,7 +79,7 @@ class Comparison:
             raw = ours.get(visitor_id)
             if raw is not None:
                 self._digests[visitor_id] = sha256(raw).digest()
-            kind, what = judged(raw, theirs.get(visitor_id), self._identities)
+            kind, what = classify(raw, theirs.get(visitor_id), self._identities)
             self._counts[kind] += 1
             if kind == "different":
                 self._differences.append(Difference(visitor_id, what))
@@ -103,7 +103,7 @@ def digest(digests: Mapping[str, bytes]) -> str:
     return whole.hexdigest()
 
 
-def judged(ours: bytes | None, live: bytes | None, identities: Seen) -> tuple[str, str]:
+def classify(ours: bytes | None, live: bytes | None, identities: Seen) -> tuple[str, str]:
     """equal, different, beyond or missing; and in what they differ."""
     if live is None:
         return "missing", ""
@@ -139,7 +139,9 @@ def digests(reader: HistoryReader, progress: Progress) -> dict[str, bytes]:
     return {visitor_id: sha256(raw).digest() for each in found for visitor_id, raw in each.items()}
 
 
-def unchanged(before: Mapping[str, bytes], after: Mapping[str, bytes], visitors: Seen) -> SessionsCompared:
+def compare_digests(
+    before: Mapping[str, bytes], after: Mapping[str, bytes], visitors: Seen
+) -> SessionsCompared:
     """The sessions' digests of these visitors before and after something; `missing` had none before."""
     counts = dict.fromkeys(("equal", "different", "missing"), 0)
     differences: list[Difference] = []

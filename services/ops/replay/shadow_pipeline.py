@@ -24,14 +24,21 @@ import httpx
 from schemas.experiments import Experiment
 from schemas.models import ModelRelease
 from schemas.topics import SESSIONS
-from services.kafka.ranges import PastMessage, reading
-from services.kafka.writer import writing
+from services.kafka.ranges import TopicMessage, open_reader
+from services.kafka.writer import open_writer
 from services.model.settings import ROOT
 from services.ops.replay import sessions, shadow_topics
 from services.ops.replay.consumer_group import LOOK_EVERY_S, Group, wait_for
 from services.ops.replay.figures import SessionsCompared
 from services.ops.replay.next_click import Case
-from services.ops.replay.recommendations import Lost, Row, lost, put_cases, rows_of, states_of
+from services.ops.replay.recommendations import (
+    LostTargets,
+    Row,
+    find_lost_targets,
+    put_cases,
+    rows_of,
+    states_of,
+)
 from services.ops.replay.shadow_topics import Shadow
 from services.ops.replay.source import OnEvent, Pace, ReplayFailed, Source, Tally, feed
 from services.ops.settings import OpsSettings
@@ -61,7 +68,7 @@ class Child:
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*_with_parent(), *_command(service)],
-                env=_merged(environment),
+                env=_merge(environment),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -78,7 +85,7 @@ class Child:
         """Raises ChildDied, with the last lines that it wrote, when it has ended."""
         status = self._process.poll()
         if status is not None:
-            raise self._died(f"ended with status {status}")
+            raise self._failure(f"ended with status {status}")
 
     def wait_until_ready(self, within_s: float = READY_S) -> None:
         """Returns when it says so. Raises ChildDied."""
@@ -87,7 +94,7 @@ class Child:
             while not self._is_ready(http):
                 self.require_alive()
                 if monotonic() > deadline:
-                    raise self._died(f"was not ready after {within_s:.0f} s")
+                    raise self._failure(f"was not ready after {within_s:.0f} s")
                 sleep(CHILD_LOOK_EVERY_S)
 
     @staticmethod
@@ -104,9 +111,9 @@ class Child:
         try:
             status = self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
-            raise self._died(f"did not end within {STOP_S:.0f} s of SIGTERM") from None
+            raise self._failure(f"did not end within {STOP_S:.0f} s of SIGTERM") from None
         if status not in {0, -signal.SIGTERM}:  # uvicorn ends by the signal that it got
-            raise self._died(f"ended with status {status} at SIGTERM")
+            raise self._failure(f"ended with status {status} at SIGTERM")
 
     def kill(self) -> None:
         """It is gone afterwards."""
@@ -114,7 +121,7 @@ class Child:
             self._process.kill()
         self._process.wait()
 
-    def _died(self, how: str) -> ChildDied:
+    def _failure(self, how: str) -> ChildDied:
         lines = self._log.read_text(errors="replace").splitlines()[-TOLD_LINES:]
         told = "\n  ".join(lines) or "(it wrote nothing)"
         return ChildDied(f"the shadow's {self.name} {how}; the last it wrote:\n  {told}")
@@ -131,7 +138,7 @@ def _with_parent() -> tuple[str, ...]:
     return (found, "--pdeathsig", "KILL", "--") if found else ()
 
 
-def _merged(environment: Environment) -> dict[str, str]:
+def _merge(environment: Environment) -> dict[str, str]:
     # One thread of linear algebra, as in the local stack: the vectors are small, and with two threads that
     # wait for each other a row took four times as long.
     threads = {"OPENBLAS_NUM_THREADS": "1"}
@@ -148,7 +155,7 @@ def setting_names(*services: str) -> frozenset[str]:
 def _names_of(service: str) -> frozenset[str]:
     done = subprocess.run(
         [*_command(service), "--help"],
-        env=_merged({}),
+        env=_merge({}),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -177,7 +184,7 @@ SESSIONS_SPARE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PipelineSpec:
     """What a pipeline is to be: its name in the report, its prefix, and what it has otherwise than live."""
 
     name: str
@@ -188,7 +195,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class FeedResult:
     """What went through. `seconds` is until the last event's session was acknowledged."""
 
     tally: Tally
@@ -202,7 +209,7 @@ class Pipeline:
     def __init__(
         self,
         live: OpsSettings,
-        wanted: Wanted,
+        wanted: PipelineSpec,
         *,
         run: str,
         work: Path,
@@ -218,7 +225,7 @@ class Pipeline:
         self._key = secrets.token_urlsafe(24)
         self._workers: list[Child] = []
         self.products = 0
-        self.lost = Lost(0, 0)
+        self.lost = LostTargets(0, 0)
         self._recommender: Child | None = None
 
     def make(self, now: int, *, take_over: bool, on_left: Callable[[Exception], object]) -> None:
@@ -243,7 +250,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still to be taken down
             on_left(error)
 
-    def replay(self, source: Source, speed: float | None, workers: int, on_event: OnEvent) -> Replayed:
+    def replay(self, source: Source, speed: float | None, workers: int, on_event: OnEvent) -> FeedResult:
         """Feeds the events and waits until they are folded; the workers are gone afterwards."""
         self._start_workers(workers)
         pace, began = Pace(speed, meanwhile=self._look), time.monotonic()
@@ -257,24 +264,24 @@ class Pipeline:
         self._stage("stopping workers")
         for worker in self._workers:
             worker.stop()
-        return Replayed(tally, seconds, pace.late_p99_s)
+        return FeedResult(tally, seconds, pace.late_p99_s)
 
-    def compared(self, tally: Tally) -> SessionsCompared:
+    def compare_sessions(self, tally: Tally) -> SessionsCompared:
         """The sessions here against those of live."""
-        with reading(self.shadow.settings) as ours, reading(self._live) as theirs:
-            return sessions.compared(ours, theirs, tally.identities, tally.visitors, self._progress)
+        with open_reader(self.shadow.settings) as ours, open_reader(self._live) as theirs:
+            return sessions.compare_sessions(ours, theirs, tally.identities, tally.visitors, self._progress)
 
     def rows(self, cases: Collection[Case], k: int, visitors: int, *, keep: bool) -> dict[Case, Row]:
         """The rows that a recommender of its own makes of the cases; it goes on where it is to be kept."""
         states = self._states(cases)
         if not states and not keep:
             return {}
-        with writing(self.shadow.settings) as writer:
+        with open_writer(self.shadow.settings) as writer:
             put_cases(writer, self.shadow.settings.topic(SESSIONS), states)
         self._stage("starting a recommender")
         child = self._start_recommender(visitors + len(states) + SESSIONS_SPARE)
         child.wait_until_ready()
-        self.lost = lost(child.url, cases)
+        self.lost = find_lost_targets(child.url, cases)
         self._stage("asking for rows", len(states))
         found = asyncio.run(rows_of(child.url, self._key, states, k, self._progress.advance))
         if keep:
@@ -294,11 +301,11 @@ class Pipeline:
         return self._key
 
     def _states(self, cases: Collection[Case]) -> dict[Case, bytes]:
-        with reading(self.shadow.settings) as reader:
+        with open_reader(self.shadow.settings) as reader:
             spans = reader.spans(SESSIONS)
             self._stage("looking up the sessions of the cases", sum(map(len, spans)))
 
-            def messages() -> Iterator[PastMessage]:
+            def messages() -> Iterator[TopicMessage]:
                 for batch in reader.read(spans):
                     yield from batch
                     self._progress.advance(len(batch))
@@ -316,7 +323,7 @@ class Pipeline:
                 "SESSION_PROCESSOR_DATADIR": str(self._work / f"faust-{number}"),
             }
             log = self._work / f"session_processor-{number}.log"
-            self._workers.append(self._started("session_processor", port, own, log))
+            self._workers.append(self._start_service("session_processor", port, own, log))
         for worker in self._workers:
             worker.wait_until_ready()
         group = Group(self.shadow.settings, self.shadow.group)
@@ -341,9 +348,9 @@ class Pipeline:
             "API_KEY": self._key,
             "TOKEN_SECRET": secrets.token_urlsafe(24),
         }
-        return self._started("recommender", port, own, self._work / "recommender.log")
+        return self._start_service("recommender", port, own, self._work / "recommender.log")
 
-    def _started(self, service: str, port: int, own: Environment, log: Path) -> Child:
+    def _start_service(self, service: str, port: int, own: Environment, log: Path) -> Child:
         shared = {
             "KAFKA_BOOTSTRAP": self._live.kafka_bootstrap,
             "TOPIC_PREFIX": self.shadow.prefix,

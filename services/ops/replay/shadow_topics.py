@@ -36,8 +36,8 @@ from schemas.topics import (
 from services.files import lock
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.clients import client_config
-from services.kafka.ranges import HistoryReader, PastMessage, headers_of, newest_by_key, reading
-from services.kafka.writer import BulkWriter, writing
+from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, newest_by_key, open_reader
+from services.kafka.writer import BulkWriter, open_writer
 from services.ops.replay.consumer_group import Group
 from services.ops.replay.sessions import of, together
 from services.ops.replay.source import ReplayFailed
@@ -91,8 +91,8 @@ class Shadow:
         `take_over`: also what was made on another host. Raises ReplayFailed where the prefix is somebody
         else's, BrokerAway.
         """
-        with self._asking():
-            found = self._found()
+        with self._translate_errors():
+            found = self._find_topics()
             if found and self._marker not in found:
                 raise ReplayFailed(
                     f"there are topics that no replay made: {', '.join(sorted(found))}: "
@@ -113,7 +113,7 @@ class Shadow:
 
         Nothing at all before it is known that the prefix is no one else's.
         """
-        found = self._found() if self._is_own else set()
+        found = self._find_topics() if self._is_own else set()
         if not found:
             return
         marker = self._read_marker() if self._marker in found else None
@@ -137,7 +137,7 @@ class Shadow:
             if left:
                 time.sleep(AGAIN_S)
 
-    def _found(self) -> set[str]:
+    def _find_topics(self) -> set[str]:
         """The names on the broker that a shadow of this prefix makes; longer prefixes are not its own."""
         return {name for name in self._admin.cluster().topics if is_of(name, self.prefix)}
 
@@ -188,14 +188,14 @@ class Shadow:
         Where a partition has no commit above 0, aiokafka goes back to nothing when a group is dealt out anew,
         and what Faust had read by then would be lost.
         """
-        with writing(self.settings) as writer:
+        with open_writer(self.settings) as writer:
             for partition in range(EVENTS.partitions):
                 writer.write(self.settings.topic(EVENTS), None, None, partition=partition)
         Group(self.settings, self.group).begin_after(1)
 
     def _write_marker(self, now: int) -> None:
         marker = Marker(socket.gethostname(), os.getpid(), now, self.group)
-        with writing(self._live) as writer:
+        with open_writer(self._live) as writer:
             writer.write(self._marker, None, msgspec.json.encode(marker), partition=0)
 
     def _read_marker(self) -> Marker | None:
@@ -218,7 +218,7 @@ class Shadow:
         except msgspec.MsgspecError:
             return None
 
-    def _asking(self) -> AbstractContextManager[None]:
+    def _translate_errors(self) -> AbstractContextManager[None]:
         return require_broker(self._live, "does not make the shadow's topics")
 
 
@@ -242,7 +242,7 @@ def is_of(name: str, prefix: str) -> bool:
 
 
 @contextmanager
-def locked(live: OpsSettings, prefix: str) -> Iterator[None]:
+def lock_prefix(live: OpsSettings, prefix: str) -> Iterator[None]:
     """While the block runs, no other replay of this host uses the prefix. Raises ReplayFailed."""
     name = sha256(f"{live.kafka_bootstrap}\0{prefix}".encode()).hexdigest()[:16]
     with lock(
@@ -255,7 +255,7 @@ def locked(live: OpsSettings, prefix: str) -> Iterator[None]:
 
 
 @contextmanager
-def torn_down() -> Iterator[ExitStack]:
+def teardown_stack() -> Iterator[ExitStack]:
     """A stack whose end no signal cuts short: Ctrl-C pressed twice leaves nothing behind either."""
     stack = ExitStack()
     try:
@@ -269,7 +269,7 @@ def torn_down() -> Iterator[ExitStack]:
                 signal.signal(number, handler)
 
 
-Keep = Callable[[PastMessage], bool]
+Keep = Callable[[TopicMessage], bool]
 
 
 def copy(
@@ -283,7 +283,7 @@ def copy(
 ) -> int:
     """Fills the shadow's topics; how many products have a vector. `model`: the line's name, its release."""
     line, release = model
-    with reading(live) as reader, writing(shadow) as writer:
+    with open_reader(live) as reader, open_writer(shadow) as writer:
         _newest(reader, writer, PRODUCTS, shadow, progress)
         count = _newest(reader, writer, PRODUCT_VECTORS, shadow, progress)
         _newest(reader, writer, RULES, shadow, progress, lambda message: _holds(message, now))
@@ -314,7 +314,7 @@ def _newest(  # noqa: PLR0917 - from where, to where, of what
     return count
 
 
-def _holds(message: PastMessage, now: int) -> bool:
+def _holds(message: TopicMessage, now: int) -> bool:
     """Whether a rule is in force; one that cannot be read is in force nowhere."""
     try:
         return rules.decode(message.value() or b"").holds(now)

@@ -19,16 +19,16 @@ from schemas.topics import EVENTS
 from services.errors import OperationFailed
 from services.kafka.ranges import (
     HistoryReader,
-    Opened,
-    PastHeaders,
-    PastMessage,
+    MessageHeaders,
+    ReaderFactory,
     Span,
+    TopicMessage,
     headers_of,
-    in_time,
+    merge_by_time,
+    open_reader,
     partition_of,
-    reading,
 )
-from services.kafka.writer import writing
+from services.kafka.writer import open_writer
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -126,7 +126,7 @@ class ReplayFailed(OperationFailed):
     """A replay that cannot be, or that broke off; the text says why, and what to do."""
 
 
-class Question(msgspec.Struct, frozen=True, kw_only=True):
+class ReplayRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for. `speed` is how many seconds pass in one, None for as fast as it goes.
 
     `model` is NAME=VERSION as it was written, `settings` a TOML file of settings that are to differ.
@@ -162,7 +162,7 @@ def speed_of(text: str) -> float | None:
     return speed
 
 
-def shown_speed(speed: float | None) -> str:
+def format_speed(speed: float | None) -> str:
     """As the report tells it."""
     return MAX if speed is None else f"{speed:g}"
 
@@ -178,7 +178,7 @@ OnEvent = Callable[[Event], object]
 class Source:
     """Where events come from: the same messages whenever it is read."""
 
-    opened: Opened
+    opened: ReaderFactory
     spans: tuple[Span, ...]
     erasures: Erasures
     times: TimeRange
@@ -188,10 +188,10 @@ class Source:
         """How many messages there are at most."""
         return sum(map(len, self.spans))
 
-    def messages(self, *, in_order: bool) -> Iterator[PastMessage]:
+    def messages(self, *, in_order: bool) -> Iterator[TopicMessage]:
         """All of them, each partition in its order; `in_order`: in that of time over all partitions."""
         if in_order:
-            yield from in_time(self.opened, self.spans)
+            yield from merge_by_time(self.opened, self.spans)
             return
         with self.opened() as reader:
             for messages in reader.read(self.spans):
@@ -210,7 +210,7 @@ class Tally:
     visitors: Seen = field(default_factory=Seen)
     identities: Seen = field(default_factory=Seen)
 
-    def fed(self, event: Event, at: int) -> None:
+    def count_event(self, event: Event, at: int) -> None:
         """One event counts."""
         self.events += 1
         self.since = at if self.since is None else min(self.since, at)
@@ -219,11 +219,11 @@ class Tally:
         self.identities.add(sessions.identity(event.event_id))
 
 
-def source(settings: ServiceSettings, question: Question) -> Source:
+def source(settings: ServiceSettings, question: ReplayRequest) -> Source:
     """What there is to replay. Raises ReplayFailed where there is nothing, BrokerAway, TopicMissing."""
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         erasures = erasure.read(reader)
-    opened = _opened(settings, question.archive)
+    opened = _open(settings, question.archive)
     with opened() as history:
         found = history.spans(EVENTS, question.times)
         everything = [] if any(map(len, found)) else history.spans(EVENTS)
@@ -240,26 +240,26 @@ def source(settings: ServiceSettings, question: Question) -> Source:
     return Source(opened, tuple(found), erasures, question.times, question.visitor_id)
 
 
-def _opened(settings: ServiceSettings, archive: str | None) -> Opened:
+def _open(settings: ServiceSettings, archive: str | None) -> ReaderFactory:
     if archive is None:
         return lambda: _broker(settings)
-    from services.archive.reader import reading_archive  # noqa: PLC0415 - pyarrow takes a second
+    from services.archive.reader import open_archive  # noqa: PLC0415 - pyarrow takes a second
 
-    def opened() -> AbstractContextManager[HistoryReader]:
-        return reading_archive(archive)
+    def open_broker_or_archive() -> AbstractContextManager[HistoryReader]:
+        return open_archive(archive)
 
-    return opened
+    return open_broker_or_archive
 
 
 @contextmanager
 def _broker(settings: ServiceSettings) -> Iterator[HistoryReader]:
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         yield reader
 
 
-def sifted(
-    messages: Iterable[PastMessage], source: Source, tally: Tally
-) -> Iterator[tuple[PastMessage, Event]]:
+def sift(
+    messages: Iterable[TopicMessage], source: Source, tally: Tally
+) -> Iterator[tuple[TopicMessage, Event]]:
     """The messages that are events of the range, and nobody's who is erased; what is left out is counted."""
     sought = None if source.visitor_id is None else source.visitor_id.encode()
     for message in messages:
@@ -272,7 +272,7 @@ def sifted(
         elif source.erasures.leave_out(event.visitor_id, event.occurred_at, event.received_at, at):
             tally.erased += 1
         else:
-            tally.fed(event, at)
+            tally.count_event(event, at)
             yield message, event
 
 
@@ -281,7 +281,7 @@ def within(at: int, times: TimeRange) -> bool:
     return (times.since is None or at >= times.since) and (times.until is None or at < times.until)
 
 
-def _event(message: PastMessage) -> Event | None:
+def _event(message: TopicMessage) -> Event | None:
     """As the session processor judges: no event, or one under another visitor's key, is none."""
     try:
         event = decode(message.value() or b"")
@@ -306,13 +306,13 @@ def feed(
     """
     tally, name = Tally(), target.topic(EVENTS)
     every = LOOK_EVERY if pace.is_max else 1
-    messages = _counted(source.messages(in_order=not pace.is_max), progress, every)
-    with writing(target) as writer:
-        for message, event in sifted(messages, source, tally):
+    messages = _count(source.messages(in_order=not pace.is_max), progress, every)
+    with open_writer(target) as writer:
+        for message, event in sift(messages, source, tally):
             at = message.timestamp()[1]
             pace.wait_for(at)
             writer.write(
-                name, message.key(), message.value(), headers=replayed(message), timestamp=max(at, 1)
+                name, message.key(), message.value(), headers=replay_headers(message), timestamp=max(at, 1)
             )
             on_event(event)
             if tally.events % LOOK_EVERY == 0:
@@ -322,7 +322,7 @@ def feed(
     return tally
 
 
-def _counted(messages: Iterator[PastMessage], progress: Progress, every: int) -> Iterator[PastMessage]:
+def _count(messages: Iterator[TopicMessage], progress: Progress, every: int) -> Iterator[TopicMessage]:
     count = 0
     for count, message in enumerate(messages, start=1):
         yield message
@@ -339,7 +339,7 @@ def _nothing_left(source: Source, tally: Tally) -> str:
     )
 
 
-def replayed(message: PastMessage) -> PastHeaders:
+def replay_headers(message: TopicMessage) -> MessageHeaders:
     """A message's headers once it is replayed: where it lay; nothing that metrics of today would count."""
     place = f"{message.topic()}/{message.partition()}/{message.offset()}".encode()
     return [(name, value) for name, value in headers_of(message) if name not in LEFT_OFF] + [

@@ -38,7 +38,7 @@ ITS_OWN: Final = frozenset(
 Weights = dict[Kind, dict[str, float]]
 
 
-class Changed(msgspec.Struct, frozen=True):
+class VariantSettings(msgspec.Struct, frozen=True):
     """What a settings file says: values by name of setting as the environment has them, and weights."""
 
     settings: dict[str, str] = {}
@@ -52,7 +52,7 @@ class Changed(msgspec.Struct, frozen=True):
         return Experiment(name=EXPERIMENT, variants=(changed, Variant(name="live", share=0)), updated_at=now)
 
 
-def read(path: Path, known: Collection[str]) -> Changed:
+def read(path: Path, known: Collection[str]) -> VariantSettings:
     """What a file says; `known` are the settings that there are. Raises ReplayFailed."""
     try:
         found = tomllib.loads(path.read_text())
@@ -61,12 +61,12 @@ def read(path: Path, known: Collection[str]) -> Changed:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ReplayFailed(f"--settings {path} is no TOML: {error}") from None
     try:
-        return changed(found, known)
+        return parse_changes(found, known)
     except ReplayFailed as error:
         raise ReplayFailed(f"--settings {path}: {error}") from None
 
 
-def changed(found: Mapping[str, Any], known: Collection[str]) -> Changed:
+def parse_changes(found: Mapping[str, Any], known: Collection[str]) -> VariantSettings:
     """What a parsed file says. Raises ReplayFailed."""
     settings = {name: _text(value) for name, value in found.items() if name != WEIGHTS}
     for name in settings:
@@ -76,7 +76,7 @@ def changed(found: Mapping[str, Any], known: Collection[str]) -> Changed:
             raise ReplayFailed(f"there is no setting {name}{_near(name, set(known) - ITS_OWN | {WEIGHTS})}")
     if not found:
         raise ReplayFailed("nothing is in it")
-    return Changed(settings, _weights(found.get(WEIGHTS, {})))
+    return VariantSettings(settings, _weights(found.get(WEIGHTS, {})))
 
 
 def _text(value: object) -> str:
@@ -110,7 +110,7 @@ def _near(name: str, known: Collection[str]) -> str:
     return f"; near it are: {', '.join(near)}" if near else f"; there are: {', '.join(sorted(known))}"
 
 
-def chosen(text: str, own: str, url: str, live: ModelRelease | None, now: int) -> ModelRelease | None:
+def choose_release(text: str, own: str, url: str, live: ModelRelease | None, now: int) -> ModelRelease | None:
     """The release that NAME=VERSION names, as one of the shop's own line `own`; None for no model.
 
     A version is named in full, by a beginning that no other has, by its number (1 is the oldest in the
@@ -125,13 +125,13 @@ def chosen(text: str, own: str, url: str, live: ModelRelease | None, now: int) -
     if wanted == PREVIOUS:
         return _previous(own, line, live, now)
     store = ModelStore(url, line)
-    version = picked(wanted, store.versions(), store.location(""))
+    version = pick_version(wanted, store.versions(), store.location(""))
     manifest, digest = store.manifest(version)
     found = Released(version, store.location(version), digest)
     return _release(own, found, now, f"{line} {version} of {manifest.created_at}")
 
 
-def picked(wanted: str, versions: list[str], where: str) -> str:
+def pick_version(wanted: str, versions: list[str], where: str) -> str:
     """The one version, of all from the oldest on, that a number or a beginning names. Raises ReplayFailed."""
     if wanted.isdecimal() and 0 < int(wanted) <= len(versions):
         return versions[int(wanted) - 1]

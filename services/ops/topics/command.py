@@ -14,7 +14,7 @@ from services.kafka import admin
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.ops.output import Column, present, say, table
 from services.ops.settings import load_settings
-from services.ops.topics.drift import Difference, FoundTopic, compare
+from services.ops.topics.drift import Difference, TopicOnBroker, compare
 from services.settings import ServiceSettings
 
 LOOK_S: Final = 5.0
@@ -47,10 +47,10 @@ def apply_fixes(settings: ServiceSettings, found: Iterable[Difference]) -> list[
     return fixed
 
 
-def _describe(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> FoundTopic:
+def _describe(topic: TopicMetadata, config: Mapping[str, ConfigEntry]) -> TopicOnBroker:
     partitions = topic.partitions.values()
     own = ConfigSource.DYNAMIC_TOPIC_CONFIG
-    return FoundTopic(
+    return TopicOnBroker(
         partitions=len(partitions),
         replicas=min((len(each.replicas) for each in partitions), default=0),
         out_of_sync=tuple(sorted(each.id for each in partitions if len(each.isrs) < len(each.replicas))),

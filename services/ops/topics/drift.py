@@ -42,7 +42,7 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.topic}: {self.found}, expected {self.expected}"
 
 
-class FoundTopic(msgspec.Struct, frozen=True, kw_only=True):
+class TopicOnBroker(msgspec.Struct, frozen=True, kw_only=True):
     """A topic as the broker tells: `replicas` of the worst partition; partitions out of sync or leaderless.
 
     `overrides` are the settings made on the topic itself.
@@ -57,14 +57,14 @@ class FoundTopic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(
-    prefix: str, found: Mapping[str, FoundTopic], all_names: Iterable[str], *, brokers: int
+    prefix: str, found: Mapping[str, TopicOnBroker], all_names: Iterable[str], *, brokers: int
 ) -> list[Difference]:
     """The list against what was found under the prefix, and the names of all topics on the broker."""
     unknown = [_unknown(name, prefix) for name in unknown_names(prefix, all_names)]
     return [*_differences(prefix, found, brokers), *unknown]
 
 
-def _differences(prefix: str, found: Mapping[str, FoundTopic], brokers: int) -> Iterator[Difference]:
+def _differences(prefix: str, found: Mapping[str, TopicOnBroker], brokers: int) -> Iterator[Difference]:
     for topic in TOPICS:
         name = topic.full_name(prefix)
         if (there := found.get(name)) is None:
@@ -115,13 +115,13 @@ def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
     )
 
 
-def _config_differences(name: str, topic: Topic, there: FoundTopic) -> Iterator[Difference]:
+def _config_differences(name: str, topic: Topic, there: TopicOnBroker) -> Iterator[Difference]:
     for key, value in topic.config().items():
         found = there.config.get(key, "unset")
         if _same(found, value):
             continue
         loses = _would_delete(key, found, value)
-        by_hand = f"{ALTER} --entity-name {name} --add-config {key}={_quoted(value)}"
+        by_hand = f"{ALTER} --entity-name {name} --add-config {key}={_quote(value)}"
         yield Difference(
             topic=name,
             kind="config",
@@ -140,7 +140,7 @@ def _same(found: str, expected: str) -> bool:
     return sorted(found.split(",")) == sorted(expected.split(","))
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return f"[{value}]" if "," in value else value
 
 
@@ -155,7 +155,7 @@ def _would_delete(key: str, found: str, expected: str) -> str:
     return ""
 
 
-def _replication(name: str, there: FoundTopic, brokers: int) -> Iterator[Difference]:
+def _replication(name: str, there: TopicOnBroker, brokers: int) -> Iterator[Difference]:
     for numbers, found in (
         (there.leaderless, "without a leader"),
         (there.out_of_sync, "not fully replicated"),
@@ -181,7 +181,7 @@ def _replication(name: str, there: FoundTopic, brokers: int) -> Iterator[Differe
         )
 
 
-def _overrides(name: str, topic: Topic, there: FoundTopic) -> Iterator[Difference]:
+def _overrides(name: str, topic: Topic, there: TopicOnBroker) -> Iterator[Difference]:
     listed = topic.config().keys() | OF_THE_BROKER
     for key, value in sorted(there.overrides.items()):
         if key not in listed:

@@ -33,9 +33,9 @@ from services.recommender.api.admin_bodies import (
 )
 from services.recommender.api.errors import NotReady
 from services.recommender.catalogue import Catalogue
-from services.recommender.pipeline.experiments import ExperimentBook
-from services.recommender.pipeline.merchandising import RuleBook
-from services.recommender.pipeline.scheduled import TimedBook
+from services.recommender.pipeline.experiments import ExperimentSchedule
+from services.recommender.pipeline.merchandising import RuleSchedule
+from services.recommender.pipeline.scheduled import Schedule
 from services.settings import ServiceSettings
 from services.web.auth import AdminAuth
 from services.web.problems import BrokerAway, Problem
@@ -47,25 +47,25 @@ Publish = Callable[[Topic, str, bytes | None], Awaitable[None]]  # topic, key, m
 E = TypeVar("E", Rule, Experiment)
 
 
-class BookKeeper(Generic[E]):
+class ScheduleEditor(Generic[E]):
     """Writes to one book's topic. The book itself changes only by what is read: all recommenders alike."""
 
     def __init__(
         self,
         topic: Topic,
-        book: TimedBook[E],
+        book: Schedule[E],
         encode: Callable[[E], bytes],
         publish: Publish,
         clock: Callable[[], float],
     ) -> None:
         self._topic = topic
-        self._book: TimedBook[E] = book
+        self._book: Schedule[E] = book
         self._encode: Callable[[E], bytes] = encode
         self._publish = publish
         self._clock = clock
         self._newest = 0
 
-    def stamped(self, entries: Mapping[str, E]) -> dict[str, E]:
+    def stamp(self, entries: Mapping[str, E]) -> dict[str, E]:
         """The entries with an `updated_at` of now, or just after what they replace: it only grows."""
         known = [entry.updated_at for name in entries if (entry := self._book.get(name)) is not None]
         self._newest = max(int(self._clock()), self._newest + 1, *(each + 1 for each in known))
@@ -78,7 +78,7 @@ class BookKeeper(Generic[E]):
 
         Raises what `publish` does when Kafka does not acknowledge.
         """
-        await self._published((name, self._encode(entry)) for name, entry in stamped.items())
+        await self._publish_all((name, self._encode(entry)) for name, entry in stamped.items())
 
         def is_read(name: str) -> bool:
             known = self._book.get(name)
@@ -88,10 +88,10 @@ class BookKeeper(Generic[E]):
 
     async def delete(self, names: Sequence[str]) -> bool:
         """Whether the book is without them; else as `put`."""
-        await self._published((name, None) for name in names)
+        await self._publish_all((name, None) for name in names)
         return await self._read(lambda: all(self._book.get(name) is None for name in names))
 
-    async def _published(self, messages: Iterable[tuple[str, bytes | None]]) -> None:
+    async def _publish_all(self, messages: Iterable[tuple[str, bytes | None]]) -> None:
         sends = (self._publish(self._topic, name, message) for name, message in messages)
         for outcome in await asyncio.gather(*sends, return_exceptions=True):
             if isinstance(outcome, BaseException):
@@ -99,7 +99,7 @@ class BookKeeper(Generic[E]):
 
     async def _read(self, done: Callable[[], bool]) -> bool:
         heard = asyncio.Event()
-        with self._book.watched(heard.set):
+        with self._book.watch(heard.set):
             try:
                 async with asyncio.timeout(APPLIED_WITHIN_S):
                     while not done():
@@ -130,8 +130,8 @@ class Unknown(Problem):
 
 def admin_routes(
     door: AdminAuth,
-    rules: RuleBook,
-    experiments: ExperimentBook,
+    rules: RuleSchedule,
+    experiments: ExperimentSchedule,
     publish: Publish,
     *,
     catalogue: Catalogue,
@@ -141,20 +141,24 @@ def admin_routes(
 ) -> APIRouter:
     """Both routers. The books are changed by the topics' readers, in this loop, not here."""
 
-    async def admitted(authorization: Annotated[str | None, Header(include_in_schema=False)] = None) -> None:
+    async def require_admin(
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> None:
         door.require(authorization)
         if missing := waiting_for():
             raise NotReady(missing)
 
-    router = APIRouter(dependencies=[Depends(admitted)])
-    rule_keeper = BookKeeper(RULES, rules, rule_messages.encode, publish, clock)
-    keeper = BookKeeper(EXPERIMENTS, experiments, experiment_messages.encode, publish, clock)
+    router = APIRouter(dependencies=[Depends(require_admin)])
+    rule_keeper = ScheduleEditor(RULES, rules, rule_messages.encode, publish, clock)
+    keeper = ScheduleEditor(EXPERIMENTS, experiments, experiment_messages.encode, publish, clock)
     router.include_router(_rule_routes(rules, rule_keeper, catalogue, clock))
     router.include_router(_experiment_routes(experiments, keeper, clock, weight_names))
     return router
 
 
-def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue, clock: Clock) -> APIRouter:
+def _rule_routes(
+    book: RuleSchedule, keeper: ScheduleEditor[Rule], catalogue: Catalogue, clock: Clock
+) -> APIRouter:
     router = APIRouter(tags=["rules"])
 
     async def put(wanted: Sequence[Rule]) -> Response:
@@ -164,14 +168,14 @@ def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue,
             for rule in wanted
             for warning in admin_bodies.of_rule(rule, lambda each: catalogue.get(each) is not None, clock())
         ]
-        stamped = keeper.stamped({rule.rule_id: rule for rule in wanted})
+        stamped = keeper.stamp({rule.rule_id: rule for rule in wanted})
         is_read = await keeper.put(stamped)
-        return _changed(RulesPut(tuple(stamped.values()), _noted(told, is_read)), is_read)
+        return _change_response(RulesPut(tuple(stamped.values()), _warnings_of(told, is_read)), is_read)
 
     async def delete(rule_ids: Sequence[str]) -> Response:
         told = [f"there was no rule {each!r}" for each in rule_ids if book.get(each) is None]
         is_read = await keeper.delete(rule_ids)
-        return _changed(Deleted(tuple(rule_ids), _noted(told, is_read)), is_read)
+        return _change_response(Deleted(tuple(rule_ids), _warnings_of(told, is_read)), is_read)
 
     @router.get("/v1/rules", **admin_bodies.GET_RULES)
     async def get_rules() -> Response:
@@ -191,7 +195,7 @@ def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue,
     @router.get("/v1/rules/{rule_id}", **admin_bodies.GET_RULE)
     async def get_rule(rule_id: RuleId) -> Response:
         """One rule."""
-        return _json(_known(book.get(rule_id), f"there is no rule {rule_id!r}"))
+        return _json(_require_known(book.get(rule_id), f"there is no rule {rule_id!r}"))
 
     @router.put("/v1/rules/{rule_id}", **admin_bodies.PUT_RULE)
     async def put_rule(rule_id: RuleId, request: Request) -> Response:
@@ -207,7 +211,7 @@ def _rule_routes(book: RuleBook, keeper: BookKeeper[Rule], catalogue: Catalogue,
 
 
 def _experiment_routes(
-    book: ExperimentBook, keeper: BookKeeper[Experiment], clock: Clock, weight_names: WeightNames
+    book: ExperimentSchedule, keeper: ScheduleEditor[Experiment], clock: Clock, weight_names: WeightNames
 ) -> APIRouter:
     router = APIRouter(tags=["experiments"])
 
@@ -219,7 +223,7 @@ def _experiment_routes(
     @router.get("/v1/experiments/{name}", **admin_bodies.GET_EXPERIMENT)
     async def get_experiment(name: Name) -> Response:
         """One experiment."""
-        return _json(_known(book.get(name), f"there is no experiment {name!r}"))
+        return _json(_require_known(book.get(name), f"there is no experiment {name!r}"))
 
     @router.put("/v1/experiments/{name}", **admin_bodies.PUT_EXPERIMENT)
     async def put_experiment(name: Name, request: Request) -> Response:
@@ -227,38 +231,38 @@ def _experiment_routes(
         wanted = experiment_of(await read_body(request, BODY_MAX_BYTES, JSON), name, weight_names)
         _require_room(book, [name], EXPERIMENTS_MAX)
         told = list(admin_bodies.of_experiment(wanted, book.get(name), book.experiments, clock()))
-        stamped = keeper.stamped({name: wanted})
+        stamped = keeper.stamp({name: wanted})
         is_read = await keeper.put(stamped)
-        return _changed(ExperimentPut(stamped[name], _noted(told, is_read)), is_read)
+        return _change_response(ExperimentPut(stamped[name], _warnings_of(told, is_read)), is_read)
 
     @router.delete("/v1/experiments/{name}", **admin_bodies.DELETE_EXPERIMENT)
     async def delete_experiment(name: Name) -> Response:
         """Ends and deletes an experiment; what was shown in it stays. A name nobody knows is no error."""
         told = [] if book.get(name) else [f"there was no experiment {name!r}"]
         is_read = await keeper.delete([name])
-        return _changed(Deleted((name,), _noted(told, is_read)), is_read)
+        return _change_response(Deleted((name,), _warnings_of(told, is_read)), is_read)
 
     return router
 
 
-def _require_room(book: TimedBook[Rule] | TimedBook[Experiment], names: Sequence[str], most: int) -> None:
+def _require_room(book: Schedule[Rule] | Schedule[Experiment], names: Sequence[str], most: int) -> None:
     new = [name for name in names if book.get(name) is None]
     if len(book) + len(new) > most:
         raise Unacceptable(f"there are {len(book)} already, and at most {most}: delete some first")
 
 
-def _known(found: Rule | Experiment | None, otherwise: str) -> msgspec.Struct:
+def _require_known(found: Rule | Experiment | None, otherwise: str) -> msgspec.Struct:
     if found is None:
         raise Unknown(otherwise)
     return found
 
 
-def _noted(told: Sequence[str], is_read: bool) -> tuple[str, ...]:
+def _warnings_of(told: Sequence[str], is_read: bool) -> tuple[str, ...]:
     late = f"Kafka has it, but it was not read back within {APPLIED_WITHIN_S:.0f} s: open pages will follow"
     return tuple(told) if is_read else (*told, late)
 
 
-def _changed(answer: msgspec.Struct, is_read: bool) -> Response:
+def _change_response(answer: msgspec.Struct, is_read: bool) -> Response:
     return _json(answer, HTTPStatus.OK if is_read else HTTPStatus.ACCEPTED)
 
 

@@ -12,7 +12,7 @@ from schemas import experiments, rules
 from schemas.experiments import Experiment, Variant
 from schemas.jsonschema import Schema, components
 from schemas.rules import MAX_RULE_BYTES, RULES_MAX, Rule
-from services.recommender.pipeline.experiments import knobs, meet
+from services.recommender.pipeline.experiments import knobs, overlap
 from services.web.openapi import REF, Description, answer, problem, reference
 from services.web.problems import Problem
 from services.web.requests import TooLarge, UnreadableBody
@@ -101,7 +101,7 @@ def rules_of(body: bytes) -> list[Rule]:
 
 def rule_of(body: bytes, rule_id: str) -> Rule:
     """One rule, whose id the path tells. Raises a Problem when it is not to be taken."""
-    return _rule(_as(RuleBody, _named(_json(body), "rule_id", rule_id)), "")
+    return _rule(_as(RuleBody, _check_name(_json(body), "rule_id", rule_id)), "")
 
 
 def experiment_of(body: bytes, name: str, weight_names: WeightNames) -> Experiment:
@@ -109,7 +109,7 @@ def experiment_of(body: bytes, name: str, weight_names: WeightNames) -> Experime
 
     `weight_names` are the weights that each kind of row knows; of a kind that it lacks any may be named.
     """
-    sent = _as(ExperimentBody, _named(_json(body), "name", name))
+    sent = _as(ExperimentBody, _check_name(_json(body), "name", name))
     if nonsense := experiments.check(sent) or _unknown_weight(sent, weight_names):
         raise Unacceptable(nonsense)
     return _on_topic(sent, "", experiments.encode, experiments.decode)
@@ -143,7 +143,7 @@ def _as(kind: type[T], value: object) -> T:
         raise Unacceptable(str(error)) from None
 
 
-def _named(value: object, field: str, name: str) -> object:
+def _check_name(value: object, field: str, name: str) -> object:
     """The path names what is sent; the body may do so, too."""
     if not isinstance(value, dict):
         return value
@@ -169,7 +169,7 @@ def of_rule(rule: Rule, is_product: Callable[[str], bool], now: float) -> Iterat
     """`is_product`: whether the catalogue knows a product id; `now`: Unix ms."""
     unknown = [product_id for product_id in rule.products if not is_product(product_id)]
     if unknown:
-        yield f"{rule.rule_id}: the catalogue does not know {_listed(unknown)}"
+        yield f"{rule.rule_id}: the catalogue does not know {_join_names(unknown)}"
     if rule.action == "boost" and rule.factor < 1:
         yield f"{rule.rule_id}: a boost by less than 1 moves products down"
     if rule.action == "bury" and rule.factor < 1:
@@ -196,10 +196,10 @@ def of_experiment(
     mine = knobs(experiment)
     for other in others:
         shared = sorted(mine & knobs(other))
-        if other.name != experiment.name and shared and meet(experiment, other):
+        if other.name != experiment.name and shared and overlap(experiment, other):
             winner = min(experiment.name, other.name)
             yield (
-                f"{other.name} sets {_listed(shared)} at the same time: for visitors in both, "
+                f"{other.name} sets {_join_names(shared)} at the same time: for visitors in both, "
                 f"{winner} wins, as the first by name"
             )
 
@@ -208,7 +208,7 @@ def _parts(experiment: Experiment) -> list[tuple[str, float]]:
     return [(variant.name, variant.share) for variant in experiment.variants]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     told = ", ".join(names[:NAMED_MAX])
     return told if len(names) <= NAMED_MAX else f"{told} and {len(names) - NAMED_MAX} more"
 
@@ -227,7 +227,7 @@ READ_LATER: Final = "Kafka has it, but it was not read back within 2 s: open pag
 SECURITY: Final = [{"admin_key": list[str]()}]
 
 
-def _described(struct: type[msgspec.Struct], meaning: str, *problems: int) -> Description:
+def _describe(struct: type[msgspec.Struct], meaning: str, *problems: int) -> Description:
     described = answer(200, struct, meaning)
     described["responses"] |= {each: problem(PROBLEMS[each]) for each in (401, 403, 503, *problems)}
     return described | {"openapi_extra": {"security": SECURITY}}
@@ -236,7 +236,7 @@ def _described(struct: type[msgspec.Struct], meaning: str, *problems: int) -> De
 def _changing(
     struct: type[msgspec.Struct], meaning: str, body: Schema | None = None, example: object = None
 ) -> Description:
-    described = _described(struct, meaning, *([400, 413, 415, 422] if body else [422]))
+    described = _describe(struct, meaning, *([400, 413, 415, 422] if body else [422]))
     later = {"description": READ_LATER, "content": {"application/json": {"schema": reference(struct)}}}
     described["responses"] |= {202: later}
     if body is not None:
@@ -262,8 +262,8 @@ def _example(name: str, *without: str) -> dict[str, object]:
     return {name: each for name, each in found.items() if name not in without}
 
 
-GET_RULES: Final = _described(RuleList, "All rules")
-GET_RULE: Final = _described(Rule, "The rule", 404, 422)
+GET_RULES: Final = _describe(RuleList, "All rules")
+GET_RULE: Final = _describe(Rule, "The rule", 404, 422)
 PUT_RULES: Final = _changing(
     RulesPut, "The rules hold, on open pages too", reference(RulesBody), {"rules": [_example("rule")]}
 )
@@ -271,8 +271,8 @@ PUT_RULE: Final = _changing(
     RulesPut, "The rule holds, on open pages too", _without(RuleBody, "rule_id"), _example("rule", "rule_id")
 )
 DELETE_RULES: Final = _changing(Deleted, "The rules hold no more, on open pages neither")
-GET_EXPERIMENTS: Final = _described(ExperimentList, "All experiments")
-GET_EXPERIMENT: Final = _described(Experiment, "The experiment", 404, 422)
+GET_EXPERIMENTS: Final = _describe(ExperimentList, "All experiments")
+GET_EXPERIMENT: Final = _describe(Experiment, "The experiment", 404, 422)
 PUT_EXPERIMENT: Final = _changing(
     ExperimentPut, "The experiment runs", _without(ExperimentBody, "name"), _example("experiment", "name")
 )

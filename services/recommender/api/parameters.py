@@ -187,7 +187,7 @@ Slot = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Who:
+class RequestIdentity:
     """A visitor as the request names it, nobody where there is none, and what is shown for it."""
 
     visitor_id: str | None = None
@@ -196,22 +196,22 @@ class Who:
     authorization: str | None = None
 
 
-async def own(
+async def own_visitor(
     visitor_id: VisitorId, token: Token = None, slot: Slot = None, authorization: Key = None
-) -> Who:
+) -> RequestIdentity:
     """For rows that are a visitor's."""
-    return Who(visitor_id, token, slot, authorization)
+    return RequestIdentity(visitor_id, token, slot, authorization)
 
 
-async def some(
+async def any_visitor(
     visitor_id: VisitorId | None = None, token: Token = None, slot: Slot = None, authorization: Key = None
-) -> Who:
+) -> RequestIdentity:
     """For rows that may be anybody's."""
-    return Who(visitor_id, token, slot, authorization)
+    return RequestIdentity(visitor_id, token, slot, authorization)
 
 
-OwnVisitor = Annotated[Who, Depends(own)]
-SomeVisitor = Annotated[Who, Depends(some)]
+OwnVisitor = Annotated[RequestIdentity, Depends(own_visitor)]
+SomeVisitor = Annotated[RequestIdentity, Depends(any_visitor)]
 
 WHO: Final = ("visitor_id", "token", "slot")  # the query parameters among them
 

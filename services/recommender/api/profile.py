@@ -14,8 +14,8 @@ from schemas.sessions import Session, SessionEvent
 from services.recommender.api.errors import NotReady, UnknownParameter
 from services.recommender.api.parameters import SHOWN_MAX
 from services.recommender.catalogue import Catalogue
-from services.recommender.pipeline.experiments import Treatment
-from services.recommender.visitor_sessions import JoinedSessions
+from services.recommender.pipeline.experiments import Assignment
+from services.recommender.visitor_sessions import MergedSessions
 from services.visitors.identity_graph import IdentityGraph
 from services.web.auth import ReaderAuth
 from services.web.openapi import TOKEN_OR_KEY, Description, answer, problem
@@ -66,7 +66,7 @@ def profile_of(
     experiments: dict[str, str],
 ) -> Profile:
     """A profile, from what is known of the visitor's person."""
-    events = tuple(_told(event, catalogue) for event in session.events) if session else ()
+    events = tuple(_profile_event(event, catalogue) for event in session.events) if session else ()
     browsers = {member for member in members if not member.startswith(USER_PREFIX)} | {visitor_id}
     return Profile(
         visitor_id=visitor_id,
@@ -87,7 +87,7 @@ def _interests(session: Session | None, events: Sequence[ProfileEvent]) -> tuple
     )
 
 
-def _told(event: SessionEvent, catalogue: Catalogue) -> ProfileEvent:
+def _profile_event(event: SessionEvent, catalogue: Catalogue) -> ProfileEvent:
     product = catalogue.get(event.product_id)
     return ProfileEvent(
         type=event.type,
@@ -99,17 +99,17 @@ def _told(event: SessionEvent, catalogue: Catalogue) -> ProfileEvent:
 
 def profile_routes(
     door: ReaderAuth,
-    sessions: JoinedSessions,
+    sessions: MergedSessions,
     people: IdentityGraph,
     catalogue: Catalogue,
     *,
-    treatment: Callable[[str | None], Treatment],
+    treatment: Callable[[str | None], Assignment],
     waiting_for: Callable[[], str | None],
 ) -> APIRouter:
     """The route of profiles."""
     router = APIRouter(tags=["visitors"])
 
-    @router.get("/v1/visitors/{visitor_id}/profile", **_described())
+    @router.get("/v1/visitors/{visitor_id}/profile", **_describe())
     async def profile(
         request: Request, visitor_id: VisitorId, token: Token = None, authorization: Key = None
     ) -> Response:
@@ -139,7 +139,7 @@ REFUSALS: Final = {
 }
 
 
-def _described() -> Description:
+def _describe() -> Description:
     described = answer(200, Profile, "What is known of the visitor")
     described["responses"] |= REFUSALS
     described["openapi_extra"] = {"security": [*TOKEN_OR_KEY]}

@@ -16,11 +16,11 @@ from services.recommender.api.parameters import (
     WHO,
     OwnVisitor,
     Parameters,
+    RequestIdentity,
     RowParameters,
     SearchOnly,
     SearchParameters,
     SomeVisitor,
-    Who,
     overrides,
     require_known,
     require_once,
@@ -29,11 +29,11 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
 from services.recommender.index.port import Where
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asked, Made
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 from services.recommender.search.query import Inferred
 from services.recommender.search.search import Searcher, UnderstoodBy
-from services.recommender.visitor_sessions import JoinedSessions
+from services.recommender.visitor_sessions import MergedSessions
 from services.web.auth import ReaderAuth
 from services.web.openapi import LINE_TOO_LONG, TOKEN_OR_KEY, Description, answer, problem
 from services.web.requests import PRODUCT
@@ -84,15 +84,15 @@ By = Annotated[Literal["topic", "type"], Query(description="of another category,
 _encoder = msgspec.json.Encoder()
 
 
-class Answerer:
+class RequestHandler:
     """From a request's parameters to its answer."""
 
     def __init__(
         self,
         door: ReaderAuth,
-        rows: RowMaker,
+        rows: RecommendationPipeline,
         *,
-        sessions: JoinedSessions,
+        sessions: MergedSessions,
         impressions: Impressions,
         models: Callable[[str | None], dict[str, str]],
         waiting_for: Callable[[], str | None],
@@ -106,14 +106,14 @@ class Answerer:
         self._waiting_for = waiting_for
         self._metrics = metrics
 
-    def asked(
+    def parse(
         self,
         kind: SlotKind,
         request: Request,
         parameters: RowParameters,
-        who: Who,
+        who: RequestIdentity,
         *further: str,
-    ) -> Asked:
+    ) -> RecommendationRequest:
         """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
         if who.visitor_id is not None:
             self._door.require_visitor(who.visitor_id, who.token, who.authorization)
@@ -121,7 +121,7 @@ class Answerer:
         require_once(request.query_params.multi_items())
         self.require_ready()
         is_own = kind == "for_you"
-        return Asked(
+        return RecommendationRequest(
             kind=kind,
             k=parameters.k,
             where=parameters.where,
@@ -141,27 +141,29 @@ class Answerer:
         if missing := self._waiting_for():
             raise NotReady(missing)
 
-    async def answer(self, asked: Asked, query: str | None = None) -> Response:
+    async def answer(self, asked: RecommendationRequest, query: str | None = None) -> Response:
         """The row."""
-        made = await self._rows.made(asked)
-        told = self._told(asked, made, query)
+        made = await self._rows.run(asked)
+        told = self._answer_fields(asked, made, query)
         search = asked.search
         if search is not None:
             self._metrics.understood.labels(search.by).inc()
             return _json(Found(**told, inferred=search.inferred, understood_by=search.by))
         return _json(Recommended(**told))
 
-    def _told(self, asked: Asked, made: Made, query: str | None) -> dict[str, Any]:
+    def _answer_fields(
+        self, asked: RecommendationRequest, made: RecommendationResult, query: str | None
+    ) -> dict[str, Any]:
         if made.fallback is not None:
             self._metrics.fallbacks.labels(made.fallback).inc()
         models = self._models(made.model)
-        published = self._sessions.published(asked.visitor_id) if asked.visitor_id is not None else None
+        published = self._sessions.latest(asked.visitor_id) if asked.visitor_id is not None else None
         caused_by = published.caused_by if published else None
         return {
             "items": made.row,
             "models": models,
             "caused_by": caused_by,
-            "recommendation_id": self._impressions.shown(
+            "recommendation_id": self._impressions.record(
                 asked, made, models, query=query, caused_by=caused_by
             ),
             "fallback": made.fallback,
@@ -170,35 +172,37 @@ class Answerer:
         }
 
 
-def recommendation_routes(answerer: Answerer, catalogue: Catalogue, searcher: Searcher) -> APIRouter:
+def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, searcher: Searcher) -> APIRouter:
     """The routes of rows."""
     router = APIRouter(tags=["recommendations"])
 
-    async def about(kind: SlotKind, product_id: str, asked: Asked) -> Response:
+    async def about(kind: SlotKind, product_id: str, asked: RecommendationRequest) -> Response:
         if catalogue.get(product_id) is None:
             raise UnknownProduct(product_id)
         return await answerer.answer(replace(asked, kind=kind, product_id=product_id))
 
-    @router.get("/v1/recommendations", **_described("The visitor's row, as a live socket shows it"))
+    @router.get("/v1/recommendations", **_describe("The visitor's row, as a live socket shows it"))
     async def recommendations(request: Request, who: OwnVisitor, parameters: Parameters) -> Response:
         """For a visitor, without what the session has seen. New visitors get what is popular."""
-        return await answerer.answer(answerer.asked("for_you", request, parameters, who))
+        return await answerer.answer(answerer.parse("for_you", request, parameters, who))
 
-    @router.get("/v1/products", **_described("The products as they are now") | OF_NOBODY)
+    @router.get("/v1/products", **_describe("The products as they are now") | OF_NOBODY)
     async def products(request: Request, product_id: Ids) -> Response:
         """Products by id, for pages that show them: sold out or not; what is not known is left out."""
         for name in request.query_params.keys() - {"product_id"}:
             raise UnknownParameter(name[:SHOWN_MAX], ["product_id"])
         answerer.require_ready()
         ids = tuple(product_id)
-        return await answerer.answer(Asked(kind="products", k=len(ids), where=Where(), product_ids=ids))
+        return await answerer.answer(
+            RecommendationRequest(kind="products", k=len(ids), where=Where(), product_ids=ids)
+        )
 
     @router.get(f"/v1/products/{PRODUCT}/similar", **_about("Products like this one"))
     async def similar(
         request: Request, product_id: str, who: SomeVisitor, parameters: Parameters
     ) -> Response:
         """Like a product, by content and by what visits hold beside it."""
-        asked = answerer.asked("similar", request, parameters, who)
+        asked = answerer.parse("similar", request, parameters, who)
         return await about("similar", product_id, asked)
 
     @router.get(f"/v1/products/{PRODUCT}/also-liked", **_about("What is liked beside this one"))
@@ -206,7 +210,7 @@ def recommendation_routes(answerer: Answerer, catalogue: Catalogue, searcher: Se
         request: Request, product_id: str, who: SomeVisitor, parameters: Parameters
     ) -> Response:
         """What those who looked at a product also looked at, whatever it looks like."""
-        asked = answerer.asked("also_liked", request, parameters, who)
+        asked = answerer.parse("also_liked", request, parameters, who)
         return await about("also_liked", product_id, asked)
 
     @router.get(f"/v1/products/{PRODUCT}/complements", **_about("What goes with this one"))
@@ -215,21 +219,21 @@ def recommendation_routes(answerer: Answerer, catalogue: Catalogue, searcher: Se
     ) -> Response:
         """Liked together with a product, but of another category (by=topic) or type (by=type)."""
         kind: SlotKind = "complement_topic" if by == "topic" else "complement_type"
-        return await about(kind, product_id, answerer.asked(kind, request, parameters, who, "by"))
+        return await about(kind, product_id, answerer.parse(kind, request, parameters, who, "by"))
 
-    @router.get("/v1/popular", **_described("What many look at"))
+    @router.get("/v1/popular", **_describe("What many look at"))
     async def popular(request: Request, who: SomeVisitor, parameters: Parameters) -> Response:
         """What many look at, put in their cart and buy these days, within the filters."""
-        return await answerer.answer(answerer.asked("popular", request, parameters, who))
+        return await answerer.answer(answerer.parse("popular", request, parameters, who))
 
-    @router.get("/v1/search", **_described("What fits the words, and what they were understood as", Found))
+    @router.get("/v1/search", **_describe("What fits the words, and what they were understood as", Found))
     async def search(
         request: Request, q: Words, who: SomeVisitor, parameters: Parameters, further: SearchOnly
     ) -> Response:
         """Natural language. A parameter that is given, even empty, stands in for what the words say."""
-        asked = answerer.asked("search", request, parameters, who, "q", *SearchParameters.model_fields)
+        asked = answerer.parse("search", request, parameters, who, "q", *SearchParameters.model_fields)
         found = await searcher.search(q, overrides(request.query_params.keys(), parameters, further))
-        return await answerer.answer(replace(asked, search=found, where=found.narrowed(asked.where)), q)
+        return await answerer.answer(replace(asked, search=found, where=found.narrow(asked.where)), q)
 
     return router
 
@@ -240,12 +244,12 @@ def _json(body: msgspec.Struct) -> Response:
 
 
 def _about(meaning: str) -> Description:
-    described = _described(meaning)
+    described = _describe(meaning)
     described["responses"] |= {404: problem("No such product")}
     return described
 
 
-def _described(meaning: str, struct: type[msgspec.Struct] = Recommended) -> Description:
+def _describe(meaning: str, struct: type[msgspec.Struct] = Recommended) -> Description:
     described = answer(200, struct, meaning)
     described["responses"] |= COMMON
     described["openapi_extra"] = {"security": [*TOKEN_OR_KEY, {}]}

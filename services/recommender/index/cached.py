@@ -14,7 +14,7 @@ ANSWERS_MAX: Final = 2_000  # about 100 hits each: 20 MB
 Question = tuple[bytes, int, Where]
 
 
-class RememberedIndex:
+class CachedIndex:
     """Around an index that nobody else writes to.
 
     The decay of a session's events weighs all of another interest alike, so its unit vector stays the same to

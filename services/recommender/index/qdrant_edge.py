@@ -74,7 +74,7 @@ class EdgeIndex:
     def remove(self, product_ids: Sequence[str]) -> None:
         """Removes products."""
         if product_ids:
-            ids: list[int | UUID | str] = [*self._known(product_ids)]
+            ids: list[int | UUID | str] = [*self._numbers_of(product_ids)]
             self._shard.update(UpdateOperation.delete_points(ids))
 
     def nearest(self, query: Vector, k: int, where: Where) -> list[Hit]:
@@ -83,7 +83,7 @@ class EdgeIndex:
 
     def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
         """One answer a query."""
-        condition = _filter(where, self._known(where.exclude))
+        condition = _filter(where, self._numbers_of(where.exclude))
         requests = [
             QueryRequest(
                 limit=k,
@@ -102,7 +102,7 @@ class EdgeIndex:
             self._names.append(product_id)
         return number
 
-    def _known(self, product_ids: Iterable[str]) -> list[int]:
+    def _numbers_of(self, product_ids: Iterable[str]) -> list[int]:
         """The numbers of those that are or were here."""
         numbers = map(self._numbers.get, product_ids)
         return [number for number in numbers if number is not None]

@@ -10,8 +10,8 @@ from fastapi import APIRouter
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from schemas.live import ProtocolError, Slot, Subscribe, check
-from services.recommender.live.protocol import Send, Subscriber
-from services.recommender.live.registry import Hub
+from services.recommender.live.protocol import LiveSubscription, Send
+from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.web.auth import ReaderAuth
 from services.web.problems import NotAuthorised
@@ -20,7 +20,7 @@ REFUSED: Final = 1008  # RFC 6455: policy violation; the page is to renew its to
 TRY_LATER: Final = 1013  # IANA: try again later
 REASON_BYTES: Final = 123  # RFC 6455, 5.5: what fits a close frame
 
-Subscribers = Callable[[str], Subscriber]  # visitor_id → a socket's state
+Subscribers = Callable[[str], LiveSubscription]  # visitor_id → a socket's state
 
 _decoder = msgspec.json.Decoder(Subscribe)
 _encoder = msgspec.json.Encoder()
@@ -32,7 +32,7 @@ class SlowReader(Exception):
 
 def live_routes(
     door: ReaderAuth,
-    hub: Hub,
+    hub: SubscriptionRegistry,
     subscribers: Subscribers,
     *,
     waiting_for: Callable[[], str | None],
@@ -58,7 +58,7 @@ def live_routes(
             await _close(socket, TRY_LATER, f"still reading {missing}")
             return
         subscriber = subscribers(visitor_id)
-        with hub.joined(subscriber), suppress(WebSocketDisconnect):
+        with hub.register(subscriber), suppress(WebSocketDisconnect):
             try:
                 await _serve(socket, subscriber, slow_reader_s)
             except SlowReader:
@@ -68,7 +68,7 @@ def live_routes(
     return router
 
 
-async def _serve(socket: WebSocket, subscriber: Subscriber, slow_reader_s: float) -> None:
+async def _serve(socket: WebSocket, subscriber: LiveSubscription, slow_reader_s: float) -> None:
     """Both directions until one ends. Raises WebSocketDisconnect or SlowReader."""
 
     async def send(message: bytes) -> None:
@@ -91,7 +91,7 @@ async def _serve(socket: WebSocket, subscriber: Subscriber, slow_reader_s: float
         await asyncio.gather(*directions, return_exceptions=True)
 
 
-async def _listen(socket: WebSocket, subscriber: Subscriber, send: Send) -> None:
+async def _listen(socket: WebSocket, subscriber: LiveSubscription, send: Send) -> None:
     while True:
         message = await socket.receive()
         if message["type"] == "websocket.disconnect":

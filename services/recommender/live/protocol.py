@@ -12,10 +12,15 @@ from schemas.live import Recommendations, Slot, SlotKind, Timing
 from services.clock import now_ms
 from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asked, Asks, Made, Row
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import (
+    RecommendationRequest,
+    RecommendationResult,
+    RequestBuilder,
+    Row,
+)
 from services.recommender.search.search import Search
-from services.recommender.visitor_sessions import JoinedSessions, Published
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession
 
 FOLLOWING: Final = frozenset({"for_you", "search"})  # kinds of rows that follow the visitor's session
 
@@ -25,27 +30,27 @@ _encoder = msgspec.json.Encoder()
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class PendingSlot:
     """Why a slot is to be made anew: the session's newest message, or None when only products changed."""
 
-    published: Published | None = None
+    published: PublishedSession | None = None
 
 
-class Subscriber:
+class LiveSubscription:
     """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
 
     def __init__(
         self,
         visitor_id: str,
         *,
-        rows: RowMaker,
-        asks: Asks,
-        sessions: JoinedSessions,
+        rows: RecommendationPipeline,
+        asks: RequestBuilder,
+        sessions: MergedSessions,
         impressions: Impressions,
         models: Callable[[str | None], dict[str, str]],
         metrics: Metrics,
         turns: asyncio.Semaphore,
-        on_shown: Callable[["Subscriber", Slot, Row], object],
+        on_shown: Callable[["LiveSubscription", Slot, Row], object],
     ) -> None:
         self.visitor_id = visitor_id
         self._rows = rows
@@ -57,7 +62,7 @@ class Subscriber:
         self._turns = turns
         self._on_shown = on_shown
         self._slots: dict[str, Slot] = {}
-        self._due: dict[str, Due] = {}
+        self._due: dict[str, PendingSlot] = {}
         self._shown: dict[str, Row] = {}
         self._wake = asyncio.Event()
         self._seq = 0
@@ -67,30 +72,30 @@ class Subscriber:
         self._slots = {slot.name: slot for slot in slots}
         self._due = {}
         self._shown = {}
-        known = self._sessions.published(self.visitor_id)
+        known = self._sessions.latest(self.visitor_id)
         # The page learns which event the state holds, not how long that took: it was not waiting for it.
         published = replace(known, accepted_at=None, folded_at=None) if known else None
         for slot in slots:
-            self._note(slot.name, Due(published if slot.kind in FOLLOWING else None))
+            self._mark_stale(slot.name, PendingSlot(published if slot.kind in FOLLOWING else None))
 
-    def session_changed(self, published: Published) -> None:
+    def session_changed(self, published: PublishedSession) -> None:
         """The visitor's session moved: rows made from it are due."""
         for slot in self._slots.values():
             if slot.kind in FOLLOWING:
-                self._note(slot.name, Due(published))
+                self._mark_stale(slot.name, PendingSlot(published))
 
     def slots_changed(self, kind: SlotKind | None = None) -> None:
         """Something that all rows of a kind, or of every kind, depend on is different."""
         for slot in self._slots.values():
             if kind is None or slot.kind == kind:
-                self._note(slot.name, self._due.get(slot.name, Due()))
+                self._mark_stale(slot.name, self._due.get(slot.name, PendingSlot()))
 
     def products_changed(self, slot_name: str) -> None:
         """A product on show changed, or a short row may be filled: the slot is due, whatever the session."""
         if slot_name in self._slots:
-            self._note(slot_name, self._due.get(slot_name, Due()))
+            self._mark_stale(slot_name, self._due.get(slot_name, PendingSlot()))
 
-    def _note(self, slot_name: str, due: Due) -> None:
+    def _mark_stale(self, slot_name: str, due: PendingSlot) -> None:
         if slot_name in self._due:
             self._metrics.coalesced.inc()
         self._due[slot_name] = due
@@ -117,14 +122,14 @@ class Subscriber:
         async with self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
                 return None  # subscribed anew while it waited
-            message = await self._made(slot, search, self._due.pop(slot.name))
+            message = await self._recommend(slot, search, self._due.pop(slot.name))
             await asyncio.sleep(0)
         return message
 
-    async def _made(self, slot: Slot, search: Search | None, due: Due) -> bytes | None:
+    async def _recommend(self, slot: Slot, search: Search | None, due: PendingSlot) -> bytes | None:
         started = perf_counter()
         asked = self._asks.by_slot(self.visitor_id, slot, search)
-        made = await self._rows.made(asked)
+        made = await self._rows.run(asked)
         if self._slots.get(slot.name) is not slot:
             return None  # subscribed to something else while the index was asked
         self._metrics.compute.observe(perf_counter() - started)
@@ -134,13 +139,15 @@ class Subscriber:
         self._shown[slot.name] = made.row
         return _encoder.encode(self._message(slot, due, asked, made))
 
-    def _message(self, slot: Slot, due: Due, asked: Asked, made: Made) -> Recommendations:
+    def _message(
+        self, slot: Slot, due: PendingSlot, asked: RecommendationRequest, made: RecommendationResult
+    ) -> Recommendations:
         self._seq += 1
         models = self._models(made.model)
         caused_by = due.published.caused_by if due.published else None
         if made.fallback is not None:
             self._metrics.fallbacks.labels(made.fallback).inc()
-        recommendation_id = self._impressions.shown(
+        recommendation_id = self._impressions.record(
             asked, made, models, query=slot.query, caused_by=caused_by
         )
         return Recommendations(
@@ -156,7 +163,7 @@ class Subscriber:
             experiments=dict(made.experiments),
         )
 
-    def _timing(self, published: Published | None) -> Timing:
+    def _timing(self, published: PublishedSession | None) -> Timing:
         pushed_at = now_ms()
         if published is None:
             return Timing(pushed_at=pushed_at)

@@ -6,28 +6,28 @@ from contextlib import contextmanager
 from typing import Final
 
 from schemas.live import Slot
-from services.recommender.live.protocol import Subscriber
+from services.recommender.live.protocol import LiveSubscription
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.request import Row
-from services.recommender.visitor_sessions import Published
+from services.recommender.visitor_sessions import PublishedSession
 
-Place = tuple[Subscriber, str]  # a socket and the name of one of its slots
+Place = tuple[LiveSubscription, str]  # a socket and the name of one of its slots
 
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
-class Hub:
+class SubscriptionRegistry:
     """Sockets by visitor, and the slots that show a product."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self._of_visitor: defaultdict[str, set[Subscriber]] = defaultdict(set)
+        self._of_visitor: defaultdict[str, set[LiveSubscription]] = defaultdict(set)
         self._showing: defaultdict[str, set[Place]] = defaultdict(set)
-        self._products_of: defaultdict[Subscriber, dict[str, frozenset[str]]] = defaultdict(dict)
+        self._products_of: defaultdict[LiveSubscription, dict[str, frozenset[str]]] = defaultdict(dict)
         self._short: set[Place] = set()
 
     @contextmanager
-    def joined(self, subscriber: Subscriber) -> Iterator[None]:
+    def register(self, subscriber: LiveSubscription) -> Iterator[None]:
         """The socket is told of changes as long as this lasts."""
         self._of_visitor[subscriber.visitor_id].add(subscriber)
         self._metrics.sockets.inc()
@@ -37,7 +37,7 @@ class Hub:
             self._metrics.sockets.dec()
             self._leave(subscriber)
 
-    def _leave(self, subscriber: Subscriber) -> None:
+    def _leave(self, subscriber: LiveSubscription) -> None:
         here = self._of_visitor[subscriber.visitor_id]
         here.discard(subscriber)
         if not here:
@@ -47,7 +47,7 @@ class Hub:
             self._short.discard((subscriber, slot_name))
         self._products_of.pop(subscriber, None)
 
-    def shown(self, subscriber: Subscriber, slot: Slot, row: Row) -> None:
+    def record_row(self, subscriber: LiveSubscription, slot: Slot, row: Row) -> None:
         """A socket is about to show these products in this slot, and no longer those before."""
         if subscriber not in self._of_visitor.get(subscriber.visitor_id, ()):
             return  # it has left while its row was made
@@ -70,7 +70,7 @@ class Hub:
             self._showing[product_id].add(place)
         self._products_of[subscriber][slot_name] = products
 
-    def session_changed(self, visitor_id: str, published: Published) -> None:
+    def session_changed(self, visitor_id: str, published: PublishedSession) -> None:
         """To every socket of the visitor."""
         for subscriber in self._of_visitor.get(visitor_id, ()):
             subscriber.session_changed(published)
@@ -85,7 +85,7 @@ class Hub:
         for subscriber in self._everyone():
             subscriber.slots_changed("popular")
 
-    def _everyone(self) -> Iterator[Subscriber]:
+    def _everyone(self) -> Iterator[LiveSubscription]:
         for here in self._of_visitor.values():
             yield from here
 

@@ -16,17 +16,17 @@ from services.model.session_index import Floats
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, Where
 from services.recommender.pipeline import explanation
-from services.recommender.pipeline.behaviour_candidates import Strengths, beside
-from services.recommender.pipeline.content_candidates import Finder
-from services.recommender.pipeline.diversity import Chosen, quotas
+from services.recommender.pipeline.behaviour_candidates import CoVisitation, co_visited
+from services.recommender.pipeline.content_candidates import ContentRetriever
+from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import Asked, Offer, Reason
+from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
 from services.vector_replica import VectorReplica
 
 NAMES: Final = ("category", "brand", "type")
 
 
-def shared(one: Product, other: Product) -> Mapping[str, float]:
+def compare_products(one: Product, other: Product) -> Mapping[str, float]:
     """Each 0..1: how much of the longer category path is the same from the top on, same brand, same type."""
     steps = max(len(one.category), len(other.category))
     pairs = zip(one.category, other.category, strict=False)
@@ -57,7 +57,12 @@ class AboutProduct:
     """The score is Σ weight · cosine over the content's segments + weight · strength of behaviour."""
 
     def __init__(
-        self, catalogue: Catalogue, finder: Finder, replica: VectorReplica, layout: Layout, tuning: Tuning
+        self,
+        catalogue: Catalogue,
+        finder: ContentRetriever,
+        replica: VectorReplica,
+        layout: Layout,
+        tuning: Tuning,
     ) -> None:
         self._catalogue = catalogue
         self._finder = finder
@@ -65,31 +70,35 @@ class AboutProduct:
         self._layout = layout
         self._tuning = tuning
 
-    async def similar(self, asked: Asked, weights: Weights, model: Behaviour | None) -> Offer:
+    async def similar(
+        self, asked: RecommendationRequest, weights: Weights, model: Behaviour | None
+    ) -> CandidateSet:
         """What is near by content, and what visits that hold the product speak for."""
         assert asked.product_id is not None
         vector = self._replica.vector(asked.product_id)
         if vector is None:
             known = self._catalogue.get(asked.product_id) is not None
-            return Offer(fallback="no_vectors" if known else "unknown_product")
+            return CandidateSet(fallback="no_vectors" if known else "unknown_product")
         query = self._query(vector, weights)
-        near = await self._finder.near(query, asked.k, asked.where)
+        near = await self._finder.nearest(query, asked.k, asked.where)
         others = [hit.product_id for hit in near or ()]
-        told = beside(model, asked.product_id, others, self._tuning) if weights.get(BEHAVIOUR) else None
+        told = co_visited(model, asked.product_id, others, self._tuning) if weights.get(BEHAVIOUR) else None
         away: Fallback | None = "index_away" if near is None else None
         if told is None:
-            return self._offered(Basis(asked, query, weights), near or [], away)
+            return self._candidates(Basis(asked, query, weights), near or [], away)
         candidates = [*others, *self._fitting(told, asked.where)]
         return self._together(Basis(asked, query, weights, told), candidates, away)
 
-    async def liked(self, asked: Asked, weights: Weights, model: Behaviour | None) -> Offer:
+    async def co_visited(
+        self, asked: RecommendationRequest, weights: Weights, model: Behaviour | None
+    ) -> CandidateSet:
         """What visits hold beside the product, whatever it looks like: also liked, or what goes with it."""
         assert asked.product_id is not None
         if self._catalogue.get(asked.product_id) is None:
-            return Offer(fallback="unknown_product")
-        told = beside(model, asked.product_id, (), self._tuning) if weights.get(BEHAVIOUR) else None
+            return CandidateSet(fallback="unknown_product")
+        told = co_visited(model, asked.product_id, (), self._tuning) if weights.get(BEHAVIOUR) else None
         if told is None:
-            return Offer(fallback="no_behaviour")
+            return CandidateSet(fallback="no_behaviour")
         vector = self._replica.vector(asked.product_id)
         if vector is None:
             vector = np.zeros(self._layout.width, np.float32)
@@ -97,12 +106,12 @@ class AboutProduct:
         return self._together(basis, self._fitting(told, asked.where))
 
     def _query(self, vector: Vector, weights: Weights) -> Vector:
-        query = self._layout.weighted(vector, weights)
+        query = self._layout.apply_weights(vector, weights)
         span = self._layout.slices["popularity"]
         query[span] = weights.get("popularity", 0.0) * MORE
         return query
 
-    def _fitting(self, told: Strengths, where: Where) -> list[str]:
+    def _fitting(self, told: CoVisitation, where: Where) -> list[str]:
         fits = self._catalogue.fitting(where)
         return [
             product_id
@@ -112,36 +121,36 @@ class AboutProduct:
 
     def _together(
         self, basis: "Basis", product_ids: Sequence[str], fallback: Fallback | None = None
-    ) -> Offer:
+    ) -> CandidateSet:
         distinct = list(dict.fromkeys(product_ids))
         behaviour = np.array([basis.strength.get(each, 0.0) for each in distinct], dtype=np.float32)
         totals: Floats = self._replica.units(distinct) @ basis.query + np.float32(basis.count) * behaviour
         if basis.names:
-            named = [sum(self._named(basis, each).values()) for each in distinct]
+            named = [sum(self._name_parts(basis, each).values()) for each in distinct]
             totals += np.array(named, dtype=np.float32)
         [most] = quotas([1.0], basis.asked.k)
         best = np.argsort(-totals, kind="stable")[:most].tolist()
-        return self._offered(basis, [Hit(distinct[at], float(totals[at])) for at in best], fallback)
+        return self._candidates(basis, [Hit(distinct[at], float(totals[at])) for at in best], fallback)
 
-    def _named(self, basis: "Basis", product_id: str) -> dict[str, float]:
+    def _name_parts(self, basis: "Basis", product_id: str) -> dict[str, float]:
         about, other = self._catalogue.get(basis.asked.product_id or ""), self._catalogue.get(product_id)
         assert about is not None  # found a moment ago, in the same turn of the loop
         assert other is not None
-        found = shared(about, other)
+        found = compare_products(about, other)
         return {name: weight * found[name] for name, weight in basis.names.items() if found[name]}
 
-    def _offered(self, basis: "Basis", hits: list[Hit], fallback: Fallback | None = None) -> Offer:
+    def _candidates(self, basis: "Basis", hits: list[Hit], fallback: Fallback | None = None) -> CandidateSet:
         def parts(product_id: str) -> dict[str, float]:
             found = parts_of(basis.query, self._replica.vector(product_id), self._layout)
             if basis.names:
-                found |= self._named(basis, product_id)
+                found |= self._name_parts(basis, product_id)
             strength = basis.strength.get(product_id)
             return found if strength is None else found | {BEHAVIOUR: round(basis.count * strength, 4)}
 
-        def reason(chosen: Chosen) -> Reason:
+        def reason(chosen: RankedProduct) -> Reason:
             return self._reason(basis, chosen.product_id, parts)
 
-        return Offer([hits], [1.0], reason, lambda chosen: parts(chosen.product_id), fallback)
+        return CandidateSet([hits], [1.0], reason, lambda chosen: parts(chosen.product_id), fallback)
 
     def _reason(self, basis: "Basis", product_id: str, parts: Callable[[str], dict[str, float]]) -> Reason:
         asked = basis.asked
@@ -150,7 +159,8 @@ class AboutProduct:
             by_content = sum(part for name, part in parts(product_id).items() if name != BEHAVIOUR)
             if asked.kind != "similar" or basis.count * basis.strength[product_id] > by_content:
                 return Reason(
-                    "behaviour", explanation.liked(asked.kind, self._catalogue.get(asked.product_id))
+                    "behaviour",
+                    explanation.co_visit_reason(asked.kind, self._catalogue.get(asked.product_id)),
                 )
         if asked.kind != "similar":
             return Reason("behaviour", explanation.ALIKE)
@@ -165,10 +175,10 @@ class Basis:
 
     def __init__(
         self,
-        asked: Asked,
+        asked: RecommendationRequest,
         query: Vector,
         weights: Weights,
-        told: Strengths | None = None,
+        told: CoVisitation | None = None,
         names: Weights = MappingProxyType({}),
     ) -> None:
         self.asked = asked

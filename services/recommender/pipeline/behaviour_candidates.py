@@ -11,7 +11,7 @@ from schemas.vectors import Layout
 from services.model import content
 from services.model.behaviour import Behaviour
 from services.model.content import BEHAVIOUR, Weights
-from services.model.ranker import Ranked, ranked
+from services.model.ranker import Ranking, rank_products
 from services.model.session import Tuning
 from services.model.session_index import Floats
 from services.recommender.catalogue import Catalogue
@@ -21,7 +21,7 @@ from services.vector_replica import VectorReplica
 
 
 @dataclass(frozen=True, slots=True)
-class Strengths:
+class CoVisitation:
     """Products, how strongly visits speak for each, (n,) in 0..1, and those that visits really hold."""
 
     product_ids: tuple[str, ...]
@@ -29,19 +29,19 @@ class Strengths:
     witnessed: frozenset[str]
 
 
-def beside(
+def co_visited(
     model: Behaviour | None, product_id: str, others: Sequence[str], tuning: Tuning
-) -> Strengths | None:
+) -> CoVisitation | None:
     """What visits that hold a product say about those around it, and about the `others`; None for nothing."""
     if model is None or not model.has_witnesses(product_id):
         return None
     view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
-    told = ranked(model, [view], tuning, others=others)
+    told = rank_products(model, [view], tuning, others=others)
     witnessed = frozenset(compress(told.product_ids, told.witnessed))
-    return Strengths(told.product_ids, scaled(told.scores), witnessed) if witnessed else None
+    return CoVisitation(told.product_ids, scale(told.scores), witnessed) if witnessed else None
 
 
-def scaled(scores: Floats) -> Floats:
+def scale(scores: Floats) -> Floats:
     """(n,) from 0 for the lowest to 1 for the highest: scores of one call are comparable, no others are."""
     low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
     found: Floats = (scores - low) / (high - low) if high > low else np.ones_like(scores)
@@ -49,7 +49,7 @@ def scaled(scores: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Blend:
+class BehaviourCandidates:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
     `witnessed` are the products that past sessions speak for. `known` are the newest events of this session
@@ -63,7 +63,7 @@ class Blend:
     known: Mapping[str | None, SessionEvent] = field(default_factory=dict)
 
 
-class Blender:
+class BehaviourRetriever:
     """Asks models. Reads catalogue and replica as they are when it is called."""
 
     def __init__(self, catalogue: Catalogue, replica: VectorReplica, layout: Layout, tuning: Tuning) -> None:
@@ -72,7 +72,7 @@ class Blender:
         self._layout = layout
         self._tuning = tuning
 
-    def blended(
+    def retrieve(
         self,
         model: Behaviour,
         session: Session,
@@ -81,19 +81,19 @@ class Blender:
         where: Where,
         *,
         weights: Weights | None = None,
-    ) -> Blend:
+    ) -> BehaviourCandidates:
         """The model's candidates and the `others`, as it ranks them, for a row of k.
 
         With `weights`, in the order of Σ weight · cosine + weight · strength of behaviour instead.
         """
         likened = content.of(session, self._replica, self._layout)
-        told = ranked(model, session.events, self._tuning, others=others, likeness=likened)
+        told = rank_products(model, session.events, self._tuning, others=others, likeness=likened)
         if not any(told.witnessed):
-            return Blend([], [])
+            return BehaviourCandidates([], [])
         if weights is not None:
-            told = self._weighed(told, session, weights)
+            told = self._weigh(told, session, weights)
         categories = self._replica.top_categories(told.product_ids)
-        places = self._allowed(told.product_ids, categories, where)
+        places = self._filter_allowed(told.product_ids, categories, where)
         lists, counts = by_interest(
             [told.product_ids[place] for place in places],
             model.shares(told.scores[places]) if weights is None else softmax(told.scores[places]),
@@ -102,21 +102,21 @@ class Blender:
             k,
         )
         witnessed = frozenset(compress(told.product_ids, told.witnessed))
-        return Blend(lists, counts, witnessed, self._newest_known(model, session))
+        return BehaviourCandidates(lists, counts, witnessed, self._newest_known(model, session))
 
-    def _weighed(self, told: Ranked, session: Session, weights: Weights) -> Ranked:
-        totals = np.float32(weights.get(BEHAVIOUR, 0.0)) * scaled(told.scores)
+    def _weigh(self, told: Ranking, session: Session, weights: Weights) -> Ranking:
+        totals = np.float32(weights.get(BEHAVIOUR, 0.0)) * scale(told.scores)
         if session.vector:
             [query] = content.queries([session.vector], self._layout, weights)
             totals += self._replica.units(told.product_ids) @ query
         order = np.argsort(-totals, kind="stable")
-        return Ranked(
+        return Ranking(
             tuple([told.product_ids[place] for place in order.tolist()]),
             totals[order],
             tuple([told.witnessed[place] for place in order.tolist()]),
         )
 
-    def _allowed(
+    def _filter_allowed(
         self, product_ids: Sequence[str], categories: Sequence[str | None], where: Where
     ) -> list[int]:
         """Places of the products that may be shown. One without a category has no vector."""

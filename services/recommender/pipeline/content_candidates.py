@@ -18,7 +18,7 @@ from services.vector_replica import VectorReplica
 log = structlog.get_logger()
 
 
-class Finder:
+class ContentRetriever:
     """Candidates by content that may be shown at this very moment."""
 
     def __init__(
@@ -29,18 +29,18 @@ class Finder:
         self._replica = replica
         self._metrics = metrics
 
-    async def near(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
+    async def nearest(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
         """For a row of k, best first; every filter is part of the question. None while the index is away."""
         wanted = 2 * k + SESSION_EVENTS_MAX
         while (found := await self._answers([query], wanted, where)) is not None:
             [hits] = found
-            allowed = self._allowed(hits, where)
+            allowed = self._filter_allowed(hits, where)
             if len(allowed) >= k or len(hits) < wanted:
                 return allowed
             wanted *= 4  # the index lags far behind: of what it finds most may not be shown any more
         return None
 
-    async def near_each(
+    async def nearest_each(
         self, queries: Sequence[Vector], weights: Sequence[float], k: int, where: Where
     ) -> list[list[Hit]] | None:
         """A list for each query, as long as its weight can bring into a row of k. None while it is away.
@@ -53,7 +53,8 @@ class Finder:
         if found is None:
             return None
         return [
-            self._allowed(hits, where, most) for hits, most in zip(found, quotas(weights, k), strict=True)
+            self._filter_allowed(hits, where, most)
+            for hits, most in zip(found, quotas(weights, k), strict=True)
         ]
 
     async def _answers(self, queries: Sequence[Vector], wanted: int, where: Where) -> list[list[Hit]] | None:
@@ -68,7 +69,7 @@ class Finder:
             self._metrics.index_away.inc()
             return None
 
-    def _allowed(self, hits: Sequence[Hit], where: Where, most: int | None = None) -> list[Hit]:
+    def _filter_allowed(self, hits: Sequence[Hit], where: Where, most: int | None = None) -> list[Hit]:
         """The index may lag behind what is known of a product; the catalogue does not."""
         return list(islice((hit for hit in hits if self._allows(hit.product_id, where)), most))
 

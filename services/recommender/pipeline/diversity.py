@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from services.recommender.index.port import Hit
-from services.recommender.pipeline.merchandising import adjusted
+from services.recommender.pipeline.merchandising import apply_boosts
 
 Similarity = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -19,7 +19,7 @@ SPARE: Final = 4  # candidates beyond a list's share, for brands that are full a
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class RankedProduct:
     """A product of the row: its score, and which list of candidates it came from."""
 
     product_id: str
@@ -28,7 +28,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class RowLimits:
     """What a row must look like: its length, how unlike its products, how many of a brand."""
 
     k: int
@@ -36,16 +36,16 @@ class Rules:
     brand_max: int
 
 
-def row(
+def interleave(
     candidates: Sequence[Sequence[Hit]],
     weights: Sequence[float],
     vectors: npt.NDArray[np.float32],
     brands: Mapping[str, str | None],
-    rules: Rules,
+    rules: RowLimits,
     *,
     factors: npt.NDArray[np.float32] | None = None,
     is_soft: bool = False,
-) -> list[Chosen]:
+) -> list[RankedProduct]:
     """At most k distinct products. `vectors` are unit rows of the candidates, list after list.
 
     `factors` are what the shop's rules make of each candidate's relevance; None where there are no rules.
@@ -57,11 +57,11 @@ def row(
     """
     hits = [hit for found in candidates for hit in found]
     lists = _masks([len(found) for found in candidates])
-    products = _numbered([hit.product_id for hit in hits])  # the same product may stand in several lists
-    scores = _scaled([hit.score for hit in hits])
+    products = _number([hit.product_id for hit in hits])  # the same product may stand in several lists
+    scores = _scale([hit.score for hit in hits])
     if factors is not None:
         for mask in lists:
-            scores[mask] = adjusted(scores[mask], factors[mask])
+            scores[mask] = apply_boosts(scores[mask], factors[mask])
     relevance = (1 - rules.diversity) * scores
     similarity: Similarity = rules.diversity * (vectors @ vectors.T)
     nearest = np.zeros(len(hits), dtype=np.float32)
@@ -69,7 +69,7 @@ def row(
     taken, brand_count = [0] * len(candidates), Counter[str]()
     left = {origin for origin, found in enumerate(candidates) if found}
     uncapped: set[int] = set()
-    chosen: list[Chosen] = []
+    chosen: list[RankedProduct] = []
     while len(chosen) < rules.k and left:
         origin = _next_origin(weights, taken, left)
         marginal = np.where(open_ & lists[origin], relevance - nearest, -np.inf)
@@ -91,17 +91,17 @@ def row(
         brand_count[brand or ""] += 1
         taken[origin] += 1
         np.maximum(nearest, similarity[index], out=nearest)
-        chosen.append(Chosen(hit.product_id, hit.score, origin))
+        chosen.append(RankedProduct(hit.product_id, hit.score, origin))
     return chosen
 
 
-def in_order(hits: Sequence[Hit], k: int, factors: npt.NDArray[np.float32] | None) -> list[Chosen]:
+def in_order(hits: Sequence[Hit], k: int, factors: npt.NDArray[np.float32] | None) -> list[RankedProduct]:
     """At most k products of a list that is ordered already, but for what the shop's rules make of it."""
     order: Iterable[int] = range(len(hits))
     if factors is not None:
         places = np.linspace(1, 0, len(hits), endpoint=False, dtype=np.float32)
-        order = np.argsort(-adjusted(places, factors), kind="stable").tolist()
-    return [Chosen(hits[at].product_id, hits[at].score, 0) for at in [*order][:k]]
+        order = np.argsort(-apply_boosts(places, factors), kind="stable").tolist()
+    return [RankedProduct(hits[at].product_id, hits[at].score, 0) for at in [*order][:k]]
 
 
 def quotas(weights: Sequence[float], k: int) -> list[int]:
@@ -119,13 +119,13 @@ def _masks(lengths: Sequence[int]) -> list[Mask]:
     return [origins == origin for origin in range(len(lengths))]
 
 
-def _numbered(names: Sequence[str]) -> npt.NDArray[np.intp]:
+def _number(names: Sequence[str]) -> npt.NDArray[np.intp]:
     """A number for each name, the same for the same."""
     numbers: dict[str, int] = {}
     return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
 
 
-def _scaled(scores: Sequence[float]) -> npt.NDArray[np.float32]:
+def _scale(scores: Sequence[float]) -> npt.NDArray[np.float32]:
     """Scores as shares of the best, from 0 on: so they weigh against a cosine."""
     array = np.array(scores, dtype=np.float32)
     array -= min(float(array.min(initial=0.0)), 0.0)

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from schemas.experiments import Experiment, Variant
-from services.recommender.pipeline.scheduled import TimedBook
+from services.recommender.pipeline.scheduled import Schedule
 
 Weights = Mapping[str, float]
 
@@ -21,7 +21,7 @@ NO_WEIGHTS: Final[Weights] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Treatment:
+class Assignment:
     """What is different for a visitor. `names` are experiment → variant; None, or no weights: as everyone.
 
     `model` is a line of releases, an empty text for no model at all.
@@ -37,10 +37,10 @@ class Treatment:
         return self._weights.get(kind, NO_WEIGHTS)
 
 
-AS_EVERYONE: Final = Treatment()
+AS_EVERYONE: Final = Assignment()
 
 
-class ExperimentBook(TimedBook[Experiment]):
+class ExperimentSchedule(Schedule[Experiment]):
     """All experiments, and who is in which variant."""
 
     def __init__(self) -> None:
@@ -55,11 +55,11 @@ class ExperimentBook(TimedBook[Experiment]):
         """Experiment → the visitor's variant, of those that run at `now`, Unix ms, and that it is part of."""
         if not self._entries:
             return {}
-        found = ((each.name, each.variant_of(visitor_id)) for each in self.holding(now))
+        found = ((each.name, each.variant_of(visitor_id)) for each in self.active(now))
         return {name: variant for name, variant in found if variant is not None}
 
 
-def applied(variants: Mapping[str, Variant]) -> Treatment:
+def combine_variants(variants: Mapping[str, Variant]) -> Assignment:
     """What a visitor's variants come to together; who is in none is treated as everyone."""
     if not variants:
         return AS_EVERYONE
@@ -72,7 +72,7 @@ def applied(variants: Mapping[str, Variant]) -> Treatment:
             weights.setdefault(kind, {}).update(told)
         model = model if variant.model is None else variant.model
         diversity = diversity if variant.diversity is None else variant.diversity
-    return Treatment({name: variant.name for name, variant in by_name}, model, diversity, weights)
+    return Assignment({name: variant.name for name, variant in by_name}, model, diversity, weights)
 
 
 def knobs(experiment: Experiment) -> set[str]:
@@ -85,7 +85,7 @@ def knobs(experiment: Experiment) -> set[str]:
     return found
 
 
-def meet(one: Experiment, other: Experiment) -> bool:
+def overlap(one: Experiment, other: Experiment) -> bool:
     """Whether there is a moment at which both run."""
     starts = max(one.starts_at or 0, other.starts_at or 0)
     ends = [each.ends_at for each in (one, other) if each.ends_at is not None]

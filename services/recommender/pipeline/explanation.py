@@ -22,7 +22,7 @@ def because(event: SessionEvent, cause: Product | None) -> str:
     return f"because you {deed} {cause.name}" if cause else "because of what you looked at"
 
 
-def caused(event: SessionEvent) -> Cause:
+def cause_of(event: SessionEvent) -> Cause:
     """The same event for machines."""
     return Cause(type=event.type, product_id=event.product_id, occurred_at=event.occurred_at)
 
@@ -32,7 +32,7 @@ def beside(cause: Product | None) -> str:
     return f"others who looked at {cause.name} also looked at this" if cause else ALIKE
 
 
-def liked(kind: SlotKind, about: Product | None) -> str:
+def co_visit_reason(kind: SlotKind, about: Product | None) -> str:
     """For a product that visits hold beside the one that the row is about."""
     if about is None:
         return ALIKE

@@ -22,10 +22,10 @@ from services.model.content import (
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, Where
 from services.recommender.pipeline import explanation
-from services.recommender.pipeline.content_candidates import Finder
-from services.recommender.pipeline.diversity import Chosen
+from services.recommender.pipeline.content_candidates import ContentRetriever
+from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import Asked, Offer, Reason
+from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
 from services.recommender.search.query_vectors import query_vector
 from services.recommender.search.search import Search
 from services.vector_replica import VectorReplica
@@ -33,36 +33,38 @@ from services.vector_replica import VectorReplica
 SESSION: Final = sum(weight for name, weight in FOR_YOU.items() if name != BEHAVIOUR)
 
 
-class SearchRow:
+class SearchRetriever:
     """Products with all wished-for tags come first, those without some of them after, and say so."""
 
-    def __init__(self, catalogue: Catalogue, finder: Finder, replica: VectorReplica, layout: Layout) -> None:
+    def __init__(
+        self, catalogue: Catalogue, finder: ContentRetriever, replica: VectorReplica, layout: Layout
+    ) -> None:
         self._catalogue = catalogue
         self._finder = finder
         self._replica = replica
         self._layout = layout
 
-    async def offered(self, asked: Asked, weights: Weights) -> Offer:
+    async def retrieve(self, asked: RecommendationRequest, weights: Weights) -> CandidateSet:
         """Two questions to the index at most; popular products where there is nothing to be near to."""
         search = asked.search
         assert search is not None
-        query = self._telling(self.query(search, asked.session, weights))
+        query = self._informative(self.query(search, asked.session, weights))
         wished = frozenset(search.inferred.tags)
         exact = replace(asked.where, tag=asked.where.tag | wished)
         fallback: Fallback | None = "words_away" if search.lacks_words else None
-        first = await self._found(query, asked.k, exact)
+        first = await self._find(query, asked.k, exact)
         if first is None:
             first, fallback, query = self._popular(asked.k, exact), "index_away", np.zeros_like(query)
         rest: list[Hit] = []
         if wished and len(first) < asked.k:
             here = frozenset(hit.product_id for hit in first)
             wider = replace(asked.where, exclude=asked.where.exclude | here)
-            found = await self._found(query, asked.k, wider)
+            found = await self._find(query, asked.k, wider)
             if found is None:
                 found, fallback = self._popular(asked.k, wider), "index_away"
             # While the second question was on its way products may have changed that the first one found.
             first, rest = [hit for hit in first if self._catalogue.allows(hit.product_id, exact)], found
-        return Offer(
+        return CandidateSet(
             [first, rest],
             [1.0, 0.0],  # the second has its turn when the first has nothing more
             lambda chosen: self._reason(chosen, search, query),
@@ -76,7 +78,7 @@ class SearchRow:
         told, slices = search.inferred, self._layout.slices
         query: Vector = np.zeros(self._layout.width, dtype=np.float32)
         if search.words is not None:
-            query += self._layout.weighted(query_vector(self._layout, search.words), weights)
+            query += self._layout.apply_weights(query_vector(self._layout, search.words), weights)
         query[slices["popularity"]] = weights.get("popularity", 0.0) * point(1.0)
         price = weights.get("price", 0.0)
         if told.price_near is not None:
@@ -92,22 +94,22 @@ class SearchRow:
             query += np.float32(weights["session"] / SESSION) * taste
         return query
 
-    def _telling(self, query: Vector) -> Vector:
+    def _informative(self, query: Vector) -> Vector:
         """All zero where it asks for nothing but what is popular: visits know that better than vectors."""
         span = self._layout.slices["popularity"]
         rest = query.copy()
         rest[span] = 0
         return rest if not rest.any() and query[span] @ point(1.0) >= 0 else query
 
-    async def _found(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
+    async def _find(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
         if not query.any():
             return self._popular(k, where)
-        return await self._finder.near(query, k, where)
+        return await self._finder.nearest(query, k, where)
 
     def _popular(self, k: int, where: Where) -> list[Hit]:
         return self._catalogue.popular(2 * k, where, 2 * k)
 
-    def _reason(self, chosen: Chosen, search: Search, query: Vector) -> Reason:
+    def _reason(self, chosen: RankedProduct, search: Search, query: Vector) -> Reason:
         product = self._catalogue.get(chosen.product_id)
         vector = self._replica.vector(chosen.product_id)
         if chosen.origin == 1 and product is not None:

@@ -20,7 +20,7 @@ from schemas.points import CATEGORY_SEPARATOR, category_prefixes
 from schemas.products import Product
 from schemas.rules import Rule
 from services.recommender.index.port import Values, Where
-from services.recommender.pipeline.scheduled import TimedBook
+from services.recommender.pipeline.scheduled import Schedule
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float32]
@@ -40,7 +40,7 @@ UNMOVED: Final[Strengths] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class ActiveRules:
     """What the rules of one slot say at one moment."""
 
     blocked: Mapping[str, Values] = field(default_factory=dict)  # field of rules → values
@@ -81,7 +81,7 @@ class InForce:
         return min(max(exp(min(sum(strengths.values()), 99.0)), 1 / FACTOR_MAX), FACTOR_MAX)
 
     def factors(self, products: Iterable[Product]) -> Floats:
-        """(n,) float32, as `adjusted` takes them."""
+        """(n,) float32, as `apply_boosts` takes them."""
         return np.fromiter(map(self.factor, products), dtype=np.float32)
 
     def ids(self, product: Product) -> tuple[str, ...]:
@@ -105,23 +105,23 @@ class InForce:
         return strengths
 
 
-NOTHING: Final = InForce()
+NOTHING: Final = ActiveRules()
 
 
-class RuleBook(TimedBook[Rule]):
+class RuleSchedule(Schedule[Rule]):
     """All rules, and what they come to for a slot."""
 
     def __init__(self) -> None:
         super().__init__(Rule.holds, lambda rule: msgspec.structs.replace(rule, note=None, updated_at=0))
         self._slots: Values = frozenset()  # what rules that hold now call slots
-        self._in_force: dict[tuple[str, str], InForce] = {}
+        self._in_force: dict[tuple[str, str], ActiveRules] = {}
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """All, sorted by id."""
         return self.entries
 
-    def in_force(self, slot: str, kind: str, now: float) -> InForce:
+    def active_rules(self, slot: str, kind: str, now: float) -> ActiveRules:
         """What holds at `now`, Unix ms, in a slot of this name and kind. Kept until that changes."""
         if not self._entries:
             return NOTHING
@@ -131,7 +131,7 @@ class RuleBook(TimedBook[Rule]):
         known = self._in_force.get(key)
         if known is None:
             here = [rule for rule in self._holding if not rule.slots or not set(key).isdisjoint(rule.slots)]
-            known = self._in_force[key] = summed(here)
+            known = self._in_force[key] = combine_rules(here)
         return known
 
     def _forget(self) -> None:
@@ -139,7 +139,7 @@ class RuleBook(TimedBook[Rule]):
         self._slots = frozenset(name for rule in self._holding for name in rule.slots)
 
 
-def summed(rules: Sequence[Rule]) -> InForce:
+def combine_rules(rules: Sequence[Rule]) -> ActiveRules:
     """What these rules, sorted by id, come to. A product pinned twice stands on the first of its places."""
     blocked: defaultdict[str, set[str]] = defaultdict(set)
     movers: defaultdict[Named, list[Strength]] = defaultdict(list)
@@ -153,7 +153,7 @@ def summed(rules: Sequence[Rule]) -> InForce:
                 movers[named].append((rule.rule_id, strength))
     if not (blocked or movers) and not any(rule.action == "pin" for rule in rules):
         return NOTHING
-    return InForce(
+    return ActiveRules(
         {name: frozenset(values) for name, values in blocked.items()},
         _pins(rules),
         {named: tuple(strengths) for named, strengths in movers.items()},
@@ -173,7 +173,9 @@ def _pins(rules: Sequence[Rule]) -> tuple[Pin, ...]:
     return tuple(first.values())
 
 
-def placed(row: Sequence[T], pins: Sequence[tuple[int, T]], k: int, key: Callable[[T], Hashable]) -> list[T]:
+def apply_pins(
+    row: Sequence[T], pins: Sequence[tuple[int, T]], k: int, key: Callable[[T], Hashable]
+) -> list[T]:
     """A row of at most k with pins on their places, from 1; of two on one place the later stands behind.
 
     What is pinned and in the row already is moved. A pin beyond the k-th place changes nothing; one beyond
@@ -197,7 +199,7 @@ def placed(row: Sequence[T], pins: Sequence[tuple[int, T]], k: int, key: Callabl
     return [*found, *later]
 
 
-def adjusted(scores: Floats, factors: Floats) -> Floats:
+def apply_boosts(scores: Floats, factors: Floats) -> Floats:
     """(n,) scores of one list after its (n,) factors, all > 0, on the scale that the scores have.
 
     A factor multiplies what a score stands above the list's bottom, and divides the product's place; the one

@@ -18,23 +18,29 @@ from services.recommender.index.port import VectorIndex
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline import explanation
 from services.recommender.pipeline.about_product import AboutProduct
-from services.recommender.pipeline.behaviour_candidates import Blender
-from services.recommender.pipeline.content_candidates import Finder
-from services.recommender.pipeline.diversity import Chosen, Rules, in_order, row
-from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
+from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
+from services.recommender.pipeline.content_candidates import ContentRetriever
+from services.recommender.pipeline.diversity import RankedProduct, RowLimits, in_order, interleave
+from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.pipeline.explanation import item
-from services.recommender.pipeline.for_search import SearchRow
+from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
-from services.recommender.pipeline.merchandising import NOTHING, InForce, placed
-from services.recommender.pipeline.request import Asked, Made, Offer, Reason, Row
+from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
+from services.recommender.pipeline.request import (
+    CandidateSet,
+    Reason,
+    RecommendationRequest,
+    RecommendationResult,
+    Row,
+)
 from services.vector_replica import STEPS, VectorReplica
 
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
 
-Kind = Callable[[Asked, Weights, Behaviour | None], Awaitable[Offer]]
+Kind = Callable[[RecommendationRequest, Weights, Behaviour | None], Awaitable[CandidateSet]]
 
 
-class RowMaker:
+class RecommendationPipeline:
     """The pipeline of one shop. The only call that may leave this process is the index query.
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
@@ -49,11 +55,11 @@ class RowMaker:
         *,
         layout: Layout,
         tuning: Tuning,
-        rules: Rules,
+        rules: RowLimits,
         model: Callable[[str | None], Behaviour | None],
         metrics: Metrics,
-        treatment: Callable[[str | None], Treatment] = lambda _visitor_id: AS_EVERYONE,
-        in_force: Callable[[str, str], InForce] = lambda _slot, _kind: NOTHING,
+        treatment: Callable[[str | None], Assignment] = lambda _visitor_id: AS_EVERYONE,
+        in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -62,25 +68,25 @@ class RowMaker:
         self._model = model
         self._treatment = treatment
         self._in_force = in_force
-        finder = Finder(catalogue, index, replica, metrics)
-        blender = Blender(catalogue, replica, layout, tuning)
+        finder = ContentRetriever(catalogue, index, replica, metrics)
+        blender = BehaviourRetriever(catalogue, replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, layout, tuning)
         self._for_you = ForYou(catalogue, finder, replica, layout, blender)
-        self._search = SearchRow(catalogue, finder, replica, layout)
+        self._search = SearchRetriever(catalogue, finder, replica, layout)
         self._kinds: Mapping[str, Kind] = {
             "similar": about.similar,
-            "also_liked": about.liked,
-            "complement_topic": about.liked,
-            "complement_type": about.liked,
+            "also_liked": about.co_visited,
+            "complement_topic": about.co_visited,
+            "complement_type": about.co_visited,
         }
 
-    async def made(self, asked: Asked) -> Made:
+    async def run(self, asked: RecommendationRequest) -> RecommendationResult:
         """The row that was asked for, as everything is known at this moment."""
         if asked.kind == "products":
-            return Made(self._named(asked.product_ids))
+            return RecommendationResult(self._products_row(asked.product_ids))
         treatment = self._treatment(asked.visitor_id)
         in_force = self._in_force(asked.slot or asked.kind, asked.kind)
-        hidden = asked.left_out | ({asked.product_id} if asked.product_id else frozenset())
+        hidden = asked.excluded_products | ({asked.product_id} if asked.product_id else frozenset())
         where = in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden))
         asked = replace(
             asked,
@@ -89,11 +95,11 @@ class RowMaker:
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
         )
         model = self._model(treatment.model)  # taken once: no row mixes generations
-        offer = await self._offered(asked, model, in_force)
-        items = self._drawn(asked, offer, in_force)
-        items = self._filled(items, asked, in_force) if offer.fills else items
-        items = self._pinned(items, asked, in_force)
-        return Made(
+        offer = await self._retrieve(asked, model, in_force)
+        items = self._select(asked, offer, in_force)
+        items = self._fill(items, asked, in_force) if offer.fills else items
+        items = self._apply_pins(items, asked, in_force)
+        return RecommendationResult(
             tuple(items),
             model.version if model is not None and asked.kind != "popular" else None,
             offer.fallback,
@@ -101,12 +107,14 @@ class RowMaker:
             treatment.names,
         )
 
-    def _named(self, product_ids: Sequence[str]) -> Row:
+    def _products_row(self, product_ids: Sequence[str]) -> Row:
         """What the page shows by itself: no recommendation, so no filter, rule or experiment is about it."""
         found = map(self._catalogue.get, product_ids)
         return tuple(item(product, 0.0, "named", "") for product in found if product is not None)
 
-    async def _offered(self, asked: Asked, model: Behaviour | None, in_force: InForce) -> Offer:
+    async def _retrieve(
+        self, asked: RecommendationRequest, model: Behaviour | None, in_force: ActiveRules
+    ) -> CandidateSet:
         if asked.kind == "popular":
             return self._popular(asked, in_force)
         weights = dict(PROFILES[asked.kind])
@@ -114,26 +122,32 @@ class RowMaker:
             weights.update(asked.search.inferred.weights.items())
         weights.update(asked.weights)
         if asked.kind == "for_you":
-            return await self._for_you.offered(asked, weights, model, is_weighed=bool(asked.weights))
+            return await self._for_you.retrieve(asked, weights, model, is_weighed=bool(asked.weights))
         if asked.kind == "search":
-            return await self._search.offered(asked, weights)
+            return await self._search.retrieve(asked, weights)
         return await self._kinds[asked.kind](asked, weights, model)
 
-    def _popular(self, asked: Asked, in_force: InForce, beside: Iterable[str | None] = ()) -> Offer:
+    def _popular(
+        self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
+    ) -> CandidateSet:
         most = POPULAR_SPARE * asked.k if in_force.moves else asked.k
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
         reason = Reason("popular", explanation.POPULAR)
-        return Offer([found], [1.0], lambda _chosen: reason, fills=False, in_order=True)
+        return CandidateSet([found], [1.0], lambda _chosen: reason, fills=False, in_order=True)
 
-    def _drawn(self, asked: Asked, offer: Offer, in_force: InForce) -> list[RecommendedItem]:
+    def _select(
+        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+    ) -> list[RecommendedItem]:
         if not any(offer.lists):
             return []
         assert offer.reason is not None
-        chosen = self._chosen(asked, offer, in_force)
+        chosen = self._rank(asked, offer, in_force)
         return [self._item(asked, each, offer.reason(each), offer, in_force) for each in chosen]
 
-    def _chosen(self, asked: Asked, offer: Offer, in_force: InForce) -> list[Chosen]:
+    def _rank(
+        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+    ) -> list[RankedProduct]:
         ids = [hit.product_id for hits in offer.lists for hit in hits]
         products = [self._product(product_id) for product_id in ids]
         factors = in_force.factors(products) if in_force.moves else None
@@ -142,7 +156,7 @@ class RowMaker:
         rows, _ = self._replica.matrix(ids)
         vectors = rows / np.float32(STEPS * sqrt(len(self._layout.widths)))
         brands = {product.product_id: product.brand for product in products}
-        return row(
+        return interleave(
             offer.lists,
             offer.weights,
             vectors,
@@ -152,17 +166,22 @@ class RowMaker:
             is_soft=not offer.fills,
         )
 
-    def _rules_of(self, asked: Asked) -> Rules:
+    def _rules_of(self, asked: RecommendationRequest) -> RowLimits:
         # Who asks for brands by name wants no others between them.
         brand_max = asked.k if asked.where.brand else self._rules.brand_max
-        return Rules(
+        return RowLimits(
             asked.k,
             self._rules.diversity if asked.diversity is None else asked.diversity,
             brand_max if asked.brand_max is None else asked.brand_max,
         )
 
     def _item(
-        self, asked: Asked, chosen: Chosen, reason: Reason, offer: Offer, in_force: InForce
+        self,
+        asked: RecommendationRequest,
+        chosen: RankedProduct,
+        reason: Reason,
+        offer: CandidateSet,
+        in_force: ActiveRules,
     ) -> RecommendedItem:
         product = self._product(chosen.product_id)
         parts = offer.parts(chosen) if asked.explains and offer.parts else None
@@ -176,7 +195,9 @@ class RowMaker:
             rules=in_force.ids(product),
         )
 
-    def _filled(self, items: list[RecommendedItem], asked: Asked, in_force: InForce) -> list[RecommendedItem]:
+    def _fill(
+        self, items: list[RecommendedItem], asked: RecommendationRequest, in_force: ActiveRules
+    ) -> list[RecommendedItem]:
         """A short row is filled with what is popular, and labelled so."""
         missing = asked.k - len(items)
         if missing <= 0:
@@ -185,9 +206,11 @@ class RowMaker:
         where = replace(asked.where, exclude=asked.where.exclude | here)
         rest = replace(asked, kind="popular", k=missing, where=where)
         popular = self._popular(rest, in_force, [each.brand for each in items])
-        return [*items, *self._drawn(rest, popular, in_force)]
+        return [*items, *self._select(rest, popular, in_force)]
 
-    def _pinned(self, items: list[RecommendedItem], asked: Asked, in_force: InForce) -> list[RecommendedItem]:
+    def _apply_pins(
+        self, items: list[RecommendedItem], asked: RecommendationRequest, in_force: ActiveRules
+    ) -> list[RecommendedItem]:
         """What the shop has pinned stands in its place, unless a filter is against it."""
         pins = []
         known = {each.product_id: each for each in items}
@@ -198,7 +221,7 @@ class RowMaker:
             score = there.score if there is not None else 0.0
             pinned = item(self._product(product_id), score, "rule", explanation.PINNED, rules=(rule_id,))
             pins.append((position, pinned))
-        return placed(items, pins, asked.k, key=lambda each: each.product_id) if pins else items
+        return apply_pins(items, pins, asked.k, key=lambda each: each.product_id) if pins else items
 
     def _product(self, product_id: str) -> Product:
         product = self._catalogue.get(product_id)
@@ -206,7 +229,7 @@ class RowMaker:
         return product
 
 
-def _notice(asked: Asked, count: int) -> str | None:
+def _notice(asked: RecommendationRequest, count: int) -> str | None:
     if count >= asked.k:
         return None
     told = "no product fits" if count == 0 else f"only {count} product{'s' if count > 1 else ''} fit"

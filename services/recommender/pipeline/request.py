@@ -8,9 +8,9 @@ from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Sourc
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
 from services.recommender.index.port import AVAILABLE, Hit, Where
-from services.recommender.pipeline.diversity import Chosen
+from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.search.search import Search, Searcher
-from services.recommender.visitor_sessions import JoinedSessions
+from services.recommender.visitor_sessions import MergedSessions
 
 Row = tuple[RecommendedItem, ...]
 
@@ -18,7 +18,7 @@ PURCHASE: Final = KIND_OF["purchase"]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RecommendationRequest:
     """One row. `slot` is its name on the page, by which rules know it; the kind where it has none.
 
     `product_ids` are what a row of kind `products` shows, and all of it.
@@ -45,7 +45,7 @@ class Asked:
     explains: bool = False
 
     @property
-    def left_out(self) -> frozenset[str]:
+    def excluded_products(self) -> frozenset[str]:
         """What the visitor has seen or bought, as far as that is not to be shown again."""
         if self.session is None or not (self.without_seen or self.without_bought):
             return frozenset()
@@ -64,7 +64,7 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class CandidateSet:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
     `parts` gives weight · cosine of each part of a product's score. `fills`: whether popular products may
@@ -74,15 +74,15 @@ class Offer:
 
     lists: list[list[Hit]] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
-    reason: Callable[[Chosen], Reason] | None = None
-    parts: Callable[[Chosen], dict[str, float]] | None = None
+    reason: Callable[[RankedProduct], Reason] | None = None
+    parts: Callable[[RankedProduct], dict[str, float]] | None = None
     fallback: Fallback | None = None
     fills: bool = True
     in_order: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class RecommendationResult:
     """A row, and what there is to know about it.
 
     `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
@@ -99,10 +99,10 @@ class Made:
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
 
 
-class Asks:
+class RequestBuilder:
     """Puts together what rows are made from, as it is known when it is called."""
 
-    def __init__(self, sessions: JoinedSessions, searcher: Searcher) -> None:
+    def __init__(self, sessions: MergedSessions, searcher: Searcher) -> None:
         self._sessions = sessions
         self._searcher = searcher
 
@@ -110,15 +110,15 @@ class Asks:
         """What a slot's words ask for; may wait for the network. None for a slot that is no search."""
         return await self._searcher.search(slot.query or "") if slot.kind == "search" else None
 
-    def by_slot(self, visitor_id: str, slot: Slot, search: Search | None) -> Asked:
+    def by_slot(self, visitor_id: str, slot: Slot, search: Search | None) -> RecommendationRequest:
         """A live slot of a visitor."""
         category = (slot.category or "").rstrip("/")
         where = replace(SHOWN, category=frozenset({category})) if category else SHOWN
         is_own = slot.kind == "for_you"
-        return Asked(
+        return RecommendationRequest(
             kind=slot.kind,
             k=slot.k,
-            where=where if search is None else search.narrowed(where),
+            where=where if search is None else search.narrow(where),
             slot=slot.name,
             visitor_id=visitor_id,
             session=self._sessions.session(visitor_id),

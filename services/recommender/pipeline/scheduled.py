@@ -7,7 +7,7 @@ from math import inf
 from typing import Final, Generic, Protocol, TypeVar
 
 
-class Timed(Protocol):
+class ScheduledEntry(Protocol):
     """Holds from `starts_at` up to, not including, `ends_at`, Unix time in ms; None for always."""
 
     @property
@@ -23,12 +23,12 @@ class Timed(Protocol):
         """When somebody changed it last."""
 
 
-T = TypeVar("T", bound=Timed)
+T = TypeVar("T", bound=ScheduledEntry)
 
 NEVER: Final = (inf, -inf)  # a span that no moment lies in
 
 
-class TimedBook(Generic[T]):
+class Schedule(Generic[T]):
     """Entries by name; of two with one name the later message counts.
 
     `holds` tells whether an entry does at a moment, `plain` leaves out what makes no difference to rows.
@@ -67,7 +67,7 @@ class TimedBook(Generic[T]):
         return self._plain(before) != self._plain(entry)
 
     @contextmanager
-    def watched(self, heard: Callable[[], None]) -> Iterator[None]:
+    def watch(self, heard: Callable[[], None]) -> Iterator[None]:
         """Calls `heard` after every `put` as long as this lasts."""
         self._watchers.add(heard)
         try:
@@ -75,7 +75,7 @@ class TimedBook(Generic[T]):
         finally:
             self._watchers.discard(heard)
 
-    def holding(self, now: float) -> Sequence[T]:
+    def active(self, now: float) -> Sequence[T]:
         """Those that hold at `now`, Unix ms, sorted by name."""
         self._renew(now)
         return self._holding

@@ -16,7 +16,7 @@ DESCRIPTION_MAX: Final = 1_000
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 
 
-def grounded(inferred: Inferred, vocabulary: Vocabulary) -> Inferred:
+def ground(inferred: Inferred, vocabulary: Vocabulary) -> Inferred:
     """The same without names that the catalogue does not have, in its spelling; idempotent.
 
     Unknown names get lost: no filter comes of them. Those that were to be excluded are told as `unknown`.
@@ -127,7 +127,7 @@ class Answer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     unknown: tuple[str, ...]
     corrections: tuple[Correction, ...]
 
-    def inferred(self) -> Inferred:
+    def to_inferred(self) -> Inferred:
         """The same as parameters."""
         fields = msgspec.structs.asdict(self)
         weights = {
@@ -192,7 +192,7 @@ class LanguageModel:
             async with asyncio.timeout(self._timeout_s):  # all of it: httpx only times each read
                 response = await self._client.post(
                     self._url,
-                    json=self._asked(query, vocabulary),
+                    json=self._request_body(query, vocabulary),
                     headers=self._headers,
                     timeout=self._timeout_s,
                 )
@@ -202,9 +202,9 @@ class LanguageModel:
             raise LanguageModelFailed(f"{type(error).__name__}: {error}") from error
         if response.status_code != httpx.codes.OK:
             raise LanguageModelFailed(f"HTTP {response.status_code}")
-        return grounded(_read(response.content).inferred(), vocabulary)
+        return ground(_read(response.content).to_inferred(), vocabulary)
 
-    def _asked(self, query: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    def _request_body(self, query: str, vocabulary: Vocabulary) -> dict[str, Any]:
         names = msgspec.json.encode(vocabulary.summary(NAMES_TOLD)).decode()
         return {
             "model": self._model,

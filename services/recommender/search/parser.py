@@ -5,13 +5,20 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from services.recommender.search.query import Inferred, WeightName
-from services.recommender.search.segments import Piece, Sentence, pieces, spelled, take_prices, take_wishes
-from services.recommender.search.text import english, folded, tokens
+from services.recommender.search.segments import (
+    Piece,
+    Sentence,
+    correct_spelling,
+    pieces,
+    take_prices,
+    take_wishes,
+)
+from services.recommender.search.text import english, normalise_text, tokens
 from services.recommender.search.vocabulary import NARROWER, OWN, Kind, Meaning, Vocabulary
 
 
 @dataclass(slots=True)
-class Excluded:
+class Exclusions:
     """What is left out by the words up to the piece `end`; `unknown` are words that are no filter."""
 
     end: int
@@ -20,9 +27,9 @@ class Excluded:
     is_a_name: bool = False  # "non-stick": nothing is left out
 
 
-def excluded(sentence: Sentence, at: int) -> Excluded:
+def parse_exclusions(sentence: Sentence, at: int) -> Exclusions:
     """Reads on from the piece `at` that excludes: "not black or red", "without stripes, dots and checks"."""
-    found, place = Excluded(at + 1), _next_said(sentence, at + 1)
+    found, place = Exclusions(at + 1), _next_said(sentence, at + 1)
     following = sentence.piece(place)
     if following is None or following.role not in {"term", "word"} or sentence.is_number(following.start):
         return found
@@ -46,7 +53,7 @@ def free_of(sentence: Sentence, at: int) -> int:
     return 0 if sentence.key(free + 1) in english().negation.given_free else free + 1
 
 
-def _leave_out(sentence: Sentence, at: int, found: Excluded) -> int:
+def _leave_out(sentence: Sentence, at: int, found: Exclusions) -> int:
     """Puts one thing on the list; where it ends.
 
     A shade or a part of a shelf's name is no reason to leave out the whole: "no maroon" leaves red in.
@@ -110,13 +117,13 @@ def alike(one: Piece, other: Piece) -> bool:
 
 
 def _look(piece: Piece) -> str:
-    words = {word for value in piece.meanings[0].values for word in folded(value).split()}
+    words = {word for value in piece.meanings[0].values for word in normalise_text(value).split()}
     looks = english().looks
     return "colour" if words & looks.colours else "pattern" if words & looks.patterns else ""
 
 
 @dataclass(slots=True)
-class Named:
+class NamedCategory:
     """One category that was named: all paths it can be. `joined`: by "or" or "and" with the one before."""
 
     paths: tuple[str, ...]
@@ -125,8 +132,8 @@ class Named:
     place: int  # of its piece in the sentence
 
 
-def chosen(
-    named: Sequence[Named], types: Sequence[str], vocabulary: Vocabulary
+def choose_categories(
+    named: Sequence[NamedCategory], types: Sequence[str], vocabulary: Vocabulary
 ) -> tuple[tuple[str, ...], set[int]]:
     """The path prefixes to filter by, and the places of those names that are better no filter.
 
@@ -134,27 +141,27 @@ def chosen(
     in Outdoor; and a category that has none of the types asked for says what they are for: "kitchen clock".
     """
     left_out: set[int] = set()
-    groups: list[Named] = []
+    groups: list[NamedCategory] = []
     for name in named:
         if types and not _sells(name.paths, types, vocabulary):
             left_out.add(name.place)
         elif groups and name.joined and not _both(groups[-1].paths, name.paths):
             groups[-1].paths += name.paths
         else:
-            groups.append(Named(name.paths, name.people, name.joined, name.place))
-    current: Named | None = None
+            groups.append(NamedCategory(name.paths, name.people, name.joined, name.place))
+    current: NamedCategory | None = None
     for group in groups:
         both = _both(current.paths, group.paths) if current else group.paths
         if current and not both:
             left_out.add(current.place)
             current = group
         else:
-            current = Named(both, group.people, group.joined, group.place)
+            current = NamedCategory(both, group.people, group.joined, group.place)
     return (_only_selling(current.paths, types, vocabulary) if current else (), left_out)
 
 
 def _sells(paths: Sequence[str], types: Sequence[str], vocabulary: Vocabulary) -> bool:
-    return any(vocabulary.sold_in(kind, path) for kind in types for path in paths)
+    return any(vocabulary.has_type_in(kind, path) for kind in types for path in paths)
 
 
 def _only_selling(paths: tuple[str, ...], types: Sequence[str], vocabulary: Vocabulary) -> tuple[str, ...]:
@@ -178,13 +185,13 @@ def _leads(prefix: str, path: str) -> bool:
 
 
 @dataclass(slots=True)
-class Gathered:
+class ParsedQuery:
     """What the words were taken for. Places are those of pieces; dictionaries keep the words' order."""
 
     types: dict[str, int] = field(default_factory=dict)  # value → place
     brands: dict[str, None] = field(default_factory=dict)
     tags: dict[str, None] = field(default_factory=dict)
-    named: list[Named] = field(default_factory=list)
+    named: list[NamedCategory] = field(default_factory=list)
     relatives: list[tuple[int, Meaning]] = field(default_factory=list)
     excluded: dict[Kind, dict[str, None]] = field(default_factory=dict)
     unknown: dict[str, None] = field(default_factory=dict)
@@ -196,7 +203,7 @@ class Gathered:
     )  # place of a category → of the type beside it
 
 
-def gathered(sentence: Sentence) -> Gathered:
+def gather(sentence: Sentence) -> ParsedQuery:
     """All of the sentence but its prices."""
     reader = _Reader(sentence)
     at = 0
@@ -212,7 +219,7 @@ class _Reader:
         self._sentence = sentence
         self._aside = ""
         self._aside_ends = False
-        self.found = Gathered(weights=dict(sentence.spelled.weights))
+        self.found = ParsedQuery(weights=dict(sentence.spelled.weights))
 
     def step(self, at: int) -> int:
         """Takes the piece at this place; gives the next place."""
@@ -288,7 +295,7 @@ class _Reader:
             found.relatives.append((at, meaning))
         else:
             joined = self._sentence.follows_joining(at)
-            found.named.append(Named(meaning.values, meaning.people, joined, at))
+            found.named.append(NamedCategory(meaning.values, meaning.people, joined, at))
         if meaning.people:
             self._aside = ""
         self._note_joined(at)
@@ -302,7 +309,7 @@ class _Reader:
             self.found.joined_to_type[kinds["category"]] = kinds["type"]
 
     def _exclude(self, at: int) -> int:
-        told = excluded(self._sentence, at)
+        told = parse_exclusions(self._sentence, at)
         if told.is_a_name:
             self._leave(at)
         for place, meaning in told.terms:
@@ -332,29 +339,29 @@ def parse(query: str, vocabulary: Vocabulary) -> Inferred:
     Every hard filter comes from words of the query: a name of the catalogue, its plural or singular, a
     synonym, or a typing mistake that `corrections` tells of.
     """
-    words = spelled(tokens(query[:LONGEST_QUERY])[:MOST_TOKENS], vocabulary)
+    words = correct_spelling(tokens(query[:LONGEST_QUERY])[:MOST_TOKENS], vocabulary)
     bounds = take_prices(words)
     take_wishes(words)
     sentence = Sentence(words, pieces(words))
-    found = gathered(sentence)
+    found = gather(sentence)
     _place_relatives(found, sentence, vocabulary)
-    categories, left_out = chosen(found.named, list(found.types), vocabulary)
+    categories, left_out = choose_categories(found.named, list(found.types), vocabulary)
     for place in left_out:
         found.left[place] = sentence.raw(place)
         _drop_type_beside(place, found, sentence)
-    return _told(found, sentence, categories, bounds)
+    return _to_inferred(found, sentence, categories, bounds)
 
 
-def _place_relatives(found: Gathered, sentence: Sentence, vocabulary: Vocabulary) -> None:
+def _place_relatives(found: ParsedQuery, sentence: Sentence, vocabulary: Vocabulary) -> None:
     """A "husband" means men where what he is to get is sold to men; else he is only a word."""
     for at, meaning in found.relatives:
-        if any(vocabulary.sold_in(kind, path) for kind in found.types for path in meaning.values):
-            found.named.append(Named(meaning.values, people=True, joined=False, place=at))
+        if any(vocabulary.has_type_in(kind, path) for kind in found.types for path in meaning.values):
+            found.named.append(NamedCategory(meaning.values, people=True, joined=False, place=at))
         else:
             found.left[at] = sentence.raw(at)
 
 
-def _drop_type_beside(category: int, found: Gathered, sentence: Sentence) -> None:
+def _drop_type_beside(category: int, found: ParsedQuery, sentence: Sentence) -> None:
     """Of "hats or knitwear" neither is a filter: one alone would leave out half of the wish."""
     place = found.joined_to_type.get(category)
     if place is not None and not sentence.pieces[category].meanings[0].people:
@@ -362,8 +369,8 @@ def _drop_type_beside(category: int, found: Gathered, sentence: Sentence) -> Non
         found.left[place] = sentence.raw(place)
 
 
-def _told(
-    found: Gathered, sentence: Sentence, categories: tuple[str, ...], bounds: Mapping[str, Any]
+def _to_inferred(
+    found: ParsedQuery, sentence: Sentence, categories: tuple[str, ...], bounds: Mapping[str, Any]
 ) -> Inferred:
     out = {kind: tuple(values) for kind, values in found.excluded.items()}
     not_tags, not_brands = out.get("tag", ()), out.get("brand", ())
@@ -413,5 +420,5 @@ def _without(values: Iterable[str], excluded: tuple[str, ...]) -> tuple[str, ...
 
 def _speaks_of_looks(texts: Iterable[str]) -> bool:
     looks = english().looks
-    words = {word for text in texts for word in folded(text).split()}
+    words = {word for text in texts for word in normalise_text(text).split()}
     return bool(words & (looks.colours | looks.patterns))

@@ -27,7 +27,7 @@ class Amount:
 
 
 @dataclass(slots=True)
-class Asked:
+class PriceBounds:
     """The bounds that a sentence names, and which of its tokens name them."""
 
     price_min: float | None = None
@@ -59,7 +59,7 @@ def number(text: str) -> float:
     return float(f"{whole.replace('.', '')}.{decimals}") if whole else float(text)
 
 
-def prices(words: Sequence[Token], is_a_thing: Callable[[Token], bool]) -> Asked:
+def prices(words: Sequence[Token], is_a_thing: Callable[[Token], bool]) -> PriceBounds:
     """What the words say of the price. `is_a_thing`: whether a word may be what a bare number counts."""
     return _Reader(words, is_a_thing).read()
 
@@ -71,9 +71,9 @@ class _Reader:
         self._words = words
         self._is_a_thing = is_a_thing
         self._told: Prices = english().prices
-        self._asked = Asked()
+        self._asked = PriceBounds()
 
-    def read(self) -> Asked:
+    def read(self) -> PriceBounds:
         at = 0
         while at < len(self._words):
             at = self._range(at) or self._bound(at) or self._amount_alone(at) or at + 1

@@ -54,7 +54,7 @@ def query_vector(layout: Layout, words: WordVector) -> Vector:
     return query
 
 
-class Words:
+class WordVectorClient:
     """An embedder's client that remembers. It never fails: without the embedder there are no vectors.
 
     All calls belong to one loop. `away` counts the texts that got no vectors, `seconds` the time that the

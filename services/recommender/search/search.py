@@ -8,10 +8,10 @@ import msgspec
 from cachetools import TTLCache
 
 from services.recommender.index.port import Where
-from services.recommender.search.language_model import LanguageModelFailed, grounded
+from services.recommender.search.language_model import LanguageModelFailed, ground
 from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
-from services.recommender.search.query_vectors import Words, WordVector
+from services.recommender.search.query_vectors import WordVector, WordVectorClient
 from services.recommender.search.vocabulary import Vocabulary
 
 UnderstoodBy = Literal["model", "parser"]
@@ -22,14 +22,14 @@ FAILURES_MAX: Final = 3  # in a row
 REST_S: Final = 30.0
 
 
-class Infers(Protocol):
+class InferencePort(Protocol):
     """What a language model does."""
 
     async def infer(self, query: str, vocabulary: Vocabulary) -> Inferred:
         """Raises LanguageModelFailed."""
 
 
-class Understanding:
+class FallbackInterpreter:
     """Never fails and never asks twice for what it was told: a model's answers are kept.
 
     After `failures_max` failures in a row the model is left alone for `rest_s`; then one search tries it, and
@@ -42,7 +42,7 @@ class Understanding:
         *,
         vocabulary: Callable[[], Vocabulary],
         clock: Callable[[], float],
-        model: Infers | None = None,
+        model: InferencePort | None = None,
         failed: Callable[[str], None] = lambda _reason: None,
         remembered: int = REMEMBERED,
         remembered_s: float = REMEMBERED_S,
@@ -67,7 +67,7 @@ class Understanding:
             told = await self._ask(self._model, words, vocabulary)
         if told is None:
             return parse(query, vocabulary), "parser"
-        return grounded(told, self._vocabulary()), "model"
+        return ground(told, self._vocabulary()), "model"
 
     def _may_ask(self) -> bool:
         if self._rests_until is None:
@@ -79,7 +79,7 @@ class Understanding:
         )  # this search tries; the next ones wait for how it goes
         return True
 
-    async def _ask(self, model: Infers, words: str, vocabulary: Vocabulary) -> Inferred | None:
+    async def _ask(self, model: InferencePort, words: str, vocabulary: Vocabulary) -> Inferred | None:
         try:
             told = await model.infer(words, vocabulary)
         except LanguageModelFailed as failure:
@@ -123,7 +123,7 @@ class Search:
         """Whether there are words that nobody could turn into vectors."""
         return bool(self.inferred.description) and self.words is None
 
-    def narrowed(self, where: Where) -> Where:
+    def narrow(self, where: Where) -> Where:
         """The request's own filters, and those that the words ask for."""
         told = self.inferred
         return replace(
@@ -140,7 +140,7 @@ class Search:
         )
 
 
-class Understands(Protocol):
+class QueryInterpreter(Protocol):
     """Turns words into parameters, and tells what did."""
 
     async def understand(self, query: str) -> tuple[Inferred, UnderstoodBy]:
@@ -150,7 +150,7 @@ class Understands(Protocol):
 class Searcher:
     """Understands searches and fetches the vectors of their words. Both remember; neither ever fails."""
 
-    def __init__(self, understanding: Understands, words: Words) -> None:
+    def __init__(self, understanding: QueryInterpreter, words: WordVectorClient) -> None:
         self._understanding = understanding
         self._words = words
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from services.recommender.search.prices import prices
 from services.recommender.search.query import WeightName
-from services.recommender.search.text import Token, english, folded, is_plural, wishes_by_phrase
+from services.recommender.search.text import Token, english, is_plural, normalise_text, wishes_by_phrase
 from services.recommender.search.vocabulary import SHORTEST_JOINED, Meaning, Vocabulary
 
 LONGEST_STEER: Final = 5  # words in a phrase of english.toml
@@ -30,7 +30,7 @@ class Piece:
 
 
 @dataclass(slots=True)
-class Spelled:
+class CorrectedText:
     """The sentence's tokens; `texts` are their words after correction, `taken` those that are used up."""
 
     tokens: list[Token]
@@ -75,18 +75,18 @@ class Spelled:
         )
 
 
-def spelled(words: list[Token], vocabulary: Vocabulary) -> Spelled:
+def correct_spelling(words: list[Token], vocabulary: Vocabulary) -> CorrectedText:
     """The sentence with its mistyped words corrected; nothing is taken yet."""
     texts, tries = [], 0
     for word in words:
         text = "and" if word.text == "&" else word.text
         if word.kind == "word" and tries < TRIED_MOST and not vocabulary.knows_word(text):
-            text, tries = vocabulary.meant(text) or text, tries + 1
+            text, tries = vocabulary.correct(text) or text, tries + 1
         texts.append(text)
-    return Spelled(words, texts, set(), vocabulary)
+    return CorrectedText(words, texts, set(), vocabulary)
 
 
-def is_counted(word: Token, sentence: Spelled) -> bool:
+def is_counted(word: Token, sentence: CorrectedText) -> bool:
     """Whether a bare number before the word rather counts it than being a price: "at least 2 zips"."""
     return (
         word.kind == "word"
@@ -98,7 +98,7 @@ def is_counted(word: Token, sentence: Spelled) -> bool:
     )
 
 
-def term_at(at: int, sentence: Spelled) -> Piece | None:
+def term_at(at: int, sentence: CorrectedText) -> Piece | None:
     """The longest phrase of the catalogue that starts here."""
     vocabulary = sentence.vocabulary
     places: list[int] = []
@@ -119,11 +119,13 @@ def term_at(at: int, sentence: Spelled) -> Piece | None:
 def _run_together(words: Sequence[str], vocabulary: Vocabulary) -> tuple[Meaning, ...]:
     letters = "".join(words)
     return (
-        vocabulary.meanings(" ".join(vocabulary.joined(letters))) if len(letters) >= SHORTEST_JOINED else ()
+        vocabulary.meanings(" ".join(vocabulary.phrase_of_letters(letters)))
+        if len(letters) >= SHORTEST_JOINED
+        else ()
     )
 
 
-def pieces(sentence: Spelled) -> list[Piece]:
+def pieces(sentence: CorrectedText) -> list[Piece]:
     """The whole sentence, in order."""
     found, at = [], 0
     while at < len(sentence.tokens):
@@ -133,7 +135,7 @@ def pieces(sentence: Spelled) -> list[Piece]:
     return found
 
 
-def _piece(at: int, sentence: Spelled) -> Piece:
+def _piece(at: int, sentence: CorrectedText) -> Piece:
     if at in sentence.taken:
         return Piece("taken", at, at + 1, sentence.texts[at])
     if sentence.tokens[at].kind == "sign":
@@ -151,7 +153,7 @@ def _means_little(term: Piece) -> bool:
     return " " not in term.key
 
 
-def _sign(at: int, sentence: Spelled) -> Piece:
+def _sign(at: int, sentence: CorrectedText) -> Piece:
     text, following = sentence.tokens[at].text, at + 1
     role: Role = "stop"
     if text == "-" and following < len(sentence.tokens) and not sentence.tokens[following].gap:
@@ -165,7 +167,7 @@ def _sign(at: int, sentence: Spelled) -> Piece:
     return Piece(role, at, following, "or" if text == "/" else "and" if role == "joining" else text)
 
 
-def _steer(at: int, sentence: Spelled) -> Piece | None:
+def _steer(at: int, sentence: CorrectedText) -> Piece | None:
     for length in range(LONGEST_STEER, 0, -1):
         span = range(at, at + length)
         if span.stop > len(sentence.tokens) or any(place in sentence.taken for place in span):
@@ -177,7 +179,7 @@ def _steer(at: int, sentence: Spelled) -> Piece | None:
     return None
 
 
-def _role(key: str, at: int, sentence: Spelled) -> Role | None:
+def _role(key: str, at: int, sentence: CorrectedText) -> Role | None:
     told = english()
     if key in told.filler_phrases:
         return "filler"
@@ -195,7 +197,7 @@ def _role(key: str, at: int, sentence: Spelled) -> Role | None:
     return next((role for words, role in roles if key in words), None)
 
 
-def take_prices(sentence: Spelled) -> dict[str, float | str | None]:
+def take_prices(sentence: CorrectedText) -> dict[str, float | str | None]:
     """The price parameters that the sentence names; their words are used up."""
     asked = prices(sentence.tokens, lambda word: is_counted(word, sentence))
     sentence.taken |= asked.taken
@@ -207,14 +209,14 @@ def take_prices(sentence: Spelled) -> dict[str, float | str | None]:
     }
 
 
-def take_wishes(sentence: Spelled) -> None:
+def take_wishes(sentence: CorrectedText) -> None:
     """Finds what should weigh more or less; those words are used up unless the catalogue knows them too."""
     at = 0
     while at < len(sentence.tokens):
         at = _wish(at, sentence) or at + 1
 
 
-def _wish(at: int, sentence: Spelled) -> int:
+def _wish(at: int, sentence: CorrectedText) -> int:
     for length in range(LONGEST_STEER, 0, -1):
         span = range(at, at + length)
         if span.stop > len(sentence.tokens) or any(place in sentence.taken for place in span):
@@ -225,7 +227,7 @@ def _wish(at: int, sentence: Spelled) -> int:
         known = term_at(at, sentence)
         if known and known.end > span.stop:
             return 0
-        start = _negated_from(at, sentence) if wish.weight in {"price", "popularity"} else at
+        start = _negation_start(at, sentence) if wish.weight in {"price", "popularity"} else at
         sentence.weights[wish.weight] = wish.value if start == at else -wish.value
         if known is None or start != at:
             sentence.taken.update(range(start, span.stop))
@@ -235,7 +237,7 @@ def _wish(at: int, sentence: Spelled) -> int:
     return 0
 
 
-def _negated_from(at: int, sentence: Spelled) -> int:
+def _negation_start(at: int, sentence: CorrectedText) -> int:
     """Where "not too" before a wish starts; `at` itself where nothing negates it."""
     told, before = english(), at - 1
     while (
@@ -254,7 +256,7 @@ def _negated_from(at: int, sentence: Spelled) -> int:
 class Sentence:
     """Pieces by place; outside of the sentence there is none."""
 
-    def __init__(self, spelled: Spelled, pieces: Sequence[Piece]) -> None:
+    def __init__(self, spelled: CorrectedText, pieces: Sequence[Piece]) -> None:
         self.spelled = spelled
         self.pieces = pieces
 
@@ -348,4 +350,4 @@ class Sentence:
 
 def _is_singular(meaning: Meaning) -> bool:
     """A type, or a shelf's plural name in the singular: "shoe" for "Shoes"."""
-    return meaning.kind == "type" or is_plural(folded(meaning.spelling.rpartition("/")[2]))
+    return meaning.kind == "type" or is_plural(normalise_text(meaning.spelling.rpartition("/")[2]))

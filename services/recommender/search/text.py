@@ -40,7 +40,7 @@ class Token:
     gap: bool
 
 
-def folded(text: str) -> str:
+def normalise_text(text: str) -> str:
     """Without case, accents and apostrophes: "Crêpe" and "crepe", "men's" and "mens" are one."""
     if text.isascii():
         return text.lower().replace("'", "")
@@ -57,7 +57,7 @@ def tokens(text: str) -> list[Token]:
     for match in _PATTERN.finditer(straight):
         kind: Kind = match.lastgroup  # type: ignore[assignment]  # the groups are called so
         raw = match.group()
-        found.append(Token(folded(raw), raw, kind, gap=match.start() > end or not found))
+        found.append(Token(normalise_text(raw), raw, kind, gap=match.start() > end or not found))
         end = match.end()
     return found
 
@@ -219,7 +219,7 @@ def wishes_by_phrase() -> dict[str, Wish]:
 def currencies() -> dict[str, str]:
     """ISO code by sign, code or word; "" where it could be one of several."""
     told = english().prices.currencies.items()
-    return {folded(word): code for code, words in told for word in words}
+    return {normalise_text(word): code for code, words in told for word in words}
 
 
 KEPT: Final = 50_000  # names whose forms are remembered: a vocabulary is built again when products change
@@ -337,7 +337,7 @@ class Spelling:
             if len(word) >= SHORTEST_CORRECTED and word.isalpha():
                 self._by_letter.setdefault(word[0], []).append(word)
 
-    def meant(self, word: str) -> str | None:
+    def nearest_word(self, word: str) -> str | None:
         """The nearest known word; None where none is near enough.
 
         Distance: optimal string alignment (a letter more, less, other, or two swapped),

@@ -74,7 +74,7 @@ class Vocabulary:
         """What a phrase can stand for, the likeliest first; none for an unknown one."""
         return self._phrases.get(key, ())
 
-    def joined(self, letters: str) -> tuple[str, ...]:
+    def phrase_of_letters(self, letters: str) -> tuple[str, ...]:
         """The words of the known phrase with these letters, however spaced; none for an unknown one."""
         key = self._joined.get(letters)
         return tuple(key.split()) if key else ()
@@ -83,17 +83,17 @@ class Vocabulary:
         """Whether some phrase has the word in it."""
         return word in self._words
 
-    def meant(self, word: str) -> str | None:
+    def correct(self, word: str) -> str | None:
         """What a mistyped word was meant to be; None for a right or a hopeless one."""
         if word in self._words or _is_english(word):
             return None
-        return self._spelling.meant(word)
+        return self._spelling.nearest_word(word)
 
     def has(self, kind: Kind, value: str) -> bool:
         """Whether the catalogue has exactly this value."""
         return value in self._names.counts[kind]
 
-    def sold_in(self, kind: str, path: str) -> bool:
+    def has_type_in(self, kind: str, path: str) -> bool:
         """Whether a product of this type lies in this category."""
         return path in self._names.paths_of_type.get(kind, ())
 
@@ -156,7 +156,7 @@ def _phrases(names: _Names) -> dict[str, tuple[Meaning, ...]]:
     found: dict[str, dict[tuple[Kind, int], Meaning]] = defaultdict(dict)
     for kind, by_key in own.items():
         for key, values in by_key.items():
-            found[key][kind, OWN] = Meaning(kind, _ordered(kind, values, names))
+            found[key][kind, OWN] = Meaning(kind, _order(kind, values, names))
     for key, meaning in _parts(names, found):
         found[key].setdefault((meaning.kind, meaning.level), meaning)
     for key, meaning in _people(names):
@@ -169,7 +169,7 @@ def _phrases(names: _Names) -> dict[str, tuple[Meaning, ...]]:
     return {key: tuple(sorted(by.values(), key=_likeliest)) for key, by in found.items()}
 
 
-def _ordered(kind: Kind, values: Iterable[str], names: _Names) -> tuple[str, ...]:
+def _order(kind: Kind, values: Iterable[str], names: _Names) -> tuple[str, ...]:
     """Shelves by name, all else by how many products have it."""
     if kind == "category":
         return tuple(sorted(set(values)))
@@ -303,7 +303,7 @@ class Vocabularies:
         self._catalogue = catalogue
         self._of = -1
 
-    async def renewed(self) -> None:
+    async def renew(self) -> None:
         """Builds it anew where the catalogue's words have changed."""
         wording = self._catalogue.wording
         if wording != self._of:
@@ -314,4 +314,4 @@ class Vocabularies:
         """Again and again, for ever."""
         while True:
             await asyncio.sleep(EVERY_S)
-            await self.renewed()
+            await self.renew()

@@ -17,7 +17,7 @@ from services.cli import exit_with_status
 from services.clock import now_ms
 from services.logging import configure_logging
 from services.model import artifact
-from services.progress import shown_on
+from services.progress import create_progress
 from services.settings import load
 from services.trainer.commands import NOT_DELIVERED
 from services.trainer.settings import TrainerSettings
@@ -110,7 +110,7 @@ def _train(catalogue: Catalogue, count: int, seed: int, out: Path, content: bool
 
     work, begun = Path(gettempdir()) / "eddy-shoppers", time.perf_counter()
     products = [each.product for each in made(catalogue.products, catalogue.seed)]
-    with shown_on(Console(stderr=True)) as progress:
+    with create_progress(Console(stderr=True)) as progress:
         progress.stage("simulated visits")
         visits = list(simulated(products, count, seed))
         contents = None

@@ -28,7 +28,7 @@ def embedded(products: Sequence[Product], pictures: Path) -> Contents:
             hashes = recipe.hashes(order.product)
             made = {name: recipe.segment(name, hashes[name], each) for name, each in order.vectors.items()}
             made |= recipe.without_model(order.product, hashes, {})
-            content = recipe.assembled(order.product, made).content
+            content = recipe.assemble(order.product, made).content
             replica.put(order.product, np.frombuffer(content, dtype="<f2"))
     finally:
         embedder.close()

@@ -20,9 +20,9 @@ from services.trainer.cases import Case, last_day
 from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.lambdarank import LambdaRank
-from services.trainer.sessions import Histories, compacted
+from services.trainer.sessions import Histories, compact
 from services.trainer.skipgram import SkipGram
-from services.trainer.training import Parameters, Trained, fit, refitted
+from services.trainer.training import Parameters, TrainedModel, fit, refit
 from storefront.demo.shoppers.shelf import SIMULATED, Catalogue
 from storefront.demo.shoppers.visits import Visit
 
@@ -37,7 +37,7 @@ PARAMETERS: Final = Parameters(
 class Learned:
     """What was learned, not on disk yet; `metrics` are about simulated visits that it had not seen."""
 
-    trained: Trained
+    trained: TrainedModel
     manifest: Manifest
     metrics: Metrics
     popular: Metrics
@@ -51,7 +51,7 @@ def histories(visits: Iterable[Visit]) -> Histories:
     steps = [step for each in ordered for step in each]
     products = sorted({step.product_id for step in steps})
     place = {product_id: number for number, product_id in enumerate(products)}
-    return compacted(
+    return compact(
         products,
         np.array([place[step.product_id] for step in steps], dtype=np.int32),
         np.array([step.at for step in steps], dtype=np.int64),
@@ -96,13 +96,13 @@ def learned(
             tuning=parameters.tuning,
             contents=contents,
         )
-    whole = refitted(first, history, parameters, progress, contents)
+    whole = refit(first, history, parameters, progress, contents)
     return Learned(
-        whole, _manifest(history, whole, told), metrics, popularity.measured(split.training, cases)
+        whole, _manifest(history, whole, told), metrics, popularity.measure_popularity(split.training, cases)
     )
 
 
-def _manifest(history: Histories, trained: Trained, told: dict[str, object]) -> Manifest:
+def _manifest(history: Histories, trained: TrainedModel, told: dict[str, object]) -> Manifest:
     """Its time is that of the newest visit, long ago: whatever a person trains is the newer version."""
     until = int(history.times.max())
     return Manifest(
@@ -118,7 +118,7 @@ def _manifest(history: Histories, trained: Trained, told: dict[str, object]) -> 
     )
 
 
-def _digest(trained: Trained) -> str:
+def _digest(trained: TrainedModel) -> str:
     """Other arrays are another version."""
     found = hashlib.sha256()
     for name, array in sorted(trained.arrays.items()):

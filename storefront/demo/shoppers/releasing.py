@@ -9,7 +9,7 @@ from services.clock import now_ms
 from services.model import releases, store
 from services.model.store import ModelStore
 from services.trainer.gate import Verdict
-from services.trainer.release import following
+from services.trainer.release import build_release
 from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers.shelf import BEHAVIOUR, Catalogue, behaviour_of
 
@@ -38,7 +38,7 @@ def release(settings: TrainerSettings, catalogue: Catalogue, among: Path = BEHAV
     _, digest = models.manifest(manifest.version)
     location = models.location(manifest.version)
     store.check(location, digest, settings.trainer_datadir)
-    made = following(
+    made = build_release(
         None,
         settings.model_name,
         Released(manifest.version, location, digest),

@@ -106,7 +106,7 @@ def _hits(
 
 def by_content(held: Held, contents: Contents) -> Hits:
     """Whether the target is among the 20 products whose content is most like the session's."""
-    found = (contents.asked(case.remembered(TUNING), TUNING)[0] for case in held.cases)
+    found = (contents.query(case.remember(TUNING), TUNING)[0] for case in held.cases)
     return np.array(
         [case.target in nearest[:K] for case, nearest in zip(held.cases, found, strict=True)], np.bool_
     )

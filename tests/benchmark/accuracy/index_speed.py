@@ -16,7 +16,7 @@ from services.model.candidates import (
     POSITION_DECAY,
     SESSION_DECAY,
     Workspace,
-    recalled,
+    generate,
 )
 from services.model.item2vec import Item2Vec
 from services.model.session import Tuning
@@ -56,7 +56,7 @@ def measure(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> Speed:
 
 def _asked(model: Behaviour, cases: Sequence[Case], tuning: Tuning) -> list[Asked]:
     places = np.unique(np.linspace(0, len(cases) - 1, min(CASES, len(cases))).astype(int))
-    return [model.context(cases[place].remembered(tuning), tuning) for place in places.tolist()]
+    return [model.context(cases[place].remember(tuning), tuning) for place in places.tolist()]
 
 
 def nothing(products: int) -> Item2Vec:
@@ -67,7 +67,7 @@ def nothing(products: int) -> Item2Vec:
 
 def best_of_index(index: SessionIndex, vectors: Item2Vec, asked: Asked, work: Workspace) -> Ints:
     """The 20 products with most of the neighbours' votes, with all that the re-ranker is told of them."""
-    candidates, features = recalled(index, vectors, *asked, NONE, work)
+    candidates, features = generate(index, vectors, *asked, NONE, work)
     return candidates[np.argsort(-features[:, KNN])[:K]]
 
 

@@ -42,7 +42,7 @@ def searched(model: Artifact, cases: Sequence[Case], progress: Progress, tuning:
 def _query(model: Behaviour, vectors_in: Floats, case: Case, tuning: Tuning) -> Floats:
     """(width,) weighed as `services.model.candidates` weighs; zeros where no product is known."""
     query = np.zeros(vectors_in.shape[1], np.float32)
-    items, weights = model.context(case.remembered(tuning), tuning)
+    items, weights = model.context(case.remember(tuning), tuning)
     for ago, (number, weight) in enumerate(zip(reversed(items), reversed(weights), strict=True)):
         if number >= 0 and weight > 0:
             query += np.float32(weight * 0.5 ** (ago / HALF_LIFE)) * vectors_in[number]

@@ -9,12 +9,12 @@ from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour, Candidates
 from services.model.candidates import ITEM2VEC, KNN
 from services.model.session_index import Floats
-from services.trainer.training import Trained
+from services.trainer.training import TrainedModel
 
 VERSION = "20000101T000000Z-0000"  # nobody releases it
 
 
-def stored(trained: Trained, folder: Path) -> Artifact:
+def stored(trained: TrainedModel, folder: Path) -> Artifact:
     """A model as services get it; its arrays are mapped from `folder`, which must outlive it."""
     manifest = Manifest(
         version=VERSION, created_at=0, data=DataRange(0, 0), counts={}, parameters=trained.parameters

@@ -11,14 +11,14 @@ import numpy.typing as npt
 from schemas.events import Event
 from schemas.products import Product
 from schemas.vectors import Layout
-from services.archive.history_events import PastEvent
+from services.archive.history_events import HistoryEvent
 from services.embedder.recipe import Recipe
 from services.model.session import TYPE_WEIGHTS
 from services.ops.catalogue import mappings
 from services.ops.catalogue.mappings import BadRow, Defaults
 from services.trainer.cases import Case, case_at
 from services.trainer.content import Contents
-from services.trainer.sessions import Histories, compacted, sessionised
+from services.trainer.sessions import Histories, compact, sessionise
 from services.trainer.topic_history import GrowingColumns
 from services.trainer.training import Parameters
 from services.vector_replica import VectorReplica
@@ -41,13 +41,13 @@ def read(path: Path) -> Histories:
     """The file's sessions, whose events are views, carts and purchases."""
     columns = GrowingColumns(TYPE_WEIGHTS)
     columns.extend(_past(event) for event in mappings.events(path, mappings.detect(path)))
-    return sessionised(columns.columns())
+    return sessionise(columns.columns())
 
 
-def _past(event: Event | BadRow) -> PastEvent:
+def _past(event: Event | BadRow) -> HistoryEvent:
     if isinstance(event, BadRow):
         raise ValueError(f"row {event.number}: {event.reason}")
-    return PastEvent(
+    return HistoryEvent(
         event_id=event.event_id,
         type=event.type,
         visitor_id=event.visitor_id,
@@ -61,7 +61,7 @@ def contents(path: Path) -> Contents:
     recipe, replica = Recipe(LAYOUT, {}), VectorReplica(LAYOUT)
     for product in _products(path):
         segments = recipe.without_model(product, recipe.hashes(product), {})
-        content = recipe.assembled(product, segments).content
+        content = recipe.assemble(product, segments).content
         replica.put(product, np.frombuffer(content, dtype="<f2"))
     return Contents(replica, LAYOUT)
 
@@ -101,6 +101,6 @@ def hidden(histories: Histories, products: frozenset[str]) -> Histories:
     session_of = np.repeat(np.arange(histories.sessions), np.diff(histories.starts))[kept]
     lengths = np.bincount(session_of, minlength=histories.sessions)
     starts = np.concatenate([[0], np.cumsum(lengths[lengths > 0])]).astype(np.int64)
-    return compacted(
+    return compact(
         histories.products, histories.items[kept], histories.times[kept], histories.types[kept], starts
     )

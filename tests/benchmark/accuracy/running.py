@@ -7,7 +7,7 @@ import msgspec
 from msgspec.structs import replace
 from rich.console import Console
 
-from services.progress import Progress, shown_on
+from services.progress import Progress, create_progress
 from tests.benchmark import report
 from tests.benchmark.accuracy import cold_products, datasets, event_types, rees46
 from tests.benchmark.accuracy.figures import (
@@ -34,7 +34,7 @@ def measure(wanted: Sequence[Part], data: Path, out: Path, console: Console) -> 
             console.print(f"{TITLES[part]}: skipped, {source} is not there (real data is no part of Eddy)")
             continue
         console.print(f"\n{TITLES[part]}")
-        with shown_on(console) as progress:
+        with create_progress(console) as progress:
             found = _WAYS[part](source, out.parent / "work", progress)
         figures = replace(figures, **{part.value: found})
         report.write(out, figures)

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from services.recommender.search.query import Inferred
-from services.recommender.search.text import english, folded, key_of
+from services.recommender.search.text import english, key_of, normalise_text
 
 COMPANY = {"co", "company", "inc", "ltd", "and"}
 # Ends of a singular and of its plural.
@@ -37,7 +37,7 @@ def unasked_filters(query: str, told: Inferred) -> list[str]:
 
 def _words(query: str, corrections: dict[str, str]) -> list[list[str]]:
     """The query as typed, and as corrected."""
-    corrected = {folded(typed): meant for typed, meant in corrections.items()}
+    corrected = {normalise_text(typed): meant for typed, meant in corrections.items()}
     typed = key_of(query).split()
     return [typed, [part for word in typed for part in corrected.get(word, word).split()]]
 

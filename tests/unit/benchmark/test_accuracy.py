@@ -11,8 +11,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from infra import accuracy
-from services.model.candidates import KNN_UNIFORM, Workspace, recalled
-from services.model.session_index import SessionIndex, built
+from services.model.candidates import KNN_UNIFORM, Workspace, generate
+from services.model.session_index import SessionIndex, build_index
 from services.progress import Silent
 from tests.benchmark.__main__ import app
 from tests.benchmark.accuracy import (
@@ -150,9 +150,9 @@ def test_the_help_has_an_example_of_one_part() -> None:
 
 def test_numpy_votes_as_the_index_does() -> None:
     histories = shop.histories()
-    index = built(histories.items, histories.starts, len(histories.products), 1_000)
+    index = build_index(histories.items, histories.starts, len(histories.products), 1_000)
     asked = np.array([10, 17, 18], np.int32), np.array([0.5, 0.8, 1.0], np.float32)
-    products, features = recalled(
+    products, features = generate(
         index, index_speed.nothing(index.products), *asked, index_speed.NONE, _work(index)
     )
     votes = features[:, KNN_UNIFORM] * np.log(1 + index.sessions / (index.support[products] + 1))

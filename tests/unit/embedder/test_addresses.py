@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from services.embedder.errors import PrivateAddress, Unreachable
-from services.embedder.pictures.fetch import is_public, resolved
+from services.embedder.pictures.fetch import is_public, resolve_host
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,18 @@ def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
 def test_a_name_is_judged_by_what_it_resolves_to(monkeypatch: pytest.MonkeyPatch) -> None:
     names(monkeypatch, "1.1.1.1", "10.0.0.1")
     with pytest.raises(PrivateAddress, match=r"10\.0\.0\.1.*EDDY_PICTURE_PRIVATE_HOSTS"):
-        resolved("shop.example", 443, private_allowed=False)
-    assert resolved("shop.example", 443, private_allowed=True) == ["1.1.1.1", "10.0.0.1"]
+        resolve_host("shop.example", 443, private_allowed=False)
+    assert resolve_host("shop.example", 443, private_allowed=True) == ["1.1.1.1", "10.0.0.1"]
     names(monkeypatch, "1.1.1.1")
-    assert resolved("shop.example", 443, private_allowed=False) == ["1.1.1.1"]
+    assert resolve_host("shop.example", 443, private_allowed=False) == ["1.1.1.1"]
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "127.1", "localhost"])
 def test_other_ways_to_write_loopback_are_seen_through(host: str) -> None:
     with pytest.raises((PrivateAddress, Unreachable)):
-        resolved(host, 80, private_allowed=False)
+        resolve_host(host, 80, private_allowed=False)
 
 
 def test_a_name_without_an_address_is_unreachable() -> None:
     with pytest.raises(Unreachable):
-        resolved("a" * 300 + ".example", 80, private_allowed=False)
+        resolve_host("a" * 300 + ".example", 80, private_allowed=False)

@@ -6,7 +6,15 @@ from typing import Any
 import pytest
 
 from schemas.vectors import Layout, LayoutMismatch, unpack
-from services.embedder.catalogue import Bury, Catalogue, Effect, Place, Publish, Settle, Taken
+from services.embedder.catalogue import (
+    Acknowledge,
+    Catalogue,
+    Effect,
+    IncomingProduct,
+    Place,
+    Publish,
+    SendToDlq,
+)
 from services.embedder.embedding import Order
 from services.embedder.errors import Unreadable
 from services.embedder.recipe import Recipe
@@ -36,11 +44,11 @@ def through_the_models(order: Order, *, picture: bool = True, component: int = 1
     return order
 
 
-def made(catalogue: Catalogue, message: Taken, **how: Any) -> list[Effect]:
+def made(catalogue: Catalogue, message: IncomingProduct, **how: Any) -> list[Effect]:
     """Takes a product and lets the models have it."""
     effects = catalogue.take(message)
     for order in catalogue.orders(10):
-        effects += catalogue.embedded(through_the_models(order, **how))
+        effects += catalogue.complete(through_the_models(order, **how))
     return effects
 
 
@@ -62,10 +70,10 @@ def test_a_new_product_waits_for_the_models_and_is_published_whole(catalogue: Ca
     assert order.needs == ALL
     assert catalogue.orders(10) == []
     assert catalogue.waiting_bytes == 0
-    effects = catalogue.embedded(through_the_models(order))
+    effects = catalogue.complete(through_the_models(order))
     assert published(effects).outcome == "published"
     assert published(effects).place == Place(0, 0)
-    assert effects[-1] == Settle(Place(0, 0))
+    assert effects[-1] == Acknowledge(Place(0, 0))
     assert catalogue.waiting == 0
 
 
@@ -81,7 +89,7 @@ def test_a_change_that_no_model_sees_is_published_at_once(catalogue: Catalogue) 
 
 def test_the_same_again_is_no_news(catalogue: Catalogue) -> None:
     made(catalogue, take_product(0))
-    assert catalogue.take(take_product(1)) == [Settle(Place(0, 1), "unchanged")]
+    assert catalogue.take(take_product(1)) == [Acknowledge(Place(0, 1), "unchanged")]
 
 
 def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogue: Catalogue) -> None:
@@ -97,7 +105,7 @@ def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogu
     assert segment(interim, "price") != segment(before, "price")
     [order] = catalogue.orders(10)
     assert order.needs == {"text"}
-    after = published(catalogue.embedded(through_the_models(order, component=3)))
+    after = published(catalogue.complete(through_the_models(order, component=3)))
     assert segment(after, "text") == [0, 0, 0, 1, 0, 0]
     assert segment(after, "image") == segment(before, "image")
     assert after.place == Place(0, 1)
@@ -108,13 +116,17 @@ def test_an_older_message_never_overwrites(catalogue: Catalogue, stage: str) -> 
     assert catalogue.take(take_product(0, updated_at=2_000)) == []
     orders = catalogue.orders(10) if stage != "waiting" else []
     if stage == "published":
-        catalogue.embedded(through_the_models(orders[0]))
-    assert catalogue.take(take_product(1, name="Older", updated_at=1_999)) == [Settle(Place(0, 1), "older")]
+        catalogue.complete(through_the_models(orders[0]))
+    assert catalogue.take(take_product(1, name="Older", updated_at=1_999)) == [
+        Acknowledge(Place(0, 1), "older")
+    ]
 
 
 def test_of_two_that_wait_the_newer_one_remains(catalogue: Catalogue) -> None:
     catalogue.take(take_product(0))
-    assert catalogue.take(take_product(1, name="Newer", updated_at=1_001)) == [Settle(Place(0, 0), "older")]
+    assert catalogue.take(take_product(1, name="Newer", updated_at=1_001)) == [
+        Acknowledge(Place(0, 0), "older")
+    ]
     [order] = catalogue.orders(10)
     assert order.product.name == "Newer"
 
@@ -124,8 +136,8 @@ def test_a_sold_out_product_is_never_shown_in_stock_when_its_vectors_arrive(cata
     [order] = catalogue.orders(10)
     assert catalogue.take(take_product(1, availability="out_of_stock", updated_at=2_000)) == []
     assert catalogue.orders(10) == []  # one at a time
-    effects = catalogue.embedded(through_the_models(order))
-    assert effects[0] == Settle(Place(0, 0), "older")
+    effects = catalogue.complete(through_the_models(order))
+    assert effects[0] == Acknowledge(Place(0, 0), "older")
     only = published(effects)
     assert only.vectors is not None
     assert only.vectors.product.availability == "out_of_stock"
@@ -138,7 +150,7 @@ def test_a_text_that_changes_under_the_model_is_made_once_more(catalogue: Catalo
     catalogue.take(take_product(1, description="Lined.", image_url="q.png", updated_at=2_000))
     [order] = catalogue.orders(10)
     catalogue.take(take_product(2, description="Lined twice.", image_url="q.png", updated_at=3_000))
-    interim = published(catalogue.embedded(through_the_models(order, component=2)))
+    interim = published(catalogue.complete(through_the_models(order, component=2)))
     assert interim.outcome == "interim"
     assert segment(interim, "image") == [0, 0, 1, 0]  # what is right for the newest is used
     assert segment(interim, "text") == [0, 1, 0, 0, 0, 0]
@@ -152,8 +164,8 @@ def test_a_change_taken_back_is_not_waited_for(catalogue: Catalogue) -> None:
     [order] = catalogue.orders(10)
     effects = catalogue.take(take_product(2, updated_at=3_000))
     assert published(effects).outcome == "published"
-    assert Settle(Place(0, 1), "older") in effects
-    assert catalogue.embedded(through_the_models(order)) == []
+    assert Acknowledge(Place(0, 1), "older") in effects
+    assert catalogue.complete(through_the_models(order)) == []
 
 
 def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) -> None:
@@ -163,15 +175,15 @@ def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) 
     catalogue.take(take_product(2, name="Waits, too", updated_at=3_000))
     effects = catalogue.remove("p", Place(0, 3))
     assert published(effects).raw is None
-    settled = [effect.place.offset for effect in effects if isinstance(effect, Settle)]
+    settled = [effect.place.offset for effect in effects if isinstance(effect, Acknowledge)]
     assert sorted(settled) == [1, 2, 3]
-    assert catalogue.embedded(through_the_models(order)) == []
+    assert catalogue.complete(through_the_models(order)) == []
     assert (len(catalogue), catalogue.waiting) == (0, 0)
 
 
 def test_a_refused_picture_leaves_a_product_without_it_and_a_dead_letter(catalogue: Catalogue) -> None:
     effects = made(catalogue, take_product(0), picture=False)
-    [letter] = [effect for effect in effects if isinstance(effect, Bury)]
+    [letter] = [effect for effect in effects if isinstance(effect, SendToDlq)]
     assert (letter.key, letter.reason, letter.stage, letter.place) == (
         b"p", "no picture", "picture", Place(0, 0),
     )  # fmt: skip
@@ -191,7 +203,7 @@ def test_a_refused_picture_is_tried_again_when_the_product_comes_but_not_at_once
     assert published(catalogue.take(take_product(2, price=2.0, updated_at=3_000))).outcome == "interim"
     [order] = catalogue.orders(10)
     assert order.needs == {"image"}
-    after = published(catalogue.embedded(through_the_models(order)))
+    after = published(catalogue.complete(through_the_models(order)))
     assert segment(after, "image") == [0, 1, 0, 0]
 
 
@@ -199,12 +211,14 @@ def test_a_dead_letter_that_was_put_back_has_its_picture_tried_at_once_and_count
     catalogue: Catalogue,
 ) -> None:
     made(catalogue, take_product(0), picture=False)
-    [letter] = [effect for effect in made(catalogue, _again(1, 2), picture=False) if isinstance(effect, Bury)]
+    [letter] = [
+        effect for effect in made(catalogue, _again(1, 2), picture=False) if isinstance(effect, SendToDlq)
+    ]
     assert letter.attempts == 2
     assert any(segment(published(made(catalogue, _again(2, 3))), "image"))
 
 
-def _again(offset: int, attempts: int) -> Taken:
+def _again(offset: int, attempts: int) -> IncomingProduct:
     return replace(take_product(offset), attempts=attempts)
 
 
@@ -226,7 +240,7 @@ def test_what_was_published_is_known_after_a_restart(catalogue: Catalogue, clock
     raw = published(made(catalogue, take_product(0))).raw
     restarted = Catalogue(RECIPE, picture_retry_s=60, timer=clock)
     restarted.know("p", raw)
-    assert restarted.take(take_product(0)) == [Settle(Place(0, 0), "unchanged")]
+    assert restarted.take(take_product(0)) == [Acknowledge(Place(0, 0), "unchanged")]
     assert restarted.make_anew(["p", "unknown"]) == 0
     restarted.know("p", None)
     assert len(restarted) == 0
@@ -239,7 +253,7 @@ def test_another_model_makes_anew_what_the_former_made(catalogue: Catalogue, clo
     assert updated.make_anew(["p"]) == 1
     [order] = updated.orders(10)
     assert order.needs == {"text"}
-    [effect] = updated.embedded(through_the_models(order))
+    [effect] = updated.complete(through_the_models(order))
     assert isinstance(effect, Publish)
     assert effect.place is None
     assert effect.vectors is not None

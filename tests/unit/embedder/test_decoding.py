@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.embedder.errors import TooLarge, Unreadable
-from services.embedder.pictures.decode import decoded
+from services.embedder.pictures.decode import decode_picture
 from tests.support.embedding import png
 
 LIMIT = 1_000_000
 
 
 def read(raw: bytes) -> Image.Image:
-    return decoded(raw, pixels_max=LIMIT, edge=64)
+    return decode_picture(raw, pixels_max=LIMIT, edge=64)
 
 
 @pytest.mark.parametrize(

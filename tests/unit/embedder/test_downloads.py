@@ -133,7 +133,7 @@ def test_a_redirect_to_a_private_address_is_refused(
 
 def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
     connected: list[str] = []
-    monkeypatch.setattr("services.embedder.pictures.fetch.resolved", lambda *_args, **_: ["192.0.2.7"])
+    monkeypatch.setattr("services.embedder.pictures.fetch.resolve_host", lambda *_args, **_: ["192.0.2.7"])
     monkeypatch.setattr("httpcore.SyncBackend.connect_tcp", lambda _self, host, *_: connected.append(host))
     CheckedNetwork(private_allowed=False).connect_tcp("shop.example", 443)
     assert connected == ["192.0.2.7"]

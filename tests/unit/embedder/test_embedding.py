@@ -106,10 +106,10 @@ def test_a_slow_picture_holds_up_nobody_else(make: Make, pictures: Pictures) -> 
     embedder.submit([slow, *others])
     done: list[Order] = []
     while len(done) < 3:
-        done += embedder.finished(timeout_s=5)
+        done += embedder.collect(timeout_s=5)
     assert slow not in done
     pictures.release.set()
-    assert embedder.finished(timeout_s=5) == [slow]
+    assert embedder.collect(timeout_s=5) == [slow]
 
 
 def test_there_is_room_for_a_few_batches(make: Make) -> None:
@@ -134,4 +134,4 @@ def test_closing_does_not_wait_for_slow_pictures(make: Make) -> None:
     embedder = make()
     embedder.submit([Order(each, ALL) for each in some(4, image_url=SLOW)])
     embedder.close()
-    assert embedder.finished() == []
+    assert embedder.collect() == []

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from schemas import products
 from schemas.products import MAX_PRODUCT_BYTES
 from services.embedder.errors import BadProduct
-from services.embedder.publisher import dead_letter, decoded
+from services.embedder.publisher import dead_letter, decode_product
 from tests.support.embedding import product
 
 
 def test_a_product_under_its_own_key_is_taken() -> None:
-    assert decoded(b"p", products.encode(product())) == product()
+    assert decode_product(b"p", products.encode(product())) == product()
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_a_product_under_its_own_key_is_taken() -> None:
 )
 def test_what_is_no_product_says_why(key: bytes | None, value: bytes, reason: str) -> None:
     with pytest.raises(BadProduct, match=reason):
-        decoded(key, value)
+        decode_product(key, value)
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_product_or_bad(value: bytes) -> None:
     with pytest.raises(BadProduct):
-        decoded(b"p", value)
+        decode_product(b"p", value)
 
 
 def test_a_dead_letter_is_the_message_with_its_reason() -> None:

@@ -54,18 +54,18 @@ def test_a_product_that_says_little_has_few_segments() -> None:
 def test_a_message_is_put_together_and_taken_apart_again() -> None:
     made = cheap(product())
     made["text"] = RECIPE.segment("text", RECIPE.hashes(product())["text"], one_hot(2, 6))
-    message = RECIPE.assembled(product(), made)
+    message = RECIPE.assemble(product(), made)
     content = unpack(message.content)
     assert len(content) == LAYOUT.width
     assert content[LAYOUT.slices["text"]].tolist() == [0, 0, 1, 0, 0, 0]
     assert not content[LAYOUT.slices["image"]].any()
     assert set(message.hashes) == {"text", "category", "brand", "type", "price", "popularity"}
     assert message.models == {"text": "t1"}
-    assert RECIPE.taken_apart(message) == made
+    assert RECIPE.split(message) == made
 
 
 def test_every_segment_without_a_model_has_unit_length() -> None:
-    content = unpack(RECIPE.assembled(product(), cheap(product())).content)
+    content = unpack(RECIPE.assemble(product(), cheap(product())).content)
     for name, span in LAYOUT.slices.items():
         expected = 0 if name in MODEL_SEGMENTS else 1
         assert np.linalg.norm(content[span]) == pytest.approx(expected, abs=2e-3)

@@ -19,7 +19,7 @@ from schemas.topics import EVENTS, RECOMMENDATIONS
 from services.archive import reader as archive
 from services.archive.digest import Digest, content
 from services.archive.manifest import ArchiveRefused, without
-from services.archive.reader import ArchiveReader, reading_archive
+from services.archive.reader import ArchiveReader, open_archive
 from services.archive.rows import ArchivedMessage
 from services.archive.store import ArchiveStore
 from services.kafka.ranges import Span
@@ -93,7 +93,7 @@ def test_after_any_exports_every_message_is_there_once_in_its_order_and_as_it_wa
     drawn: Drawn, before: list[TimeRange], wanted: TimeRange
 ) -> None:
     broker, url = Topics(drawn.messages), empty_archive()
-    with TemporaryDirectory() as folder, reading_archive(url) as reader:
+    with TemporaryDirectory() as folder, open_archive(url) as reader:
         for times in [*before, TimeRange()]:
             export_messages(url, drawn.messages, Path(folder), times=times)
         assert sorted(facts(read(reader)), key=repr) == sorted(facts(drawn.messages), key=repr)
@@ -105,7 +105,7 @@ def test_after_any_exports_every_message_is_there_once_in_its_order_and_as_it_wa
         for partition in range(3):
             offsets = [each.offset() for each in found if each.partition() == partition]
             assert all(a < b for a, b in pairwise(offsets))
-        assert reader.exported(spans) == digest(expected)
+        assert reader.digest_of(spans) == digest(expected)
 
 
 @settings(max_examples=20)
@@ -131,13 +131,13 @@ def test_what_two_exports_at_the_same_time_both_have_is_read_once(
                 for batch in broker.read(broker.spans(EVENTS, times))
                 for each in batch
             }
-        with reading_archive(target) as reader:
+        with open_archive(target) as reader:
             if not reader.holds(EVENTS):
                 return
             read_ = [(each.partition(), each.offset()) for each in read(reader)]
             assert len(read_) == len(set(read_))
             assert set(read_) == wanted
-            assert reader.exported(reader.spans(EVENTS)).count == len(wanted)
+            assert reader.digest_of(reader.spans(EVENTS)).count == len(wanted)
 
 
 @given(
@@ -170,7 +170,7 @@ def test_days_go_by_together(
     monkeypatch.setattr(archive, "BATCH", 4)
     url = empty_archive()
     export_messages(url, week, tmp_path)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         days = [each.timestamp()[1] // DAY for each in read(reader)]
     assert days == sorted(days)
 
@@ -180,7 +180,7 @@ def test_a_file_is_fetched_when_its_turn_has_come_and_is_gone_afterwards(
 ) -> None:
     url = empty_archive()
     export_messages(url, week, tmp_path / "data")
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         here = []
         for _ in reader.read(reader.spans(EVENTS)):
             here.append(len(list(reader._folder.iterdir())))
@@ -191,7 +191,7 @@ def test_a_file_is_fetched_when_its_turn_has_come_and_is_gone_afterwards(
 def test_a_reading_that_is_given_up_leaves_no_file(week: list[ArchivedMessage], tmp_path: Path) -> None:
     url = empty_archive()
     export_messages(url, week, tmp_path)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         batches = reader.read(reader.spans(EVENTS))
         next(iter(batches))
         batches.close()  # type: ignore[attr-defined]
@@ -231,7 +231,7 @@ def test_other_topics_have_no_columns_of_events(tmp_path: Path) -> None:
     assert pq.ParquetFile(path).schema_arrow.names == [
         "partition", "offset", "timestamp", "key", "value", "headers",
     ]  # fmt: skip
-    with reading_archive(str(tmp_path / "archive")) as reader:
+    with open_archive(str(tmp_path / "archive")) as reader:
         [found] = [each for batch in reader.read(reader.spans(RECOMMENDATIONS)) for each in batch]
         assert found.topic() == "recommendations"
         with pytest.raises(ArchiveRefused, match="holds no export of the topic events"):
@@ -249,7 +249,7 @@ def test_whom_it_leaves_out_is_of_when_it_was_made(tmp_path: Path) -> None:
     url = empty_archive()
     found = manifest_of(export_messages(url, rows, tmp_path, erasures=Erasures({"gone": NOON + 1})))
     assert (found.count, found.erased) == (2, 3)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         assert [each.offset() for each in read(reader)] == [1, 2]
 
 
@@ -286,7 +286,7 @@ def test_a_spoiled_file_is_told_by_its_name(folder: Path, spoil: object, told: s
     path = a_file(folder)
     assert callable(spoil)
     spoil(path)
-    with reading_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told) as error:
+    with open_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told) as error:
         read(reader)
     assert str(path) in str(error.value)
 
@@ -312,7 +312,7 @@ def test_a_spoiled_manifest_is_told_by_its_name(folder: Path, change: object, to
     [path] = folder.glob("events/_exports/*.json")
     assert callable(change)
     path.write_bytes(change(msgspec.json.decode(path.read_bytes())))
-    with reading_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told) as error:
+    with open_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told) as error:
         read(reader)
     assert path.name in str(error.value)
 
@@ -328,7 +328,7 @@ def test_a_file_that_is_no_table_is_told(folder: Path) -> None:
             file |= {"size": path.stat().st_size, "sha256": sha256(path.read_bytes()).hexdigest()}
     manifest.write_bytes(msgspec.json.encode(told))
     told_ = f"{path.name} cannot be read as an archive's file"
-    with reading_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told_):
+    with open_archive(str(folder)) as reader, pytest.raises(ArchiveRefused, match=told_):
         read(reader)
 
 
@@ -337,12 +337,12 @@ def test_what_no_manifest_names_is_no_part_of_it(folder: Path, week: list[Archiv
     (path.parent / "part-20261101T000000Z-abcdef-p0-00001.parquet").write_bytes(path.read_bytes())
     (path.parent / "notes.parquet").write_bytes(b"")
     (folder / "events" / "_exports" / "20261101T000000Z-abcdef.part").write_bytes(b"half a manif")
-    with reading_archive(str(folder)) as reader:
+    with open_archive(str(folder)) as reader:
         assert len(read(reader)) == len(week)
 
 
 def test_an_empty_folder_is_no_archive(tmp_path: Path) -> None:
-    with reading_archive(str(tmp_path)) as reader:
+    with open_archive(str(tmp_path)) as reader:
         assert not reader.holds(EVENTS)
         with pytest.raises(ArchiveRefused, match=f"{tmp_path} holds no export of the topic events"):
             reader.spans(EVENTS)
@@ -354,6 +354,6 @@ def test_an_address_that_nobody_knows_is_told() -> None:
 
 
 def test_an_empty_span_is_nothing_to_read(folder: Path) -> None:
-    with reading_archive(str(folder)) as reader:
+    with open_archive(str(folder)) as reader:
         assert list(reader.read([Span("events", 0, 5, 5), Span("events", 1, 9, 3)])) == []
         assert list(reader.read([])) == []

@@ -5,7 +5,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.archive.digest import Digest, hashed
+from services.archive.digest import Digest, hash_message
 from services.archive.rows import ArchivedMessage
 
 Content = tuple[bytes | None, bytes | None, int, list[tuple[str, bytes | None]]]
@@ -44,7 +44,7 @@ def test_parts_add_up(
     whole = digest(a)
     whole.add_all(digest(b))
     assert whole == digest(a + b)
-    assert Digest.parsed(str(whole), whole.count) == whole
+    assert Digest.parse(str(whole), whole.count) == whole
 
 
 @given(many, many)
@@ -64,17 +64,17 @@ def test_a_repetition_is_seen_where_exclusive_or_would_not_see_it() -> None:
 
 def test_where_one_field_ends_and_the_next_begins_is_part_of_it() -> None:
     made = [
-        hashed(b"ab", b"c", 1, []),
-        hashed(b"a", b"bc", 1, []),
-        hashed(b"abc", b"", 1, []),
-        hashed(b"abc", None, 1, []),
-        hashed(None, b"abc", 1, []),
-        hashed(b"", b"abc", 1, []),
-        hashed(b"a", b"b", 1, [("c", b"")]),
-        hashed(b"a", b"b", 1, [("c", None)]),
-        hashed(b"a", b"b", 1, [("", b"c")]),
-        hashed(b"a", b"b", 2, [("", b"c")]),
-        hashed(b"a", b"b", 1, [("c", b"d"), ("e", b"f")]),
-        hashed(b"a", b"b", 1, [("e", b"f"), ("c", b"d")]),
+        hash_message(b"ab", b"c", 1, []),
+        hash_message(b"a", b"bc", 1, []),
+        hash_message(b"abc", b"", 1, []),
+        hash_message(b"abc", None, 1, []),
+        hash_message(None, b"abc", 1, []),
+        hash_message(b"", b"abc", 1, []),
+        hash_message(b"a", b"b", 1, [("c", b"")]),
+        hash_message(b"a", b"b", 1, [("c", None)]),
+        hash_message(b"a", b"b", 1, [("", b"c")]),
+        hash_message(b"a", b"b", 2, [("", b"c")]),
+        hash_message(b"a", b"b", 1, [("c", b"d"), ("e", b"f")]),
+        hash_message(b"a", b"b", 1, [("e", b"f"), ("c", b"d")]),
     ]
     assert len(set(made)) == len(made)

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from services.progress import Bars, Lines, Silent, shown_on
+from services.progress import Bars, Lines, Silent, create_progress
 from tests.support.clock import Clock
 
 
@@ -58,8 +58,8 @@ def test_a_terminal_gets_a_bar_a_stage() -> None:
 
 
 def test_which_one_it_is_the_console_tells() -> None:
-    assert isinstance(shown_on(console(terminal=True)), Bars)
-    assert isinstance(shown_on(console(terminal=False)), Lines)
+    assert isinstance(create_progress(console(terminal=True)), Bars)
+    assert isinstance(create_progress(console(terminal=False)), Lines)
 
 
 def test_silence() -> None:

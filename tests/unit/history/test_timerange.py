@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.time_range import BadTime, TimeRange, duration, parsed
+from services.time_range import BadTime, TimeRange, duration, parse_range
 
 NOW = 1_732_449_600_000  # 2024-11-24T12:00:00Z
 DAY = 24 * 60 * 60 * 1000
@@ -24,17 +24,17 @@ MIDNIGHT = NOW - DAY // 2
     ],
 )
 def test_dates_times_and_ages(text: str, expected: int) -> None:
-    assert parsed(text, None, NOW) == TimeRange(expected, None)
-    assert parsed(None, text, NOW).until == expected
+    assert parse_range(text, None, NOW) == TimeRange(expected, None)
+    assert parse_range(None, text, NOW).until == expected
 
 
 def test_nothing_named_is_all_there_is() -> None:
-    assert parsed(None, None, NOW) == TimeRange()
-    assert str(parsed(None, None, NOW)) == "the beginning to now"
+    assert parse_range(None, None, NOW) == TimeRange()
+    assert str(parse_range(None, None, NOW)) == "the beginning to now"
 
 
 def test_the_end_may_lie_ahead() -> None:
-    assert parsed("7d", "2030-01-01", NOW).since == NOW - 7 * DAY
+    assert parse_range("7d", "2030-01-01", NOW).since == NOW - 7 * DAY
 
 
 @pytest.mark.parametrize(
@@ -55,12 +55,12 @@ def test_the_end_may_lie_ahead() -> None:
 )
 def test_what_is_no_range_is_told(since: str | None, until: str | None, told: str) -> None:
     with pytest.raises(BadTime, match=told):
-        parsed(since, until, NOW)
+        parse_range(since, until, NOW)
 
 
 def test_the_options_may_be_called_otherwise() -> None:
     with pytest.raises(BadTime, match=r"--from 1d .* is not before --to 2d"):
-        parsed("1d", "2d", NOW, ("--from", "--to"))
+        parse_range("1d", "2d", NOW, ("--from", "--to"))
 
 
 @pytest.mark.parametrize(("text", "expected"), [("7d", 7 * DAY), (" 12h", DAY // 2), ("1w", 7 * DAY)])

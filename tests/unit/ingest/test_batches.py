@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 
 from schemas import events, products
 from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES
-from services.ingest.validation import REASON_MAX, UnreadableBatch, sort_events, sort_products, split_events
+from services.ingest.validation import (
+    REASON_MAX,
+    UnreadableBatch,
+    split_events,
+    validate_events,
+    validate_products,
+)
 
 NOW = 1_732_406_400_000
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"
@@ -26,7 +32,7 @@ def entry(value: object) -> msgspec.Raw:
 
 
 def reason(value: object, visitor_id: str | None = None) -> str:
-    verdict = sort_events([entry(value)], received_at=NOW, visitor_id=visitor_id)
+    verdict = validate_events([entry(value)], received_at=NOW, visitor_id=visitor_id)
     assert not verdict.accepted
     return verdict.rejected[0].reason
 
@@ -58,13 +64,15 @@ def test_any_body_can_be_split_or_has_a_reason(body: bytes) -> None:
     except UnreadableBatch as error:
         reasons = [str(error)]
     else:
-        reasons = [each.reason for each in sort_events(entries, received_at=NOW, visitor_id=None).rejected]
+        reasons = [
+            each.reason for each in validate_events(entries, received_at=NOW, visitor_id=None).rejected
+        ]
     assert all(reasons)
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40) | nearly_events, max_size=3))
 def test_any_entry_is_accepted_or_refused_with_a_reason(raws: list[bytes]) -> None:
-    verdict = sort_events([msgspec.Raw(raw) for raw in raws], received_at=NOW, visitor_id=None)
+    verdict = validate_events([msgspec.Raw(raw) for raw in raws], received_at=NOW, visitor_id=None)
     assert len(verdict.accepted) + len(verdict.rejected) == len(raws)
     for event in verdict.accepted:
         assert events.decode(events.encode(event)) == event
@@ -76,7 +84,7 @@ def test_any_entry_is_accepted_or_refused_with_a_reason(raws: list[bytes]) -> No
 @given(st.lists(st.booleans(), max_size=20))
 def test_one_bad_event_takes_none_with_it(good: list[bool]) -> None:
     entries = [entry(VIEW if each else {}) for each in good]
-    verdict = sort_events(entries, received_at=NOW, visitor_id=None)
+    verdict = validate_events(entries, received_at=NOW, visitor_id=None)
     assert len(verdict.accepted) == sum(good)
     assert [refused.index for refused in verdict.rejected] == [n for n, each in enumerate(good) if not each]
 
@@ -91,7 +99,7 @@ def test_bottomless_nesting_is_unreadable(body: bytes) -> None:
 
 def test_nesting_within_one_event_is_refused() -> None:
     deep = msgspec.json.encode(VIEW)[:-1] + b',"x":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
-    verdict = sort_events([msgspec.Raw(deep), entry(VIEW)], received_at=NOW, visitor_id=None)
+    verdict = validate_events([msgspec.Raw(deep), entry(VIEW)], received_at=NOW, visitor_id=None)
     assert (len(verdict.accepted), verdict.rejected[0].stage) == (1, "decode")
 
 
@@ -127,18 +135,18 @@ def test_a_reason_does_not_repeat_a_long_input() -> None:
 )
 def test_the_servers_time_is_stamped_and_a_clock_too_far_ahead_set_back(ahead: int, kept: bool) -> None:
     sent = entry(VIEW | {"occurred_at": NOW + ahead, "received_at": 5})
-    event = sort_events([sent], received_at=NOW, visitor_id="v1").accepted[0]
+    event = validate_events([sent], received_at=NOW, visitor_id="v1").accepted[0]
     assert event.received_at == NOW
     assert event.occurred_at == (NOW + ahead if kept else NOW)
 
 
 def test_products_are_judged_one_by_one() -> None:
     wrong: dict[str, Any] = BOOT | {"price": -1}
-    verdict = sort_products([entry(BOOT), entry(wrong)])
+    verdict = validate_products([entry(BOOT), entry(wrong)])
     assert [product.product_id for product in verdict.accepted] == ["p1"]
     assert "$.price" in verdict.rejected[0].reason
 
 
 def test_a_product_must_fit_into_a_message() -> None:
     picture = BOOT | {"image_url": "data:image/png;base64," + "A" * products.MAX_PRODUCT_BYTES}
-    assert sort_products([entry(picture)]).rejected[0].stage == "size"
+    assert validate_products([entry(picture)]).rejected[0].stage == "size"

@@ -80,7 +80,7 @@ async def test_a_bomb_is_refused_and_not_unpacked(monkeypatch: pytest.MonkeyPatc
         unpacked.append(len(part))
         return part
 
-    monkeypatch.setattr(requests, "_unpacked", noted)
+    monkeypatch.setattr(requests, "_unpack", noted)
     chunks = [bomb[start : start + 5000] for start in range(0, len(bomb), 5000)]
     with pytest.raises(TooLarge):
         await read_body(request(chunks, content_encoding="gzip"), limit)

@@ -4,16 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.identities import Identity
-from services.ingest.segment.identity import Join, WrittenJoins
+from services.ingest.segment.identity import IdentityLink, PublishedLinks
 from tests.support.clock import Clock
 
 
-def join(visitor_id: str, user_id: str, at: int, *, stated: bool = False) -> Join:
-    return Join(Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at), stated)
+def join(visitor_id: str, user_id: str, at: int, *, stated: bool = False) -> IdentityLink:
+    return IdentityLink(Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at), stated)
 
 
 def test_a_join_is_missing_until_kafka_has_acknowledged_it() -> None:
-    written = WrittenJoins()
+    written = PublishedLinks()
     seen = join("v1", "u1", 1)
     assert written.missing([seen]) == [seen.identity]
     assert written.missing([seen]) == [seen.identity]
@@ -23,14 +23,14 @@ def test_a_join_is_missing_until_kafka_has_acknowledged_it() -> None:
 
 
 def test_a_later_identify_is_written_again_and_the_same_one_is_not() -> None:
-    written = WrittenJoins()
+    written = PublishedLinks()
     written.remember([join("v1", "u1", 1).identity])
     assert written.missing([join("v1", "u1", 1, stated=True)]) == []
     assert written.missing([join("v1", "u1", 2, stated=True)]) == [join("v1", "u1", 2).identity]
 
 
 def test_another_user_of_the_same_device_is_written_and_an_older_message_is_not() -> None:
-    written = WrittenJoins()
+    written = PublishedLinks()
     written.remember([join("v1", "u1", 5).identity])
     assert written.missing([join("v1", "u2", 6)]) == [join("v1", "u2", 6).identity]
     # The topic is compacted: an older join behind the newer one would take its place.
@@ -38,7 +38,7 @@ def test_another_user_of_the_same_device_is_written_and_an_older_message_is_not(
 
 
 def test_of_one_batch_the_newest_of_each_visitor_counts_and_what_was_stated_stays_so() -> None:
-    written = WrittenJoins()
+    written = PublishedLinks()
     written.remember([join("v1", "u1", 1).identity])
     batch = [join("v1", "u1", 3, stated=True), join("v1", "u1", 2), join("v2", "u2", 1), join("v1", "u1", 4)]
     assert written.missing(batch) == [join("v1", "u1", 4).identity, join("v2", "u2", 1).identity]
@@ -46,7 +46,7 @@ def test_of_one_batch_the_newest_of_each_visitor_counts_and_what_was_stated_stay
 
 def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
     clock = Clock()
-    written = WrittenJoins(2, 60, clock)
+    written = PublishedLinks(2, 60, clock)
     seen = [join(f"v{number}", "u1", 1) for number in range(3)]
     written.remember(each.identity for each in seen)
     assert written.missing(seen) == [seen[0].identity]
@@ -65,10 +65,10 @@ joins = st.builds(
 
 @given(st.lists(st.tuples(st.lists(joins, max_size=4), st.booleans()), max_size=6))
 def test_whatever_comes_in_whatever_order_the_topic_names_the_newest_user(
-    batches: list[tuple[list[Join], bool]],
+    batches: list[tuple[list[IdentityLink], bool]],
 ) -> None:
     """By what compaction keeps of it: the last; and also where senders had to try again."""
-    written = WrittenJoins()
+    written = PublishedLinks()
     topic: dict[str, Identity] = {}
     newest: dict[str, Identity] = {}
     for batch, acknowledged in batches:

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from schemas import deadletters
 from schemas.deadletters import Frame, Returned
-from services.ingest.dead_letters import PATHS, judged, with_id
+from services.ingest.dead_letters import PATHS, revalidate, with_id
 from services.ingest.publisher import dead_letter
-from services.ingest.segment.mapping import sort_messages
+from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import CONTEXT_BYTES_MAX, Parcel, frame_of, split_batch
-from services.ingest.validation import Rejected, Way
+from services.ingest.validation import Provenance, Rejected
 
 NOW = 1_767_225_600_000
 ID = "01JD3Y6Q8W4ZB1N5T2K7M9RXCA"
@@ -33,20 +33,20 @@ def iso(at: int) -> str:
 
 
 def test_an_event_was_received_when_it_came() -> None:
-    found = judged(returned(VIEW | {"occurred_at": NOW + 10**9}))
+    found = revalidate(returned(VIEW | {"occurred_at": NOW + 10**9}))
     [event] = found.events
     assert (event.event_id, event.received_at, event.occurred_at) == (ID, NOW, NOW)
     assert (found.verdict.accepted, found.verdict.reasons, found.verdict.visitors) == (1, [], ["v1"])
 
 
 def test_an_event_of_another_visitor_than_the_senders_is_refused_again() -> None:
-    assert judged(returned(VIEW, sender="v1")).accepted == 1
-    assert "another visitor" in judged(returned(VIEW, sender="v2")).verdict.reasons[0]
+    assert revalidate(returned(VIEW, sender="v1")).accepted == 1
+    assert "another visitor" in revalidate(returned(VIEW, sender="v2")).verdict.reasons[0]
 
 
 def test_a_refused_letter_keeps_how_it_came() -> None:
     frame = Frame(sent_at=iso(NOW))
-    found = judged(returned(TRACK | {"event": None}, "/v1/batch", frame=frame, sender="v1", attempts=3))
+    found = revalidate(returned(TRACK | {"event": None}, "/v1/batch", frame=frame, sender="v1", attempts=3))
     [rejected] = found.rejected
     _, raw, headers = dead_letter(rejected, found.way, at=NOW + 7)
     told = dict(headers)
@@ -58,7 +58,7 @@ def test_a_refused_letter_keeps_how_it_came() -> None:
 
 
 def test_a_letter_of_today_says_only_what_is_not_plain() -> None:
-    _, _, headers = dead_letter(Rejected(0, "decode", "no", b"x"), Way("/v1/events", NOW), at=NOW)
+    _, _, headers = dead_letter(Rejected(0, "decode", "no", b"x"), Provenance("/v1/events", NOW), at=NOW)
     assert [name for name, _ in headers] == ["reason", "service", "stage", "source", "failed_at"]
 
 
@@ -66,9 +66,9 @@ def test_a_letter_of_today_says_only_what_is_not_plain() -> None:
     ("path", "raw"), [("/v1/events", {"events": [VIEW, {}]}), ("/v1/batch", {"batch": [TRACK, {}]})]
 )
 def test_a_whole_body_is_taken_entry_by_entry(path: str, raw: Any) -> None:
-    found = judged(returned(raw, path, whole=True))
+    found = revalidate(returned(raw, path, whole=True))
     assert (found.accepted, len(found.rejected)) == (1, 1)
-    unreadable = judged(returned(b"{", path, whole=True))
+    unreadable = revalidate(returned(b"{", path, whole=True))
     assert (unreadable.accepted, unreadable.rejected[0].stage, unreadable.rejected[0].raw) == (
         0,
         "body",
@@ -81,8 +81,8 @@ def test_the_frame_of_a_batch_is_enough_to_judge_its_messages_as_in_the_batch() 
     message = TRACK | {"timestamp": iso(NOW - 90_000), "messageId": ID}
     body = {"batch": [message], "sentAt": iso(NOW - 60_000), "context": context}
     parcel = split_batch(msgspec.json.encode(body))
-    then = sort_messages(parcel, received_at=NOW)
-    now = judged(returned(message, "/v1/batch", frame=frame_of(parcel)))
+    then = validate_messages(parcel, received_at=NOW)
+    now = revalidate(returned(message, "/v1/batch", frame=frame_of(parcel)))
     assert now.events == then.events
     assert now.events[0].occurred_at == NOW - 30_000
 
@@ -95,8 +95,8 @@ def test_a_frame_never_has_much() -> None:
 
 
 def test_a_message_that_names_neither_itself_nor_a_time_is_named_after_its_letter() -> None:
-    first, again = (judged(returned(TRACK, "/v1/track")).events[0] for _ in range(2))
-    other = judged(returned(TRACK, "/v1/track", letter="events.dlq/0/18")).events[0]
+    first, again = (revalidate(returned(TRACK, "/v1/track")).events[0] for _ in range(2))
+    other = revalidate(returned(TRACK, "/v1/track", letter="events.dlq/0/18")).events[0]
     assert first == again
     assert first.event_id != other.event_id
     for name in ("messageId", "timestamp", "originalTimestamp"):
@@ -106,15 +106,15 @@ def test_a_message_that_names_neither_itself_nor_a_time_is_named_after_its_lette
 
 def test_joins_are_told_and_left_out_where_something_newer_is_known() -> None:
     login = {"anonymousId": "a1", "userId": "u1", "timestamp": iso(NOW - 5)}
-    found = judged(returned(login, "/v1/identify"))
+    found = revalidate(returned(login, "/v1/identify"))
     assert found.verdict.joins == {"a1": NOW - 5}
     assert found.verdict.visitors == ["a1", "user:u1"]
     assert len(found.joins_to_write) == 1
-    assert judged(returned(login, "/v1/identify", joined=["a1"])).joins_to_write == []
+    assert revalidate(returned(login, "/v1/identify", joined=["a1"])).joins_to_write == []
 
 
 @given(st.sampled_from([*sorted(PATHS), "/v1/products", ""]), st.binary(max_size=60), st.booleans())
 def test_whatever_the_bytes_are_a_letter_is_taken_or_refused(path: str, raw: bytes, whole: bool) -> None:
-    found = judged(returned(raw, path, whole=whole))
+    found = revalidate(returned(raw, path, whole=whole))
     assert found.accepted or found.rejected or (whole and raw)
-    assert found == judged(returned(raw, path, whole=whole))
+    assert found == revalidate(returned(raw, path, whole=whole))

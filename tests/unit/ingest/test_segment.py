@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from schemas import events, identities
 from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES, Context, Event, Item, is_visitor_id
 from schemas.identities import Identity, visitor_of
-from services.ingest.segment.mapping import Messages, sort_messages
+from services.ingest.segment.mapping import Messages, validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, split_batch, split_call
 from services.ingest.validation import UnreadableBatch
 
@@ -34,7 +34,7 @@ def iso(at: int) -> str:
 
 def taken(*messages: Json, received_at: int = NOW, kind: Kind | None = None, **batch: Any) -> Messages:
     parcel = split_batch(msgspec.json.encode({"batch": messages, **batch}))
-    return sort_messages(parcel, received_at=received_at, kind=kind)
+    return validate_messages(parcel, received_at=received_at, kind=kind)
 
 
 def event(message: Json, **batch: Any) -> Event:
@@ -240,7 +240,7 @@ def test_long_texts_are_cut_to_what_events_can_have() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_kind_of_the_path_counts(kind: Kind) -> None:
     call = split_call(msgspec.json.encode(VIEW | {"type": "garbage"}))
-    messages = sort_messages(call, received_at=NOW, kind=kind)
+    messages = validate_messages(call, received_at=NOW, kind=kind)
     assert messages.rejected == []
     assert bool(messages.events) == (kind == "track")
 
@@ -343,7 +343,7 @@ nearly = st.builds(
 @given(st.lists(st.binary(min_size=1, max_size=40) | nearly.map(msgspec.json.encode), max_size=3))
 def test_any_message_is_taken_or_refused_with_a_reason(raws: list[bytes]) -> None:
     parcel = Parcel([msgspec.Raw(raw) for raw in raws], sent_at=iso(NOW))
-    messages = sort_messages(parcel, received_at=NOW)
+    messages = validate_messages(parcel, received_at=NOW)
     assert messages.accepted + messages.ignored.total() + len(messages.rejected) == len(raws)
     for told in messages.events:
         assert events.decode(events.encode(told)) == told

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.model.item2vec import Item2Vec, all_nearest, assembled, units
+from services.model.item2vec import Item2Vec, all_nearest, build_item2vec, units
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 1000))
@@ -24,6 +24,6 @@ def test_zeros_stay_zeros() -> None:
 
 def test_it_travels_as_arrays() -> None:
     vectors = np.eye(3, dtype=np.float32)
-    one = assembled(vectors, 2 * vectors, k=2)
+    one = build_item2vec(vectors, 2 * vectors, k=2)
     again = Item2Vec.of(one.arrays())
     assert all(np.array_equal(a, b) for a, b in zip(one, again, strict=True))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.model.candidates import FEATURES
-from services.model.forest import LEAVES_MAX, Trees, masked, masks, scored
+from services.model.forest import LEAVES_MAX, Trees, masks, score_masked, score_trees
 from services.model.session_index import Floats
 
 
@@ -43,7 +43,7 @@ def test_both_ways_give_the_same_scores(sizes: list[int], count: int, seed: int)
     trees, features = grown(sizes, random), rows(count, random)
     as_masks = masks(trees)
     assert as_masks is not None
-    assert np.array_equal(masked(as_masks, features), scored(trees, features))
+    assert np.array_equal(score_masked(as_masks, features), score_trees(trees, features))
 
 
 def test_trees_of_too_many_leaves_have_no_masks() -> None:

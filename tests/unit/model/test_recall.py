@@ -9,17 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.model import candidates as recall
-from services.model.candidates import FEATURES, Workspace, recalled
-from services.model.item2vec import Item2Vec, assembled
+from services.model.candidates import FEATURES, Workspace, generate
+from services.model.item2vec import Item2Vec, build_item2vec
 from services.model.session_index import Floats, Ints, SessionIndex
 from tests.support.session_indexes import PRODUCTS, histories, index_of
 
-VECTORS = assembled(
+VECTORS = build_item2vec(
     np.random.default_rng(1).normal(size=(PRODUCTS, 8)).astype(np.float32),
     np.random.default_rng(2).normal(size=(PRODUCTS, 8)).astype(np.float32),
     k=2,
 )
-NO_VECTORS = assembled(np.zeros((PRODUCTS, 8), np.float32), np.zeros((PRODUCTS, 8), np.float32), k=1)
+NO_VECTORS = build_item2vec(np.zeros((PRODUCTS, 8), np.float32), np.zeros((PRODUCTS, 8), np.float32), k=1)
 visits = st.lists(st.integers(-1, PRODUCTS - 1), max_size=6)
 
 
@@ -28,7 +28,7 @@ def asked(
 ) -> tuple[Ints, Floats]:
     work = Workspace.of(index.sessions, index.products)
     given_weights = np.array([1.0] * len(items) if weights is None else weights, dtype=np.float32)
-    found = recalled(index, vectors, np.array(items, np.int32), given_weights, np.empty(0, np.int32), work)
+    found = generate(index, vectors, np.array(items, np.int32), given_weights, np.empty(0, np.int32), work)
     _assert_clean(work)
     return found
 
@@ -137,7 +137,7 @@ def test_other_sources_candidates_are_told_of_as_well() -> None:
     index = index_of([[0, 1], [4, 5]])
     work = Workspace.of(index.sessions, index.products)
     extra = np.array([5, 1, 5], dtype=np.int32)
-    candidates, features = recalled(
+    candidates, features = generate(
         index, NO_VECTORS, np.array([0], np.int32), np.ones(1, np.float32), extra, work
     )
     assert candidates.tolist().count(5) == 1

@@ -10,7 +10,7 @@ from schemas.directions import form
 from schemas.events import Event, Item
 from schemas.sessions import KINDS, PRODUCT_IDS_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
 from schemas.vectors import Layout, Matrix
-from services.model.session import Tuning, computed, fold
+from services.model.session import Tuning, compute_session, fold
 from services.vector_replica import VectorReplica
 from tests.support.sessions import (
     DAY,
@@ -182,7 +182,7 @@ def test_an_event_of_an_unknown_product_is_kept_and_joins_with_its_vector() -> N
     assert session.missing_products == {"later"}
     vectors = replica()
     vectors.put(product(3, "later"), content(3))
-    joined = computed("v", session.events, vectors, LAYOUT, TUNING)
+    joined = compute_session("v", session.events, vectors, LAYOUT, TUNING)
     assert joined.missing == ()
     assert joined.vector != session.vector
     assert joined == fold_all([event(1, 0, "p1"), event(2, 1, "later"), event(3, 2, "later")], vectors)

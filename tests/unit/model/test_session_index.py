@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.model.session_index import PER, SessionIndex, built, extended
+from services.model.session_index import PER, SessionIndex, build_index, extend_index
 from tests.support.session_indexes import PRODUCTS, histories, index_of
 
 
@@ -50,7 +50,7 @@ def test_what_nobody_clicked_is_there_and_empty() -> None:
 
 
 def test_no_sessions_are_an_index_too() -> None:
-    index = built(np.empty(0, np.int32), np.zeros(1, np.int64), 0, 10)
+    index = build_index(np.empty(0, np.int32), np.zeros(1, np.int64), 0, 10)
     assert (index.sessions, index.products) == (0, 0)
 
 
@@ -64,5 +64,5 @@ def test_it_travels_as_arrays() -> None:
 def test_extended_is_what_all_sessions_together_give(
     old: list[list[int]], new: list[list[int]], newest: int
 ) -> None:
-    grown, whole = extended(index_of(old), new, newest), index_of(old + new, newest)
+    grown, whole = extend_index(index_of(old), new, newest), index_of(old + new, newest)
     assert all(np.array_equal(one, other) for one, other in zip(grown, whole, strict=True))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemas.events import Event, EventType
 from schemas.sessions import KINDS, SESSION_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
 from schemas.vectors import Layout
-from services.model.session import Tuning, computed, fold, remembered, signals
+from services.model.session import Tuning, compute_session, fold, merge_events, signals
 from services.vector_replica import VectorReplica
 from tests.support.sessions import (
     DAY,
@@ -86,13 +86,13 @@ def test_any_split_into_batches_changes_no_byte(sent: list[Event], cuts: list[in
 @given(many)
 @settings(max_examples=50, deadline=None)
 def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
-    at_once = remembered((), [], TUNING)
+    at_once = merge_events((), [], TUNING)
     for each in sent:
-        at_once = remembered(at_once, signals(each, TUNING), TUNING)
+        at_once = merge_events(at_once, signals(each, TUNING), TUNING)
     session = fold_all(sent)
     assert session.events == at_once
     if at_once:
-        assert encode(computed("v", at_once, VECTORS, LAYOUT, TUNING)) == encode(session)
+        assert encode(compute_session("v", at_once, VECTORS, LAYOUT, TUNING)) == encode(session)
 
 
 @given(many, st.lists(st.integers(0, 150), min_size=UNKNOWN, max_size=UNKNOWN), seeds)
@@ -110,7 +110,7 @@ def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[
             del coming[number]
             vectors.put(product(number), content(number))
             if f"p{number}" in after.missing_products:
-                after = computed("v", after.events, vectors, LAYOUT, TUNING)
+                after = compute_session("v", after.events, vectors, LAYOUT, TUNING)
         return after
 
     shuffled = [*sent]

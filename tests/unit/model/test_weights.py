@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from schemas.sessions import SESSION_GAP_MS, SessionEvent
-from services.model.session import Tuning, event_weights, likings, signals, slow_weights, visits, weighed
+from services.model.session import Tuning, event_weights, likings, signals, slow_weights, visits, weigh
 from tests.support.sessions import DAY, TUNING, event
 
 
@@ -67,14 +67,14 @@ def test_of_equal_categories_the_first_in_the_alphabet_comes_first() -> None:
 
 def test_an_event_counts_in_the_session_and_in_its_category() -> None:
     tuning = Tuning(half_life_rank=1e9, half_life_age_ms=1e15, interests_max=2)
-    rows, liked = weighed(entries(0, 1, 2, 3), ["a", "b", "a", None], [3], tuning)
+    rows, liked = weigh(entries(0, 1, 2, 3), ["a", "b", "a", None], [3], tuning)
     assert [liking.category for liking in liked] == ["a", "b"]
     assert rows == pytest.approx(np.array([[0.5, 0.5, 0.5, 0], [0.5, 0, 0.5, 0], [0, 0.5, 0, 0]]))
     assert [liking.heaviest for liking in liked] == [2, 1]
 
 
 def test_each_liking_has_its_part_of_the_older_visits() -> None:
-    rows, liked = weighed(entries(0, DAY, DAY + 1), ["old", "a", "b"], [], TUNING)
+    rows, liked = weigh(entries(0, DAY, DAY + 1), ["old", "a", "b"], [], TUNING)
     assert rows[0, 0] > 0
     for row, liking in zip(rows[1:], liked, strict=True):
         assert row[0] == pytest.approx(liking.share * rows[0, 0])

@@ -16,13 +16,13 @@ from schemas.topics import EVENTS, TOPICS
 from services.archive import importer
 from services.archive.digest import Digest, content
 from services.archive.exporter import Parts, missing
-from services.archive.importer import Importing, ImportJournal, Reached
+from services.archive.importer import ImportJournal, ImportPosition, ImportRun
 from services.archive.manifest import ARCHIVED, ArchiveRefused, Source
-from services.archive.reader import ArchiveReader, reading_archive
+from services.archive.reader import ArchiveReader, open_archive
 from services.archive.rows import ArchivedMessage
 from services.archive.store import ArchiveStore
 from services.errors import OperationFailed
-from services.kafka.ranges import PastHeaders, Span
+from services.kafka.ranges import MessageHeaders, Span
 from services.model.store import StoreFailed
 from services.ops.__main__ import app
 from services.progress import Silent
@@ -30,7 +30,7 @@ from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
 from tests.support.archives import DAY, NOON, Topics, empty_archive, export_messages, manifest_of, message
 
-Written = tuple[bytes | None, bytes | None, int, PastHeaders]
+Written = tuple[bytes | None, bytes | None, int, MessageHeaders]
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_an_export_that_fails_leaves_nothing(
     assert {path.partition("/events/")[2] for path in fs.find(url) if path.endswith(".parquet")} == names
     monkeypatch.undo()
     export_messages(url, week, tmp_path)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         assert sum(map(len, reader.read(reader.spans(EVENTS)))) == len(week)
 
 
@@ -201,7 +201,7 @@ class Target:
 
     def write(
         self, topic: str, key: bytes | None, value: bytes | None, *,
-        headers: PastHeaders | None = None, timestamp: int = 0,
+        headers: MessageHeaders | None = None, timestamp: int = 0,
     ) -> None:  # fmt: skip
         if len(self.written) == self._room:
             raise ConnectionResetError
@@ -214,11 +214,11 @@ class Target:
 
 def import_(
     reader: ArchiveReader, target: Target, folder: Path, erasures: Erasures | None = None, every: int = 20
-) -> tuple[Importing, Digest]:
+) -> tuple[ImportRun, Digest]:
     spans = reader.spans(EVENTS)
     promised = importer.verify(reader, EVENTS, spans, Silent())
     with ImportJournal(folder, "about") as journal:
-        state = Importing(EVENTS, "shadow.events", erasures or Erasures(), target, journal.reached())
+        state = ImportRun(EVENTS, "shadow.events", erasures or Erasures(), target, journal.load())
         importer.transfer(reader, spans, state, journal, Silent(), every)
         journal.remove()
     return state, promised
@@ -230,7 +230,7 @@ def test_an_import_writes_what_was_exported(
     url, target = empty_archive(), Target()
     monkeypatch.setattr("services.archive.reader.BATCH", 7)
     export_messages(url, week, tmp_path)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         state, promised = import_(reader, target, tmp_path)
     assert state.read == promised == state.written
     assert sorted(target.written, key=repr) == sorted(map(content, week), key=repr)
@@ -244,7 +244,7 @@ def test_a_stopped_import_goes_on_and_counts_all(
     export_messages(url, week, tmp_path)
     first, second = Target(room=75), Target()
     erasures = Erasures({"v": NOON + 3})
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         with pytest.raises(ConnectionResetError):
             import_(reader, first, tmp_path, erasures)
         state, promised = import_(reader, second, tmp_path, erasures)
@@ -263,7 +263,7 @@ def test_nothing_is_written_of_a_spoiled_archive(week: list[ArchivedMessage], tm
     last.write_bytes(last.read_bytes()[::-1])
     target = Target()
     with (
-        reading_archive(str(tmp_path / "archive")) as reader,
+        open_archive(str(tmp_path / "archive")) as reader,
         pytest.raises(ArchiveRefused, match=f"{last.name} is spoiled"),
     ):
         import_(reader, target, tmp_path)
@@ -280,30 +280,30 @@ def test_what_is_not_what_the_manifest_counted_does_not_agree(
     for each in (told, told["files"][0]):
         each["digest"] = f"{(int(each['digest'], 16) + 1) % (1 << 128):032x}"
     path.write_bytes(msgspec.json.encode(told))
-    with reading_archive(str(tmp_path / "archive")) as reader:
+    with open_archive(str(tmp_path / "archive")) as reader:
         state, promised = import_(reader, Target(), tmp_path)
         assert state.read != promised
         file = told["files"][0]
         with pytest.raises(ArchiveRefused, match="are not those that its manifest counts"):
-            reader.exported([Span("events", file["partition"], file["first"], file["last"])])
+            reader.digest_of([Span("events", file["partition"], file["first"], file["last"])])
 
 
 def test_a_journal_of_something_else_counts_for_nothing(tmp_path: Path) -> None:
     with ImportJournal(tmp_path, "one") as journal:
-        assert journal.reached() == Reached()
-        journal.keep(Reached(offsets={0: 7}, read=7))
-        assert journal.reached().offsets == {0: 7}
+        assert journal.load() == ImportPosition()
+        journal.keep(ImportPosition(offsets={0: 7}, read=7))
+        assert journal.load().offsets == {0: 7}
         with pytest.raises(OperationFailed, match="the same import is under way"):
             ImportJournal(tmp_path, "one")
         [path] = tmp_path.glob("*.json")
     with ImportJournal(tmp_path, "other") as journal:
-        assert journal.reached() == Reached()
+        assert journal.load() == ImportPosition()
     path.write_bytes(path.read_bytes()[:-3])
     with ImportJournal(tmp_path, "one") as journal:
-        assert journal.reached() == Reached()
-        journal.keep(Reached(offsets={0: 7}, read=7))
+        assert journal.load() == ImportPosition()
+        journal.keep(ImportPosition(offsets={0: 7}, read=7))
     with ImportJournal(tmp_path, "one", anew=True) as journal:
-        assert journal.reached() == Reached()
+        assert journal.load() == ImportPosition()
 
 
 def test_erased_visitors_are_left_out_by_all_stamps_of_an_event(tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_erased_visitors_are_left_out_by_all_stamps_of_an_event(tmp_path: Path) 
     assert manifest_of(export_messages(empty_archive(), rows, tmp_path, erasures=gone)).erased == 4
     url, target = empty_archive(), Target()
     export_messages(url, rows, tmp_path)
-    with reading_archive(url) as reader:
+    with open_archive(url) as reader:
         state, _ = import_(reader, target, tmp_path, gone)
     assert (state.erased, len(target.written)) == (4, 1)
 

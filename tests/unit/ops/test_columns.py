@@ -7,7 +7,7 @@ import pytest
 from schemas.products import Product
 from services.ops.catalogue.columns import EXAMPLE, FIELDS, FieldName, read
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import BadRow, Found, entries, mapped_by
+from services.ops.catalogue.mappings import BadRow, Found, entries, mapping_by
 from tests.support.feeds import DEFAULTS, write_file
 
 HEAD = (
@@ -20,7 +20,7 @@ LAMP = "17;Lampe;Hell;1.299,00 €;auf Lager;Haus/Lampen;<p>Schön</p>;rot, warm
 def found(folder: Path, rows: str, toml: Path, encoding: str = "cp1252") -> list[Found]:
     columns = read(toml)
     feed = Feed(write_file(folder, "p.csv", rows, encoding), columns.dialect)
-    return [each for _, each in entries(feed, mapped_by(columns, feed), DEFAULTS)]
+    return [each for _, each in entries(feed, mapping_by(columns, feed), DEFAULTS)]
 
 
 def test_the_example_reads_such_a_feed(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_column_inside_an_object_of_json_is_named_with_a_point(tmp_path: Path)
     )
     columns = read(toml)
     feed = Feed(write_file(tmp_path, "p.jsonl", '{"sku": 7, "text": {"en": "Lamp"}}\n'))
-    [(_, product)] = entries(feed, mapped_by(columns, feed), DEFAULTS)
+    [(_, product)] = entries(feed, mapping_by(columns, feed), DEFAULTS)
     assert isinstance(product, Product)
     assert (product.product_id, product.name, product.price, product.currency) == ("7", "Lamp", 5.0, "USD")
 

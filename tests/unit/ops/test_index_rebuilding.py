@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 
 from schemas.vectors import Layout
 from services.ops.index.query import Change
-from services.ops.index.rebuild import Beside, Point, Rebuild, Shelf
+from services.ops.index.rebuild import FreshCollection, Point, QdrantAlias, Rebuild
 from services.progress import Silent
 from services.qdrant import ProductCollection, create
 
@@ -133,7 +133,7 @@ class Name:
     def serving(self) -> str | None:
         return self._world.serving
 
-    def beside(self, stamp: str) -> Beside:
+    def beside(self, stamp: str) -> FreshCollection:
         self._world.request()
         self._world.collections[f"{NAME}.{stamp}"] = {}
         return NewCollection(self._world, f"{NAME}.{stamp}")
@@ -146,7 +146,7 @@ class Name:
     def drop(self, name: str) -> None:
         del self._world.collections[name]
 
-    def left_over(self) -> list[str]:
+    def list_leftovers(self) -> list[str]:
         return [name for name in self._world.collections if name != self._world.serving]
 
 
@@ -229,20 +229,20 @@ pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
 def test_a_name_leads_to_the_new_collection_between_two_requests(client: QdrantClient) -> None:
     ProductCollection(client, NAME, LAYOUT)
-    shelf = Shelf(client, NAME, LAYOUT)
+    shelf = QdrantAlias(client, NAME, LAYOUT)
     assert shelf.serving == "products.first"
     made = shelf.beside(FIRST_STAMP)
     assert shelf.serving == "products.first"
     shelf.switch(made.name)
     assert shelf.serving == made.name
-    assert shelf.left_over() == ["products.first"]
+    assert shelf.list_leftovers() == ["products.first"]
     assert ProductCollection(client, NAME, LAYOUT).count() == 0
     assert names(client) == {"products.first", made.name}
 
 
 def test_a_collection_of_a_former_version_gives_its_name_to_the_alias(client: QdrantClient) -> None:
     create(client, NAME, LAYOUT)
-    shelf = Shelf(client, NAME, LAYOUT)
+    shelf = QdrantAlias(client, NAME, LAYOUT)
     assert shelf.serving == NAME
     made = shelf.beside(FIRST_STAMP)
     shelf.switch(made.name)
@@ -251,9 +251,9 @@ def test_a_collection_of_a_former_version_gives_its_name_to_the_alias(client: Qd
 
 
 def test_what_killed_rebuilds_left_is_known_and_what_others_have_is_not(client: QdrantClient) -> None:
-    shelf = Shelf(client, NAME, LAYOUT)
+    shelf = QdrantAlias(client, NAME, LAYOUT)
     shelf.switch(shelf.beside(SECOND_STAMP).name)
     shelf.beside(FIRST_STAMP)
     for other in ("products.archive", "products2.first", "shadow.products.first"):
         ProductCollection(client, other, LAYOUT)
-    assert shelf.left_over() == [f"products.{FIRST_STAMP}"]
+    assert shelf.list_leftovers() == [f"products.{FIRST_STAMP}"]

@@ -13,7 +13,7 @@ from schemas.sessions import Session
 from services.model.session import Tuning, fold
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.inspect.visitor import interests
-from services.ops.inspect.visitor.interests import Ground
+from services.ops.inspect.visitor.interests import InterestContext
 from services.ops.inspect.visitor.report import InterestInWords
 from services.ops.inspect.visitor.summary import Names
 from tests.support.interests import (
@@ -44,7 +44,7 @@ def session(*deeds: tuple[EventType, str]) -> Session:
 
 
 def told(*deeds: tuple[EventType, str]) -> tuple[InterestInWords, ...]:
-    return interests.describe(Ground(session(*deeds), EMBEDDED, Tuning(), NAME))
+    return interests.describe(InterestContext(session(*deeds), EMBEDDED, Tuning(), NAME))
 
 
 def test_one_cart_tells_category_type_colour_brand_price_and_cause() -> None:
@@ -98,7 +98,7 @@ def test_an_interest_that_cancels_out_has_no_words_but_its_cause() -> None:
     known = session(("view_item", "boots-4"))
     [interest] = known.interests
     empty = replace(known, interests=(replace(interest, vector=bytes(len(interest.vector))),))
-    [found] = interests.describe(Ground(empty, EMBEDDED, Tuning(), NAME))
+    [found] = interests.describe(InterestContext(empty, EMBEDDED, Tuning(), NAME))
     assert found.nearest == ()
     assert found.sentence == "Women; because of boots-4 Boots 4 (looked at)"
 
@@ -110,7 +110,7 @@ def test_without_vectors_of_products_category_and_cause_are_told() -> None:
 
 def test_other_weights_than_the_session_was_made_with_change_no_word() -> None:
     known = session(("view_item", "boots-4"), ("add_to_cart", "lamps-4"))
-    ground = Ground(known, EMBEDDED, Tuning(), NAME)
+    ground = InterestContext(known, EMBEDDED, Tuning(), NAME)
     other = with_(ground, tuning=Tuning(interests_max=0))
     assert [each.sentence.split(";")[1] for each in interests.describe(ground)] == [
         each.sentence.split(";")[1] for each in interests.describe(other)
@@ -125,7 +125,7 @@ IDS = st.sampled_from([each.product_id for each in CATALOGUE])
 @given(st.lists(st.tuples(TYPES, IDS), max_size=30))
 def test_any_session_can_be_told(deeds: list[tuple[EventType, str]]) -> None:
     known = session(*deeds)
-    found = interests.describe(Ground(known, EMBEDDED, Tuning(), NAME))
+    found = interests.describe(InterestContext(known, EMBEDDED, Tuning(), NAME))
     assert [each.category for each in found] == [each.category for each in known.interests]
     for each in found:
         assert each.sentence.startswith(each.category)

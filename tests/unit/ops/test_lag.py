@@ -11,12 +11,12 @@ from services.ops.lag.report import (
     PartitionLag,
     age,
     group_lag,
+    list_groups,
     partition_lag,
-    watched_groups,
 )
 from services.ops.settings import OpsSettings
 
-EVENTS, PRODUCTS = watched_groups(OpsSettings(topic_prefix="t."))
+EVENTS, PRODUCTS = list_groups(OpsSettings(topic_prefix="t."))
 MEMBER = Member("vm-8003", "10.0.0.1", tuple(range(8)))
 NOW = 1_000_000.0
 

@@ -12,7 +12,7 @@ from schemas.vectors import ProductVectors, encode, pack
 from services.ops.inspect.product import summary
 from services.ops.inspect.product import vectors as likeness
 from services.ops.inspect.product.summary import ProductEvents
-from services.ops.inspect.product.vectors import Embedded
+from services.ops.inspect.product.vectors import VectorTable
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
 from tests.support.interests import BOOTS, CATALOGUE, EMBEDDED, LAYOUT, content, product
@@ -128,7 +128,7 @@ def test_how_the_two_topics_stand_to_each_other_is_a_sentence() -> None:
 def test_a_newer_state_is_kept_whichever_message_came_last() -> None:
     newer = replace(CATALOGUE[0], updated_at=5, name="Newer")
     for order in ((newer, CATALOGUE[0]), (CATALOGUE[0], newer)):
-        found = Embedded(LAYOUT)
+        found = VectorTable(LAYOUT)
         for each in order:
             found.take(StoredMessage(each.product_id.encode(), encode(vectors(each))))
         assert found.products[newer.product_id].name == "Newer"

@@ -108,7 +108,7 @@ def test_a_list_is_read_whatever_the_pieces_it_comes_in(
             piece, self.rest = self.rest[:size], self.rest[size:]
             return piece
 
-    assert list(file_formats.listed(Pieces())) == objects  # type: ignore[arg-type]
+    assert list(file_formats.json_list(Pieces())) == objects  # type: ignore[arg-type]
 
 
 def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:

@@ -4,15 +4,15 @@ import msgspec
 import pytest
 
 from schemas.topics import EVENTS, PRODUCTS, SESSIONS, TOPICS
-from services.ops.topics.drift import Difference, FoundTopic, compare, unknown_names
+from services.ops.topics.drift import Difference, TopicOnBroker, compare, unknown_names
 
 PREFIX = "t."
 NAMES = [topic.full_name(PREFIX) for topic in TOPICS]
 
 
-def as_listed() -> dict[str, FoundTopic]:
+def as_listed() -> dict[str, TopicOnBroker]:
     return {
-        topic.full_name(PREFIX): FoundTopic(
+        topic.full_name(PREFIX): TopicOnBroker(
             partitions=topic.partitions,
             replicas=1,
             config=topic.config() | {"compression.type": "producer"},

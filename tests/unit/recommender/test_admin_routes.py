@@ -21,8 +21,8 @@ from services.recommender.api import admin as keeping
 from services.recommender.api.admin import admin_routes
 from services.recommender.api.admin_bodies import BODY_MAX_BYTES, STRUCTS
 from services.recommender.catalogue import Catalogue
-from services.recommender.pipeline.experiments import ExperimentBook
-from services.recommender.pipeline.merchandising import RuleBook
+from services.recommender.pipeline.experiments import ExperimentSchedule
+from services.recommender.pipeline.merchandising import RuleSchedule
 from services.web import problems
 from services.web.auth import AdminAuth
 from services.web.openapi import MsgspecApi
@@ -40,7 +40,7 @@ class Admin:
     """The routes on real books. What is published is read back at once, as a reader of the topic would."""
 
     def __init__(self, admin_key: str | None = KEY) -> None:
-        self.rules, self.experiments = RuleBook(), ExperimentBook()
+        self.rules, self.experiments = RuleSchedule(), ExperimentSchedule()
         self.catalogue = Catalogue()
         self.waiting_for: str | None = None
         self.is_read = True

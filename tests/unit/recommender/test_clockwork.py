@@ -13,8 +13,8 @@ from schemas.sessions import KIND_OF, SessionEvent
 from services.recommender import topic_feeds
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Where
-from services.recommender.pipeline.experiments import ExperimentBook
-from services.recommender.pipeline.merchandising import RuleBook
+from services.recommender.pipeline.experiments import ExperimentSchedule
+from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.popularity import Popularity
 from tests.support.clock import Clock
 from tests.support.pipeline import product
@@ -45,7 +45,7 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @asynccontextmanager
 async def watching(
-    rules: RuleBook, experiments: ExperimentBook, pages: Pages, clock: Clock
+    rules: RuleSchedule, experiments: ExperimentSchedule, pages: Pages, clock: Clock
 ) -> AsyncIterator[None]:
     changes = (rules.next_change, experiments.next_change)
     task = asyncio.create_task(topic_feeds.watch(changes, pages, clock))  # type: ignore[arg-type]
@@ -77,9 +77,9 @@ def block(name: str, starts_at: int | None = None, ends_at: int | None = None) -
 
 @pytest.mark.usefixtures("fast")
 async def test_pages_are_told_once_when_a_rule_begins_and_once_when_it_ends() -> None:
-    rules, pages, clock = RuleBook(), Pages(), Clock()
+    rules, pages, clock = RuleSchedule(), Pages(), Clock()
     rules.put("a", block("a", 100, 200))
-    async with watching(rules, ExperimentBook(), pages, clock):
+    async with watching(rules, ExperimentSchedule(), pages, clock):
         assert pages.all == 0
         for now, told in ((99, 0), (100, 1), (199, 1), (205, 2), (1000, 2)):
             clock.now = now
@@ -90,17 +90,17 @@ async def test_pages_are_told_once_when_a_rule_begins_and_once_when_it_ends() ->
 
 @pytest.mark.usefixtures("fast")
 async def test_experiments_begin_and_end_the_same_way() -> None:
-    experiments, pages, clock = ExperimentBook(), Pages(), Clock()
+    experiments, pages, clock = ExperimentSchedule(), Pages(), Clock()
     experiments.put("x", Experiment(name="x", variants=HALVES, starts_at=100))
-    async with watching(RuleBook(), experiments, pages, clock):
+    async with watching(RuleSchedule(), experiments, pages, clock):
         clock.now = 100
         await until(lambda: pages.all == 1)
 
 
 @pytest.mark.usefixtures("fast")
 async def test_a_rule_that_is_put_while_the_watch_sleeps_and_begins_before_it_wakes_is_not_missed() -> None:
-    rules, pages, clock = RuleBook(), Pages(), Clock()
-    async with watching(rules, ExperimentBook(), pages, clock):
+    rules, pages, clock = RuleSchedule(), Pages(), Clock()
+    async with watching(rules, ExperimentSchedule(), pages, clock):
         clock.now = 50
         rules.put("a", block("a", 60))
         clock.now = 70  # no moment passes between
@@ -109,10 +109,10 @@ async def test_a_rule_that_is_put_while_the_watch_sleeps_and_begins_before_it_wa
 
 @pytest.mark.usefixtures("fast")
 async def test_what_began_before_the_watch_did_is_no_change() -> None:
-    rules, pages, clock = RuleBook(), Pages(), Clock()
+    rules, pages, clock = RuleSchedule(), Pages(), Clock()
     clock.now = 500
     rules.put("a", block("a", 100, 200))
-    async with watching(rules, ExperimentBook(), pages, clock):
+    async with watching(rules, ExperimentSchedule(), pages, clock):
         await looked()
         assert pages.all == 0
 
@@ -122,7 +122,7 @@ async def test_the_watch_wakes_at_the_moment_itself_not_at_the_next_look(
 ) -> None:
     monkeypatch.setattr(topic_feeds, "LOOK_S", 60.0)
     loop = asyncio.get_running_loop()
-    rules, pages = RuleBook(), Pages()
+    rules, pages = RuleSchedule(), Pages()
     start = loop.time()
     rules.put("a", block("a", 5))
     task = asyncio.create_task(
@@ -136,14 +136,14 @@ async def test_the_watch_wakes_at_the_moment_itself_not_at_the_next_look(
 
 @pytest.mark.usefixtures("fast")
 async def test_when_pages_are_told_the_rules_that_they_ask_for_are_the_new_ones() -> None:
-    rules, pages, clock = RuleBook(), Pages(), Clock()
+    rules, pages, clock = RuleSchedule(), Pages(), Clock()
     rules.put("a", block("a", 100))
-    assert rules.in_force("home", "popular", clock.now).blocked == {}
-    async with watching(rules, ExperimentBook(), pages, clock):
+    assert rules.active_rules("home", "popular", clock.now).blocked == {}
+    async with watching(rules, ExperimentSchedule(), pages, clock):
         clock.now = 100
         await until(lambda: pages.all == 1)
         await looked()
-        assert rules.in_force("home", "popular", clock.now).blocked == {"products": {"p1"}}
+        assert rules.active_rules("home", "popular", clock.now).blocked == {"products": {"p1"}}
 
 
 @pytest.mark.usefixtures("fast")
@@ -157,9 +157,9 @@ async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_tol
     def first() -> str:
         return catalogue.popular(1, Where(), 9)[0].product_id
 
-    counted.moved([], [SessionEvent(0, b"1", "p1", KIND_OF["purchase"])])
+    counted.update([], [SessionEvent(0, b"1", "p1", KIND_OF["purchase"])])
     await until(lambda: first() == "p1")
-    counted.moved([], [SessionEvent(9000, b"2", "p2", KIND_OF["purchase"])])
+    counted.update([], [SessionEvent(9000, b"2", "p2", KIND_OF["purchase"])])
     clock.now = 9000
     await until(lambda: first() == "p2")
     assert pages.popular >= 2

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.experiments import Experiment, Variant
-from services.recommender.pipeline.experiments import AS_EVERYONE, ExperimentBook, applied, knobs, meet
+from services.recommender.pipeline.experiments import (
+    AS_EVERYONE,
+    ExperimentSchedule,
+    combine_variants,
+    knobs,
+    overlap,
+)
 
 VISITORS = [f"visitor-{number}" for number in range(20_000)]
 
@@ -18,20 +24,20 @@ def halves(name: str, **fields: object) -> Experiment:
     return msgspec.structs.replace(made, **fields)
 
 
-def book(*experiments: Experiment) -> ExperimentBook:
-    made = ExperimentBook()
+def book(*experiments: Experiment) -> ExperimentSchedule:
+    made = ExperimentSchedule()
     for each in experiments:
         made.put(each.name, each)
     return made
 
 
-def names(of: ExperimentBook, visitor_id: str, now: float = 0) -> dict[str, str]:
+def names(of: ExperimentSchedule, visitor_id: str, now: float = 0) -> dict[str, str]:
     return {experiment: variant.name for experiment, variant in of.variants_of(visitor_id, now).items()}
 
 
 def test_without_experiments_everybody_is_treated_alike() -> None:
     assert book().variants_of("v", 0) == {}
-    assert applied({}) is AS_EVERYONE
+    assert combine_variants({}) is AS_EVERYONE
     assert (AS_EVERYONE.weights("similar"), AS_EVERYONE.diversity, AS_EVERYONE.model) == ({}, None, None)
 
 
@@ -87,7 +93,7 @@ def test_variants_come_together_and_the_first_by_name_wins_knob_by_knob() -> Non
         diversity=0.4,
     )
     for variants in ({"a": first, "b": second}, {"b": second, "a": first}):
-        found = applied(variants)
+        found = combine_variants(variants)
         assert found.weights("similar") == {"brand": 0.1, "image": 0.2}
         assert found.weights("search") == {"text": 2.0}
         assert found.weights("for_you") == {}
@@ -101,6 +107,6 @@ def test_what_an_experiment_sets_and_whether_two_meet() -> None:
         Variant(name="b", share=0.5, weights={"search": {"text": 1}}, model=""),
     )
     assert knobs(halves("x", variants=sets)) == {"weights.search.text", "model"}
-    assert meet(halves("x"), halves("y", starts_at=5))
-    assert meet(halves("x", ends_at=6), halves("y", starts_at=5))
-    assert not meet(halves("x", ends_at=5), halves("y", starts_at=5))
+    assert overlap(halves("x"), halves("y", starts_at=5))
+    assert overlap(halves("x", ends_at=6), halves("y", starts_at=5))
+    assert not overlap(halves("x", ends_at=5), halves("y", starts_at=5))

@@ -12,7 +12,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 from schemas import models
 from schemas.models import ModelRelease
 from services.recommender.metrics import Metrics
-from services.recommender.serving_models import Generations
+from services.recommender.serving_models import ServedModel
 from tests.support.models import release, store_artifact
 
 FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
@@ -24,12 +24,12 @@ class Served:
     def __init__(self, folder: Path) -> None:
         self.metrics = Metrics()
         self.cache = folder / "cache"
-        self.generations = Generations(self.cache, self.metrics, "behaviour")
+        self.generations = ServedModel(self.cache, self.metrics, "behaviour")
 
     async def after(self, release: ModelRelease | None) -> str | None:
         """The version that serves once the message is dealt with."""
         self.generations.follow(models.encode(release) if release else None)
-        await self.generations.settled()
+        await self.generations.wait_until_settled()
         return self.version
 
     @property
@@ -64,7 +64,7 @@ def second(tmp_path: Path) -> ModelRelease:
 
 
 async def test_nothing_serves_before_a_release(served: Served) -> None:
-    await served.generations.settled()
+    await served.generations.wait_until_settled()
     assert served.version is None
 
 
@@ -137,7 +137,7 @@ async def test_a_changed_byte_is_refused_by_name_and_what_served_goes_on(
 async def test_what_is_no_release_is_refused(served: Served, first: ModelRelease) -> None:
     await served.after(first)
     served.generations.follow(b"rubbish")
-    await served.generations.settled()
+    await served.generations.wait_until_settled()
     assert served.version == FIRST
     assert served.count("refused_total") == 1
 

@@ -18,16 +18,16 @@ from services.model.session import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
 from services.recommender.index.qdrant_edge import EdgeIndex
-from services.recommender.live.protocol import Subscriber
-from services.recommender.live.registry import Hub
+from services.recommender.live.protocol import LiveSubscription
+from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.diversity import Rules
-from services.recommender.pipeline.pipeline import RowMaker
-from services.recommender.pipeline.request import Asks
+from services.recommender.pipeline.diversity import RowLimits
+from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.search.query import Inferred
-from services.recommender.search.query_vectors import Words
+from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import Searcher, UnderstoodBy
-from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 
@@ -39,7 +39,7 @@ FOR_YOU = Slot(name="you", kind="for_you", k=3)
 class Page:
     """A socket whose messages are kept; it takes them only as fast as it is let."""
 
-    def __init__(self, subscriber: Subscriber) -> None:
+    def __init__(self, subscriber: LiveSubscription) -> None:
         self.subscriber = subscriber
         self.messages: list[Recommendations] = []
         self.open = asyncio.Event()
@@ -74,9 +74,9 @@ class Shop:
         self.index = EdgeIndex(LAYOUT, folder)
         self.replica = VectorReplica(LAYOUT)
         self.sessions = Sessions(LAYOUT, 10)
-        self.hub = Hub(self.metrics)
-        rules = Rules(0, 0.2, 9)
-        self.rows = RowMaker(
+        self.hub = SubscriptionRegistry(self.metrics)
+        rules = RowLimits(0, 0.2, 9)
+        self.rows = RecommendationPipeline(
             self.catalogue,
             self.index,
             self.replica,
@@ -86,7 +86,7 @@ class Shop:
             model=lambda _line: None,
             metrics=self.metrics,
         )
-        self.words = Words(
+        self.words = WordVectorClient(
             None,
             LAYOUT,
             timeout_s=1,
@@ -95,7 +95,7 @@ class Shop:
             seconds=self.metrics.words,
         )
         self.searcher = Searcher(AsTheyStand(), self.words)
-        self.joined = JoinedSessions(self.sessions, IdentityGraph(), self.replica, LAYOUT, Tuning())
+        self.joined = MergedSessions(self.sessions, IdentityGraph(), self.replica, LAYOUT, Tuning())
 
     def put(self, number: int, **fields: object) -> None:
         made = Product(
@@ -113,21 +113,21 @@ class Shop:
     def publish(self, visitor_id: str, event_id: str) -> None:
         seen = SessionEvent(1, event_id.encode(), "p0", KIND_OF["view_item"])
         session = Session(visitor_id, (seen,), form(LAYOUT))
-        published = Published(encode(session), caused_by=event_id, accepted_at=1.0, folded_at=2.0)
+        published = PublishedSession(encode(session), caused_by=event_id, accepted_at=1.0, folded_at=2.0)
         self.sessions.put(visitor_id, published)
         self.hub.session_changed(visitor_id, published)
 
     def page(self, visitor_id: str, *slots: Slot) -> Page:
-        subscriber = Subscriber(
+        subscriber = LiveSubscription(
             visitor_id,
             rows=self.rows,
-            asks=Asks(self.joined, self.searcher),
+            asks=RequestBuilder(self.joined, self.searcher),
             sessions=self.joined,
             impressions=Impressions(None, "recommendations", self.metrics, lambda: 0.0),
             models=lambda _version: {},
             metrics=self.metrics,
             turns=self.turns,
-            on_shown=self.hub.shown,
+            on_shown=self.hub.record_row,
         )
         subscriber.subscribe(slots)
         return Page(subscriber)
@@ -148,7 +148,7 @@ async def opened(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
 
         async def open_page(visitor_id: str, *slots: Slot) -> Page:
             page = shop.page(visitor_id, *slots)
-            stack.enter_context(shop.hub.joined(page.subscriber))
+            stack.enter_context(shop.hub.register(page.subscriber))
             stack.callback(page.running.cancel)
             await page.settled()
             return page
@@ -241,7 +241,7 @@ async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> Non
 
 async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     page = shop.page("me", FOR_YOU, POPULAR)
-    with shop.hub.joined(page.subscriber):
+    with shop.hub.register(page.subscriber):
         await page.settled()
     shop.publish("me", "e1")
     shop.put(0, price=5.0, updated_at=1)
@@ -252,14 +252,14 @@ async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
 @pytest.mark.parametrize("layout", ["v0/other", LAYOUT.id, form(Layout.of(5, 4))])
 async def test_sessions_of_another_layout_or_form_are_no_session(shop: Shop, layout: str) -> None:
     other = Session("me", (SessionEvent(1, b"e", "p0", KIND_OF["view_item"]),), layout, b"\x01\x02")
-    shop.sessions.put("me", Published(encode(other)))
+    shop.sessions.put("me", PublishedSession(encode(other)))
     assert shop.sessions.session("me") is None
 
 
 async def test_sessions_as_they_were_written_before_are_no_session_and_do_no_harm(shop: Shop) -> None:
     id_ = "0a000000-0000-4000-8000-00000000000f"
     former = ["me", [[1, id_, "p0", "view_item"]], LAYOUT.id, b"\x00\x3c" * LAYOUT.width, [], []]
-    shop.sessions.put("me", Published(msgspec.msgpack.encode(former)))
+    shop.sessions.put("me", PublishedSession(msgspec.msgpack.encode(former)))
     page = shop.page("me", FOR_YOU)
     [row] = await page.settled()
     assert {item.source for item in row.items} == {"popular"}

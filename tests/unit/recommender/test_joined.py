@@ -9,7 +9,7 @@ from schemas.events import Event, EventType
 from schemas.identities import Identity
 from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
 from services.model.session import fold
-from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from tests.support.sessions import DAY, LAYOUT, TUNING, VECTORS, content, event, fold_all, product
@@ -24,13 +24,15 @@ class Joined:
         self.vectors = vectors
         self.people = IdentityGraph()
         self.alone = Sessions(LAYOUT, 100)
-        self.sessions = JoinedSessions(self.alone, self.people, vectors, LAYOUT, TUNING)
+        self.sessions = MergedSessions(self.alone, self.people, vectors, LAYOUT, TUNING)
 
     def put(self, visitor_id: str, events: Sequence[Event], folded_at: float = 1.0) -> None:
         session = Session(visitor_id)
         for each in events:
             session = fold(session, each, self.vectors, LAYOUT, TUNING)
-        self.alone.put(visitor_id, Published(encode(session), caused_by=visitor_id, folded_at=folded_at))
+        self.alone.put(
+            visitor_id, PublishedSession(encode(session), caused_by=visitor_id, folded_at=folded_at)
+        )
 
     def join(self, visitor_id: str, user_id: str = "ada", at: int = 1) -> None:
         told = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at)
@@ -94,7 +96,7 @@ def test_before_they_are_one_each_has_its_own() -> None:
     assert one is not None
     assert [each.product_id for each in one.events] == ["p1"]
     assert joined.sessions.session("v3") is None
-    assert joined.sessions.published("v3") is None
+    assert joined.sessions.latest("v3") is None
 
 
 def test_joining_twice_changes_nothing_and_computes_nothing_anew() -> None:
@@ -115,7 +117,7 @@ def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
     joined.join("v1")
     joined.join("v2")
     assert joined.sessions.session("v1") is None
-    assert joined.sessions.published("v1") is None
+    assert joined.sessions.latest("v1") is None
     joined.put("v2", [event(1, 1, "p1")])
     assert told(joined.sessions.session("v1")) == told(fold_all([event(1, 1, "p1")]))
 
@@ -143,7 +145,7 @@ def test_the_newest_message_about_any_of_them_tells_what_caused_it() -> None:
     joined.put("v2", [event(2, 2)], folded_at=6.0)
     joined.join("v1")
     joined.join("v2")
-    published = joined.sessions.published("v2")
+    published = joined.sessions.latest("v2")
     assert published is not None
     assert published.caused_by == "v1"
 
@@ -167,7 +169,7 @@ def test_a_product_that_gets_its_vector_later_joins_the_session() -> None:
 def test_a_session_of_another_layout_is_computed_anew_from_its_events() -> None:
     joined = Joined()
     stranger = Session("v1", fold_all([event(1, 1, "p1")]).events, layout="another")
-    joined.alone.put("v1", Published(encode(stranger)))
+    joined.alone.put("v1", PublishedSession(encode(stranger)))
     joined.put("v2", [event(2, 2, "p2")])
     assert joined.sessions.session("v1") is None
     joined.join("v1")

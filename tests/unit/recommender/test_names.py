@@ -3,7 +3,7 @@
 import pytest
 
 from schemas.products import Product
-from services.recommender.pipeline.about_product import shared
+from services.recommender.pipeline.about_product import compare_products
 
 
 def product(*category: str, brand: str | None = None, type_: str | None = None) -> Product:
@@ -34,11 +34,15 @@ def product(*category: str, brand: str | None = None, type_: str | None = None) 
 def test_paths_have_in_common_what_is_the_same_from_the_top_on(
     one: tuple[str, ...], other: tuple[str, ...], common: float
 ) -> None:
-    assert shared(product(*one), product(*other))["category"] == pytest.approx(common)
-    assert shared(product(*other), product(*one))["category"] == pytest.approx(common)
+    assert compare_products(product(*one), product(*other))["category"] == pytest.approx(common)
+    assert compare_products(product(*other), product(*one))["category"] == pytest.approx(common)
 
 
 def test_names_are_the_same_or_not_and_no_name_is_no_name() -> None:
     boot = product(brand="Alma", type_="boot")
-    assert shared(boot, product(brand="Alma", type_="shoe")) == {"category": 0, "brand": 1, "type": 0}
-    assert shared(product(), product()) == {"category": 0, "brand": 0, "type": 0}
+    assert compare_products(boot, product(brand="Alma", type_="shoe")) == {
+        "category": 0,
+        "brand": 1,
+        "type": 0,
+    }
+    assert compare_products(product(), product()) == {"category": 0, "brand": 0, "type": 0}

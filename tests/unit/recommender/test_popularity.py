@@ -22,7 +22,7 @@ def event(number: int, at: int, product_id: str = "a", type_: str = "purchase") 
 
 def test_an_event_counts_half_after_each_half_life() -> None:
     counted = popularity()
-    assert counted.moved([], [event(1, 5000)])
+    assert counted.update([], [event(1, 5000)])
     assert counted.counts(5000) == {"a": 1.0}
     assert counted.counts(6000) == pytest.approx({"a": 0.5})
     assert counted.counts(8000) == pytest.approx({"a": 0.125})
@@ -30,50 +30,50 @@ def test_an_event_counts_half_after_each_half_life() -> None:
 
 def test_events_of_different_ages_add_up() -> None:
     counted = popularity()
-    counted.moved([], [event(1, 1000), event(2, 2000)])
+    counted.update([], [event(1, 1000), event(2, 2000)])
     assert counted.counts(3000) == pytest.approx({"a": 0.25 + 0.5})
 
 
 def test_types_weigh_as_in_sessions_and_what_is_taken_out_of_a_cart_stays_as_popular() -> None:
     counted = popularity()
-    counted.moved([], [event(1, 0, "seen", "view_item"), event(2, 0, "put", "add_to_cart")])
+    counted.update([], [event(1, 0, "seen", "view_item"), event(2, 0, "put", "add_to_cart")])
     assert counted.counts(0) == pytest.approx({"seen": 0.5, "put": 0.7})
     taken = [event(2, 0, "put", "add_to_cart"), event(3, 1, "put", "remove_from_cart")]
-    assert counted.moved(taken[:1], taken)
+    assert counted.update(taken[:1], taken)
     assert counted.counts(0)["put"] == pytest.approx(0.7)
     only = popularity()
-    only.moved([], [event(1, 0, "x", "remove_from_cart")])
+    only.update([], [event(1, 0, "x", "remove_from_cart")])
     assert only.counts(0) == {}
 
 
 def test_an_event_of_several_products_counts_for_each() -> None:
     counted = popularity()
-    counted.moved([], [event(1, 0, "a"), event(1, 0, "b")])
+    counted.update([], [event(1, 0, "a"), event(1, 0, "b")])
     assert counted.counts(0) == {"a": 1.0, "b": 1.0}
 
 
 def test_what_was_counted_is_not_counted_again_and_what_is_forgotten_stays() -> None:
     counted = popularity()
     first, second, third = event(1, 0), event(2, 0), event(3, 0)
-    counted.moved([], [first, second])
-    assert not counted.moved([first, second], [first, second])
-    assert counted.moved([first, second], [second, third])
+    counted.update([], [first, second])
+    assert not counted.update([first, second], [first, second])
+    assert counted.update([first, second], [second, third])
     assert counted.counts(0) == {"a": 3.0}
-    assert not counted.moved([second, third], [])
+    assert not counted.update([second, third], [])
     # The same event told with another time is the same event.
-    assert not counted.moved([third], [event(3, 500)])
+    assert not counted.update([third], [event(3, 500)])
 
 
 def test_a_clock_that_is_behind_the_events_does_not_blow_them_up() -> None:
     counted = popularity()
-    counted.moved([], [event(1, 10_000_000)])
+    counted.update([], [event(1, 10_000_000)])
     assert counted.counts(0) == {"a": 1.0}
 
 
 def test_the_very_old_is_nothing_beside_the_new_and_breaks_nothing() -> None:
     counted = popularity()
-    counted.moved([], [event(1, 0)])
-    counted.moved([], [event(2, 2**52)])
+    counted.update([], [event(1, 0)])
+    counted.update([], [event(2, 2**52)])
     assert counted.counts(2**52) == {"a": 1.0}
     assert counted.counts(2**53)["a"] == pytest.approx(0.0)
 
@@ -96,11 +96,11 @@ def test_order_of_arrival_and_duplicates_change_nothing(
     told: list[SessionEvent], data: st.DataObject
 ) -> None:
     at_once, one_by_one = popularity(), popularity()
-    at_once.moved([], told)
+    at_once.update([], told)
     known: list[SessionEvent] = []
     for each in data.draw(st.permutations([*told, *told[::2]])):
         after = [*known, each] if each not in known else known
-        one_by_one.moved(known, after)
+        one_by_one.update(known, after)
         known = after
     expected: dict[str, float] = {}
     for each in told:

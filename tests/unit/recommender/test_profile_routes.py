@@ -14,8 +14,8 @@ from schemas.identities import Identity
 from schemas.sessions import encode
 from services.model.session import Tuning
 from services.recommender.api.profile import Profile, profile_routes
-from services.recommender.pipeline.experiments import AS_EVERYONE, Treatment
-from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
@@ -33,9 +33,9 @@ class Visitors:
     def __init__(self, shop: PipelineShop) -> None:
         self.shop = shop
         self.sessions, self.people = Sessions(LAYOUT, 10), IdentityGraph()
-        self.joined = JoinedSessions(self.sessions, self.people, shop.replica, LAYOUT, Tuning())
+        self.joined = MergedSessions(self.sessions, self.people, shop.replica, LAYOUT, Tuning())
         self.signer = TokenSigner(SECRET)
-        self.treatments: dict[str, Treatment] = {}
+        self.treatments: dict[str, Assignment] = {}
         self.waiting_for: str | None = None
         self.app = MsgspecApi("profiles", "of the test", [Profile], nothing)
         self.app.include_router(
@@ -52,7 +52,7 @@ class Visitors:
 
     def looked_at(self, visitor_id: str, *products: str, type_: EventType = "view_item") -> None:
         session = msgspec.structs.replace(self.shop.session(*products, type_=type_), visitor_id=visitor_id)
-        self.sessions.put(visitor_id, Published(encode(session)))
+        self.sessions.put(visitor_id, PublishedSession(encode(session)))
 
     def join(self, visitor_id: str, user_id: str) -> None:
         self.people.put(visitor_id, Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=1))
@@ -127,7 +127,7 @@ async def test_joined_visitors_have_one_history(visitors: Visitors, client: http
 
 
 async def test_it_tells_the_visitors_variants(visitors: Visitors, client: httpx.AsyncClient) -> None:
-    visitors.treatments["v"] = Treatment({"diversity": "more"})
+    visitors.treatments["v"] = Assignment({"diversity": "more"})
     assert (await profile(client, "v")).experiments == {"diversity": "more"}
     assert (await profile(client, "w")).experiments == {}
 

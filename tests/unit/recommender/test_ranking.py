@@ -8,7 +8,7 @@ from schemas.products import Product
 from schemas.sessions import KIND_OF, SessionEvent
 from schemas.vectors import Layout
 from services.recommender.index.port import Hit
-from services.recommender.pipeline.diversity import Rules, row
+from services.recommender.pipeline.diversity import RowLimits, interleave
 from services.recommender.pipeline.explanation import because, likeness
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
@@ -25,8 +25,8 @@ def unlike(count: int) -> np.ndarray:
 
 
 def named(*names: str, k: int, brands: dict[str, str | None] | None = None, brand_max: int = 99) -> list[str]:
-    rules = Rules(k=k, diversity=0.0, brand_max=brand_max)
-    chosen = row([hits(*names)], [1.0], unlike(len(names)), brands or {}, rules)
+    rules = RowLimits(k=k, diversity=0.0, brand_max=brand_max)
+    chosen = interleave([hits(*names)], [1.0], unlike(len(names)), brands or {}, rules)
     return [each.product_id for each in chosen]
 
 
@@ -36,7 +36,7 @@ def test_without_diversity_the_best_come_first() -> None:
 
 def test_fewer_candidates_make_a_shorter_row() -> None:
     assert named("a", k=5) == ["a"]
-    assert row([], [], np.zeros((0, 3), dtype=np.float32), {}, Rules(3, 0.2, 2)) == []
+    assert interleave([], [], np.zeros((0, 3), dtype=np.float32), {}, RowLimits(3, 0.2, 2)) == []
 
 
 def test_a_brand_gets_no_more_than_its_share() -> None:
@@ -48,30 +48,30 @@ def test_where_nothing_else_is_left_a_soft_row_goes_on_with_the_brand_list_by_li
     brands: dict[str, str | None] = {"a": "x", "b": "x", "c": "x", "d": "y", "e": "x", "f": None}
     found = [hits("a", "b", "c", "d"), hits("c", "e", "f")]
     for k, expected in ((3, "adb"), (4, "adbc"), (6, "adbcfe"), (9, "adbcfe")):
-        rules = Rules(k, diversity=0.0, brand_max=1)
-        chosen = row(found, [1.0, 0.0], unlike(7), brands, rules, is_soft=True)
+        rules = RowLimits(k, diversity=0.0, brand_max=1)
+        chosen = interleave(found, [1.0, 0.0], unlike(7), brands, rules, is_soft=True)
         assert "".join(each.product_id for each in chosen) == expected
-    hard = row(found, [1.0, 0.0], unlike(7), brands, Rules(9, 0.0, 1))
+    hard = interleave(found, [1.0, 0.0], unlike(7), brands, RowLimits(9, 0.0, 1))
     assert "".join(each.product_id for each in hard) == "adf"
 
 
 def test_interests_take_turns_by_their_weights() -> None:
     found = [hits("a", "b", "c", "d", "e", "f"), hits("u", "v", "w", "x")]
-    chosen = row(found, [2.0, 1.0], unlike(10), {}, Rules(k=6, diversity=0.0, brand_max=9))
+    chosen = interleave(found, [2.0, 1.0], unlike(10), {}, RowLimits(k=6, diversity=0.0, brand_max=9))
     assert [each.origin for each in chosen].count(0) == 4
     assert [each.product_id for each in chosen if each.origin == 1] == ["u", "v"]
 
 
 def test_a_product_that_two_interests_found_is_shown_once() -> None:
-    chosen = row([hits("a", "b"), hits("a", "c")], [1.0, 1.0], unlike(4), {}, Rules(4, 0.0, 9))
+    chosen = interleave([hits("a", "b"), hits("a", "c")], [1.0, 1.0], unlike(4), {}, RowLimits(4, 0.0, 9))
     assert sorted(each.product_id for each in chosen) == ["a", "b", "c"]
 
 
 def test_diversity_prefers_what_is_unlike_the_row() -> None:
     alike = np.array([[1, 0], [1, 0], [0, 1]], dtype=np.float32)
     found = [[Hit("a", 1.0), Hit("twin", 0.99), Hit("other", 0.8)]]
-    plain = row(found, [1.0], alike, {}, Rules(2, 0.0, 9))
-    diverse = row(found, [1.0], alike, {}, Rules(2, 0.4, 9))
+    plain = interleave(found, [1.0], alike, {}, RowLimits(2, 0.0, 9))
+    diverse = interleave(found, [1.0], alike, {}, RowLimits(2, 0.4, 9))
     assert [each.product_id for each in plain] == ["a", "twin"]
     assert [each.product_id for each in diverse] == ["a", "other"]
 
@@ -90,7 +90,7 @@ def test_a_row_is_as_long_as_its_rules_allow(
     everything = {hit.product_id for each in found for hit in each}
     brands: dict[str, str | None] = {name: f"brand {int(name) % 4}" for name in everything}
     vectors = np.random.default_rng(1).normal(size=(sum(map(len, found)), 5)).astype(np.float32)
-    chosen = row(found, [1.0] * len(found), vectors, brands, Rules(k, diversity, brand_max))
+    chosen = interleave(found, [1.0] * len(found), vectors, brands, RowLimits(k, diversity, brand_max))
     names = [each.product_id for each in chosen]
     per_brand = {brand: sum(brands[name] == brand for name in names) for brand in brands.values()}
     possible = sum(

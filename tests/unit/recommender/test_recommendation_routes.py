@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from schemas import sessions
 from services.model.session import Tuning
 from services.recommender.api.parameters import EXCLUDED_MAX, FILTERS, K_MAX, VALUES_MAX, K
-from services.recommender.api.recommendations import Answerer, Found, Recommended, recommendation_routes
+from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
 from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.experiments import Treatment
-from services.recommender.search.query_vectors import Words
-from services.recommender.search.search import Searcher, Understanding
+from services.recommender.pipeline.experiments import Assignment
+from services.recommender.search.query_vectors import WordVectorClient
+from services.recommender.search.search import FallbackInterpreter, Searcher
 from services.recommender.search.vocabulary import Vocabulary
-from services.recommender.visitor_sessions import JoinedSessions, Published, Sessions
+from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
@@ -43,8 +43,8 @@ class Api:
         self.metrics = Metrics()
         self.waiting_for: str | None = None
         self.sessions = Sessions(LAYOUT, 10)
-        joined = JoinedSessions(self.sessions, IdentityGraph(), shop.replica, LAYOUT, Tuning())
-        words = Words(
+        joined = MergedSessions(self.sessions, IdentityGraph(), shop.replica, LAYOUT, Tuning())
+        words = WordVectorClient(
             None,
             LAYOUT,
             timeout_s=1,
@@ -53,8 +53,8 @@ class Api:
             seconds=self.metrics.words,
         )
         vocabulary = Vocabulary.of(shop.catalogue.products())
-        understanding = Understanding(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
-        answerer = Answerer(
+        understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
+        answerer = RequestHandler(
             ReaderAuth(TOKENS, SecretStr(KEY)),
             shop.rows,
             sessions=joined,
@@ -83,7 +83,7 @@ class Api:
 
     def visit(self, visitor_id: str, *products: str) -> None:
         raw = sessions.encode(self.shop.session(*products))
-        self.sessions.put(visitor_id, Published(raw, caused_by="the newest event"))
+        self.sessions.put(visitor_id, PublishedSession(raw, caused_by="the newest event"))
 
 
 @asynccontextmanager
@@ -284,7 +284,7 @@ async def test_rules_know_a_row_by_the_slot_that_it_is_asked_for(api: Api) -> No
 
 
 async def test_a_visitor_s_variants_are_named(api: Api) -> None:
-    api.shop.treatments["v1"] = Treatment({"colours": "b"})
+    api.shop.treatments["v1"] = Assignment({"colours": "b"})
     answer = await api.get("/v1/popular?visitor_id=v1", headers=KEYED)
     assert answer["experiments"] == {"colours": "b"}
     assert "experiments" not in await api.get("/v1/popular")

@@ -8,7 +8,7 @@ from schemas.live import SlotKind
 from schemas.sessions import SESSION_EVENTS_MAX
 from services.model.content import PROFILES
 from services.recommender.index.port import Where
-from services.recommender.pipeline.request import Made
+from services.recommender.pipeline.request import RecommendationResult
 from tests.support.models import VERSION, behaviour
 from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
@@ -17,11 +17,13 @@ KINDS: list[SlotKind] = ["similar", "also_liked", "complement_topic", "complemen
 WIDE = [["p0", *(f"p{number}" for number in range(1, 20))]] * 3
 
 
-async def about(shop: PipelineShop, kind: SlotKind, number: int = 0, k: int = 6, **fields: Any) -> Made:
+async def about(
+    shop: PipelineShop, kind: SlotKind, number: int = 0, k: int = 6, **fields: Any
+) -> RecommendationResult:
     return await shop.ask(kind, k, product_id=f"p{number}", **fields)
 
 
-def shelves(made: Made) -> set[str]:
+def shelves(made: RecommendationResult) -> set[str]:
     return {item.category[0] for item in made.row}
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from schemas.live import SlotKind
-from services.recommender.pipeline.experiments import Treatment
+from services.recommender.pipeline.experiments import Assignment
 from tests.support.models import VERSION, behaviour
 from tests.support.pipeline import PipelineShop, ids, product, sources
 
@@ -13,7 +13,7 @@ OTHER = "20241125T041507Z-5b0c"
 
 
 async def test_a_variant_s_weights_are_those_of_its_kind_of_row_only(learned: PipelineShop) -> None:
-    learned.treatments["a"] = Treatment({"x": "b"}, _weights={"similar": {"brand": 9.0, "behaviour": 0.0}})
+    learned.treatments["a"] = Assignment({"x": "b"}, _weights={"similar": {"brand": 9.0, "behaviour": 0.0}})
     treated = await learned.ask("similar", 4, product_id="p0", visitor_id="a")
     assert {item.brand for item in treated.row} == {"Brand 0"}
     plain = await learned.ask("similar", 4, product_id="p0", visitor_id="b")
@@ -26,7 +26,7 @@ async def test_a_variant_s_weights_are_those_of_its_kind_of_row_only(learned: Pi
 
 
 async def test_the_request_s_own_weights_beat_the_variant_s(learned: PipelineShop) -> None:
-    learned.treatments["a"] = Treatment({"x": "b"}, _weights={"similar": {"brand": 9.0, "type": 0.0}})
+    learned.treatments["a"] = Assignment({"x": "b"}, _weights={"similar": {"brand": 9.0, "type": 0.0}})
     given = {"brand": 0.0, "type": 9.0, "behaviour": 0.0}
     made = await learned.ask("similar", 4, product_id="p0", visitor_id="a", weights=given)
     assert {product(int(each[1:])).type for each in ids(made)} == {product(0).type}
@@ -34,7 +34,7 @@ async def test_the_request_s_own_weights_beat_the_variant_s(learned: PipelineSho
 
 async def test_a_variant_s_weights_order_the_visitor_s_own_row_by_their_sum(learned: PipelineShop) -> None:
     session = learned.session("p0")
-    learned.treatments["a"] = Treatment({"x": "b"}, _weights={"for_you": {"brand": 9.0}})
+    learned.treatments["a"] = Assignment({"x": "b"}, _weights={"for_you": {"brand": 9.0}})
     treated = await learned.ask("for_you", 3, session=session, visitor_id="a")
     asked = await learned.ask("for_you", 3, session=session, weights={"brand": 9.0})
     assert treated.row == asked.row
@@ -42,7 +42,7 @@ async def test_a_variant_s_weights_order_the_visitor_s_own_row_by_their_sum(lear
 
 
 async def test_a_variant_s_diversity_holds_unless_the_request_has_its_own(shop: PipelineShop) -> None:
-    shop.treatments["a"] = Treatment({"x": "b"}, diversity=1.0)
+    shop.treatments["a"] = Assignment({"x": "b"}, diversity=1.0)
     session = shop.session("p0")
     plain = await shop.ask("for_you", 6, session=session, diversity=0.0)
     diverse = await shop.ask("for_you", 6, session=session, visitor_id="a")
@@ -55,9 +55,9 @@ async def test_a_variant_s_diversity_holds_unless_the_request_has_its_own(shop: 
 async def test_a_variant_is_served_by_its_own_model_or_by_none(learned: PipelineShop) -> None:
     learned.lines["other"] = behaviour([["p0", "p7", "p8"]] * 3, version=OTHER)
     learned.treatments |= {
-        "a": Treatment({"x": "other"}, model="other"),
-        "b": Treatment({"x": "none"}, model=""),
-        "c": Treatment({"x": "missing"}, model="not released yet"),
+        "a": Assignment({"x": "other"}, model="other"),
+        "b": Assignment({"x": "none"}, model=""),
+        "c": Assignment({"x": "missing"}, model="not released yet"),
     }
     made = {
         visitor: await learned.ask("also_liked", 2, product_id="p0", visitor_id=visitor) for visitor in "abcd"
@@ -71,7 +71,7 @@ async def test_a_variant_is_served_by_its_own_model_or_by_none(learned: Pipeline
 
 @pytest.mark.parametrize("kind", ["for_you", "similar", "popular", "search"])
 async def test_a_row_names_its_visitor_s_variants(shop: PipelineShop, kind: SlotKind) -> None:
-    shop.treatments["a"] = Treatment({"x": "b", "y": "a"})
+    shop.treatments["a"] = Assignment({"x": "b", "y": "a"})
     fields: dict[str, Any] = {"product_id": "p0"} if kind == "similar" else {}
     ask = shop.search if kind == "search" else None
     for visitor, names in (("a", {"x": "b", "y": "a"}), ("b", {}), (None, {})):

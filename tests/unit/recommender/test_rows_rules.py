@@ -6,7 +6,7 @@ import pytest
 
 from schemas.live import SlotKind
 from services.recommender.index.port import AVAILABLE, Where
-from services.recommender.pipeline.request import Made
+from services.recommender.pipeline.request import RecommendationResult
 from services.recommender.search.query import Inferred
 from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
@@ -15,7 +15,9 @@ KINDS: list[SlotKind] = [
 ]  # fmt: skip
 
 
-async def asked(shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any) -> Made:
+async def asked(
+    shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any
+) -> RecommendationResult:
     """A row of a kind that all of the shop's products may be in."""
     if kind == "search":
         return await shop.search(Inferred(description="x"), k, like="p0", where=where, **fields)
@@ -26,7 +28,7 @@ async def asked(shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = S
     return await shop.ask(kind, k, where, **fields)
 
 
-def places(made: Made) -> dict[str, int]:
+def places(made: RecommendationResult) -> dict[str, int]:
     return {product_id: place for place, product_id in enumerate(ids(made), start=1)}
 
 

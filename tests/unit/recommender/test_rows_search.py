@@ -262,7 +262,7 @@ async def test_what_the_caller_gives_stands_in_for_what_the_words_said() -> None
         UNDERSTOOD.types,
     )
     assert (told.tags, told.not_tags, told.not_brands) == ((), ("silk",), ("Brand 2",))
-    where = search.narrowed(RowParameters(**given | {"description": ""}).where)
+    where = search.narrow(RowParameters(**given | {"description": ""}).where)
     assert where == Where(
         availability=SHOWN.availability,
         price_min=5.0,
@@ -295,7 +295,7 @@ async def test_an_empty_parameter_takes_away_what_the_words_said(name: str) -> N
     assert not getattr(search.inferred, field)
     assert (search.words is None) == (name == "description")
     parameters = RowParameters(**{name: EMPTY[name]} if name in RowParameters.model_fields else {})
-    narrowed = search.narrowed(parameters.where)
+    narrowed = search.narrow(parameters.where)
     if name in Where.__dataclass_fields__ and name != "tag":
         assert not getattr(narrowed, name)
 

@@ -12,7 +12,13 @@ from hypothesis import strategies as st
 from schemas.products import Product
 from schemas.rules import Rule
 from services.recommender.index.port import AVAILABLE, Where
-from services.recommender.pipeline.merchandising import FACTOR_MAX, InForce, RuleBook, adjusted, placed
+from services.recommender.pipeline.merchandising import (
+    FACTOR_MAX,
+    ActiveRules,
+    RuleSchedule,
+    apply_boosts,
+    apply_pins,
+)
 
 
 def product(product_id: str = "p1", **fields: object) -> Product:
@@ -30,15 +36,15 @@ def product(product_id: str = "p1", **fields: object) -> Product:
     return msgspec.structs.replace(made, **fields)
 
 
-def book(*rules: Rule) -> RuleBook:
-    made = RuleBook()
+def book(*rules: Rule) -> RuleSchedule:
+    made = RuleSchedule()
     for rule in rules:
         made.put(rule.rule_id, rule)
     return made
 
 
-def now(*rules: Rule, slot: str = "top", kind: str = "for_you", at: float = 1000) -> InForce:
-    return book(*rules).in_force(slot, kind, at)
+def now(*rules: Rule, slot: str = "top", kind: str = "for_you", at: float = 1000) -> ActiveRules:
+    return book(*rules).active_rules(slot, kind, at)
 
 
 def boost(rule_id: str, factor: float = 2.0, **fields: object) -> Rule:
@@ -68,9 +74,9 @@ def test_without_rules_nothing_is_in_force_and_nothing_changes() -> None:
 def test_the_later_message_counts_and_a_tombstone_removes() -> None:
     rules = book(boost("a", 2, brands=("Ilse",)))
     assert rules.put("a", boost("a", 3, brands=("Ilse",)))
-    assert rules.in_force("top", "for_you", 0).factor(product()) == pytest.approx(3)
+    assert rules.active_rules("top", "for_you", 0).factor(product()) == pytest.approx(3)
     assert rules.put("a", None)
-    assert rules.in_force("top", "for_you", 0).empty
+    assert rules.active_rules("top", "for_you", 0).empty
     assert not rules.put("a", None)
 
 
@@ -87,7 +93,7 @@ def test_rules_are_told_sorted_by_id() -> None:
 
 def test_who_watches_hears_of_every_message_until_it_stops_watching() -> None:
     rules, heard = book(), list[int]()
-    with rules.watched(lambda: heard.append(len(rules))):
+    with rules.watch(lambda: heard.append(len(rules))):
         rules.put("a", boost("a", brands=("Ilse",)))
         rules.put("a", None)
     rules.put("b", boost("b", brands=("Ilse",)))
@@ -111,7 +117,7 @@ def test_a_rule_holds_in_its_window_whatever_was_asked_before(
     for moment in moments:
         asked.next_change(moment + 0.5)  # whatever else is asked between
         asked.next_change(moment)
-        hidden = asked.in_force("s", "k", moment).where(Where()).exclude
+        hidden = asked.active_rules("s", "k", moment).where(Where()).exclude
         assert hidden == {rule.products[0] for rule in rules if rule.holds(moment)}
 
 
@@ -138,7 +144,7 @@ def test_a_slot_is_named_or_of_a_kind_and_no_slot_means_all() -> None:
 def test_names_that_pages_make_up_do_not_fill_the_memory() -> None:
     rules = book(block("a", products=("p1",), slots=("top",)))
     for number in range(1000):
-        rules.in_force(f"slot {number}", "for_you", 0)
+        rules.active_rules(f"slot {number}", "for_you", 0)
     assert len(rules._in_force) <= 2
 
 
@@ -147,15 +153,15 @@ def test_asking_is_cheap() -> None:
         (book(), 5.0),
         (book(*(boost(f"r{n}", brands=("x",)) for n in range(500))), 20.0),
     ):
-        rules.in_force("top", "for_you", 0)
+        rules.active_rules("top", "for_you", 0)
         best = min(_took(rules) for _ in range(5))
         assert best * 1e6 < limit_us
 
 
-def _took(rules: RuleBook) -> float:
+def _took(rules: RuleSchedule) -> float:
     started = perf_counter()
     for _ in range(1000):
-        rules.in_force("top", "for_you", 1.0)
+        rules.active_rules("top", "for_you", 1.0)
     return (perf_counter() - started) / 1000
 
 
@@ -224,7 +230,7 @@ def order(scores: Sequence[float], **factors: float) -> list[int]:
     given = np.ones(len(scores), dtype=np.float32)
     for name, factor in factors.items():
         given[int(name[1:])] = factor
-    found = adjusted(np.array(scores, dtype=np.float32), given)
+    found = apply_boosts(np.array(scores, dtype=np.float32), given)
     return [int(place) for place in np.argsort(-found, kind="stable")]
 
 
@@ -264,14 +270,14 @@ def test_products_without_rules_keep_their_scores_however_high_others_are_moved(
     scores = np.array(COSINES, dtype=np.float32)
     factors = np.ones(40, dtype=np.float32)
     factors[39] = 100
-    found = adjusted(scores, factors)
+    found = apply_boosts(scores, factors)
     assert np.allclose(found[:39], scores[:39], atol=1e-3)
     assert found[39] <= scores[0] + (scores[0] - scores[39])
 
 
 def test_nothing_and_one_product_are_lists_too() -> None:
-    assert adjusted(np.zeros(0, np.float32), np.zeros(0, np.float32)).tolist() == []
-    assert np.isfinite(adjusted(np.zeros(1, np.float32), np.full(1, 3, np.float32))).all()
+    assert apply_boosts(np.zeros(0, np.float32), np.zeros(0, np.float32)).tolist() == []
+    assert np.isfinite(apply_boosts(np.zeros(1, np.float32), np.full(1, 3, np.float32))).all()
 
 
 Tenths = st.integers(-10_000, 10_000).map(lambda tenths: tenths / 10)
@@ -281,14 +287,14 @@ Scores = st.lists(Tenths | st.sampled_from([0.0, 1.0]), min_size=1, max_size=30)
 @given(Scores)
 def test_factors_of_one_change_nothing(scores: list[float]) -> None:
     given_ = np.array(scores, dtype=np.float32)
-    assert adjusted(given_, np.ones_like(given_)).tolist() == given_.tolist()
+    assert apply_boosts(given_, np.ones_like(given_)).tolist() == given_.tolist()
 
 
 @given(Scores, st.data())
 def test_the_order_follows_scores_and_factors(scores: list[float], data: st.DataObject) -> None:
     factor = st.sampled_from([0.01, 0.5, 1.0, 1.5, 2.0, 100.0])
     factors = data.draw(st.lists(factor, min_size=len(scores), max_size=len(scores)))
-    found = adjusted(np.array(scores, dtype=np.float32), np.array(factors, dtype=np.float32))
+    found = apply_boosts(np.array(scores, dtype=np.float32), np.array(factors, dtype=np.float32))
     assert np.isfinite(found).all()
     for one in range(len(scores)):
         for other in range(len(scores)):
@@ -306,7 +312,7 @@ def test_pins_stand_in_the_order_of_their_places_then_of_their_rules() -> None:
 
 
 def row(pins: Sequence[tuple[int, str]], k: int = 5, of: str = "abcde") -> str:
-    return "".join(placed(of, pins, k, key=str.lower))
+    return "".join(apply_pins(of, pins, k, key=str.lower))
 
 
 def test_a_pin_takes_its_place_and_the_others_go_on_behind_it() -> None:
@@ -338,7 +344,7 @@ def test_a_row_with_pins_is_full_free_of_doubles_and_keeps_its_order(
     of: list[int], pins: list[tuple[int, int]], k: int
 ) -> None:
     of = of[:k]
-    found = placed(of, pins, k, key=lambda each: each)
+    found = apply_pins(of, pins, k, key=lambda each: each)
     assert len(set(found)) == len(found)
     assert min(k, len(of)) <= len(found) <= k
     pinned = {each for _, each in pins}

@@ -19,7 +19,7 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.vectors import Layout, Vector, pack
 from schemas.words import PATH, TEXT_MAX, WordVectors, decode_request, encode_answer
-from services.recommender.search.query_vectors import REST_S, Words, WordVector, query_vector
+from services.recommender.search.query_vectors import REST_S, WordVector, WordVectorClient, query_vector
 from services.recommender.settings import RecommenderSettings
 from tests.support.clock import Clock
 from tests.support.machine import free_ports
@@ -95,7 +95,7 @@ class Client:
     def __init__(self, url: str | None, timeout_s: float = 10) -> None:
         self.clock = Clock(1000)
         self.registry = CollectorRegistry()
-        self.words = Words(
+        self.words = WordVectorClient(
             url,
             LAYOUT,
             timeout_s=timeout_s,
@@ -196,7 +196,7 @@ def test_whatever_is_typed_the_embedder_takes_it(text: str) -> None:
 
     async def ask() -> None:
         registry = CollectorRegistry()
-        words = Words(
+        words = WordVectorClient(
             "http://embedder",
             LAYOUT,
             timeout_s=10,
@@ -349,7 +349,7 @@ async def test_closing_ends_what_is_under_way(embedder: Embedder) -> None:
 )
 def test_a_query_of_words_scores_the_weighted_sum_of_cosines(seed: int, weights: dict[str, float]) -> None:
     random = np.random.default_rng(seed)
-    product = LAYOUT.normalised(random.normal(size=LAYOUT.width).astype(np.float32))
+    product = LAYOUT.normalise(random.normal(size=LAYOUT.width).astype(np.float32))
     words = WordVector(unit(seed, 6), unit(seed + 1, 4))
     query = query_vector(LAYOUT, words)
     assert query.shape == (LAYOUT.width,)
@@ -360,7 +360,7 @@ def test_a_query_of_words_scores_the_weighted_sum_of_cosines(seed: int, weights:
         "caption": words.caption @ product[LAYOUT.slices["caption"]],
     }
     expected = sum(weights.get(name, 0.0) * float(cosine) for name, cosine in cosines.items())
-    assert float(LAYOUT.weighted(query, weights) @ product) == pytest.approx(expected, abs=1e-5)
+    assert float(LAYOUT.apply_weights(query, weights) @ product) == pytest.approx(expected, abs=1e-5)
 
 
 def test_an_address_that_is_none_stops_the_start() -> None:

@@ -12,14 +12,14 @@ MANY = 100
 def noted(*seen: tuple[bytes, int, int]) -> IdleVisitors:
     visitors = IdleVisitors(IDLE)
     for visitor, partition, at in seen:
-        visitors.seen(visitor, partition, at, CLOCK)
+        visitors.note_seen(visitor, partition, at, CLOCK)
     return visitors
 
 
 def test_a_visitor_is_due_when_even_a_late_event_would_find_nothing_that_counts() -> None:
     visitors = noted((b"idle", 0, NOW), (b"other", 0, NOW + IDLE + LATE_MS))
     assert visitors.due(0, MANY) == []
-    visitors.seen(b"other", 0, NOW + IDLE + LATE_MS + HOUR_MS, CLOCK)
+    visitors.note_seen(b"other", 0, NOW + IDLE + LATE_MS + HOUR_MS, CLOCK)
     assert visitors.due(0, MANY) == [b"idle"]
     assert b"idle" not in visitors
     assert b"other" in visitors
@@ -28,7 +28,7 @@ def test_a_visitor_is_due_when_even_a_late_event_would_find_nothing_that_counts(
 def test_nobody_is_named_twice() -> None:
     visitors = noted((b"idle", 0, NOW), (b"other", 0, NOW + 2 * IDLE))
     assert visitors.due(0, MANY) == [b"idle"]
-    visitors.seen(b"other", 0, NOW + 3 * IDLE, CLOCK)
+    visitors.note_seen(b"other", 0, NOW + 3 * IDLE, CLOCK)
     assert visitors.due(0, MANY) == []
 
 
@@ -40,7 +40,7 @@ def test_whoever_comes_back_is_not_idle() -> None:
 def test_whoever_comes_back_in_the_moment_of_being_named_is_noted_again() -> None:
     visitors = noted((b"back", 0, NOW), (b"other", 0, NOW + 2 * IDLE))
     assert visitors.due(0, MANY) == [b"back"]
-    visitors.seen(b"back", 0, NOW + 2 * IDLE, CLOCK)
+    visitors.note_seen(b"back", 0, NOW + 2 * IDLE, CLOCK)
     assert b"back" in visitors
 
 
@@ -52,8 +52,8 @@ def test_time_goes_by_in_each_partition_by_itself() -> None:
 
 def test_a_date_in_the_future_makes_nobody_idle() -> None:
     visitors = IdleVisitors(IDLE)
-    visitors.seen(b"today", 0, NOW, clock=NOW)
-    visitors.seen(b"from the future", 0, NOW + 2 * IDLE, clock=NOW)
+    visitors.note_seen(b"today", 0, NOW, clock=NOW)
+    visitors.note_seen(b"from the future", 0, NOW + 2 * IDLE, clock=NOW)
     assert visitors.due(0, MANY) == []
 
 
@@ -72,6 +72,6 @@ def test_many_are_named_bit_by_bit_the_longest_idle_first() -> None:
 
 def test_who_has_left_is_not_named() -> None:
     visitors = noted((b"idle", 0, NOW), (b"other", 0, NOW + 2 * IDLE))
-    visitors.left(b"idle")
-    visitors.left(b"idle")
+    visitors.forget(b"idle")
+    visitors.forget(b"idle")
     assert visitors.due(0, MANY) == []

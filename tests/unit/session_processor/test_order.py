@@ -20,12 +20,12 @@ def test_acknowledged_in_order_and_never_before_an_elder_is_done(
     for partition in partitions:
         place = (partition, offsets[partition])
         offsets[partition] += 1
-        under_way.append((place, order.took(*place, partial(acknowledged.append, place))))
+        under_way.append((place, order.track(*place, partial(acknowledged.append, place))))
     done: set[tuple[int, int]] = set()
     chance.shuffle(under_way)
     for place, taken in under_way:
         done.add(place)
-        order.finished(taken)
+        order.complete(taken)
         for partition in range(3):
             told = [offset for number, offset in acknowledged if number == partition]
             assert told == list(range(len(told)))
@@ -35,19 +35,19 @@ def test_acknowledged_in_order_and_never_before_an_elder_is_done(
 
 def test_a_gap_is_noticed_and_says_where() -> None:
     order = PartitionOrder()
-    order.took(4, 14, lambda: None)
+    order.track(4, 14, lambda: None)
     with pytest.raises(SkippedEvents, match=r"partition 4 .* offset 17, 15 was next"):
-        order.took(4, 17, lambda: None)
+        order.track(4, 17, lambda: None)
 
 
 def test_what_comes_again_is_taken_again() -> None:
     order = PartitionOrder()
     for offset in (7, 8, 9, 7, 8, 9, 10):
-        order.took(0, offset, lambda: None)
+        order.track(0, offset, lambda: None)
 
 
 def test_after_a_rebalance_a_partition_may_go_on_anywhere() -> None:
     order = PartitionOrder()
-    order.took(0, 7, lambda: None)
-    order.reassigned()
-    order.took(0, 100, lambda: None)
+    order.track(0, 7, lambda: None)
+    order.reset()
+    order.track(0, 100, lambda: None)

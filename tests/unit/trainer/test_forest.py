@@ -4,8 +4,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from services.model.forest import Trees, scored
-from services.trainer.lambdarank import flattened
+from services.model.forest import Trees, score_trees
+from services.trainer.lambdarank import flatten
 
 
 def boosted(features: np.ndarray, labels: np.ndarray, **options: object) -> lightgbm.Booster:
@@ -19,7 +19,7 @@ def test_they_agree_with_lightgbm_also_on_the_edges_of_splits() -> None:
     labels = (features[:, 0] * features[:, 1] + features[:, 2] > 5).astype(int)
     booster = boosted(features, labels)
     assert np.allclose(
-        scored(flattened(booster.dump_model()), features),
+        score_trees(flatten(booster.dump_model()), features),
         booster.predict(features, raw_score=True),
         atol=1e-5,
     )
@@ -27,14 +27,14 @@ def test_they_agree_with_lightgbm_also_on_the_edges_of_splits() -> None:
 
 def test_a_model_without_any_split_is_a_constant() -> None:
     booster = boosted(np.ones((50, 2), np.float32), np.arange(50) % 2)
-    scores = scored(flattened(booster.dump_model()), np.zeros((3, 2), np.float32))
+    scores = score_trees(flatten(booster.dump_model()), np.zeros((3, 2), np.float32))
     assert np.allclose(scores, scores[0])
 
 
 def test_a_split_by_categories_is_refused() -> None:
     node = {"decision_type": "==", "split_feature": 0, "threshold": "1||2"}
     with pytest.raises(ValueError, match="=="):
-        flattened({"tree_info": [{"tree_structure": node}]})
+        flatten({"tree_info": [{"tree_structure": node}]})
 
 
 def test_they_travel_as_arrays() -> None:

@@ -11,9 +11,9 @@ from schemas import events
 from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
 from services.archive import history_events as past_events
-from services.archive.history_events import Line, PastEvent
+from services.archive.history_events import HistoryEvent, Line
 from services.model.session import TYPE_WEIGHTS
-from services.trainer.sessions import Histories, sessionised
+from services.trainer.sessions import Histories, sessionise
 from services.trainer.topic_history import GrowingColumns
 
 MINUTE = 60_000
@@ -27,8 +27,8 @@ def event(
     visitor: str = "v",
     type_: str = "view_item",
     items: Sequence[str] = (),
-) -> PastEvent:
-    return PastEvent(
+) -> HistoryEvent:
+    return HistoryEvent(
         event_id=f"00000000-0000-4000-8000-{number:012d}",
         type=type_,  # type: ignore[arg-type]
         visitor_id=visitor,
@@ -38,10 +38,10 @@ def event(
     )
 
 
-def histories(found: Sequence[PastEvent], gap_ms: int = SESSION_GAP_MS) -> Histories:
+def histories(found: Sequence[HistoryEvent], gap_ms: int = SESSION_GAP_MS) -> Histories:
     columns = GrowingColumns(TYPE_WEIGHTS)
     columns.extend(found)
-    return sessionised(columns.columns(), gap_ms)
+    return sessionise(columns.columns(), gap_ms)
 
 
 Plain = list[list[tuple[int, str, int]]]  # sessions of (time, product, type)
@@ -55,7 +55,7 @@ def plain(found: Histories) -> Plain:
     return [rows[begin:end] for begin, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
 
 
-def expected(found: Sequence[PastEvent]) -> Plain:
+def expected(found: Sequence[HistoryEvent]) -> Plain:
     """The same, one event after the other."""
     entries: dict[tuple[str, bytes, str], tuple[int, int]] = {}
     for each in found:
@@ -89,13 +89,13 @@ an_event = st.builds(
 
 @given(st.lists(an_event, max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_they_are_what_plain_python_finds(found: list[PastEvent]) -> None:
+def test_they_are_what_plain_python_finds(found: list[HistoryEvent]) -> None:
     assert plain(histories(found)) == expected(found)
 
 
 @given(st.lists(an_event, max_size=60), st.randoms(use_true_random=False))
 @settings(max_examples=200, deadline=None)
-def test_order_and_repetition_change_no_number(found: list[PastEvent], chance: random.Random) -> None:
+def test_order_and_repetition_change_no_number(found: list[HistoryEvent], chance: random.Random) -> None:
     again = found + (chance.choices(found, k=10) if found else [])
     chance.shuffle(again)
     first, second = histories(found), histories(again)
@@ -139,7 +139,7 @@ def test_a_purchase_is_an_event_for_each_of_its_products() -> None:
 
 def test_ids_that_differ_only_in_zeros_at_the_end_are_two() -> None:
     ids = ("00000000-0000-4000-8000-00000000ab00", "00000000-0000-4000-8000-000000000000")
-    found = [PastEvent(event_id=each, type="view_item", visitor_id="v", occurred_at=0, product_id="p")
+    found = [HistoryEvent(event_id=each, type="view_item", visitor_id="v", occurred_at=0, product_id="p")
              for each in (*ids, *ids)]  # fmt: skip
     assert len(histories(found).items) == 2
 

@@ -17,7 +17,7 @@ def test_the_most_popular_come_first_and_ties_by_name() -> None:
 
 def test_everybody_gets_the_same_products() -> None:
     cases = [Case(("d",), "a"), Case(("d",), "c"), Case(("a",), "new"), Case(("a", "b"), "a")]
-    found = popularity.measured(FOUND, cases)
+    found = popularity.measure_popularity(FOUND, cases)
     assert found.hr_20 == pytest.approx(3 / 4)
     assert found.mrr_20 == pytest.approx((1 + 1 / 3 + 0 + 1) / 4)
     assert (found.cases, found.coverage) == (4, 1.0)
@@ -25,5 +25,5 @@ def test_everybody_gets_the_same_products() -> None:
 
 
 def test_no_cases_and_no_products_are_zero() -> None:
-    found = popularity.measured(histories(), [])
+    found = popularity.measure_popularity(histories(), [])
     assert (found.hr_20, found.mrr_20, found.coverage, found.cases) == (0, 0, 0, 0)

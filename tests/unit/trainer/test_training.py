@@ -19,9 +19,9 @@ from services.trainer.cases import Case
 from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.lambdarank import LambdaRank
-from services.trainer.sessions import Histories, compacted
+from services.trainer.sessions import Histories, compact
 from services.trainer.skipgram import SkipGram
-from services.trainer.training import Parameters, fit, refitted
+from services.trainer.training import Parameters, fit, refit
 from services.vector_replica import VectorReplica
 from tests.benchmark.accuracy.models import stored
 
@@ -38,7 +38,7 @@ def histories(sessions: Sequence[Sequence[str]]) -> Histories:
     products = tuple(sorted({product for session in sessions for product in session}))
     items = [products.index(product) for session in sessions for product in session]
     lengths = [len(session) for session in sessions]
-    return compacted(
+    return compact(
         products,
         np.array(items, dtype=np.int32),
         np.arange(len(items), dtype=np.int64) * 1000,
@@ -68,7 +68,7 @@ def test_enough_sessions_teach_a_re_ranker_and_few_do_not() -> None:
 
 def test_growing_by_the_newest_day_keeps_the_re_ranker() -> None:
     trained = fit(histories(shop(1000)), SMALL, Silent())
-    grown = refitted(trained, histories([*shop(1000), ["new", "b1"]]), SMALL, Silent())
+    grown = refit(trained, histories([*shop(1000), ["new", "b1"]]), SMALL, Silent())
     assert "new" in grown.texts[PRODUCTS]
     assert np.array_equal(grown.arrays["trees_value"], trained.arrays["trees_value"])
 

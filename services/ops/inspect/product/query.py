@@ -17,7 +17,7 @@ from schemas.vectors import ProductVectors
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
-from services.kafka.ranges import BoundedReader, HistoryReader, PastMessage, reading
+from services.kafka.ranges import HistoryReader, RangeReader, TopicMessage, open_reader
 from services.ops.inspect.product import summary, vectors
 from services.ops.inspect.product.report import (
     DeadLetter,
@@ -54,7 +54,7 @@ def products_by_id(
     return found
 
 
-def readable(message: PastMessage) -> Product | None:
+def readable(message: TopicMessage) -> Product | None:
     """The product of a message; None for a tombstone, and for what is none or another's."""
     try:
         product = products.decode(message.value() or b"")
@@ -70,7 +70,7 @@ NEAREST: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProductQuery:
     """What is asked for; `times` is None where events are not to be looked through."""
 
     product_id: str
@@ -87,7 +87,7 @@ class _Product:
     gone_at: int | None = None
     unreadable: str | None = None
 
-    def take(self, message: PastMessage) -> None:
+    def take(self, message: TopicMessage) -> None:
         at = message.timestamp()[1]
         product = readable(message)
         if message.value() is None:
@@ -98,12 +98,12 @@ class _Product:
             self.product, self.written_at, self.gone_at = product, at, None
 
 
-def look_up(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report:
+def look_up(settings: OpsSettings, wanted: ProductQuery, progress: Progress) -> Report:
     """Everything. Raises CheckFailed for an unknown product, BrokerAway and TopicMissing."""
     if not wanted.product_id or len(wanted.product_id.encode()) > ID_BYTES_MAX:
         raise UsageError("a product's id has 1 to 128 characters")
     unasked: list[str] = []
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         found = _product(reader, wanted)
         made, written_at = _vectors(reader, wanted, unasked)
         letters = _dead_letters(reader, wanted)
@@ -131,7 +131,7 @@ def look_up(settings: OpsSettings, wanted: Wanted, progress: Progress) -> Report
     )
 
 
-def _product(reader: BoundedReader, wanted: Wanted) -> _Product:
+def _product(reader: RangeReader, wanted: ProductQuery) -> _Product:
     found = _Product()
     for message in ranges.of_keys(
         reader, PRODUCTS, [wanted.product_id.encode()], everywhere=wanted.everywhere
@@ -140,7 +140,9 @@ def _product(reader: BoundedReader, wanted: Wanted) -> _Product:
     return found
 
 
-def _vectors(reader: BoundedReader, wanted: Wanted, unasked: list[str]) -> tuple[ProductVectors | None, int]:
+def _vectors(
+    reader: RangeReader, wanted: ProductQuery, unasked: list[str]
+) -> tuple[ProductVectors | None, int]:
     """The newest state's vectors, and when they were written."""
     newest: ProductVectors | None = None
     written_at = 0
@@ -160,7 +162,7 @@ def _vectors(reader: BoundedReader, wanted: Wanted, unasked: list[str]) -> tuple
     return newest, written_at
 
 
-def _dead_letters(reader: BoundedReader, wanted: Wanted) -> tuple[DeadLetter, ...]:
+def _dead_letters(reader: RangeReader, wanted: ProductQuery) -> tuple[DeadLetter, ...]:
     """The newest first."""
     key = wanted.product_id.encode()
     found = [
@@ -170,7 +172,7 @@ def _dead_letters(reader: BoundedReader, wanted: Wanted) -> tuple[DeadLetter, ..
     return tuple(sorted(found, key=lambda letter: -letter.failed_at))
 
 
-def _unknown(reader: BoundedReader, product_id: str, progress: Progress) -> str:
+def _unknown(reader: RangeReader, product_id: str, progress: Progress) -> str:
     """A sentence, with the ids that are most like the one that is unknown."""
     there: set[str] = set()
     spans = reader.spans(PRODUCTS)
@@ -190,7 +192,7 @@ def _unknown(reader: BoundedReader, product_id: str, progress: Progress) -> str:
     return f"there is no product {product_id!r} among {len(there):,}; nearest ids: {nearest}"
 
 
-def _rules(reader: BoundedReader, product: Product, unasked: list[str]) -> tuple[RuleOn, ...]:
+def _rules(reader: RangeReader, product: Product, unasked: list[str]) -> tuple[RuleOn, ...]:
     rules: list[Rule] = []
     for rule_id, value in ranges.newest_values(reader, RULES).items():
         try:
@@ -201,7 +203,7 @@ def _rules(reader: BoundedReader, product: Product, unasked: list[str]) -> tuple
 
 
 def _nearest(
-    reader: BoundedReader, made: ProductVectors | None, progress: Progress, unasked: list[str]
+    reader: RangeReader, made: ProductVectors | None, progress: Progress, unasked: list[str]
 ) -> tuple[Nearest, ...]:
     if made is None:
         return ()
@@ -217,7 +219,7 @@ def _nearest(
     return vectors.nearest(all_of_them, made.product.product_id, NEAREST)
 
 
-def _events(reader: BoundedReader, wanted: Wanted, progress: Progress) -> Events | None:
+def _events(reader: RangeReader, wanted: ProductQuery, progress: Progress) -> Events | None:
     if wanted.times is None:
         return None
     found = ProductEvents(wanted.product_id, erasure.read(reader))

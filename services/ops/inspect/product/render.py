@@ -6,7 +6,7 @@ from schemas.products import Product
 from services.cli import console
 from services.ops.inspect.product.report import Report, RuleOn, VectorsNow
 from services.ops.output import pairs, say
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 
 LETTERS_SHOWN = 5
 TEXT_SHOWN = 100  # characters of a field
@@ -41,7 +41,7 @@ def show(report: Report) -> None:
 
 
 def _product(product: Product, written_at: int) -> None:
-    updated = f"{shown(product.updated_at)} (on the topic since {shown(written_at)})"
+    updated = f"{format_time(product.updated_at)} (on the topic since {format_time(written_at)})"
     console.print(pairs([*_fields(product), ("updated_at", updated)]))
 
 
@@ -68,7 +68,7 @@ def _cut(value: object) -> str:
 def _vectors(vectors: VectorsNow) -> None:
     there = [each.name for each in vectors.segments if each.is_there]
     empty = [each.name for each in vectors.segments if not each.is_there]
-    say(f"  vectors written {shown(vectors.written_at)}, layout {vectors.layout}")
+    say(f"  vectors written {format_time(vectors.written_at)}, layout {vectors.layout}")
     say(
         f"  segments: {', '.join(there) or 'none'}" + (f"; empty: {', '.join(empty)}" if empty else ""),
     )
@@ -79,7 +79,7 @@ def _vectors(vectors: VectorsNow) -> None:
 def _letters(report: Report) -> None:
     for letter in report.dead_letters[:LETTERS_SHOWN]:
         say(
-            f"  dead letter of {shown(letter.failed_at)} "
+            f"  dead letter of {format_time(letter.failed_at)} "
             f"({letter.service}, {letter.stage}, {letter.source}): {letter.reason}",
             "yellow",
         )
@@ -100,8 +100,8 @@ def _rule(rule: RuleOn) -> str:
 
 
 def _bounds(rule: RuleOn) -> str:
-    begin = "" if rule.starts_at is None else f"from {shown(rule.starts_at)}"
-    end = "" if rule.ends_at is None else f"to {shown(rule.ends_at)}"
+    begin = "" if rule.starts_at is None else f"from {format_time(rule.starts_at)}"
+    end = "" if rule.ends_at is None else f"to {format_time(rule.ends_at)}"
     return " ".join(filter(None, (begin, end)))
 
 
@@ -124,7 +124,7 @@ def _events(report: Report) -> None:
         return
     counts = ", ".join(f"{name} {count:,}" for name, count in found.by_type.items()) or "none"
     say(f"\nevents from {TimeRange(found.since, found.until)}: {counts}", "bold")
-    newest = "" if found.newest_at is None else f", the newest {shown(found.newest_at)}"
+    newest = "" if found.newest_at is None else f", the newest {format_time(found.newest_at)}"
     erased = f"; {found.erased:,} of erased visitors are left out" if found.erased else ""
     say(
         f"  of {found.visitors:,} visitors, {found.clicks_on_rows:,} from recommended rows{newest}; "

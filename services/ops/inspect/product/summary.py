@@ -13,10 +13,10 @@ from schemas.points import CATEGORY_SEPARATOR, category_prefixes
 from schemas.products import Product
 from schemas.rules import Rule
 from schemas.vectors import ProductVectors, unpack
-from services.kafka.ranges import PastMessage, headers_of
+from services.kafka.ranges import TopicMessage, headers_of
 from services.ops.inspect.product.report import DeadLetter, Difference, Events, RuleOn, Segment, VectorsNow
 from services.ops.inspect.product.vectors import layout_of
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 from services.visitors.erasure import Erasures
 
 NO_MATTER: Final = frozenset({"updated_at"})  # tells the state, and is no difference by itself
@@ -42,7 +42,7 @@ class ProductEvents:
     def __post_init__(self) -> None:
         self._needle = msgspec.json.encode(self.product_id)
 
-    def take(self, messages: Iterable[PastMessage]) -> None:
+    def take(self, messages: Iterable[TopicMessage]) -> None:
         """A batch of the topic."""
         needle = self._needle
         for message in messages:
@@ -51,7 +51,7 @@ class ProductEvents:
             if value is not None and (needle in value or ESCAPE in value):
                 self._take(message, value)
 
-    def _take(self, message: PastMessage, value: bytes) -> None:
+    def _take(self, message: TopicMessage, value: bytes) -> None:
         try:
             event = events.decode(value)
         except msgspec.MsgspecError:
@@ -117,19 +117,19 @@ def differences(now: Product | None, embedded: Product | None) -> tuple[Differen
 def state(now: Product | None, gone_at: int | None, vectors: ProductVectors | None, written_at: int) -> str:
     """How the two topics stand to each other, in a sentence; `written_at` is when the product was put."""
     if now is None:
-        where = "the shop has no such product" if gone_at is None else f"gone since {shown(gone_at)}"
+        where = "the shop has no such product" if gone_at is None else f"gone since {format_time(gone_at)}"
         left = "; its vectors are still there: the embedder is behind" if vectors is not None else ""
         return where + left
     if vectors is None:
-        return f"waiting to be embedded since {shown(written_at)}: nothing shows it by content yet"
+        return f"waiting to be embedded since {format_time(written_at)}: nothing shows it by content yet"
     if vectors.product.updated_at < now.updated_at:
-        return f"waiting to be embedded anew since {shown(written_at)}: rows compare its former state"
+        return f"waiting to be embedded anew since {format_time(written_at)}: rows compare its former state"
     if vectors.product.updated_at > now.updated_at:
         return "its vectors are of a newer state than the topic products holds: was that topic made anew?"
     return "embedded as it is"
 
 
-def dead_letter(message: PastMessage) -> DeadLetter:
+def dead_letter(message: TopicMessage) -> DeadLetter:
     """What its headers say."""
     told = {name: (value or b"").decode("utf-8", "replace") for name, value in headers_of(message)}
     failed_at = told.get(deadletters.FAILED_AT, "")
@@ -146,7 +146,7 @@ def rules_on(rules: Iterable[Rule], product: Product, now_ms: float) -> tuple[Ru
     """The rules that name the product, sorted by id; those first that hold at `now_ms`."""
     found = []
     for rule in rules:
-        by = tuple(_named(rule, product))
+        by = tuple(_names_in(rule, product))
         if by:
             moves = rule.action in ("boost", "bury")
             found.append(
@@ -166,7 +166,7 @@ def rules_on(rules: Iterable[Rule], product: Product, now_ms: float) -> tuple[Ru
     return tuple(sorted(found, key=lambda rule: (not rule.holds_now, rule.rule_id)))
 
 
-def _named(rule: Rule, product: Product) -> Iterator[str]:
+def _names_in(rule: Rule, product: Product) -> Iterator[str]:
     if product.product_id in rule.products:
         yield "its id"
     if product.brand is not None and product.brand in rule.brands:

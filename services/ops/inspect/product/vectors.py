@@ -10,7 +10,7 @@ import numpy as np
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS
 from schemas.vectors import LAYOUT_VERSION, Layout, Vector, decode
-from services.kafka.ranges import HistoryReader, PastMessage
+from services.kafka.ranges import HistoryReader, TopicMessage
 from services.model.content import SIMILAR
 from services.ops.inspect.product.report import Nearest
 from services.progress import Progress, track
@@ -20,14 +20,14 @@ AT_ONCE: Final = 10_000  # products compared with a query in one step: 30 MB
 SEGMENT: Final = re.compile(r"([a-z_]+):([0-9]{1,4})")
 
 
-class Near(NamedTuple):
+class Neighbour(NamedTuple):
     """A product, and Σ weight · cosine with what was asked for."""
 
     product: Product
     score: float
 
 
-class Embedded:
+class VectorTable:
     """Products and vectors of one layout; of two messages about a product the newest `updated_at` counts."""
 
     def __init__(self, layout: Layout) -> None:
@@ -37,7 +37,7 @@ class Embedded:
         self.foreign = 0  # messages of another layout
         self.unreadable = 0
 
-    def take(self, message: PastMessage) -> None:
+    def take(self, message: TopicMessage) -> None:
         """One message of the topic."""
         product_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
         if value is None:
@@ -62,7 +62,7 @@ class Embedded:
         """The ids of all products of a top-level category."""
         return [each for each, product in self.products.items() if product.top_category == category]
 
-    def nearest(self, query: Vector, product_ids: Sequence[str], k: int) -> list[Near]:
+    def nearest(self, query: Vector, product_ids: Sequence[str], k: int) -> list[Neighbour]:
         """The k of these products with the greatest dot product with a (width,) query, the best first."""
         scores = np.concatenate(
             [
@@ -72,12 +72,12 @@ class Embedded:
             ]
         )  # fmt: skip
         best = np.argsort(-scores, kind="stable")[:k]
-        return [Near(self.products[product_ids[row]], float(scores[row])) for row in best]
+        return [Neighbour(self.products[product_ids[row]], float(scores[row])) for row in best]
 
 
-def read(reader: HistoryReader, layout: Layout, progress: Progress) -> Embedded:
+def read(reader: HistoryReader, layout: Layout, progress: Progress) -> VectorTable:
     """All of the topic. Raises BrokerAway, TopicMissing."""
-    found = Embedded(layout)
+    found = VectorTable(layout)
     spans = reader.spans(PRODUCT_VECTORS)
     stage = f"reading {PRODUCT_VECTORS.name}"
     for message in track(reader.read(spans), progress, stage, sum(map(len, spans))):
@@ -100,18 +100,18 @@ ALIKE: Final = 0.98  # a cosine above is told as the same
 PHRASES_MAX: Final = 3
 
 
-def nearest(embedded: Embedded, product_id: str, k: int) -> tuple[Nearest, ...]:
+def nearest(embedded: VectorTable, product_id: str, k: int) -> tuple[Nearest, ...]:
     """The k products nearest by content, with the weights of rows of similar products."""
     vector = embedded.vectors.vector(product_id)
     if vector is None:
         return ()
-    query = embedded.layout.weighted(vector, SIMILAR)
+    query = embedded.layout.apply_weights(vector, SIMILAR)
     others = [each for each in embedded.products if each != product_id]
     about = embedded.products[product_id]
     return tuple(_describe(about, near, query, embedded) for near in embedded.nearest(query, others, k))
 
 
-def _describe(about: Product, near: Near, query: Vector, embedded: Embedded) -> Nearest:
+def _describe(about: Product, near: Neighbour, query: Vector, embedded: VectorTable) -> Nearest:
     vector = embedded.vectors.units([near.product.product_id])[0]
     parts = parts_of(query, vector, embedded.layout)
     return Nearest(

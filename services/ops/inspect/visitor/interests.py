@@ -15,18 +15,18 @@ from schemas.products import Product
 from schemas.sessions import Interest, Session
 from schemas.vectors import Layout, Vector
 from services.model.content import FOR_YOU, PRICE_HIGH, PRICE_LOW, signs
-from services.model.session import Tuning, weighed
-from services.ops.inspect.product.vectors import Embedded, Near
+from services.model.session import Tuning, weigh
+from services.ops.inspect.product.vectors import Neighbour, VectorTable
 from services.ops.inspect.visitor.report import (
     Because,
     Cosine,
     InterestInWords,
     Likeness,
-    Named,
     Part,
     Price,
+    ProductName,
     Tag,
-    deed,
+    event_words,
     format_price,
 )
 
@@ -42,15 +42,15 @@ TAG_LIFT_MIN: Final = 1.5
 NEARLY_ALL: Final = 0.7  # of a category's weight in one of its children
 LOOKS: Final = {"image": 0.5, "text": 0.5}  # what colours, patterns and materials show in
 
-Name = Callable[[str], Named]
+Name = Callable[[str], ProductName]
 
 
 @dataclass(frozen=True)
-class Ground:
+class InterestContext:
     """What all interests of a session are told from."""
 
     session: Session
-    embedded: Embedded
+    embedded: VectorTable
     tuning: Tuning
     name: Name
 
@@ -60,13 +60,13 @@ def name_only(session: Session, name: Name) -> tuple[InterestInWords, ...]:
     return tuple(_with_sentence(_name_only(session, each, name)) for each in session.interests)
 
 
-def describe(ground: Ground) -> tuple[InterestInWords, ...]:
+def describe(ground: InterestContext) -> tuple[InterestInWords, ...]:
     """The session's interests; its layout must be that of the products' vectors."""
     parts = parts_of(ground)
     return tuple(_describe(ground, each, parts.get(each.category, {})) for each in ground.session.interests)
 
 
-def parts_of(ground: Ground) -> Mapping[str, Mapping[str, float]]:
+def parts_of(ground: InterestContext) -> Mapping[str, Mapping[str, float]]:
     """By interest and product what it counts there, the greatest first; the sizes of an interest's sum to 1.
 
     Found anew from the events: where the category of a product has changed since the session was computed,
@@ -78,7 +78,7 @@ def parts_of(ground: Ground) -> Mapping[str, Mapping[str, float]]:
     products = [event.product_id for event in session.events]
     categories = ground.embedded.vectors.top_categories(products)
     missing = [index for index, category in enumerate(categories) if category is None]
-    counts = weighed(session.events, categories, missing, ground.tuning)
+    counts = weigh(session.events, categories, missing, ground.tuning)
     found: dict[str, dict[str, float]] = {}
     for liking, row in zip(counts.likings, counts.rows[1:], strict=True):
         of_product: defaultdict[str, float] = defaultdict(float)
@@ -96,15 +96,15 @@ def _name_only(session: Session, interest: Interest, name: Name) -> InterestInWo
     return InterestInWords(category=interest.category, weight=interest.weight, because=because)
 
 
-def _describe(ground: Ground, interest: Interest, parts: Mapping[str, float]) -> InterestInWords:
+def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, float]) -> InterestInWords:
     embedded, found = ground.embedded, _name_only(ground.session, interest, ground.name)
     if not any(interest.vector):  # what was liked and put back cancel each other out
         return _with_sentence(found)
     layout = embedded.layout
     [vector] = directions.unpack([interest.vector], layout)
     among = embedded.among(interest.category)
-    near = embedded.nearest(layout.weighted(vector, FOR_YOU), among, NEIGHBOURS)
-    alike = embedded.nearest(layout.weighted(vector, LOOKS), among, NEIGHBOURS)
+    near = embedded.nearest(layout.apply_weights(vector, FOR_YOU), among, NEIGHBOURS)
+    alike = embedded.nearest(layout.apply_weights(vector, LOOKS), among, NEIGHBOURS)
     own = [embedded.products[each] for each, share in parts.items() if share > 0]
     around = [*own, *(each.product for each in near)]
     best = _best(vector, layout)
@@ -153,7 +153,7 @@ def distinctive_tags(
 
 
 def _evidence(
-    parts: Mapping[str, float], alike: Sequence[Near], products: Mapping[str, Product]
+    parts: Mapping[str, float], alike: Sequence[Neighbour], products: Mapping[str, Product]
 ) -> list[tuple[Product, float]]:
     """Half of the weight for what the interest is made of, half for what looks and reads most like it."""
     liked = {each: share for each, share in parts.items() if share > 0 and each in products}
@@ -215,11 +215,11 @@ def _price(vector: Vector, layout: Layout, own: Sequence[Product], around: Seque
 
 def _best(vector: Vector, layout: Layout) -> float:
     """The score of a product that is alike in every segment that the vector has."""
-    asked = layout.weighted(np.ones(layout.width, dtype=np.float32), FOR_YOU)
+    asked = layout.apply_weights(np.ones(layout.width, dtype=np.float32), FOR_YOU)
     return float((vector * vector) @ asked) or 1.0
 
 
-def _likeness(near: Near, best: float, name: Name) -> Likeness:
+def _likeness(near: Neighbour, best: float, name: Name) -> Likeness:
     product = near.product
     return Likeness(
         product=name(product.product_id),
@@ -236,5 +236,5 @@ def _with_sentence(found: InterestInWords) -> InterestInWords:
     if found.price is not None:
         words.append(format_price(found.price))
     said = f": {', '.join(words)}" if words else ""
-    because = f"because of {found.because.product} ({deed(found.because.type)})"
+    because = f"because of {found.because.product} ({event_words(found.because.type)})"
     return replace(found, sentence=f"{path}{said}; {because}")

@@ -12,26 +12,26 @@ from schemas.sessions import CAUSED_BY, Session
 from schemas.topics import EVENTS, RECOMMENDATIONS, SESSIONS
 from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
-from services.kafka.ranges import BoundedReader, PastMessage, headers_of, reading
+from services.kafka.ranges import RangeReader, TopicMessage, headers_of, open_reader
 from services.model.session import Tuning
 from services.ops.inspect.product import vectors
 from services.ops.inspect.product.query import products_by_id
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.inspect.visitor import interests, summary
-from services.ops.inspect.visitor.interests import Ground
+from services.ops.inspect.visitor.interests import InterestContext
 from services.ops.inspect.visitor.report import InterestInWords, Member, Report, SessionNow
-from services.ops.inspect.visitor.summary import Names, PastEvents, PastRows
+from services.ops.inspect.visitor.summary import Names, ShownRows, VisitorHistory
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings
 from services.progress import Progress
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 from services.visitors import erasure, identity_graph
 from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import IdentityGraph
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class VisitorQuery:
     """What is asked for: of whom, in which range of time, and how many of the newest events and rows."""
 
     visitor_id: str
@@ -60,17 +60,17 @@ class _Sessions:
     unasked: list[str] = field(default_factory=list)
 
 
-def look_up(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Progress) -> Report:
+def look_up(settings: OpsSettings, tuning: Tuning, wanted: VisitorQuery, progress: Progress) -> Report:
     """Everything. Raises CheckFailed for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
     wanted.require_visitor()
     visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
-    with reading(settings) as reader:
+    with open_reader(settings) as reader:
         erasures, (people, _) = erasure.read(reader), identity_graph.read(reader)
         joined = people.identity(visitor_id)
         others = sorted(people.members(visitor_id) - {visitor_id})
         found = _sessions(reader, visitor_id, others, erasures, wanted)
-        events = PastEvents(visitor_id, erasures, wanted.events)
-        rows = PastRows(visitor_id, erasures, events.clicked, wanted.rows)
+        events = VisitorHistory(visitor_id, erasures, wanted.events)
+        rows = ShownRows(visitor_id, erasures, events.clicked, wanted.rows)
         for topic, past in ((EVENTS, events), (RECOMMENDATIONS, rows)):
             for message in ranges.of_keys(
                 reader, topic, [key], wanted.times, progress, everywhere=wanted.everywhere
@@ -102,7 +102,7 @@ def look_up(settings: OpsSettings, tuning: Tuning, wanted: Wanted, progress: Pro
 
 
 def _sessions(
-    reader: BoundedReader, visitor_id: str, others: list[str], erasures: Erasures, wanted: Wanted
+    reader: RangeReader, visitor_id: str, others: list[str], erasures: Erasures, wanted: VisitorQuery
 ) -> _Sessions:
     keys = [each.encode() for each in (visitor_id, *others)]
     newest = ranges.newest_of_keys(reader, SESSIONS, keys, everywhere=wanted.everywhere)
@@ -116,7 +116,9 @@ def _sessions(
     return found
 
 
-def _session(message: PastMessage, visitor_id: str, erasures: Erasures, unasked: list[str]) -> Session | None:
+def _session(
+    message: TopicMessage, visitor_id: str, erasures: Erasures, unasked: list[str]
+) -> Session | None:
     """The session; none where something in it is from before the visitor's erasure."""
     value = message.value()
     if value is None:
@@ -129,13 +131,13 @@ def _session(message: PastMessage, visitor_id: str, erasures: Erasures, unasked:
     if any(erasures.leave_out(visitor_id, event.occurred_at) for event in session.events):
         unasked.append(
             f"on {SESSIONS.name} still lies a session of before the erasure, published "
-            f"{shown(message.timestamp()[1])}: it is not shown; see that a session processor runs"
+            f"{format_time(message.timestamp()[1])}: it is not shown; see that a session processor runs"
         )
         return None
     return session
 
 
-def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) -> Member:
+def _member(visitor_id: str, message: TopicMessage | None, erasures: Erasures) -> Member:
     session = _session(message, visitor_id, erasures, []) if message else None
     events = session.events if session else ()
     return Member(
@@ -143,7 +145,7 @@ def _member(visitor_id: str, message: PastMessage | None, erasures: Erasures) ->
     )
 
 
-def _refuse_unknown(people: IdentityGraph, wanted: Wanted) -> None:
+def _refuse_unknown(people: IdentityGraph, wanted: VisitorQuery) -> None:
     user = visitor_of(wanted.visitor_id)
     if people.members(user) != {user}:
         raise CheckFailed(f"no visitor {wanted.visitor_id}, but a user of that id: look at {user}")
@@ -153,14 +155,14 @@ def _refuse_unknown(people: IdentityGraph, wanted: Wanted) -> None:
     )
 
 
-def _causes(rows: PastRows, events: PastEvents) -> set[str]:
+def _causes(rows: ShownRows, events: VisitorHistory) -> set[str]:
     """Products of the events behind the rows."""
     found = (events.find(row.caused_by) for row in rows.newest() if row.caused_by)
     return {product_id for event in found if event for product_id in event.products()}
 
 
 def _describe_session(
-    reader: BoundedReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
+    reader: RangeReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
 ) -> SessionNow | None:
     if found.own is None:
         return None
@@ -171,7 +173,7 @@ def _describe_session(
 
 
 def _interests(
-    reader: BoundedReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
+    reader: RangeReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
 ) -> tuple[InterestInWords, ...]:
     session = found.own
     if session is None or not session.interests:
@@ -187,7 +189,9 @@ def _interests(
             "no product has vectors of the session's layout: interests are named, not described"
         )
         return interests.name_only(session, name)
-    return interests.describe(Ground(session, all_of_them, tuning, name.beside(all_of_them.products)))
+    return interests.describe(
+        InterestContext(session, all_of_them, tuning, name.beside(all_of_them.products))
+    )
 
 
 def _profile(settings: OpsSettings, visitor_id: str, until: int | None, unasked: list[str]) -> object | None:

@@ -5,20 +5,20 @@ from typing import Final
 
 from services.cli import console
 from services.ops.inspect.visitor.report import (
-    Deed,
     InterestInWords,
     Report,
     Row,
     SessionNow,
-    deed,
+    VisitorEvent,
     describe_event,
-    listed,
+    event_words,
+    list_names,
 )
 from services.ops.output import Column, say, table
-from services.time_range import TimeRange, shown
+from services.time_range import TimeRange, format_time
 
-EVENTS: Final[tuple[Column[Deed], ...]] = (
-    Column("when (UTC)", lambda event: shown(event.occurred_at)),
+EVENTS: Final[tuple[Column[VisitorEvent], ...]] = (
+    Column("when (UTC)", lambda event: format_time(event.occurred_at)),
     Column("what", describe_event),
     Column("row clicked", lambda event: event.recommendation_id),
     Column("list", lambda event: event.list_id),
@@ -42,12 +42,14 @@ def show(report: Report) -> None:
 def _who(report: Report) -> Sequence[str]:
     lines = [f"visitor {report.visitor_id}"]
     if report.user_id is not None and report.user_since is not None:
-        lines.append(f"is the user {report.user_id}, known since {shown(report.user_since)}")
+        lines.append(f"is the user {report.user_id}, known since {format_time(report.user_since)}")
     for member in report.person:
-        last = f", the last {shown(member.last_event_at)}" if member.last_event_at is not None else ""
+        last = f", the last {format_time(member.last_event_at)}" if member.last_event_at is not None else ""
         lines.append(f"the same person: {member.visitor_id} ({member.events} events remembered{last})")
     if report.erased_until is not None:
-        lines.append(f"erased: what came up to {shown(report.erased_until)} is left out by every reader")
+        lines.append(
+            f"erased: what came up to {format_time(report.erased_until)} is left out by every reader"
+        )
     return lines
 
 
@@ -74,14 +76,14 @@ def _session(session: SessionNow | None) -> None:
         say("\nno session that can be shown on the topic sessions", "bold")
         return
     say(
-        f"\nsession of {shown(session.published_at)}: {len(session.events)} events remembered, "
+        f"\nsession of {format_time(session.published_at)}: {len(session.events)} events remembered, "
         f"{len(session.visits)} visits",
         "bold",
     )
     for visit in session.visits[-VISITS_SHOWN:]:
-        say(f"  {shown(visit.began_at)} to {shown(visit.ended_at)}: {visit.events} events")
+        say(f"  {format_time(visit.began_at)} to {format_time(visit.ended_at)}: {visit.events} events")
     if session.missing:
-        say(f"  without a vector yet: {listed(session.missing)}", "yellow")
+        say(f"  without a vector yet: {list_names(session.missing)}", "yellow")
     say(f"  layout {session.layout or 'none'}")
     for interest in session.interests:
         _interest(interest)
@@ -120,7 +122,7 @@ def _rows(report: Report) -> None:
 def _row(row: Row) -> None:
     about = f" about {row.about}" if row.about else ""
     query = f" for “{row.query}”" if row.query else ""
-    say(f"  {shown(row.shown_at)} {row.slot} ({row.kind}){about}{query}  {row.recommendation_id}")
+    say(f"  {format_time(row.shown_at)} {row.slot} ({row.kind}){about}{query}  {row.recommendation_id}")
     for item in row.items[:ITEMS_SHOWN]:
         say(f"      {item.score:7.3f} {item.source:<9} {item.product}")
     if len(row.items) > ITEMS_SHOWN:
@@ -141,7 +143,7 @@ def _profile(profile: object | None) -> None:
         return
     liked = ", ".join(
         f"{each['category']} {each['weight']:.0%} "
-        f"({deed(each['because']['type'])} {each['because']['product_id']})"
+        f"({event_words(each['because']['type'])} {each['because']['product_id']})"
         for each in profile["interests"]
     )
     variants = ", ".join(f"{name}: {variant}" for name, variant in profile["experiments"].items())

@@ -33,7 +33,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     last_event_at: int | None
 
 
-class Named(msgspec.Struct, frozen=True):
+class ProductName(msgspec.Struct, frozen=True):
     """A product; there is no name of what is not on `products` any more."""
 
     product_id: str
@@ -48,19 +48,19 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
 
     total: int
     by_type: dict[str, int]
-    newest: "tuple[Deed, ...]"
+    newest: "tuple[VisitorEvent, ...]"
     twice: int
     erased: int
     unreadable: int
 
 
-class Deed(msgspec.Struct, frozen=True, kw_only=True):
+class VisitorEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One event. `recommendation_id`: the row that was clicked."""
 
     event_id: str
     type: EventType
     occurred_at: int
-    products: tuple[Named, ...]
+    products: tuple[ProductName, ...]
     query: str | None
     list_id: str | None
     recommendation_id: str | None
@@ -74,17 +74,17 @@ class SessionNow(msgspec.Struct, frozen=True, kw_only=True):
     published_at: int
     caused_by: str | None
     layout: str
-    events: "tuple[Remembered, ...]"
+    events: "tuple[SessionEntry, ...]"
     visits: "tuple[Visit, ...]"
-    missing: tuple[Named, ...]
+    missing: tuple[ProductName, ...]
     interests: "tuple[InterestInWords, ...]"
 
 
-class Remembered(msgspec.Struct, frozen=True, kw_only=True):
+class SessionEntry(msgspec.Struct, frozen=True, kw_only=True):
     """An event that the session remembers."""
 
     type: EventType
-    product: Named
+    product: ProductName
     occurred_at: int
 
 
@@ -122,7 +122,7 @@ class Because(msgspec.Struct, frozen=True, kw_only=True):
     """The event that weighs most."""
 
     type: EventType
-    product: Named
+    product: ProductName
     occurred_at: int
 
 
@@ -153,7 +153,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
 class Likeness(msgspec.Struct, frozen=True, kw_only=True):
     """A product near the interest; 1 is as near as can be."""
 
-    product: Named
+    product: ProductName
     likeness: float
     availability: str
 
@@ -161,7 +161,7 @@ class Likeness(msgspec.Struct, frozen=True, kw_only=True):
 class Part(msgspec.Struct, frozen=True, kw_only=True):
     """What a product counts in the interest, of all that counts; less than 0 where it was put back."""
 
-    product: Named
+    product: ProductName
     share: float
 
 
@@ -185,7 +185,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     shown_at: int
     slot: str
     kind: SlotKind
-    about: Named | None
+    about: ProductName | None
     query: str | None
     items: "tuple[Item, ...]"
     caused_by: str | None
@@ -199,7 +199,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 class Item(msgspec.Struct, frozen=True, kw_only=True):
     """One product of a row, in its order."""
 
-    product: Named
+    product: ProductName
     score: float
     source: Source
 
@@ -207,24 +207,24 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 PRODUCTS_SHOWN: Final = 3
 
 
-def deed(type_: EventType) -> str:
+def event_words(type_: EventType) -> str:
     """An event's type."""
     return EVENT_TYPES[type_].done
 
 
-def describe_event(event: Deed) -> str:
+def describe_event(event: VisitorEvent) -> str:
     """A whole event: what was done, with what."""
-    parts = [deed(event.type)]
+    parts = [event_words(event.type)]
     if event.query:
         parts.append(f"“{event.query}”")
     if event.products:
-        parts.append(listed(event.products))
+        parts.append(list_names(event.products))
     if event.value is not None:
         parts.append(f"for {event.value:g} {event.currency or ''}".rstrip())
     return " ".join(parts)
 
 
-def listed(products: tuple[Named, ...]) -> str:
+def list_names(products: tuple[ProductName, ...]) -> str:
     """The first few products by name."""
     more = len(products) - PRODUCTS_SHOWN
     return ", ".join(map(str, products[:PRODUCTS_SHOWN])) + (f" and {more} more" if more > 0 else "")

@@ -12,28 +12,28 @@ from schemas.events import Event
 from schemas.impressions import Shown
 from schemas.products import Product
 from schemas.sessions import Session, identity
-from services.kafka.ranges import PastMessage
+from services.kafka.ranges import TopicMessage
 from services.model.session import Tuning, visits
 from services.ops.inspect.visitor.report import (
-    Deed,
     Events,
     InterestInWords,
     Item,
-    Named,
-    Remembered,
+    ProductName,
     Row,
     Rows,
+    SessionEntry,
     SessionNow,
     Visit,
-    deed,
+    VisitorEvent,
     describe_event,
+    event_words,
 )
 from services.visitors.erasure import Erasures
 
 KEPT: Final = 5_000  # events: what a row was caused by is looked for among them
 
 
-class PastEvents:
+class VisitorHistory:
     """The events of one visitor, each once."""
 
     def __init__(self, visitor_id: str, erasures: Erasures, keep: int) -> None:
@@ -45,7 +45,7 @@ class PastEvents:
         self.clicked: dict[str, list[str]] = {}  # recommendation_id → products, in the order of the clicks
         self.twice = self.erased = self.unreadable = 0
 
-    def take(self, message: PastMessage) -> None:
+    def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
         event = _event(message.value())
         if event is None or event.visitor_id != self._visitor_id:
@@ -75,7 +75,7 @@ class PastEvents:
         return next((event for event in self._newest if event.event_id == event_id), None)
 
 
-class PastRows:
+class ShownRows:
     """The rows that were shown to one visitor."""
 
     def __init__(self, visitor_id: str, erasures: Erasures, clicked: dict[str, list[str]], keep: int) -> None:
@@ -88,7 +88,7 @@ class PastRows:
         self.by_fallback = Counter[str]()
         self.clicks = self.erased = self.unreadable = 0
 
-    def take(self, message: PastMessage) -> None:
+    def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
         try:
             row = impressions.decode(message.value() or b"")
@@ -128,9 +128,9 @@ class Names:
     def __init__(self, products: Mapping[str, Product]) -> None:
         self._products = products
 
-    def __call__(self, product_id: str) -> Named:
+    def __call__(self, product_id: str) -> ProductName:
         product = self._products.get(product_id)
-        return Named(product_id, product.name if product else None)
+        return ProductName(product_id, product.name if product else None)
 
     def beside(self, others: Mapping[str, Product]) -> Self:
         """These, and others where these do not know a product."""
@@ -145,7 +145,7 @@ def products_of(events: list[Event], rows: list[Shown], session: Session | None)
     return found | ({event.product_id for event in session.events} if session else set())
 
 
-def describe_events(past: PastEvents, count: int, name: Names) -> Events:
+def describe_events(past: VisitorHistory, count: int, name: Names) -> Events:
     """The events of the range."""
     return Events(
         total=past.by_type.total(),
@@ -157,9 +157,9 @@ def describe_events(past: PastEvents, count: int, name: Names) -> Events:
     )
 
 
-def describe_deed(event: Event, name: Names) -> Deed:
+def describe_deed(event: Event, name: Names) -> VisitorEvent:
     """One event."""
-    return Deed(
+    return VisitorEvent(
         event_id=event.event_id,
         type=event.type,
         occurred_at=event.occurred_at,
@@ -183,7 +183,7 @@ def describe_session(
 ) -> SessionNow:
     """The session's events, visits and interests."""
     remembered = tuple(
-        Remembered(type=event.type, product=name(event.product_id), occurred_at=event.occurred_at)
+        SessionEntry(type=event.type, product=name(event.product_id), occurred_at=event.occurred_at)
         for event in session.events
     )
     starts = [*(visits(session.events, tuning.gap_ms) if session.events else []), len(session.events)]
@@ -205,7 +205,7 @@ def describe_session(
     )
 
 
-def describe_rows(past: PastRows, events: PastEvents, session: Session | None, name: Names) -> Rows:
+def describe_rows(past: ShownRows, events: VisitorHistory, session: Session | None, name: Names) -> Rows:
     """The rows of the range."""
     return Rows(
         total=past.by_kind.total(),
@@ -219,7 +219,7 @@ def describe_rows(past: PastRows, events: PastEvents, session: Session | None, n
     )
 
 
-def _row(row: Shown, events: PastEvents, session: Session | None, name: Names) -> Row:
+def _row(row: Shown, events: VisitorHistory, session: Session | None, name: Names) -> Row:
     return Row(
         recommendation_id=row.recommendation_id,
         shown_at=row.shown_at,
@@ -239,7 +239,7 @@ def _row(row: Shown, events: PastEvents, session: Session | None, name: Names) -
     )
 
 
-def because(event_id: str, events: PastEvents, session: Session | None, name: Names) -> str | None:
+def because(event_id: str, events: VisitorHistory, session: Session | None, name: Names) -> str | None:
     """The event behind a row in words; None where neither the range nor the session has it."""
     event = events.find(event_id)
     if event is not None:
@@ -250,5 +250,5 @@ def because(event_id: str, events: PastEvents, session: Session | None, name: Na
         return None
     for each in session.events if session else ():
         if each.identity == wanted:
-            return f"{deed(each.type)} {name(each.product_id)}"
+            return f"{event_words(each.type)} {name(each.product_id)}"
     return None

@@ -11,8 +11,8 @@ from schemas import events, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import PRODUCTS_DLQ
-from services.ops.dead_letters.letter import Letter, about, erased_visitor
-from services.ops.dead_letters.verdicts import Judge, Judgement, Overtaking
+from services.ops.dead_letters.letter import DeadLetter, about, find_erased_visitor
+from services.ops.dead_letters.verdicts import NewerProducts, RequeuePolicy, RequeueVerdict
 from services.visitors.erasure import Erasures
 from tests.support.dead_letters import AT, letter
 from tests.support.messages import StoredMessage
@@ -26,8 +26,8 @@ def nothing_is_read() -> NoReturn:
     raise AssertionError("no topic is to be read for this letter")
 
 
-def judged(of: Letter, erasures: Erasures | None = None, *, as_is: bool = False) -> Judgement:
-    judge = Judge(nothing_is_read, erasures or Erasures(), attempts_max=3, as_is=as_is)
+def judged(of: DeadLetter, erasures: Erasures | None = None, *, as_is: bool = False) -> RequeueVerdict:
+    judge = RequeuePolicy(nothing_is_read, erasures or Erasures(), attempts_max=3, as_is=as_is)
     [found] = judge.on_topic([of])
     return found
 
@@ -85,19 +85,19 @@ SEGMENT = {"anonymousId": "a1", "userId": 17, "previousId": "old"}
     ],
 )
 def test_an_erased_visitor_is_found_wherever_it_is_named(raw: bytes, of: str) -> None:
-    assert erased_visitor(letter(raw), Erasures({of: AT})) == of
-    assert erased_visitor(letter(raw), Erasures({"somebody-else": AT})) is None
+    assert find_erased_visitor(letter(raw), Erasures({of: AT})) == of
+    assert find_erased_visitor(letter(raw), Erasures({"somebody-else": AT})) is None
 
 
 def test_those_whom_only_ingest_knows_and_the_sender_count_as_named() -> None:
-    assert erased_visitor(letter(b"{}"), Erasures({"hash:1": AT}), ["hash:1"]) == "hash:1"
-    assert erased_visitor(letter(b"{}", more=[("sender", b"v1")]), Erasures({"v1": AT})) == "v1"
+    assert find_erased_visitor(letter(b"{}"), Erasures({"hash:1": AT}), ["hash:1"]) == "hash:1"
+    assert find_erased_visitor(letter(b"{}", more=[("sender", b"v1")]), Erasures({"v1": AT})) == "v1"
 
 
 @given(st.binary(max_size=60))
 def test_whatever_the_bytes_are_it_is_told_whom_they_are_about(raw: bytes) -> None:
     assert len(about(letter(raw))) <= 64
-    assert erased_visitor(letter(raw), Erasures({"nobody": 1})) is None
+    assert find_erased_visitor(letter(raw), Erasures({"nobody": 1})) is None
 
 
 def test_a_letter_is_about_its_visitor_or_product() -> None:
@@ -121,7 +121,9 @@ def lamp(updated_at: int, name: str = "Lamp") -> bytes:
 def overtaken(*lying: tuple[int, bytes | None], source: str = "products/0/5", at: int = AT - 1) -> str | None:
     """`lying`: offsets and values on partition 0 of `products`."""
     of = letter(lamp(5), key=b"p1", source=source, topic=PRODUCTS_DLQ)
-    return Overtaking(StoredMessage(b"p1", raw, offset=offset, at=at) for offset, raw in lying).of(of, LAMP)
+    return NewerProducts(StoredMessage(b"p1", raw, offset=offset, at=at) for offset, raw in lying).of(
+        of, LAMP
+    )
 
 
 def test_a_product_is_overtaken_by_a_newer_one_wherever_that_lies() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import deadletters
-from schemas.deadletters import Frame, LetterId, attempts_of, mark, marked
+from schemas.deadletters import Frame, LetterId, attempts_of, mark, parse_mark
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ
 from services.kafka.ranges import Span
 from services.ops.dead_letters.letter import NoSuchLetter, Place, Selection, letter_of
@@ -20,13 +20,13 @@ ids = st.builds(
 
 @given(ids)
 def test_an_id_is_read_as_it_is_written(letter_id: LetterId) -> None:
-    assert LetterId.parsed(str(letter_id)) == letter_id
+    assert LetterId.parse(str(letter_id)) == letter_id
 
 
 @pytest.mark.parametrize("text", ["", "17", "events.dlq/0", "events.dlq/0/-1", "events.dlq/0/1/2", "a b/0/1"])
 def test_what_is_no_id_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match=r"events\.dlq/0/17"):
-        LetterId.parsed(text)
+        LetterId.parse(text)
 
 
 @given(st.none() | st.binary(max_size=12))
@@ -91,7 +91,7 @@ def test_a_mark_says_which_letter_it_handles_and_how(
     assert outcome in ("requeued", "dropped")
     key, told = mark(letter_id, outcome, at=AT, attempts=attempts)  # type: ignore[arg-type]
     assert key == str(letter_id).encode()
-    assert marked(told) == (letter_id, outcome)
+    assert parse_mark(told) == (letter_id, outcome)
     assert attempts_of(told) == attempts
 
 

@@ -26,7 +26,7 @@ def test_a_list_keeps_the_newest_in_their_order(batches: list[int], limit: int) 
     for size in batches:
         newest.take(left[:size])
         left = left[size:]
-    listed = newest.listed()
+    listed = newest.to_list()
     assert listed.count == len(all_of_them)
     assert [row.id for row in listed.letters] == [str(each.letter.id) for each in all_of_them[-limit:]]
 
@@ -67,7 +67,7 @@ def test_what_a_letter_says_is_no_markup() -> None:
     newest.take([bad])
     groups.take([bad])
     with patch.object(console, "_width", 200), console.capture() as capture:
-        show_list(newest.listed(), everything=True)
+        show_list(newest.to_list(), everything=True)
         show_groups(groups.largest_first())
         show(describe(bad, None, "nobody was asked"), bad.letter.raw)
     told = capture.get()

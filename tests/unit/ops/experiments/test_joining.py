@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from schemas.identities import Identity
 from services.ops.experiments.attribution import (
+    Attribution,
     Behaviour,
-    Joined,
+    HistoryEvent,
     Line,
-    PastEvent,
-    PastItem,
-    PastRow,
     Rows,
+    ShownProduct,
+    ShownRow,
 )
 from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import IdentityGraph
@@ -33,13 +33,13 @@ def row(  # noqa: PLR0917 - a line of a table
     at: int = 50,
     products: Sequence[str] = ("p", "q"),
     slot: str = "top",
-) -> PastRow:
-    return PastRow(
+) -> ShownRow:
+    return ShownRow(
         recommendation_id=f"r{number}",
         visitor_id=visitor,
         slot=slot,
         shown_at=at,
-        items=tuple(map(PastItem, products)),
+        items=tuple(map(ShownProduct, products)),
         experiments={"test": variant},
     )
 
@@ -53,8 +53,8 @@ def event(  # noqa: PLR0917 - a line of a table
     of: int | None = None,
     value: float | None = None,
     currency: str | None = None,
-) -> PastEvent:
-    return PastEvent(
+) -> HistoryEvent:
+    return HistoryEvent(
         event_id=f"00000000-0000-4000-8000-{number:012d}",
         type=type_,  # type: ignore[arg-type]
         visitor_id=visitor,
@@ -74,22 +74,22 @@ def graph_of(identities: Iterable[Identity]) -> IdentityGraph:
 
 
 def joined(
-    rows: Sequence[PastRow],
-    events: Iterable[PastEvent],
+    rows: Sequence[ShownRow],
+    events: Iterable[HistoryEvent],
     identities: Sequence[Identity] = (),
     slot: str | None = None,
     batch: int = 3,
-) -> Joined:
+) -> Attribution:
     graph, behaviour = graph_of(identities), Behaviour()
     for each in events:
         behaviour.add(graph.person(each.visitor_id), each)
     taken = Rows("test", graph, behaviour, slot)
     for begin in range(0, len(rows), batch):
         taken.extend(rows[begin : begin + batch])
-    return taken.joined(WINDOW)
+    return taken.attribute(WINDOW)
 
 
-def told(found: Joined) -> list[tuple[object, ...]]:
+def told(found: Attribution) -> list[tuple[object, ...]]:
     """A line a person, in an order of their own: who is who is not told."""
     columns = (found.first_at, found.switched, found.shown, found.clicked, found.clicks, found.purchases)
     lines = [
@@ -105,16 +105,16 @@ def told(found: Joined) -> list[tuple[object, ...]]:
     return sorted(lines)
 
 
-def reckoned(rows: Sequence[PastRow], events: Sequence[PastEvent]) -> list[tuple[object, ...]]:
+def reckoned(rows: Sequence[ShownRow], events: Sequence[HistoryEvent]) -> list[tuple[object, ...]]:
     """The same by sets and loops, written for nothing but to be plain."""
     who = {"a": "user:u"}
     lines = []
     bought = {(who.get(e.visitor_id, e.visitor_id), e.event_id): e for e in events if e.type == "purchase"}
     currencies: set[str] = set()
-    people: dict[str, list[PastRow]] = {}
+    people: dict[str, list[ShownRow]] = {}
     for each in rows:
         people.setdefault(who.get(each.visitor_id, each.visitor_id), []).append(each)
-    orders: dict[str, list[PastEvent]] = {}
+    orders: dict[str, list[HistoryEvent]] = {}
     for person, theirs in people.items():
         first_at = min(each.shown_at for each in theirs)
         orders[person] = [
@@ -181,7 +181,7 @@ worlds_events = st.lists(
 ).map(lambda events: [event_numbered(each, number) for number, each in enumerate(events)])
 
 
-def row_numbered(each: PastRow, number: int) -> PastRow:
+def row_numbered(each: ShownRow, number: int) -> ShownRow:
     return row(
         number,
         each.visitor_id,
@@ -191,7 +191,7 @@ def row_numbered(each: PastRow, number: int) -> PastRow:
     )
 
 
-def event_numbered(each: PastEvent, number: int) -> PastEvent:
+def event_numbered(each: HistoryEvent, number: int) -> HistoryEvent:
     of = None if each.recommendation_id is None else int(each.recommendation_id[1:])
     return event(
         number,
@@ -206,13 +206,13 @@ def event_numbered(each: PastEvent, number: int) -> PastEvent:
 
 
 @given(worlds_rows, worlds_events)
-def test_the_counts_are_those_of_a_plain_reckoning(rows: list[PastRow], events: list[PastEvent]) -> None:
+def test_the_counts_are_those_of_a_plain_reckoning(rows: list[ShownRow], events: list[HistoryEvent]) -> None:
     assert told(joined(rows, events, JOIN)) == reckoned(rows, events)
 
 
 @given(worlds_rows, worlds_events, st.randoms(use_true_random=False), st.integers(1, 5))
 def test_neither_order_nor_repetition_changes_anything(
-    rows: list[PastRow], events: list[PastEvent], random: Random, batch: int
+    rows: list[ShownRow], events: list[HistoryEvent], random: Random, batch: int
 ) -> None:
     again_rows = [*rows, *(random.choice(rows) for _ in range(len(rows)))]
     again_events = [*events, *(random.choice(events) for _ in range(len(events)))]
@@ -237,7 +237,7 @@ def test_a_click_and_the_view_of_the_same_page_are_one_click() -> None:
     ],
     ids=["another row", "not in the row", "another's row", "no row", "no click"],
 )
-def test_what_is_no_click_on_a_row_that_was_shown(click: PastEvent) -> None:
+def test_what_is_no_click_on_a_row_that_was_shown(click: HistoryEvent) -> None:
     assert joined([row(1)], [click]).clicked.tolist() == [0]
 
 
@@ -299,7 +299,7 @@ def test_the_newest_identity_of_a_visitor_counts_whichever_comes_first() -> None
 
 
 def test_other_slots_and_experiments_are_forgotten() -> None:
-    other = PastRow(recommendation_id="x", visitor_id="z", slot="top", shown_at=1, items=())
+    other = ShownRow(recommendation_id="x", visitor_id="z", slot="top", shown_at=1, items=())
     rows = [row(1, slot="top"), row(2, slot="basket"), row(3, "c", slot="basket"), other]
     assert joined(rows, []).shown.tolist() == [2, 1]
     assert joined(rows, [], slot="top").shown.tolist() == [1]
@@ -317,8 +317,8 @@ def test_an_orders_worth_is_its_value_else_what_its_lines_cost() -> None:
     assert order(0.0) == 0.0
 
 
-def ordered(value: float | None, lines: tuple[Line, ...]) -> PastEvent:
-    return PastEvent(
+def ordered(value: float | None, lines: tuple[Line, ...]) -> HistoryEvent:
+    return HistoryEvent(
         event_id="00000000-0000-4000-8000-000000000000",
         type="purchase",
         visitor_id="v",

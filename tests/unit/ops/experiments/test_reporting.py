@@ -10,8 +10,8 @@ import pytest
 from schemas.experiments import Experiment, Variant
 from services.cli import console
 from services.ops.experiments import render
-from services.ops.experiments.attribution import Behaviour, PastEvent, PastItem, PastRow, Rows
-from services.ops.experiments.query import Left, Question
+from services.ops.experiments.attribution import Behaviour, HistoryEvent, Rows, ShownProduct, ShownRow
+from services.ops.experiments.query import Omissions, ReportRequest
 from services.ops.experiments.report import Report, report
 from services.visitors.identity_graph import IdentityGraph
 
@@ -21,17 +21,17 @@ LATER = BEGIN + 30 * DAY
 EXPERIMENT = Experiment(
     name="colours", variants=(Variant(name="as-is", share=0.5), Variant(name="[bold]", share=0.5))
 )
-QUESTION = Question(experiment="colours", window_ms=7 * DAY, confidence=0.95)
+QUESTION = ReportRequest(experiment="colours", window_ms=7 * DAY, confidence=0.95)
 CLICK = {"as-is": 0.1, "[bold]": 0.2}
 
 
 def simulated(
     seed: int, people: int, shown: dict[str, float] = CLICK
-) -> tuple[list[PastRow], list[PastEvent]]:
+) -> tuple[list[ShownRow], list[HistoryEvent]]:
     """Visitors assigned by hash see five rows each, and click on a row as likely as their variant says."""
     rng = np.random.default_rng(seed)
-    rows: list[PastRow] = []
-    events: list[PastEvent] = []
+    rows: list[ShownRow] = []
+    events: list[HistoryEvent] = []
     for person in range(people):
         visitor = f"v{person}"
         variant = EXPERIMENT.variant_of(visitor)
@@ -41,9 +41,9 @@ def simulated(
         for number in range(5):
             name, at = f"{visitor}-{number}", BEGIN + number * 1000
             rows.append(
-                PastRow(
+                ShownRow(
                     recommendation_id=name, visitor_id=visitor, slot="top", shown_at=at,
-                    items=(PastItem("p"),), experiments={"colours": variant.name},
+                    items=(ShownProduct("p"),), experiments={"colours": variant.name},
                 )
             )  # fmt: skip
             if rng.random() < shown[variant.name]:
@@ -53,8 +53,8 @@ def simulated(
     return rows, events
 
 
-def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -> PastEvent:
-    return PastEvent(
+def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -> HistoryEvent:
+    return HistoryEvent(
         event_id=f"00000000-0000-4000-8000-{number:012d}",
         type=type_,  # type: ignore[arg-type]
         visitor_id=visitor,
@@ -66,13 +66,13 @@ def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -
     )
 
 
-def reported(rows: list[PastRow], events: list[PastEvent], now: int = LATER) -> Report:
+def reported(rows: list[ShownRow], events: list[HistoryEvent], now: int = LATER) -> Report:
     behaviour = Behaviour()
     for event in events:
         behaviour.add(event.visitor_id, event)
     taken = Rows("colours", IdentityGraph(), behaviour)
     taken.extend(rows)
-    return report(QUESTION, EXPERIMENT, taken.joined(QUESTION.window_ms), Left(), now)
+    return report(QUESTION, EXPERIMENT, taken.attribute(QUESTION.window_ms), Omissions(), now)
 
 
 def drawn(made: Report) -> str:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from schemas import events
 from schemas.topics import EVENTS
-from services.kafka.ranges import PastHeaders, in_time
-from services.ops.replay.source import Source, Tally, replayed, sifted
+from services.kafka.ranges import MessageHeaders, merge_by_time
+from services.ops.replay.source import Source, Tally, replay_headers, sift
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
 from tests.support.messages import PartitionReader, StoredMessage, open_partitions, store, view
@@ -22,7 +22,7 @@ def source(*partitions: list[StoredMessage], times: TimeRange = TimeRange(), **f
 
 def taken(found: Source) -> tuple[list[str], Tally]:
     tally = Tally()
-    sent = [each.event_id[-1] for _, each in sifted(found.messages(in_order=False), found, tally)]
+    sent = [each.event_id[-1] for _, each in sift(found.messages(in_order=False), found, tally)]
     return sent, tally
 
 
@@ -62,7 +62,9 @@ def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_
         [StoredMessage(b"v", b"", at=at, partition=part, offset=place) for place, at in enumerate(each)]
         for part, each in enumerate(times)
     ]
-    merged = list(in_time(lambda: open_partitions(partitions), PartitionReader(partitions).spans(EVENTS)))
+    merged = list(
+        merge_by_time(lambda: open_partitions(partitions), PartitionReader(partitions).spans(EVENTS))
+    )
 
     assert len(merged) == sum(map(len, times))
     for part, each in enumerate(partitions):
@@ -76,7 +78,7 @@ def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_
 
 
 def test_a_replayed_event_tells_where_it_lay_and_not_when_it_was_clicked() -> None:
-    headers: PastHeaders = [("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")]
+    headers: MessageHeaders = [("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")]
     before = StoredMessage(b"v", b"", headers, at=1, topic="events", partition=3, offset=17)
 
-    assert replayed(before) == [("x", b"y"), ("replayed_from", b"events/3/17")]
+    assert replay_headers(before) == [("x", b"y"), ("replayed_from", b"events/3/17")]

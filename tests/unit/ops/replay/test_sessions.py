@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from schemas import sessions
 from schemas.sessions import Session, SessionEvent
 from services.kafka.ranges import Span
-from services.ops.replay.sessions import compared, digest, together, unchanged
+from services.ops.replay.sessions import compare_digests, compare_sessions, digest, together
 from services.ops.replay.source import Seen
 from services.progress import Silent
 from tests.support.messages import PartitionReader, StoredMessage
@@ -38,7 +38,7 @@ def test_each_visitor_is_equal_different_missing_or_beyond() -> None:
         a=session("a", 1), b=session("b", 1, vector=b"w"), c=session("c", 1, 9), e=session("e", 2), z=b"?"
     )
 
-    found = compared(PartitionReader(ours), PartitionReader(theirs), REPLAYED, EVERYONE, Silent())
+    found = compare_sessions(PartitionReader(ours), PartitionReader(theirs), REPLAYED, EVERYONE, Silent())
 
     assert (found.visitors, found.equal, found.different, found.beyond, found.missing) == (4, 1, 2, 1, 1)
     assert [(each.visitor_id, each.what.split()[0]) for each in found.differences] == [
@@ -50,7 +50,7 @@ def test_each_visitor_is_equal_different_missing_or_beyond() -> None:
 def test_of_several_states_the_newest_counts() -> None:
     states = [[StoredMessage(b"a", session("a", 1), at=1), StoredMessage(b"a", session("a", 1, 2), at=2)]]
 
-    found = compared(
+    found = compare_sessions(
         PartitionReader(states),
         PartitionReader(topic(a=session("a", 1, 2))[:1]),
         REPLAYED,
@@ -78,7 +78,7 @@ def test_before_and_after_are_compared_for_the_replayed_visitors_only() -> None:
     before = {"a": b"1", "b": b"1", "c": b"1", "z": b"1"}
     after = {"a": b"1", "b": b"2", "d": b"1", "z": b"2"}
 
-    found = unchanged(before, after, EVERYONE)
+    found = compare_digests(before, after, EVERYONE)
 
     assert (found.equal, found.different, found.missing, found.visitors) == (1, 2, 1, 3)
     assert [each.visitor_id for each in found.differences] == ["b", "c"]

@@ -43,13 +43,13 @@ def test_a_prefix_that_would_be_too_long_is_refused() -> None:
 def test_of_two_replays_of_one_prefix_the_second_is_refused(tmp_path: Path) -> None:
     live = OpsSettings(ops_datadir=tmp_path)
     with (
-        shadow_topics.locked(live, "shadow."),
-        shadow_topics.locked(live, "other."),
+        shadow_topics.lock_prefix(live, "shadow."),
+        shadow_topics.lock_prefix(live, "other."),
         pytest.raises(ReplayFailed, match="replays into shadow"),
-        shadow_topics.locked(live, "shadow."),
+        shadow_topics.lock_prefix(live, "shadow."),
     ):
         pass
-    with shadow_topics.locked(live, "shadow."):
+    with shadow_topics.lock_prefix(live, "shadow."):
         pass
 
 

@@ -15,7 +15,7 @@ KNOWN = {"diversity", "brand_max", "session_gap_minutes", "session_type_weights"
 OLD, NEW, NEWEST = "20241001T000000Z-aaaa", "20241102T000000Z-bbbb", "20241103T000000Z-cccc"
 
 
-def read(folder: Path, text: str) -> variant.Changed:
+def read(folder: Path, text: str) -> variant.VariantSettings:
     path = folder / "weights.toml"
     path.write_text(text)
     return variant.read(path, KNOWN)
@@ -70,7 +70,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     ("wanted", "found"), [("1", OLD), ("3", NEWEST), ("20241001", OLD), (NEW, NEW), ("20241103T", NEWEST)]
 )
 def test_a_version_is_its_number_its_name_or_a_beginning_that_no_other_has(wanted: str, found: str) -> None:
-    assert variant.picked(wanted, [OLD, NEW, NEWEST], "store") == found
+    assert variant.pick_version(wanted, [OLD, NEW, NEWEST], "store") == found
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_version_is_its_number_its_name_or_a_beginning_that_no_other_has(wante
 )
 def test_what_names_no_version_or_several_is_told(wanted: str, told: str) -> None:
     with pytest.raises(ReplayFailed, match=told):
-        variant.picked(wanted, [OLD, NEW, NEWEST], "store")
+        variant.pick_version(wanted, [OLD, NEW, NEWEST], "store")
 
 
 def test_a_model_is_found_in_the_store_by_another_name_too_and_is_released_as_the_shops_own(
@@ -86,7 +86,7 @@ def test_a_model_is_found_in_the_store_by_another_name_too_and_is_released_as_th
 ) -> None:
     made = store_artifact(tmp_path / "behaviour" / OLD, version=OLD)
 
-    found = variant.chosen("item2vec=1", "behaviour", str(tmp_path), None, now=5)
+    found = variant.choose_release("item2vec=1", "behaviour", str(tmp_path), None, now=5)
 
     assert found is not None
     assert (found.name, found.version, found.digest) == ("behaviour", OLD, made.digest)
@@ -97,15 +97,15 @@ def test_the_model_before_and_none_at_all_can_be_named(tmp_path: Path) -> None:
     before = Released(OLD, "file:///x", "0" * 64)
     live = msgspec.structs.replace(release(tmp_path, "1" * 64, NEW), previous=before)
 
-    found = variant.chosen("behaviour=previous", "behaviour", str(tmp_path), live, now=5)
+    found = variant.choose_release("behaviour=previous", "behaviour", str(tmp_path), live, now=5)
 
     assert found is not None
     assert found.released == before
-    assert variant.chosen("behaviour=none", "behaviour", str(tmp_path), live, now=5) is None
+    assert variant.choose_release("behaviour=none", "behaviour", str(tmp_path), live, now=5) is None
     with pytest.raises(ReplayFailed, match="nothing was released before"):
-        variant.chosen("behaviour=previous", "behaviour", str(tmp_path), None, now=5)
+        variant.choose_release("behaviour=previous", "behaviour", str(tmp_path), None, now=5)
     with pytest.raises(ReplayFailed, match="NAME=VERSION"):
-        variant.chosen("behaviour", "behaviour", str(tmp_path), live, now=5)
+        variant.choose_release("behaviour", "behaviour", str(tmp_path), live, now=5)
 
 
 @pytest.mark.parametrize(("text", "speed"), [("max", None), ("10", 10.0), ("0.5", 0.5), ("2x", 2.0)])

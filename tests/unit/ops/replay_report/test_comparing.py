@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
-from services.ops.replay.evaluation import compared, mean, quality, rank, tau
+from services.ops.replay.evaluation import compare_rows, mean, quality, rank, tau
 from services.ops.replay.figures import SHOWN, Estimate
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
@@ -27,7 +27,7 @@ def pipelines(draw: st.DrawFn, count: int = 2) -> list[dict[Case, Row]]:
 @given(pipelines(1))
 def test_a_pipeline_is_as_good_as_itself(made: list[dict[Case, Row]]) -> None:
     [rows] = made
-    found = compared("one", rows, "other", rows, K, 0.95)
+    found = compare_rows("one", rows, "other", rows, K, 0.95)
     assert found.equal_rows == found.cases == len(rows)
     assert found.better == found.worse == 0
     if rows:
@@ -45,8 +45,8 @@ def test_the_other_way_round_differences_change_their_sign_and_nothing_else(
     made: list[dict[Case, Row]],
 ) -> None:
     rows, others = made
-    there = compared("one", rows, "other", others, K, 0.95)
-    back = compared("other", others, "one", rows, K, 0.95)
+    there = compare_rows("one", rows, "other", others, K, 0.95)
+    back = compare_rows("other", others, "one", rows, K, 0.95)
     for found, again in (
         (there.hit_rate_difference, back.hit_rate_difference),
         (there.mrr_difference, back.mrr_difference),
@@ -66,11 +66,11 @@ def test_the_other_way_round_differences_change_their_sign_and_nothing_else(
 @given(pipelines())
 def test_only_cases_that_both_have_rows_for_are_compared(made: list[dict[Case, Row]]) -> None:
     rows, others = made
-    found = compared("one", rows, "other", others, K, 0.95)
+    found = compare_rows("one", rows, "other", others, K, 0.95)
     common = rows.keys() & others.keys()
     assert found.cases == len(common)
     kept = [{each: rows[each] for each in common} for rows in made]
-    assert compared("one", kept[0], "other", kept[1], K, 0.95) == found
+    assert compare_rows("one", kept[0], "other", kept[1], K, 0.95) == found
 
 
 @given(PRODUCTS, PRODUCTS)
@@ -112,28 +112,28 @@ def test_of_nothing_there_are_no_figures() -> None:
     found = quality("shadow", {}, K, 0, 0.95)
     assert (found.hit_rate, found.mrr) == (Estimate(None), Estimate(None))
     assert (found.coverage, found.fallbacks, found.cases) == (0, 0, 0)
-    pair = compared("one", {}, "other", {}, K, 0.95)
+    pair = compare_rows("one", {}, "other", {}, K, 0.95)
     assert pair.hit_rate_difference == pair.overlap == Estimate(None)
 
 
 def test_overlap_is_the_share_of_the_longer_row() -> None:
     rows, others = {case(0): row("a", "b", "c", "d")}, {case(0): row("b", "x")}
-    found = compared("one", rows, "other", others, K, 0.95)
+    found = compare_rows("one", rows, "other", others, K, 0.95)
     assert found.overlap.value == 0.25
     assert found.overlaps == (0, 0, 1, 0, 0, 0, 0, 0, 0, 0)
 
 
 def test_a_row_that_was_shown_is_compared_at_its_own_length() -> None:
     asked, seen = {case(0): row("a", "b", "wanted", "d")}, {case(0): row("b", "a")}
-    found = compared("shadow", asked, SHOWN, seen, K, 0.95)
+    found = compare_rows("shadow", asked, SHOWN, seen, K, 0.95)
     assert found.overlap.value == 1
     assert found.hit_rate_difference.value == 0  # there was no third place
-    assert compared("shadow", asked, "live settings", seen, K, 0.95).hit_rate_difference.value == 1
+    assert compare_rows("shadow", asked, "live settings", seen, K, 0.95).hit_rate_difference.value == 1
 
 
 def test_a_difference_is_paired_and_so_its_interval_is_narrower_than_those_of_both() -> None:
     _, rows = shop(1, 150, {"shadow": 0.33, "live settings": 0.3})
-    pair = compared("shadow", rows["shadow"], "live settings", rows["live settings"], K, 0.95)
+    pair = compare_rows("shadow", rows["shadow"], "live settings", rows["live settings"], K, 0.95)
     alone = quality("shadow", rows["shadow"], K, CATALOGUE, 0.95).hit_rate
     assert width(pair.hit_rate_difference) < 0.6 * width(alone)
 

@@ -9,7 +9,7 @@ from schemas.erasures import Erasure
 from schemas.impressions import Shown, ShownItem
 from schemas.sessions import CAUSED_BY, KIND_OF, Session, SessionEvent, identity
 from services.ops.replay.next_click import Case
-from services.ops.replay.recommendations import Row, shown_rows, states_of
+from services.ops.replay.recommendations import Row, read_shown_rows, states_of
 from services.time_range import TimeRange
 from tests.support.messages import EVERYTHING, StoredMessage, TopicReader
 
@@ -87,7 +87,7 @@ def found(*messages: StoredMessage, erased: int | None = None, times: TimeRange 
         if erased is None
         else [StoredMessage(b"v", erasures.encode(Erasure(visitor_id="v", erased_at=erased)))]
     )
-    row = shown_rows(TopicReader(recommendations=messages, erasures=said), [CASE], times).get(CASE)
+    row = read_shown_rows(TopicReader(recommendations=messages, erasures=said), [CASE], times).get(CASE)
     return row.product_ids[0] if row else None
 
 
@@ -129,5 +129,5 @@ def test_only_rows_within_the_range_of_time_are_read() -> None:
 
 def test_a_row_tells_what_made_it() -> None:
     message = shown("a", 2_000, fallback="no_vectors", experiments={"e": "b"})
-    rows = shown_rows(TopicReader(recommendations=[message]), [CASE], EVERYTHING)
+    rows = read_shown_rows(TopicReader(recommendations=[message]), [CASE], EVERYTHING)
     assert rows == {CASE: Row(("a",), "no_vectors", {"behaviour": "5"}, {"e": "b"})}

@@ -18,12 +18,12 @@ from services.recommender.search.language_model import (
     Answer,
     LanguageModel,
     LanguageModelFailed,
-    grounded,
+    ground,
     schema,
 )
 from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
-from services.recommender.search.search import Understanding
+from services.recommender.search.search import FallbackInterpreter
 from tests.support.clock import Clock
 from tests.support.search.query_set import vocabulary
 
@@ -232,7 +232,7 @@ def test_the_schema_is_one_that_strict_output_takes() -> None:
 @pytest.mark.parametrize("query", ["mens shoes by ilse not black", "no leather boots under 50"])
 def test_what_the_parser_says_is_grounded_already(query: str) -> None:
     told = parse(query, vocabulary("demo"))
-    assert grounded(told, vocabulary("demo")) == told
+    assert ground(told, vocabulary("demo")) == told
 
 
 @pytest.fixture
@@ -246,8 +246,8 @@ def failures() -> list[str]:
 
 
 @pytest.fixture
-def understanding(model: LanguageModel, clock: Clock, failures: list[str]) -> Understanding:
-    return Understanding(
+def understanding(model: LanguageModel, clock: Clock, failures: list[str]) -> FallbackInterpreter:
+    return FallbackInterpreter(
         vocabulary=lambda: vocabulary("demo"),
         clock=clock,
         model=model,
@@ -257,12 +257,12 @@ def understanding(model: LanguageModel, clock: Clock, failures: list[str]) -> Un
 
 
 async def test_without_a_model_the_parser_understands(clock: Clock) -> None:
-    alone = Understanding(vocabulary=lambda: vocabulary("demo"), clock=clock)
+    alone = FallbackInterpreter(vocabulary=lambda: vocabulary("demo"), clock=clock)
     assert await alone.understand("shirt") == (Inferred(types=("shirt",)), "parser")
 
 
 async def test_the_model_is_asked_once_for_the_same_words(
-    endpoint: Endpoint, understanding: Understanding, clock: Clock
+    endpoint: Endpoint, understanding: FallbackInterpreter, clock: Clock
 ) -> None:
     endpoint.answers(types=["lamp"])
     assert await understanding.understand("something bright") == (Inferred(types=("lamp",)), "model")
@@ -273,7 +273,7 @@ async def test_the_model_is_asked_once_for_the_same_words(
     assert len(endpoint.asked) == 2
 
 
-async def test_no_words_are_no_question(endpoint: Endpoint, understanding: Understanding) -> None:
+async def test_no_words_are_no_question(endpoint: Endpoint, understanding: FallbackInterpreter) -> None:
     assert await understanding.understand("  ") == (Inferred(), "parser")
     assert endpoint.asked == []
 
@@ -283,13 +283,13 @@ async def test_a_remembered_answer_is_held_against_the_catalogue_of_now(
 ) -> None:
     endpoint.answers(types=["lamp"])
     shops = iter(["demo", "demo", "hardware", "hardware"])
-    moving = Understanding(vocabulary=lambda: vocabulary(next(shops)), clock=clock, model=model)
+    moving = FallbackInterpreter(vocabulary=lambda: vocabulary(next(shops)), clock=clock, model=model)
     assert (await moving.understand("something bright"))[0].types == ("lamp",)
     assert (await moving.understand("something bright"))[0].types == ()
 
 
 async def test_the_parser_steps_in_and_a_failing_model_is_left_alone_for_a_while(
-    endpoint: Endpoint, understanding: Understanding, clock: Clock, failures: list[str]
+    endpoint: Endpoint, understanding: FallbackInterpreter, clock: Clock, failures: list[str]
 ) -> None:
     endpoint.status = 500
     for query in ("shirt", "lamp", "rug"):
@@ -309,7 +309,7 @@ async def test_the_parser_steps_in_and_a_failing_model_is_left_alone_for_a_while
 
 
 async def test_one_search_alone_tries_a_model_that_had_failed(
-    endpoint: Endpoint, understanding: Understanding, clock: Clock
+    endpoint: Endpoint, understanding: FallbackInterpreter, clock: Clock
 ) -> None:
     endpoint.status = 500
     await asyncio.gather(understanding.understand("shirt"), understanding.understand("lamp"))

@@ -255,5 +255,5 @@ def test_a_compound_with_non_is_a_word_like_any_other() -> None:
 
 def test_a_right_english_word_is_never_taken_for_a_mistyped_one() -> None:
     known = vocabulary("demo")
-    assert all(known.meant(word) is None for word in english().common)
+    assert all(known.correct(word) is None for word in english().common)
     assert parse("yoga mats", known) == Inferred(description="yoga mats")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.recommender.search.text import folded, forms, key_of, plural, singular, tokens
+from services.recommender.search.text import forms, key_of, normalise_text, plural, singular, tokens
 from services.recommender.search.vocabulary import Summary, Vocabulary
 from tests.support.search.query_set import vocabulary
 
@@ -26,7 +26,7 @@ def test_tokens_tell_words_numbers_and_signs_apart() -> None:
 
 
 def test_folding_twice_is_folding_once() -> None:
-    assert folded(folded("ÅNGSTRÖM’S Œuvre")) == folded("ÅNGSTRÖM’S Œuvre")
+    assert normalise_text(normalise_text("ÅNGSTRÖM’S Œuvre")) == normalise_text("ÅNGSTRÖM’S Œuvre")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_shade_that_the_catalogue_has_is_itself() -> None:
 
 
 def test_words_may_be_run_together_or_apart() -> None:
-    assert vocabulary("demo").joined("sleepingbag") == ("sleeping", "bag")
-    assert vocabulary("demo").joined("backpack") == ("backpack",)
+    assert vocabulary("demo").phrase_of_letters("sleepingbag") == ("sleeping", "bag")
+    assert vocabulary("demo").phrase_of_letters("backpack") == ("backpack",)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_words_may_be_run_together_or_apart() -> None:
      ("mats", None), ("rde", None), ("lamp", None), ("qwertz", None), ("12345", None), ("", None)],
 )  # fmt: skip
 def test_a_mistyped_word_is_corrected_and_no_other(typed: str, meant: str | None) -> None:
-    assert vocabulary("demo").meant(typed) == meant
+    assert vocabulary("demo").correct(typed) == meant
 
 
 def test_the_summary_names_the_most_frequent() -> None:
