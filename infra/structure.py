@@ -28,8 +28,8 @@ IRREGULAR: Final = (
 # Words in -ed and -ing that are verbs or nouns themselves.
 VERBS: Final = "embed feed need seed speed shed bed breed proceed exceed succeed"
 NOUNS: Final = (
-    "learning string ping spelling pricing setting mapping embedding training logging heading meaning merchandising "
-    "warning ranking rating timing thing king ring everything nothing"
+    "learning string ping spelling pricing setting mapping embedding training logging heading meaning "
+    "merchandising warning ranking rating timing thing king ring everything nothing"
 )
 
 
@@ -120,9 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "folders", nargs="*", type=Path, default=[Path("services"), Path("schemas"), Path("tests")]
-    )
+    parser.add_argument("folders", nargs="*", type=Path, default=[Path(each) for each in FOLDERS])
     parser.add_argument("--names", action="store_true", help="list gerunds and participles")
     options = parser.parse_args()
     print("| | files | lines | file median | under 60 lines | private | comments | gerunds | participles |")

@@ -24,10 +24,10 @@ exec(compile(f"{before}{search}{line}\n{row}{rest}", file, "exec"), events.__dic
 import msgspec
 from infra import event_types
 from schemas import jsonschema, products, sessions
-from services.ingest.validation import sort_events
+from services.ingest.validation import validate_events
 from services.ingest.responses import EventBatch
 from services.model.settings import SessionSettings
-from services.ops.inspect.visitor.report import deed
+from services.ops.inspect.visitor.report import event_words
 from services.recommender.pipeline.explanation import because
 from services.trainer import cases
 
@@ -35,9 +35,9 @@ GOLDEN = json.loads(Path("schemas/examples/view_item.json").read_text()) | {"typ
 product = products.decode(Path("schemas/examples/product.json").read_bytes())
 tracker = Path(sys.argv[1])
 tracker.write_text(event_types.generate(event_types.STOREFRONT / "tracker.js"))
-event = events.from_json_value(GOLDEN)
+event = msgspec.convert(GOLDEN, events.Event)
 remembered = sessions.SessionEvent(0, b"", "p", sessions.KIND_OF["view_promotion"])
-bare = events.from_json_value({name: value for name, value in GOLDEN.items() if name != "product_id"})
+bare = msgspec.convert({k: v for k, v in GOLDEN.items() if k != "product_id"}, events.Event)
 batch = [msgspec.Raw(json.dumps(GOLDEN).encode())]
 print(json.dumps({
     "kept": events.decode(events.encode(event)).type,
@@ -45,10 +45,10 @@ print(json.dumps({
     "kind": [sessions.KIND_OF["view_promotion"], remembered.type],
     "schema": json.dumps(jsonschema.json_schema(events.Event)),
     "openapi": json.dumps(jsonschema.components([EventBatch], "#/{name}")).count('"view_promotion"'),
-    "ingest": len(sort_events(batch, received_at=0, visitor_id=None).accepted),
+    "ingest": len(validate_events(batch, received_at=0, visitor_id=None).accepted),
     "weight": SessionSettings(kafka_bootstrap="x:1").tuning.type_weights["view_promotion"],
     "is a click": "view_promotion" in events.CLICKS,
-    "for operators": deed("view_promotion"),
+    "for operators": event_words("view_promotion"),
     "for shoppers": because(remembered, product),
     "speaks against": cases.AGAINST,
     "profile.js": 'view_promotion: "Saw"' in event_types.profile(),

@@ -5,8 +5,13 @@ from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.topics import EVENTS, TOPICS
 from services.kafka.admin import create
-from services.ops.topics.command import find_drift
+from services.ops.topics.command import find_differences
+from services.ops.topics.drift import Difference
 from services.settings import ServiceSettings
+
+
+def find_drift(settings: ServiceSettings) -> list[Difference]:
+    return [each for each in find_differences(settings) if each.is_drift]
 
 
 def test_created_topics_are_as_listed(kafka: ServiceSettings) -> None:

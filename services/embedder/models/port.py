@@ -13,7 +13,7 @@ from schemas.vectors import Vector
 
 Pixels = npt.NDArray[np.float32]  # (3, height, width), as the picture model wants them
 
-ROOT: Final = Path(__file__).resolve().parents[2]
+ROOT: Final = Path(__file__).resolve().parents[3]
 WEIGHTS: Final = (".safetensors", ".bin", ".pt")
 CHUNK: Final = 1 << 20
 

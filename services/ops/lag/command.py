@@ -104,7 +104,7 @@ def _draw(look: Look, before: Look | None = None) -> RenderableType:
 
 
 def _partitions(group: GroupLag, now: int) -> Table:
-    def waited(part: PartitionLag) -> str | None:
+    def age_of(part: PartitionLag) -> str | None:
         at = part.oldest_unread_at
         return None if at is None else age(max(0, now - at) / 1000)
 
@@ -113,7 +113,7 @@ def _partitions(group: GroupLag, now: int) -> Table:
         Column("committed", lambda part: "none" if part.committed is None else part.committed, right=True),
         Column("end", lambda part: part.end, right=True),
         Column("lag", lambda part: part.lag, right=True),
-        Column("oldest unread", waited, right=True),
+        Column("oldest unread", age_of, right=True),
         Column("member", lambda part: part.member or "nobody"),
     )
     shown = table(group.partitions, columns, title=f"{group.group} reads {group.topic}")

@@ -132,8 +132,6 @@ NOTHING_SHOWN: Final = (
     f"“{SHOWN}” to compare with."
 )
 
-Kept = Callable[[Pipeline], object]
-
 
 @dataclass(frozen=True, slots=True)
 class ReplayPlan:

@@ -20,11 +20,6 @@ from services.settings import ServiceSettings
 LOOK_S: Final = 5.0
 
 
-def find_drift(settings: ServiceSettings) -> list[Difference]:
-    """Every drift between list and broker; an empty list means all is well. Raises KafkaException."""
-    return [each for each in find_differences(settings) if each.is_drift]
-
-
 def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> list[Difference]:
     """Every difference, and what else is worth knowing. Raises KafkaException."""
     admin = KafkaAdmin(settings, timeout_s)

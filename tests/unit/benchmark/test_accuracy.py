@@ -121,7 +121,7 @@ def test_what_was_measured_before_is_kept(figures: AccuracyFigures, tmp_path: Pa
 
 
 def test_a_part_without_data_is_skipped_with_a_sentence(tmp_path: Path) -> None:
-    console = Console(width=200, record=True, file=StringIO())
+    console = Console(width=1000, record=True, file=StringIO())
     out = tmp_path / "bench" / "accuracy.json"
     figures = running.measure(list(Part), tmp_path / "nowhere", out, console)
     assert figures == AccuracyFigures(parameters=parameters())

@@ -33,16 +33,16 @@ COMPILED_AFTER_WARMING = """
 import sys
 from pathlib import Path
 from schemas import models
-from services.model.forest import masked
+from services.model.forest import score_masked
 from services.model.loader import load
-from services.model.candidates import recalled
-from services.model.forest import scored
+from services.model.candidates import generate
+from services.model.forest import score_trees
 from services.model.warmup import warm
 
 warm()
-before = [len(each.signatures) for each in (recalled, masked, scored)]
+before = [len(each.signatures) for each in (generate, score_masked, score_trees)]
 load(models.decode(sys.argv[1].encode()), Path(sys.argv[2]))
-print(before == [len(each.signatures) for each in (recalled, masked, scored)] == [1, 1, 1])
+print(before == [len(each.signatures) for each in (generate, score_masked, score_trees)] == [1, 1, 1])
 """
 
 
