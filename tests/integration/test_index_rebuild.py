@@ -20,8 +20,7 @@ from services import qdrant
 from services.embedder.metrics import Metrics
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.ops.index import maintenance as working
-from services.ops.index import query
+from services.ops.index import maintenance
 from services.ops.index.query import IndexState
 from services.ops.settings import OpsSettings
 from services.progress import Silent
@@ -47,8 +46,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[QdrantClient]:
     """qdrant-client's own memory, in the place of a server at http://qdrant.test."""
     client = QdrantClient(":memory:")
     monkeypatch.setattr(qdrant, "connect", lambda _settings: client)
-    monkeypatch.setattr(query, "connect", lambda _settings: client)
-    monkeypatch.setattr(working, "connect", lambda _settings: client)
+    monkeypatch.setattr(maintenance, "connect", lambda _settings: client)
     yield client
     client.close()
 
@@ -62,7 +60,7 @@ def settings_of(shop: Shop) -> OpsSettings:
 
 
 def state(settings: OpsSettings, within_s: float = 0) -> IndexState:
-    return working.await_agreement(settings, within_s, Silent())
+    return maintenance.await_agreement(settings, within_s, Silent())
 
 
 def names(client: QdrantClient) -> set[str]:
@@ -98,26 +96,26 @@ async def test_a_lost_collection_is_built_anew_as_the_topics_are_now(
     assert (before.on_topic, before.in_index, before.agrees) == (COUNT, 0, False)
     # Sold out since its vector was made: filters hold against that.
     await shop.put(product(4, updated_at=2, availability="out_of_stock"))
-    rebuilt = working.rebuild_index(settings, Silent())
+    rebuilt = maintenance.rebuild_index(settings, Silent())
     assert rebuilt.products == COUNT
     assert state(settings).agrees
     [found] = client.retrieve(collection_name(settings), [point_id("p4")])
     assert (found.payload or {})["availability"] == "out_of_stock"
-    again = working.rebuild_index(settings, Silent())
+    again = maintenance.rebuild_index(settings, Silent())
     assert again.removed == (rebuilt.collection,)
     assert names(client) == {again.collection}
 
 
 async def test_what_is_missing_too_much_or_old_is_found_and_mended(shop: Shop, client: QdrantClient) -> None:
     settings = settings_of(shop)
-    working.rebuild_index(settings, Silent())
+    maintenance.rebuild_index(settings, Silent())
     served = ProductCollection(client, collection_name(settings), LAYOUT)
     served.remove(["p1", "p2"])
     served.upsert([(product(500), content(500)), (product(3, updated_at=0), content(3))])
     found = state(settings)
     assert (found.missing, found.surplus, found.stale, found.agrees) == (2, 1, 1, False)
     assert found.named == {"missing": ["p1", "p2"], "surplus": ["p500"], "stale": ["p3"]}
-    working.rebuild_index(settings, Silent())
+    maintenance.rebuild_index(settings, Silent())
     assert state(settings).agrees
 
 
@@ -126,7 +124,7 @@ async def test_a_catalogue_that_changes_meanwhile_is_in_the_new_collection(
 ) -> None:
     """Written as the embedder does: to the topic first, then to the collection that serves."""
     settings = settings_of(shop)
-    working.rebuild_index(settings, Silent())
+    maintenance.rebuild_index(settings, Silent())
     lock = threading.Lock()  # qdrant-client's memory takes one caller at a time; a server takes all
     served = ProductCollection(client, collection_name(settings), LAYOUT)
     began = asyncio.Event()
@@ -145,7 +143,7 @@ async def test_a_catalogue_that_changes_meanwhile_is_in_the_new_collection(
     embedding = asyncio.create_task(go_on())
     await began.wait()
     locked = cast("QdrantClient", LockedClient(client, lock))
-    rebuilt = await asyncio.to_thread(working.rebuild_index, settings, Silent(), locked)
+    rebuilt = await asyncio.to_thread(maintenance.rebuild_index, settings, Silent(), locked)
     await embedding
     assert names(client) == {rebuilt.collection}
     assert state(settings).agrees
@@ -176,10 +174,10 @@ async def test_vectors_of_another_layout_leave_the_old_collection_where_it_is(
     shop: Shop, client: QdrantClient
 ) -> None:
     settings = settings_of(shop)
-    first = working.rebuild_index(settings, Silent())
+    first = maintenance.rebuild_index(settings, Silent())
     other = settings.model_copy(update={"text_width": 768})
     with pytest.raises(LayoutMismatch, match="EDDY_TEXT_WIDTH"):
-        working.rebuild_index(other, Silent())
+        maintenance.rebuild_index(other, Silent())
     assert names(client) == {first.collection}
     assert state(settings).agrees
 
