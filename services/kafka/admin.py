@@ -31,7 +31,7 @@ from services.kafka.ranges import BrokerAway
 from services.settings import ServiceSettings
 
 TIMEOUT_S: Final = 15.0
-LIBRDKAFKA: Final = logging.getLogger("librdkafka")  # `output.settings` decides what is heard of it
+LIBRDKAFKA: Final = logging.getLogger("librdkafka")  # `ops.settings` decides what is heard of it
 
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]
