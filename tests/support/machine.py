@@ -8,12 +8,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from qdrant_client import QdrantClient
 
 from infra.stack.broker import ROOT
+
+if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
 
 MEMORY_BYTES = 1 << 29  # an index takes 16 MB, a large one 200
 SHARED_DATA = ROOT.parent / "shared" / "data"
@@ -26,7 +28,9 @@ class QdrantServer:
     url: str
     api_key: str | None
 
-    def connect(self) -> QdrantClient:
+    def connect(self) -> "QdrantClient":
+        from qdrant_client import QdrantClient  # noqa: PLC0415 - two seconds, and every run reads this module
+
         return QdrantClient(url=self.url, api_key=self.api_key)
 
 
