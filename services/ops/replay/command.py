@@ -13,12 +13,12 @@ from services import time_range
 from services.cli import AsJson, confirm, exit_with_status, progress_console
 from services.clock import now_ms
 from services.ops.output import present, say
-from services.ops.replay.figures import ReplayReport
 from services.ops.replay.source import ReplayFailed, ReplayRequest, speed_of
 from services.ops.settings import load_settings
 from services.progress import create_progress
 
 if TYPE_CHECKING:
+    from services.ops.replay.figures import ReplayReport
     from services.ops.replay.shadow_pipeline import Pipeline
 
 
@@ -76,7 +76,11 @@ def replay(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops replay --from 2026-11-17T09:00Z --to 2026-11-17T10:00Z --speed 10 --yes
     """
-    with exit_with_status(stopped=_stop_message(prefix)):
+    if prefix is None:
+        stopped = "run it again: what was written already changes nothing"
+    else:
+        stopped = "the shadow is taken down, live is as it was"
+    with exit_with_status(stopped=stopped):
         times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
         question = ReplayRequest(
             times=times,
@@ -92,12 +96,6 @@ def replay(  # noqa: PLR0917 - typer knows them by name
         )
         _require_sense(question, html, keep=keep)
         _run(question, html, keep=keep, yes=yes, as_json=as_json)
-
-
-def _stop_message(prefix: str | None) -> str:
-    if prefix is None:
-        return "run it again: what was written already changes nothing"
-    return "the shadow is taken down, live is as it was"
 
 
 def _require_sense(question: ReplayRequest, html: Path | None, *, keep: bool) -> None:
@@ -139,10 +137,18 @@ def _run(question: ReplayRequest, html: Path | None, *, keep: bool, yes: bool, a
             made = run.into_live(found, question, source, progress)
         else:
 
-            def keep_open(made: ReplayReport, pipelines: "Sequence[Pipeline]") -> None:
+            def keep_open(made: "ReplayReport", pipelines: "Sequence[Pipeline]") -> None:
                 _tell(made, html, as_json=as_json)
                 progress.stage("up for a look, until Ctrl-C")
-                _look(pipelines)
+                for each in pipelines:
+                    where = f"recommender {each.url}, API key {each.key}; " if each.url else ""
+                    progress_console.print(
+                        f"{each.wanted.name}: {where}topics {each.shadow.prefix}…",
+                        highlight=False,
+                        markup=False,
+                    )
+                with suppress(KeyboardInterrupt):
+                    signal.pause()
 
             made = run.in_shadow(
                 found,
@@ -157,7 +163,7 @@ def _run(question: ReplayRequest, html: Path | None, *, keep: bool, yes: bool, a
         _tell(made, html, as_json=as_json)
 
 
-def _tell(made: ReplayReport, html: Path | None, *, as_json: bool) -> None:
+def _tell(made: "ReplayReport", html: Path | None, *, as_json: bool) -> None:
     from services.ops.replay import render  # noqa: PLC0415
 
     if html is not None:
@@ -165,14 +171,3 @@ def _tell(made: ReplayReport, html: Path | None, *, as_json: bool) -> None:
     present(made, render.show, as_json=as_json)
     if html is not None and not as_json:
         say(f"written to {html}", wrap=True)
-
-
-def _look(pipelines: "Sequence[Pipeline]") -> None:
-    """Tells where it is, and waits."""
-    for each in pipelines:
-        where = f"recommender {each.url}, API key {each.key}; " if each.url else ""
-        progress_console.print(
-            f"{each.wanted.name}: {where}topics {each.shadow.prefix}…", highlight=False, markup=False
-        )
-    with suppress(KeyboardInterrupt):
-        signal.pause()

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from confluent_kafka import ConsumerGroupState, TopicPartition
-from confluent_kafka.admin import ConsumerGroupDescription
 
 from schemas.topics import EVENTS
 from services.kafka.admin import LATEST, KafkaAdmin, require_broker
@@ -28,42 +27,34 @@ class Group:
         self._topic = settings.topic(EVENTS)
         self._admin = KafkaAdmin(settings, ANSWER_S)
 
-    def members(self) -> int:
-        """How many workers are in it now."""
-        found = self._describe()
-        return len(found.members) if found is not None else 0
-
-    def _describe(self) -> ConsumerGroupDescription | None:
-        with self._asking():
-            return self._admin.group(self.name)
-
-    def is_settled(self, workers: int) -> bool:
-        """Whether so many workers are in it and its partitions are dealt out."""
-        found = self._describe()
-        return (
-            found is not None and found.state == ConsumerGroupState.STABLE and len(found.members) == workers
-        )
+    def members(self, *, settled: bool = False) -> int:
+        """How many workers are in it now; `settled`: none until its partitions are dealt out."""
+        with self._translate_errors():
+            found = self._admin.group(self.name)
+        if found is None or (settled and found.state != ConsumerGroupState.STABLE):
+            return 0
+        return len(found.members)
 
     def begin_after(self, first: int) -> None:
         """The group, which nobody is in yet, goes on after the first so many messages of each partition."""
         asked = [TopicPartition(self._topic, number, first) for number in self.ends()]
-        with self._asking():
+        with self._translate_errors():
             self._admin.commit(self.name, asked)
 
     def ends(self) -> dict[int, int]:
         """Where each partition of the topic ends now."""
-        with self._asking():
+        with self._translate_errors():
             found = self._admin.offsets(self._admin.partitions(self._topic), LATEST)
         return {part.partition: end.offset for part, end in found.items()}
 
     def behind(self, ends: Mapping[int, int]) -> int:
         """How many messages before these ends are not committed yet; empty partitions count nothing."""
         asked = [TopicPartition(self._topic, number) for number, end in ends.items() if end]
-        with self._asking():
+        with self._translate_errors():
             places = self._admin.read_committed(self.name, asked)
         return sum(max(0, ends[number] - max(0, offset)) for number, offset in places.items())
 
-    def _asking(self) -> AbstractContextManager[None]:
+    def _translate_errors(self) -> AbstractContextManager[None]:
         return require_broker(self._settings, f"does not tell of the group {self.name}")
 
 

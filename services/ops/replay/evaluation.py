@@ -6,16 +6,15 @@ and number of cases. Two pipelines are compared in pairs, case by case, which ta
 out of the difference. Kendall's tau is scipy's, of the ranks that the common products have in both rows.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats  # type: ignore[import-untyped]
 
-from services.ops.experiments.statistics import Sums, ratio
-from services.ops.replay.figures import OVERLAP_BINS, SHOWN, Estimate, Quality, RowsCompared
+from services.ops.experiments.statistics import Estimate, Sums, ratio
+from services.ops.replay.figures import OVERLAP_BINS, SHOWN, Quality, RowsCompared
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
 
@@ -28,19 +27,18 @@ NAN: Final = float("nan")
 def quality(name: str, rows: Rows, k: int, catalogue: int, confidence: float) -> Quality:
     """How well the first k products of the rows tell the cases' targets; `catalogue` counts all products."""
     cases = sorted(rows)
-    ranks = np.array([rank(_first(rows[case], k), case.target) for case in cases], dtype=np.int64)
-    products = {product_id for row in rows.values() for product_id in _first(row, k)}
+    ranks = np.array([rank(rows[case].product_ids[:k], case.target) for case in cases], dtype=np.int64)
+    products = {product_id for row in rows.values() for product_id in row.product_ids[:k]}
+    models = {f"{model}={version}" for row in rows.values() for model, version in row.models.items()}
     return Quality(
         name=name,
         cases=len(cases),
-        visitors=_visitors(cases),
+        visitors=_count_visitors(cases),
         hit_rate=mean(cases, (ranks > 0).astype(np.float64), confidence),
         mrr=mean(cases, _reciprocal(ranks), confidence),
         coverage=min(len(products) / catalogue, 1.0) if catalogue else 0.0,
         fallbacks=sum(row.fallback is not None for row in rows.values()) / max(len(rows), 1),
-        models=tuple(
-            sorted({f"{model}={version}" for row in rows.values() for model, version in row.models.items()})
-        ),
+        models=tuple(sorted(models)),
         hits_by_rank=tuple(np.bincount(ranks, minlength=k + 1)[1:].tolist()),
     )
 
@@ -50,28 +48,37 @@ def compare_rows(  # noqa: PLR0917 - two of the same, and how
 ) -> RowsCompared:
     """Two pipelines, on the cases that both have rows for."""
     cases = sorted(rows.keys() & others.keys())
-    is_shown = SHOWN in {name, with_name}
-    pairs = [_Pair.of(case, rows[case], others[case], k, is_shown=is_shown) for case in cases]
-    ranks = np.array([pair.ranks for pair in pairs], dtype=np.int64).reshape(len(pairs), 2)
-    overlaps = np.array([pair.overlap for pair in pairs], dtype=np.float64)
-    taus = np.array([pair.tau for pair in pairs], dtype=np.float64)
+    pairs: list[tuple[tuple[str, ...], tuple[str, ...]]] = []
+    for case in cases:
+        ours, theirs = rows[case].product_ids, others[case].product_ids
+        # A page may have room for less products than were asked for.
+        most = min(k, len(ours), len(theirs)) if SHOWN in {name, with_name} else k
+        pairs.append((ours[:most], theirs[:most]))
+    ranks = np.array(
+        [[rank(each, case.target) for each in pair] for case, pair in zip(cases, pairs, strict=True)],
+        dtype=np.int64,
+    ).reshape(len(cases), 2)
+    overlaps = np.array([overlap(*pair) for pair in pairs], dtype=np.float64)
+    taus = np.array([tau(*pair) for pair in pairs], dtype=np.float64)
     hits, reciprocal = (ranks > 0).astype(np.float64), _reciprocal(ranks)
     gained = reciprocal[:, 0] - reciprocal[:, 1]
+    # An overlap is of a whole number of products in rows of some length: a tenth must not fall below it.
+    bins = np.minimum((overlaps * OVERLAP_BINS + 1e-9).astype(np.int64), OVERLAP_BINS - 1)
     return RowsCompared(
         name=name,
         with_name=with_name,
         cases=len(cases),
-        visitors=_visitors(cases),
+        visitors=_count_visitors(cases),
         overlap=mean(cases, overlaps, confidence),
         rank_correlation=mean(cases, taus, confidence),
         hit_rate_difference=mean(cases, hits[:, 0] - hits[:, 1], confidence),
         mrr_difference=mean(cases, gained, confidence),
         hit_rates=tuple(hits.mean(axis=0).tolist()) if cases else (0.0, 0.0),
-        equal_rows=sum(pair.is_equal for pair in pairs),
+        equal_rows=sum(ours == theirs for ours, theirs in pairs),
         correlated=int(np.isfinite(taus).sum()),
         better=int((gained > 0).sum()),
         worse=int((gained < 0).sum()),
-        overlaps=_histogram(overlaps),
+        overlaps=tuple(np.bincount(bins, minlength=OVERLAP_BINS).tolist()),
     )
 
 
@@ -80,17 +87,11 @@ def mean(cases: Sequence[Case], values: Floats, confidence: float) -> Estimate:
 
     No interval where less than 5 visitors have anything but 0.
     """
-    places: dict[str, int] = {}
     has = np.isfinite(values)
-    of = [
-        places.setdefault(case.visitor_id, len(places))
-        for case, there in zip(cases, has, strict=True)
-        if there
-    ]
-    sums = np.bincount(of, values[has], len(places)).astype(np.float64)
-    counts = np.bincount(of, minlength=len(places)).astype(np.float64)
-    found = ratio(Sums(sums, counts), confidence)
-    return Estimate(found.value, found.low, found.high)
+    visitors = np.array([case.visitor_id for case in cases], dtype=np.str_)[has]
+    _, of = np.unique(visitors, return_inverse=True)
+    sums, counts = np.bincount(of, values[has]), np.bincount(of)
+    return ratio(Sums(sums.astype(np.float64), counts.astype(np.float64)), confidence)
 
 
 def rank(product_ids: Sequence[str], target: str) -> int:
@@ -98,26 +99,10 @@ def rank(product_ids: Sequence[str], target: str) -> int:
     return product_ids.index(target) + 1 if target in product_ids else 0
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    ranks: tuple[int, int]
-    overlap: float
-    tau: float  # NaN where less than two products are common
-    is_equal: bool
-
-    @classmethod
-    def of(cls, case: Case, row: Row, other: Row, k: int, *, is_shown: bool) -> "_Pair":
-        """Of a row and its counterpart; a page may have room for less products than were asked for."""
-        most = min(k, len(row.product_ids), len(other.product_ids)) if is_shown else k
-        ours, theirs = _first(row, most), _first(other, most)
-        common = len(set(ours) & set(theirs))
-        longest = max(len(ours), len(theirs))
-        return cls(
-            (rank(ours, case.target), rank(theirs, case.target)),
-            common / longest if longest else 1.0,
-            tau(ours, theirs),
-            ours == theirs,
-        )
+def overlap(ours: Collection[str], theirs: Collection[str]) -> float:
+    """The share of products that are in both rows; 1 where both are empty."""
+    longest = max(len(ours), len(theirs))
+    return len(set(ours) & set(theirs)) / longest if longest else 1.0
 
 
 def tau(ours: Sequence[str], theirs: Sequence[str]) -> float:
@@ -131,20 +116,10 @@ def tau(ours: Sequence[str], theirs: Sequence[str]) -> float:
     return float(stats.kendalltau(range(len(ranks)), ranks, method=method).statistic)
 
 
-def _first(row: Row, k: int) -> tuple[str, ...]:
-    return row.product_ids[:k]
-
-
 def _reciprocal(ranks: npt.NDArray[np.int64]) -> Floats:
     """1/rank, and 0 for a miss."""
     return np.where(ranks > 0, 1.0 / np.maximum(ranks, 1), 0.0)
 
 
-def _visitors(cases: Sequence[Case]) -> int:
+def _count_visitors(cases: Sequence[Case]) -> int:
     return len({case.visitor_id for case in cases})
-
-
-def _histogram(overlaps: Floats) -> tuple[int, ...]:
-    # Of a whole number of products in rows of some length: what is a tenth is not to fall below it.
-    bins = np.minimum((overlaps * OVERLAP_BINS + 1e-9).astype(np.int64), OVERLAP_BINS - 1)
-    return tuple(np.bincount(bins, minlength=OVERLAP_BINS).tolist())

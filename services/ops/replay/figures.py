@@ -5,24 +5,16 @@ from typing import Final
 
 import msgspec
 
+from services.ops.experiments.statistics import Estimate
+
 SHADOW: Final = "shadow"
-
-
 LIVE: Final = "live settings"  # the same events through today's live settings
-
-
 SHOWN: Final = "as shown"  # what visitors had before their eyes
 
-
 OVERLAP_BINS: Final = 10
+NOTHING: Final = "–"
 
-
-class Estimate(msgspec.Struct, frozen=True):
-    """A figure with its confidence interval; None where it cannot be told."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+Figure = Callable[[float], str]
 
 
 class ReplayParameters(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +123,6 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     compared: tuple[RowsCompared, ...] = ()
     verdict: str = ""  # one sentence: would it have been better?
     notes: tuple[str, ...] = ()
-
-
-NOTHING: Final = "–"
-
-
-Figure = Callable[[float], str]
 
 
 def percent(value: float) -> str:

@@ -107,10 +107,9 @@ class CaseCollector:
             self.returns += 1
             return
         self.found += 1
-        self._keep(Case(event.visitor_id, visitor.at, event_id, event.occurred_at, target))
-
-    def _keep(self, case: Case) -> None:
-        entry = (-_hash(case), case)
+        case = Case(event.visitor_id, visitor.at, event_id, event.occurred_at, target)
+        name = f"{case.visitor_id}\0{case.event_id}".encode()
+        entry = (-int.from_bytes(blake2b(name, digest_size=8).digest()), case)
         if len(self._sample) < self._most:
             heapq.heappush(self._sample, entry)
         elif self._sample:
@@ -123,8 +122,3 @@ def _see(seen: dict[str, int], product_ids: Collection[str], at: int) -> None:
         seen[product_id] = max(seen.get(product_id, at), at)
     while len(seen) > SESSION_EVENTS_MAX:
         del seen[min(seen, key=lambda each: (seen[each], each))]
-
-
-def _hash(case: Case) -> int:
-    name = f"{case.visitor_id}\0{case.event_id}"
-    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest())

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
+from services.ops.experiments.statistics import Estimate
 from services.ops.replay.figures import (
-    Estimate,
     Figure,
     ReplayReport,
     RowsCompared,
@@ -192,7 +193,8 @@ def _estimates(
 
 def _by_length(report: ReplayReport, known: str) -> Plot:
     shown = [(place, each) for place, each in enumerate(report.qualities) if each.cases]
-    rates = [_rates(each.hits_by_rank, each.cases) for _, each in shown]
+    # The share of cases with a hit up to each rank.
+    rates = [[hits / each.cases for hits in accumulate(each.hits_by_rank)] for _, each in shown]
     longest = max((len(each) for each in rates), default=0)
     top = ENTRY * len(shown)
     across = _Scale(1, max(2, longest), GUTTER + 10, WIDTH - MARGIN)
@@ -218,11 +220,6 @@ def _by_length(report: ReplayReport, known: str) -> Plot:
             for line, ((place, each), found) in enumerate(zip(shown, rates, strict=True))
         ),
     )
-
-
-def _rates(hits_by_rank: Sequence[int], cases: int) -> list[float]:
-    """The share of cases with a hit up to each rank."""
-    return [sum(hits_by_rank[: rank + 1]) / cases for rank in range(len(hits_by_rank))]
 
 
 def _overlaps(pair: RowsCompared, k: int) -> Plot:

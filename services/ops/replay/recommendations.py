@@ -5,9 +5,10 @@ visitors, and what is asked for as shown.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import httpx
@@ -26,7 +27,6 @@ from services.ops.replay.next_click import Case
 from services.ops.services import BUSY, Passing, Unanswered, bearer, patience, run_together
 from services.time_range import TimeRange
 from services.visitors import erasure
-from services.visitors.erasure import Erasures
 
 AT_ONCE: Final = 8  # rows under way: enough to keep one recommender busy
 ANSWER_S: Final = 10.0
@@ -63,12 +63,6 @@ class _Answer(msgspec.Struct, frozen=True):
     fallback: str | None = None
     experiments: dict[str, str] = {}
 
-    @property
-    def row(self) -> Row:
-        return Row(
-            tuple(each.product_id for each in self.items), self.fallback, self.models, self.experiments
-        )
-
 
 _decoder = msgspec.json.Decoder(_Answer)
 
@@ -87,23 +81,19 @@ def states_of(cases: Collection[Case], messages: Iterable[TopicMessage]) -> dict
     for message in messages:
         caused_by = dict(headers_of(message)).get(CAUSED_BY) or b""
         value = message.value()
-        for case in wanted.get((message.key() or b"", caused_by), ()):
-            if value is not None and _is_of(case, value):
+        matching = wanted.get((message.key() or b"", caused_by))
+        if not matching or value is None:
+            continue
+        try:
+            events = sessions.decode(value).events
+        except msgspec.MsgspecError:
+            continue
+        newest = (events[-1].occurred_at, events[-1].identity) if events else None
+        for case in matching:
+            is_of = newest == (case.at, identity(case.event_id))
+            if is_of and all(event.product_id != case.target for event in events):
                 found[case] = value
     return {case: found[case] for case in sorted(found)}
-
-
-def _is_of(case: Case, value: bytes) -> bool:
-    try:
-        session = sessions.decode(value)
-    except msgspec.MsgspecError:
-        return False
-    newest = session.events[-1] if session.events else None
-    return (
-        newest is not None
-        and (newest.occurred_at, newest.identity) == (case.at, identity(case.event_id))
-        and all(event.product_id != case.target for event in session.events)
-    )
 
 
 def put_cases(writer: BulkWriter, sessions_topic: str, states: Mapping[Case, bytes]) -> None:
@@ -135,10 +125,14 @@ async def rows_of(
     """
     todo = _visitors(states)
     found: dict[Case, Row] = {}
+    patiently = AsyncRetrying(**patience(patience_s, first_s=0.1, longest_s=1.0))
 
     async def work(client: httpx.AsyncClient) -> None:
         for visitor_id, case in todo:
-            found[case] = await _patiently(partial(_row, client, visitor_id, case.event_id, k), patience_s)
+            try:
+                found[case] = await patiently.copy()(_row, client, visitor_id, case.event_id, k)
+            except Passing as error:
+                raise RowsRefused(f"{error}; it was asked for {patience_s:g} s") from error
             on_row()
 
     async with httpx.AsyncClient(
@@ -146,13 +140,6 @@ async def rows_of(
     ) as client:
         await run_together(AT_ONCE, partial(work, client))
     return {case: found[case] for case in sorted(found)}
-
-
-async def _patiently(ask: Callable[[], Awaitable[Row]], patience_s: float) -> Row:
-    try:
-        return await AsyncRetrying(**patience(patience_s, first_s=0.1, longest_s=1.0))(ask)
-    except Passing as error:
-        raise RowsRefused(f"{error}; it was asked for {patience_s:g} s") from error
 
 
 async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int) -> Row:
@@ -178,7 +165,8 @@ async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int
             f"{where} does not know the session of {visitor_id}: it reads another EDDY_TOPIC_PREFIX, or its "
             "EDDY_SESSIONS_MAX is less than there are cases"
         )
-    return answer.row
+    product_ids = tuple(each.product_id for each in answer.items)
+    return Row(product_ids, answer.fallback, answer.models, answer.experiments)
 
 
 _Rank = tuple[int, int]
@@ -192,44 +180,29 @@ def read_shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeR
     erased visitors were shown is left out. Keeps one row a case. Raises BrokerAway, TopicMissing.
     """
     erasures = erasure.read(reader)
-    found = _BestRows(cases)
-    for batch in reader.read(reader.spans(RECOMMENDATIONS, times)):
-        found.extend(batch, erasures)
-    return found.rows()
-
-
-@dataclass(slots=True)
-class _Best:
-    rank: _Rank
-    row: Row
-
-
-class _BestRows:
-    def __init__(self, cases: Collection[Case]) -> None:
-        self._of: defaultdict[bytes, list[Case]] = defaultdict(list)
-        for case in cases:
-            self._of[case.visitor_id.encode()].append(case)
-        self._best: dict[Case, _Best] = {}
-
-    def extend(self, messages: Iterable[TopicMessage], erasures: Erasures) -> None:
-        """Takes rows; those of visitors without a case are not even decoded."""
-        for message in messages:
-            cases = self._of.get(message.key() or b"")
-            shown = _decode(message) if cases else None
-            if not cases or shown is None or shown.kind != "for_you":
-                continue
-            if not erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
-                self._take(cases, shown)
-
-    def rows(self) -> dict[Case, Row]:
-        return {case: self._best[case].row for case in sorted(self._best)}
-
-    def _take(self, cases: Iterable[Case], shown: Shown) -> None:
-        for case in cases:
+    of = defaultdict[bytes, list[Case]](list)
+    for case in cases:
+        of[case.visitor_id.encode()].append(case)
+    best: dict[Case, tuple[_Rank, Row]] = {}
+    for message in chain.from_iterable(reader.read(reader.spans(RECOMMENDATIONS, times))):
+        key = message.key() or b""
+        if key not in of:  # rows of visitors without a case are not even decoded
+            continue
+        try:
+            shown = impressions.decode(message.value() or b"")
+        except msgspec.MsgspecError:
+            continue
+        if shown.kind != "for_you" or shown.visitor_id.encode() != key:
+            continue
+        if erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
+            continue
+        product_ids = tuple(item.product_id for item in shown.items)
+        row = Row(product_ids, shown.fallback, shown.models, shown.experiments)
+        for case in of[key]:
             rank = _rank(case, shown)
-            best = self._best.get(case)
-            if rank is not None and (best is None or rank > best.rank):
-                self._best[case] = _Best(rank, _row_of_impression(shown))
+            if rank is not None and (case not in best or rank > best[case][0]):
+                best[case] = rank, row
+    return {case: row for case, (_, row) in sorted(best.items())}
 
 
 def _rank(case: Case, shown: Shown) -> _Rank | None:
@@ -241,19 +214,6 @@ def _rank(case: Case, shown: Shown) -> _Rank | None:
         # what came first is what was clicked on.
         return 1, -shown.shown_at
     return (0, shown.shown_at) if case.at <= shown.shown_at < case.next_at else None
-
-
-def _row_of_impression(shown: Shown) -> Row:
-    product_ids = tuple(item.product_id for item in shown.items)
-    return Row(product_ids, shown.fallback, shown.models, shown.experiments)
-
-
-def _decode(message: TopicMessage) -> Shown | None:
-    try:
-        shown = impressions.decode(message.value() or b"")
-    except msgspec.MsgspecError:
-        return None
-    return shown if shown.visitor_id.encode() == message.key() else None
 
 
 PRODUCTS_AT_ONCE: Final = 50  # products a question: of the longest ids, what fits into a line
@@ -287,24 +247,20 @@ class _KnownProducts(msgspec.Struct, frozen=True):
 def find_lost_targets(url: str, cases: Collection[Case]) -> LostTargets:
     """Asks a recommender that is ready for the cases' targets. Blocks; raises RowsRefused."""
     wanted = Counter(case.target for case in cases)
-    known: dict[str, Availability] = {}
-    ids = sorted(wanted)
+    ids, known = sorted(wanted), dict[str, Availability]()
     with httpx.Client(base_url=url, timeout=ANSWER_S, trust_env=False) as client:
+        where = f"the recommender at {client.base_url}"
         for begin in range(0, len(ids), PRODUCTS_AT_ONCE):
-            known.update(_read_known(client, ids[begin : begin + PRODUCTS_AT_ONCE]))
+            asked = {"product_id": ids[begin : begin + PRODUCTS_AT_ONCE]}
+            try:
+                response = client.get("/v1/products", params=asked)
+            except httpx.TransportError as error:
+                raise RowsRefused(f"{where} does not answer ({error})") from error
+            if response.status_code != httpx.codes.OK:
+                raise RowsRefused(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
+            answer = msgspec.json.decode(response.content, type=_KnownProducts)
+            known |= {product.product_id: product.availability for product in answer.items}
     return LostTargets(
         gone=sum(count for product_id, count in wanted.items() if product_id not in known),
         sold_out=sum(wanted[product_id] for product_id, state in known.items() if state == "out_of_stock"),
     )
-
-
-def _read_known(client: httpx.Client, product_ids: list[str]) -> Iterator[tuple[str, Availability]]:
-    try:
-        response = client.get("/v1/products", params={"product_id": product_ids})
-    except httpx.TransportError as error:
-        raise RowsRefused(f"the recommender at {client.base_url} does not answer ({error})") from error
-    if response.status_code != httpx.codes.OK:
-        told = response.text[:TOLD_MAX]
-        raise RowsRefused(f"the recommender at {client.base_url} answers {response.status_code}: {told}")
-    for product in msgspec.json.decode(response.content, type=_KnownProducts).items:
-        yield product.product_id, product.availability

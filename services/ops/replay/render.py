@@ -9,15 +9,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from services.cli import console
 from services.files import write_atomically
+from services.ops.experiments.statistics import Estimate
 from services.ops.output import figures, say
-from services.ops.replay import figures as replay_figures
 from services.ops.replay import plots
 from services.ops.replay.figures import (
     NOTHING,
     FeedFigures,
+    Figure,
     ReplayParameters,
     ReplayReport,
     SessionsCompared,
+    advantage,
     as_text,
     change,
     count_noun,
@@ -29,6 +31,8 @@ from services.ops.replay.figures import (
 from services.time_range import TimeRange, format_time
 
 Line = tuple[str, list[str]]  # what it is, and a cell a column
+
+TEMPLATE: Final = "page.html.j2"
 
 
 def describe_request(asked: ReplayParameters) -> Iterator[str]:
@@ -76,13 +80,11 @@ def sessions(found: SessionsCompared) -> Iterator[str]:
 
 def quality_rows(report: ReplayReport) -> Iterator[Line]:
     """A column a pipeline."""
-    found, k, between = report.qualities, report.asked.k, _between(report)
+    found, asked = report.qualities, report.asked
     yield "cases", [f"{each.cases:,}" for each in found]
     yield "visitors", [f"{each.visitors:,}" for each in found]
-    yield f"hit rate @{k}", [as_text(each.hit_rate, percent) for each in found]
-    yield f"  {between}", [interval(each.hit_rate, percent) for each in found]
-    yield f"MRR @{k}", [as_text(each.mrr, decimal) for each in found]
-    yield f"  {between}", [interval(each.mrr, decimal) for each in found]
+    yield from _with_intervals(f"hit rate @{asked.k}", [each.hit_rate for each in found], percent, asked)
+    yield from _with_intervals(f"MRR @{asked.k}", [each.mrr for each in found], decimal, asked)
     yield f"coverage of {count_noun(report.catalogue, 'product')}", [percent(each.coverage) for each in found]
     yield "rows that are fallbacks", [percent(each.fallbacks) for each in found]
     yield "models", ["\n".join(each.models) or NOTHING for each in found]
@@ -90,26 +92,24 @@ def quality_rows(report: ReplayReport) -> Iterator[Line]:
 
 def pair_rows(report: ReplayReport) -> Iterator[Line]:
     """A column a pair."""
-    found, k, between = report.compared, report.asked.k, _between(report)
+    found, asked = report.compared, report.asked
+    hit_rates, mrrs = [each.hit_rate_difference for each in found], [each.mrr_difference for each in found]
+    taus = [each.rank_correlation for each in found]
     yield "cases", [f"{each.cases:,}" for each in found]
     yield "visitors", [f"{each.visitors:,}" for each in found]
-    yield f"hit rate @{k}, points", [as_text(each.hit_rate_difference, points) for each in found]
-    yield f"  {between}", [interval(each.hit_rate_difference, points) for each in found]
-    yield f"MRR @{k}", [as_text(each.mrr_difference, change) for each in found]
-    yield f"  {between}", [interval(each.mrr_difference, change) for each in found]
+    yield from _with_intervals(f"hit rate @{asked.k}, points", hit_rates, points, asked)
+    yield from _with_intervals(f"MRR @{asked.k}", mrrs, change, asked)
     yield "next product higher / lower", [f"{each.better:,} / {each.worse:,}" for each in found]
-    yield f"overlap @{k}", [as_text(each.overlap, percent) for each in found]
-    yield f"  {between}", [interval(each.overlap, percent) for each in found]
-    yield "Kendall's tau of common products", [as_text(each.rank_correlation, decimal) for each in found]
-    yield f"  {between}", [interval(each.rank_correlation, decimal) for each in found]
+    yield from _with_intervals(f"overlap @{asked.k}", [each.overlap for each in found], percent, asked)
+    yield from _with_intervals("Kendall's tau of common products", taus, decimal, asked)
     yield "equal rows", [f"{each.equal_rows:,}" for each in found]
 
 
-def _between(report: ReplayReport) -> str:
-    return f"{report.asked.confidence:.0%} interval"
-
-
-TEMPLATE: Final = "page.html.j2"
+def _with_intervals(
+    what: str, found: list[Estimate], figure: Figure, asked: ReplayParameters
+) -> Iterator[Line]:
+    yield what, [as_text(each, figure) for each in found]
+    yield f"  {asked.confidence:.0%} interval", [interval(each, figure) for each in found]
 
 
 def write_page(report: ReplayReport, path: Path) -> None:
@@ -129,7 +129,7 @@ def html(report: ReplayReport) -> str:
         sessions=list(sessions(report.sessions)) if report.sessions else [],
         qualities=list(quality_rows(report)) if report.qualities else [],
         pairs=list(pair_rows(report)) if report.compared else [],
-        advantage=replay_figures.advantage(report),
+        advantage=advantage(report),
         plots=plots.plots(report),
         width=plots.WIDTH,
         verdict_head=head,
@@ -148,16 +148,14 @@ def _template() -> Template:
 
 def show(report: ReplayReport) -> None:
     """Prints the whole report; the verdict stands at its end, where a terminal is looked at."""
-    for sentence in (*describe_request(report.asked), *describe_feed(report.fed)):
+    compared = sessions(report.sessions) if report.sessions is not None else ()
+    for sentence in (*describe_request(report.asked), *describe_feed(report.fed), *compared):
         say(sentence)
-    if report.sessions is not None:
-        for sentence in sessions(report.sessions):
-            say(sentence)
     if report.qualities:
         names = [each.name for each in report.qualities]
         title = f"the next click, rows of {report.asked.k}"
         console.print(figures(title, names, quality_rows(report)))
-        if known := replay_figures.advantage(report):
+        if known := advantage(report):
             say(known)
     if report.compared:
         names = [f"{each.name} −\n{each.with_name}" for each in report.compared]

@@ -5,6 +5,7 @@ from itertools import combinations
 from typing import Final
 
 from services.ops.replay import evaluation
+from services.ops.replay.evaluation import Rows
 from services.ops.replay.figures import (
     LIVE,
     SHADOW,
@@ -23,9 +24,6 @@ from services.ops.replay.figures import (
     points,
 )
 from services.ops.replay.next_click import Case
-from services.ops.replay.recommendations import Row
-
-Rows = Mapping[Case, Row]
 
 FEW_VISITORS: Final = 30  # below it, percentile intervals are too narrow
 
@@ -127,23 +125,19 @@ def _notes(
     yield SEEN_BY_ALL
     if rows.get(SHOWN):
         yield EXPOSED
-        yield from _lengths(asked.k, rows[SHOWN])
+        shown, k = rows[SHOWN].values(), asked.k
+        if shorter := sum(len(row.product_ids) < k for row in shown):
+            yield (
+                f"{shorter:,} of {len(shown):,} rows that were shown had fewer than {k} products: their hit "
+                "rate is of fewer places, and in pairs with them the other row is cut to the same length."
+            )
     if LIVE in rows:
         yield FAIR
     for each in qualities:
-        yield from _of_pipeline(each, cases, rows[each.name])
+        yield from _notes_of_pipeline(each, cases, rows[each.name])
 
 
-def _lengths(k: int, shown: Rows) -> Iterator[str]:
-    shorter = sum(len(row.product_ids) < k for row in shown.values())
-    if shorter:
-        yield (
-            f"{shorter:,} of {len(shown):,} rows that were shown had fewer than {k} products: their hit rate "
-            "is of fewer places, and in pairs with them the other row is cut to the same length."
-        )
-
-
-def _of_pipeline(quality: Quality, cases: int, rows: Rows) -> Iterator[str]:
+def _notes_of_pipeline(quality: Quality, cases: int, rows: Rows) -> Iterator[str]:
     name = quality.name
     if quality.cases < cases:
         yield (

@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from schemas.models import Manifest, ModelRelease
@@ -17,19 +16,11 @@ from services.model.artifact import ArtifactRefused
 from services.model.store import StoreFailed, manifest_at
 from services.ops.replay import sessions, variant
 from services.ops.replay.consumer_group import Group, wait_for
-from services.ops.replay.figures import (
-    LIVE,
-    SHADOW,
-    SHOWN,
-    FeedFigures,
-    ReplayParameters,
-    ReplayReport,
-    SessionsCompared,
-)
+from services.ops.replay.figures import LIVE, SHADOW, SHOWN, FeedFigures, ReplayParameters, ReplayReport
 from services.ops.replay.next_click import Case, CaseCollector
 from services.ops.replay.recommendations import Row, read_shown_rows
 from services.ops.replay.report import report
-from services.ops.replay.shadow_pipeline import FeedResult, Pipeline, PipelineSpec, setting_names
+from services.ops.replay.shadow_pipeline import Pipeline, PipelineSpec, setting_names
 from services.ops.replay.shadow_topics import lock_prefix, prefix_of, teardown_stack
 from services.ops.replay.source import Pace, ReplayFailed, ReplayRequest, Source, Tally, feed, format_speed
 from services.ops.replay.variant import VariantSettings
@@ -53,37 +44,6 @@ def require_worker(group: Group) -> None:
             "(python -m services.session_processor), or set EDDY_SESSION_PROCESSOR_GROUP to its group; "
             "to replay without live, add --prefix shadow"
         )
-
-
-def replay(
-    settings: OpsSettings, source: Source, speed: float | None, progress: Progress
-) -> tuple[FeedFigures, SessionsCompared, Pace]:
-    """Writes the range to the live `events`, and waits until it is folded.
-
-    Raises ReplayFailed, BrokerAway, NotDelivered. Broken off, it can be run again: what was written before
-    changes nothing.
-    """
-    group = group_of(settings)
-    before = _digests(settings, progress)
-    pace, began = Pace(speed), time.monotonic()
-    progress.stage("replaying events into live", len(source))
-    tally = feed(source, settings, pace, progress, on_event=lambda _event: None, meanwhile=lambda: None)
-    progress.stage("waiting for the session processor", tally.events)
-    wait_for(
-        group, group.ends(), tally.events, progress, meanwhile=_now_and_then(lambda: require_worker(group))
-    )
-    seconds = time.monotonic() - began
-    after = _digests(settings, progress)
-    return (
-        feed_figures(tally, seconds, group.members()),
-        sessions.compare_digests(before, after, tally.visitors),
-        pace,
-    )
-
-
-def _digests(settings: OpsSettings, progress: Progress) -> dict[str, bytes]:
-    with open_reader(settings) as reader:
-        return sessions.digests(reader, progress)
 
 
 def _now_and_then(look: Callable[[], object], every_s: float = 10.0) -> Callable[[], object]:
@@ -145,10 +105,33 @@ class ReplayPlan:
 def into_live(
     settings: OpsSettings, question: ReplayRequest, source: Source, progress: Progress
 ) -> ReplayReport:
-    """Replays into the live topics. Raises ReplayFailed, BrokerAway, NotDelivered."""
-    fed, sessions, pace = replay(settings, source, question.speed, progress)
-    notes = [LIVE_GOES_ON, *_lateness(question, pace.late_p99_s), *_unreadable(source)]
-    return report(_parameters_of(question), fed, sessions, (), {}, 0, notes, int(now_ms()))
+    """Writes the range to the live `events`, and waits until it is folded.
+
+    Raises ReplayFailed, BrokerAway, NotDelivered. Broken off, it can be run again: what was written before
+    changes nothing.
+    """
+    group = group_of(settings)
+    with open_reader(settings) as reader:
+        before = sessions.digests(reader, progress)
+    pace, began = Pace(question.speed), time.monotonic()
+    progress.stage("replaying events into live", len(source))
+    tally = feed(source, settings, pace, progress, on_event=lambda _event: None, meanwhile=lambda: None)
+    progress.stage("waiting for the session processor", tally.events)
+    meanwhile = _now_and_then(lambda: require_worker(group))
+    wait_for(group, group.ends(), tally.events, progress, meanwhile=meanwhile)
+    seconds = time.monotonic() - began
+    with open_reader(settings) as reader:
+        after = sessions.digests(reader, progress)
+    return report(
+        _parameters_of(question),
+        feed_figures(tally, seconds, group.members()),
+        sessions.compare_digests(before, after, tally.visitors),
+        (),
+        {},
+        0,
+        [LIVE_GOES_ON, *_notes(question, source, pace.late_p99_s)],
+        int(now_ms()),
+    )
 
 
 def resolve(settings: OpsSettings, question: ReplayRequest, source: Source) -> ReplayPlan:
@@ -202,7 +185,7 @@ def in_shadow(
         for wanted in plan.wanted:
             pipeline = Pipeline(settings, wanted, run=run, work=work, progress=progress, stack=stack)
             pipelines.append(pipeline)
-            pipeline.make(int(now_ms()), take_over=take_over, on_left=partial(_warn_left, pipeline, on_left))
+            pipeline.make(int(now_ms()), take_over=take_over, on_left=on_left)
             if first is None:
                 first = pipeline.replay(source, question.speed, question.workers, collector.add)
                 sessions = pipeline.compare_sessions(first.tally)
@@ -215,12 +198,18 @@ def in_shadow(
         assert first is not None
         progress.stage("reading what live showed")
         with open_reader(settings) as reader:
-            rows |= _page_rows(read_shown_rows(reader, collector.cases(), _until_later(question.times)))
-        cases = len(collector.cases())
+            times = question.times
+            later = TimeRange(times.since, None if times.until is None else times.until + AFTER_MS)
+            shown = read_shown_rows(reader, collector.cases(), later)
         notes = [
-            *_notes(question, source, first), *plan.notes, *collector.notes(), *pipelines[0].lost.notes(cases)
-        ]  # fmt: skip
-        if SHOWN not in rows:
+            *_notes(question, source, first.late_p99_s),
+            *plan.notes,
+            *collector.notes(),
+            *pipelines[0].lost.notes(len(collector.cases())),
+        ]
+        if shown:
+            rows[SHOWN] = shown
+        else:
             notes.append(NOTHING_SHOWN)
         made = report(
             plan.asked,
@@ -236,21 +225,6 @@ def in_shadow(
             keep(made, pipelines)
         progress.stage("taking it down")
     return made
-
-
-def _page_rows(rows: dict[Case, Row]) -> dict[str, dict[Case, Row]]:
-    return {SHOWN: rows} if rows else {}
-
-
-def _until_later(times: TimeRange) -> TimeRange:
-    return TimeRange(times.since, None if times.until is None else times.until + AFTER_MS)
-
-
-def _warn_left(pipeline: Pipeline, tell: Callable[[str], object], error: Exception) -> None:
-    tell(
-        f"topics {pipeline.shadow.prefix}… could not be removed ({error}): the next replay with the same "
-        "--prefix does it"
-    )
 
 
 def _parameters_of(
@@ -272,20 +246,12 @@ def _parameters_of(
     )
 
 
-def _notes(question: ReplayRequest, source: Source, replayed: FeedResult) -> Iterator[str]:
-    yield from _lateness(question, replayed.late_p99_s)
-    yield from _unreadable(source)
-
-
-def _lateness(question: ReplayRequest, late_p99_s: float | None) -> Iterator[str]:
+def _notes(question: ReplayRequest, source: Source, late_p99_s: float | None) -> Iterator[str]:
     if late_p99_s is not None:
         yield (
             f"At speed {format_speed(question.speed)} 99% of the events left at most "
             f"{1000 * late_p99_s:,.1f} ms after they were due."
         )
-
-
-def _unreadable(source: Source) -> Iterator[str]:
     if source.erasures.unreadable:
         yield (
             f"{source.erasures.unreadable} messages of erasures cannot be read; each counts up to when it "

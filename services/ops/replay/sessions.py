@@ -34,11 +34,15 @@ def compare_sessions(
     """Each replayed visitor's session against the live one. `identities` are those of all replayed events."""
     ours, theirs = replayed.spans(SESSIONS), live.spans(SESSIONS)
     progress.stage("comparing sessions", sum(map(len, [*ours, *theirs])))
-    comparison = Comparison(identities)
+    comparison = Comparison()
     for partitions in together([*ours, *theirs]):
         here = newest(replayed, of(ours, partitions), progress)
         there = newest(live, of(theirs, partitions), progress)
-        comparison.take(here, {name: raw for name, raw in there.items() if name.encode() in visitors})
+        there = {name: raw for name, raw in there.items() if name.encode() in visitors}
+        for visitor_id in here.keys() | there.keys():
+            raw = here.get(visitor_id)
+            kind, what = classify(raw, there.get(visitor_id), identities)
+            comparison.count(visitor_id, None if raw is None else sha256(raw).digest(), kind, what)
     return comparison.result()
 
 
@@ -65,25 +69,21 @@ def of(spans: Sequence[Span], partitions: Collection[int]) -> list[Span]:
 
 
 class Comparison:
-    """Counts while partitions come."""
+    """Counts visitors by how their sessions compare."""
 
-    def __init__(self, identities: Seen) -> None:
-        self._identities = identities
+    def __init__(self) -> None:
         self._digests: dict[str, bytes] = {}
         self._counts = dict.fromkeys(("equal", "different", "beyond", "missing"), 0)
         self._differences: list[Difference] = []
 
-    def take(self, ours: Mapping[str, bytes], theirs: Mapping[str, bytes]) -> None:
-        """The sessions of one partition; `theirs` are of replayed visitors only."""
-        for visitor_id in sorted(ours.keys() | theirs.keys()):
-            raw = ours.get(visitor_id)
-            if raw is not None:
-                self._digests[visitor_id] = sha256(raw).digest()
-            kind, what = classify(raw, theirs.get(visitor_id), self._identities)
-            self._counts[kind] += 1
-            if kind == "different":
-                self._differences.append(Difference(visitor_id, what))
-        self._differences = sorted(self._differences, key=lambda each: each.visitor_id)[:DIFFERENCES_MAX]
+    def count(self, visitor_id: str, session: bytes | None, kind: str, what: str) -> None:
+        """One visitor, with the sha256 of its session, how that compares, and what is different in it."""
+        if session is not None:
+            self._digests[visitor_id] = session
+        self._counts[kind] += 1
+        if kind == "different":
+            self._differences.append(Difference(visitor_id, what))
+            self._differences = sorted(self._differences, key=lambda each: each.visitor_id)[:DIFFERENCES_MAX]
 
     def result(self) -> SessionsCompared:
         """All that was counted."""
@@ -143,17 +143,11 @@ def compare_digests(
     before: Mapping[str, bytes], after: Mapping[str, bytes], visitors: Seen
 ) -> SessionsCompared:
     """The sessions' digests of these visitors before and after something; `missing` had none before."""
-    counts = dict.fromkeys(("equal", "different", "missing"), 0)
-    differences: list[Difference] = []
-    here = {name: value for name, value in after.items() if name.encode() in visitors}
-    gone = {name for name in before.keys() - after.keys() if name.encode() in visitors}
-    for visitor_id in sorted(here.keys() | gone):
-        old, new = before.get(visitor_id), here.get(visitor_id)
-        kind = "equal" if old == new else "missing" if old is None else "different"
-        counts[kind] += 1
-        if kind == "different" and len(differences) < DIFFERENCES_MAX:
+    comparison = Comparison()
+    for visitor_id in sorted(before.keys() | after.keys()):
+        old, new = before.get(visitor_id), after.get(visitor_id)
+        if visitor_id.encode() in visitors:
+            kind = "equal" if old == new else "missing" if old is None else "different"
             what = "its session is gone" if new is None else "its session is another than before"
-            differences.append(Difference(visitor_id, what))
-    return SessionsCompared(
-        digest=digest(here), visitors=len(here), beyond=0, differences=tuple(differences), **counts
-    )
+            comparison.count(visitor_id, new, kind, what)
+    return comparison.result()

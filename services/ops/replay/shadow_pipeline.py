@@ -10,13 +10,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Final
 
 import httpx
@@ -24,25 +22,18 @@ import httpx
 from schemas.experiments import Experiment
 from schemas.models import ModelRelease
 from schemas.topics import SESSIONS
-from services.kafka.ranges import TopicMessage, open_reader
+from services.kafka.ranges import open_reader
 from services.kafka.writer import open_writer
 from services.model.settings import ROOT
-from services.ops.replay import sessions, shadow_topics
+from services.ops.replay import recommendations, sessions, shadow_topics
 from services.ops.replay.consumer_group import LOOK_EVERY_S, Group, wait_for
 from services.ops.replay.figures import SessionsCompared
 from services.ops.replay.next_click import Case
-from services.ops.replay.recommendations import (
-    LostTargets,
-    Row,
-    find_lost_targets,
-    put_cases,
-    rows_of,
-    states_of,
-)
+from services.ops.replay.recommendations import LostTargets, Row, find_lost_targets
 from services.ops.replay.shadow_topics import Shadow
 from services.ops.replay.source import OnEvent, Pace, ReplayFailed, Source, Tally, feed
 from services.ops.settings import OpsSettings
-from services.progress import Progress
+from services.progress import Progress, track
 
 PREFIX: Final = "EDDY_"
 SETTING: Final = re.compile(r"^  EDDY_([A-Z0-9_]+)=", re.MULTILINE)  # as services/cli.py describes them
@@ -50,6 +41,7 @@ READY_S: Final = 300.0  # a large catalogue is indexed meanwhile
 STOP_S: Final = 60.0  # for all that is under way to be acknowledged
 CHILD_LOOK_EVERY_S: Final = 0.1
 TOLD_LINES: Final = 15
+SESSIONS_SPARE: Final = 1_000
 
 Environment = Mapping[str, str | None]  # None: not set, whatever is set here
 
@@ -66,8 +58,11 @@ class Child:
         self.url = f"http://127.0.0.1:{port}"
         self._log = log
         with log.open("ab") as output:
+            # On Linux the kernel ends a child whose parent was killed.
+            setpriv = shutil.which("setpriv")
+            with_parent = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
             self._process = subprocess.Popen(
-                [*_with_parent(), *_command(service)],
+                [*with_parent, *_command(service)],
                 env=_merge(environment),
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -75,11 +70,6 @@ class Child:
                 stderr=output,
                 start_new_session=True,  # Ctrl-C is for this process, which ends them in their order
             )
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        return self._process.pid
 
     def require_alive(self) -> None:
         """Raises ChildDied, with the last lines that it wrote, when it has ended."""
@@ -89,20 +79,16 @@ class Child:
 
     def wait_until_ready(self, within_s: float = READY_S) -> None:
         """Returns when it says so. Raises ChildDied."""
-        deadline = monotonic() + within_s
+        deadline = time.monotonic() + within_s
         with httpx.Client(base_url=self.url, timeout=5, trust_env=False) as http:
-            while not self._is_ready(http):
+            while True:
+                with suppress(httpx.TransportError):
+                    if http.get("/readyz").is_success:
+                        return
                 self.require_alive()
-                if monotonic() > deadline:
+                if time.monotonic() > deadline:
                     raise self._failure(f"was not ready after {within_s:.0f} s")
-                sleep(CHILD_LOOK_EVERY_S)
-
-    @staticmethod
-    def _is_ready(http: httpx.Client) -> bool:
-        try:
-            return http.get("/readyz").is_success
-        except httpx.TransportError:
-            return False
+                time.sleep(CHILD_LOOK_EVERY_S)
 
     def stop(self) -> None:
         """SIGTERM, and waits until what is under way has arrived. Raises ChildDied unless it ends well."""
@@ -131,13 +117,6 @@ def _command(service: str) -> list[str]:
     return [sys.executable, "-m", f"services.{service}"]
 
 
-@cache
-def _with_parent() -> tuple[str, ...]:
-    """On Linux the kernel ends a child whose parent was killed."""
-    found = shutil.which("setpriv")
-    return (found, "--pdeathsig", "KILL", "--") if found else ()
-
-
 def _merge(environment: Environment) -> dict[str, str]:
     # One thread of linear algebra, as in the local stack: the vectors are small, and with two threads that
     # wait for each other a row took four times as long.
@@ -148,22 +127,22 @@ def _merge(environment: Environment) -> dict[str, str]:
 
 def setting_names(*services: str) -> frozenset[str]:
     """The names of services' settings, lower case and without EDDY_, as their own --help lists them."""
+
+    def names_of(service: str) -> frozenset[str]:
+        done = subprocess.run(
+            [*_command(service), "--help"],
+            env=_merge({}),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ReplayFailed(f"python -m services.{service} --help does not work:\n{done.stderr.strip()}")
+        return names_in(done.stdout)
+
     with ThreadPoolExecutor() as pool:
-        return frozenset().union(*pool.map(_names_of, services))
-
-
-def _names_of(service: str) -> frozenset[str]:
-    done = subprocess.run(
-        [*_command(service), "--help"],
-        env=_merge({}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise ReplayFailed(f"python -m services.{service} --help does not work:\n{done.stderr.strip()}")
-    return names_in(done.stdout)
+        return frozenset().union(*pool.map(names_of, services))
 
 
 def names_in(told: str) -> frozenset[str]:
@@ -178,9 +157,6 @@ def free_ports(count: int) -> list[int]:
         for each in sockets:
             each.bind(("127.0.0.1", 0))
         return [int(each.getsockname()[1]) for each in sockets]
-
-
-SESSIONS_SPARE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,33 +198,35 @@ class Pipeline:
         self._work = work / wanted.prefix
         self._progress = progress
         self._stack = stack
-        self._key = secrets.token_urlsafe(24)
+        self.key = secrets.token_urlsafe(24)  # of its recommender's API
         self._workers: list[Child] = []
         self.products = 0
         self.lost = LostTargets(0, 0)
         self._recommender: Child | None = None
 
-    def make(self, now: int, *, take_over: bool, on_left: Callable[[Exception], object]) -> None:
+    def make(self, now: int, *, take_over: bool, on_left: Callable[[str], object]) -> None:
         """Its topics, with the catalogue; `on_left` is told when they cannot be removed at the end."""
         self._stage("making topics")
         self._work.mkdir()
         self._stack.callback(self._remove, on_left)
         self.shadow.make(now, take_over=take_over)
-        model = self._live.model_name, self.wanted.release
         self.products = shadow_topics.copy(
             self._live,
             self.shadow.settings,
-            model=model,
+            model=(self._live.model_name, self.wanted.release),
             experiment=self.wanted.experiment,
             now=now,
             progress=self._progress,
         )
 
-    def _remove(self, on_left: Callable[[Exception], object]) -> None:
+    def _remove(self, on_left: Callable[[str], object]) -> None:
         try:
             self.shadow.remove_own()
         except Exception as error:  # noqa: BLE001 - whatever it is, the rest is still to be taken down
-            on_left(error)
+            on_left(
+                f"topics {self.shadow.prefix}… could not be removed ({error}): the next replay with the same "
+                "--prefix does it"
+            )
 
     def replay(self, source: Source, speed: float | None, workers: int, on_event: OnEvent) -> FeedResult:
         """Feeds the events and waits until they are folded; the workers are gone afterwards."""
@@ -273,17 +251,22 @@ class Pipeline:
 
     def rows(self, cases: Collection[Case], k: int, visitors: int, *, keep: bool) -> dict[Case, Row]:
         """The rows that a recommender of its own makes of the cases; it goes on where it is to be kept."""
-        states = self._states(cases)
+        with open_reader(self.shadow.settings) as reader:
+            spans = reader.spans(SESSIONS)
+            stage = f"{self.wanted.name}: looking up the sessions of the cases"
+            messages = track(reader.read(spans), self._progress, stage, sum(map(len, spans)))
+            states = recommendations.states_of(cases, messages)
         if not states and not keep:
             return {}
         with open_writer(self.shadow.settings) as writer:
-            put_cases(writer, self.shadow.settings.topic(SESSIONS), states)
+            recommendations.put_cases(writer, self.shadow.settings.topic(SESSIONS), states)
         self._stage("starting a recommender")
         child = self._start_recommender(visitors + len(states) + SESSIONS_SPARE)
         child.wait_until_ready()
         self.lost = find_lost_targets(child.url, cases)
         self._stage("asking for rows", len(states))
-        found = asyncio.run(rows_of(child.url, self._key, states, k, self._progress.advance))
+        asked = recommendations.rows_of(child.url, self.key, states, k, self._progress.advance)
+        found = asyncio.run(asked)
         if keep:
             self._recommender = child
         else:
@@ -294,23 +277,6 @@ class Pipeline:
     def url(self) -> str | None:
         """Where its recommender answers, while one is up."""
         return self._recommender.url if self._recommender is not None else None
-
-    @property
-    def key(self) -> str:
-        """The API key of its recommender."""
-        return self._key
-
-    def _states(self, cases: Collection[Case]) -> dict[Case, bytes]:
-        with open_reader(self.shadow.settings) as reader:
-            spans = reader.spans(SESSIONS)
-            self._stage("looking up the sessions of the cases", sum(map(len, spans)))
-
-            def messages() -> Iterator[TopicMessage]:
-                for batch in reader.read(spans):
-                    yield from batch
-                    self._progress.advance(len(batch))
-
-            return states_of(cases, messages())
 
     def _start_workers(self, count: int) -> None:
         self._stage(f"starting {count} session processor{'s' if count > 1 else ''}")
@@ -327,7 +293,7 @@ class Pipeline:
         for worker in self._workers:
             worker.wait_until_ready()
         group = Group(self.shadow.settings, self.shadow.group)
-        while not group.is_settled(count):
+        while group.members(settled=True) != count:
             self._look()
             time.sleep(LOOK_EVERY_S)
 
@@ -345,7 +311,7 @@ class Pipeline:
             "EMBEDDER_URL": "",
             "NLQ_URL": None,
             "ADMIN_KEY": None,
-            "API_KEY": self._key,
+            "API_KEY": self.key,
             "TOKEN_SECRET": secrets.token_urlsafe(24),
         }
         return self._start_service("recommender", port, own, self._work / "recommender.log")

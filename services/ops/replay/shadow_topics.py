@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -53,6 +53,7 @@ ANSWER_S: Final = 15.0
 GONE_S: Final = 30.0  # for deleted topics to be gone
 MEMBER_S: Final = 15.0  # EDDY_SESSION_TIMEOUT_S by default, and some
 AGAIN_S: Final = 0.5
+FOR_EVER: Final = {"retention.ms": "-1"}
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -91,21 +92,35 @@ class Shadow:
         `take_over`: also what was made on another host. Raises ReplayFailed where the prefix is somebody
         else's, BrokerAway.
         """
-        with self._translate_errors():
+        with require_broker(self._live, "does not make the shadow's topics"):
             found = self._find_topics()
             if found and self._marker not in found:
                 raise ReplayFailed(
                     f"there are topics that no replay made: {', '.join(sorted(found))}: "
                     "choose another --prefix"
                 )
-            if found:
-                self._require_over(self._read_marker(), take_over=take_over)
+            marker = self._read_marker() if found else None
+            # That nobody works on it: on this host the lock has told already.
+            if marker is not None and marker.host != socket.gethostname() and not take_over:
+                raise ReplayFailed(
+                    f"a replay on {marker.host} (process {marker.pid}) has topics {self.prefix}…: choose "
+                    "another --prefix, or, if it is over, add --yes to have them removed"
+                )
             self._is_own = True
             self.remove_own(patient=False)
-            replicas = self._replicas()
-            self._create([NewTopic(self._marker, 1, replicas, config={"retention.ms": "-1"})])
-            self._write_marker(now)
-            self._create([self._new(topic, replicas) for topic in TOPICS])
+            # As many replicas as the live events have: a cluster may ask for several.
+            events = self._admin.cluster().topics.get(self._live.topic(EVENTS))
+            parts = events.partitions.values() if events else ()
+            replicas = max(1, min((len(part.replicas) for part in parts), default=1))
+            self._create(NewTopic(self._marker, 1, replicas, config=FOR_EVER))
+            marker = Marker(socket.gethostname(), os.getpid(), now, self.group)
+            with open_writer(self._live) as writer:
+                writer.write(self._marker, None, msgspec.json.encode(marker), partition=0)
+            for topic in TOPICS:
+                # All that is replayed stays, however old; of sessions every state, for the cases.
+                config = {"cleanup.policy": "delete"} if topic is SESSIONS else topic.config()
+                name = topic.full_name(self.prefix)
+                self._create(NewTopic(name, topic.partitions, replicas, config=config | FOR_EVER))
             self._fill_first()
 
     def remove_own(self, *, patient: bool = True) -> None:
@@ -141,32 +156,6 @@ class Shadow:
         """The names on the broker that a shadow of this prefix makes; longer prefixes are not its own."""
         return {name for name in self._admin.cluster().topics if is_of(name, self.prefix)}
 
-    def _require_over(self, marker: Marker | None, *, take_over: bool) -> None:
-        """That nobody works on it. On this host the lock has told already."""
-        if marker is None or marker.host == socket.gethostname() or take_over:
-            return
-        raise ReplayFailed(
-            f"a replay on {marker.host} (process {marker.pid}) has topics {self.prefix}…: choose another "
-            "--prefix, or, if it is over, add --yes to have them removed"
-        )
-
-    def _new(self, topic: Topic, replicas: int) -> NewTopic:
-        """All that is replayed stays, however old; of sessions every state, for the cases."""
-        config = topic.config() | {"retention.ms": "-1"}
-        if topic is SESSIONS:
-            config = {"cleanup.policy": "delete", "retention.ms": "-1"}
-        return NewTopic(topic.full_name(self.prefix), topic.partitions, replicas, config=config)
-
-    def _replicas(self) -> int:
-        """As many as the live events have: a cluster may ask for several."""
-        events = self._admin.cluster().topics.get(self._live.topic(EVENTS))
-        parts = events.partitions.values() if events else ()
-        return max(1, min((len(part.replicas) for part in parts), default=1))
-
-    def _create(self, topics: list[NewTopic]) -> None:
-        for topic in topics:
-            self._create_one(topic)
-
     @retry(
         # A topic of that name was deleted just now, and not every broker knows.
         retry=retry_if_exception(
@@ -178,7 +167,7 @@ class Shadow:
         wait=wait_fixed(0.2),
         reraise=True,
     )
-    def _create_one(self, topic: NewTopic) -> None:
+    def _create(self, topic: NewTopic) -> None:
         if not self._admin.create_topics([topic]):
             raise KafkaException(KafkaError(KafkaError.TOPIC_ALREADY_EXISTS))
 
@@ -192,11 +181,6 @@ class Shadow:
             for partition in range(EVENTS.partitions):
                 writer.write(self.settings.topic(EVENTS), None, None, partition=partition)
         Group(self.settings, self.group).begin_after(1)
-
-    def _write_marker(self, now: int) -> None:
-        marker = Marker(socket.gethostname(), os.getpid(), now, self.group)
-        with open_writer(self._live) as writer:
-            writer.write(self._marker, None, msgspec.json.encode(marker), partition=0)
 
     def _read_marker(self) -> Marker | None:
         """None where its maker was killed before it could write."""
@@ -217,9 +201,6 @@ class Shadow:
             return msgspec.json.decode(value or b"", type=Marker)
         except msgspec.MsgspecError:
             return None
-
-    def _translate_errors(self) -> AbstractContextManager[None]:
-        return require_broker(self._live, "does not make the shadow's topics")
 
 
 def prefix_of(live: OpsSettings, name: str) -> str:
@@ -269,9 +250,6 @@ def teardown_stack() -> Iterator[ExitStack]:
                 signal.signal(number, handler)
 
 
-Keep = Callable[[TopicMessage], bool]
-
-
 def copy(
     live: ServiceSettings,
     shadow: ServiceSettings,
@@ -283,10 +261,17 @@ def copy(
 ) -> int:
     """Fills the shadow's topics; how many products have a vector. `model`: the line's name, its release."""
     line, release = model
+
+    def is_in_force(message: TopicMessage) -> bool:
+        try:
+            return rules.decode(message.value() or b"").holds(now)
+        except msgspec.MsgspecError:
+            return False
+
     with open_reader(live) as reader, open_writer(shadow) as writer:
         _newest(reader, writer, PRODUCTS, shadow, progress)
         count = _newest(reader, writer, PRODUCT_VECTORS, shadow, progress)
-        _newest(reader, writer, RULES, shadow, progress, lambda message: _holds(message, now))
+        _newest(reader, writer, RULES, shadow, progress, is_in_force)
         if release is not None:
             writer.write(shadow.topic(MODELS), line.encode(), models.encode(release))
         if experiment is not None:
@@ -301,7 +286,7 @@ def _newest(  # noqa: PLR0917 - from where, to where, of what
     topic: Topic,
     shadow: ServiceSettings,
     progress: Progress,
-    keep: Keep = lambda _message: True,
+    keep: Callable[[TopicMessage], bool] = lambda _message: True,
 ) -> int:
     """Copies the newest message of each key; how many. Of a large topic one partition is held in memory."""
     spans, count, name = reader.spans(topic), 0, shadow.topic(topic)
@@ -312,11 +297,3 @@ def _newest(  # noqa: PLR0917 - from where, to where, of what
             writer.write(name, message.key(), message.value(), headers=headers_of(message))
             count += 1
     return count
-
-
-def _holds(message: TopicMessage, now: int) -> bool:
-    """Whether a rule is in force; one that cannot be read is in force nowhere."""
-    try:
-        return rules.decode(message.value() or b"").holds(now)
-    except msgspec.MsgspecError:
-        return False

@@ -3,9 +3,8 @@
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +17,6 @@ from schemas.events import Event, decode
 from schemas.topics import EVENTS
 from services.errors import OperationFailed
 from services.kafka.ranges import (
-    HistoryReader,
     MessageHeaders,
     ReaderFactory,
     Span,
@@ -38,9 +36,6 @@ from services.visitors.erasure import Erasures
 LOOK_EVERY_S: Final = 0.5  # while nothing is due: at the processes that are fed
 
 
-def _nothing() -> None: ...
-
-
 class Pace:
     """Waits for what is due. A speed of None waits for nothing.
 
@@ -54,7 +49,7 @@ class Pace:
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
-        meanwhile: Callable[[], object] = _nothing,
+        meanwhile: Callable[[], object] = lambda: None,
     ) -> None:
         self._speed = speed
         self._clock = clock
@@ -223,7 +218,11 @@ def source(settings: ServiceSettings, question: ReplayRequest) -> Source:
     """What there is to replay. Raises ReplayFailed where there is nothing, BrokerAway, TopicMissing."""
     with open_reader(settings) as reader:
         erasures = erasure.read(reader)
-    opened = _open(settings, question.archive)
+    opened: ReaderFactory = partial(open_reader, settings)
+    if question.archive is not None:
+        from services.archive.reader import open_archive  # noqa: PLC0415 - pyarrow takes a second
+
+        opened = partial(open_archive, question.archive)
     with opened() as history:
         found = history.spans(EVENTS, question.times)
         everything = [] if any(map(len, found)) else history.spans(EVENTS)
@@ -240,23 +239,6 @@ def source(settings: ServiceSettings, question: ReplayRequest) -> Source:
     return Source(opened, tuple(found), erasures, question.times, question.visitor_id)
 
 
-def _open(settings: ServiceSettings, archive: str | None) -> ReaderFactory:
-    if archive is None:
-        return lambda: _broker(settings)
-    from services.archive.reader import open_archive  # noqa: PLC0415 - pyarrow takes a second
-
-    def open_broker_or_archive() -> AbstractContextManager[HistoryReader]:
-        return open_archive(archive)
-
-    return open_broker_or_archive
-
-
-@contextmanager
-def _broker(settings: ServiceSettings) -> Iterator[HistoryReader]:
-    with open_reader(settings) as reader:
-        yield reader
-
-
 def sift(
     messages: Iterable[TopicMessage], source: Source, tally: Tally
 ) -> Iterator[tuple[TopicMessage, Event]]:
@@ -266,8 +248,12 @@ def sift(
         at = message.timestamp()[1]
         if not within(at, source.times) or (sought is not None and message.key() != sought):
             continue
-        event = _event(message)
-        if event is None:
+        # The session processor judges so, too: an event under another visitor's key is none.
+        try:
+            event = decode(message.value() or b"")
+        except msgspec.MsgspecError:
+            event = None
+        if event is None or message.key() != event.visitor_id.encode():
             tally.bad += 1
         elif source.erasures.leave_out(event.visitor_id, event.occurred_at, event.received_at, at):
             tally.erased += 1
@@ -279,15 +265,6 @@ def sift(
 def within(at: int, times: TimeRange) -> bool:
     """Whether a time lies in the range: what was replayed into a topic lies among much newer messages."""
     return (times.since is None or at >= times.since) and (times.until is None or at < times.until)
-
-
-def _event(message: TopicMessage) -> Event | None:
-    """As the session processor judges: no event, or one under another visitor's key, is none."""
-    try:
-        event = decode(message.value() or b"")
-    except msgspec.MsgspecError:
-        return None
-    return event if message.key() == event.visitor_id.encode() else None
 
 
 def feed(
@@ -318,7 +295,11 @@ def feed(
             if tally.events % LOOK_EVERY == 0:
                 meanwhile()
     if not tally.events:
-        raise ReplayFailed(_nothing_left(source, tally))
+        whose = f" of visitor {source.visitor_id}" if source.visitor_id else ""
+        raise ReplayFailed(
+            f"no event{whose} is left to replay of {len(source):,} messages: {tally.bad:,} are no events, "
+            f"{tally.erased:,} are of erased visitors"
+        )
     return tally
 
 
@@ -329,14 +310,6 @@ def _count(messages: Iterator[TopicMessage], progress: Progress, every: int) -> 
         if count % every == 0:
             progress.advance(every)
     progress.advance(count % every)
-
-
-def _nothing_left(source: Source, tally: Tally) -> str:
-    whose = f" of visitor {source.visitor_id}" if source.visitor_id else ""
-    return (
-        f"no event{whose} is left to replay of {len(source):,} messages: {tally.bad:,} are no events, "
-        f"{tally.erased:,} are of erased visitors"
-    )
 
 
 def replay_headers(message: TopicMessage) -> MessageHeaders:

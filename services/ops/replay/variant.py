@@ -68,7 +68,11 @@ def read(path: Path, known: Collection[str]) -> VariantSettings:
 
 def parse_changes(found: Mapping[str, Any], known: Collection[str]) -> VariantSettings:
     """What a parsed file says. Raises ReplayFailed."""
-    settings = {name: _text(value) for name, value in found.items() if name != WEIGHTS}
+    settings = {  # as the environment has them: texts as they are, all others as JSON
+        name: value if isinstance(value, str) else msgspec.json.encode(value).decode()
+        for name, value in found.items()
+        if name != WEIGHTS
+    }
     for name in settings:
         if name in ITS_OWN:
             raise ReplayFailed(f"{name} is set by the shadow itself")
@@ -76,17 +80,8 @@ def parse_changes(found: Mapping[str, Any], known: Collection[str]) -> VariantSe
             raise ReplayFailed(f"there is no setting {name}{_near(name, set(known) - ITS_OWN | {WEIGHTS})}")
     if not found:
         raise ReplayFailed("nothing is in it")
-    return VariantSettings(settings, _weights(found.get(WEIGHTS, {})))
-
-
-def _text(value: object) -> str:
-    """A value as the environment has it: texts as they are, all others as JSON."""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def _weights(found: object) -> Weights:
     try:
-        variant = msgspec.convert({"name": "x", "share": 1, WEIGHTS: found}, Variant)
+        variant = msgspec.convert({"name": "x", "share": 1, WEIGHTS: found.get(WEIGHTS, {})}, Variant)
     except msgspec.ValidationError as error:
         raise ReplayFailed(
             f"[{WEIGHTS}.…] {error} (as in [weights.for_you], and brand = 0.2 below it)"
@@ -96,7 +91,7 @@ def _weights(found: object) -> Weights:
         for name in told:
             if name not in names:
                 raise ReplayFailed(f"[{WEIGHTS}.{kind}] knows no {name}{_near(name, names)}")
-    return variant.weights
+    return VariantSettings(settings, variant.weights)
 
 
 def weight_names(kind: str) -> frozenset[str]:
@@ -123,12 +118,25 @@ def choose_release(text: str, own: str, url: str, live: ModelRelease | None, now
     if wanted == NO_MODEL:
         return None
     if wanted == PREVIOUS:
-        return _previous(own, line, live, now)
-    store = ModelStore(url, line)
-    version = pick_version(wanted, store.versions(), store.location(""))
-    manifest, digest = store.manifest(version)
-    found = Released(version, store.location(version), digest)
-    return _release(own, found, now, f"{line} {version} of {manifest.created_at}")
+        if line != own:
+            raise ReplayFailed(f"`{PREVIOUS}` is a version of {own}, the shop's own line: name one of {line}")
+        if live is None or live.previous is None:
+            raise ReplayFailed(f"nothing was released before the {own} that is live")
+        found, reason = live.previous, f"before {live.version}"
+    else:
+        store = ModelStore(url, line)
+        version = pick_version(wanted, store.versions(), store.location(""))
+        manifest, digest = store.manifest(version)
+        found = Released(version, store.location(version), digest)
+        reason = f"{line} {version} of {manifest.created_at}"
+    return ModelRelease(
+        name=own,
+        version=found.version,
+        location=found.location,
+        digest=found.digest,
+        released_at=now,
+        gate=Gate("forced", (f"replayed: {reason}",)),
+    )
 
 
 def pick_version(wanted: str, versions: list[str], where: str) -> str:
@@ -142,22 +150,3 @@ def pick_version(wanted: str, versions: list[str], where: str) -> str:
         raise ReplayFailed(f"{len(found)} versions in {where} begin with {wanted}: {', '.join(found)}")
     there = f"{len(versions)}, the newest is {versions[-1]}" if versions else "none"
     raise ReplayFailed(f"there is no version {wanted} in {where}; there are {there}")
-
-
-def _previous(own: str, line: str, live: ModelRelease | None, now: int) -> ModelRelease:
-    if line != own:
-        raise ReplayFailed(f"`{PREVIOUS}` is a version of {own}, the shop's own line: name one of {line}")
-    if live is None or live.previous is None:
-        raise ReplayFailed(f"nothing was released before the {own} that is live")
-    return _release(own, live.previous, now, f"before {live.version}")
-
-
-def _release(own: str, found: Released, now: int, reason: str) -> ModelRelease:
-    return ModelRelease(
-        name=own,
-        version=found.version,
-        location=found.location,
-        digest=found.digest,
-        released_at=now,
-        gate=Gate("forced", (f"replayed: {reason}",)),
-    )

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
+from services.ops.experiments.statistics import Estimate
 from services.ops.replay.evaluation import compare_rows, mean, quality, rank, tau
-from services.ops.replay.figures import SHOWN, Estimate
+from services.ops.replay.figures import SHOWN
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
 from tests.support.replay import CATALOGUE, K, case, row, shop, with_target_at
