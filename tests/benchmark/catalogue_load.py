@@ -23,7 +23,7 @@ from rich.table import Table
 from schemas.products import Product
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.mappings import detect_feed, entries
+from services.ops.catalogue.mappings import detect, entries
 
 ROWS: Final = 100_000
 DEFAULTS: Final = Defaults("EUR", 1_700_000_000_000)
@@ -79,7 +79,7 @@ def show(console: Console, figures: CatalogueFigures) -> None:
 
 def _products(path: Path) -> Iterator[Product]:
     feed = Feed(path)
-    for _, found in entries(feed, detect_feed(feed), DEFAULTS):
+    for _, found in entries(feed, detect(feed), DEFAULTS):
         if not isinstance(found, Product):
             raise TypeError(f"{path.name}: {found}")
         yield found

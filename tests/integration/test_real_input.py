@@ -16,6 +16,7 @@ from schemas.sessions import Session
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout
 from services.model.session import Tuning, fold
+from services.ops.catalogue.file_formats import Feed
 from services.ops.catalogue.mappings import MAPPINGS
 from services.ops.catalogue.mappings import events as events_of
 from services.settings import ServiceSettings
@@ -97,7 +98,7 @@ def offline(sent: list[Event], vectors: VectorReplica) -> dict[str, bytes]:
 
 def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shared_data: Path) -> None:
     file = shared_data / "rees46_oct2019_17k.csv.gz"
-    sent = [each for each in events_of(file, MAPPINGS["rees46"]) if isinstance(each, Event)]
+    sent = [each for each in events_of(Feed(file), MAPPINGS["rees46"]) if isinstance(each, Event)]
     assert len(sent) == EVENT_COUNT
 
     assert f"{PRODUCT_COUNT} products accepted, 0 rejected" in shop.ops("catalogue", "load", str(file))

@@ -6,7 +6,7 @@ from xml.sax.saxutils import escape
 from schemas.products import Product
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.mappings import BadRow, detect_feed, entries
+from services.ops.catalogue.mappings import BadRow, detect, entries
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
 RSS = (
@@ -37,7 +37,7 @@ def write_file(folder: Path, name: str, text: str, encoding: str = "utf-8") -> P
 def read_feed(path: Path, defaults: Defaults = DEFAULTS) -> tuple[list[Product], list[BadRow]]:
     """What a file, of a kind found out, is made into."""
     feed = Feed(path)
-    found = [each for _, each in entries(feed, detect_feed(feed), defaults)]
+    found = [each for _, each in entries(feed, detect(feed), defaults)]
     return (
         [each for each in found if isinstance(each, Product)],
         [each for each in found if isinstance(each, BadRow)],

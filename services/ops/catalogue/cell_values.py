@@ -120,7 +120,8 @@ def availability(value: object, words: Mapping[str, Availability] | None = None)
     if value in (None, ""):
         return None
     text = str(value).strip()
-    found = (words or {}).get(text) or AVAILABILITY.get(_letters(text.rpartition("/")[2]))
+    letters = "".join(each for each in text.rpartition("/")[2].lower() if each.isalpha())
+    found = (words or {}).get(text) or AVAILABILITY.get(letters)
     if found is None:
         raise BadValue("availability: is a word that is not known", text)
     return found
@@ -187,10 +188,6 @@ def tags(*several: Iterable[str]) -> list[str]:
 def one(value: Any) -> Any:  # noqa: ANN401 - a cell
     """A cell, or the first of several."""
     return (value[0] if value else None) if isinstance(value, list | tuple) else value
-
-
-def _letters(text: str) -> str:
-    return "".join(each for each in text.lower() if each.isalpha())
 
 
 UNSEEN: Final = frozenset({"script", "style", "template", "noscript", "head", "title"})

@@ -33,6 +33,13 @@ class Group(msgspec.Struct):
     examples: list[str] = []
 
 
+COLUMNS: Final[tuple[Column[Group], ...]] = (
+    Column("rows", lambda group: group.count),
+    Column("first", lambda group: ", ".join(map(str, group.rows)) + " …" * (group.count > len(group.rows))),
+    Column("such as", lambda group: "\n".join(group.examples)),
+)
+
+
 class Report(msgspec.Struct, frozen=True):
     """A whole file. `missing` counts by field: of products, and of rows refused for the lack of it.
 
@@ -170,23 +177,8 @@ def show(report: Report) -> None:
         ("left out", report.left_out, "dim"),
     ):
         if groups:
-            console.print(table(groups, _columns(title), style=style))
-
-
-def _numbers(group: Group) -> str:
-    return ", ".join(map(str, group.rows)) + (" …" if group.count > len(group.rows) else "")
+            console.print(table(groups, (Column(title, lambda group: group.what), *COLUMNS), style=style))
 
 
 def _share(count: int, of: int) -> str:
     return f" ({count / of:.1%})" if count and of else ""
-
-
-def _columns(title: str) -> tuple[Column[Group], ...]:
-    return (
-        Column(title, lambda group: group.what),
-        Column("rows", lambda group: group.count),
-        Column(
-            "first", lambda group: ", ".join(map(str, group.rows)) + " …" * (group.count > len(group.rows))
-        ),
-        Column("such as", lambda group: "\n".join(group.examples)),
-    )

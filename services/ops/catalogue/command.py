@@ -18,15 +18,7 @@ from services.ops.catalogue import columns as columns_file
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.check import Check, console
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import (
-    MAPPINGS,
-    BadRow,
-    Mapping,
-    OmittedRow,
-    detect_feed,
-    entries,
-    mapping_by,
-)
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, OmittedRow, detect, entries, mapping_by
 from services.ops.catalogue.resume_journal import Journal
 from services.ops.catalogue.upload import PRODUCTS, Summary, send
 from services.ops.output import present
@@ -167,7 +159,12 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
         summary = Summary(str(file), chosen.mapping.name)
         with _journal(file, settings, state, only_changed=only_changed, fresh=restart) as journal:
             if len(journal):
-                _tell_what_is_known(len(journal), only_changed=only_changed)
+                had = "earlier loads" if only_changed else "a load that was stopped"
+                typer.echo(
+                    f"{len(journal):,} products were acknowledged in {had}: sent again only where changed "
+                    "(--restart: all)",
+                    err=True,
+                )
             with FileBar("products", lambda: chosen.feed.share, progress_console) as bar:
                 _send(chosen, journal, summary, settings, bar, strict=strict)
             if not only_changed:
@@ -225,7 +222,7 @@ def _choose_feed(
         return _FeedChoice(feed, mapping_by(told, feed), defaults)
     feed = Feed(file)
     is_auto = mapping is CatalogueMapping.AUTO
-    return _FeedChoice(feed, detect_feed(feed) if is_auto else MAPPINGS[mapping.value], defaults)
+    return _FeedChoice(feed, detect(feed) if is_auto else MAPPINGS[mapping.value], defaults)
 
 
 def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bool, fresh: bool) -> Journal:
@@ -234,14 +231,6 @@ def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bo
     status = file.stat()
     version = "" if only_changed else f"{status.st_size}:{status.st_mtime_ns}"
     return Journal(state, f"{kind}: {file.resolve()} to {settings.ingest_url}", version, fresh=fresh)
-
-
-def _tell_what_is_known(count: int, *, only_changed: bool) -> None:
-    had = "earlier loads" if only_changed else "a load that was stopped"
-    typer.echo(
-        f"{count:,} products were acknowledged in {had}: sent again only where changed (--restart: all)",
-        err=True,
-    )
 
 
 def _send(

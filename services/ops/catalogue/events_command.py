@@ -13,7 +13,7 @@ from schemas.events import Event
 from services.cli import exit_with_status, progress_console
 from services.ops.catalogue.command import STOPPED, finish, refuse
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detect_feed, events_of
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detect, events
 from services.ops.catalogue.upload import EVENTS, Summary, send
 from services.ops.settings import load_settings
 from services.progress import FileBar
@@ -55,13 +55,12 @@ def load_events(
     started = time.monotonic()
     with exit_with_status(stopped=STOPPED):
         feed = Feed(file)
-        chosen = detect_feed(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
+        chosen = detect(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
         summary = Summary(str(file), chosen.name)
         with FileBar("events", lambda: feed.share, progress_console) as bar:
-            found = _good(feed, chosen, summary, strict)
             sending = send(
                 EVENTS,
-                found,
+                _good(feed, chosen, summary, strict),
                 summary,
                 load_settings(),
                 on_accepted=lambda sent: bar.advance(len(sent)),
@@ -86,7 +85,7 @@ def _rate(speed: str) -> float | None:
 
 
 def _good(feed: Feed, mapping: Mapping, summary: Summary, strict: bool) -> Iterator[Event]:
-    for found in events_of(feed, mapping):
+    for found in events(feed, mapping):
         if isinstance(found, BadRow):
             refuse(found, summary, strict)
         else:

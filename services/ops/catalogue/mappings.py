@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 
 from schemas.events import Event
 from schemas.products import Product
-from services.ops.catalogue import public_datasets, shop_feeds
+from services.ops.catalogue import public_datasets as datasets
+from services.ops.catalogue import shop_feeds
 from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, merge_variants
 from services.ops.catalogue.columns import Columns, product_from
 from services.ops.catalogue.file_formats import Broken, Feed, Format, Row, UnreadableFile
@@ -61,19 +61,9 @@ MAPPINGS: Final = {
     mapping.name: mapping
     for mapping in (
         Mapping(
-            "rees46",
-            public_datasets.REES46_COLUMNS,
-            public_datasets.rees46_product,
-            public_datasets.rees46_event,
-            repeated=True,
+            "rees46", datasets.REES46_COLUMNS, datasets.rees46_product, datasets.rees46_event, repeated=True
         ),
-        Mapping(
-            "uci",
-            public_datasets.UCI_COLUMNS,
-            public_datasets.uci_product,
-            public_datasets.uci_event,
-            repeated=True,
-        ),
+        Mapping("uci", datasets.UCI_COLUMNS, datasets.uci_product, datasets.uci_event, repeated=True),
         Mapping("eddy", shop_feeds.EDDY_COLUMNS, shop_feeds.eddy_product, shop_feeds.eddy_event),
         Mapping("shopify", frozenset({"id", "title", "variants"}), shop_feeds.shopify_product),
         Mapping("google", frozenset({"id", "title", "price"}), shop_feeds.google_product),
@@ -81,13 +71,8 @@ MAPPINGS: Final = {
 }
 
 
-def detect(path: Path) -> Mapping:
+def detect(feed: Feed) -> Mapping:
     """The kind of a file, by its format and columns. Raises UnreadableFile when none fits."""
-    return detect_feed(Feed(path))
-
-
-def detect_feed(feed: Feed) -> Mapping:
-    """As `detect`, of a file that has been looked at."""
     first = feed.first()
     found = set(first) | set(shop_feeds.rename_columns(first))
     if feed.format is Format.XML and {"id", "title"} & found:
@@ -114,13 +99,8 @@ def mapping_by(columns: Columns, feed: Feed) -> Mapping:
     return Mapping("columns", frozenset(), product_from(columns))
 
 
-def events(path: Path, mapping: Mapping) -> Iterator[Event | BadRow]:
-    """Every event of a file, in its order; the very objects that `events load` sends."""
-    return events_of(Feed(path), mapping)
-
-
-def events_of(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
-    """As `events`, of a file that has been looked at. Raises UnreadableFile for kinds without events."""
+def events(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
+    """Every event of a file, in its order. Raises UnreadableFile for kinds without events."""
     make = mapping.event
     if make is None:
         raise UnreadableFile(f"{feed.path}: files of the kind {mapping.name} hold products, and no events")
@@ -130,9 +110,9 @@ def events_of(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
             yield found
 
 
-def products(path: Path, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
+def products(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
     """Every distinct product of a file: where rows disagree about one, the first counts."""
-    for _, found in entries(Feed(path), mapping, defaults):
+    for _, found in entries(feed, mapping, defaults):
         if not isinstance(found, OmittedRow):
             yield found
 

@@ -41,7 +41,8 @@ class Journal:
         self._known: dict[bytes, bytes] = {}
         with ExitStack() as stack:
             try:
-                stack.enter_context(lock(self._path.with_suffix(".lock"), _refuse))
+                refusal = JournalUnusable("another load of this file to this ingest is under way")
+                stack.enter_context(lock(self._path.with_suffix(".lock"), lambda _holder: refusal))
                 self._file = stack.enter_context(self._open_file(fresh))
             except OSError as error:
                 raise JournalUnusable(
@@ -77,7 +78,9 @@ class Journal:
 
     def _open_file(self, fresh: bool) -> IO[bytes]:
         """The file, at its end, without what is not whole; written anew where it is another or wasteful."""
-        records = b"" if fresh else self._records()
+        content = self._path.read_bytes() if self._path.exists() and not fresh else b""
+        records = content.removeprefix(self._head) if content.startswith(self._head) else b""
+        records = records[: len(records) // RECORD_BYTES * RECORD_BYTES]
         for at in range(0, len(records), RECORD_BYTES):
             self._known[records[at : at + HASH_BYTES]] = records[at + HASH_BYTES : at + RECORD_BYTES]
         wasted = len(records) // RECORD_BYTES - len(self._known)
@@ -89,17 +92,6 @@ class Journal:
         file.truncate(size - (size - len(self._head)) % RECORD_BYTES)
         file.seek(0, os.SEEK_END)
         return file
-
-    def _records(self) -> bytes:
-        content = self._path.read_bytes() if self._path.exists() else b""
-        if not content.startswith(self._head):
-            return b""
-        whole = (len(content) - len(self._head)) // RECORD_BYTES * RECORD_BYTES
-        return content[len(self._head) : len(self._head) + whole]
-
-
-def _refuse(_holder: str) -> JournalUnusable:
-    return JournalUnusable("another load of this file to this ingest is under way")
 
 
 def _content(product: Product) -> bytes:

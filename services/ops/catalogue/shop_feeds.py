@@ -44,18 +44,30 @@ def google_product(row: Row, defaults: Defaults) -> Product:
     group = cell_values.one(cells.get("item_group_id")) if defaults.variants == "merged" else None
     return product_of(
         {
-            "product_id": _text(group or cell_values.one(cells.get("id"))),
-            "name": readable(_text(cell_values.one(cells.get("title")))),
-            "description": shorten(readable(_description(cells))),
+            "product_id": str(group).strip() if group else _text(cells, "id"),
+            "name": readable(_text(cells, "title")),
+            # RSS and the tables have a description, Atom a summary or a content.
+            "description": shorten(
+                readable(
+                    next(
+                        (
+                            _text(cells, name)
+                            for name in ("description", "summary", "content")
+                            if cells.get(name)
+                        ),
+                        "",
+                    )
+                )
+            ),
             "price": price,
             "currency": currency,
             "availability": cell_values.availability(cell_values.one(cells.get("availability"))),
-            "brand": _text(cell_values.one(cells.get("brand"))),
+            "brand": _text(cells, "brand"),
             "category": category,
             "type": category[-1] if category else None,
             "tags": _tags(cells, on_sale),
-            "image_url": _text(cell_values.one(cells.get("image_link"))),
-            "url": _text(cell_values.one(cells.get("link"))),
+            "image_url": _text(cells, "image_link"),
+            "url": _text(cells, "link"),
             "updated_at": cell_values.moment(
                 cell_values.one(cells.get("updated") or cells.get("updated_at"))
             ),
@@ -90,40 +102,25 @@ def _lasts(interval: Any, at: int) -> bool:  # noqa: ANN401 - a cell
 
 
 def _category(cells: Row) -> list[str]:
-    own = cell_values.path(_text(cell_values.one(cells.get("product_type"))))
-    if own:
-        return own
-    of_google = _text(cell_values.one(cells.get("google_product_category")))
-    return [] if of_google.isdigit() else cell_values.path(of_google)
-
-
-def _description(cells: Row) -> str:
-    """RSS and the tables have a description, Atom a summary or a content."""
-    return next(
-        (
-            _text(cell_values.one(cells[name]))
-            for name in ("description", "summary", "content")
-            if cells.get(name)
-        ),
-        "",
-    )
+    of_google = _text(cells, "google_product_category")
+    own = cell_values.path(_text(cells, "product_type"))
+    return own or ([] if of_google.isdigit() else cell_values.path(of_google))
 
 
 def _tags(cells: Row, on_sale: bool) -> list[str]:
-    attributes = [
-        cell_values.words(_text(text).lower(), "/") for name in ATTRIBUTES for text in _all(cells.get(name))
-    ]
-    condition = _text(cell_values.one(cells.get("condition"))).lower()
+    found: list[list[str]] = []
+    for value in (cells.get(name) for name in ATTRIBUTES):
+        for text in value if isinstance(value, list | tuple) else [value]:
+            found.append(cell_values.words("" if text is None else str(text).strip().lower(), "/"))
+    condition = _text(cells, "condition").lower()
     return cell_values.tags(
-        *attributes, [condition] if condition not in {"", "new"} else [], ["sale"] if on_sale else []
+        *found, [condition] if condition not in {"", "new"} else [], ["sale"] if on_sale else []
     )
 
 
-def _all(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _text(value: object) -> str:
+def _text(cells: Row, name: str) -> str:
+    """A cell, or the first of several, as a text."""
+    value = cell_values.one(cells.get(name))
     return "" if value is None else str(value).strip()
 
 
@@ -137,17 +134,22 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
         raise NotForSale("a draft")
     if "published_at" in row and row["published_at"] is None and status == "active":
         raise NotForSale("published nowhere")
-    variants = _variants(row)
+    variants = row.get("variants")
+    if not isinstance(variants, list) or not all(isinstance(each, dict) for each in variants):
+        raise BadValue("variants: is no list of objects")
+    if not variants:
+        raise BadValue("variants: is empty, so there is no price")
     price, on_sale = _variants_price(variants, defaults)
-    kind = str(row.get("product_type") or "").strip()
-    category = cell_values.path(kind)
+    category = cell_values.path(str(row.get("product_type") or "").strip())
+    states = [] if status == "archived" else [_state(each) for each in variants]
+    state = next((each for each in ("in_stock", "preorder") if each in states), "out_of_stock")
     return product_of(
         {
             "product_id": None if row.get("id") is None else str(row["id"]),
             "name": str(row.get("title") or "").strip(),
             "description": shorten(readable(str(row.get("body_html") or ""))),
             "price": price,
-            "availability": "out_of_stock" if status == "archived" else _availability(variants),
+            "availability": state,
             "brand": str(row.get("vendor") or "").strip(),
             "category": category,
             "type": category[-1] if category else None,
@@ -162,15 +164,6 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
     )
 
 
-def _variants(row: Row) -> list[Row]:
-    found = row.get("variants")
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise BadValue("variants: is no list of objects")
-    if not found:
-        raise BadValue("variants: is empty, so there is no price")
-    return found
-
-
 def _variants_price(variants: list[Row], defaults: Defaults) -> tuple[float, bool]:
     def of(variant: Row) -> float:
         return cell_values.price(variant.get("price"), defaults.currency)[0]
@@ -180,13 +173,6 @@ def _variants_price(variants: list[Row], defaults: Defaults) -> tuple[float, boo
     before = cheapest.get("compare_at_price")
     former = cell_values.price(before, defaults.currency, field="compare_at_price")[0] if before else 0.0
     return of(cheapest), former > of(cheapest)
-
-
-def _availability(variants: list[Row]) -> Availability:
-    states = {_state(each) for each in variants}
-    if "in_stock" in states:
-        return "in_stock"
-    return "preorder" if "preorder" in states else "out_of_stock"
 
 
 def _state(variant: Row) -> Availability:
@@ -227,8 +213,11 @@ def eddy_event(row: Row, _number: int) -> Event:
 
 def eddy_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row: category "Home > Lamps", tags and markets "a|b", or lists. Raises BadValue."""
+    product_id = row.get("product_id")
+    if isinstance(product_id, int) and not isinstance(product_id, bool):
+        product_id = str(product_id)  # ids of Parquet and JSON may be whole numbers
     found = row | {
-        "product_id": _whole_number_text(row.get("product_id")),
+        "product_id": product_id,
         "category": cell_values.path(row.get("category")),
         "tags": cell_values.words(row.get("tags")),
         "markets": cell_values.words(row.get("markets")),
@@ -239,8 +228,3 @@ def eddy_product(row: Row, defaults: Defaults) -> Product:
         amount, currency = cell_values.price(row["price"], row.get("currency") or defaults.currency)
         found |= {"price": amount, "currency": currency}
     return product_of(found, defaults)
-
-
-def _whole_number_text(value: object) -> object:
-    """Ids of Parquet and JSON may be whole numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

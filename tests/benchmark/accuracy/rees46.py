@@ -15,6 +15,7 @@ from services.archive.history_events import HistoryEvent
 from services.embedder.recipe import Recipe
 from services.model.session import TYPE_WEIGHTS
 from services.ops.catalogue import mappings
+from services.ops.catalogue.file_formats import Feed
 from services.ops.catalogue.mappings import BadRow, Defaults
 from services.trainer.cases import Case, case_at
 from services.trainer.content import Contents
@@ -39,8 +40,8 @@ class Held:
 
 def read(path: Path) -> Histories:
     """The file's sessions, whose events are views, carts and purchases."""
-    columns = GrowingColumns(TYPE_WEIGHTS)
-    columns.extend(_past(event) for event in mappings.events(path, mappings.detect(path)))
+    columns, feed = GrowingColumns(TYPE_WEIGHTS), Feed(path)
+    columns.extend(_past(event) for event in mappings.events(feed, mappings.detect(feed)))
     return sessionise(columns.columns())
 
 
@@ -67,7 +68,8 @@ def contents(path: Path) -> Contents:
 
 
 def _products(path: Path) -> Iterator[Product]:
-    for product in mappings.products(path, mappings.detect(path), Defaults("USD", 0)):
+    feed = Feed(path)
+    for product in mappings.products(feed, mappings.detect(feed), Defaults("USD", 0)):
         if isinstance(product, BadRow):
             raise ValueError(f"row {product.number}: {product.reason}")
         yield product

@@ -31,7 +31,7 @@ DRESS = {
 
 def test_an_item_of_rss_is_a_product(tmp_path: Path) -> None:
     path = write_file(tmp_path, "feed.xml", rss(DRESS))
-    assert detect(path).name == "google"
+    assert detect(Feed(path)).name == "google"
     [product], [] = read_feed(path)
     assert (product.product_id, product.name, product.description) == ("SKU-1", "Silk dress", "Light & soft.")
     assert (product.price, product.currency, product.availability) == (80.0, "USD", "in_stock")

@@ -8,7 +8,7 @@ import pytest
 
 from schemas.events import Event
 from schemas.products import Product
-from services.ops.catalogue.file_formats import UnreadableFile
+from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import MAPPINGS, BadRow, Defaults, detect, events, products
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
@@ -24,15 +24,15 @@ def file(folder: Path, name: str, text: str) -> Path:
 def test_a_rees46_row_is_an_event_and_a_product(tmp_path: Path) -> None:
     row = "2019-10-01 00:00:01 UTC,cart,17200506,2053,furniture.living_room.sofa,ikea,543.10,519107250,abc\n"
     path = file(tmp_path, "rees46.csv.gz", REES46 + row)
-    assert detect(path).name == "rees46"
-    (event,) = events(path, MAPPINGS["rees46"])
+    assert detect(Feed(path)).name == "rees46"
+    (event,) = events(Feed(path), MAPPINGS["rees46"])
     assert isinstance(event, Event)
     assert (event.type, event.visitor_id, event.occurred_at) == (
         "add_to_cart",
         "rees46-519107250",
         1569888001000,
     )
-    (product,) = products(path, MAPPINGS["rees46"], DEFAULTS)
+    (product,) = products(Feed(path), MAPPINGS["rees46"], DEFAULTS)
     assert isinstance(product, Product)
     assert product.name == "Ikea Sofa 17200506"
     assert product.category == ("Furniture", "Living room", "Sofa")
@@ -41,7 +41,7 @@ def test_a_rees46_row_is_an_event_and_a_product(tmp_path: Path) -> None:
 def test_the_same_rows_give_the_same_ids_and_different_rows_others(tmp_path: Path) -> None:
     row = "2019-10-01 00:00:01 UTC,view,1,2,,,5,6,abc\n"
     path = file(tmp_path, "rees46.csv", REES46 + row + row)
-    first, second = (list(events(path, MAPPINGS["rees46"])) for _ in range(2))
+    first, second = (list(events(Feed(path), MAPPINGS["rees46"])) for _ in range(2))
     assert first == second
     assert len({event.event_id for event in first if isinstance(event, Event)}) == 2
 
@@ -51,7 +51,8 @@ def test_bad_rows_are_numbered_and_do_not_stop_the_rest(tmp_path: Path) -> None:
     bad = "yesterday,view,1,2,,,5,6,abc\n"
     bad += "2019-10-01 00:00:01 UTC,stare,1,2,,,5,6,abc\n"
     bad += "2019-10-01 00:00:01 UTC,view\n"
-    found = list(events(file(tmp_path, "x.csv", REES46 + good + bad + good), MAPPINGS["rees46"]))
+    path = file(tmp_path, "x.csv", REES46 + good + bad + good)
+    found = list(events(Feed(path), MAPPINGS["rees46"]))
     assert [type(each) for each in found] == [Event, BadRow, BadRow, BadRow, Event]
     assert [each.number for each in found if isinstance(each, BadRow)] == [2, 3, 4]
 
@@ -60,10 +61,10 @@ def test_a_uci_row_keeps_the_order_of_the_session(tmp_path: Path) -> None:
     head = "year;month;day;order;country;session ID;page 1 (main category);page 2 (clothing model);colour;"
     head += "location;model photography;price;price 2;page\n"
     path = file(tmp_path, "uci.csv", head + "2008;4;1;2;29;7;1;A16;14;6;1;33;2;1\n")
-    (event,) = events(path, detect(path))
+    (event,) = events(Feed(path), detect(Feed(path)))
     assert isinstance(event, Event)
     assert (event.visitor_id, event.product_id, event.occurred_at) == ("uci-7", "A16", 1207008002000)
-    (product,) = products(path, detect(path), DEFAULTS)
+    (product,) = products(Feed(path), detect(Feed(path)), DEFAULTS)
     assert isinstance(product, Product)
     assert product.name == "Trousers A16, white"
 
@@ -72,7 +73,7 @@ def test_a_shops_own_csv_needs_little_and_gets_defaults(tmp_path: Path) -> None:
     path = file(
         tmp_path, "p.csv", "product_id,name,price,category,tags\n1,Lamp,9.5,Home > Lamps,warm|small\n"
     )
-    (product,) = products(path, detect(path), DEFAULTS)
+    (product,) = products(Feed(path), detect(Feed(path)), DEFAULTS)
     assert isinstance(product, Product)
     assert product.category == ("Home", "Lamps")
     assert product.tags == ("warm", "small")
@@ -85,7 +86,7 @@ def test_a_shops_own_csv_needs_little_and_gets_defaults(tmp_path: Path) -> None:
 
 def test_a_file_of_no_known_kind_says_which_columns_it_has(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match="fit none of the mappings"):
-        detect(file(tmp_path, "x.csv", "a,b\n1,2\n"))
+        detect(Feed(file(tmp_path, "x.csv", "a,b\n1,2\n")))
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.jsonl", "x.parquet", "x.csv.gz", "x.txt"])
@@ -93,11 +94,11 @@ def test_garbage_is_one_clear_error(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(bytes(range(256)) * 10)
     with pytest.raises(UnreadableFile, match="x"):
-        detect(path)
+        detect(Feed(path))
 
 
 def test_all_of_the_rees46_file_is_events(shared_data: Path) -> None:
-    found = list(events(shared_data / "rees46_oct2019_17k.csv.gz", MAPPINGS["rees46"]))
+    found = list(events(Feed(shared_data / "rees46_oct2019_17k.csv.gz"), MAPPINGS["rees46"]))
     counted = Counter(event.type for event in found if isinstance(event, Event))
     assert counted == {"view_item": 17_056, "add_to_cart": 165, "purchase": 214}
 
@@ -105,11 +106,11 @@ def test_all_of_the_rees46_file_is_events(shared_data: Path) -> None:
 def test_a_feed_of_products_has_no_events(tmp_path: Path) -> None:
     path = file(tmp_path, "feed.csv", "id,title,price\n1,Lamp,5\n")
     with pytest.raises(UnreadableFile, match="no events"):
-        list(events(path, MAPPINGS["google"]))
+        list(events(Feed(path), MAPPINGS["google"]))
 
 
 def test_a_row_that_repeats_a_product_adds_none(tmp_path: Path) -> None:
     path = file(tmp_path, "p.csv", "product_id,name,price\n1,Lamp,5\n1,Other,6\n2,Chair,7\n")
-    found = list(products(path, detect(path), DEFAULTS))
+    found = list(products(Feed(path), detect(Feed(path)), DEFAULTS))
     assert [each.name for each in found if isinstance(each, Product)] == ["Lamp", "Chair"]
     assert len(found) == 2

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.ops.catalogue.cell_values import BadValue, NotForSale
-from services.ops.catalogue.file_formats import UnreadableFile
+from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import detect
 from services.ops.catalogue.shop_feeds import shopify_product
 from tests.support.feeds import DEFAULTS, read_feed, write_file
@@ -35,7 +35,7 @@ def shirt(**fields: Any) -> dict[str, Any]:
 
 def test_a_product_with_variants_is_one_product(tmp_path: Path) -> None:
     path = write_file(tmp_path, "products.json", json.dumps({"products": [shirt()]}))
-    assert detect(path).name == "shopify"
+    assert detect(Feed(path)).name == "shopify"
     [found], [] = read_feed(path)
     assert (found.product_id, found.name, found.brand) == ("632910392", "Linen shirt", "Grove")
     assert found.description == "Cool in summer."
