@@ -80,20 +80,17 @@ def connect(url: str, api_key: SecretStr | None) -> Iterator[Ingest]:
 def chunks(letters: Sequence[DeadLetter], joined: Sequence[Sequence[str]]) -> Iterator[list[Returned]]:
     """As ingest takes them, as many at a time as it takes."""
     returned = (
-        _as_returned(letter, joined[number] if joined else ()) for number, letter in enumerate(letters)
+        Returned(
+            letter=str(letter.id),
+            raw=letter.raw or b"",
+            path=letter.source,
+            received_at=letter.received_at,
+            attempts=letter.attempts + 1,
+            whole=letter.is_whole_body,
+            sender=letter.sender,
+            frame=letter.frame,
+            joined=[*joined[number]] if joined else [],
+        )
+        for number, letter in enumerate(letters)
     )
     return batches(returned, MAX_RETURNED, MAX_RETURN_BYTES - FRAME_BYTES)
-
-
-def _as_returned(letter: DeadLetter, joined: Sequence[str]) -> Returned:
-    return Returned(
-        letter=str(letter.id),
-        raw=letter.raw or b"",
-        path=letter.source,
-        received_at=letter.received_at,
-        attempts=letter.attempts + 1,
-        whole=letter.is_whole_body,
-        sender=letter.sender,
-        frame=letter.frame,
-        joined=[*joined],
-    )

@@ -80,23 +80,17 @@ def find_range(
 ) -> DeadLetterRange:
     """Reads the marks behind the letters that are meant. `times`: when the broker took them."""
     with readers() as reader:
-        return _find_range(reader, topic, selection, times, progress)
-
-
-def _find_range(
-    reader: HistoryReader, topic: Topic, selection: Selection, times: TimeRange, progress: Progress
-) -> DeadLetterRange:
-    whole = reader.spans(topic)
-    wanted = reader.spans(topic, times)
-    if selection.ids:
-        wanted = [_around(span, selection) for span in wanted]
-    starts = {span.partition: span.start for span in wanted if len(span)}
-    behind = [replace(span, start=starts[span.partition]) for span in whole if span.partition in starts]
-    marks = Marks(behind)
-    if behind:
-        stage = f"reading what was handled of {topic.name}"
-        for message in track(reader.read(behind), progress, stage, sum(map(len, behind))):
-            marks.note(message, topic)
+        whole = reader.spans(topic)
+        wanted = reader.spans(topic, times)
+        if selection.ids:
+            wanted = [_around(span, selection) for span in wanted]
+        starts = {span.partition: span.start for span in wanted if len(span)}
+        behind = [replace(span, start=starts[span.partition]) for span in whole if span.partition in starts]
+        marks = Marks(behind)
+        if behind:
+            stage = f"reading what was handled of {topic.name}"
+            for message in track(reader.read(behind), progress, stage, sum(map(len, behind))):
+                marks.note(message, topic)
     return DeadLetterRange(topic, wanted, marks)
 
 
@@ -109,19 +103,15 @@ def letters(
     """
     with readers() as reader:
         for messages in reader.read(found.wanted):
-            yield len(messages), list(_select(messages, found, selection, everything=everything))
-
-
-def _select(
-    messages: Sequence[TopicMessage], found: DeadLetterRange, selection: Selection, *, everything: bool
-) -> Iterator[Found]:
-    for message in messages:
-        code = found.marks.code(message.partition() or 0, message.offset() or 0)
-        if code == MARK or (code != OPEN and not everything):
-            continue
-        letter = letter_of(message, found.topic)
-        if selection.fits(letter):
-            yield Found(letter, STATES[code])
+            batch = []
+            for message in messages:
+                code = found.marks.code(message.partition() or 0, message.offset() or 0)
+                if code == MARK or (code != OPEN and not everything):
+                    continue
+                letter = letter_of(message, found.topic)
+                if selection.fits(letter):
+                    batch.append(Found(letter, STATES[code]))
+            yield len(messages), batch
 
 
 def one(readers: Readers, selection: Selection, progress: Progress) -> Found:

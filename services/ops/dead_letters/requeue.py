@@ -78,7 +78,11 @@ class RequeueRun:
         if self._dry_run or not good:
             return
         topic = EVENTS if good[0].letter.id.topic == EVENTS_DLQ.name else PRODUCTS
-        asyncio.run(self._producer.send_all(self._settings.topic(topic), [*map(_message, good)]))
+        messages: list[OutgoingMessage] = [
+            (each.key, each.letter.raw, [deadletters.attempts_header(each.letter.attempts + 1)])
+            for each in good
+        ]
+        asyncio.run(self._producer.send_all(self._settings.topic(topic), messages))
         mark(self._settings, self._writer, [each.letter for each in good], "requeued")
 
     def _send_again(self, some: Sequence[DeadLetter]) -> None:
@@ -112,11 +116,6 @@ class RequeueRun:
                 connect(self._settings.ingest_url, self._settings.api_key)
             )
         return self._ingest
-
-
-def _message(judged: RequeueVerdict) -> OutgoingMessage:
-    letter = judged.letter
-    return judged.key, letter.raw, [deadletters.attempts_header(letter.attempts + 1)]
 
 
 def mark(settings: OpsSettings, writer: BulkWriter, some: Sequence[DeadLetter], outcome: Outcome) -> None:

@@ -1,6 +1,7 @@
 """Whether a dead letter may be put back, and if not, why."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -12,77 +13,55 @@ from schemas.events import Event
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from schemas.topics import IDENTITIES, PRODUCTS, PRODUCTS_DLQ
 from services.kafka import ranges
-from services.kafka.ranges import HistoryReader, TopicMessage
+from services.kafka.ranges import TopicMessage
 from services.ops.dead_letters.ingest import Ingest
-from services.ops.dead_letters.letter import DeadLetter, Place, find_erased_visitor
+from services.ops.dead_letters.letter import DeadLetter, find_erased_visitor
 from services.ops.dead_letters.query import Readers
 from services.time_range import format_time
 from services.visitors.erasure import Erasures
-
-BEFORE_ALL: Final = Place(0, -1)
-
-
-@dataclass(frozen=True, slots=True)
-class _TopicProduct:
-    """A message of `products`; without a product it is a tombstone."""
-
-    place: Place
-    at: int
-    raw: bytes | None
-    product: Product | None
 
 
 class NewerProducts:
     """The newest of each product, and its deletion, among the messages that lie on `products` now."""
 
     def __init__(self, messages: Iterable[TopicMessage]) -> None:
-        self._newest: dict[bytes, _TopicProduct] = {}
-        self._gone: dict[bytes, _TopicProduct] = {}
+        self._newest: dict[bytes, tuple[TopicMessage, Product]] = {}
+        self._gone: dict[bytes, TopicMessage] = {}
         for message in messages:
-            self._take(message.key() or b"", message)
-
-    def _take(self, key: bytes, message: TopicMessage) -> None:
-        place, raw = Place(message.partition() or 0, message.offset() or 0), message.value()
-        at = message.timestamp()[1]
-        if raw is None:
-            self._gone[key] = _TopicProduct(place, at, None, None)
-            return
-        try:
-            product = products.decode(raw)
-        except msgspec.MsgspecError:
-            return
-        newest = self._newest.get(key)
-        if newest is None or newest.product is None or product.updated_at >= newest.product.updated_at:
-            self._newest[key] = _TopicProduct(place, at, raw, product)
+            key, raw = message.key() or b"", message.value()
+            if raw is None:
+                self._gone[key] = message
+                continue
+            try:
+                product = products.decode(raw)
+            except msgspec.MsgspecError:
+                continue
+            if key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
+                self._newest[key] = message, product
 
     def of(self, letter: DeadLetter, product: Product) -> str | None:
         """Why a letter's product is not to be put back: behind what is newer it would win by compaction."""
         key = product.product_id.encode()
-        gone, newest = self._gone.get(key), self._newest.get(key)
+        gone = self._gone.get(key)
         if gone is not None and _is_later(gone, letter):
-            return f"the product was deleted since, {format_time(gone.at)}"
-        if newest is None or newest.product is None:
+            return f"the product was deleted since, {format_time(gone.timestamp()[1])}"
+        if key not in self._newest:
             return None
-        updated_at = newest.product.updated_at
-        if updated_at > product.updated_at:
-            return f"a newer one lies on products: updated {format_time(updated_at)}"
-        if updated_at == product.updated_at and newest.raw != letter.raw and _is_later(newest, letter):
+        message, newest = self._newest[key]
+        if newest.updated_at > product.updated_at:
+            return f"a newer one lies on products: updated {format_time(newest.updated_at)}"
+        is_same = newest.updated_at == product.updated_at
+        if is_same and message.value() != letter.raw and _is_later(message, letter):
             return "a later one with the same updated_at lies on products"
         return None
 
 
-def find_newer_products(reader: HistoryReader, product_ids: Collection[str]) -> NewerProducts:
-    """Looks through `products` for these."""
-    keys = [product_id.encode() for product_id in product_ids]
-    return NewerProducts(ranges.of_keys(reader, PRODUCTS, keys))
-
-
-def _is_later(lying: _TopicProduct, letter: DeadLetter) -> bool:
+def _is_later(message: TopicMessage, letter: DeadLetter) -> bool:
     """By place where both lay on one partition, else by time."""
-    place = letter.place or BEFORE_ALL
-    if place.partition == lying.place.partition and place is not BEFORE_ALL:
-        return lying.place.offset > place.offset
-    return lying.at >= letter.failed_at
+    place = letter.place
+    if place is not None and place.partition == (message.partition() or 0):
+        return (message.offset() or 0) > place.offset
+    return message.timestamp()[1] >= letter.failed_at
 
 
 # bad: refused today as well. often: has had all its attempts. erased: of somebody who is to be forgotten.
@@ -121,8 +100,11 @@ class RequeuePolicy:
         for letter in letters:
             read = made[letter.id] if letter.id in made else _event(letter)
             superseded = overtaking.of(letter, read) if isinstance(read, Product) else None
-            key, why = (None, read) if isinstance(read, str) else (_key(read), "")
-            judged.append(self._judge(letter, why=why, key=key, superseded=superseded))
+            if isinstance(read, str):
+                judged.append(self._judge(letter, why=read))
+                continue
+            key = read.visitor_id if isinstance(read, Event) else read.product_id
+            judged.append(self._judge(letter, why="", key=key.encode(), superseded=superseded))
         return judged
 
     def by_http(self, letters: Sequence[DeadLetter], ingest: Ingest) -> list[RequeueVerdict]:
@@ -156,11 +138,8 @@ class RequeuePolicy:
                 letter, "foreign", "it came with another visitor's token, so it may be forged: drop it"
             )
         if letter.attempts >= self.attempts_max:
-            return RequeueVerdict(
-                letter,
-                "often",
-                f"it has failed {letter.attempts} times: drop it, or raise --attempts-max",
-            )
+            why = f"it has failed {letter.attempts} times: drop it, or raise --attempts-max"
+            return RequeueVerdict(letter, "often", why)
         if self.as_is:
             return RequeueVerdict(letter, "good", key=letter.key, joined=joined)
         return RequeueVerdict(letter, "bad" if why else "good", why, key, joined)
@@ -169,7 +148,8 @@ class RequeuePolicy:
         if not product_ids:
             return NewerProducts(())
         with self.readers() as reader:
-            return find_newer_products(reader, product_ids)
+            keys = [product_id.encode() for product_id in product_ids]
+            return NewerProducts(ranges.of_keys(reader, PRODUCTS, keys))
 
     def _newer_joins(self, verdicts: Sequence[Verdict]) -> dict[str, int]:
         """When `identities` last heard of the visitors that these letters join to a user."""
@@ -182,15 +162,9 @@ class RequeuePolicy:
         for key, message in found.items():
             value = message.value()
             if value is not None:
-                heard[key.decode()] = _link_time(value)
+                with suppress(msgspec.MsgspecError):
+                    heard[key.decode()] = identities.decode(value).occurred_at
         return heard
-
-
-def _link_time(raw: bytes) -> int:
-    try:
-        return identities.decode(raw).occurred_at
-    except msgspec.MsgspecError:
-        return -1
 
 
 def _event(letter: DeadLetter) -> Event | str:
@@ -212,7 +186,3 @@ def _product(letter: DeadLetter) -> Product | str:
         return products.decode(letter.raw)
     except (msgspec.MsgspecError, RecursionError) as error:
         return str(error)
-
-
-def _key(read: Event | Product) -> bytes:
-    return (read.visitor_id if isinstance(read, Event) else read.product_id).encode()
