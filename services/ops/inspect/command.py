@@ -40,10 +40,7 @@ def visitor(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops visitor 01JD7Z8QX3N5R2V9W4T6Y8B1CM --from 30d
     """
-    from services.ops.inspect.visitor import (  # noqa: PLC0415
-        query,
-        render,
-    )
+    from services.ops.inspect.visitor import query, render  # noqa: PLC0415 - numpy and scipy: seconds
 
     with exit_with_status(stopped="nothing was changed"):
         found, tuning = load_settings(), load(SessionSettings).tuning
@@ -77,10 +74,7 @@ def product(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops product p0419 --no-events
     """
-    from services.ops.inspect.product import (  # noqa: PLC0415
-        query,
-        render,
-    )
+    from services.ops.inspect.product import query, render  # noqa: PLC0415 - as above
 
     with exit_with_status(stopped="nothing was changed"):
         found = load_settings()

@@ -1,7 +1,10 @@
 """Reads all that there is of one product: off the topics, and from a recommender where one answers."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -19,15 +22,7 @@ from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
 from services.kafka.ranges import HistoryReader, RangeReader, TopicMessage, open_reader
 from services.ops.inspect.product import summary, vectors
-from services.ops.inspect.product.report import (
-    DeadLetter,
-    Events,
-    InRecommender,
-    Nearest,
-    Report,
-    RuleOn,
-    SimilarItem,
-)
+from services.ops.inspect.product.report import Events, InRecommender, Nearest, Report, RuleOn, SimilarItem
 from services.ops.inspect.product.summary import ProductEvents
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.services import Recommender, Unanswered
@@ -42,25 +37,10 @@ def products_by_id(
 ) -> dict[str, Product]:
     """Those of the products that the shop has now. Raises BrokerAway, TopicMissing."""
     keys = {product_id.encode() for product_id in product_ids}
-    found: dict[str, Product] = {}
+    found = defaultdict[str, _ProductState](_ProductState)
     for message in ranges.of_keys(reader, PRODUCTS, keys, progress=progress, everywhere=everywhere):
-        product_id = (message.key() or b"").decode()
-        if message.value() is None:
-            found.pop(product_id, None)
-        elif (product := readable(message)) is not None:
-            known = found.get(product_id)
-            if known is None or known.updated_at <= product.updated_at:
-                found[product_id] = product
-    return found
-
-
-def readable(message: TopicMessage) -> Product | None:
-    """The product of a message; None for a tombstone, and for what is none or another's."""
-    try:
-        product = products.decode(message.value() or b"")
-    except msgspec.MsgspecError:
-        return None
-    return product if product.product_id.encode() == message.key() else None
+        found[(message.key() or b"").decode()].take(message)
+    return {each: state.product for each, state in found.items() if state.product is not None}
 
 
 ID_BYTES_MAX: Final = 128 * 4
@@ -79,7 +59,7 @@ class ProductQuery:
 
 
 @dataclass(slots=True)
-class _Product:
+class _ProductState:
     """The product on its topic: its newest state, or when it went, or why it cannot be read."""
 
     product: Product | None = None
@@ -88,11 +68,14 @@ class _Product:
     unreadable: str | None = None
 
     def take(self, message: TopicMessage) -> None:
-        at = message.timestamp()[1]
-        product = readable(message)
-        if message.value() is None:
+        at, value = message.timestamp()[1], message.value()
+        if value is None:
             self.product, self.written_at, self.gone_at = None, None, at
-        elif product is None:
+            return
+        product = None
+        with suppress(msgspec.MsgspecError):
+            product = products.decode(value)
+        if product is None or product.product_id.encode() != message.key():
             self.unreadable = "a message under its key is no product, or another's: see products.dlq"
         elif self.product is None or self.product.updated_at <= product.updated_at:
             self.product, self.written_at, self.gone_at = product, at, None
@@ -103,11 +86,18 @@ def look_up(settings: OpsSettings, wanted: ProductQuery, progress: Progress) -> 
     if not wanted.product_id or len(wanted.product_id.encode()) > ID_BYTES_MAX:
         raise UsageError("a product's id has 1 to 128 characters")
     unasked: list[str] = []
+    found = _ProductState()
     with open_reader(settings) as reader:
-        found = _product(reader, wanted)
-        made, written_at = _vectors(reader, wanted, unasked)
-        letters = _dead_letters(reader, wanted)
-        if found == _Product() and made is None and not letters:
+        messages_on = partial(
+            ranges.of_keys, reader, keys=[wanted.product_id.encode()], everywhere=wanted.everywhere
+        )
+        for message in messages_on(PRODUCTS):
+            found.take(message)
+        made, written_at = _newest_vectors(messages_on(PRODUCT_VECTORS), unasked)
+        letters = sorted(
+            map(summary.dead_letter, messages_on(PRODUCTS_DLQ)), key=lambda each: -each.failed_at
+        )
+        if found == _ProductState() and made is None and not letters:
             raise CheckFailed(_unknown(reader, wanted.product_id, progress))
         known = found.product or (made.product if made else None)
         on_it = _rules(reader, known, unasked) if known else ()
@@ -122,7 +112,7 @@ def look_up(settings: OpsSettings, wanted: ProductQuery, progress: Progress) -> 
         vectors=summary.describe_vectors(made, written_at) if made else None,
         state=summary.state(found.product, found.gone_at, made, found.written_at or 0),
         differences=summary.differences(found.product, made.product if made else None),
-        dead_letters=letters,
+        dead_letters=tuple(letters),
         rules=on_it,
         nearest=near,
         recommender=_ask_recommender(settings, wanted.product_id, unasked),
@@ -131,23 +121,13 @@ def look_up(settings: OpsSettings, wanted: ProductQuery, progress: Progress) -> 
     )
 
 
-def _product(reader: RangeReader, wanted: ProductQuery) -> _Product:
-    found = _Product()
-    for message in ranges.of_keys(
-        reader, PRODUCTS, [wanted.product_id.encode()], everywhere=wanted.everywhere
-    ):
-        found.take(message)
-    return found
-
-
-def _vectors(
-    reader: RangeReader, wanted: ProductQuery, unasked: list[str]
+def _newest_vectors(
+    messages: Iterable[TopicMessage], unasked: list[str]
 ) -> tuple[ProductVectors | None, int]:
     """The newest state's vectors, and when they were written."""
     newest: ProductVectors | None = None
     written_at = 0
-    key = wanted.product_id.encode()
-    for message in ranges.of_keys(reader, PRODUCT_VECTORS, [key], everywhere=wanted.everywhere):
+    for message in messages:
         value = message.value()
         if value is None:
             newest = None
@@ -160,16 +140,6 @@ def _vectors(
         if newest is None or newest.product.updated_at <= found.product.updated_at:
             newest, written_at = found, message.timestamp()[1]
     return newest, written_at
-
-
-def _dead_letters(reader: RangeReader, wanted: ProductQuery) -> tuple[DeadLetter, ...]:
-    """The newest first."""
-    key = wanted.product_id.encode()
-    found = [
-        summary.dead_letter(message)
-        for message in ranges.of_keys(reader, PRODUCTS_DLQ, [key], everywhere=wanted.everywhere)
-    ]
-    return tuple(sorted(found, key=lambda letter: -letter.failed_at))
 
 
 def _unknown(reader: RangeReader, product_id: str, progress: Progress) -> str:

@@ -18,7 +18,9 @@ def show(report: Report) -> None:
     if report.unreadable:
         say(f"! {report.unreadable}", "yellow")
     if report.product is not None:
-        _product(report.product, report.written_at or 0)
+        written = format_time(report.written_at or 0)
+        updated = f"{format_time(report.product.updated_at)} (on the topic since {written})"
+        console.print(pairs([*_fields(report.product), ("updated_at", updated)]))
     for each in report.differences:
         say(
             f"  differs: {each.field}: embedded {_cut(each.embedded)}, now {_cut(each.now)}",
@@ -38,11 +40,6 @@ def show(report: Report) -> None:
     _events(report)
     for sentence in report.unasked:
         say(f"! {sentence}", "yellow")
-
-
-def _product(product: Product, written_at: int) -> None:
-    updated = f"{format_time(product.updated_at)} (on the topic since {format_time(written_at)})"
-    console.print(pairs([*_fields(product), ("updated_at", updated)]))
 
 
 def _fields(product: Product) -> Iterator[tuple[str, str]]:
@@ -95,14 +92,10 @@ def _rule(rule: RuleOn) -> str:
         "block": "blocked",
     }[rule.action]
     where = f" in {', '.join(rule.slots)}" if rule.slots else " everywhere"
-    when = "" if rule.holds_now else f", not now ({_bounds(rule)})"
-    return f"{how}{where}, by {', '.join(rule.by)}{when}"
-
-
-def _bounds(rule: RuleOn) -> str:
     begin = "" if rule.starts_at is None else f"from {format_time(rule.starts_at)}"
     end = "" if rule.ends_at is None else f"to {format_time(rule.ends_at)}"
-    return " ".join(filter(None, (begin, end)))
+    when = "" if rule.holds_now else f", not now ({' '.join(filter(None, (begin, end)))})"
+    return f"{how}{where}, by {', '.join(rule.by)}{when}"
 
 
 def _recommender(report: Report) -> None:

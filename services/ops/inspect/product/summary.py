@@ -39,12 +39,9 @@ class ProductEvents:
     by_type: Counter[str] = field(default_factory=Counter)
     visitors: set[str] = field(default_factory=set)
 
-    def __post_init__(self) -> None:
-        self._needle = msgspec.json.encode(self.product_id)
-
     def take(self, messages: Iterable[TopicMessage]) -> None:
         """A batch of the topic."""
-        needle = self._needle
+        needle = msgspec.json.encode(self.product_id)
         for message in messages:
             self.scanned += 1
             value = message.value()
@@ -159,7 +156,9 @@ def rules_on(rules: Iterable[Rule], product: Product, now_ms: float) -> tuple[Ru
                     starts_at=rule.starts_at,
                     ends_at=rule.ends_at,
                     factor=rule.factor if moves else None,
-                    position=_place(rule, product) if rule.action == "pin" else None,
+                    position=rule.position + rule.products.index(product.product_id)
+                    if rule.action == "pin"
+                    else None,
                     note=rule.note,
                 )
             )
@@ -174,7 +173,3 @@ def _names_in(rule: Rule, product: Product) -> Iterator[str]:
     named = {each.rstrip(CATEGORY_SEPARATOR) for each in rule.categories}
     yield from (f"category {each}" for each in category_prefixes(product.category) if each in named)
     yield from (f"tag {each}" for each in product.tags if each in rule.tags)
-
-
-def _place(rule: Rule, product: Product) -> int:
-    return rule.position + rule.products.index(product.product_id)

@@ -107,7 +107,9 @@ def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, f
     alike = embedded.nearest(layout.apply_weights(vector, LOOKS), among, NEIGHBOURS)
     own = [embedded.products[each] for each, share in parts.items() if share > 0]
     around = [*own, *(each.product for each in near)]
-    best = _best(vector, layout)
+    # The score of a product that is alike in every segment that the vector has.
+    weights = layout.apply_weights(np.ones(layout.width, dtype=np.float32), FOR_YOU)
+    best = float((vector * vector) @ weights) or 1.0
     return _with_sentence(
         replace(
             found,
@@ -118,7 +120,14 @@ def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, f
                 _evidence(parts, alike, embedded.products), [embedded.products[each] for each in among]
             ),
             price=_price(vector, layout, own, around),
-            nearest=tuple(_likeness(each, best, ground.name) for each in near[:NEAREST]),
+            nearest=tuple(
+                Likeness(
+                    product=ground.name(each.product.product_id),
+                    likeness=round(each.score / best, 3),
+                    availability=each.product.availability,
+                )
+                for each in near[:NEAREST]
+            ),
             made_of=tuple(
                 Part(product=ground.name(each), share=round(share, 3))
                 for each, share in list(parts.items())[:PARTS]
@@ -210,21 +219,6 @@ def _price(vector: Vector, layout: Layout, own: Sequence[Product], around: Seque
         low=min(prices, default=None),
         high=max(prices, default=None),
         currency=currency,
-    )
-
-
-def _best(vector: Vector, layout: Layout) -> float:
-    """The score of a product that is alike in every segment that the vector has."""
-    asked = layout.apply_weights(np.ones(layout.width, dtype=np.float32), FOR_YOU)
-    return float((vector * vector) @ asked) or 1.0
-
-
-def _likeness(near: Neighbour, best: float, name: Name) -> Likeness:
-    product = near.product
-    return Likeness(
-        product=name(product.product_id),
-        likeness=round(near.score / best, 3),
-        availability=product.availability,
     )
 
 

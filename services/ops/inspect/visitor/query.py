@@ -19,7 +19,7 @@ from services.ops.inspect.product.query import products_by_id
 from services.ops.inspect.product.vectors import layout_of
 from services.ops.inspect.visitor import interests, summary
 from services.ops.inspect.visitor.interests import InterestContext
-from services.ops.inspect.visitor.report import InterestInWords, Member, Report, SessionNow
+from services.ops.inspect.visitor.report import InterestInWords, Member, Report
 from services.ops.inspect.visitor.summary import Names, ShownRows, VisitorHistory
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings
@@ -40,14 +40,6 @@ class VisitorQuery:
     rows: int
     everywhere: bool = False
 
-    def require_visitor(self) -> None:
-        """Raises UsageError for an id that nobody can have."""
-        if not is_visitor_id(self.visitor_id):
-            raise UsageError(
-                f"{self.visitor_id!r} can be no visitor's id: 1 to 64 letters, digits and _ . : - "
-                f"(a user with such an id is the visitor {visitor_of(self.visitor_id)})"
-            )
-
 
 @dataclass(slots=True)
 class _Sessions:
@@ -62,8 +54,12 @@ class _Sessions:
 
 def look_up(settings: OpsSettings, tuning: Tuning, wanted: VisitorQuery, progress: Progress) -> Report:
     """Everything. Raises CheckFailed for a visitor of whom there is nothing, BrokerAway and TopicMissing."""
-    wanted.require_visitor()
     visitor_id, key = wanted.visitor_id, wanted.visitor_id.encode()
+    if not is_visitor_id(visitor_id):
+        raise UsageError(
+            f"{visitor_id!r} can be no visitor's id: 1 to 64 letters, digits and _ . : - "
+            f"(a user with such an id is the visitor {visitor_of(visitor_id)})"
+        )
     with open_reader(settings) as reader:
         erasures, (people, _) = erasure.read(reader), identity_graph.read(reader)
         joined = people.identity(visitor_id)
@@ -80,10 +76,16 @@ def look_up(settings: OpsSettings, tuning: Tuning, wanted: VisitorQuery, progres
         is_known = until is not None or joined or others or found.own or events.by_type or rows.by_kind
         if not is_known:
             _refuse_unknown(people, wanted)
-        ids = summary.products_of(events.newest(wanted.events), rows.newest(), found.own)
-        ids |= _causes(rows, events)
+        causes = (events.find(row.caused_by) for row in rows.newest() if row.caused_by)
+        named = [*events.newest(wanted.events), *filter(None, causes)]
+        ids = summary.products_of(named, rows.newest(), found.own)
         name = Names(products_by_id(reader, ids, progress, everywhere=wanted.everywhere) if ids else {})
-        session = _describe_session(reader, found, tuning, name, progress)
+        session = None
+        if found.own is not None:
+            in_words = _interests(reader, found.own, tuning, name, progress, found.unasked)
+            session = summary.describe_session(
+                found.own, in_words, name, tuning, published_at=found.published_at, caused_by=found.caused_by
+            )
     profile = _profile(settings, visitor_id, until, found.unasked)
     return Report(
         visitor_id=visitor_id,
@@ -155,39 +157,19 @@ def _refuse_unknown(people: IdentityGraph, wanted: VisitorQuery) -> None:
     )
 
 
-def _causes(rows: ShownRows, events: VisitorHistory) -> set[str]:
-    """Products of the events behind the rows."""
-    found = (events.find(row.caused_by) for row in rows.newest() if row.caused_by)
-    return {product_id for event in found if event for product_id in event.products()}
-
-
-def _describe_session(
-    reader: RangeReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
-) -> SessionNow | None:
-    if found.own is None:
-        return None
-    in_words = _interests(reader, found, tuning, name, progress)
-    return summary.describe_session(
-        found.own, in_words, name, tuning, published_at=found.published_at, caused_by=found.caused_by
-    )
-
-
-def _interests(
-    reader: RangeReader, found: _Sessions, tuning: Tuning, name: Names, progress: Progress
+def _interests(  # noqa: PLR0917 - of what, and where from
+    reader: RangeReader, session: Session, tuning: Tuning, name: Names, progress: Progress, unasked: list[str]
 ) -> tuple[InterestInWords, ...]:
-    session = found.own
-    if session is None or not session.interests:
+    if not session.interests:
         return ()
     form, _, named_layout = session.layout.partition("/")
     layout = layout_of(named_layout)
     if form != FORM or layout is None:
-        found.unasked.append(f"the session's vectors have a form that is not known here: {session.layout}")
+        unasked.append(f"the session's vectors have a form that is not known here: {session.layout}")
         return interests.name_only(session, name)
     all_of_them = vectors.read(reader, layout, progress)
     if not all_of_them.products:
-        found.unasked.append(
-            "no product has vectors of the session's layout: interests are named, not described"
-        )
+        unasked.append("no product has vectors of the session's layout: interests are named, not described")
         return interests.name_only(session, name)
     return interests.describe(
         InterestContext(session, all_of_them, tuning, name.beside(all_of_them.products))

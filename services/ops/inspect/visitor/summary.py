@@ -47,24 +47,24 @@ class VisitorHistory:
 
     def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
-        event = _event(message.value())
-        if event is None or event.visitor_id != self._visitor_id:
+        try:
+            event = events.decode(message.value() or b"")
+        except msgspec.MsgspecError:
             self.unreadable += 1
-        elif self._erasures.leave_out(
-            self._visitor_id, event.occurred_at, event.received_at, message.timestamp()[1]
-        ):
+            return
+        times = event.occurred_at, event.received_at, message.timestamp()[1]
+        if event.visitor_id != self._visitor_id:
+            self.unreadable += 1
+        elif self._erasures.leave_out(self._visitor_id, *times):
             self.erased += 1
         elif event.event_id in self._seen:
             self.twice += 1
         else:
-            self._add(event)
-
-    def _add(self, event: Event) -> None:
-        self._seen.add(event.event_id)
-        self._newest.append(event)
-        self.by_type[event.type] += 1
-        if event.recommendation_id:
-            self.clicked.setdefault(event.recommendation_id, []).extend(event.products())
+            self._seen.add(event.event_id)
+            self._newest.append(event)
+            self.by_type[event.type] += 1
+            if event.recommendation_id:
+                self.clicked.setdefault(event.recommendation_id, []).extend(event.products())
 
     def newest(self, count: int) -> list[Event]:
         """By when they happened, the newest first."""
@@ -100,26 +100,16 @@ class ShownRows:
         elif self._erasures.leave_out(self._visitor_id, row.shown_at, message.timestamp()[1]):
             self.erased += 1
         else:
-            self._add(row)
-
-    def _add(self, row: Shown) -> None:
-        self._newest.append(row)
-        self.by_kind[row.kind] += 1
-        self.by_source.update(item.source for item in row.items)
-        if row.fallback:
-            self.by_fallback[row.fallback] += 1
-        self.clicks += row.recommendation_id in self._clicked
+            self._newest.append(row)
+            self.by_kind[row.kind] += 1
+            self.by_source.update(item.source for item in row.items)
+            if row.fallback:
+                self.by_fallback[row.fallback] += 1
+            self.clicks += row.recommendation_id in self._clicked
 
     def newest(self) -> list[Shown]:
         """The newest first."""
         return sorted(self._newest, key=lambda row: (row.shown_at, row.recommendation_id))[::-1]
-
-
-def _event(value: bytes | None) -> Event | None:
-    try:
-        return events.decode(value or b"")
-    except msgspec.MsgspecError:
-        return None
 
 
 class Names:
