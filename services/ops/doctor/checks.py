@@ -35,14 +35,7 @@ from services.model.artifact import ArtifactRefused
 from services.model.settings import ROOT
 from services.model.store import StoreFailed
 from services.ops import services
-from services.ops.doctor.report import (
-    GB,
-    Finding,
-    State,
-    judge_clocks,
-    judge_disk,
-    judge_versions,
-)
+from services.ops.doctor.report import GB, Finding, State, judge_clocks, judge_disk, judge_versions
 from services.ops.index.query import TopicState, index_probe
 from services.ops.lag.query import LagReader
 from services.ops.lag.report import age, list_groups
@@ -142,15 +135,12 @@ def erasures(settings: OpsSettings) -> list[Finding]:
     return [Finding("erasures", "ok", told)]
 
 
-STARTS: Final = {service: f"python -m services.{service}" for service in services.SERVICES}
-
-
 def service(settings: OpsSettings, name: str) -> list[Finding]:
     """One service at /readyz."""
     found = services.health(settings, name)
     variable = f"EDDY_{name.upper()}_URL"
     if found.error is not None:
-        what = f"start it ({STARTS[name]}, or make up), see its log, or set {variable}"
+        what = f"start it (python -m services.{name}, or make up), see its log, or set {variable}"
         return [Finding(name, "bad", found.summary, what)]
     if not found.ready:
         return [

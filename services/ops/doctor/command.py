@@ -68,38 +68,25 @@ def examine(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Repor
     at, began = now_ms(), time.monotonic()
     first = checks.broker(found)
     answers = first.state != "bad"
-    probes = _probes(found, work, answers=answers)
-    findings = (first, *look(probes, within_s - (time.monotonic() - began)))
-    seconds = round(time.monotonic() - began, 2)
-    return Report(int(at), seconds, worst(each.state for each in findings), findings)
 
+    def of_broker(name: str, probe: Probe) -> dict[str, Probe]:
+        return {name: probe if answers else lambda: [unknown(name)]}
 
-def _probes(found: OpsSettings, work: Path, *, answers: bool) -> dict[str, Probe]:
-    of_broker: dict[str, Probe] = {
-        "topics": partial(checks.topic_list, found),
-        "groups": partial(checks.groups, found),
-    }
-    later: dict[str, Probe] = {
-        "index": partial(checks.index, found),
-        "model": partial(checks.model, found, work),
-        "dead letters": partial(checks.dead_letters, found),
-        "erasures": partial(checks.erasures, found),
-    }
-    if not answers:
-        of_broker = {name: partial(_unknown, name) for name in of_broker}
-        later = {name: partial(_unknown, name) for name in later}
-    return {
-        **of_broker,
+    probes: dict[str, Probe] = {
+        **of_broker("topics", partial(checks.topic_list, found)),
+        **of_broker("groups", partial(checks.groups, found)),
         **{name: partial(checks.service, found, name) for name in services.SERVICES},
-        **later,
+        **of_broker("index", partial(checks.index, found)),
+        **of_broker("model", partial(checks.model, found, work)),
+        **of_broker("dead letters", partial(checks.dead_letters, found)),
+        **of_broker("erasures", partial(checks.erasures, found)),
         "disk": partial(checks.room, found, answers),
         "clock": partial(checks.clocks, found, answers),
         "versions": checks.versions,
     }
-
-
-def _unknown(name: str) -> Sequence[Finding]:
-    return [unknown(name)]
+    findings = (first, *look(probes, within_s - (time.monotonic() - began)))
+    seconds = round(time.monotonic() - began, 2)
+    return Report(int(at), seconds, worst(each.state for each in findings), findings)
 
 
 STYLES: Final[dict[State, str]] = {"ok": "green", "warn": "yellow", "bad": "bold red"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 import typer
-from confluent_kafka import Consumer, Message, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from schemas.events import is_visitor_id
 from schemas.sessions import ERASED_AT, EVENTS_REMOVED
@@ -55,21 +55,17 @@ class SessionsWatch:
         while len(found) < len(awaited) and time.monotonic() < deadline:
             for message in self._consumer.consume(100, POLL_S):
                 visitor_id = awaited.get(message.key() or b"")
-                if message.error() is None and visitor_id is not None:
-                    found |= _confirmation(visitor_id, message, erased_at)
+                if message.error() is not None or visitor_id is None:
+                    continue
+                headers = dict(headers_of(message))
+                if int(headers.get(ERASED_AT) or -1) >= erased_at:
+                    after_ms = max(0.0, message.timestamp()[1] - erased_at)
+                    found[visitor_id] = Confirmation(int(headers.get(EVENTS_REMOVED) or 0), after_ms)
         return found
 
     def close(self) -> None:
         """Closes the connection."""
         self._consumer.close()
-
-
-def _confirmation(visitor_id: str, message: Message, erased_at: int) -> dict[str, Confirmation]:
-    headers = dict(headers_of(message))
-    if int(headers.get(ERASED_AT) or -1) < erased_at:
-        return {}
-    events = int(headers.get(EVENTS_REMOVED) or 0)
-    return {visitor_id: Confirmation(events, max(0.0, message.timestamp()[1] - erased_at))}
 
 
 ASKED_WITHIN_S: Final = 2.0
@@ -93,7 +89,11 @@ def erase_person(
         watch = SessionsWatch(settings, reader)
         try:
             erased_at = int(now_ms())
-            _write(settings, person, erased_at, reason)
+            with open_writer(settings, at_once=True) as writer:
+                for topic, messages in erasure.messages(person, erased_at, reason):
+                    for key, value, _ in messages:
+                        writer.write(settings.topic(topic), key, value)
+                    writer.finish()
             progress.stage("waiting for the session processors")
             confirmed = watch.wait(person.visitor_ids, erased_at, within_s)
         finally:
@@ -106,16 +106,13 @@ def erase_person(
         erased_at=erased_at,
         confirmed={each: word.after_ms for each, word in sorted(confirmed.items())},
         unconfirmed=tuple(each for each in person.visitor_ids if each not in confirmed),
-        places=(_sessions(confirmed), _identities(person), shown, *left),
+        places=(
+            _sessions(confirmed),
+            Place(where="identities", removed=f"{len(person.joined)} joins"),
+            shown,
+            *left,
+        ),
     )
-
-
-def _write(settings: OpsSettings, person: erasure.Person, erased_at: int, reason: str | None) -> None:
-    with open_writer(settings, at_once=True) as writer:
-        for topic, messages in erasure.messages(person, erased_at, reason):
-            for key, value, _ in messages:
-                writer.write(settings.topic(topic), key, value)
-            writer.finish()
 
 
 def _sessions(confirmed: dict[str, Confirmation]) -> Place:
@@ -124,10 +121,6 @@ def _sessions(confirmed: dict[str, Confirmation]) -> Place:
     events = sum(each.events for each in confirmed.values())
     slowest = max(each.after_ms for each in confirmed.values())
     return Place(where="sessions", removed=f"{events} events and their vectors, {slowest:.0f} ms after")
-
-
-def _identities(person: erasure.Person) -> Place:
-    return Place(where="identities", removed=f"{len(person.joined)} joins")
 
 
 def _recommender(settings: OpsSettings, person: erasure.Person, erased_at: int) -> Place:

@@ -113,9 +113,16 @@ class Behaviour:
         """Takes one event of a person."""
         if event.type in CLICKS:
             if event.recommendation_id:
-                self._click(row_key(person, event.recommendation_id), event)
+                key = row_key(person, event.recommendation_id)
+                for product in event.products():
+                    self._keys.append(key)
+                    self._products.append(hash(product))
+                    self._times.append(event.occurred_at)
         elif event.type == "purchase":
-            self._purchase(person, event)
+            bought = Purchase(event.occurred_at, event.worth(), event.currency or "", event.products())
+            known = self._purchases.setdefault(person, {})
+            name = identity(event.event_id)
+            known[name] = min(known.get(name, bought), bought, key=_rank)
 
     def clicks(self) -> Clicks:
         """All clicks that were taken, each once."""
@@ -129,18 +136,6 @@ class Behaviour:
     def purchases(self, person: str) -> Sequence[Purchase]:
         """A person's orders, each once, the earliest first."""
         return sorted(self._purchases.get(person, {}).values(), key=_rank)
-
-    def _click(self, key: int, event: HistoryEvent) -> None:
-        for product in event.products():
-            self._keys.append(key)
-            self._products.append(hash(product))
-            self._times.append(event.occurred_at)
-
-    def _purchase(self, person: str, event: HistoryEvent) -> None:
-        bought = Purchase(event.occurred_at, event.worth(), event.currency or "", event.products())
-        known = self._purchases.setdefault(person, {})
-        name = identity(event.event_id)
-        known[name] = min(known.get(name, bought), bought, key=_rank)
 
 
 def row_key(person: str, recommendation_id: str) -> int:
@@ -209,7 +204,7 @@ class Rows:
 
     def extend(self, rows: Sequence[ShownRow]) -> None:
         """Takes some more rows; those of other experiments and slots are forgotten."""
-        ours = [row for row in rows if self._is_ours(row)]
+        ours = [row for row in rows if self._experiment in row.experiments and self._slot in {None, row.slot}]
         whose = [self._graph.person(row.visitor_id) for row in ours]
         places = [self._place_of(person, row) for person, row in zip(whose, ours, strict=True)]
         keys = [row_key(person, row.recommendation_id) for person, row in zip(whose, ours, strict=True)]
@@ -217,7 +212,10 @@ class Rows:
         self._of.extend(places)
         hit = np.isin(np.array(keys, dtype=np.int64), self._clicks.keys)
         for number in np.flatnonzero(hit).tolist():
-            self._click(places[number], keys[number], ours[number])
+            key, shown = keys[number], {hash(item.product_id) for item in ours[number].items}
+            there = {product: at for product, at in self._clicks.of(key) if product in shown}
+            if there:
+                self._clicked.setdefault(places[number], {})[key] = there
 
     def attribute(self, window_ms: int = WINDOW_MS) -> Attribution:
         """All persons, with what they did; purchases count within `window_ms` of their first row."""
@@ -231,7 +229,7 @@ class Rows:
             within = [each for each in orders if begin <= each.at < begin + window_ms]
             if within:
                 bought.add(place, within, self._products_clicked(place))
-        clicked = [(place, rows) for place, rows in self._clicked.items()]
+        clicked = self._clicked.items()
         return Attribution(
             names=names,
             variants=np.array([number[variant] for _, variant in self._first], dtype=np.int32),
@@ -245,9 +243,6 @@ class Rows:
             valueless=bought.valueless,
             revenue=dict(sorted(bought.revenue.items())),
         )
-
-    def _is_ours(self, row: ShownRow) -> bool:
-        return self._experiment in row.experiments and self._slot in {None, row.slot}
 
     def _place_of(self, person: str, row: ShownRow) -> int:
         """The person's place. Where first in a variant is where a person belongs."""
@@ -263,12 +258,6 @@ class Rows:
         if seen < first:
             self._first[place] = seen
         return place
-
-    def _click(self, place: int, key: int, row: ShownRow) -> None:
-        shown = {hash(item.product_id) for item in row.items}
-        there = {product: at for product, at in self._clicks.of(key) if product in shown}
-        if there:
-            self._clicked.setdefault(place, {})[key] = there
 
     def _products_clicked(self, place: int) -> dict[int, int]:
         """When a person first clicked on each product, in any row."""

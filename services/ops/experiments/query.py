@@ -1,6 +1,7 @@
 """Reads an experiment's definition, who is who, what was done and what was shown, off the topics."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -59,16 +60,11 @@ def read_definitions(settings: ServiceSettings) -> dict[str, Experiment]:
         newest = newest_values(reader, EXPERIMENTS)
     found: dict[str, Experiment] = {}
     for name, value in sorted(newest.items()):
-        found |= _experiment(name, value)
+        with suppress(msgspec.MsgspecError):
+            experiment = experiments.decode(value)
+            if experiment.name == name:
+                found[name] = experiment
     return found
-
-
-def _experiment(name: str, value: bytes) -> dict[str, Experiment]:
-    try:
-        experiment = experiments.decode(value)
-    except msgspec.MsgspecError:
-        return {}
-    return {name: experiment} if experiment.name == name else {}
 
 
 def one(settings: ServiceSettings, name: str) -> Experiment:

@@ -96,7 +96,11 @@ def report(
     """The report of what was joined. The experiment's first variant is what the others are compared with."""
     shares = {variant.name: variant.share for variant in experiment.variants}
     names = [*shares, *(name for name in joined.names if name not in shares)]
-    sums = [_VariantRows(joined, _who(joined, name), question, now_ms) for name in names]
+    places = {name: number for number, name in enumerate(joined.names)}
+    sums = [
+        _VariantRows(joined, np.asarray(joined.variants == places.get(name, -1)), question, now_ms)
+        for name in names
+    ]
     variants = tuple(
         part.describe(name, shares.get(name), None if number == 0 else sums[0])
         for number, (name, part) in enumerate(zip(names, sums, strict=True))
@@ -185,12 +189,6 @@ class _VariantRows:
 
     def _count(self, holds: Bools) -> int:
         return int((holds & self._who).sum())
-
-
-def _who(joined: Attribution, name: str) -> Bools:
-    if name not in joined.names:
-        return np.zeros(len(joined), dtype=np.bool_)
-    return np.asarray(joined.variants == joined.names.index(name))
 
 
 def _warnings(variants: Sequence[VariantReport], ratio: SampleRatio) -> list[str]:

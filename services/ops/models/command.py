@@ -1,6 +1,5 @@
 """`models list` and `models rollback`."""
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Final
 
@@ -108,35 +107,29 @@ def _versions(found: OpsSettings, *, verify: bool) -> Versions:
         warnings.append(str(error))
     models = ModelStore(found.model_store, found.model_name)
     versions = query.list_versions(models, release, work=found.ops_datadir if verify else None)
-    warnings += _missing(release, versions)
+    there = {each.location for each in versions}
+    remembered = {"released": release.released, "previous": release.previous} if release else {}
+    for what, version in remembered.items():
+        if version is not None and version.location not in there:
+            warnings.append(
+                f"the {what} {version.version} lies elsewhere, or nowhere any more: {version.location}"
+            )
+    served = None
+    try:
+        with Recommender(found) as recommender:
+            served = recommender.version_of(found.model_name)
+    except Unanswered as error:
+        warnings.append(str(error))
     return Versions(
         name=found.model_name,
         store=models.location(""),
         versions=versions,
         released=release.version if release else None,
         previous=release.previous.version if release and release.previous else None,
-        served=_ask_served(found, warnings),
+        served=served,
         lines=query.lines(newest, found.model_name),
         warnings=tuple(warnings),
     )
-
-
-def _missing(release: ModelRelease | None, versions: tuple[Version, ...]) -> Iterator[str]:
-    """What is released and does not lie in this store."""
-    there = {each.location for each in versions}
-    remembered = {"released": release.released, "previous": release.previous} if release else {}
-    for what, version in remembered.items():
-        if version is not None and version.location not in there:
-            yield f"the {what} {version.version} lies elsewhere, or nowhere any more: {version.location}"
-
-
-def _ask_served(found: OpsSettings, warnings: list[str]) -> str | None:
-    try:
-        with Recommender(found) as recommender:
-            return recommender.version_of(found.model_name)
-    except Unanswered as error:
-        warnings.append(str(error))
-        return None
 
 
 def _find(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Released:
@@ -209,10 +202,6 @@ def _style(each: Version) -> str | None:
     return "red" if each.broken else STYLES.get(each.state)
 
 
-def _state(each: Version) -> str:
-    return "broken" if each.broken else "" if each.state == "stored" else each.state
-
-
 def _training_range(each: Version) -> str:
     counts = ", ".join(f"{count:,} {what}" for what, count in each.counts.items())
     if each.since is None or not each.until:
@@ -223,7 +212,7 @@ def _training_range(each: Version) -> str:
 COLUMNS: Final[tuple[Column[Version], ...]] = (
     Column("", lambda each: each.number),
     Column("version", lambda each: each.version),
-    Column("", _state),
+    Column("", lambda each: "broken" if each.broken else "" if each.state == "stored" else each.state),
     Column("created", lambda each: None if each.created_at is None else format_time(each.created_at)),
     Column("learned from", _training_range),
     Column("HR@20", lambda each: None if each.hr_20 is None else f"{each.hr_20:.4f}"),

@@ -1,7 +1,7 @@
 """The versions of a model store as `models list` tells them: whole or broken, released or not."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -9,7 +9,7 @@ import fsspec
 import msgspec
 
 from schemas import models
-from schemas.models import VERSION, Manifest, Metrics, ModelRelease, Released
+from schemas.models import VERSION, Manifest, Metrics, ModelRelease
 from services.model import store
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
@@ -73,11 +73,10 @@ def list_versions(
 
     Raises StoreFailed.
     """
-    found = [
+    return tuple(
         _inspect(number, name, models_store, release, work)
         for number, name in enumerate(names(models_store), start=1)
-    ]
-    return tuple(found)
+    )
 
 
 def names(models_store: ModelStore) -> list[str]:
@@ -162,16 +161,11 @@ def _mismatch(manifest: Manifest, digest: str, name: str, release: ModelRelease 
     """Why a whole version is not the one that it should be."""
     if manifest.version != name:
         return f"holds {manifest.version}, not what it is called"
-    expected = {each.version: each.digest for each in _history_of(release)}.get(name, digest)
+    known = (release.released, release.previous) if release is not None else ()
+    expected = {each.version: each.digest for each in known if each is not None}.get(name, digest)
     if expected != digest:
         return f"has changed since it was released: its digest is {digest}, expected {expected}"
     return None
-
-
-def _history_of(release: ModelRelease | None) -> Sequence[Released]:
-    if release is None:
-        return ()
-    return (release.released,) if release.previous is None else (release.released, release.previous)
 
 
 def _damage(manifest: Manifest, digest: str, location: str, work: Path | None) -> str | None:

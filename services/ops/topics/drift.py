@@ -118,10 +118,11 @@ def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
 def _config_differences(name: str, topic: Topic, there: TopicOnBroker) -> Iterator[Difference]:
     for key, value in topic.config().items():
         found = there.config.get(key, "unset")
-        if _same(found, value):
+        if sorted(found.split(",")) == sorted(value.split(",")):
             continue
         loses = _would_delete(key, found, value)
-        by_hand = f"{ALTER} --entity-name {name} --add-config {key}={_quote(value)}"
+        quoted = f"[{value}]" if "," in value else value
+        by_hand = f"{ALTER} --entity-name {name} --add-config {key}={quoted}"
         yield Difference(
             topic=name,
             kind="config",
@@ -134,14 +135,6 @@ def _config_differences(name: str, topic: Topic, there: TopicOnBroker) -> Iterat
             ),
             alter=None if loses else (key, value),
         )
-
-
-def _same(found: str, expected: str) -> bool:
-    return sorted(found.split(",")) == sorted(expected.split(","))
-
-
-def _quote(value: str) -> str:
-    return f"[{value}]" if "," in value else value
 
 
 def _would_delete(key: str, found: str, expected: str) -> str:
