@@ -68,7 +68,7 @@ class Live:
             "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
             "EDDY_OPS_DATADIR": str(self.folder / "ops"),
             "EDDY_MODEL_STORE": str(self.folder / "models"),
-            "EDDY_SESSION_TIMEOUT_S": "6",  # how long a stopped worker stays a member of its group
+            "EDDY_SESSION_TIMEOUT_S": "3",  # how long a stopped worker stays a member of its group
             "COLUMNS": "160",
         }
 

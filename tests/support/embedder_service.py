@@ -80,6 +80,8 @@ def run_embedder(settings: ServiceSettings, log: Path, **more: str) -> Iterator[
         "EDDY_EMBEDDER_PORT": str(port),
         "EDDY_EMBEDDER_INSTANCE": "the one",
         "EDDY_PICTURE_RETRY_S": "0",
+        "EDDY_SESSION_TIMEOUT_S": "3",  # how long one that was stopped stays in its group
+        "EDDY_EMBEDDER_THREADS": "1",  # others are at work beside it
         **more,
     }
     with log.open("ab") as output:

@@ -38,7 +38,7 @@ def read_topic(settings: ServiceSettings, topic: Topic) -> list[Message]:
             "group.id": "unused",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
-            "fetch.wait.max.ms": 5,  # the default makes each look at a topic, and tests look often, take 0.5 s
+            "fetch.wait.max.ms": 5,  # by default each look at a topic takes 0.5 s, and tests look often
             "fetch.queue.backoff.ms": 5,
         }
     )

@@ -70,7 +70,8 @@ def run_service(
         "EDDY_API_KEY": KEY,
         "EDDY_ALLOWED_ORIGINS": PAGE,
         "EDDY_LOG_FORMAT": "console",
-        "EDDY_SESSION_TIMEOUT_S": "6",  # how long a killed worker stays in its group; a broker takes no less
+        "EDDY_SESSION_TIMEOUT_S": "3",  # how long a killed worker stays in its group
+        "EDDY_EMBEDDER_THREADS": "1",  # others are at work beside it
         **(environment or {}),
     }
     with log.open("ab") as output:
