@@ -106,7 +106,7 @@ class Desk:
         return found[0]
 
     def write(self, topic: Topic, *letters: tuple[bytes | None, bytes | None, Headers]) -> None:
-        with open_writer(self.settings) as writer:
+        with open_writer(self.settings, at_once=True) as writer:
             for key, raw, headers in letters:
                 writer.write(self.settings.topic(topic), key, raw, headers=[*headers])
 

@@ -18,8 +18,8 @@ from schemas.impressions import Shown, ShownItem
 from schemas.topics import ERASURES, EVENTS, EXPERIMENTS, IDENTITIES, RECOMMENDATIONS, Topic
 from services.clock import now_ms
 from services.kafka import ranges
-from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
+from tests.support.kafka import quick_config
 from tests.support.operator import Operator
 
 HOUR = 60 * 60 * 1000
@@ -35,7 +35,7 @@ class Shop:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
+        self._producer = Producer(quick_config(settings, linger_ms=5))
         self._number = 0
 
     def raw(self, topic: Topic, key: str, value: bytes | None, at: int = BEGIN) -> None:

@@ -18,9 +18,8 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import ProductVectors
-from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
-from tests.support.kafka import read_topic
+from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, start_module
 from tests.support.machine import free_ports
 
@@ -131,7 +130,7 @@ Sent = tuple[str, bytes | None]
 
 def put(settings: ServiceSettings, *sent: Product | Sent) -> None:
     """Puts products, tombstones and raw messages on `products`."""
-    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
+    producer = Producer(quick_config(settings, linger_ms=1))
     for each in sent:
         key, value = (each.product_id, products.encode(each)) if isinstance(each, Product) else each
         producer.produce(settings.topic(PRODUCTS), value, key.encode())
