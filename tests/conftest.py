@@ -139,7 +139,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     # A model that grows every minute pushes nothing, so a row of before it is not the one of now.
     given.setenv("EDDY_LIVE_LEARNING_S", "0")
     given.setenv("EDDY_SESSION_TIMEOUT_S", "3")  # how long a killed worker stays in its group
-    given.setenv("EDDY_EMBEDDER_THREADS", "1")  # others are at work beside it
     try:
         stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
         yield stack

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import httpx
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
@@ -230,5 +229,5 @@ def dealt_with(embedder: RunningService, outcome: str, count: int) -> None:
 
 def metric(service: RunningService, pattern: str) -> float:
     """The sum of a metric's samples."""
-    text = httpx.get(f"{service.url}/metrics").text
+    text = service.http.get("/metrics").text
     return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))
