@@ -136,7 +136,7 @@ def test_a_merchant_feed_arrives_as_products(kafka: ServiceSettings, loader: Loa
 def test_a_load_that_was_killed_goes_on_where_it_was(
     kafka: ServiceSettings, loader: Loader, tmp_path: Path
 ) -> None:
-    count = 40_000
+    count = 20_000
     feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
     acknowledged = loader.kill_after(feed, 5_000)
     before = all_sent(kafka)
@@ -157,7 +157,7 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
 def test_a_feed_that_changed_after_the_kill_is_loaded_anew(
     kafka: ServiceSettings, loader: Loader, tmp_path: Path
 ) -> None:
-    count = 20_000
+    count = 10_000
     feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
     loader.kill_after(feed, 1_000)
     write_feed(feed, (item(number, "9.00 USD") for number in range(count)), mtime_s=1_700_000_100)
