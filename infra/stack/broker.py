@@ -18,8 +18,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 KAFKA: Final = ROOT / "infra" / "kafka"
 LIBS: Final = ROOT / "build" / "kafka" / "libs"
 HEAP: Final = "-Xmx384m"
-# What a start loads of the jars, parsed and checked (JEP 350): it takes two thirds of the CPU time. Java passes
-# over an archive of another Java, or of other jars.
+# What a start loads of the jars, parsed and checked (JEP 350), which takes a third of its CPU time. Java
+# passes over an archive of another Java, or of other jars.
 CLASSES: Final = ROOT / "build" / "kafka" / "classes.jsa"
 START_WITHIN_S: Final = 120.0
 
