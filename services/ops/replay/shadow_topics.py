@@ -195,7 +195,7 @@ class Shadow:
 
     def _write_marker(self, now: int) -> None:
         marker = Marker(socket.gethostname(), os.getpid(), now, self.group)
-        with open_writer(self._live) as writer:
+        with open_writer(self._live, at_once=True) as writer:
             writer.write(self._marker, None, msgspec.json.encode(marker), partition=0)
 
     def _read_marker(self) -> Marker | None:
