@@ -52,7 +52,7 @@ build/kafka/libs: infra/kafka/pom.xml
 	@mvn -q -B -f infra/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
 	@mv $@.part $@
 
-build/kafka/classes.jsa: build/kafka/libs $(VENV)/.ready
+build/kafka/classes.jsa: build/kafka/libs | $(VENV)/.ready
 	@echo "broker: starting it once, so that it starts sooner from now on …"
 	@$(BIN)/python -m infra.stack.broker
 
