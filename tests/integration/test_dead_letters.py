@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -25,7 +23,7 @@ from confluent_kafka.admin import (
 )
 from typer.testing import CliRunner
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from schemas import deadletters, erasures, events, identities, products
 from schemas.deadletters import Frame, Headers
 from schemas.erasures import Erasure
@@ -33,17 +31,17 @@ from schemas.events import Event
 from schemas.identities import Identity
 from schemas.products import Product
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS, PRODUCTS_DLQ, SESSIONS, Topic
-from services.kafka.ranges import open_reader
+from services.kafka.ranges import RangeReader, open_reader
 from services.kafka.writer import open_writer
 from services.ops.dead_letters.command import app
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
+from tests.support.launcher import start_module
 from tests.support.services import KEY, RunningService, run_service
 from tests.support.session_topics import SessionTopics, view, wait_until
 
 WRITE_KEY = "the write key of the tests"
 DAY_MS = 24 * 60 * 60 * 1000
-PROGRAM = "from services.ops.dead_letters.command import app; app()"
 
 Json = dict[str, Any]
 
@@ -106,7 +104,7 @@ class Desk:
         return found[0]
 
     def write(self, topic: Topic, *letters: tuple[bytes | None, bytes | None, Headers]) -> None:
-        with open_writer(self.settings) as writer:
+        with open_writer(self.settings, at_once=True) as writer:
             for key, raw, headers in letters:
                 writer.write(self.settings.topic(topic), key, raw, headers=[*headers])
 
@@ -461,13 +459,13 @@ def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(
         for of in sent
     ]
     desk.write(EVENTS_DLQ, *letters)
-    command = [sys.executable, "-c", PROGRAM, "requeue", "--reason", visitor, "--yes"]
-    before = _put_back(desk)
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, env=os.environ | desk.variables | {"PYTHONPATH": str(ROOT)}, stdout=log, stderr=log
+    command = ("dlq", "requeue", "--reason", visitor, "--yes")
+    with (tmp_path / "log").open("wb") as log, open_reader(desk.settings) as reader:
+        before = _count_written(reader)
+        process = start_module(
+            "services.ops", *command, environment=os.environ | desk.variables, stdout=log, stderr=log
         )
-        while process.poll() is None and _put_back(desk) == before:
+        while process.poll() is None and _count_written(reader) == before:
             pass
         process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
@@ -475,19 +473,19 @@ def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(
     assert left > 0
     assert desk.run("requeue", "--reason", visitor, "--yes")["requeued"] == left
     assert desk.run("list", "--reason", visitor)["count"] == 0
+    expected = {of.encode(): topics.offline(each) for of, each in sent.items()}
 
     def all_are_there() -> None:
         newest = {each.key(): each.value() for each in read_topic(topics.settings, SESSIONS)}
-        for of, each in sent.items():
-            assert newest[of.encode()] == topics.offline(each)
+        for of, each in expected.items():
+            assert newest[of] == each
 
     wait_until(all_are_there)
 
 
-def _put_back(desk: Desk) -> int:
+def _count_written(reader: RangeReader) -> int:
     """How many messages have ever been written to `events`."""
-    with open_reader(desk.settings) as reader:
-        return sum(span.end for span in reader.spans(EVENTS))
+    return sum(span.end for span in reader.spans(EVENTS))
 
 
 def test_nothing_is_done_where_nothing_is_named_or_ingest_is_away(desk: Desk, visitor: str) -> None:

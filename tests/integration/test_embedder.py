@@ -20,7 +20,6 @@ from schemas import deadletters, products, vectors
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import ProductVectors, unpack
 from services.kafka.admin import create
-from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
 from tests.support.embedder_service import (
     LAYOUT,
@@ -38,7 +37,7 @@ from tests.support.embedder_service import (
     wait_for,
     wait_until_committed,
 )
-from tests.support.kafka import create_topics, read_topic
+from tests.support.kafka import create_topics, quick_config, read_topic
 from tests.support.machine import free_ports
 
 pytestmark = pytest.mark.timeout(300)
@@ -313,7 +312,7 @@ def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_p
 
 def test_vectors_of_another_layout_stop_the_start(kafka: ServiceSettings, tmp_path: Path) -> None:
     foreign = ProductVectors(product=boot("foreign"), layout="v0/text:3", content=b"", hashes={}, models={})
-    producer = Producer(producer_config(kafka, linger_ms=0, timeout_ms=10_000))
+    producer = Producer(quick_config(kafka, linger_ms=0))
     producer.produce(kafka.topic(PRODUCT_VECTORS), vectors.encode(foreign), b"foreign")
     assert producer.flush(10) == 0
     with pytest.raises(AssertionError, match="EDDY_TEXT_WIDTH"), run_embedder(kafka, tmp_path / "log"):

@@ -97,7 +97,7 @@ async def remembers(flow: Flow, visitor_id: str, *product_ids: str) -> None:
     async def remembers_them() -> None:
         assert set(remembered(flow, visitor_id)) == set(product_ids)
 
-    # A killed worker stays in its group for six seconds; the next one folds only after that.
+    # A killed worker stays in its group for three seconds; the next one folds only after that.
     await retry(stop=stop_after_delay(30), wait=wait_fixed(0.02), reraise=True)(remembers_them)()
 
 

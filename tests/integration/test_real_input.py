@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -56,9 +57,15 @@ class Shop:
 
     def folded(self) -> float:
         """Events that the session processor has taken."""
-        told = self.services["session_processor"].http.get("/metrics").text
-        counts = re.findall(r"^eddy_session_processor_events_total\{.*\} (\S+)$", told, re.M)
-        return sum(map(float, counts))
+        return self._count("session_processor", "eddy_session_processor_events_total")
+
+    def embedded(self) -> float:
+        """Products that the embedder has been done with."""
+        return self._count("embedder", "eddy_embedder_products_total")
+
+    def _count(self, service: str, metric: str) -> float:
+        told = self.services[service].http.get("/metrics").text
+        return sum(map(float, re.findall(rf"^{metric}\{{.*\}} (\S+)$", told, re.M)))
 
 
 @pytest.fixture(scope="module")
@@ -69,19 +76,21 @@ def settings(broker: Broker) -> ServiceSettings:
 @pytest.fixture(scope="module")
 def shop(settings: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     logs = tmp_path_factory.mktemp("real-input")
-    with ExitStack() as stack:
-        services = {
-            name: stack.enter_context(run_service(name, settings, logs / name))
-            for name in ("ingest", "embedder", "session_processor")
-        }
-        yield Shop(settings, services)
+    names = ("ingest", "embedder", "session_processor")
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+
+        def start(name: str) -> RunningService:
+            return stack.enter_context(run_service(name, settings, logs / name))
+
+        yield Shop(settings, dict(zip(names, pool.map(start, names), strict=True)))
 
 
 @retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
-def embedded(settings: ServiceSettings, count: int) -> VectorReplica:
+def embedded(shop: Shop, count: int) -> VectorReplica:
     """All products' vectors, once the embedder has made them."""
+    assert shop.embedded() >= count
     replica = VectorReplica(LAYOUT)
-    for message in read_topic(settings, PRODUCT_VECTORS):
+    for message in read_topic(shop.settings, PRODUCT_VECTORS):
         replica.apply((message.key() or b"").decode(), message.value())
     assert len(replica) == count
     return replica
@@ -102,7 +111,7 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
     assert len(sent) == EVENT_COUNT
 
     assert f"{PRODUCT_COUNT} products accepted, 0 rejected" in shop.ops("catalogue", "load", str(file))
-    vectors = embedded(shop.settings, PRODUCT_COUNT)
+    vectors = embedded(shop, PRODUCT_COUNT)
     assert f"{EVENT_COUNT} events accepted, 0 rejected" in shop.ops("events", "load", str(file))
 
     arrived = [decode(each.value() or b"").event_id for each in read_topic(shop.settings, EVENTS)]

@@ -22,11 +22,11 @@ from schemas.events import Event
 from schemas.impressions import Shown, ShownItem
 from schemas.topics import ERASURES, EVENTS, RECOMMENDATIONS, SESSIONS, Topic
 from services.clock import now_ms
-from services.kafka.clients import Headers, producer_config
+from services.kafka.clients import Headers
 from services.model.session import TYPE_WEIGHTS
 from services.settings import ServiceSettings
 from services.time_range import format_time as written
-from tests.support.kafka import read_topic
+from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, run_module, start_module
 from tests.support.models import VERSION, store_artifact
 from tests.support.services import run_service
@@ -68,7 +68,7 @@ class Live:
             "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
             "EDDY_OPS_DATADIR": str(self.folder / "ops"),
             "EDDY_MODEL_STORE": str(self.folder / "models"),
-            "EDDY_SESSION_TIMEOUT_S": "6",  # how long a stopped worker stays a member of its group
+            "EDDY_SESSION_TIMEOUT_S": "3",  # how long a stopped worker stays a member of its group
             "COLUMNS": "160",
         }
 
@@ -123,7 +123,7 @@ class Past:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._producer = Producer(producer_config(settings, linger_ms=5, timeout_ms=10_000))
+        self._producer = Producer(quick_config(settings, linger_ms=5))
 
     def put(self, topic: Topic, key: str, value: bytes, at: int) -> None:
         headers: Headers = [("accepted_at", str(at).encode())]

@@ -48,10 +48,11 @@ def test_what_comes_while_a_second_worker_joins_a_new_group_is_folded(
             topics.send_events(*sent[visitor])
             time.sleep(PACE_S)
         second.result()
+        expected = {visitor: topics.offline(events) for visitor, events in sent.items()}
 
         def all_are_folded() -> None:
             newest = {each.key(): each.value() for each in read_topic(kafka, SESSIONS)}
-            for visitor, events in sent.items():
-                assert newest.get(visitor.encode()) == topics.offline(events), visitor
+            for visitor, session in expected.items():
+                assert newest.get(visitor.encode()) == session, visitor
 
         wait_until(all_are_folded)

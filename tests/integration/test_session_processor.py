@@ -132,6 +132,7 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
 ) -> None:
     visitors = [f"{how}-{uuid4().hex}" for _ in range(20)]
     sent = {visitor: [view(visitor, number, number % 9) for number in range(50)] for visitor in visitors}
+    expected = {visitor.encode(): topics.offline(sent[visitor]) for visitor in visitors}
     rounds = [[sent[visitor][number] for visitor in visitors] for number in range(50)]
     group = {"EDDY_SESSION_PROCESSOR_GROUP": f"group-{how}", "EDDY_SESSION_PROCESSOR_INSTANCE": how}
     for part in range(3):
@@ -155,8 +156,8 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
 
             def all_are_there() -> None:
                 newest = {each.key(): each.value() for each in read_topic(topics.settings, SESSIONS)}
-                for visitor in visitors:
-                    assert newest[visitor.encode()] == topics.offline(sent[visitor])
+                for visitor, session in expected.items():
+                    assert newest[visitor] == session
 
             wait_until(all_are_there)
 

@@ -21,12 +21,11 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout, Matrix, unpack
 from schemas.words import PATH, decode_answer, encode_request
-from services.kafka.clients import producer_config
 from services.recommender.search.query_vectors import WordVector, WordVectorClient, query_vector
 from services.settings import ServiceSettings
 from storefront.demo.catalogue.drawing import Look, draw
 from storefront.demo.catalogue.generator import caption
-from tests.support.kafka import create_topics, read_topic
+from tests.support.kafka import create_topics, quick_config, read_topic
 from tests.support.services import RunningService, run_service
 
 LAYOUT = ServiceSettings().layout
@@ -97,7 +96,7 @@ def article(product_id: str, **fields: str) -> Product:
 
 
 def put(settings: ServiceSettings, made: Sequence[Product]) -> None:
-    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
+    producer = Producer(quick_config(settings, linger_ms=1))
     for each in made:
         producer.produce(settings.topic(PRODUCTS), products.encode(each), each.product_id.encode())
     assert producer.flush(10) == 0

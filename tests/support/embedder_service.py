@@ -18,9 +18,8 @@ from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import ProductVectors
-from services.kafka.clients import producer_config
 from services.settings import ServiceSettings
-from tests.support.kafka import read_topic
+from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, start_module
 from tests.support.machine import free_ports
 
@@ -40,6 +39,7 @@ class EmbedderService:
         self.process = process
         self.url = url
         self.log = log
+        self._http = httpx.Client(base_url=url, verify=False)  # a new one each time reads the certificates
 
     @retry(
         retry=retry_if_exception_type(httpx.HTTPError),
@@ -49,11 +49,15 @@ class EmbedderService:
     )
     def wait_until_ready(self) -> None:
         assert self.process.poll() is None, self.log.read_text()
-        httpx.get(self.url + "/readyz").raise_for_status()
+        self._http.get("/readyz").raise_for_status()
+
+    def close(self) -> None:
+        """Lets go of the connection."""
+        self._http.close()
 
     def metric(self, name: str, **labels: str) -> float:
         """A counter's value; 0 where it has not been counted."""
-        families = text_string_to_metric_families(httpx.get(self.url + "/metrics").text)
+        families = text_string_to_metric_families(self._http.get("/metrics").text)
         found = [
             sample.value
             for family in families
@@ -80,6 +84,7 @@ def run_embedder(settings: ServiceSettings, log: Path, **more: str) -> Iterator[
         "EDDY_EMBEDDER_PORT": str(port),
         "EDDY_EMBEDDER_INSTANCE": "the one",
         "EDDY_PICTURE_RETRY_S": "0",
+        "EDDY_SESSION_TIMEOUT_S": "3",  # how long one that was stopped stays in its group
         **more,
     }
     with log.open("ab") as output:
@@ -89,6 +94,7 @@ def run_embedder(settings: ServiceSettings, log: Path, **more: str) -> Iterator[
         embedder.wait_until_ready()
         yield embedder
     finally:
+        embedder.close()
         process.kill()
         process.wait()
 
@@ -129,7 +135,7 @@ Sent = tuple[str, bytes | None]
 
 def put(settings: ServiceSettings, *sent: Product | Sent) -> None:
     """Puts products, tombstones and raw messages on `products`."""
-    producer = Producer(producer_config(settings, linger_ms=1, timeout_ms=10_000))
+    producer = Producer(quick_config(settings, linger_ms=1))
     for each in sent:
         key, value = (each.product_id, products.encode(each)) if isinstance(each, Product) else each
         producer.produce(settings.topic(PRODUCTS), value, key.encode())

@@ -14,11 +14,11 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from schemas.vectors import Layout, ProductVectors
-from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
-from tests.support.kafka import read_topic
+from tests.support.kafka import quick_config, read_topic
 
 LAYOUT = Layout.of(384, 64)
 
@@ -32,7 +32,7 @@ class SessionTopics:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         self.vectors = VectorReplica(LAYOUT)
-        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
+        self._producer = AcknowledgedProducer(quick_config(settings, linger_ms=0))
 
     def send(self, topic: Topic, found: Iterable[tuple[bytes | None, bytes | None]]) -> None:
         outgoing: list[OutgoingMessage] = [(key, value, []) for key, value in found]

@@ -21,12 +21,12 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import MODELS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
 from schemas.vectors import Layout, ProductVectors
-from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage, producer_config
+from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
 from services.web.auth import TokenSigner
-from tests.support.kafka import create_topics
+from tests.support.kafka import create_topics, quick_config
 from tests.support.services import SECRET, RunningService
 
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ class Shop:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        self._producer = AcknowledgedProducer(producer_config(settings, linger_ms=0, timeout_ms=10_000))
+        self._producer = AcknowledgedProducer(quick_config(settings, linger_ms=0))
         self._vectors = replica()
         self._tokens = TokenSigner(SecretStr(SECRET))
         self._events: dict[str, list[Event]] = {}

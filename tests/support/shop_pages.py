@@ -5,13 +5,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from confluent_kafka import Consumer, TopicPartition
 from playwright.sync_api import Locator, Page, expect
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
-from schemas import products
+from schemas import events, products
+from schemas.topics import EVENTS
+from services.settings import ServiceSettings
+from tests.support.kafka import read_topic
 
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 WIDE = {"width": 1280, "height": 800}
@@ -95,25 +97,10 @@ def events_of(stack: Stack, page: Page) -> Counter[str]:
 
 
 def read_events(stack: Stack, visitor_id: str) -> Counter[str]:
-    found: Counter[str] = Counter()
-    consumer = Consumer(
-        {"bootstrap.servers": stack.bootstrap, "group.id": "test-shop", "enable.auto.commit": False}
+    messages = read_topic(ServiceSettings(kafka_bootstrap=stack.bootstrap), EVENTS)
+    return Counter(
+        events.decode(each.value() or b"").event_id for each in messages if each.key() == visitor_id.encode()
     )
-    try:
-        for partition in consumer.list_topics("events", timeout=10).topics["events"].partitions:
-            start, end = consumer.get_watermark_offsets(TopicPartition("events", partition), timeout=10)
-            consumer.assign([TopicPartition("events", partition, start)])
-            position = start
-            while position < end:
-                message = consumer.poll(10)
-                assert message is not None
-                assert message.error() is None
-                position = (message.offset() or 0) + 1
-                if message.key() == visitor_id.encode():
-                    found[json.loads(message.value() or b"")["event_id"]] += 1
-    finally:
-        consumer.close()
-    return found
 
 
 @patiently

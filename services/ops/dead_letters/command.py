@@ -217,7 +217,7 @@ def drop(  # noqa: PLR0917 - typer knows them by name
         piles, count = _count(readers, selection, times, needed=not yes)
         whose = ", as far as they are of erased visitors" if of_erased else ""
         confirm(f"Drop {count:,} letters{whose}?", yes=yes or not count)
-        with create_progress(progress_console) as progress, open_writer(at) as writer:
+        with create_progress(progress_console) as progress, open_writer(at, at_once=True) as writer:
             for some in open_letters(readers, piles, selection, progress, "dropping from"):
                 wanted = [each for each in some if not of_erased or find_erased_visitor(each, erasures)]
                 mark(at, writer, wanted, "dropped")

@@ -114,7 +114,7 @@ class Shadow:
             replicas = max(1, min((len(part.replicas) for part in parts), default=1))
             self._create(NewTopic(self._marker, 1, replicas, config=FOR_EVER))
             marker = Marker(socket.gethostname(), os.getpid(), now, self.group)
-            with open_writer(self._live) as writer:
+            with open_writer(self._live, at_once=True) as writer:
                 writer.write(self._marker, None, msgspec.json.encode(marker), partition=0)
             for topic in TOPICS:
                 # All that is replayed stays, however old; of sessions every state, for the cases.
