@@ -20,6 +20,7 @@ from infra.stack.lifecycle import CannotStart, StepFailed
 from tests.benchmark import (
     archive,
     catalogue_load,
+    chaos,
     complements,
     experiment_report,
     history,
@@ -36,6 +37,7 @@ from tests.support.machine import SHARED_DATA
 
 QUICK_S = 5.0
 QUICK_EVENTS = 200_000
+CHAOS_RATE = 60.0  # events a second: a quarter of what two cores hold, for kills leave work behind
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
@@ -58,6 +60,7 @@ class Part(StrEnum):
     rebuild = "rebuild"
     replay = "replay"
     accuracy = "accuracy"
+    chaos = "chaos"
 
 
 TITLES = {
@@ -66,7 +69,8 @@ TITLES = {
     Part.replay: "A replay at full speed: what one session processor folds",
     Part.rebuild: "The index built anew from 20,000 products",
 }
-MACHINE_PARTS = [part for part in Part if part != Part.accuracy]  # `make bench`; the rest is `make evaluate`
+# `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
+MACHINE_PARTS = [part for part in Part if part not in {Part.accuracy, Part.chaos}]
 
 
 @app.command(
@@ -95,6 +99,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
     ingest: Annotated[str | None, typer.Option(help="URL of a running ingest; needs the next two")] = None,
     recommender: Annotated[str | None, typer.Option(help="URL of a running recommender")] = None,
     kafka: Annotated[str | None, typer.Option(help="their Kafka, host:port")] = None,
+    minutes: Annotated[float, typer.Option(min=0.1, help="of chaos: how long")] = 10.0,
     only: Annotated[
         list[AccuracyPart] | None,
         typer.Option(help="of accuracy this part, the others' figures are kept; can be given several times"),
@@ -146,6 +151,8 @@ def main(  # noqa: PLR0917 - typer knows them by name
     for part, run in others.items():
         if part in wanted:
             run()
+    if Part.chaos in wanted:
+        _chaos(out, minutes, visitors)
     if Part.accuracy in wanted:
         _accuracy(only or list(AccuracyPart), data, out)
 
@@ -255,6 +262,22 @@ def _archive(count: int, out: Path) -> None:
     report.write(out / "archive.json", figures)
     console.print_json(data=msgspec.to_builtins(figures))
     console.print(f"written to {out / 'archive.json'}")
+
+
+def _chaos(out: Path, minutes: float, pages: int) -> None:
+    console.print(f"\n{minutes:g} minutes of kills, stops and poison under load …")
+    try:
+        figures = chaos.measure(
+            _tell, lambda what: console.print(f"  {what}"), minutes=minutes, rate=CHAOS_RATE, pages=pages
+        )
+    except (CannotStart, StepFailed, BrokerUnavailable) as error:
+        console.print(str(error), style="red", markup=False)
+        raise typer.Exit(1) from None
+    report.write(out / "chaos.json", figures)
+    chaos.show(console, figures)
+    console.print(f"written to {out / 'chaos.json'}")
+    if figures.wrong_pages or not chaos.is_whole(figures.left):
+        raise typer.Exit(1)
 
 
 def _accuracy(wanted: list[AccuracyPart], data: Path, out: Path) -> None:

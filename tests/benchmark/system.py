@@ -37,14 +37,19 @@ class System:
 
     def products(self) -> list[str]:
         """The ids of all products on the topic `products`, in alphabetical order."""
-        newest = {message.key(): message.value() for message in read_topic(self.settings, PRODUCTS)}
-        return sorted(key.decode() for key, value in newest.items() if key and value is not None)
+        return products_of(self.settings)
+
+
+def products_of(settings: ServiceSettings) -> list[str]:
+    """The ids of all products on the topic `products`, in alphabetical order."""
+    newest = {message.key(): message.value() for message in read_topic(settings, PRODUCTS)}
+    return sorted(key.decode() for key, value in newest.items() if key and value is not None)
 
 
 @contextmanager
 def whole_stack(tell: Tell) -> Iterator[System]:
     """All of Eddy, as `make up` starts it."""
-    settings = _fresh()
+    settings = fresh_settings()
     stack = Stack(settings)
     try:
         stack.up(tell)
@@ -63,7 +68,7 @@ def whole_stack(tell: Tell) -> Iterator[System]:
 @contextmanager
 def without_embedder(tell: Tell) -> Iterator[System]:
     """The services that an event passes, with vectors that stand in for the embedder's."""
-    stack = _fresh()
+    stack = fresh_settings()
     broker = Broker(FOLDER / "kafka", stack.kafka_port, stack.kafka_controller_port)
     settings = ServiceSettings(kafka_bootstrap=broker.bootstrap)
     environment = {"OPENBLAS_NUM_THREADS": "1"}  # as infra.stack sets it
@@ -94,7 +99,7 @@ def already_running(ingest_url: str, recommender_url: str, bootstrap: str) -> It
     yield System("already running", ingest_url.rstrip("/"), recommender_url.rstrip("/"), settings, {})
 
 
-def _fresh() -> StackSettings:
+def fresh_settings() -> StackSettings:
     """An empty folder, and ports that nobody uses."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)

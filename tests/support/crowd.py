@@ -1,0 +1,252 @@
+"""Shoppers who click and watch open pages while services die, and what must be true at the end."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, Final
+from urllib.parse import quote
+
+import httpx
+from ulid import ULID
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from schemas import sessions
+from schemas.events import Event, decode
+from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
+from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
+from schemas.vectors import Layout
+from services.clock import now_ms
+from services.model.session import Tuning, fold
+from services.settings import ServiceSettings
+from services.vector_replica import VectorReplica
+from tests.support.kafka import read_topic
+
+LAYOUT: Final = Layout.of(384, 64)
+PER_VISITOR: Final = SESSION_EVENTS_MAX  # all of them are remembered
+SLOT: Final = {"name": "for_you", "kind": "for_you", "k": 6}
+RETRY_S: Final = 0.5  # tracker.js' first pause, too
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Shopper:
+    """One visitor; the page is open until all clicks are made and another visitor takes the place."""
+
+    visitor_id: str
+    token: str
+    accepted: list[str] = field(default_factory=list)
+    in_doubt: list[str] = field(default_factory=list)  # no answer, or not a 202: may or may not be there
+    shown: Json = field(default_factory=dict)
+    connections: int = 0
+    left: int = PER_VISITOR
+
+
+@dataclass
+class Gaps:
+    """When something last happened, and the longest time without, in seconds."""
+
+    last: float = field(default_factory=monotonic)
+    longest_s: float = 0.0
+
+    def note(self) -> None:
+        now = monotonic()
+        self.longest_s, self.last = max(self.longest_s, now - self.last), now
+
+
+class Crowd:
+    """Shoppers who click at a steady pace and watch their rows, whatever happens to the services.
+
+    With `retry` a click is sent again with its id until it is accepted, as tracker.js does; without, one
+    that got no 202 stays in doubt.
+    """
+
+    def __init__(
+        self, ingest_url: str, recommender_url: str, products: Sequence[str], *, rate: float, retry: bool
+    ) -> None:
+        self._recommender_url = recommender_url
+        self._products = products
+        self._rate = rate
+        self._retry = retry
+        self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5)
+        self._watching: dict[str, asyncio.Task[None]] = {}
+        self.shoppers: list[Shopper] = []
+        self.open: list[Shopper] = []
+        self.answers = Gaps()
+        self.pushes = Gaps()
+
+    @property
+    def accepted(self) -> int:
+        """Events answered 202 so far."""
+        return sum(len(shopper.accepted) for shopper in self.shoppers)
+
+    async def arrive(self, count: int) -> None:
+        """So many visitors open a page."""
+        for _ in range(count):
+            await self._arrive()
+
+    async def _arrive(self) -> None:
+        given = await self._new_visitor()
+        shopper = Shopper(given["visitor_id"], given["token"])
+        self.shoppers.append(shopper)
+        self.open.append(shopper)
+        self._watching[shopper.visitor_id] = asyncio.create_task(self._watch(shopper))
+
+    async def _new_visitor(self) -> Json:
+        while True:
+            with suppress(httpx.HTTPError):
+                answer = await self._http.post("/v1/visitors")
+                if answer.is_success:
+                    given: Json = answer.json()
+                    return given
+            if not self._retry:
+                raise AssertionError("ingest makes no visitors")
+            await asyncio.sleep(RETRY_S)
+
+    async def _leave(self, shopper: Shopper) -> None:
+        self.open.remove(shopper)
+        watching = self._watching.pop(shopper.visitor_id)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Ends the open pages after the block; a socket that closes within it is opened again."""
+        try:
+            yield
+        finally:
+            for shopper in list(self.open):
+                await self._leave(shopper)
+            await self._http.aclose()
+
+    async def _watch(self, shopper: Shopper) -> None:
+        base = self._recommender_url.replace("http", "ws")
+        url = f"{base}/v1/live?visitor_id={shopper.visitor_id}&token={quote(shopper.token)}"
+        async for socket in connect(url, compression=None, open_timeout=5):
+            shopper.connections += 1
+            with suppress(ConnectionClosed):
+                await socket.send(json.dumps({"type": "subscribe", "slots": [SLOT]}))
+                async for message in socket:
+                    shopper.shown = json.loads(message)
+                    self.pushes.note()
+
+    async def click_until(self, done: Callable[[], bool]) -> None:
+        """Clicks one visitor after the other, until `done` says so; then waits for the last answers."""
+        clicks: set[asyncio.Task[None]] = set()
+        number = 0
+        started = monotonic()
+        while not done():
+            shopper = self.open[number % len(self.open)]
+            if shopper.left == 0:
+                await self._leave(shopper)
+                await self._arrive()
+                continue
+            shopper.left -= 1
+            click = asyncio.create_task(self._click(shopper, number))
+            clicks.add(click)
+            click.add_done_callback(clicks.discard)
+            number += 1
+            await asyncio.sleep(max(0.0, started + number / self._rate - monotonic()))
+        await asyncio.gather(*clicks)
+
+    async def _click(self, shopper: Shopper, number: int) -> None:
+        event: Json = {
+            "event_id": str(ULID()),
+            "type": "view_item",
+            "visitor_id": shopper.visitor_id,
+            "product_id": self._products[number * 7 % len(self._products)],
+            "occurred_at": int(now_ms()),
+        }
+        shopper.in_doubt.append(event["event_id"])
+        while not await self._send(shopper, event):
+            if not self._retry:
+                return
+            await asyncio.sleep(RETRY_S)
+        shopper.in_doubt.remove(event["event_id"])
+        shopper.accepted.append(event["event_id"])
+        self.answers.note()
+
+    async def _send(self, shopper: Shopper, event: Json) -> bool:
+        with suppress(httpx.HTTPError):
+            answer = await self._http.post(
+                "/v1/events", params={"token": shopper.token}, json={"events": [event]}
+            )
+            return answer.status_code == 202
+        return False
+
+
+@dataclass(frozen=True)
+class Count:
+    """What the topics hold of a crowd; all but `on_topic` and `sent_twice` must be 0."""
+
+    on_topic: int  # distinct events
+    sent_twice: int  # messages whose event lies there already: sent again, counted once
+    lost: int  # accepted, but not on the topic or not in the session
+    double: int  # in a session twice
+    foreign: int  # in a session, but never sent
+    different: int  # sessions that are not what `fold` makes of the topic
+
+
+def count(settings: ServiceSettings, shoppers: Sequence[Shopper]) -> Count:
+    """Reads events, sessions and vectors, and holds every session against the fold of its events."""
+    newest, on_topic, vectors = _newest_sessions(settings), _events_by_visitor(settings), _vectors(settings)
+    distinct = twice = lost = double = foreign = different = 0
+    for shopper in shoppers:
+        events = on_topic[shopper.visitor_id]
+        there = {event.event_id for event in events}
+        distinct += len(there)
+        twice += len(events) - len(there)
+        session = newest.get(shopper.visitor_id, Session(shopper.visitor_id))
+        held = [event.identity for event in session.events]
+        double += len(held) - len(set(held))
+        lost += sum(one not in there or identity(one) not in held for one in shopper.accepted)
+        foreign += len(set(held) - set(map(identity, shopper.accepted + shopper.in_doubt)))
+        expected = Session(shopper.visitor_id)
+        for event in events:
+            expected = fold(expected, event, vectors, LAYOUT, Tuning())
+        different += sessions.encode(session) != sessions.encode(expected)
+    return Count(distinct, twice, lost, double, foreign, different)
+
+
+async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list[str]:
+    """The visitors whose open page shows anything else than what a page opened now would show."""
+    wrong: list[str] = []
+    async with httpx.AsyncClient(base_url=recommender_url, timeout=10) as client:
+        for shopper in shoppers:
+            asked: Json = {"visitor_id": shopper.visitor_id, "token": shopper.token, "k": SLOT["k"]}
+            now = (await client.get("/v1/recommendations", params=asked)).json()
+            sources = {item["source"] for item in now["items"]}
+            if shopper.shown.get("items") != now["items"] or not sources <= {"content", "behaviour"}:
+                wrong.append(shopper.visitor_id)
+    return wrong
+
+
+def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:
+    newest = {(each.key() or b""): each.value() for each in read_topic(settings, SESSIONS)}
+    # Another test's visitor may have been forgotten: that is a tombstone.
+    return {
+        session.visitor_id: session
+        for session in (sessions.decode(value) for value in newest.values() if value is not None)
+    }
+
+
+def _events_by_visitor(settings: ServiceSettings) -> defaultdict[str, list[Event]]:
+    by_visitor: defaultdict[str, list[Event]] = defaultdict(list)
+    for message in read_topic(settings, EVENTS):
+        with suppress(ValueError, RecursionError):  # odd bytes, put there on purpose
+            event = decode(message.value() or b"")
+            by_visitor[event.visitor_id].append(event)
+    return by_visitor
+
+
+def _vectors(settings: ServiceSettings) -> VectorReplica:
+    replica = VectorReplica(LAYOUT)
+    for message in read_topic(settings, PRODUCT_VECTORS):
+        with suppress(ValueError, RecursionError):
+            replica.apply((message.key() or b"").decode(), message.value())
+    return replica
