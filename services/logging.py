@@ -42,3 +42,8 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     structlog.contextvars.bind_contextvars(service=service)
+    if settings.auth == "optional":
+        structlog.get_logger().warning(
+            "EDDY_AUTH=optional: anybody who reaches ingest may change products and send events of any "
+            "visitor; set EDDY_API_KEY and leave EDDY_AUTH out before a shop uses this"
+        )

@@ -31,6 +31,12 @@ class ServiceSettings(BaseSettings):
     text_width: int = Field(384, ge=1, le=4096, description="components of the text model's vectors")
     image_width: int = Field(64, ge=1, le=4096, description="components of the picture model's vectors")
 
+    auth: Literal["required", "optional"] = Field(
+        "required",
+        description="whether keys and tokens are needed; `optional` lets anybody change products and send "
+        "events of any visitor, for trying things out. A wrong one is refused either way",
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("json", description="lines for people or for machines")
 
@@ -83,6 +89,15 @@ class HttpSettings(ServiceSettings):
         description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
         "and to erase visitors",
     )
+
+    @model_validator(mode="after")
+    def _check_key_is_set(self) -> Self:
+        if self.auth == "required" and self.api_key is None:
+            raise ValueError(
+                "no EDDY_API_KEY is set: set one that the shop's back end shows, such as "
+                "`openssl rand -base64 32` prints, or say EDDY_AUTH=optional to let everybody in"
+            )
+        return self
 
     @property
     def origins(self) -> list[str]:
