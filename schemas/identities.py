@@ -14,11 +14,16 @@ UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An anonymous visitor is this user. `occurred_at` is when that became known, Unix time in ms."""
+    """An anonymous visitor is this user. `occurred_at` is when that became known, Unix time in ms.
+
+    `proven`: the shop's back end has said so, or has signed the user's id; else it is a claim, as anybody may
+    make it who has a page's write key.
+    """
 
     visitor_id: VisitorId
     user_id: UserId
     occurred_at: Millis
+    proven: bool = False
 
     @property
     def user(self) -> str:
@@ -27,7 +32,11 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def replaces(self, other: "Identity | None") -> bool:
         """Whether this one counts of two about one visitor; the same whichever comes first."""
-        return other is None or (self.occurred_at, self.user_id) > (other.occurred_at, other.user_id)
+        return other is None or self._order > other._order
+
+    @property
+    def _order(self) -> tuple[int, str, bool]:
+        return self.occurred_at, self.user_id, self.proven
 
 
 def visitor_of(user_id: str) -> str:

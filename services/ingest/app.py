@@ -18,12 +18,14 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
 from services.ingest.products import product_routes
 from services.ingest.publisher import Publisher
+from services.ingest.segment.identity import IdentityPolicy
 from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import ErasureWriter, erasure_routes, visitor_routes
 from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config
+from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
-from services.web.auth import AdminAuth, TokenSigner, VisitorAuth
+from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
 
 READY_EVERY_S: Final = 5.0
@@ -58,7 +60,10 @@ class BrokerProbe:
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
-HEADERS: Final = ("Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "X-Retry-Count")
+HEADERS: Final = (
+    *(TOKEN_HEADER, "Authorization", "Content-Type", "Content-Encoding"),
+    *("AnonymousId", "X-Retry-Count"),
+)
 
 
 def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) -> FastAPI:
@@ -88,9 +93,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     eraser = ErasureWriter(producer, settings, metrics)
-    app.include_router(erasure_routes(AdminAuth(settings.admin_key), eraser, publisher, clock))
+    app.include_router(erasure_routes(AdminAuth(settings.admin_key), door, eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
-    app.include_router(segment_routes(door, publisher, metrics, clock))
+    policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
+    app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics))
     app.include_router(health_routes(lambda: probe.waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())

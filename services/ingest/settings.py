@@ -12,8 +12,14 @@ class IngestSettings(HttpSettings):
     write_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="what Segment and RudderStack SDKs show as their write key; it may be public, and lets "
-        "its holder send events of any visitor",
+        description="what Segment and RudderStack SDKs show as their write key; it may be public: its holder "
+        "sends events of visitors that an SDK names, and reads nobody's",
+    )
+    identity_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="signs user ids: pages show a user's hex HMAC-SHA256 as traits.user_hash, which proves "
+        "that the visitor is that user",
     )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"

@@ -82,6 +82,12 @@ class Metrics:
             "Visitors who turned out to be a user",
             registry=self.registry,
         )
+        # More claims to be one user than a person may have visitors: a bot, or an id that means nobody.
+        self.joins_left_out = Gauge(
+            "eddy_recommender_joins_left_out",
+            "Visitors beyond EDDY_PERSON_VISITORS_MAX of their user, who count by themselves",
+            registry=self.registry,
+        )
         self.words_away = Counter(
             "eddy_recommender_words_away_total",
             "Searches whose words got no vectors from the embedder",

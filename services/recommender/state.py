@@ -157,6 +157,7 @@ class State:
                 published = self.sessions.latest(member) or PublishedSession(b"")
                 self._hub.session_changed(member, published)
         self._metrics.joined.set(len(self._people))
+        self._metrics.joins_left_out.set(self._people.left_out)
 
     async def newest_releases(self, messages: list[Message]) -> None:
         """[models]"""

@@ -7,7 +7,16 @@ from typing import Final
 from cachetools import LRUCache
 
 from schemas.directions import form
-from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, SessionEvent, decode
+from schemas.events import EventType
+from schemas.sessions import (
+    ACCEPTED_AT,
+    CAUSED_BY,
+    FOLDED_AT,
+    SESSION_EVENTS_MAX,
+    Session,
+    SessionEvent,
+    decode,
+)
 from schemas.vectors import Layout
 from services.model.session import ProductVectors, Tuning, compute_session, merge_events
 from services.visitors.identity_graph import IdentityGraph
@@ -69,6 +78,9 @@ def _time(headers: Mapping[str, bytes], name: str) -> float | None:
 
 
 JOINED_MAX: Final = 10_000  # 6 KB each
+DECODED_MAX: Final = 1_000  # 15 KB each: after a click all members of a person but one are as they were
+
+OwnEvent = tuple[EventType, str, int]  # what was done with which product, and when (Unix ms)
 
 
 class MergedSessions:
@@ -88,10 +100,15 @@ class MergedSessions:
         self._layout = layout
         self._tuning = tuning
         self._made: LRUCache[frozenset[str], tuple[list[bytes], Session]] = LRUCache(JOINED_MAX)
+        self._events: LRUCache[bytes, tuple[SessionEvent, ...]] = LRUCache(DECODED_MAX)
 
-    def session(self, visitor_id: str) -> Session | None:
-        """The newest session of the visitor's person, or None for somebody without one."""
-        members = self._people.members(visitor_id)
+    def session(self, visitor_id: str, *, proven: bool = False) -> Session | None:
+        """The newest session of the visitor's person, or None for somebody without one.
+
+        `proven`: without what others have done of whom it is only claimed that they are the same person. Rows
+        are made from all of it; what is shown and explained to the visitor is what is proven.
+        """
+        members = self._people.members(visitor_id, proven=proven)
         if len(members) == 1:
             return self._sessions.session(visitor_id)
         parts = [part.raw for member in sorted(members) if (part := self._sessions.latest(member))]
@@ -101,6 +118,15 @@ class MergedSessions:
         if known is None or known[0] != parts or self._may_join(known[1]):
             known = self._made[members] = (parts, self._merge(visitor_id, parts))
         return known[1]
+
+    def own_events(self, visitor_id: str) -> frozenset[OwnEvent] | None:
+        """What may be told to the visitor of its session; None: all of it."""
+        members = self._people.members(visitor_id)
+        if len(members) == 1 or members == self._people.members(visitor_id, proven=True):
+            return None
+        own = self.session(visitor_id, proven=True)
+        events = own.events if own else ()
+        return frozenset((each.type, each.product_id, each.occurred_at) for each in events)
 
     def _may_join(self, session: Session) -> bool:
         """Whether a product has a vector by now that had none when the session was computed."""
@@ -123,8 +149,17 @@ class MergedSessions:
 
     def _merge(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
         events: tuple[SessionEvent, ...] = ()
-        for raw in parts:
-            events = merge_events(events, list(decode(raw).events), self._tuning)
+        # The newest first: once there are as many events as a session holds, older ones change nothing.
+        for found in sorted(map(self._events_of, parts), key=lambda each: each[-1:], reverse=True):
+            oldest = events[0] if len(events) == SESSION_EVENTS_MAX else None
+            newer = [each for each in found if oldest is None or each > oldest]
+            if newer:
+                events = merge_events(events, newer, self._tuning)
         if not events:
             return Session(visitor_id)
         return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning)
+
+    def _events_of(self, raw: bytes) -> tuple[SessionEvent, ...]:
+        if (events := self._events.get(raw)) is None:
+            events = self._events[raw] = decode(raw).events
+        return events

@@ -31,12 +31,15 @@ class Erasures:
         return until is not None and earliest(*stamps) <= until
 
     def of_persons(self, graph: IdentityGraph) -> "Erasures":
-        """With one member of a person all of them are left out, up to the newest erasure of any."""
-        newest: dict[str, int] = {}
+        """With one member of a person all of them are left out, up to the newest erasure of any.
+
+        Of whom it is only claimed that they are one person, nobody is left out for another.
+        """
+        newest: dict[frozenset[str], int] = {}
         for visitor_id, until in self.until.items():
-            person = graph.person(visitor_id)
+            person = graph.members(visitor_id, proven=True)
             newest[person] = max(until, newest.get(person, until))
-        of_members = {member: until for person, until in newest.items() for member in graph.members(person)}
+        of_members = {member: until for person, until in newest.items() for member in person}
         return Erasures(of_members, self.unreadable)
 
     def take(self, message: TopicMessage) -> str:
@@ -115,11 +118,14 @@ class Person:
         return Person((visitor_id,), tuple(each for each in self.joined if each == visitor_id))
 
 
-def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
-    """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
+def person_of(settings: ServiceSettings, visitor_id: str, *, proven: bool = False) -> Person:
+    """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing.
+
+    `proven`: only those of whom that is proven.
+    """
     with open_reader(settings) as reader:
-        graph, _ = identity_graph.read(reader)
-    members = sorted(graph.members(visitor_id))
+        graph, _ = identity_graph.read(reader, settings)
+    members = sorted(graph.members(visitor_id, proven=proven))
     return Person(tuple(members), tuple(each for each in members if graph.identity(each) is not None))
 
 

@@ -2,16 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Literal
 
 from cachetools import TTLCache
+from msgspec.structs import replace
 
 from schemas.events import is_visitor_id
 from schemas.identities import USER_PREFIX, Identity, visitor_of
 from services.ingest.segment.messages import Id, Kind, SegmentMessage
 from services.ingest.validation import Refused
+from services.visitors.identity_graph import PlaceholderIds
+from services.web.auth import UserSigner
 
 USER_ID_MAX: Final = 256
 REMEMBERED: Final = 50_000  # visitors, about 30 MB
@@ -27,32 +30,94 @@ class MessageIdentity:
     user_id: str | None
 
 
+Proof = Literal["back_end", "signature", "wrong_signature", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityLink:
     """A visitor is a user. `stated`: by a message made to say it, not just by one that has both ids."""
 
     identity: Identity
     stated: bool
+    proof: Proof = "none"
 
 
-def identify(message: SegmentMessage) -> MessageIdentity | None:
-    """The anonymous visitor where there is one, else the user's own; None without either. Raises Refused."""
+@dataclass(frozen=True, slots=True)
+class IdentityPolicy:
+    """Which ids name nobody, and what proves that a visitor is a user."""
+
+    placeholders: PlaceholderIds = field(default_factory=PlaceholderIds)
+    signer: UserSigner = field(default_factory=lambda: UserSigner(None))
+
+    def proof(self, message: SegmentMessage, user_id: str) -> Proof:
+        """By `traits.user_hash`, of the message or of its context, where SDKs repeat it."""
+        told = (message.traits or {}).get("user_hash")
+        if told is None:
+            traits = (message.context or {}).get("traits")
+            told = traits.get("user_hash") if isinstance(traits, dict) else None
+        if not isinstance(told, str) or not told:
+            return "none"
+        return "signature" if self.signer.matches(user_id, told) else "wrong_signature"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSender:
+    """Who sends messages: a back end, one visitor by its token, or whoever has the write key."""
+
+    is_back_end: bool = False
+    visitor_id: str | None = None
+
+    def require(self, visitor_id: str) -> None:
+        """Raises Refused for another visitor than the token's."""
+        if self.visitor_id is not None and self.visitor_id != visitor_id:
+            raise Refused("visitor", "the visitor token belongs to another visitor than the message")
+
+
+WRITE_KEY_HOLDER: Final = MessageSender()
+ANY_POLICY: Final = IdentityPolicy()
+
+
+def identify(message: SegmentMessage, placeholders: PlaceholderIds) -> MessageIdentity | None:
+    """The anonymous visitor where there is one, else the user's own; None without either. Raises Refused.
+
+    An id that is a placeholder is none.
+    """
     anonymous, user_id = _text(message.anonymous_id), _user_id("userId", message.user_id)
-    if anonymous:
+    user_id = None if user_id is None or user_id in placeholders else user_id
+    if anonymous and anonymous not in placeholders:
         return MessageIdentity(visitor_of_anonymous(anonymous), user_id)
     return MessageIdentity(visitor_of(user_id), user_id) if user_id else None
 
 
 def links_of(
-    message: SegmentMessage, kind: Kind, whose: MessageIdentity | None, at: int
+    message: SegmentMessage,
+    kind: Kind,
+    whose: MessageIdentity | None,
+    at: int,
+    *,
+    sender: MessageSender = WRITE_KEY_HOLDER,
+    policy: IdentityPolicy = ANY_POLICY,
 ) -> tuple[IdentityLink, ...]:
     """What a message of `identify` tells about who is who; `at` is Unix ms. Raises Refused."""
     if kind == "alias":
-        return _links_of_alias(message, at)
-    if whose is None or whose.user_id is None or whose.visitor_id == visitor_of(whose.user_id):
+        visitors, user_id = _aliased(message, policy.placeholders)
+    elif whose is not None and whose.user_id is not None and whose.visitor_id != visitor_of(whose.user_id):
+        visitors, user_id = (whose.visitor_id,), whose.user_id
+    else:
         return ()
-    identity = Identity(visitor_id=whose.visitor_id, user_id=whose.user_id, occurred_at=at)
-    return (IdentityLink(identity, stated=kind == "identify"),)
+    proof: Proof = "back_end" if sender.is_back_end else policy.proof(message, user_id)
+    # A signature proves who the new user is, not that the former one was the same.
+    is_proven = proof == "back_end" or (proof == "signature" and kind != "alias")
+    for each in visitors:
+        sender.require(each)
+    return tuple(
+        IdentityLink(
+            Identity(visitor_id=each, user_id=user_id, occurred_at=at, proven=is_proven),
+            stated=kind in {"identify", "alias"},
+            proof=proof,
+        )
+        for each in visitors
+    )
 
 
 def visitor_of_anonymous(anonymous_id: str) -> str:
@@ -62,16 +127,14 @@ def visitor_of_anonymous(anonymous_id: str) -> str:
     return f"hash:{blake2b(anonymous_id.encode(), digest_size=20).hexdigest()}"
 
 
-def _links_of_alias(message: SegmentMessage, at: int) -> tuple[IdentityLink, ...]:
+def _aliased(message: SegmentMessage, placeholders: PlaceholderIds) -> tuple[tuple[str, ...], str]:
     """Segment does not say whether previousId was anonymous or a user: both visitors are joined."""
     previous, user_id = _user_id("previousId", message.previous_id), _user_id("userId", message.user_id)
     if not previous or not user_id or previous == user_id:
-        return ()
-    visitors = (visitor_of_anonymous(previous), visitor_of(previous))
-    return tuple(
-        IdentityLink(Identity(visitor_id=each, user_id=user_id, occurred_at=at), stated=True)
-        for each in visitors
-    )
+        return (), ""
+    if previous in placeholders or user_id in placeholders:
+        return (), ""
+    return (visitor_of_anonymous(previous), visitor_of(previous)), user_id
 
 
 def _text(value: Id | None) -> str | None:
@@ -111,11 +174,9 @@ class PublishedLinks:
         """
         newest: dict[str, IdentityLink] = {}
         for join in joins:
-            visitor_id, other = join.identity.visitor_id, newest.get(join.identity.visitor_id)
-            if other is None or join.identity.replaces(other.identity):
-                newest[visitor_id] = IdentityLink(
-                    join.identity, join.stated or (other is not None and other.stated)
-                )
+            visitor_id = join.identity.visitor_id
+            other = newest.get(visitor_id)
+            newest[visitor_id] = join if other is None else _newer(join, other)
         return [join.identity for join in newest.values() if self._is_missing(join)]
 
     def remember(self, identities: Iterable[Identity]) -> None:
@@ -136,7 +197,21 @@ class PublishedLinks:
             return True
         if not join.identity.replaces(known.newest):
             return False
-        if not join.stated and join.identity.user_id == known.newest.user_id:
-            known.newest = join.identity
-            return False
-        return True
+        if join.identity.user_id != known.newest.user_id:
+            return True
+        if join.identity.proven > known.newest.proven:
+            return True
+        if join.stated and join.identity.proven == known.newest.proven:
+            return True
+        # Only a later word of what is known; and to write it would make a claim of what is proven.
+        known.newest = replace(join.identity, proven=known.newest.proven)
+        return False
+
+
+def _newer(one: IdentityLink, other: IdentityLink) -> IdentityLink:
+    """The newer word of two about one visitor; stated and proven as either, where they name one user."""
+    newer, older = (one, other) if one.identity.replaces(other.identity) else (other, one)
+    is_proven = newer.identity.proven or (
+        older.identity.proven and newer.identity.user_id == older.identity.user_id
+    )
+    return IdentityLink(replace(newer.identity, proven=is_proven), newer.stated or older.stated, newer.proof)

@@ -88,7 +88,7 @@ def read_joined(
     shown = TimeRange(question.since, question.until)
     done = TimeRange(question.since, question.until and question.until + question.window_ms)
     with open_reader(settings) as reader:
-        graph, left.unreadable_identities = identity_graph.read(reader)
+        graph, left.unreadable_identities = identity_graph.read(reader, settings)
         erasures = erasure.read(reader).of_persons(graph)
         left.unreadable_erasures = erasures.unreadable
         behaviour = Behaviour()

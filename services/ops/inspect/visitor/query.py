@@ -61,7 +61,7 @@ def look_up(settings: OpsSettings, tuning: Tuning, wanted: VisitorQuery, progres
             f"(a user with such an id is the visitor {visitor_of(visitor_id)})"
         )
     with open_reader(settings) as reader:
-        erasures, (people, _) = erasure.read(reader), identity_graph.read(reader)
+        erasures, (people, _) = erasure.read(reader), identity_graph.read(reader, settings)
         joined = people.identity(visitor_id)
         others = sorted(people.members(visitor_id) - {visitor_id})
         found = _sessions(reader, visitor_id, others, erasures, wanted)
