@@ -119,7 +119,12 @@ def test_a_join_is_a_claim_until_the_shop_has_signed_the_user(
 def test_a_back_end_needs_no_signature_and_a_signature_proves_no_alias() -> None:
     [link] = links(MessageSender(is_back_end=True), userId="17")
     assert link.identity.proven
-    aliased = {"kind": "alias", "previousId": "bob", "userId": "17", "traits": {"user_hash": SIGNED}}
+    aliased: dict[str, Any] = {
+        "kind": "alias",
+        "previousId": "bob",
+        "userId": "17",
+        "traits": {"user_hash": SIGNED},
+    }
     assert not any(each.identity.proven for each in links(**aliased))
     assert all(each.identity.proven for each in links(MessageSender(is_back_end=True), **aliased))
 

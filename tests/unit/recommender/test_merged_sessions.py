@@ -9,7 +9,7 @@ from schemas.events import Event, EventType
 from schemas.identities import Identity
 from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
 from services.model.session import fold
-from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
+from services.recommender.visitor_sessions import MergedSessions, OwnEvent, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from tests.support.sessions import DAY, LAYOUT, TUNING, VECTORS, content, event, fold_all, product
@@ -99,8 +99,9 @@ def test_a_visitor_is_told_only_of_what_is_proven_to_be_its_own() -> None:
     joined.join("v2", proven=True)
     assert joined.sessions.own_events("v1") is None
     joined.join("thief")
-    assert joined.sessions.own_events("thief") == {("view_item", "p3", 3)}
-    assert joined.sessions.own_events("v1") == {("view_item", "p1", 1), ("view_item", "p2", 2)}
+    own: list[OwnEvent] = [("view_item", f"p{number}", number) for number in (1, 2, 3)]
+    assert joined.sessions.own_events("thief") == set(own[2:])
+    assert joined.sessions.own_events("v1") == set(own[:2])
     merged = joined.sessions.session("thief")
     assert merged is not None
     assert [each.product_id for each in merged.events] == ["p1", "p2", "p3"]
