@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import msgspec
 
 from schemas.events import Millis, VisitorId
+from schemas.unreadable import Unreadable, read
 
 REASON: Final = "reason"  # a sentence a person can act on
 SERVICE: Final = "service"  # which service refused the message
@@ -104,7 +105,7 @@ def parse_mark(found: AnyHeaders | None) -> tuple[LetterId, Outcome] | None:
         return None
     try:
         return LetterId.parse(letter.decode()), "dropped" if outcome == b"dropped" else "requeued"
-    except ValueError:
+    except ValueError:  # bytes that are no UTF-8, too
         return None
 
 
@@ -170,6 +171,6 @@ def encode_frame(frame: Frame) -> bytes:
 def decode_frame(raw: bytes | None) -> Frame | None:
     """The frame of a header; None where it is absent or none."""
     try:
-        return _frame.decode(raw) if raw else None
-    except msgspec.MsgspecError:
+        return read(_frame.decode, raw) if raw else None
+    except Unreadable:
         return None

@@ -78,3 +78,10 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_embedder_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
+        )

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas import deadletters, products
+from schemas import deadletters
 from schemas.products import MAX_PRODUCT_BYTES, Product
+from schemas.unreadable import Unreadable
 from services.embedder.errors import BadProduct
 from services.kafka.clients import ClientConfig, NotDelivered, OutgoingMessage
+from services.kafka.messages import PRODUCT
 
 FULL_WAIT_S: Final = 0.1  # how long to wait, each time, for room in the local buffer
 
@@ -69,12 +70,9 @@ def decode_product(key: bytes | None, value: bytes) -> Product:
     if len(value) > MAX_PRODUCT_BYTES:
         raise BadProduct(f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(value)}")
     try:
-        product = products.decode(value)
-    except msgspec.MsgspecError as error:
+        return PRODUCT.read(key, value)
+    except Unreadable as error:
         raise BadProduct(str(error)) from None
-    if key != product.product_id.encode():
-        raise BadProduct(f"the message's key is not the product_id {product.product_id!r}")
-    return product
 
 
 def dead_letter(

@@ -51,8 +51,14 @@ class TopicMessage(Protocol):
 
 
 def headers_of(message: TopicMessage) -> MessageHeaders:
-    """The names and values of a message's headers, in their order."""
-    return cast(MessageHeaders, message.headers() or [])
+    """The names and values of a message's headers, in their order.
+
+    None where a name is no UTF-8: Python's clients have no text for it, and no header decides anything.
+    """
+    try:
+        return cast(MessageHeaders, message.headers() or [])
+    except (SystemError, UnicodeDecodeError):  # confluent_kafka returns with the exception set
+        return []
 
 
 @dataclass(frozen=True, slots=True)

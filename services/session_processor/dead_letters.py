@@ -1,12 +1,13 @@
 """Messages of `events` that are no events: why, and the dead letter that each becomes."""
 
-import msgspec
 import structlog
 from faust.types import Message
 
 from schemas import deadletters
-from schemas.events import Event, decode
+from schemas.events import Event
+from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
+from services.kafka.messages import EVENT
 
 log = structlog.get_logger()
 
@@ -24,12 +25,9 @@ def decode_event(key: bytes | None, value: bytes | None) -> Event:
     if value is None:
         raise BadEvent("a tombstone is no event")
     try:
-        event = decode(value)
-    except msgspec.MsgspecError as error:
+        return EVENT.read(key, value)
+    except Unreadable as error:
         raise BadEvent(str(error)) from None
-    if key != event.visitor_id.encode():
-        raise BadEvent(f"the message's key is not the event's visitor_id {event.visitor_id!r}")
-    return event
 
 
 class DeadLetters:

@@ -76,3 +76,10 @@ class Metrics:
             "Erasures carried out on visitors of this worker",
             registry=self.registry,
         )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_session_processor_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
+        )

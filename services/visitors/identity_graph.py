@@ -2,11 +2,10 @@
 
 from collections import defaultdict
 
-import msgspec
-
-from schemas import identities
 from schemas.identities import USER_PREFIX, Identity
 from schemas.topics import IDENTITIES
+from schemas.unreadable import Unreadable
+from services.kafka.messages import IDENTITY, decode
 from services.kafka.ranges import HistoryReader, TopicMessage
 
 
@@ -36,16 +35,12 @@ class IdentityGraph:
 
     def take(self, message: TopicMessage) -> bool:
         """Takes one message of `identities`; False where it cannot be read, or is of another key."""
-        visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-        try:
-            identity = None if value is None else identities.decode(value)
-        except msgspec.MsgspecError:
-            return False
-        if identity is not None and identity.visitor_id != visitor_id:
+        read = decode(IDENTITY, message)
+        if isinstance(read, Unreadable):
             return False
         # Not put(): to tell who has changed takes a walk through the person, too long for all of a topic.
-        if self._is_news(visitor_id, identity):
-            self._link(visitor_id, identity)
+        if self._is_news(read.key, read.value):
+            self._link(read.key, read.value)
         return True
 
     def _is_news(self, visitor_id: str, identity: Identity | None) -> bool:

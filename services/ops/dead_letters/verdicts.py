@@ -1,18 +1,17 @@
 """Whether a dead letter may be put back, and if not, why."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import msgspec
-
-from schemas import events, identities, products
+from schemas import events, products
 from schemas.deadletters import Verdict
 from schemas.events import Event
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from schemas.topics import IDENTITIES, PRODUCTS, PRODUCTS_DLQ
+from schemas.unreadable import Unreadable
 from services.kafka import ranges
+from services.kafka.messages import IDENTITY, PRODUCT, decode, read_value
 from services.kafka.ranges import TopicMessage
 from services.ops.dead_letters.ingest import Ingest
 from services.ops.dead_letters.letter import DeadLetter, find_erased_visitor
@@ -28,15 +27,13 @@ class NewerProducts:
         self._newest: dict[bytes, tuple[TopicMessage, Product]] = {}
         self._gone: dict[bytes, TopicMessage] = {}
         for message in messages:
-            key, raw = message.key() or b"", message.value()
-            if raw is None:
+            read = decode(PRODUCT, message)
+            if isinstance(read, Unreadable):
+                continue
+            key, product = read.key.encode(), read.value
+            if product is None:
                 self._gone[key] = message
-                continue
-            try:
-                product = products.decode(raw)
-            except msgspec.MsgspecError:
-                continue
-            if key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
+            elif key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
                 self._newest[key] = message, product
 
     def of(self, letter: DeadLetter, product: Product) -> str | None:
@@ -159,11 +156,9 @@ class RequeuePolicy:
         with self.readers() as reader:
             found = ranges.newest_of_keys(reader, IDENTITIES, [each.encode() for each in visitors])
         heard: dict[str, int] = {}
-        for key, message in found.items():
-            value = message.value()
-            if value is not None:
-                with suppress(msgspec.MsgspecError):
-                    heard[key.decode()] = identities.decode(value).occurred_at
+        for message in found.values():
+            if (identity := read_value(IDENTITY, message)) is not None:
+                heard[identity.visitor_id] = identity.occurred_at
         return heard
 
 
@@ -172,7 +167,7 @@ def _event(letter: DeadLetter) -> Event | str:
         return "a tombstone is no event"
     try:
         event = events.decode(letter.raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except Unreadable as error:
         return str(error)
     return events.check(event) or event
 
@@ -184,5 +179,5 @@ def _product(letter: DeadLetter) -> Product | str:
         return f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(letter.raw)}"
     try:
         return products.decode(letter.raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except Unreadable as error:
         return str(error)

@@ -42,7 +42,7 @@ def test_an_event_that_is_one_today_goes_under_its_visitor() -> None:
     [
         (None, "tombstone"),
         (b"{", "truncated"),
-        (b'{"x": ' + b"[" * 5000, "recursion"),
+        (b'{"x": ' + b"[" * 5000, "nested too deeply"),
         (msgspec.json.encode({"event_id": ID}), "type"),
         (events.encode(msgspec.structs.replace(EVENT, product_id=None)), "product_id"),
     ],
