@@ -5,6 +5,9 @@ from math import nan
 from typing import Final
 
 import msgspec
+import pytest
+from aiokafka.producer import message_accumulator, producer
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -152,3 +155,23 @@ ANY_VALUE: Final = st.binary(max_size=200) | st.builds(
     _ANYTHING,
     st.none() | st.integers(0, 50),
 )
+
+
+class _Latin1(str):
+    """A header's name, written as no Java client writes it but librdkafka does."""
+
+    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+        return super().encode("latin-1")
+
+
+async def send_latin_1_header(settings: ServiceSettings, topic: str, key: bytes, value: bytes) -> None:
+    """Sends a message with a header whose name is no UTF-8."""
+    with pytest.MonkeyPatch.context() as patch:  # the compiled writer takes only what is a str and no more
+        for module in (message_accumulator, producer):
+            patch.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        sender = producer.AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap)
+        await sender.start()
+        try:
+            await sender.send_and_wait(topic, value, key, headers=[(_Latin1("é"), b"1"), ("null", None)])
+        finally:
+            await sender.stop()
