@@ -84,17 +84,18 @@ def dead_letter(
     source: str,
     failed_at: int,
     attempts: int = 1,
+    count: int = 1,
 ) -> OutgoingMessage:
     """A message as it came, with why it, or a part of it, was not taken; `failed_at` is Unix ms."""
-    if raw is not None and len(raw) > MAX_PRODUCT_BYTES:  # with the headers it might be too large for Kafka
-        raw = raw[:MAX_PRODUCT_BYTES]
-        reason += f"; here are the first {MAX_PRODUCT_BYTES} bytes"
-    headers = deadletters.headers(
+    key, raw, headers = deadletters.letter(
+        key,
+        raw,
         reason=reason,
         service="embedder",
         stage=stage,
         source=source,
         failed_at=failed_at,
         attempts=attempts,
+        count=count,
     )
     return key, raw, [*headers]

@@ -34,6 +34,7 @@ from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
 from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import headers_of
+from services.refusals import RefusalSampler
 
 LOOK_S: Final = 0.2  # how soon a stopping worker notices
 
@@ -103,6 +104,7 @@ class Worker:
         self._consumer = Consumer(consumer_config(settings))
         self._stopping = threading.Event()
         self._reader = MessageReader(metrics.unreadable)
+        self._refusals = RefusalSampler()
         self._bad_in_a_row = 0
         self._paused = False
         self._committed_at = 0.0
@@ -218,6 +220,11 @@ class Worker:
 
     def _send_to_dlq(self, effect: SendToDlq) -> None:
         source = _source(self._settings.topic(PRODUCTS), effect.place)
+        refused = (effect.key, effect.raw, effect.stage, effect.reason)
+        count = self._refusals.sample(*refused) if effect.attempts == 1 else 1
+        if not count:
+            self._metrics.repeated.inc()
+            return
         log.warning("dead letter", reason=effect.reason, stage=effect.stage, source=source)
         self._metrics.dead_letters.labels(effect.stage).inc()
         letter = dead_letter(
@@ -228,6 +235,7 @@ class Worker:
             source=source,
             failed_at=int(now_ms()),
             attempts=effect.attempts,
+            count=count,
         )
         self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expect(effect.place))
 

@@ -184,6 +184,10 @@ class SessionProcessor:
 
     def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
         letter = self._letters.of(message.message, reason, at=int(now_ms()))
+        if letter is None:
+            self._metrics.repeated.inc()
+            self._pass_over(taken, "dead")
+            return
         self._metrics.events.labels("dead").inc()
         self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
 

@@ -62,8 +62,9 @@ def _is_later(message: TopicMessage, letter: DeadLetter) -> bool:
 
 
 # bad: refused today as well. often: has had all its attempts. erased: of somebody who is to be forgotten.
-# superseded: something newer lies on the topic. foreign: under another visitor's token.
-Kind = Literal["good", "bad", "often", "erased", "superseded", "foreign"]
+# superseded: something newer lies on the topic. foreign: under another visitor's token. cut: only the
+# beginning of it was kept.
+Kind = Literal["good", "bad", "often", "erased", "superseded", "foreign", "cut"]
 
 STAGE_VISITOR: Final = "visitor"
 
@@ -106,10 +107,11 @@ class RequeuePolicy:
 
     def by_http(self, letters: Sequence[DeadLetter], ingest: Ingest) -> list[RequeueVerdict]:
         """Letters that go back to ingest."""
-        verdicts = ingest.judge(letters)
+        whole = [letter for letter in letters if not letter.is_cut]
+        verdicts = ingest.judge(whole)
         newer = self._newer_joins(verdicts)
-        judged = []
-        for letter, verdict in zip(letters, verdicts, strict=True):
+        judged = [self._judge(letter, why="") for letter in letters if letter.is_cut]
+        for letter, verdict in zip(whole, verdicts, strict=True):
             is_bad = bool(verdict.reasons) and not (letter.is_whole_body and verdict.accepted)
             why = verdict.reasons[0] if is_bad else ""
             joined = tuple(each for each, at in verdict.joins.items() if newer.get(each, -1) > at)
@@ -130,16 +132,29 @@ class RequeuePolicy:
             return RequeueVerdict(letter, "erased", f"visitor {visitor_id} is to be forgotten: drop it")
         if superseded is not None:
             return RequeueVerdict(letter, "superseded", f"{superseded}: drop it")
+        if (stays := self._own_fault(letter)) is not None:
+            return stays
+        if self.as_is:
+            return RequeueVerdict(letter, "good", key=letter.key, joined=joined)
+        return RequeueVerdict(letter, "bad" if why else "good", why, key, joined)
+
+    def _own_fault(self, letter: DeadLetter) -> RequeueVerdict | None:
+        """Why a letter stays whatever today's code and topics say."""
+        if letter.is_cut:
+            return RequeueVerdict(
+                letter,
+                "cut",
+                f"only the first {len(letter.raw or b''):,} of its {letter.size:,} bytes were kept (sha256 "
+                f"{letter.sha256}): let its sender send the whole again, then drop it",
+            )
         if letter.came_by_http and letter.stage == STAGE_VISITOR:
             return RequeueVerdict(
                 letter, "foreign", "it came with another visitor's token, so it may be forged: drop it"
             )
         if letter.attempts >= self.attempts_max:
-            why = f"it has failed {letter.attempts} times: drop it, or raise --attempts-max"
-            return RequeueVerdict(letter, "often", why)
-        if self.as_is:
-            return RequeueVerdict(letter, "good", key=letter.key, joined=joined)
-        return RequeueVerdict(letter, "bad" if why else "good", why, key, joined)
+            often = f"it has failed {letter.attempts} times: drop it, or raise --attempts-max"
+            return RequeueVerdict(letter, "often", often)
+        return None
 
     def _newer_products(self, product_ids: set[str]) -> NewerProducts:
         if not product_ids:

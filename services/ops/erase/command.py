@@ -15,6 +15,7 @@ from services.cli import AsJson, confirm, console, exit_with_status, progress_co
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.kafka.clients import client_config
+from services.kafka.messages import header_count, header_ms, headers_by_name
 from services.kafka.ranges import RangeReader, open_reader
 from services.kafka.writer import open_writer
 from services.ops.erase.query import PLACES, ErasureReport, Place, places

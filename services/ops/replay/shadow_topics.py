@@ -37,6 +37,7 @@ from schemas.unreadable import Unreadable, read
 from services.files import lock
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.clients import client_config
+from services.kafka.messages import RULE, read_value
 from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, newest_by_key, open_reader
 from services.kafka.writer import BulkWriter, open_writer
 from services.ops.replay.consumer_group import Group
