@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
-from schemas import products, vectors
+from schemas import vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.unreadable import Unreadable
 from schemas.vectors import Layout, Vector, unpack
-from services.kafka.messages import MessageReader, vectors_of
+from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import RangeReader, Span, newest_values
 from services.ops import services
 from services.ops.settings import OpsSettings
@@ -85,7 +85,7 @@ class Points:
     def _find_product(self, product_id: str) -> Product | None:
         raw = self._newest.get(product_id)
         try:
-            return None if raw is None else products.decode(raw)
+            return None if raw is None else PRODUCT.read(product_id.encode(), raw)
         except Unreadable:
             return None  # no product: the embedder has written it to products.dlq
 
