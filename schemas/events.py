@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas.unreadable import read
+
 
 class EventKind(NamedTuple):
     """What is known of a type of event; every place that tells types apart reads it here.
@@ -77,7 +79,8 @@ EventId = Annotated[str, msgspec.Meta(pattern=ULID_OR_UUID)]
 VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 ProductId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]  # Unix time in ms, up to the year 2100
+LATEST_MS: Final = 4_102_444_800_000  # the year 2100
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]  # Unix time in ms
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}" + END)]
 
@@ -154,8 +157,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Event:
-    """An event from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """An event from the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(event: Event) -> bytes:

@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from schemas.events import Millis, VisitorId
+from schemas.unreadable import read
 
 USER_PREFIX: Final = "user:"
 
@@ -51,8 +52,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Identity:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(identity: Identity) -> bytes:

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from schemas.events import Amount, Currency, Millis, ProductId
+from schemas.unreadable import read
 
 Availability = Literal["in_stock", "out_of_stock", "preorder"]
 
@@ -48,8 +49,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Product:
-    """A product from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """A product from the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(product: Product) -> bytes:

@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from schemas.unreadable import printable
 from services.settings import ServiceSettings
 
 if TYPE_CHECKING:
     pass
+
+
+def _make_printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What somebody else has named or sent does not tell the terminal of who reads along what to do."""
+    return {key: printable(each) if isinstance(each, str) else each for key, each in event.items()}
 
 
 def configure_logging(settings: ServiceSettings, service: str) -> None:
@@ -21,7 +29,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_make_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if settings.log_format == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )

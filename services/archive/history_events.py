@@ -1,8 +1,14 @@
 """An event of the past as those who read millions of them need it: some fields, held to the same rules."""
 
+from operator import attrgetter
+from typing import Final
+
 import msgspec
 
 from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
+from schemas.topics import EVENTS
+from schemas.unreadable import read
+from services.kafka.messages import MessageType
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -34,5 +40,8 @@ _decode = msgspec.json.Decoder(HistoryEvent).decode
 
 
 def decode(raw: bytes) -> HistoryEvent:
-    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
-    return _decode(raw)
+    """From the bytes of one message on `events`. Raises Unreadable."""
+    return read(_decode, raw)
+
+
+HISTORY_EVENT: Final[MessageType[HistoryEvent]] = MessageType(EVENTS, decode, attrgetter("visitor_id"))

@@ -12,6 +12,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from schemas import deadletters
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
+from schemas.unreadable import Unreadable
 from schemas.vectors import Vector, unpack
 from services.clock import now_ms
 from services.embedder.catalogue import (
@@ -31,35 +32,43 @@ from services.embedder.publisher import Publisher, dead_letter, decode_product
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
+from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import headers_of
+from services.refusals import RefusalSampler
 
 LOOK_S: Final = 0.2  # how soon a stopping worker notices
 
 
 def read_known(
-    settings: EmbedderSettings, catalogue: Catalogue, partitions: Collection[int], stopping: threading.Event
+    settings: EmbedderSettings,
+    catalogue: Catalogue,
+    partitions: Collection[int],
+    stopping: threading.Event,
+    reader: MessageReader,
 ) -> set[str]:
     """Reads the topic to its end; answers the ids of the products in these partitions.
 
     Blocks until then, or until `stopping`. Raises LayoutMismatch and TopicMissing.
     """
     ids: set[str] = set()
+    kind = vectors_of(settings.layout)
 
     def know(messages: list[Message]) -> None:
         for message in messages:
-            product_id = (message.key() or b"").decode()
-            catalogue.know(product_id, message.value())
+            if (read := reader.read(kind, message)) is None:
+                continue
+            catalogue.know(read.key, read.raw)
             if message.partition() in partitions:
-                (ids.discard if message.value() is None else ids.add)(product_id)
+                (ids.discard if read.value is None else ids.add)(read.key)
 
     topic = settings.topic(PRODUCT_VECTORS)
-    reader = TopicReader(client_config(settings), [topic], know, lambda _error: None)
-    reader.start()
+    whole = TopicReader(client_config(settings), [topic], know, lambda _error: None)
+    whole.start()
     try:
-        while not reader.wait_until_caught_up(LOOK_S) and not stopping.is_set():
+        while not whole.wait_until_caught_up(LOOK_S) and not stopping.is_set():
             pass
     finally:
-        reader.stop()
+        whole.stop()
     return ids
 
 
@@ -94,6 +103,8 @@ class Worker:
         self._metrics = metrics
         self._consumer = Consumer(consumer_config(settings))
         self._stopping = threading.Event()
+        self._reader = MessageReader(metrics.unreadable)
+        self._refusals = RefusalSampler()
         self._bad_in_a_row = 0
         self._paused = False
         self._committed_at = 0.0
@@ -154,7 +165,7 @@ class Worker:
         attempts = deadletters.attempts_of(headers_of(message))
         try:
             if value is None:
-                return self._catalogue.remove(_id_of(key), place)
+                return self._catalogue.remove(_read_tombstone(key), place)
             product = decode_product(key, value)
         except BadProduct as bad:
             self._count_bad(str(bad))
@@ -209,6 +220,11 @@ class Worker:
 
     def _send_to_dlq(self, effect: SendToDlq) -> None:
         source = _source(self._settings.topic(PRODUCTS), effect.place)
+        refused = (effect.key, effect.raw, effect.stage, effect.reason)
+        count = self._refusals.sample(*refused) if effect.attempts == 1 else 1
+        if not count:
+            self._metrics.repeated.inc()
+            return
         log.warning("dead letter", reason=effect.reason, stage=effect.stage, source=source)
         self._metrics.dead_letters.labels(effect.stage).inc()
         letter = dead_letter(
@@ -219,6 +235,7 @@ class Worker:
             source=source,
             failed_at=int(now_ms()),
             attempts=effect.attempts,
+            count=count,
         )
         self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expect(effect.place))
 
@@ -283,7 +300,7 @@ class Worker:
         self._catalogue, self._ledger, self._paused = self._new_catalogue(), Ledger(), False
         self.waiting_for = "product vectors"
         mine = {each.partition for each in partitions}
-        ids = read_known(self._settings, self._catalogue, mine, self._stopping)
+        ids = read_known(self._settings, self._catalogue, mine, self._stopping, self._reader)
         if self._stopping.is_set():
             return
         anew = self._catalogue.make_anew(sorted(ids))
@@ -330,11 +347,11 @@ def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float |
     }
 
 
-def _id_of(key: bytes | None) -> str:
+def _read_tombstone(key: bytes | None) -> str:
     try:
-        return (key or b"").decode()
-    except UnicodeDecodeError:
-        raise BadProduct("a tombstone's key is no product_id") from None
+        return PRODUCT.read_tombstone(key)
+    except Unreadable as reason:
+        raise BadProduct(str(reason)) from None
 
 
 def _point(effect: Publish) -> tuple[Product, Vector] | None:

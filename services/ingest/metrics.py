@@ -81,3 +81,9 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        # The 1st, 10th, 100th … of identical ones have a letter, which says for how many it stands.
+        self.repeated = Counter(
+            "eddy_ingest_repeated_refusals_total",
+            "Refusals that have no dead letter of their own because identical ones have",
+            registry=self.registry,
+        )

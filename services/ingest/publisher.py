@@ -1,7 +1,7 @@
 """Puts accepted and refused entries on their topics, and returns when Kafka has them all."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -13,6 +13,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.segment.identity import IdentityLink, PublishedLinks
 from services.ingest.validation import Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
+from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway
 
@@ -30,6 +31,7 @@ class Publisher:
         self._products = settings.topic(PRODUCTS)
         self._identities = settings.topic(IDENTITIES)
         self._written = PublishedLinks()
+        self._refusals = RefusalSampler()
 
     async def take_events(
         self,
@@ -58,7 +60,7 @@ class Publisher:
                 self._events,
                 [(event.visitor_id.encode(), events.encode(event), stamp[2]) for event in accepted],
             ),
-            (self._dead_letters, [dead_letter(*each, at=at) for each in refused]),
+            (self._dead_letters, list(self._letters(refused, at))),
             (self._identities, [(each.visitor_id.encode(), identities.encode(each), []) for each in missing]),
         )
         self._written.remember(missing)
@@ -66,6 +68,15 @@ class Publisher:
         self._metrics.events_accepted.inc(len(accepted))
         for rejected, _ in refused:
             self._metrics.events_rejected.labels(rejected.stage).inc()
+
+    def _letters(self, refused: Iterable[tuple[Rejected, Provenance]], at: int) -> Iterator[OutgoingMessage]:
+        """One for each refusal but for those that repeat others; what was put back always has one again."""
+        for rejected, way in refused:
+            count = self._refusals.sample(*refusal(rejected, way)) if way.attempts == 1 else 1
+            if count:
+                yield dead_letter(rejected, way, at=at, count=count)
+            else:
+                self._metrics.repeated.inc()
 
     def forget(self, visitor_ids: Iterable[str]) -> None:
         """These visitors were erased: who they are is written again when it is said again."""
@@ -91,26 +102,35 @@ class Publisher:
         try:
             await asyncio.gather(*(self._producer.send_all(*send) for send in sends if send[1]))
         except NotDelivered as error:
+            self._refusals.reset()  # nobody knows which letters are there
             raise BrokerAway(str(error)) from error
         self._metrics.acknowledged.observe(perf_counter() - started)
 
 
-def dead_letter(refused: Rejected, way: Provenance, *, at: int) -> OutgoingMessage:
+def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:
+    """By what identical refusals are known."""
+    frame = None if way.frame is None else deadletters.encode_frame(way.frame)
+    return refused.raw, refused.stage, refused.reason, way.path, way.sender, frame
+
+
+def dead_letter(refused: Rejected, way: Provenance, *, at: int, count: int = 1) -> OutgoingMessage:
     """An entry refused `at` (Unix ms), as it came, without a key (it has none that could be trusted)."""
-    headers: Headers = [
-        *deadletters.headers(
-            reason=refused.reason,
-            service="ingest",
-            stage=refused.stage,
-            source=way.path,
-            failed_at=at,
-            attempts=way.attempts,
-        )
-    ]
+    _, raw, told = deadletters.letter(
+        None,
+        refused.raw,
+        reason=refused.reason,
+        service="ingest",
+        stage=refused.stage,
+        source=way.path,
+        failed_at=at,
+        attempts=way.attempts,
+        count=count,
+    )
+    headers: Headers = [*told]
     if way.received_at != at:
         headers.append((deadletters.RECEIVED_AT, str(way.received_at)))
     if way.sender is not None:
         headers.append((deadletters.SENDER, way.sender))
     if way.frame is not None:
         headers.append((deadletters.FRAME, deadletters.encode_frame(way.frame)))
-    return None, refused.raw, headers
+    return None, raw, headers

@@ -205,6 +205,7 @@ class Parts:
             self._catalogue,
             self._index,
             self._replica,
+            layout=self._settings.layout,
             sessions=self._alone,
             joined=self._sessions,
             people=self._people,

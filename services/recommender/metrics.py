@@ -114,3 +114,10 @@ class Metrics:
         self.problems = Counter(
             "eddy_recommender_problems_total", "HTTP errors answered", ["status"], registry=self.registry
         )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_recommender_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
+        )

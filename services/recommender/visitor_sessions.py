@@ -18,6 +18,7 @@ from schemas.sessions import (
     decode,
 )
 from schemas.vectors import Layout
+from services.kafka.messages import header_ms, header_text
 from services.model.session import ProductVectors, Tuning, compute_session, merge_events
 from services.visitors.identity_graph import IdentityGraph
 
@@ -32,10 +33,10 @@ class PublishedSession:
     folded_at: float | None = None
 
     @classmethod
-    def of(cls, raw: bytes, headers: Mapping[str, bytes]) -> "PublishedSession":
+    def of(cls, raw: bytes, headers: Mapping[str, bytes | None]) -> "PublishedSession":
         """From the value and headers of one message."""
-        caused_by = headers.get(CAUSED_BY, b"").decode()
-        return cls(raw, caused_by or None, _time(headers, ACCEPTED_AT), _time(headers, FOLDED_AT))
+        caused_by = header_text(headers, CAUSED_BY)
+        return cls(raw, caused_by, header_ms(headers, ACCEPTED_AT), header_ms(headers, FOLDED_AT))
 
 
 class Sessions:
@@ -70,11 +71,6 @@ class Sessions:
             return None
         session = decode(published.raw)
         return session if session.layout == self._form else None
-
-
-def _time(headers: Mapping[str, bytes], name: str) -> float | None:
-    value = headers.get(name)
-    return float(value) if value else None
 
 
 JOINED_MAX: Final = 10_000  # 6 KB each

@@ -17,6 +17,8 @@ from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
+from services.kafka.messages import MessageReader, vectors_of
+from services.session_processor import record_batches
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import Message, SessionProcessor
 from services.session_processor.settings import SessionProcessorSettings
@@ -37,6 +39,7 @@ def create_app(settings: SessionProcessorSettings) -> "SessionWorker":
 
 def faust_app(settings: SessionProcessorSettings) -> faust.App:
     """Faust as measured fastest here (DESIGN §9); bytes in, bytes out, the codecs are ours."""
+    record_batches.install()
     brokers = ";".join(f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(","))
     return faust.App(
         settings.topic_prefix + settings.session_processor_group,
@@ -87,6 +90,7 @@ class SessionWorker:
         self._recovered = False
         self.metrics = Metrics()
         self.replica = VectorReplica(settings.layout)
+        self._vectors, self._messages = vectors_of(settings.layout), MessageReader(self.metrics.unreadable)
         self.faust = faust_app(settings)
         self._reader = self._reads(PRODUCT_VECTORS, self._apply)
         # A reader of its own: a catalogue that is being loaded is nothing that an erasure has to wait for.
@@ -198,9 +202,9 @@ class SessionWorker:
     def _apply(self, messages: Sequence[KafkaMessage]) -> None:
         try:
             for message in messages:
-                product_id = (message.key() or b"").decode()
-                if self.replica.apply(product_id, message.value()) is not None and self._recovered:
-                    self._folder.join(product_id, self._owns)
+                read = self._messages.read(self._vectors, message)
+                if read is not None and self.replica.apply(read.key, read.value) and self._recovered:
+                    self._folder.join(read.key, self._owns)
         except Exception as error:  # noqa: BLE001 - a replica that stands still would give wrong sessions
             self._crash(error)
         self.metrics.products.set(len(self.replica))

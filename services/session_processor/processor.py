@@ -11,10 +11,11 @@ from faust.types import EventT
 from schemas import sessions
 from schemas.events import Event
 from schemas.sessions import Session, SessionEvent, encode
-from schemas.topics import EVENTS
+from schemas.topics import ERASURES, EVENTS
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
+from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
 from services.model.session import Tuning, compute_session, fold, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
@@ -23,7 +24,7 @@ from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import PendingProducts
-from services.session_processor.table import SessionTable
+from services.session_processor.table import SessionTable, read_entry
 from services.vector_replica import VectorReplica
 
 IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
@@ -173,15 +174,20 @@ class SessionProcessor:
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
-        headers: dict[str, bytes] = dict(message.message.headers or ())
-        accepted_at = headers.get(sessions.ACCEPTED_AT, b"")
-        if accepted_at:
-            seconds = (folded_at - float(accepted_at)) / 1000
-            self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
-        return accepted_at
+        """The header `accepted_at` as sessions carry it on: empty where it is no time."""
+        headers: dict[str, bytes | None] = dict(message.message.headers or ())
+        accepted_at = header_ms(headers, sessions.ACCEPTED_AT)
+        if accepted_at is None:
+            return b""
+        self._metrics.accepted_to_folded.observe(max((folded_at - accepted_at) / 1000, 0.0))
+        return headers[sessions.ACCEPTED_AT] or b""
 
     def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
         letter = self._letters.of(message.message, reason, at=int(now_ms()))
+        if letter is None:
+            self._metrics.repeated.inc()
+            self._pass_over(taken, "dead")
+            return
         self._metrics.events.labels("dead").inc()
         self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
 
@@ -190,7 +196,9 @@ class SessionProcessor:
 
         `owned` is None as long as no sessions are recovered: `recover` looks at them then.
         """
+        unreadable = self._erasures.unreadable
         visitor_id = self._erasures.take(message)
+        self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
         is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
@@ -237,7 +245,9 @@ class SessionProcessor:
             partition = self._table.partition_of(visitor)
             if partition is None:
                 continue
-            session = sessions.decode(raw)
+            session = read_entry(visitor, raw)
+            if session is None:
+                continue
             kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
             if len(kept) < len(session.events):
                 self._keep(visitor, session, kept)

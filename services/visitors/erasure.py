@@ -5,14 +5,14 @@ Every reader of history reads that topic whole first.
 
 from dataclasses import dataclass, field
 
-import msgspec
-
 from schemas import erasures
 from schemas.erasures import Erasure
 from schemas.sessions import ERASED_AT
 from schemas.topics import ERASURES, IDENTITIES, Topic
+from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
-from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, open_reader
+from services.kafka.messages import ERASURE, decode, header_ms, headers_by_name
+from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
 from services.settings import ServiceSettings
 from services.visitors import identity_graph
 from services.visitors.identity_graph import IdentityGraph
@@ -47,16 +47,16 @@ class Erasures:
 
         An erasure that cannot be read counts up to when it was sent. A tombstone takes one back.
         """
-        visitor_id = (message.key() or b"").decode("ascii", "replace")
-        value = message.value()
-        if value is None:
-            self.until.pop(visitor_id, None)
-            return visitor_id
-        try:
-            erased_at = erasures.decode(value).erased_at
-        except msgspec.MsgspecError:
+        read = decode(ERASURE, message)
+        if isinstance(read, Unreadable):
             self.unreadable += 1
-            erased_at = int(message.timestamp()[1])
+            visitor_id = (message.key() or b"").decode("ascii", "replace")
+            erased_at = max(0, message.timestamp()[1])
+        elif read.value is None:
+            self.until.pop(read.key, None)
+            return read.key
+        else:
+            visitor_id, erased_at = read.key, read.value.erased_at
         self.until[visitor_id] = max(self.until.get(visitor_id, 0), erased_at)
         return visitor_id
 
@@ -88,7 +88,7 @@ class PendingErasures(Erasures):
     def confirm(self, visitor_id: str, message: TopicMessage) -> None:
         """Takes a message of `sessions`: one that says what is left ends the waiting."""
         until = self._awaited.get(visitor_id)
-        if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
+        if until is not None and (header_ms(headers_by_name(message), ERASED_AT) or -1) >= until:
             del self._awaited[visitor_id]
 
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator
 from fnmatch import translate
 from typing import Final, Self
 
-import msgspec
-
-from schemas import identities
 from schemas.identities import USER_PREFIX, Identity
 from schemas.topics import IDENTITIES
+from schemas.unreadable import Unreadable
+from services.kafka.messages import IDENTITY, decode
 from services.kafka.ranges import HistoryReader, TopicMessage
 from services.settings import PERSON_VISITORS_MAX, ServiceSettings
 
@@ -108,16 +107,12 @@ class IdentityGraph:
 
     def take(self, message: TopicMessage) -> bool:
         """Takes one message of `identities`; False where it cannot be read, or is of another key."""
-        visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-        try:
-            identity = None if value is None else identities.decode(value)
-        except msgspec.MsgspecError:
-            return False
-        if identity is not None and identity.visitor_id != visitor_id:
+        read = decode(IDENTITY, message)
+        if isinstance(read, Unreadable):
             return False
         # Not put(): to tell who has changed takes a walk through the person, too long for all of a topic.
-        if self._is_news(visitor_id, identity):
-            self._link(visitor_id, identity)
+        if self._is_news(read.key, read.value):
+            self._link(read.key, read.value)
             self._members.clear()
             self._proven.clear()
         return True
