@@ -5,21 +5,28 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
 import faust
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaError as ProducerError
+from confluent_kafka import KafkaException
 from confluent_kafka import Message as KafkaMessage
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
+from services.kafka.ranges import Span, holds_messages
+from services.session_processor.commit_order import SkippedEvents
+from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import Message, SessionProcessor
 from services.session_processor.settings import SessionProcessorSettings
+from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
 from services.vector_replica import VectorReplica
 from services.web.health import HealthServer
@@ -27,6 +34,7 @@ from services.web.health import HealthServer
 log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_MS: Final = 120_000  # a broker may be restarted meanwhile
+LOOK_S: Final = 1.0
 EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
 
 
@@ -38,7 +46,7 @@ def create_app(settings: SessionProcessorSettings) -> "SessionWorker":
 def faust_app(settings: SessionProcessorSettings) -> faust.App:
     """Faust as measured fastest here (DESIGN §9); bytes in, bytes out, the codecs are ours."""
     brokers = ";".join(f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(","))
-    return faust.App(
+    return RewindingApp(
         settings.topic_prefix + settings.session_processor_group,
         broker=brokers,
         broker_credentials=credentials(settings),
@@ -85,6 +93,7 @@ class SessionWorker:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._recovered = False
+        self._stalls = StallWatch()
         self.metrics = Metrics()
         self.replica = VectorReplica(settings.layout)
         self.faust = faust_app(settings)
@@ -141,7 +150,7 @@ class SessionWorker:
             events: AsyncIterator[Message] = cast(faust.Stream[bytes], stream).noack().events()
             try:
                 async for message in events:
-                    folder.take(message)
+                    await self._take(folder, message)
                     # A full queue would never give the broker's answers a turn.
                     await (folder.settle() if folder.is_behind else asyncio.sleep(0))
             except Exception as error:
@@ -154,6 +163,17 @@ class SessionWorker:
         self.faust.on_partitions_revoked.connect(let_go, weak=False)
         self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)
         return folder
+
+    async def _take(self, folder: SessionProcessor, message: Message) -> None:
+        try:
+            folder.take(message)
+        except SkippedEvents as gap:
+            span = Span(self._settings.topic(EVENTS), gap.partition, gap.expected, gap.found)
+            if await asyncio.to_thread(holds_messages, self._settings, span):
+                raise
+            # Nothing but the marks of a producer's transactions, or what retention has just deleted.
+            folder.order.skip(gap.partition, gap.found)
+            folder.take(message)
 
     async def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""
@@ -172,8 +192,10 @@ class SessionWorker:
         if not self._stopping.is_set():
             log.info("product vectors caught up", products=len(self.replica))
             await self.faust.start()
+            watching = asyncio.create_task(self._watch_partitions())
             if await self.faust.wait_for_stopped(self._stopping.wait()):
                 self._crash(self.faust.crash_reason or RuntimeError("Faust stopped by itself"))
+            watching.cancel()
             await self._folder.settle()
             await self.faust.stop()
             await asyncio.to_thread(self._producer.close)
@@ -193,7 +215,42 @@ class SessionWorker:
             return "erasures"
         if not self._recovered:
             return "its partitions and their sessions"
+        if self.faust.rebalancing:
+            return "its partitions: its group deals them out"
+        for partition, seconds in self._stalls.still.items():
+            if seconds >= self._settings.stall_s:
+                return f"partition {partition} of events, which has unread ones and stands still"
         return None
+
+    async def _watch_partitions(self) -> None:
+        """Looks whether what is unread is read, for ever. Whatever holds a worker, it does not say ready."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if not self._recovered or self.faust.rebalancing:
+                self._stalls.reset()
+                continue
+            try:
+                await self._look_for_stalls()
+            except KafkaError as error:  # the broker is away: what moves then is not known
+                log.warning("the ends of the partitions are not known", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a watch that has ended watches nothing
+                self._crash(error)
+
+    async def _look_for_stalls(self) -> None:
+        consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
+        owned = [each for each in consumer.assignment() if each.topic == events]
+        found = await consumer.highwaters(*owned) if owned else {}
+        ends, order = {each.partition: end for each, end in found.items()}, self._folder.order
+        self._stalls.look(ends, order.next_offsets, time.monotonic())
+        self.metrics.stalled.set(sum(s >= self._settings.stall_s for s in self._stalls.still.values()))
+        for partition, seconds in self._stalls.still.items():
+            # What waits for the broker's word comes to its own end.
+            if seconds < 3 * self._settings.stall_s or order.has_pending(partition):
+                continue
+            place, end = order.next_offsets[partition], ends[partition]
+            if await asyncio.to_thread(holds_messages, self._settings, Span(events, partition, place, end)):
+                self._crash(StalledPartition(partition, place, end, seconds))
+            order.skip(partition, end)
 
     def _apply(self, messages: Sequence[KafkaMessage]) -> None:
         try:
@@ -220,29 +277,18 @@ class SessionWorker:
         # lost. Held back here, they come when Faust resumes the flow, from the committed offsets on.
         self.faust.consumer.stop_flow()
         self.faust.flow_control.suspend()
-        await self._rewind_uncommitted()
-        self._folder.recover()
+        self._folder.recover(await self._next_offsets())
         self._recovered = True
         gc.collect()
         gc.freeze()  # what was recovered stays: a full collection over it would be felt
 
-    async def _rewind_uncommitted(self) -> None:
-        """To the beginning of partitions of which nothing was ever committed.
-
-        Faust then goes back to what was committed, and aiokafka leaves the others where they were: what was
-        read of them and dropped with this rebalance would be passed over.
-        """
+    async def _next_offsets(self) -> dict[int, int]:
+        """Where each owned partition of `events` goes on, in this worker's life or after another's."""
         consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
-        owned = [partition for partition in consumer.assignment() if partition.topic == events]
-        if not owned:
-            return
-        committed = await consumer.seek_to_committed()
-        never = [partition for partition in owned if not committed.get(partition)]
-        if never:
-            for partition, offset in (await consumer.earliest_offsets(*never)).items():
-                await consumer.seek(partition, offset)
+        found = await consumer.seek_to_committed() if consumer.assignment() else {}
+        return {each.partition: offset for each, offset in found.items() if each.topic == events}
 
-    def _fatal(self, error: KafkaError) -> None:
+    def _fatal(self, error: ProducerError) -> None:
         self._crash(KafkaException(error))
 
     def _crash(self, error: BaseException) -> None:

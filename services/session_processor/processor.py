@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -62,7 +62,7 @@ class SessionProcessor:
         self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
-        self._order = PartitionOrder()
+        self.order = PartitionOrder()
         self._in_flight: set[asyncio.Future[None]] = set()
 
     def take(self, message: Message) -> None:
@@ -70,7 +70,7 @@ class SessionProcessor:
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
+        taken = self.order.track(message.message.partition, message.message.offset, message.ack)
         try:
             event = decode_event(message.message.key, message.message.value)
         except BadEvent as bad:
@@ -86,7 +86,7 @@ class SessionProcessor:
 
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self._order.complete(taken)
+        self.order.complete(taken)
 
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -169,7 +169,7 @@ class SessionProcessor:
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
-        self._order.complete(taken)
+        self.order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
@@ -183,7 +183,7 @@ class SessionProcessor:
     def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
         letter = self._letters.of(message.message, reason, at=int(now_ms()))
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
+        self._send([(self._dead_letters, letter)], lambda: self.order.complete(taken))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
@@ -227,12 +227,14 @@ class SessionProcessor:
         if self._table.raw(visitor) == value:
             self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
 
-    def recover(self) -> None:
+    def recover(self, begins: Mapping[int, int]) -> None:
         """After a start or rebalance: what the stored sessions tell of missing products and of time.
+
+        `begins` has the offset at which each owned partition goes on.
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self._order.reset()
+        self.order.reset(begins)
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:
