@@ -19,8 +19,16 @@ from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
-from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
+from services.kafka.admin import KafkaAdmin
+from services.kafka.clients import (
+    AcknowledgedProducer,
+    TopicMissing,
+    TopicReader,
+    client_config,
+    producer_config,
+)
 from services.kafka.ranges import Span, holds_messages
+from services.kafka.topic_watch import TopicChanged, TopicShape, TopicWatch
 from services.session_processor.commit_order import SkippedEvents
 from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
@@ -94,6 +102,9 @@ class SessionWorker:
         self._stopping = asyncio.Event()
         self._recovered = False
         self._stalls = StallWatch()
+        self._watch = TopicWatch(client_config(settings), [settings.topic(EVENTS)])
+        self._shape: TopicShape | None = None
+        self._is_gone = False
         self.metrics = Metrics()
         self.replica = VectorReplica(settings.layout)
         self.faust = faust_app(settings)
@@ -191,6 +202,7 @@ class SessionWorker:
         )
         if not self._stopping.is_set():
             log.info("product vectors caught up", products=len(self.replica))
+            await asyncio.to_thread(self._fit_changelog)
             await self.faust.start()
             watching = asyncio.create_task(self._watch_partitions())
             if await self.faust.wait_for_stopped(self._stopping.wait()):
@@ -203,29 +215,45 @@ class SessionWorker:
         self._erasures.stop()
         self._health.stop()
 
+    def _fit_changelog(self) -> None:
+        """As many partitions as `events` has: else Faust deals the two out apart, and events come to a worker
+        that has not got their sessions."""
+        events, changelog = self._settings.topic(EVENTS), self._folder.changelog
+        shapes = TopicWatch(client_config(self._settings), [events, changelog]).ask()
+        shape, of_changelog = shapes[events], shapes[changelog]
+        if shape is None:
+            raise TopicMissing(events)
+        self._shape, self._folder.partitions = shape, shape.partitions
+        if of_changelog is not None and of_changelog.partitions < shape.partitions:
+            log.warning("events has more partitions than its sessions, which get them now", topic=changelog)
+            KafkaAdmin(self._settings).add_partitions(changelog, shape.partitions)
+
     def _wait_until_caught_up(self) -> None:
         self._erasures.wait_until_caught_up()
         self._reader.wait_until_caught_up()
 
     def waiting_for(self) -> str | None:
         """What keeps this worker from folding events."""
-        if not self._reader.caught_up:
-            return "product vectors"
-        if not self._erasures.caught_up:
-            return "erasures"
-        if not self._recovered:
-            return "its partitions and their sessions"
-        if self.faust.rebalancing:
-            return "its partitions: its group deals them out"
-        for partition, seconds in self._stalls.still.items():
-            if seconds >= self._settings.stall_s:
-                return f"partition {partition} of events, which has unread ones and stands still"
-        return None
+        reasons = (
+            ("product vectors", not self._reader.caught_up),
+            ("erasures", not self._erasures.caught_up),
+            ("its partitions and their sessions", not self._recovered),
+            ("the topic events, which is gone", self._is_gone),
+            ("its partitions, which its group deals out", self.faust.rebalancing),
+        )
+        waiting = next((what for what, holds in reasons if holds), None)
+        if waiting is not None:
+            return waiting
+        still = (each for each, seconds in self._stalls.still.items() if seconds >= self._settings.stall_s)
+        return next(
+            (f"partition {each} of events, which has unread ones and stands still" for each in still), None
+        )
 
     async def _watch_partitions(self) -> None:
         """Looks whether what is unread is read, for ever. Whatever holds a worker, it does not say ready."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self._look_at_topic()
             if not self._recovered or self.faust.rebalancing:
                 self._stalls.reset()
                 continue
@@ -235,6 +263,19 @@ class SessionWorker:
                 log.warning("the ends of the partitions are not known", error=str(error))
             except Exception as error:  # noqa: BLE001 - a watch that has ended watches nothing
                 self._crash(error)
+
+    def _look_at_topic(self) -> None:
+        """Faust takes an `events` that was made anew for the old one: only a new start reads it."""
+        found = self._watch.look()
+        if found is None:
+            return
+        [(name, shape)] = found.items()
+        self._is_gone = shape is None
+        if shape is None:
+            return
+        before, self._shape = self._shape, shape
+        if before is not None and before != shape:
+            self._crash(TopicChanged(name, before, shape))
 
     async def _look_for_stalls(self) -> None:
         consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)

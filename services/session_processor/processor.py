@@ -63,7 +63,13 @@ class SessionProcessor:
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
         self.order = PartitionOrder()
+        self.partitions = EVENTS.partitions  # that the topic has now
         self._in_flight: set[asyncio.Future[None]] = set()
+
+    @property
+    def changelog(self) -> str:
+        """The topic that sessions are recovered from."""
+        return self._table.changelog
 
     def take(self, message: Message) -> None:
         """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
@@ -193,7 +199,7 @@ class SessionProcessor:
         visitor_id = self._erasures.take(message)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
-        is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
+        is_ours = owned is not None and owned(partition_of(visitor, self.partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
