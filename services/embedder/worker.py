@@ -7,7 +7,14 @@ from functools import partial
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas import deadletters
 from schemas.products import Product
@@ -34,6 +41,7 @@ from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
 from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import headers_of
+from services.kafka.topic_watch import Shapes, TopicWatch
 from services.refusals import RefusalSampler
 
 LOOK_S: Final = 0.2  # how soon a stopping worker notices
@@ -102,6 +110,11 @@ class Worker:
         self._server = server
         self._metrics = metrics
         self._consumer = Consumer(consumer_config(settings))
+        self._watch = TopicWatch(
+            client_config(settings), [settings.topic(PRODUCTS), settings.topic(PRODUCT_VECTORS)]
+        )
+        self._shapes: Shapes | None = None
+        self._from_beginning = False
         self._stopping = threading.Event()
         self._reader = MessageReader(metrics.unreadable)
         self._refusals = RefusalSampler()
@@ -117,13 +130,9 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`. Raises whatever else ends it; what was not committed will be read again."""
-        self._consumer.subscribe(
-            [self._settings.topic(PRODUCTS)],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._subscribe()
         while not self._stopping.is_set():
+            self._look_at_topics()
             self._read()
             self._hand_on()
             self._commit_now_and_then()
@@ -131,6 +140,38 @@ class Worker:
         self._serve()
         self._commit(asynchronous=False)
         self._consumer.close()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._settings.topic(PRODUCTS)],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def _look_at_topics(self) -> None:
+        """A topic that was made anew is read again from its beginning, and made again from the products."""
+        found = self._watch.look()
+        if found is None:
+            return
+        if missing := [name for name, shape in found.items() if shape is None]:
+            self.waiting_for = f"the topic {missing[0]}, which is gone"
+            return
+        before, self._shapes = self._shapes, found
+        if before is None or before == found:
+            if self.waiting_for is not None and self._consumer.assignment():
+                self.waiting_for = None  # it was missed for a moment
+            return
+        log.warning(
+            "a topic was made anew: all products are read again",
+            topics={name: str(shape) for name, shape in found.items()},
+        )
+        self.waiting_for = "its partitions"
+        self._ledger = Ledger()  # what was read of the old topic is nothing to commit for the new one
+        self._from_beginning = True
+        self._consumer.close()  # a new client: the old one takes the new topic for the old one
+        self._consumer = Consumer(consumer_config(self._settings))
+        self._subscribe()
 
     # Reading
 
@@ -154,7 +195,7 @@ class Worker:
         self._pause_or_resume()
 
     def _look_at(self, error: KafkaError) -> None:
-        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and self._shapes is None:
             raise TopicMissing(self._settings.topic(PRODUCTS))
         if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise KafkaException(error)
@@ -308,6 +349,11 @@ class Worker:
             "product vectors caught up", products=len(self._catalogue), anew=anew, partitions=sorted(mine)
         )
         self._mine = ids if self._server is not None else set()
+        if self._from_beginning:
+            self._from_beginning = False
+            self._consumer.assign(
+                [TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in partitions]
+            )
         self.waiting_for = None
 
     def _fill_server(self, server: ServerIndex) -> None:

@@ -274,6 +274,12 @@ def open_reader(settings: ServiceSettings) -> Iterator[RangeReader]:
         reader.close()
 
 
+def holds_messages(settings: ServiceSettings, span: Span) -> bool:
+    """Whether a span has any message: the marks of transactions take offsets too. Blocks for one reading."""
+    with open_reader(settings) as reader:
+        return any(reader.read([span]))
+
+
 ReaderFactory = Callable[[], AbstractContextManager[HistoryReader]]
 
 

@@ -49,6 +49,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._published)
 
+    @property
+    def visitor_ids(self) -> tuple[str, ...]:
+        """All visitors of whom something is held."""
+        return tuple(self._published)
+
     def put(self, visitor_id: str, published: PublishedSession) -> None:
         """Takes a newer session."""
         self._published[visitor_id] = published

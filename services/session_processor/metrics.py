@@ -56,6 +56,11 @@ class Metrics:
         self.products = Gauge(
             "eddy_session_processor_products", "Products in the vector replica", registry=self.registry
         )
+        self.stalled = Gauge(
+            "eddy_session_processor_stalled_partitions",
+            "Owned partitions that have unread events and stand still",
+            registry=self.registry,
+        )
         self.waiting = Gauge(
             "eddy_session_processor_waiting_products",
             "Products seen in events that have no vector yet",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -63,15 +63,21 @@ class SessionProcessor:
         self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
-        self._order = PartitionOrder()
+        self.order = PartitionOrder()
+        self.partitions = EVENTS.partitions  # that the topic has now
         self._in_flight: set[asyncio.Future[None]] = set()
+
+    @property
+    def changelog(self) -> str:
+        """The topic that sessions are recovered from."""
+        return self._table.changelog
 
     def take(self, message: Message) -> None:
         """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
+        taken = self.order.track(message.message.partition, message.message.offset, message.ack)
         try:
             event = decode_event(message.message.key, message.message.value)
         except BadEvent as bad:
@@ -87,7 +93,7 @@ class SessionProcessor:
 
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self._order.complete(taken)
+        self.order.complete(taken)
 
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -170,7 +176,7 @@ class SessionProcessor:
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
-        self._order.complete(taken)
+        self.order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
@@ -189,7 +195,7 @@ class SessionProcessor:
             self._pass_over(taken, "dead")
             return
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
+        self._send([(self._dead_letters, letter)], lambda: self.order.complete(taken))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
@@ -201,7 +207,7 @@ class SessionProcessor:
         self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
-        is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
+        is_ours = owned is not None and owned(partition_of(visitor, self.partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
@@ -235,12 +241,14 @@ class SessionProcessor:
         if self._table.raw(visitor) == value:
             self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
 
-    def recover(self) -> None:
+    def recover(self, begins: Mapping[int, int]) -> None:
         """After a start or rebalance: what the stored sessions tell of missing products and of time.
+
+        `begins` has the offset at which each owned partition goes on.
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self._order.reset()
+        self.order.reset(begins)
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:

@@ -196,7 +196,7 @@ def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         yield found
 
 
-HOUR = ("--from", format_time(BEGIN), "--to", written(BEGIN + 60 * MINUTE))
+HOUR = ("--from", format_time(BEGIN), "--to", format_time(BEGIN + 60 * MINUTE))
 
 
 def require_gone(live: Live, prefix: str) -> None:

@@ -73,7 +73,7 @@ class Worker:
             crash=lambda error: pytest.fail(str(error)),
         )
         if recovered:
-            self.folder.recover()
+            self.folder.recover({})
 
     def take(self, visitor: str, number: int, at: int, *, received: int | None = None) -> Event:
         """Gives it an event of a visitor; all live in partition 0."""
