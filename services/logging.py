@@ -14,16 +14,16 @@ from services.settings import ServiceSettings
 
 REDACTED: Final = "***"
 # What itsdangerous signs: the visitor, the time in base 64, 32 bytes of HMAC-SHA256 in base 64.
-TOKEN: Final = r"[A-Za-z0-9_.:~-]{1,80}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
+SIGNED: Final = r"[A-Za-z0-9_.:~-]{1,80}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
 # Of an address that a library logs, and of headers: whatever is shown there, right or wrong.
 SHOWN: Final = r"""(?<=[?&]token=)[^&\s"']+|(?<=bearer )[^\s"',]+|(?<=basic )[^\s"',]+"""
-NAMED: Final = re.compile(f"{TOKEN}|{SHOWN}", re.IGNORECASE)
+NAMED: Final = re.compile(f"{SIGNED}|{SHOWN}", re.IGNORECASE)
 
 
 class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
     """Writes no secret, whoever has logged it: an exception's text, a library, a web server."""
 
-    def __init__(self, secrets: Iterable[str], **options: Any) -> None:
+    def __init__(self, secrets: Iterable[str], **options: Any) -> None:  # noqa: ANN401 - as the class above has them
         super().__init__(**options)
         told = sorted(set(secrets), key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, told))) if told else None

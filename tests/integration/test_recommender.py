@@ -183,6 +183,8 @@ def test_bad_questions_get_problem_documents(recommender: RunningService, shop: 
 async def test_nobody_opens_another_visitors_stream(recommender: RunningService, shop: Shop) -> None:
     for query in ("visitor_id=v", f"visitor_id=v&token={quote(shop.token('w'))}", "visitor_id=v&token=x", ""):
         async with connect(f"ws://127.0.0.1:{recommender.port}/v1/live?{query}") as socket:
+            if "token=" not in query:
+                await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU]}))
             with pytest.raises(ConnectionClosed) as closed:
                 await socket.recv()
         assert closed.value.rcvd is not None

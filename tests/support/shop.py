@@ -76,7 +76,7 @@ class Shop:
         self.settings = settings
         self._producer = AcknowledgedProducer(quick_config(settings, linger_ms=0))
         self._vectors = replica()
-        self._tokens = TokenSigner(SecretStr(SECRET))
+        self._tokens = TokenSigner(SecretStr(SECRET), settings.topic_prefix)
         self._events: dict[str, list[Event]] = {}
 
     async def put(self, *changed: Product) -> None:
