@@ -59,6 +59,9 @@ def live_routes(
             credentials.show(first.token if first else None)
         except WebSocketDisconnect:
             return
+        except SlowReader:
+            await _close(socket, TRY_LATER, f"no token was shown within {FIRST_WITHIN_S:.0f} s")
+            return
         except NotAuthorised as refusal:
             await _close(socket, REFUSED, refusal.detail)
             return
@@ -115,12 +118,12 @@ class Credentials:
 
 
 async def _first_subscribe(socket: WebSocket) -> Subscribe:
-    """The first message. Raises NotAuthorised where none comes in time, or it brings no token."""
+    """The first message. Raises SlowReader where none comes in time, NotAuthorised where it is another."""
     try:
         async with asyncio.timeout(FIRST_WITHIN_S):
             subscribe = _subscribe(_wish_of(await socket.receive()))
     except TimeoutError:
-        raise NotAuthorised(f"no token was shown within {FIRST_WITHIN_S:.0f} s") from None
+        raise SlowReader from None
     except ValueError as error:
         raise NotAuthorised(f"the first message is to show the visitor's token: {error}") from None
     return subscribe
