@@ -56,7 +56,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
                 colors=sys.stderr.isatty(),
                 # Not rich's, which prints the local variables of every frame: keys, tokens, whole bodies.
                 exception_formatter=structlog.dev.plain_traceback,
-            )
+            ),
         ]
         if settings.log_format == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
