@@ -146,7 +146,7 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
 async def test_tokens_from_before_open_nothing_and_open_sockets_end(flow: Flow, visitor: str) -> None:
     token = flow.shop.token(visitor)
     as_visitor = {"X-Eddy-Token": token}
-    own = {"params": {"visitor_id": visitor}, "headers": as_visitor}
+    own: dict[str, Any] = {"params": {"visitor_id": visitor}, "headers": as_visitor}
     assert flow.recommender.http.get("/v1/recommendations", **own).status_code == 200
     async with flow.shop.live(flow.recommender, visitor, FOR_YOU) as live:
         await live.next()
@@ -183,7 +183,7 @@ async def test_a_visitor_erases_what_is_proven_to_be_its_own_and_nobody_by_a_cla
     send_views(flow.ingest, thief, "p2")
     await remembers(flow, visitor, "p1", "p2")  # by the back end's key
 
-    def seen_by(who: str) -> Json:
+    def seen_by(who: str) -> set[str]:
         shown = {"X-Eddy-Token": flow.shop.token(who)}
         answer = flow.recommender.http.get(f"/v1/visitors/{who}/profile", headers=shown)
         return {event["product_id"] for event in answer.json()["events"]}
