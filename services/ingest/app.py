@@ -4,10 +4,10 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaException, Message
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -22,7 +22,15 @@ from services.ingest.segment.identity import IdentityPolicy
 from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import ErasureWriter, erasure_routes, visitor_routes
-from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config
+from services.kafka.clients import (
+    AcknowledgedProducer,
+    ClientConfig,
+    TopicMissing,
+    TopicReader,
+    client_config,
+    producer_config,
+)
+from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
@@ -42,11 +50,14 @@ class BrokerProbe:
         self._topics_on_broker = topics_on_broker
         self._needed = needed
         self.waiting_for: str | None = "the first answer of Kafka"
+        self.found = asyncio.Event()  # all topics, once
 
     async def run(self) -> None:
         """Asks until it is cancelled."""
         while True:
             self.waiting_for = await asyncio.to_thread(self._ask)
+            if self.waiting_for is None:
+                self.found.set()
             await asyncio.sleep(WAITING_EVERY_S if self.waiting_for else READY_EVERY_S)
 
     def _ask(self) -> str | None:
@@ -70,8 +81,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     """The HTTP API, connected to Kafka; its lifespan's end waits for what is under way. `clock`: Unix ms."""
     metrics = Metrics()
     producer = AcknowledgedProducer(producer_settings(settings), on_fatal=_end_process)
+    erasures = Erasures()
+    reader = erasures_reader(settings, erasures)
     door = VisitorAuth(
-        TokenSigner(settings.token_secret),
+        TokenSigner(settings.token_secret, settings.topic_prefix, erasures.until.get),
         settings.api_key,
         required=settings.auth == "required",
         write_key=settings.write_key,
@@ -79,15 +92,19 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     probe = BrokerProbe(producer.topics, [settings.topic(each) for each in WRITTEN])
     publisher = Publisher(producer, settings, metrics)
 
+    def waiting_for() -> str | None:
+        return probe.waiting_for or (None if reader.caught_up else "the topic erasures")
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        probing = asyncio.create_task(probe.run())
+        tasks = [asyncio.create_task(probe.run()), asyncio.create_task(_start_after(probe, reader))]
         try:
             yield
         finally:
-            probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await probing
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(reader.stop)
             await asyncio.to_thread(producer.close)
 
     app = IngestApi(lifespan)
@@ -98,7 +115,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
     app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics))
-    app.include_router(health_routes(lambda: probe.waiting_for, metrics.registry))
+    app.include_router(health_routes(waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,
@@ -111,6 +128,22 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     return app
 
 
+async def _start_after(probe: BrokerProbe, reader: TopicReader) -> None:
+    """Starts the reader once its topic is there."""
+    await probe.found.wait()
+    reader.start()
+
+
+def erasures_reader(settings: IngestSettings, erasures: Erasures) -> TopicReader:
+    """Keeps up with who is erased: tokens from before are refused, by every ingest process alike."""
+
+    def take(messages: list[Message]) -> None:
+        for message in messages:
+            erasures.take(message)
+
+    return TopicReader(client_config(settings), [settings.topic(ERASURES)], take, _end_process)
+
+
 def producer_settings(settings: IngestSettings) -> ClientConfig:
     """The producer's configuration."""
     config = producer_config(
@@ -119,6 +152,6 @@ def producer_settings(settings: IngestSettings) -> ClientConfig:
     return config | {"queue.buffering.max.kbytes": settings.ingest_buffer_mb * 1024}
 
 
-def _end_process(_error: KafkaError) -> None:
+def _end_process(_error: object) -> None:
     """Ends the service in order: requests under way get their 503, the supervisor starts it anew."""
     os.kill(os.getpid(), signal.SIGTERM)
