@@ -12,6 +12,7 @@ from schemas import erasures, events
 from schemas.erasures import Erasure
 from schemas.events import Event
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
+from services.kafka.ranges import MessageHeaders
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import SessionProcessor
 from services.session_processor.table import SessionTable
@@ -79,18 +80,22 @@ class Worker:
         """Gives it an event of a visitor; all live in partition 0."""
         stamp = None if received is None else BEGIN + received
         sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor, received_at=stamp)
+        self.take_raw(visitor.encode(), events.encode(sent))
+        return sent
+
+    def take_raw(self, key: bytes | None, value: bytes | None, headers: MessageHeaders | None = None) -> None:
+        """Gives it any message of `events`."""
         message = SimpleNamespace(
             partition=0,
             offset=self._offset,
-            key=visitor.encode(),
-            value=events.encode(sent),
-            headers=None,
+            key=key,
+            value=value,
+            headers=headers,
             topic="events",
             timestamp=None,
         )
         self._offset += 1
         self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))
-        return sent
 
     def erase(self, visitor: str, at: int, *, sent: int | None = None, running: bool = True) -> None:
         """Gives it an erasure of what came up to `at`; `running`: its sessions are recovered."""
