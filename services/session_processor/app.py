@@ -227,7 +227,8 @@ class SessionWorker:
         shape, of_changelog = shapes[events], shapes[changelog]
         if shape is None:
             raise TopicMissing(events)
-        self._shape, self._folder.partitions = shape, shape.partitions
+        self._shape = shape
+        self._folder.set_partitions(shape.partitions)
         if of_changelog is not None and of_changelog.partitions < shape.partitions:
             log.warning("events has more partitions than its sessions, which get them now", topic=changelog)
             KafkaAdmin(self._settings).add_partitions(changelog, shape.partitions)
