@@ -18,7 +18,16 @@ from confluent_kafka import Message as KafkaMessage
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
-from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
+from schemas.topics import (
+    COMPACTION,
+    ERASURES,
+    EVENTS,
+    EVENTS_DLQ,
+    PRODUCT_VECTORS,
+    SESSIONS,
+    Topic,
+    durability,
+)
 from services.kafka.admin import KafkaAdmin
 from services.kafka.clients import (
     AcknowledgedProducer,
@@ -145,7 +154,7 @@ class SessionWorker:
             key_type=bytes,
             value_type=bytes,
             partitions=EVENTS.partitions,
-            extra_topic_configs=COMPACTION,
+            extra_topic_configs=COMPACTION | durability(settings.replication_factor),
             on_recover=self._on_recover,
         )
         folder = SessionProcessor(
