@@ -15,6 +15,14 @@ COMPACTION: Final = {
     "max.compaction.lag.ms": str(DAY_MS),
 }
 
+MIN_IN_SYNC: Final = "min.insync.replicas"
+
+
+def durability(replicas: int) -> dict[str, str]:
+    """What makes an acknowledged message outlive a broker; with less than three, one away would stop all."""
+    return {MIN_IN_SYNC: "2"} if replicas >= 3 else {}
+
+
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 

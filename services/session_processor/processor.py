@@ -19,7 +19,7 @@ from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
 from services.model.session import Tuning, compute_session, fold, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
-from services.session_processor.dead_letters import BadEvent, DeadLetters, decode_event
+from services.session_processor.dead_letters import BadEvent, DeadLetters, check_place, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
@@ -63,9 +63,19 @@ class SessionProcessor:
         self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
-        self.order = PartitionOrder()
-        self.partitions = EVENTS.partitions  # that the topic has now
+        self._order = PartitionOrder()
+        self._partitions = EVENTS.partitions
         self._in_flight: set[asyncio.Future[None]] = set()
+
+    @property
+    def order(self) -> PartitionOrder:
+        """What of each partition was taken."""
+        return self._order
+
+    def set_partitions(self, count: int) -> None:
+        """So many `events` has now, and its sessions' changelog is to have."""
+        self._partitions = count
+        self._table.set_partitions(count)
 
     @property
     def changelog(self) -> str:
@@ -77,9 +87,10 @@ class SessionProcessor:
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self.order.track(message.message.partition, message.message.offset, message.ack)
+        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
         try:
             event = decode_event(message.message.key, message.message.value)
+            belongs = check_place(message.message.key or b"", message.message.partition, self._partitions)
         except BadEvent as bad:
             self._send_to_dlq(message, taken, str(bad))
             return
@@ -88,12 +99,22 @@ class SessionProcessor:
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
             self._pass_over(taken, "no_signal")
+        elif not belongs:
+            self._move(message, taken)
         else:
             self._fold(message, taken, event)
 
+    def _move(self, message: Message, taken: PendingMessage) -> None:
+        """To the partition of its key, whose worker has the visitor's session; once more does no harm."""
+        self._metrics.events.labels("moved").inc()
+        found = dict(message.message.headers or ()).items()
+        headers: Headers = [each for each in found if each[0] != sessions.ACCEPTED_AT]
+        moved = (message.message.topic, (message.message.key, message.message.value, headers))
+        self._send([moved], lambda: self._order.complete(taken))
+
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self.order.complete(taken)
+        self._order.complete(taken)
 
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -176,7 +197,7 @@ class SessionProcessor:
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
-        self.order.complete(taken)
+        self._order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
@@ -195,7 +216,7 @@ class SessionProcessor:
             self._pass_over(taken, "dead")
             return
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self.order.complete(taken))
+        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
@@ -207,7 +228,7 @@ class SessionProcessor:
         self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
-        is_ours = owned is not None and owned(partition_of(visitor, self.partitions))
+        is_ours = owned is not None and owned(partition_of(visitor, self._partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
@@ -248,7 +269,7 @@ class SessionProcessor:
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self.order.reset(begins)
+        self._order.reset(begins)
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:

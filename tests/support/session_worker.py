@@ -73,6 +73,7 @@ class Worker:
             metrics=self.metrics,
             crash=lambda error: pytest.fail(str(error)),
         )
+        self.folder.set_partitions(1)
         if recovered:
             self.folder.recover({})
 
