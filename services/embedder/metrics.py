@@ -33,6 +33,18 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
+        # Pictures whose host was away are tried again by themselves. outcome: had, refused.
+        self.pictures_retried = Counter(
+            "eddy_embedder_pictures_retried_total",
+            "Pictures tried again because their host was away",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.pictures_to_retry = Gauge(
+            "eddy_embedder_pictures_to_retry",
+            "Pictures that are still to be tried again",
+            registry=self.registry,
+        )
         # stage: decode, picture.
         self.dead_letters = Counter(
             "eddy_embedder_dead_letters_total",

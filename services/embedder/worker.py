@@ -297,7 +297,10 @@ class Worker:
         for order in self._embedder.collect():
             if order.refusal is not None:
                 self._metrics.pictures_refused.labels(type(order.refusal).__name__).inc()
+            if order.tries and "image" in order.needs:
+                self._metrics.pictures_retried.labels("refused" if order.refusal else "had").inc()
             self._do(self._catalogue.complete(order))
+        self._catalogue.retry_pictures()
         if self._embedder.room > 0 and self._catalogue.waiting:
             self._embedder.submit(self._catalogue.orders(self._embedder.room))
             if self._paused:
@@ -305,6 +308,7 @@ class Worker:
         self._serve()
         self._metrics.known.set(len(self._catalogue))
         self._metrics.waiting.set(self._catalogue.waiting)
+        self._metrics.pictures_to_retry.set(self._catalogue.pictures_to_retry)
         self._metrics.unfinished.set(len(self._ledger))
 
     def _serve(self) -> None:

@@ -35,7 +35,7 @@ from tests.support.embedder_service import (
     read_vectors,
     wait_until_committed,
 )
-from tests.support.embedding import MODELS, StandInPictures, StandInText
+from tests.support.embedding import MODELS, DecoderInProcess, StandInPictures, StandInText
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -74,7 +74,9 @@ def working(kafka: ServiceSettings, collection: Collection, catalogue: Path) -> 
     metrics = Metrics()
     pictures = StandInPictures()
     source = PictureSource(NoDownloads(), catalogue, 1_000_000)
-    preparation = Preparation(pictures, source, fetchers=1, decoders=1, pixels_max=10_000, metrics=metrics)
+    preparation = Preparation(
+        pictures, source, DecoderInProcess(), fetchers=1, fetchers_a_host=1, decoders=1, metrics=metrics
+    )
     embedder = Embedder(StandInText(), pictures, preparation, batch=8, workers=1, metrics=metrics)
     server = ServerIndex(lambda: collection, metrics)
     worker = Worker(
