@@ -2,10 +2,7 @@
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 import pytest
@@ -14,17 +11,7 @@ from qdrant_client import QdrantClient
 from schemas.points import point_id
 from schemas.products import Product
 from schemas.vectors import Vector, unpack
-from services.embedder.catalogue import Catalogue
-from services.embedder.embedding import Embedder
-from services.embedder.metrics import Metrics
-from services.embedder.pictures.fetch import PictureSource
-from services.embedder.pictures.prepare import Preparation
-from services.embedder.publisher import Publisher
-from services.embedder.qdrant_writer import Collection, ServerIndex
-from services.embedder.recipe import Recipe
 from services.embedder.settings import EmbedderSettings
-from services.embedder.worker import Worker
-from services.kafka.clients import producer_config
 from services.qdrant import ProductCollection
 from services.settings import ServiceSettings
 from tests.support.embedder_service import (
@@ -35,14 +22,9 @@ from tests.support.embedder_service import (
     read_vectors,
     wait_until_committed,
 )
-from tests.support.embedding import MODELS, DecoderInProcess, StandInPictures, StandInText
+from tests.support.embedder_worker import working
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
-
-
-class NoDownloads:
-    def fetch(self, url: str) -> bytes:
-        raise AssertionError(url)
 
 
 class Held:
@@ -65,41 +47,6 @@ class Held:
         return self._collection.count()
 
 
-@contextmanager
-def working(kafka: ServiceSettings, collection: Collection, catalogue: Path) -> Iterator[Worker]:
-    """A worker in a thread."""
-    settings = EmbedderSettings(
-        kafka_bootstrap=kafka.kafka_bootstrap, topic_prefix=kafka.topic_prefix, text_width=6, image_width=4
-    )
-    metrics = Metrics()
-    pictures = StandInPictures()
-    source = PictureSource(NoDownloads(), catalogue, 1_000_000)
-    preparation = Preparation(
-        pictures, source, DecoderInProcess(), fetchers=1, fetchers_a_host=1, decoders=1, metrics=metrics
-    )
-    embedder = Embedder(StandInText(), pictures, preparation, batch=8, workers=1, metrics=metrics)
-    server = ServerIndex(lambda: collection, metrics)
-    worker = Worker(
-        settings=settings,
-        new_catalogue=partial(Catalogue, Recipe(settings.layout, MODELS), picture_retry_s=0, timer=monotonic),
-        embedder=embedder,
-        publisher=Publisher(producer_config(settings, linger_ms=1, timeout_ms=60_000)),
-        server=server,
-        metrics=metrics,
-    )
-    server.start()
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        thread.join(20)
-        server.stop(5)
-        embedder.close()
-    assert not thread.is_alive()
-
-
 @pytest.fixture
 def client() -> Iterator[QdrantClient]:
     client = QdrantClient(":memory:")
@@ -115,7 +62,7 @@ def test_qdrant_gets_what_the_topic_gets(
     kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
 ) -> None:
     made = collection(client)
-    with working(kafka, made, tmp_path):
+    with working(kafka, tmp_path, made):
         put(kafka, *(boot(f"p{number}") for number in range(20)), ("p3", None))
         put(kafka, boot("p4", price=1.0, updated_at=boot("p4").updated_at + 1))
         wait_until_committed(kafka)
@@ -128,7 +75,7 @@ def test_qdrant_gets_what_the_topic_gets(
     assert np.allclose(np.array(found.vector["content"]), unpack(on_topic.content), atol=1e-6)
     # A server that starts empty gets everything, without a model.
     other = collection(client, "other")
-    with working(kafka, other, tmp_path):
+    with working(kafka, tmp_path, other):
 
         def filled() -> None:
             assert other.count() == 19
@@ -140,7 +87,7 @@ def test_nothing_is_committed_before_qdrant_has_it(
     kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
 ) -> None:
     held = Held(collection(client))
-    with working(kafka, held, tmp_path):
+    with working(kafka, tmp_path, held):
         put(kafka, boot("waits"))
         assert held.asked.wait(30)
         assert "waits" in read_vectors(kafka)
