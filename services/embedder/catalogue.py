@@ -168,6 +168,9 @@ class Catalogue:
         self._recipe.layout.require(vectors.decode(raw).layout, "the topic product-vectors")
         self._known[product_id] = raw
 
+    def __contains__(self, product_id: str) -> bool:
+        return product_id in self._known
+
     def vectors_of(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
         """Those of these products that have vectors."""
         return filter(None, map(self._vectors, product_ids))
@@ -203,8 +206,8 @@ class Catalogue:
             effects += _acknowledge(self._running.pop(product_id)[0], "older")
         return effects
 
-    def remove(self, product_id: str, place: Place) -> list[Effect]:
-        """A tombstone."""
+    def remove(self, product_id: str, place: Place | None) -> list[Effect]:
+        """A tombstone; without a place one that was never read, of a product that is gone all the same."""
         effects: list[Effect] = []
         former = self._unwait(product_id)
         running = self._running.pop(product_id, None)
@@ -212,7 +215,8 @@ class Catalogue:
             effects += _acknowledge(superseded, "older")
         self._known.pop(product_id, None)
         self._retries.pop(product_id, None)
-        return [*effects, Publish(product_id, None, None, "removed", place), Acknowledge(place)]
+        effects.append(Publish(product_id, None, None, "removed", place))
+        return effects if place is None else [*effects, Acknowledge(place)]
 
     def orders(self, most: int) -> list[Order]:
         """Up to so many products for the models, longest waiting first."""

@@ -68,6 +68,13 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # what: missing, stale (written otherwise than the topic has it), surplus (gone from the topic).
+        self.repaired = Counter(
+            "eddy_embedder_qdrant_repaired_total",
+            "Products that a Qdrant server was found to have otherwise than product-vectors",
+            ["what"],
+            registry=self.registry,
+        )
         self.known = Gauge(
             "eddy_embedder_products_known", "Products that have vectors", registry=self.registry
         )
