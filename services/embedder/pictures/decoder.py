@@ -110,7 +110,6 @@ class DecoderPool:
         self._memory_bytes = memory_bytes
         self._timeout_s = timeout_s
         self._idle: SimpleQueue[DecoderProcess | None] = SimpleQueue()
-        self.deaths = 0
         for _ in range(count):
             self._idle.put(None)
 

@@ -54,7 +54,7 @@ class Preparation:
         self._metrics = metrics
         self._fetching = ThreadPoolExecutor(fetchers, "fetch")
         self._decoding = ThreadPoolExecutor(decoders, "decode")
-        self._places = HostPlaces(self._fetching.submit, fetchers_a_host)
+        self._places: HostPlaces[Pixels] = HostPlaces(self._fetching.submit, fetchers_a_host)
 
     @property
     def queued(self) -> int:

@@ -25,7 +25,7 @@ class Pictures(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        {
+        answers: dict[str, Callable[[], None]] = {
             "/fine": lambda: self._answer(200, b"picture"),
             "/away": lambda: self._redirect("/fine"),
             "/loop": lambda: self._redirect("/loop"),
@@ -41,7 +41,8 @@ class Pictures(BaseHTTPRequestHandler):
             ),
             "/huge-redirect": lambda: self._redirect("/fine", b"x" * (LIMIT + 1)),
             "/busy": lambda: self._answer(429, b""),
-        }.get(self.path, lambda: self._answer(404, b""))()
+        }
+        answers.get(self.path, lambda: self._answer(404, b""))()
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)

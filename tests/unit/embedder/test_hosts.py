@@ -42,7 +42,7 @@ def fail() -> str:
 
 def test_a_host_has_its_share_and_others_go_on(threads: Threads) -> None:
     hosts = places(threads)
-    of_one = [hosts.submit("one", lambda number=number: f"one {number}") for number in range(5)]
+    of_one = [hosts.submit("one", partial("one {}".format, number)) for number in range(5)]
     other = hosts.submit("other", lambda: "other")
     assert (len(threads.given), len(hosts)) == (3, 3)
     for _ in range(3):
