@@ -114,11 +114,11 @@ class Publisher:
                 raise error
             if not error.is_final:
                 raise BrokerAway(str(error)) from error
-        for (topic, _), error in zip(sends, failures, strict=True):
-            if isinstance(error, NotDelivered) and topic not in {self._events, self._products}:
-                log.warning("Kafka refuses messages for good", topic=topic, reason=str(error))
-            elif isinstance(error, NotDelivered):
-                raise RefusedByKafka(error.refused) from error
+        for (topic, _), failure in zip(sends, failures, strict=True):
+            if isinstance(failure, NotDelivered) and topic not in {self._events, self._products}:
+                log.warning("Kafka refuses messages for good", topic=topic, reason=str(failure))
+            elif isinstance(failure, NotDelivered):
+                raise RefusedByKafka(failure.refused) from failure
 
 
 def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:

@@ -117,6 +117,7 @@ class AcknowledgedProducer:
         self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
         callbacks = {"error_cb": self._end_if_fatal, "logger": logging.getLogger("librdkafka")}
         self._producer = Producer(config | callbacks)
+        self.cluster_id: str | None = None  # which Kafka it is, once `topics` has been asked for
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
         self._thread.start()
@@ -202,7 +203,9 @@ class AcknowledgedProducer:
 
     def topics(self, timeout_s: float) -> set[str]:
         """The names of all topics on the broker. Blocks; raises KafkaException when none answers in time."""
-        return set(self._producer.list_topics(timeout=timeout_s).topics)
+        found = self._producer.list_topics(timeout=timeout_s)
+        self.cluster_id = found.cluster_id
+        return set(found.topics)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Waits for what is under way, then stops the thread. Blocks."""

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from tenacity import retry, retry_if_not_exception_type, stop_after_delay, wait_fixed
 
-from schemas.topics import PRODUCTS, PRODUCTS_DLQ, Topic
+from schemas.topics import PRODUCTS, PRODUCTS_DLQ
 from services.kafka.clients import (
     AcknowledgedProducer,
     ClientConfig,
@@ -18,7 +17,7 @@ from services.kafka.clients import (
     producer_config,
 )
 from services.settings import ServiceSettings
-from tests.support.kafka import read_topic
+from tests.support.kafka import limit_size, read_topic
 from tests.support.machine import free_ports
 
 Make = Callable[[ClientConfig], AcknowledgedProducer]
@@ -104,15 +103,6 @@ def test_topics_are_those_on_the_broker(kafka: ServiceSettings, away: ClientConf
     assert kafka.topic(PRODUCTS) in producer.topics(timeout_s=5)
     with pytest.raises(KafkaException):
         make(away).topics(timeout_s=0.2)
-
-
-def limit_size(settings: ServiceSettings, topic: Topic, most: int) -> None:
-    """The topic takes batches of at most so many bytes."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-    entry = ConfigEntry("max.message.bytes", str(most), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
-    [altered] = admin.incremental_alter_configs([resource]).values()
-    altered.result(10)
 
 
 @retry(retry=retry_if_not_exception_type(NotDelivered), stop=stop_after_delay(20), wait=wait_fixed(0.1))
