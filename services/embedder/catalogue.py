@@ -171,6 +171,10 @@ class Catalogue:
     def __contains__(self, product_id: str) -> bool:
         return product_id in self._known
 
+    def is_newest(self, product_id: str, raw: bytes | None) -> bool:
+        """Whether this message of `product-vectors` (None: the tombstone) is the last about the product."""
+        return self._known.get(product_id) == raw
+
     def vectors_of(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
         """Those of these products that have vectors."""
         return filter(None, map(self._vectors, product_ids))

@@ -45,7 +45,7 @@ class Metrics:
             "Pictures that are still to be tried again",
             registry=self.registry,
         )
-        # stage: decode, picture.
+        # stage: decode, picture, publish (Kafka refuses the vectors for good).
         self.dead_letters = Counter(
             "eddy_embedder_dead_letters_total",
             "Messages to products.dlq",

@@ -17,7 +17,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from schemas import deadletters
+from schemas import deadletters, products
 from schemas.points import PointVersion, point_version
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
@@ -272,8 +272,18 @@ class Worker:
             else:
                 self._server.put(effect.product_id, _point(effect), arrived)
 
+        def on_refusal(reason: str) -> None:
+            why = f"Kafka refuses the product's vectors for good: {reason}"
+            raw = None if effect.vectors is None else products.encode(effect.vectors.product)
+            self._send_to_dlq(SendToDlq(effect.product_id.encode(), raw, why, "publish", effect.place))
+            arrived()
+
         self._publisher.send(
-            self._settings.topic(PRODUCT_VECTORS), (effect.product_id.encode(), effect.raw, []), on_delivery
+            self._settings.topic(PRODUCT_VECTORS),
+            (effect.product_id.encode(), effect.raw, []),
+            on_delivery,
+            refused=on_refusal,
+            is_newest=lambda: self._catalogue.is_newest(effect.product_id, effect.raw),
         )
 
     def _send_to_dlq(self, effect: SendToDlq) -> None:

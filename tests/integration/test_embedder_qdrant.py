@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from msgspec.structs import replace
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.points import PointVersion, point_id, point_version
 from schemas.products import Product
-from schemas.topics import PRODUCTS
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Vector, unpack
+from services.clock import now_ms
 from services.embedder.settings import EmbedderSettings
 from services.kafka.ranges import partition_of
 from services.qdrant import ProductCollection
@@ -25,10 +27,12 @@ from tests.support.embedder_service import (
     committed_count,
     eventually,
     put,
+    read_dead_letters,
     read_vectors,
     wait_until_committed,
 )
 from tests.support.embedder_worker import working
+from tests.support.kafka import limit_size
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -238,8 +242,35 @@ def test_vectors_are_kept_where_the_topic_of_products_is_lost(
 
         eventually(ready)
         put(kafka, boot("q"))
+
+        def both() -> None:
+            assert set(made.versions()) == {"p", "q"}
+
+        eventually(both)
+
+
+def test_vectors_that_kafka_refuses_are_a_dead_letter_and_stop_nothing(
+    kafka: ServiceSettings, tmp_path: Path
+) -> None:
+    """Not even those that are in one batch with them, which the broker refuses whole."""
+    limit_size(kafka, PRODUCT_VECTORS, 8_000)
+    large = boot("large", description="x" * 15_000)
+    with working(kafka, tmp_path):
+
+        @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
+        def goes_by_its_limit() -> None:
+            put(kafka, replace(large, updated_at=int(now_ms())))
+            wait_until_committed(kafka)
+            assert read_dead_letters(kafka)
+
+        goes_by_its_limit()
+        others = [boot(f"p{number}", description="y" * 3_000) for number in range(10)]
+        put(kafka, *others[:5], replace(large, updated_at=int(now_ms())), *others[5:])
         wait_until_committed(kafka)
-        assert set(made.versions()) == {"p", "q"}
+        found = read_vectors(kafka)
+        assert all((each := found[other.product_id]) and each.product == other for other in others)
+    headers = read_dead_letters(kafka)[-1][2]
+    assert (headers["stage"], "for good" in headers["reason"]) == ("publish", True)
 
 
 def test_nothing_is_committed_before_qdrant_has_it(
