@@ -191,12 +191,12 @@ def forget_products(kafka: ServiceSettings, partitions: Iterable[int]) -> None:
     [altered] = admin.incremental_alter_configs(
         [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[may_be_cut])]
     ).values()
-    altered.result(10)
+    altered.result(30)
 
-    @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+    @retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
     def forget() -> None:
         for done in admin.delete_records([TopicPartition(topic, each, -1) for each in partitions]).values():
-            done.result(10)
+            done.result(30)
 
     forget()
 

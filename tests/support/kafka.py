@@ -131,4 +131,4 @@ def limit_size(settings: ServiceSettings, topic: Topic, most: int) -> None:
     entry = ConfigEntry("max.message.bytes", str(most), incremental_operation=AlterConfigOpType.SET)
     resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
     [altered] = admin.incremental_alter_configs([resource]).values()
-    altered.result(10)
+    altered.result(30)
