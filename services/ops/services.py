@@ -271,7 +271,7 @@ def health(settings: OpsSettings, service: str, within_s: float = READY_S) -> He
         waiting_for=told.waiting_for,
         products=told.products,
         ahead_s=ahead_s(answer.headers.get("date"), before, now_ms()),
-        cluster=read.cluster,
+        cluster=told.cluster,
     )
 
 
