@@ -115,7 +115,14 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
     app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics))
-    app.include_router(health_routes(waiting_for, metrics.registry))
+    app.include_router(
+        health_routes(
+            waiting_for,
+            metrics.registry,
+            # What was acknowledged is only known of this place: loads that go on later ask for it.
+            lambda: {"cluster": f"{producer.cluster_id or ''}/{settings.topic_prefix}"},
+        )
+    )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,

@@ -8,9 +8,10 @@ from schemas.products import MAX_BATCH_BYTES, MAX_BATCH_PRODUCTS
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_DELETION, DESCRIPTION_OF_PRODUCTS
 from services.ingest.publisher import Publisher
-from services.ingest.responses import NothingAcceptable, answer_of
+from services.ingest.responses import NothingAcceptable, answer_of, answer_of_refusal
 from services.ingest.validation import UnreadableBatch, split_products, validate_products
 from services.web.auth import VisitorAuth
+from services.web.problems import RefusedByKafka
 from services.web.requests import PRODUCT, TooLarge, UnreadableBody, read_body
 
 
@@ -34,7 +35,11 @@ def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics) ->
         verdict = validate_products(entries)
         for each in verdict.rejected:
             metrics.products_rejected.labels(each.stage).inc()
-        await publisher.take_products(verdict.accepted)
+        try:
+            await publisher.take_products(verdict.accepted)
+        except RefusedByKafka as refusal:
+            metrics.products_rejected.labels("broker").inc(len(refusal.refused))
+            return answer_of_refusal(refusal, verdict.accepted, verdict.rejected)
         return answer_of(len(verdict.accepted), verdict.rejected)
 
     @router.delete(f"/v1/products/{PRODUCT}", **DESCRIPTION_OF_DELETION)

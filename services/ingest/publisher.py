@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Final
 
+import structlog
+
 from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
@@ -15,7 +17,9 @@ from services.ingest.validation import Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
-from services.web.problems import BrokerAway
+from services.web.problems import BrokerAway, RefusedByKafka
+
+log = structlog.get_logger()
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event
 
@@ -99,12 +103,22 @@ class Publisher:
 
     async def _send(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
         started = perf_counter()
-        try:
-            await asyncio.gather(*(self._producer.send_all(*send) for send in sends if send[1]))
-        except NotDelivered as error:
+        all_sends = (self._producer.send_all(*send) for send in sends)
+        failures = await asyncio.gather(*all_sends, return_exceptions=True)
+        if any(failures):
             self._refusals.reset()  # nobody knows which letters are there
-            raise BrokerAway(str(error)) from error
         self._metrics.acknowledged.observe(perf_counter() - started)
+        undelivered = [each for each in failures if each is not None]
+        for error in undelivered:
+            if not isinstance(error, NotDelivered):
+                raise error
+            if not error.is_final:
+                raise BrokerAway(str(error)) from error
+        for (topic, _), failure in zip(sends, failures, strict=True):
+            if isinstance(failure, NotDelivered) and topic not in {self._events, self._products}:
+                log.warning("Kafka refuses messages for good", topic=topic, reason=str(failure))
+            elif isinstance(failure, NotDelivered):
+                raise RefusedByKafka(failure.refused) from failure
 
 
 def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:

@@ -10,7 +10,7 @@ from schemas.deadletters import Frame
 from schemas.events import MAX_EVENT_BYTES, Event, check, clamp
 from schemas.products import MAX_PRODUCT_BYTES, Product
 
-Stage = Literal["size", "decode", "validate", "visitor", "body"]
+Stage = Literal["size", "decode", "validate", "visitor", "body", "broker"]
 
 REASON_MAX: Final = 500  # characters: a decoder's message may quote the sender's whole input
 

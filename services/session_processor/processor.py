@@ -280,6 +280,9 @@ class SessionProcessor:
             kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
             if len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
+            elif any(product_id in self._vectors for product_id in session.missing_products):
+                # A worker that ended before its join was stored left this behind; the vector comes only once.
+                self._compute_again(visitor, partition, session)
             else:
                 self._note_session(visitor, partition, session)
 
@@ -288,11 +291,19 @@ class SessionProcessor:
         for visitor, partition in self._waiting.pop_waiting(product_id).items():
             if self._table.raw(visitor) is None or not owned(partition):
                 continue  # the visitor's partition has moved to another worker, which waits by itself
-            before = self._table.get(visitor)
-            after = compute_session(
-                before.visitor_id, before.events, self._vectors, self._layout, self._tuning
-            )
-            headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
-            messages = self._store(visitor, partition, after, headers, changed=True)
-            self._send(messages, self._metrics.joined.inc)
+            self._compute_again(visitor, partition, self._table.get(visitor))
         self._metrics.waiting.set(len(self._waiting))
+
+    def _compute_again(self, visitor: bytes, partition: int, before: Session) -> None:
+        """A session with the vectors that there are now.
+
+        No offset stands for it, so that no message is read again where this worker ends before it is done:
+        `sessions` knows before the changelog does, and `recover` sees what the changelog still misses.
+        """
+        after = compute_session(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+        value = encode(after)
+        self._note_session(visitor, partition, after)
+        self._table.put(visitor, value)
+        headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
+        self._metrics.joined.inc()
+        self._send([(self._published, (visitor, value, headers))], partial(self._record, visitor, value))

@@ -237,7 +237,7 @@ def index(settings: OpsSettings) -> list[Finding]:
         topic = TopicState(reader, settings.layout)
         try:
             topic.read_on(Silent())
-            while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+            while not (state := look(topic.versions)).agrees and time.monotonic() < deadline:
                 time.sleep(LOOK_S)
                 topic.read_on(Silent())
         except LayoutMismatch as error:
