@@ -258,7 +258,7 @@ def test_a_restart_embeds_nothing_again(
     assert pictured == {"inline", "file", "http", "redirect", "twice"}
     assert segment(found["http"], "image") == segment(found["inline"], "image")
     reasons = {key.decode(): headers[deadletters.REASON] for key, _, headers in read_dead_letters(kafka)}
-    assert set(reasons) == {"broken", "none"}
+    assert set(reasons) == {"broken", "none"}, reasons
     assert "no picture that can be read" in reasons["broken"]
     assert "status 404" in reasons["none"]
     with run_embedder(kafka, tmp_path / "log", **options) as second:
