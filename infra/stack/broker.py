@@ -38,8 +38,8 @@ class Broker:
     folder: Path
     port: int
     controller_port: int
-    more: str = ""
-    cluster_id: str = field(default_factory=lambda: uuid4().hex[:22])
+    more: str = field(default="", kw_only=True)
+    cluster_id: str = field(kw_only=True, default_factory=lambda: uuid4().hex[:22])
 
     @property
     def bootstrap(self) -> str:

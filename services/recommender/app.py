@@ -267,7 +267,7 @@ class Parts:
     def routers(self) -> Iterator[APIRouter]:
         """All routes."""
         settings = self._settings
-        signer = TokenSigner(settings.token_secret, settings.topic_prefix, self._state.erased_until)
+        signer = TokenSigner(settings.token_secret, settings.topic_prefix, self._state.last_erasure)
         door = ReaderAuth(signer, settings.api_key)
         answerer = RequestHandler(
             door,

@@ -136,7 +136,7 @@ class State:
         self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         self._metrics.sessions.set(len(self.sessions))
 
-    def erased_until(self, visitor_id: str) -> int | None:
+    def last_erasure(self, visitor_id: str) -> int | None:
         """Unix ms up to which a visitor is erased; None for one that is not."""
         return self._erasures.until.get(visitor_id)
 
