@@ -51,6 +51,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     ]
     render: list[structlog.typing.Processor] = (
         [
+            structlog.processors.format_exc_info,  # before: an exception's text is others' words, too
             _make_printable,
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
