@@ -9,7 +9,7 @@ import msgspec
 
 from schemas import deadletters
 from schemas.deadletters import Frame, LetterId
-from schemas.events import is_visitor_id
+from schemas.events import LATEST_MS, is_visitor_id
 from schemas.identities import visitor_of
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ, Topic
 from services.errors import OperationFailed
@@ -113,7 +113,9 @@ def _count(raw: bytes | None) -> int | None:
 
 
 def _millis(raw: bytes | None, otherwise: int) -> int:
-    return int(raw) if raw is not None and re.fullmatch(rb"[0-9]{1,13}", raw) else otherwise
+    """A time that there is: ingest takes no batch of letters with another one in it."""
+    found = int(raw) if raw is not None and re.fullmatch(rb"[0-9]{1,13}", raw) else otherwise
+    return min(max(0, found), LATEST_MS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """What a letter's headers say, which letters are meant, and the marks behind them."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import deadletters
-from schemas.deadletters import Frame, LetterId, attempts_of, mark, parse_mark
+from schemas.deadletters import Frame, LetterId, Return, attempts_of, mark, parse_mark
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ
 from services.kafka.ranges import Span
+from services.ops.dead_letters.ingest import chunks
 from services.ops.dead_letters.letter import NoSuchLetter, Place, Selection, letter_of
 from services.ops.dead_letters.query import CODES, MARK, OPEN, Marks
 from tests.support.dead_letters import AT, headers, letter
@@ -114,3 +116,20 @@ def test_the_last_mark_of_a_letter_counts_and_marks_of_what_is_gone_are_passed_o
     note(LetterId("events.dlq", 0, 4), "requeued", 8)
     found = [marks.code(0, offset) for offset in range(3, 9)]
     assert found == [OPEN, CODES["requeued"], MARK, MARK, MARK, MARK]
+
+
+@given(
+    st.sampled_from(["failed_at", "received_at", "attempts", "sender", "frame", "source"]),
+    st.binary(max_size=15),
+)
+def test_whatever_its_headers_say_ingest_takes_the_batch_that_it_is_in(name: str, said: bytes) -> None:
+    odd = letter(b"{}", source="/v1/events", more=[(name, said)])
+    for found in (odd, letter_of(StoredMessage(None, b"{}", at=-1), EVENTS_DLQ)):
+        [[returned]] = chunks([found], ())
+        assert msgspec.json.decode(msgspec.json.encode(Return([returned])), type=Return).letters == [returned]
+
+
+@pytest.mark.parametrize("said", [b"9999999999999", b"0", b"-1", b"nan"])
+def test_a_time_that_cannot_be_is_one_that_can(said: bytes) -> None:
+    found = letter(b"{}", more=[("received_at", said)])
+    assert 0 <= found.received_at <= 4_102_444_800_000
