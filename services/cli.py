@@ -158,6 +158,8 @@ def exit_with_status(
     except KafkaException as error:
         reason = error.args[0].str()
         _end(f"no Kafka broker answers ({reason}): start it, or set EDDY_KAFKA_BOOTSTRAP", CANNOT)
+    except UnicodeEncodeError as error:  # a shell hands over bytes that are no text, such as those of Latin-1
+        _end(f"{error.object!r} is no text in UTF-8: write it as one", CANNOT)
     except OSError as error:  # a full disk, a folder that may not be written
         _end(f"{error.filename or 'a file'}: {error.strerror or error}", CANNOT)
     except KeyboardInterrupt:

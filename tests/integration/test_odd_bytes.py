@@ -211,6 +211,7 @@ def topic_name(shop: OddShop, topic: Topic) -> bytes:
         "experiment report summer",
         "product p0001 --from 7d",
         "product nobody",
+        "product shoe-\udce9",  # as Python hands over an argument in Latin-1
         "visitor v",
         "visitor 01JD7Z8QX3N5R2V9W4T6Y8B1CM",
         "index check",

@@ -112,6 +112,12 @@ def test_errors_and_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(printed) == {"name": EVIL}
 
 
+def test_an_argument_that_is_no_text_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Exception, match="2"), exit_with_status():
+        "shoe-\udce9".encode()
+    assert capsys.readouterr().err == "'shoe-\\udce9' is no text in UTF-8: write it as one\n"
+
+
 def test_logs_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     root, former = logging.getLogger(), logging.getLogger().handlers[:]
     try:
