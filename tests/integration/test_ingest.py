@@ -418,6 +418,7 @@ def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: RunningService) ->
     environment = os.environ | {
         "EDDY_INGEST_PORT": str(ingest.port),
         "EDDY_TOKEN_SECRET": "a secret of the tests",
+        "EDDY_API_KEY": KEY,
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "services.ingest"]
