@@ -38,7 +38,7 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     product_ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMED_MAX)] = ()
 
 
-class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
+class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag="subscribe", tag_field="type"):
     """Client to server: replaces what this socket was subscribed to.
 
     `token` is the visitor's; the first message has it, and a later one with a newer token lets the socket

@@ -194,6 +194,7 @@ export function connect({
     const headers = slot.kind === "products" ? {} : { "X-Eddy-Token": who.token };
     const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(LAST_WAIT_MS) });
     if (response.status === 401) refused = who.token;
+    if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
     if (!response.ok) return false;
     if (slot.kind === "for_you") refused = undefined;
     const answer = { ...(await response.json()), type: "recommendations", slot: slot.name };

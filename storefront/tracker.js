@@ -135,6 +135,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
       let response = old && (await post("/v1/visitors", JSON.stringify({ token: old.token })));
       const isLost = response && response.status >= 400 && response.status < 500 && response.status !== 429;
       if (!response || isLost) response = await post("/v1/visitors", "{}");
+      if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
       if (!response.ok) throw Object.assign(new Error(`no visitor: ${response.status}`), { response });
       const found = await response.json();
       store.set(visitorKey, JSON.stringify(found));

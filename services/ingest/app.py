@@ -35,6 +35,7 @@ from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
+from services.web.origins import AllowedOrigins
 
 READY_EVERY_S: Final = 5.0
 WAITING_EVERY_S: Final = 0.5
@@ -131,6 +132,11 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         allow_headers=HEADERS,
         expose_headers=["Retry-After"],
         max_age=86_400,
+    )
+    app.add_middleware(
+        AllowedOrigins,
+        origins=settings.origins,
+        on_problem=lambda status: metrics.problems.labels(str(status)).inc(),
     )
     return app
 

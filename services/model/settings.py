@@ -83,10 +83,18 @@ class ModelSettings(ServiceSettings):
     model_store: str = Field(
         str(ROOT / "build" / "models"),
         min_length=1,
-        description="where models are kept: a local folder or an fsspec URL (s3://…, gs://…)",
+        description="where models are kept: a local folder or an fsspec URL (s3://…, gs://…); of a topic "
+        "prefix in a folder of its name",
     )
     model_name: str = Field(
         "behaviour",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$",
         description="the model's folder in the store, and its key on the topic models",
     )
+
+    @property
+    def tenant_store(self) -> str:
+        """Where this topic prefix has its models: no tenant sees the versions of another."""
+        return (
+            f"{self.model_store.rstrip('/')}/{self.topic_prefix}" if self.topic_prefix else self.model_store
+        )

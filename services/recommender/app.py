@@ -59,6 +59,7 @@ from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, ReaderAuth, TokenSigner
 from services.web.health import health_routes
 from services.web.openapi import MsgspecApi
+from services.web.origins import AllowedOrigins
 
 log = structlog.get_logger()
 
@@ -102,6 +103,11 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
         allow_headers=[TOKEN_HEADER],
         expose_headers=["Retry-After"],
         max_age=86_400,
+    )
+    app.add_middleware(
+        AllowedOrigins,
+        origins=settings.origins,
+        on_problem=lambda status: parts.metrics.problems.labels(str(status)).inc(),
     )
     return app
 

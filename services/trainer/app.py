@@ -49,7 +49,7 @@ def train(
     Raises what topic_history, releases and the store raise.
     """
     with scratch(settings.trainer_datadir) as work:
-        models = ModelStore(settings.model_store, settings.model_name)
+        models = ModelStore(settings.tenant_store, settings.model_name)
         models.require_writable()
         current = releases.current(settings, settings.model_name)
         history = topic_history.read(settings, times, settings.event_types, progress, archives)

@@ -48,7 +48,7 @@ def release(
     set, and what the store, the topic and a bad artifact raise.
     """
     current = releases.current(settings, settings.model_name)
-    models = ModelStore(settings.model_store, settings.model_name)
+    models = ModelStore(settings.tenant_store, settings.model_name)
     wanted = version or _latest(models, current)
     if wanted not in models.versions():
         raise ReleaseRefused(f"there is no version {wanted} in {models.location('')}")

@@ -353,7 +353,10 @@ def test_only_the_shops_pages_may_call(ingest: RunningService) -> None:
         return ingest.http.options("/v1/events", headers=asked)
 
     assert preflight(PAGE).headers["access-control-allow-origin"] == PAGE
-    assert "access-control-allow-origin" not in preflight(NOBODY).headers
+    assert "access-control-max-age" not in preflight(NOBODY).headers
+    refused = post(ingest, [], headers={"Origin": NOBODY})
+    assert (refused.status_code, refused.headers["access-control-allow-origin"]) == (403, NOBODY)
+    assert "EDDY_ALLOWED_ORIGINS" in refused.json()["detail"]
 
 
 def test_the_documentation_describes_every_body(ingest: RunningService) -> None:
@@ -415,6 +418,7 @@ def test_a_port_in_use_ends_the_start_with_what_to_do(ingest: RunningService) ->
     environment = os.environ | {
         "EDDY_INGEST_PORT": str(ingest.port),
         "EDDY_TOKEN_SECRET": "a secret of the tests",
+        "EDDY_API_KEY": KEY,
         "PYTHONPATH": str(ROOT),
     }
     command = [sys.executable, "-m", "services.ingest"]

@@ -42,7 +42,8 @@ def by_name(found: Json) -> dict[str, Json]:
 @pytest.fixture(scope="module")
 def store(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Models:
     """The store of the shop's model; what is put there is whole and can serve."""
-    return Models(open_shop(broker), tmp_path_factory.mktemp("store") / NAME)
+    shop = open_shop(broker)
+    return Models(shop, tmp_path_factory.mktemp("store") / shop.settings.topic_prefix / NAME)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def ops(store: Models, recommender: RunningService, tmp_path_factory: pytest.Tem
     return Operator(
         store.shop.settings,
         {
-            "EDDY_MODEL_STORE": str(store.folder.parent),
+            "EDDY_MODEL_STORE": str(store.folder.parents[1]),
             "EDDY_OPS_DATADIR": str(tmp_path_factory.mktemp("work")),
             "EDDY_RECOMMENDER_URL": recommender.url,
         },
@@ -71,12 +72,12 @@ class Alone:
     def __init__(self, settings: ServiceSettings, folder: Path) -> None:
         [nobody] = free_ports(1)
         self.settings = settings
-        self.versions = folder / "store" / NAME
+        self.versions = folder / "store" / settings.topic_prefix / NAME
         self.work = folder / "work"
         self.ops = Operator(
             settings,
             {
-                "EDDY_MODEL_STORE": str(self.versions.parent),
+                "EDDY_MODEL_STORE": str(self.versions.parents[1]),
                 "EDDY_OPS_DATADIR": str(self.work),
                 "EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{nobody}",
             },

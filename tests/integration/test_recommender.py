@@ -13,11 +13,12 @@ import msgspec
 import pytest
 from itsdangerous import TimestampSigner
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Origin
 
 from infra.stack.broker import Broker
 from services.web.auth import TOKEN_MAX_AGE_S
-from tests.support.services import KEY, RunningService, run_service
+from tests.support.services import KEY, PAGE, RunningService, run_service
 from tests.support.shop import (
     CATALOGUE,
     COUNT,
@@ -219,6 +220,21 @@ async def test_a_socket_takes_the_token_in_its_first_message_and_no_log_has_it(
     assert by_query.rpartition(".")[2] not in recommender.log.read_text()
 
 
+async def test_a_socket_of_another_sites_page_is_refused(
+    recommender: RunningService, shop: Shop, visitor: str
+) -> None:
+    query = f"visitor_id={visitor}&token={quote(shop.token(visitor))}"
+    address = f"ws://127.0.0.1:{recommender.port}/v1/live?{query}"
+    async with connect(address, origin=Origin(PAGE)) as socket:
+        await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU]}))
+        assert len(ids(json.loads(await socket.recv()))) == 6
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(address, origin=Origin("https://other.example"))
+    assert refused.value.response.status_code == 403
+    assert b"EDDY_ALLOWED_ORIGINS" in refused.value.response.body
+    assert quote(shop.token(visitor)).rpartition(".")[2] not in recommender.log.read_text()
+
+
 async def test_a_socket_ends_when_its_token_does_and_lives_on_with_a_newer_one(
     recommender: RunningService, shop: Shop, visitor: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -326,7 +342,8 @@ def _socket_of_few_bytes(port: int) -> socket.socket:
 
 def test_a_page_of_another_shop_gets_no_answer(recommender: RunningService) -> None:
     answer = httpx.get(f"{recommender.url}/v1/popular", headers={"Origin": "http://127.0.0.1:9"})
-    assert "access-control-allow-origin" not in answer.headers
+    assert answer.status_code == 403
+    assert "EDDY_ALLOWED_ORIGINS" in answer.json()["detail"]
 
 
 def test_the_openapi_document_names_every_route(recommender: RunningService) -> None:

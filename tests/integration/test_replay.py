@@ -236,7 +236,8 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
     archive = str(tmp_path / "archive")
     exported = live.run(archive, name="export")
     assert exported.returncode == 0, exported.stderr
-    store_artifact(live.folder / "models" / "behaviour" / VERSION, PAST)
+    store = live.folder / "models" / live.settings.topic_prefix
+    store_artifact(store / "behaviour" / VERSION, PAST)
     options = ("--settings", str(weights), "--model", "item2vec=1", "--workers", "2", "--cases", "60")
     other = live.reported(*HOUR, "--prefix", "shadow", "--archive", archive, *options, "--html", str(page))
 

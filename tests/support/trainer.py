@@ -33,7 +33,7 @@ class Trainer:
 
     @property
     def store(self) -> Path:
-        return self.folder / "store"
+        return self.folder / "store" / self.settings.topic_prefix
 
     @property
     def datadir(self) -> Path:
@@ -44,7 +44,7 @@ class Trainer:
         variables = os.environ | {
             "EDDY_KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
             "EDDY_TOPIC_PREFIX": self.settings.topic_prefix,
-            "EDDY_MODEL_STORE": str(self.store),
+            "EDDY_MODEL_STORE": str(self.store.parent),
             "EDDY_TRAINER_DATADIR": str(self.datadir),
         }
         return start_module("services.trainer", *arguments, environment=variables)

@@ -134,7 +134,7 @@ def _ages_out(kept: RetentionSettings, topic: Topic, left: str, times: TimeRange
 def _models(settings: OpsSettings, done: TimeRange) -> Iterator[Place]:
     where = f"models {settings.model_name}"
     try:
-        store = ModelStore(settings.model_store, settings.model_name)
+        store = ModelStore(settings.tenant_store, settings.model_name)
         learned = [version for version in store.versions() if _has_learned(store, version, done)]
     except StoreFailed as error:
         yield Place(where=where, note=f"not looked at: {error}")

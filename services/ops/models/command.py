@@ -105,7 +105,7 @@ def _versions(found: OpsSettings, *, verify: bool) -> Versions:
     except ReleaseRefused as error:
         release = None
         warnings.append(str(error))
-    models = ModelStore(found.model_store, found.model_name)
+    models = ModelStore(found.tenant_store, found.model_name)
     versions = query.list_versions(models, release, work=found.ops_datadir if verify else None)
     there = {each.location for each in versions}
     remembered = {"released": release.released, "previous": release.previous} if release else {}
@@ -139,7 +139,7 @@ def _find(found: OpsSettings, wanted: str, current: ModelRelease | None) -> Rele
             f"no {found.model_name} is released, so there is nothing to go back from: "
             "`python -m services.trainer release`"
         )
-    models = ModelStore(found.model_store, found.model_name)
+    models = ModelStore(found.tenant_store, found.model_name)
     names = query.names(models)
     numbered = {str(number): name for number, name in enumerate(names, start=1)}
     name = numbered.get(wanted, wanted)

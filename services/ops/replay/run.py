@@ -146,7 +146,7 @@ def resolve(settings: OpsSettings, question: ReplayRequest, source: Source) -> R
     current = releases.current(settings, own)
     release = current
     if question.model is not None:
-        release = variant.choose_release(question.model, own, settings.model_store, current, now)
+        release = variant.choose_release(question.model, own, settings.tenant_store, current, now)
     first = PipelineSpec(SHADOW, question.prefix, changed.settings, release, changed.experiment(now))
     second = PipelineSpec(LIVE, question.prefix + SECOND, {}, current, None)
     wanted = (first, second) if question.has_variant else (first,)

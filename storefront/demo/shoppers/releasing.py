@@ -32,7 +32,7 @@ def release(settings: TrainerSettings, catalogue: Catalogue, among: Path = BEHAV
             f"no model is released for {catalogue.products} products"
         )
     folder, manifest = found
-    models = ModelStore(settings.model_store, settings.model_name)
+    models = ModelStore(settings.tenant_store, settings.model_name)
     if manifest.version not in models.versions():
         models.upload(folder, manifest.version)
     _, digest = models.manifest(manifest.version)
