@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 
 EVERY_S: Final = 2.0
 ANSWER_S: Final = 5.0
+QUIET_S: Final = 2.0  # a process that ends waits for this at most
 MISSING: Final = frozenset(
     {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_ID}
 )
@@ -42,38 +43,39 @@ Shapes = Mapping[str, TopicShape | None]  # by topic; None: it is not there
 
 
 class TopicWatch:
-    """Asks the broker for the shapes of topics; for one thread."""
+    """Asks the broker for the shapes of topics; for one thread, which it does not hold up."""
 
     def __init__(self, config: Mapping[str, str | int | float | bool], topics: Sequence[str]) -> None:
         self._admin = AdminClient(dict(config), logger=logging.getLogger("librdkafka"))
         self._topics = list(topics)
-        self._asked: dict[str, Future[object]] | None = None
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="watch")
+        self._asked: Future[Shapes] | None = None
         self._next = 0.0
 
     def ask(self) -> Shapes:
         """The shapes now. Blocks; raises KafkaException."""
-        return {name: _shape(answer) for name, answer in self._ask().items()}
+        # While no broker answers, librdkafka's threads turn in circles for a description, with a whole core;
+        # they wait quietly for metadata, so these are asked for first.
+        self._admin.list_topics(self._topics[0], timeout=QUIET_S)
+        found: dict[str, Future[object]] = self._admin.describe_topics(
+            TopicCollection(self._topics), request_timeout=ANSWER_S
+        )
+        return {name: _shape(answer) for name, answer in found.items()}
 
     def look(self) -> Shapes | None:
         """The newest answer, once every two seconds; None in between, and while the broker is away."""
         if self._asked is None:
             if time.monotonic() >= self._next:
                 self._next = time.monotonic() + EVERY_S
-                self._asked = self._ask()
+                self._asked = self._threads.submit(self.ask)
             return None
-        if not all(answer.done() for answer in self._asked.values()):
+        if not self._asked.done():
             return None
         answered, self._asked = self._asked, None
         try:
-            return {name: _shape(answer) for name, answer in answered.items()}
+            return answered.result()
         except KafkaException:  # whoever reads or writes there says so
             return None
-
-    def _ask(self) -> dict[str, "Future[object]"]:
-        found: dict[str, Future[object]] = self._admin.describe_topics(
-            TopicCollection(self._topics), request_timeout=ANSWER_S
-        )
-        return found
 
 
 def _shape(answer: "Future[object]") -> TopicShape | None:
