@@ -38,6 +38,7 @@ TOGETHER = {
     STACK: {"test_crashes", "test_own_shop", "test_stack", "test_shop", "test_shop_live", "test_shop_search"},
     "torch": {
         "test_embedder",
+        "test_embedder_topics",
         "test_catalogue_load",
         "test_words",
         "test_embedding_models",
