@@ -39,6 +39,7 @@ TOGETHER = {
     "torch": {
         "test_embedder",
         "test_odd_bytes",
+        "test_embedder_topics",
         "test_catalogue_load",
         "test_words",
         "test_embedding_models",

@@ -14,21 +14,10 @@ from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, RULES, SESSIONS, T
 from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import TopicReader, client_config, producer_config
 from services.settings import ServiceSettings
-from tests.support.embedder_service import boot, put, read_vectors, run_embedder
+from tests.support.kafka import delete_topics, make_anew
 from tests.support.services import RunningService, run_service
 from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
 from tests.support.shop import CATALOGUE, COUNT, FOR_YOU, get, ids, open_shop, product
-
-WAITING = "503 Service Unavailable"
-
-
-def delete(settings: ServiceSettings, *topics: Topic) -> None:
-    KafkaAdmin(settings).delete_topics([settings.topic(each) for each in topics], gone_within_s=20)
-
-
-def make_anew(settings: ServiceSettings, *topics: Topic) -> None:
-    delete(settings, *topics)
-    create(settings)
 
 
 def send(settings: ServiceSettings, topic: Topic, sent: dict[str, str]) -> None:
@@ -99,7 +88,7 @@ def test_a_topic_that_is_gone_is_missed_until_it_is_there_again(kafka: ServiceSe
     send(kafka, RULES, {"a": "1"})
     with reading(kafka) as replica:
         replica.shows(a="1")
-        delete(kafka, RULES)
+        delete_topics(kafka, RULES)
 
         def missed() -> None:
             assert not replica.reader.caught_up
@@ -138,7 +127,7 @@ async def test_a_recommender_shows_what_the_new_topics_hold_and_is_not_ready_mea
             await live.next()
             message = await live.caused_by(await shop.look_at(visitor, "p4"))
             assert {item["source"] for item in message["items"]} == {"content"}
-            await asyncio.to_thread(delete, shop.settings, PRODUCTS, PRODUCT_VECTORS, SESSIONS)
+            await asyncio.to_thread(delete_topics, shop.settings, PRODUCTS, PRODUCT_VECTORS, SESSIONS)
             await asyncio.to_thread(waits, recommender, "made anew")
             await asyncio.to_thread(create, shop.settings)
             kept = [msgspec.structs.replace(each, updated_at=0) for each in CATALOGUE[:9]]  # a backup
@@ -172,7 +161,7 @@ def test_a_worker_whose_events_are_made_anew_ends_and_the_next_reads_all_of_them
             assert topics.published("v")[-1].value() == topics.offline([old])
 
         wait_until(folded)
-        delete(kafka, EVENTS)
+        delete_topics(kafka, EVENTS)
         waits(worker, "events, which is gone")
         create(kafka)
         SessionTopics(kafka).send_events(*new)
@@ -218,21 +207,3 @@ def test_events_that_get_more_partitions_are_all_read(kafka: ServiceSettings, tm
         wait_until(folded_anew)
         assert 'events_total{outcome="moved"}' in worker.http.get("/metrics").text
     assert topics.dead_letters(b"") == []
-
-
-@pytest.mark.timeout(300)
-def test_an_embedder_makes_the_vectors_of_a_new_topic_from_all_products(
-    kafka: ServiceSettings, tmp_path: Path
-) -> None:
-    put(kafka, boot("a"), boot("b"))
-    with run_embedder(kafka, tmp_path / "log"):
-        wait_until(lambda: _has_vectors(kafka, "a", "b"))
-        make_anew(kafka, PRODUCT_VECTORS)
-        wait_until(lambda: _has_vectors(kafka, "a", "b"))
-        make_anew(kafka, PRODUCTS)
-        put(kafka, boot("c"), boot("d"), boot("e"))
-        wait_until(lambda: _has_vectors(kafka, "a", "b", "c", "d", "e"))
-
-
-def _has_vectors(kafka: ServiceSettings, *expected: str) -> None:
-    assert set(read_vectors(kafka)) == set(expected)

@@ -13,7 +13,7 @@ from schemas import erasures
 from schemas.erasures import Erasure
 from schemas.events import Event, Item, encode
 from schemas.topics import ERASURES, EVENTS, Topic
-from services.kafka.admin import create
+from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import ClientConfig, producer_config
 from services.settings import ServiceSettings
 
@@ -39,6 +39,16 @@ def quick_config(settings: ServiceSettings, *, linger_ms: float) -> ClientConfig
         "enable.idempotence": False,
         "max.in.flight.requests.per.connection": 1,
     }
+
+
+def delete_topics(settings: ServiceSettings, *topics: Topic) -> None:
+    KafkaAdmin(settings).delete_topics([settings.topic(each) for each in topics], gone_within_s=20)
+
+
+def make_anew(settings: ServiceSettings, *topics: Topic) -> None:
+    """Deleted, and there again with nothing on them."""
+    delete_topics(settings, *topics)
+    create(settings)
 
 
 def read_topic(settings: ServiceSettings, topic: Topic) -> list[Message]:
