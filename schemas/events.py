@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas import times
+
 
 class EventKind(NamedTuple):
     """What is known of a type of event; every place that tells types apart reads it here.
@@ -66,7 +68,6 @@ CLICKS: Final = frozenset(type_ for type_, kind in EVENT_TYPES.items() if kind.i
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
 MAX_BATCH_EVENTS: Final = 2_500
-MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000  # a browser clock further ahead is clamped to the server's
 
 END: Final = r"$(?!\n)"  # `$` alone also matches before a last line feed
 ULID_OR_UUID: Final = (
@@ -134,13 +135,12 @@ def check(event: Event) -> str | None:
         return f"{event.type} needs a product_id or at least one item"
     if kind.needs_query and not event.query:
         return f"{event.type} needs a query"
-    return None
+    return times.check("occurred_at", event.occurred_at)
 
 
 def clamp(event: Event, received_at: int) -> Event:
     """The event stamped with the server's time; a client clock over 5 minutes ahead is set back to it."""
-    ahead = event.occurred_at - received_at > MAX_CLOCK_AHEAD_MS
-    occurred_at = received_at if ahead else event.occurred_at
+    occurred_at = times.clamp(event.occurred_at, received_at)
     return msgspec.structs.replace(event, received_at=received_at, occurred_at=occurred_at)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
+from schemas import times
 from schemas.events import Millis, VisitorId
 
 USER_PREFIX: Final = "user:"
@@ -41,9 +42,16 @@ _decoder = msgspec.json.Decoder(Identity)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes) -> Identity:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+def decode(raw: bytes, sent_at: int = 0) -> Identity:
+    """From the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
+
+    Raises msgspec.ValidationError or DecodeError.
+    """
+    found = _decoder.decode(raw)
+    occurred_at = times.clamp(found.occurred_at, sent_at)
+    if occurred_at == found.occurred_at:
+        return found
+    return msgspec.structs.replace(found, occurred_at=occurred_at)
 
 
 def encode(identity: Identity) -> bytes:

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from schemas import times
 from schemas.events import Amount, Currency, Millis, ProductId
 
 Availability = Literal["in_stock", "out_of_stock", "preorder"]
@@ -43,13 +44,34 @@ class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return self.category[0] if self.category else ""
 
 
+def check(product: Product) -> str | None:
+    """Why a well-formed product still makes no sense, as a sentence for its sender, or None."""
+    return times.check("updated_at", product.updated_at)
+
+
+def clamp(product: Product, received_at: int) -> Product:
+    """The product; a clock over 5 minutes ahead of `received_at` (Unix ms) is set back to it.
+
+    Else a time of 2099 would win over every change until then.
+    """
+    updated_at = times.clamp(product.updated_at, received_at)
+    return (
+        product
+        if updated_at == product.updated_at
+        else msgspec.structs.replace(product, updated_at=updated_at)
+    )
+
+
 _decoder = msgspec.json.Decoder(Product)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes) -> Product:
-    """A product from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+def decode(raw: bytes, sent_at: int = 0) -> Product:
+    """A product from the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
+
+    Raises msgspec.ValidationError or DecodeError.
+    """
+    return clamp(_decoder.decode(raw), sent_at)
 
 
 def encode(product: Product) -> bytes:

@@ -4,16 +4,17 @@ import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Message
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.clock import now_ms
 from services.ingest.events import event_routes
+from services.ingest.keyed_facts import OF_IDENTITIES, OF_PRODUCTS, KeyedFacts, Mender
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
 from services.ingest.products import product_routes
@@ -21,7 +22,14 @@ from services.ingest.publisher import Publisher
 from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import ErasureWriter, erasure_routes, visitor_routes
-from services.kafka.clients import AcknowledgedProducer, ClientConfig, TopicMissing, producer_config
+from services.kafka.clients import (
+    AcknowledgedProducer,
+    ClientConfig,
+    TopicMissing,
+    TopicReader,
+    client_config,
+    producer_config,
+)
 from services.web import problems
 from services.web.auth import AdminAuth, TokenSigner, VisitorAuth
 from services.web.health import health_routes
@@ -40,11 +48,14 @@ class BrokerProbe:
         self._topics_on_broker = topics_on_broker
         self._needed = needed
         self.waiting_for: str | None = "the first answer of Kafka"
+        self.answered = asyncio.Event()  # once all topics were there
 
     async def run(self) -> None:
         """Asks until it is cancelled."""
         while True:
             self.waiting_for = await asyncio.to_thread(self._ask)
+            if self.waiting_for is None:
+                self.answered.set()
             await asyncio.sleep(WAITING_EVERY_S if self.waiting_for else READY_EVERY_S)
 
     def _ask(self) -> str | None:
@@ -54,6 +65,36 @@ class BrokerProbe:
             return f"Kafka: {error.args[0].str()}"
         missing = sorted(set(self._needed) - present)
         return str(TopicMissing(missing[0])) if missing else None
+
+
+class FactReader:
+    """Reads the keyed facts that ingest writes, whole and then on, once their topics are there."""
+
+    def __init__(self, settings: IngestSettings, probe: BrokerProbe) -> None:
+        self._settings = settings
+        self._probe = probe
+        self.products, self.identities = KeyedFacts(OF_PRODUCTS), KeyedFacts(OF_IDENTITIES)
+        self.all = (self.products, self.identities)
+        self.waiting_for: str | None = "what lies on products and identities"
+
+    async def run(self) -> None:
+        """Reads until it is cancelled."""
+        await self._probe.answered.wait()
+        by_topic = {self._settings.topic(each.kind.topic): each for each in self.all}
+
+        def take(messages: list[Message]) -> None:
+            for message in messages:
+                by_topic[str(message.topic())].take(message)
+
+        reader = TopicReader(client_config(self._settings), [*by_topic], take, lambda _error: _end_process())
+        reader.start()
+        try:
+            while not await asyncio.to_thread(reader.wait_until_caught_up, WAITING_EVERY_S):
+                pass
+            self.waiting_for = None
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(reader.stop)
 
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
@@ -72,17 +113,26 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         write_key=settings.write_key,
     )
     probe = BrokerProbe(producer.topics, [settings.topic(each) for each in WRITTEN])
-    publisher = Publisher(producer, settings, metrics)
+    facts = FactReader(settings, probe)
+    publisher = Publisher(
+        producer,
+        settings,
+        metrics,
+        product_facts=facts.products,
+        identity_facts=facts.identities,
+        is_caught_up=lambda: facts.waiting_for is None,
+    )
+    menders = [Mender(each, producer, settings, metrics) for each in facts.all]
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        probing = asyncio.create_task(probe.run())
+        tasks = [asyncio.create_task(each.run()) for each in (probe, facts, *menders)]
         try:
             yield
         finally:
-            probing.cancel()
-            with suppress(asyncio.CancelledError):
-                await probing
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(producer.close)
 
     app = IngestApi(lifespan)
@@ -91,8 +141,8 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app.include_router(erasure_routes(AdminAuth(settings.admin_key), eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
     app.include_router(segment_routes(door, publisher, metrics, clock))
-    app.include_router(product_routes(door, publisher, metrics))
-    app.include_router(health_routes(lambda: probe.waiting_for, metrics.registry))
+    app.include_router(product_routes(door, publisher, metrics, clock))
+    app.include_router(health_routes(lambda: probe.waiting_for or facts.waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,
@@ -113,6 +163,6 @@ def producer_settings(settings: IngestSettings) -> ClientConfig:
     return config | {"queue.buffering.max.kbytes": settings.ingest_buffer_mb * 1024}
 
 
-def _end_process(_error: KafkaError) -> None:
+def _end_process(_error: KafkaError | None = None) -> None:
     """Ends the service in order: requests under way get their 503, the supervisor starts it anew."""
     os.kill(os.getpid(), signal.SIGTERM)

@@ -12,7 +12,13 @@ from services.ingest.events import Clock
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
 from services.ingest.publisher import Publisher
-from services.ingest.responses import NoMessageAcceptable, SegmentAnswer, describe_rejected, json_response
+from services.ingest.responses import (
+    NoMessageAcceptable,
+    SegmentAnswer,
+    describe_outdated,
+    describe_rejected,
+    json_response,
+)
 from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
 from services.ingest.validation import Provenance, Rejected, UnreadableBatch
@@ -80,14 +86,19 @@ class _Taking:
             raise TooLarge(f"{len(parcel.entries)} messages, at most {MAX_BATCH_EVENTS} are taken")
         self._metrics.batch_events.observe(len(parcel.entries))
         messages = validate_messages(parcel, received_at=way.received_at, kind=kind)
-        await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
+        outdated = await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
         for ignored, times in messages.ignored.items():
             self._metrics.messages_ignored.labels(ignored).inc(times)
         rejected = describe_rejected(messages.rejected)
         if rejected and len(rejected) == len(parcel.entries):
             raise NoMessageAcceptable("none of the messages can be taken", fields={"rejected": rejected})
         ignored_count = messages.ignored.total()
-        answer = SegmentAnswer(accepted=messages.accepted, ignored=ignored_count, rejected=rejected)
+        answer = SegmentAnswer(
+            accepted=messages.accepted,
+            ignored=ignored_count,
+            rejected=rejected,
+            outdated=describe_outdated(outdated),
+        )
         return json_response(answer, 200)
 
 

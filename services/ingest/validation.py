@@ -6,6 +6,7 @@ from typing import Final, Generic, Literal, TypeVar
 
 import msgspec
 
+from schemas import products
 from schemas.deadletters import Frame
 from schemas.events import MAX_EVENT_BYTES, Event, check, clamp
 from schemas.products import MAX_PRODUCT_BYTES, Product
@@ -40,6 +41,14 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Outdated:
+    """An entry that is ignored for its age: its place in the batch, and what is newer."""
+
+    index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Provenance:
     """How entries came: what their dead letters keep, so that later they are judged as they would have been.
 
@@ -55,9 +64,10 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Validated(Generic[T]):
-    """The entries of one batch, in its order."""
+    """The entries of one batch, in its order; `places` are those of the accepted."""
 
     accepted: list[T] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
 
 
@@ -104,9 +114,16 @@ def validate_events(
     return validate_entries(entries, read, MAX_EVENT_BYTES)
 
 
-def validate_products(entries: Sequence[msgspec.Raw]) -> Validated[Product]:
-    """Products, and the refused."""
-    return validate_entries(entries, lambda entry: decode_entry(_product.decode, entry), MAX_PRODUCT_BYTES)
+def validate_products(entries: Sequence[msgspec.Raw], *, received_at: int) -> Validated[Product]:
+    """Products whose time is not ahead of the server's (Unix ms), and the refused."""
+
+    def read(entry: msgspec.Raw) -> Product:
+        product = products.clamp(decode_entry(_product.decode, entry), received_at)
+        if nonsense := products.check(product):
+            raise Refused("validate", nonsense)
+        return product
+
+    return validate_entries(entries, read, MAX_PRODUCT_BYTES)
 
 
 def validate_entries(
@@ -119,6 +136,7 @@ def validate_entries(
             if len(entry) > max_bytes:
                 raise Refused("size", f"{len(entry)} bytes, at most {max_bytes} are taken")
             verdict.accepted.append(read(entry))
+            verdict.places.append(index)
         except Refused as refusal:
             verdict.rejected.append(Rejected(index, refusal.stage, str(refusal), bytes(entry)))
     return verdict

@@ -72,7 +72,7 @@ class State:
             changed = (
                 self.catalogue.remove(product_id)
                 if value is None
-                else (product := _product(value)) is not None and self.catalogue.put(product)
+                else (product := _product(message, value)) is not None and self.catalogue.put(product)
             )
             if changed:
                 self._hub.product_changed(product_id)
@@ -165,13 +165,19 @@ class State:
 
     async def newest_rules(self, messages: list[Message]) -> None:
         """[rules]: effective on open pages at once."""
-        changed = [self._rules.put(rule_id, rule) for rule_id, rule in _newest(messages, rules.decode)]
+        changed = [
+            self._rules.put(rule_id, rule)
+            for rule_id, rule in _newest(messages, lambda raw, _at: rules.decode(raw))
+        ]
         if any(changed):
             self._hub.all_changed()
 
     async def newest_experiments(self, messages: list[Message]) -> None:
         """[experiments]"""
-        changed = [self._experiments.put(name, each) for name, each in _newest(messages, experiments.decode)]
+        changed = [
+            self._experiments.put(name, each)
+            for name, each in _newest(messages, lambda raw, _at: experiments.decode(raw))
+        ]
         if any(changed):
             self.lines.follow(
                 variant.model or ""
@@ -181,14 +187,18 @@ class State:
             self._hub.all_changed()
 
 
-def _newest(messages: list[Message], decode: Callable[[bytes], T]) -> Iterable[tuple[str, T | None]]:
-    """The newest message of each key; one that cannot be read is told of and passed over."""
-    for key, value in {_key(message): message.value() for message in messages}.items():
+def _newest(messages: list[Message], decode: Callable[[bytes, int], T]) -> Iterable[tuple[str, T | None]]:
+    """The newest message of each key; one that cannot be read is told of and passed over.
+
+    `decode` gets the value and when it was sent, Unix ms.
+    """
+    for key, message in {_key(message): message for message in messages}.items():
+        value = message.value()
         if value is None:
             yield key, None
             continue
         try:
-            yield key, decode(value)
+            yield key, decode(value, message.timestamp()[1])
         except msgspec.MsgspecError as error:
             log.error("a message that cannot be read is left out", key=key, error=str(error))
 
@@ -197,9 +207,9 @@ def _key(message: Message) -> str:
     return (message.key() or b"").decode()
 
 
-def _product(value: bytes) -> Product | None:
+def _product(message: Message, value: bytes) -> Product | None:
     try:
-        return products.decode(value)
+        return products.decode(value, message.timestamp()[1])
     except msgspec.MsgspecError as error:
         log.warning("no product, left out; the embedder writes it to products.dlq", error=str(error))
         return None

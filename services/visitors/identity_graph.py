@@ -38,7 +38,7 @@ class IdentityGraph:
         """Takes one message of `identities`; False where it cannot be read, or is of another key."""
         visitor_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
         try:
-            identity = None if value is None else identities.decode(value)
+            identity = None if value is None else identities.decode(value, message.timestamp()[1])
         except msgspec.MsgspecError:
             return False
         if identity is not None and identity.visitor_id != visitor_id:

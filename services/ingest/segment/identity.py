@@ -1,22 +1,17 @@
 """Who is who: visitors of Segment messages, and which joins Kafka does not have yet."""
 
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
-from cachetools import TTLCache
-
 from schemas.events import is_visitor_id
 from schemas.identities import USER_PREFIX, Identity, visitor_of
+from services.ingest.keyed_facts import LAST, KeyedFacts, Order
 from services.ingest.segment.messages import Id, Kind, SegmentMessage
-from services.ingest.validation import Refused
+from services.ingest.validation import Outdated, Refused
 
 USER_ID_MAX: Final = 256
-REMEMBERED: Final = 50_000  # visitors, about 30 MB
-# Another ingest process may have joined the visitor to somebody else since: said again after so long.
-REMEMBERED_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +24,14 @@ class MessageIdentity:
 
 @dataclass(frozen=True, slots=True)
 class IdentityLink:
-    """A visitor is a user. `stated`: by a message made to say it, not just by one that has both ids."""
+    """A visitor is a user. `stated`: by a message made to say it, not just by one that has both ids.
+
+    `index` is the message's place in its batch.
+    """
 
     identity: Identity
     stated: bool
+    index: int = 0
 
 
 def identify(message: SegmentMessage) -> MessageIdentity | None:
@@ -85,26 +84,14 @@ def _user_id(name: str, value: Id | None) -> str | None:
     return given
 
 
-@dataclass(slots=True)
-class _PublishedLink:
-    """A visitor whose user Kafka has; `newest` may be a later word of the same, which needs no writing."""
-
-    newest: Identity
-
-
 class PublishedLinks:
-    """The joins that this process has written and Kafka has acknowledged, the last of each visitor."""
+    """The joins that lie on `identities`, and which of those that come are news."""
 
-    def __init__(
-        self,
-        size: int = REMEMBERED,
-        seconds: float = REMEMBERED_S,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._written: TTLCache[str, _PublishedLink] = TTLCache(size, seconds, timer)
+    def __init__(self, facts: KeyedFacts) -> None:
+        self._facts = facts
 
-    def missing(self, joins: Iterable[IdentityLink]) -> list[Identity]:
-        """The newest join of each visitor, unless Kafka has it, or a newer one.
+    def missing(self, joins: Iterable[IdentityLink]) -> tuple[list[Identity], list[Outdated]]:
+        """The newest join of each visitor, unless Kafka has it, or a newer one; and those too old to count.
 
         A join that only follows from a message with both ids is not said again while it is known. An older
         one is never written: the topic is compacted, and behind a newer one it would take its place.
@@ -112,31 +99,42 @@ class PublishedLinks:
         newest: dict[str, IdentityLink] = {}
         for join in joins:
             visitor_id, other = join.identity.visitor_id, newest.get(join.identity.visitor_id)
-            if other is None or join.identity.replaces(other.identity):
-                newest[visitor_id] = IdentityLink(
-                    join.identity, join.stated or (other is not None and other.stated)
+            if other is None:
+                newest[visitor_id] = join
+                continue
+            later = join if join.identity.replaces(other.identity) else other
+            newest[visitor_id] = replace(later, stated=join.stated or other.stated)
+        known = [(join, self._facts.newest(join.identity.visitor_id.encode())) for join in newest.values()]
+        outdated = [
+            Outdated(join.index, f"{join.identity.visitor_id}: {reason}")
+            for join, lying in known
+            if lying is not None and lying[1] != join.identity.user_id
+            if (
+                reason := self._facts.reason_to_ignore(
+                    join.identity.visitor_id.encode(), _order(join.identity)
                 )
-        return [join.identity for join in newest.values() if self._is_missing(join)]
+            )
+        ]
+        return [join.identity for join, lying in known if self._is_missing(join, lying)], outdated
 
     def remember(self, identities: Iterable[Identity]) -> None:
         """To be called when Kafka has acknowledged them."""
         for identity in identities:
-            known = self._written.get(identity.visitor_id)
-            if known is None or identity.replaces(known.newest):
-                self._written[identity.visitor_id] = _PublishedLink(identity)
+            self._facts.note(identity.visitor_id.encode(), _order(identity))
 
-    def forget(self, visitor_ids: Iterable[str]) -> None:
-        """Kafka has nothing of them any more."""
-        for visitor_id in visitor_ids:
-            self._written.pop(visitor_id, None)
+    def forget(self, visitor_ids: Iterable[str], at: int) -> None:
+        """Who these visitors were up to `at` (Unix ms) is erased."""
+        self._facts.correct({visitor_id.encode(): (at, LAST) for visitor_id in visitor_ids})
 
-    def _is_missing(self, join: IdentityLink) -> bool:
-        known = self._written.get(join.identity.visitor_id)
-        if known is None:
-            return True
-        if not join.identity.replaces(known.newest):
-            return False
-        if not join.stated and join.identity.user_id == known.newest.user_id:
-            known.newest = join.identity
+    def _is_missing(self, join: IdentityLink, lying: Order | None) -> bool:
+        order = _order(join.identity)
+        if lying is None or order <= lying:
+            return lying is None
+        if not join.stated and join.identity.user_id == lying[1]:
+            self._facts.note(join.identity.visitor_id.encode(), order)  # a later word of the same
             return False
         return True
+
+
+def _order(identity: Identity) -> Order:
+    return identity.occurred_at, identity.user_id

@@ -74,7 +74,7 @@ class _ProductState:
             return
         product = None
         with suppress(msgspec.MsgspecError):
-            product = products.decode(value)
+            product = products.decode(value, at)
         if product is None or product.product_id.encode() != message.key():
             self.unreadable = "a message under its key is no product, or another's: see products.dlq"
         elif self.product is None or self.product.updated_at <= product.updated_at:
