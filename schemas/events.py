@@ -153,9 +153,17 @@ _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes) -> Event:
-    """An event from the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+def decode(raw: bytes, sent_at: int = 0) -> Event:
+    """An event from the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
+
+    A producer beside ingest may have a clock of 2099: next to that, all that the visitor did would be too old
+    to remember. Raises msgspec.ValidationError or DecodeError.
+    """
+    event = _decoder.decode(raw)
+    occurred_at = times.clamp(event.occurred_at, sent_at)
+    if occurred_at == event.occurred_at:
+        return event
+    return msgspec.structs.replace(event, occurred_at=occurred_at)
 
 
 def encode(event: Event) -> bytes:

@@ -24,9 +24,9 @@ def check(field: str, at: int) -> str | None:
 def clamp(at: int, known_at: int) -> int:
     """A sender's time, set back to `known_at`, the receiver's, where it is over 5 minutes ahead of it.
 
-    A `known_at` of 0 or below is none: such messages carry no time.
+    A `known_at` of before 2000 is none: a message that carries no time, or of a clock that was never set.
     """
-    return known_at if 0 < known_at < at - MAX_CLOCK_AHEAD_MS else at
+    return known_at if EARLIEST_MS <= known_at < at - MAX_CLOCK_AHEAD_MS else at
 
 
 def deletion(headers: Iterable[tuple[str, bytes | str | None]], sent_at: int) -> int | None:

@@ -1,7 +1,11 @@
 """An event of the past as those who read millions of them need it: some fields, held to the same rules."""
 
-import msgspec
+from typing import TypeVar
 
+import msgspec
+from msgspec.structs import replace
+
+from schemas import times
 from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
 
 
@@ -30,9 +34,20 @@ class HistoryEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
 
 
+E = TypeVar("E", bound=HistoryEvent)
+
 _decode = msgspec.json.Decoder(HistoryEvent).decode
 
 
-def decode(raw: bytes) -> HistoryEvent:
-    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
-    return _decode(raw)
+def decode(raw: bytes, sent_at: int = 0) -> HistoryEvent:
+    """From the bytes of one message on `events`, clamped as schemas.events.decode does.
+
+    Raises msgspec.ValidationError or DecodeError.
+    """
+    return clamp(_decode(raw), sent_at)
+
+
+def clamp(event: E, sent_at: int) -> E:
+    """The event, of when its message was sent (Unix ms, 0: unknown) at the latest."""
+    occurred_at = times.clamp(event.occurred_at, sent_at)
+    return event if occurred_at == event.occurred_at else replace(event, occurred_at=occurred_at)

@@ -71,13 +71,14 @@ class SessionProcessor:
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
         taken = self._order.track(message.message.partition, message.message.offset, message.ack)
+        sent_at = round((message.message.timestamp or -1) * 1000)
         try:
-            event = decode_event(message.message.key, message.message.value)
+            event = decode_event(message.message.key, message.message.value, sent_at)
         except BadEvent as bad:
             self._send_to_dlq(message, taken, str(bad))
             return
         self._letters.reset()
-        if self._erasures.leave_out_event(event, round((message.message.timestamp or -1) * 1000)):
+        if self._erasures.leave_out_event(event, sent_at):
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
             self._pass_over(taken, "no_signal")

@@ -170,7 +170,7 @@ def _events(messages: Iterable[TopicMessage], erasures: Erasures, tally: Tally) 
     for message in messages:
         tally.messages += 1
         try:
-            event = history_events.decode(message.value() or b"")
+            event = history_events.decode(message.value() or b"", message.timestamp()[1])
         except msgspec.MsgspecError:
             tally.bad += 1
             continue

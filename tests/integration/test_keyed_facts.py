@@ -241,9 +241,6 @@ def hasten_the_cleaner(settings: ServiceSettings) -> None:
     """It looks every 15 s otherwise. Looking more often does no other test any harm."""
     entry = ConfigEntry("log.cleaner.backoff.ms", "200", incremental_operation=AlterConfigOpType.SET)
     brokers = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
-    for done in (
-        AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-        .incremental_alter_configs([brokers])
-        .values()
-    ):
+    client = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    for done in client.incremental_alter_configs([brokers]).values():
         done.result(10)

@@ -75,8 +75,10 @@ class Worker:
         if recovered:
             self.folder.recover()
 
-    def take(self, visitor: str, number: int, at: int, *, received: int | None = None) -> Event:
-        """Gives it an event of a visitor; all live in partition 0."""
+    def take(
+        self, visitor: str, number: int, at: int, *, received: int | None = None, sent_at: int | None = None
+    ) -> Event:
+        """Gives it an event of a visitor; all live in partition 0. `sent_at`: Unix ms of the message."""
         stamp = None if received is None else BEGIN + received
         sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor, received_at=stamp)
         message = SimpleNamespace(
@@ -86,7 +88,7 @@ class Worker:
             value=events.encode(sent),
             headers=None,
             topic="events",
-            timestamp=None,
+            timestamp=None if sent_at is None else sent_at / 1000,
         )
         self._offset += 1
         self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))

@@ -61,9 +61,12 @@ _decode_event = msgspec.json.Decoder(HistoryEvent).decode
 _decode_row = msgspec.json.Decoder(ShownRow).decode
 
 
-def event(raw: bytes) -> HistoryEvent:
-    """From the bytes of one message on `events`. Raises msgspec.ValidationError or DecodeError."""
-    return _decode_event(raw)
+def event(raw: bytes, sent_at: int) -> HistoryEvent:
+    """From the bytes of one message on `events`, clamped to when it was sent (Unix ms).
+
+    Raises msgspec.ValidationError or DecodeError.
+    """
+    return history_events.clamp(_decode_event(raw), sent_at)
 
 
 def row(raw: bytes) -> ShownRow:

@@ -121,7 +121,7 @@ def _take_events(
 ) -> None:
     for message in batch:
         try:
-            event = attribution.event(message.value() or b"")
+            event = attribution.event(message.value() or b"", message.timestamp()[1])
         except msgspec.MsgspecError:
             left.no_events += 1
             continue

@@ -250,7 +250,7 @@ def sift(
             continue
         # The session processor judges so, too: an event under another visitor's key is none.
         try:
-            event = decode(message.value() or b"")
+            event = decode(message.value() or b"", message.timestamp()[1])
         except msgspec.MsgspecError:
             event = None
         if event is None or message.key() != event.visitor_id.encode():

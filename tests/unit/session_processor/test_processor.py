@@ -126,3 +126,16 @@ async def test_a_session_in_the_former_form_is_renewed_by_the_visitors_next_even
     assert worker.data[b"v"] == sessions.encode(fold_all([known]))
     assert worker.broker.to("sessions", b"v") == [worker.data[b"v"]]
     assert worker.broker.to("changelog", b"v") == [worker.data[b"v"]]
+
+
+YEAR_2099 = 4_070_908_800_000
+NOW = 1_767_225_600_123
+
+
+async def test_an_event_of_2099_is_of_when_it_was_sent_and_erases_no_memory(worker: Worker) -> None:
+    """Another producer's clock: all that the visitor did would be too old beside it."""
+    before = worker.take("v", 1, NOW - BEGIN, sent_at=NOW)
+    ahead = worker.take("v", 2, YEAR_2099 - BEGIN, sent_at=NOW + 1)
+    after = worker.take("v", 3, NOW + 2 - BEGIN, sent_at=NOW + 2)
+    ahead = msgspec.structs.replace(ahead, occurred_at=NOW + 1)
+    assert worker.data[b"v"] == sessions.encode(fold_all([before, ahead, after]))

@@ -50,7 +50,7 @@ class ProductEvents:
 
     def _take(self, message: TopicMessage, value: bytes) -> None:
         try:
-            event = events.decode(value)
+            event = events.decode(value, message.timestamp()[1])
         except msgspec.MsgspecError:
             return  # a dead letter: `ops dlq` tells of those
         if self.product_id not in event.products():

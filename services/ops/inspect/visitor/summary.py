@@ -48,7 +48,7 @@ class VisitorHistory:
     def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
         try:
-            event = events.decode(message.value() or b"")
+            event = events.decode(message.value() or b"", message.timestamp()[1])
         except msgspec.MsgspecError:
             self.unreadable += 1
             return
