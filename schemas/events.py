@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from schemas import times
+from schemas import texts, times
 
 
 class EventKind(NamedTuple):
@@ -135,7 +135,28 @@ def check(event: Event) -> str | None:
         return f"{event.type} needs a product_id or at least one item"
     if kind.needs_query and not event.query:
         return f"{event.type} needs a query"
-    return times.check("occurred_at", event.occurred_at)
+    named = [("product_id", each) for each in event.products()]
+    named += [(field, getattr(event, field)) for field in NAMES]
+    return texts.check_names(named) or times.check("occurred_at", event.occurred_at)
+
+
+NAMES: Final = ("user_id", "session_id", "list_id", "recommendation_id")
+
+
+def clean(event: Event) -> Event:
+    """The event without control characters in what people typed or browsers say."""
+    context, query = event.context, texts.clean(event.query)
+    if context is not None:
+        cleaned = Context(
+            texts.clean(context.page),
+            texts.clean(context.referrer),
+            texts.clean(context.locale),
+            texts.clean(context.device),
+        )
+        context = context if cleaned == context else cleaned
+    if query == event.query and context is event.context:
+        return event
+    return msgspec.structs.replace(event, query=query, context=context)
 
 
 def clamp(event: Event, received_at: int) -> Event:

@@ -4,7 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from schemas import times
+from schemas import texts, times
 from schemas.events import Amount, Currency, Millis, ProductId
 
 Availability = Literal["in_stock", "out_of_stock", "preorder"]
@@ -46,7 +46,25 @@ class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def check(product: Product) -> str | None:
     """Why a well-formed product still makes no sense, as a sentence for its sender, or None."""
-    return times.check("updated_at", product.updated_at)
+    named = [
+        ("product_id", product.product_id),
+        ("brand", product.brand),
+        ("type", product.type),
+        ("image_url", product.image_url),
+        ("url", product.url),
+        *(("category", each) for each in product.category),
+        *(("tags", each) for each in product.tags),
+        *(("markets", each) for each in product.markets),
+    ]
+    return texts.check_names(named) or times.check("updated_at", product.updated_at)
+
+
+def clean(product: Product) -> Product:
+    """The product without control characters in what people read."""
+    name, description = texts.clean(product.name) or product.name, texts.clean(product.description)
+    if (name, description) == (product.name, product.description):
+        return product
+    return msgspec.structs.replace(product, name=name, description=description)
 
 
 def clamp(product: Product, received_at: int) -> Product:

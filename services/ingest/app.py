@@ -126,7 +126,8 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(each.run()) for each in (probe, facts, *menders)]
+        running = [probe.run(), facts.run(), *(mender.run() for mender in menders)]
+        tasks = [asyncio.create_task(each) for each in running]
         try:
             yield
         finally:

@@ -212,7 +212,7 @@ class Mender:
         with open_reader(self._settings) as reader:
             for message in ranges.of_keys(reader, kind.topic, keys):
                 key, known = message.key() or b"", found.get(message.key() or b"")
-                order = order_of(message, kind, known and known.order)
+                order = order_of(message, kind, None if known is None else known.order)
                 if order is None:
                     continue
                 if known is not None and order < known.order:

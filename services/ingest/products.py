@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas import times
+from schemas import texts, times
 from schemas.products import MAX_BATCH_BYTES, MAX_BATCH_PRODUCTS
 from services.ingest.events import Clock
 from services.ingest.metrics import Metrics
@@ -59,6 +59,8 @@ def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cl
         product_id = str(request.path_params["product_id"])
         if not 1 <= len(product_id) <= 128:
             raise NothingAcceptable("a product id has 1 to 128 characters")
+        if nonsense := texts.check_names([("product_id", product_id)]):
+            raise NothingAcceptable(nonsense)
         now = int(clock())
         at = _deletion_time(request.query_params.get("deleted_at"), now)
         if reason := await publisher.delete_product(product_id, at=at, now=now):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
+from schemas import texts
 from schemas.events import is_visitor_id
 from schemas.identities import USER_PREFIX, Identity, visitor_of
 from services.ingest.keyed_facts import LAST, KeyedFacts, Order
@@ -81,6 +82,8 @@ def _user_id(name: str, value: Id | None) -> str | None:
     given = _text(value)
     if given is not None and len(given) > USER_ID_MAX:
         raise Refused("validate", f"{name}: {len(given)} characters, at most {USER_ID_MAX} are taken")
+    if nonsense := texts.check_names([(name, given)]):
+        raise Refused("validate", nonsense)
     return given
 
 

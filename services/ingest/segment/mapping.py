@@ -14,7 +14,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
-from schemas import times
+from schemas import events, texts, times
 from schemas.events import (
     EVENT_TYPES,
     MAX_EVENT_BYTES,
@@ -23,7 +23,6 @@ from schemas.events import (
     Event,
     EventType,
     Item,
-    check,
 )
 from services.ingest.segment.identity import IdentityLink, identify, links_of
 from services.ingest.segment.messages import KINDS, Kind, Parcel, SegmentMessage
@@ -109,7 +108,9 @@ def _item(told: Properties) -> Item | None:
 def _product_id(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         value = str(value)
-    return value if isinstance(value, str) and 1 <= len(value) <= ID_MAX else None
+    if not isinstance(value, str) or not 1 <= len(value) <= ID_MAX:
+        return None
+    return None if texts.check_names([("product_id", value)]) else value
 
 
 def _value(told: Properties) -> float | None:
@@ -325,6 +326,6 @@ def _type_of(message: SegmentMessage) -> EventType | None:
 
 
 def _sensible(event: Event) -> Event:
-    if nonsense := check(event):
+    if nonsense := events.check(event):
         raise Refused("validate", nonsense)
-    return event
+    return events.clean(event)

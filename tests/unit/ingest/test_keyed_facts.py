@@ -176,7 +176,7 @@ def test_two_writers_of_a_key_take_turns_and_others_do_not_wait() -> None:
 
 def test_a_deletion_as_ingest_writes_it_is_read_back() -> None:
     key, value, headers = deletion(b"p1", NOW)
-    told = [(name, str(each).encode()) for name, each in headers]
+    told: list[tuple[str, bytes | None]] = [(name, str(each).encode()) for name, each in headers]
     assert (key, value, facts(Lying(None, told=told)).newest(b"p1")) == (b"p1", None, (NOW, ""))
 
 
