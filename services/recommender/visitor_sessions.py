@@ -9,7 +9,7 @@ from cachetools import LRUCache
 from schemas.directions import form
 from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, SessionEvent, decode
 from schemas.vectors import Layout
-from services.model.session import ProductVectors, Tuning, compute_session, merge_events
+from services.model.session import ProductVectors, Tuning, compute_session, merge_events, merge_purchases
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -123,8 +123,10 @@ class MergedSessions:
 
     def _merge(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
         events: tuple[SessionEvent, ...] = ()
-        for raw in parts:
-            events = merge_events(events, list(decode(raw).events), self._tuning)
+        sessions = [decode(raw) for raw in parts]
+        for session in sessions:
+            events = merge_events(events, list(session.events), self._tuning)
         if not events:
             return Session(visitor_id)
-        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning)
+        bought = merge_purchases(sessions, (), self._layout)
+        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning, bought=bought)

@@ -16,7 +16,7 @@ from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
 from services.kafka.ranges import TopicMessage, partition_of
-from services.model.session import Tuning, compute_session, fold, signals
+from services.model.session import Tuning, compute_session, fold, is_over, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
 from services.session_processor.dead_letters import BadEvent, DeadLetters, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
@@ -92,6 +92,9 @@ class SessionProcessor:
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
         before = self._table.get(visitor)
+        if is_over(before, event, self._tuning):
+            # The table may have forgotten this visitor, or be about to: the session is the same either way.
+            before = Session(event.visitor_id)
         started = time.perf_counter()
         after = fold(before, event, self._vectors, self._layout, self._tuning)
         folded_at = now_ms()
@@ -208,7 +211,10 @@ class SessionProcessor:
         """
         value = None
         if kept:
-            after = compute_session(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
+            bought = self._erasures.keep_purchases(session, kept)
+            after = compute_session(
+                session.visitor_id, kept, self._vectors, self._layout, self._tuning, bought=bought
+            )
             value = encode(after)
             self._table.put(visitor, value)
         else:
@@ -240,7 +246,8 @@ class SessionProcessor:
                 continue
             session = sessions.decode(raw)
             kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
-            if len(kept) < len(session.events):
+            is_older = bool(session.bought) and self._erasures.keep_purchases(session, kept) != session.bought
+            if is_older or len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
             else:
                 self._note_session(visitor, partition, session)
@@ -252,7 +259,12 @@ class SessionProcessor:
                 continue  # the visitor's partition has moved to another worker, which waits by itself
             before = self._table.get(visitor)
             after = compute_session(
-                before.visitor_id, before.events, self._vectors, self._layout, self._tuning
+                before.visitor_id,
+                before.events,
+                self._vectors,
+                self._layout,
+                self._tuning,
+                bought=before.bought,
             )
             headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
             messages = self._store(visitor, partition, after, headers, changed=True)

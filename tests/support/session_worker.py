@@ -10,7 +10,7 @@ import pytest
 
 from schemas import erasures, events
 from schemas.erasures import Erasure
-from schemas.events import Event
+from schemas.events import Event, EventType
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import SessionProcessor
@@ -76,11 +76,20 @@ class Worker:
             self.folder.recover()
 
     def take(
-        self, visitor: str, number: int, at: int, *, received: int | None = None, sent_at: int | None = None
+        self,
+        visitor: str,
+        number: int,
+        at: int,
+        *,
+        received: int | None = None,
+        sent_at: int | None = None,
+        product_id: str = "p1",
+        type_: EventType = "view_item",
     ) -> Event:
         """Gives it an event of a visitor; all live in partition 0. `sent_at`: Unix ms of the message."""
         stamp = None if received is None else BEGIN + received
-        sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor, received_at=stamp)
+        happened = event(number, BEGIN + at, product_id, type_)
+        sent = msgspec.structs.replace(happened, visitor_id=visitor, received_at=stamp)
         message = SimpleNamespace(
             partition=0,
             offset=self._offset,
