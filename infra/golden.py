@@ -165,7 +165,7 @@ def _replica(layout: Layout, numbers: Sequence[int]) -> VectorReplica:
     replica = VectorReplica(layout)
     for number in numbers:
         vectors = _vectors(number, layout, behaviour=False)
-        replica.apply(vectors.product.product_id, CODECS["product_vectors"].encode(vectors))
+        replica.apply(vectors.product.product_id, vectors)
     return replica
 
 

@@ -89,6 +89,8 @@ def topics_text() -> str:
     ]
     for topic in TOPICS:
         days = f"{topic.retention_ms // DAY_MS} days" if topic.retention_ms is not None else ""
+        if topic.retention_bytes is not None:
+            days += f", at most {topic.retention_bytes >> 20} MB a partition"
         kept = days or ("the newest of each key" if topic.cleanup == "compact" else "as the broker says")
         lines.append(
             f"| `{topic.name}` | {topic.key} | {topic.message} | {topic.encoding} | {topic.partitions} | "

@@ -7,11 +7,13 @@ same partition, so that the mark ages out after its letter.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 
 from schemas.events import Millis, VisitorId
+from schemas.unreadable import Unreadable, read, reason_of
 
 REASON: Final = "reason"  # a sentence a person can act on
 SERVICE: Final = "service"  # which service refused the message
@@ -30,6 +32,13 @@ HANDLES: Final = "handles"
 OUTCOME: Final = "outcome"
 HANDLED_AT: Final = "handled_at"  # Unix ms
 
+COUNT: Final = "count"  # of how many identical refusals this is the letter; absent: of one
+SIZE: Final = "size"  # bytes of the whole value, of which the letter has the first
+SHA256: Final = "sha256"  # hexadecimal digest of the whole value
+
+RAW_MAX: Final = 16 * 1024  # bytes of a value that a letter has: a refused half megabyte fills no disk
+KEY_MAX: Final = 1024  # bytes of a key: a product's id has 512 at most
+
 STAGE_BODY: Final = "body"  # the raw bytes are a whole HTTP body, not one entry of it
 
 RETURN_PATH: Final = "/v1/dead-letters"
@@ -41,12 +50,39 @@ Headers = list[tuple[str, bytes]]
 AnyHeaders = Mapping[str, bytes | None] | Iterable[tuple[str, bytes | None]]
 
 
+def letter(
+    key: bytes | None,
+    raw: bytes | None,
+    *,
+    reason: str,
+    service: str,
+    stage: str,
+    source: str,
+    failed_at: int,
+    attempts: int = 1,
+    count: int = 1,
+) -> tuple[bytes | None, bytes | None, Headers]:
+    """One dead letter: key, value and headers. It fits on its topic whatever was refused.
+
+    Of a value with more than RAW_MAX bytes it has the first, and size and digest of the whole.
+    """
+    told = headers(
+        reason=reason, service=service, stage=stage, source=source, failed_at=failed_at, attempts=attempts
+    )
+    if count > 1:
+        told.append((COUNT, str(count).encode()))
+    if raw is not None and len(raw) > RAW_MAX:
+        told += [(SIZE, str(len(raw)).encode()), (SHA256, sha256(raw).hexdigest().encode())]
+        raw = raw[:RAW_MAX]
+    return None if key is None else key[:KEY_MAX], raw, told
+
+
 def headers(
     *, reason: str, service: str, stage: str, source: str, failed_at: int, attempts: int = 1
 ) -> Headers:
-    """The headers of one dead letter, in a fixed order."""
+    """The headers of one dead letter, in a fixed order; the reason is printable and short."""
     told = [
-        (REASON, reason.encode()),
+        (REASON, reason_of(reason).encode()),
         (SERVICE, service.encode()),
         (STAGE, stage.encode()),
         (SOURCE, source.encode()),
@@ -104,7 +140,7 @@ def parse_mark(found: AnyHeaders | None) -> tuple[LetterId, Outcome] | None:
         return None
     try:
         return LetterId.parse(letter.decode()), "dropped" if outcome == b"dropped" else "requeued"
-    except ValueError:
+    except ValueError:  # bytes that are no UTF-8, too
         return None
 
 
@@ -170,6 +206,6 @@ def encode_frame(frame: Frame) -> bytes:
 def decode_frame(raw: bytes | None) -> Frame | None:
     """The frame of a header; None where it is absent or none."""
     try:
-        return _frame.decode(raw) if raw else None
-    except msgspec.MsgspecError:
+        return read(_frame.decode, raw) if raw else None
+    except Unreadable:
         return None

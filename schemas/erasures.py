@@ -3,6 +3,7 @@
 import msgspec
 
 from schemas.events import Millis, Name, VisitorId
+from schemas.unreadable import read
 
 
 class Erasure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -20,8 +21,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Erasure:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(erasure: Erasure) -> bytes:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 import msgspec
 
 from schemas import texts, times
+from schemas.unreadable import read
 
 
 class EventKind(NamedTuple):
@@ -78,7 +79,8 @@ EventId = Annotated[str, msgspec.Meta(pattern=ULID_OR_UUID)]
 VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 ProductId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Name = Annotated[str, msgspec.Meta(max_length=256)]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=4_102_444_800_000)]  # Unix time in ms, up to the year 2100
+LATEST_MS: Final = 4_102_444_800_000  # the year 2100
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]  # Unix time in ms
 Amount = Annotated[float, msgspec.Meta(ge=0)]
 Currency = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}" + END)]
 
@@ -174,17 +176,9 @@ _decoder = msgspec.json.Decoder(Event)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes, sent_at: int = 0) -> Event:
-    """An event from the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
-
-    A producer beside ingest may have a clock of 2099: next to that, all that the visitor did would be too old
-    to remember. Raises msgspec.ValidationError or DecodeError.
-    """
-    event = _decoder.decode(raw)
-    occurred_at = times.clamp(event.occurred_at, sent_at)
-    if occurred_at == event.occurred_at:
-        return event
-    return msgspec.structs.replace(event, occurred_at=occurred_at)
+def decode(raw: bytes) -> Event:
+    """An event from the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(event: Event) -> bytes:

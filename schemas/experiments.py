@@ -7,6 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from schemas.events import END, Millis
+from schemas.unreadable import read
 
 EXPERIMENTS_MAX: Final = 100
 MODEL_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -92,8 +93,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Experiment:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(experiment: Experiment) -> bytes:

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from schemas import times
 from schemas.events import Millis, VisitorId
+from schemas.unreadable import read
 
 USER_PREFIX: Final = "user:"
 
@@ -15,11 +15,16 @@ UserId = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
 class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """An anonymous visitor is this user. `occurred_at` is when that became known, Unix time in ms."""
+    """An anonymous visitor is this user. `occurred_at` is when that became known, Unix time in ms.
+
+    `proven`: the shop's back end has said so, or has signed the user's id; else it is a claim, as anybody may
+    make it who has a page's write key.
+    """
 
     visitor_id: VisitorId
     user_id: UserId
     occurred_at: Millis
+    proven: bool = False
 
     @property
     def user(self) -> str:
@@ -28,7 +33,11 @@ class Identity(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def replaces(self, other: "Identity | None") -> bool:
         """Whether this one counts of two about one visitor; the same whichever comes first."""
-        return other is None or (self.occurred_at, self.user_id) > (other.occurred_at, other.user_id)
+        return other is None or self._order > other._order
+
+    @property
+    def _order(self) -> tuple[int, str, bool]:
+        return self.occurred_at, self.user_id, self.proven
 
 
 def visitor_of(user_id: str) -> str:
@@ -42,16 +51,9 @@ _decoder = msgspec.json.Decoder(Identity)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes, sent_at: int = 0) -> Identity:
-    """From the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
-
-    Raises msgspec.ValidationError or DecodeError.
-    """
-    found = _decoder.decode(raw)
-    occurred_at = times.clamp(found.occurred_at, sent_at)
-    if occurred_at == found.occurred_at:
-        return found
-    return msgspec.structs.replace(found, occurred_at=occurred_at)
+def decode(raw: bytes) -> Identity:
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(identity: Identity) -> bytes:

@@ -3,6 +3,7 @@
 import msgspec
 
 from schemas.live import SlotKind, Source
+from schemas.unreadable import read
 
 
 class ShownItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -39,8 +40,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Shown:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(shown: Shown) -> bytes:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from schemas.events import END, Millis, Name
+from schemas.unreadable import read
 
 # Sorts by time: 20241124T115504Z-3f9a.
 VERSION: Final = r"^[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4,16}" + END
@@ -116,8 +117,8 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 
 def decode(raw: bytes) -> ModelRelease:
-    """From the bytes of one message on `models`. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one message on `models`. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(release: ModelRelease) -> bytes:
@@ -126,8 +127,8 @@ def encode(release: ModelRelease) -> bytes:
 
 
 def decode_manifest(raw: bytes) -> Manifest:
-    """From the bytes of a manifest.json. Raises msgspec.ValidationError or DecodeError."""
-    return _manifest_decoder.decode(raw)
+    """From the bytes of a manifest.json. Raises Unreadable."""
+    return read(_manifest_decoder.decode, raw)
 
 
 def encode_manifest(manifest: Manifest) -> bytes:

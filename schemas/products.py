@@ -6,6 +6,7 @@ import msgspec
 
 from schemas import texts, times
 from schemas.events import Amount, Currency, Millis, ProductId
+from schemas.unreadable import read
 
 Availability = Literal["in_stock", "out_of_stock", "preorder"]
 
@@ -84,12 +85,9 @@ _decoder = msgspec.json.Decoder(Product)
 _encoder = msgspec.json.Encoder()
 
 
-def decode(raw: bytes, sent_at: int = 0) -> Product:
-    """A product from the bytes of one topic message, clamped to when that was sent (Unix ms, 0: unknown).
-
-    Raises msgspec.ValidationError or DecodeError.
-    """
-    return clamp(_decoder.decode(raw), sent_at)
+def decode(raw: bytes) -> Product:
+    """A product from the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(product: Product) -> bytes:

@@ -6,6 +6,7 @@ import msgspec
 
 from schemas.events import END, Millis, ProductId
 from schemas.products import Word
+from schemas.unreadable import read
 
 Action = Literal["pin", "boost", "bury", "block"]
 
@@ -66,8 +67,8 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Rule:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(rule: Rule) -> bytes:

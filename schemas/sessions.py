@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
+from math import isfinite
 from typing import Final
 
 import msgspec
 
-from schemas.events import EVENT_TYPES, EventType
+from schemas.events import EVENT_TYPES, LATEST_MS, EventType
+from schemas.unreadable import Unreadable, read
 
 SESSION_EVENTS_MAX: Final = 64
 SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a visit, the GA convention
@@ -156,14 +158,37 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def decode(raw: bytes) -> Session:
-    """From the bytes of one topic message or table entry. Raises msgspec.ValidationError or DecodeError.
+    """From the bytes of one topic message or table entry. Raises Unreadable.
 
     A session in the former form keeps its events and has no vectors and no layout.
     """
+    session = read(_decode, raw)
+    if (fault := _fault(session)) is not None:
+        raise Unreadable(fault)
+    return session
+
+
+def _decode(raw: bytes) -> Session:
     try:
         return _decoder.decode(raw)
     except msgspec.ValidationError:
         return _former_decoder.decode(raw).renew()
+
+
+def _fault(session: Session) -> str | None:
+    """Why a well-formed session would end who computes with it; a newer version's types are such a reason."""
+    count = len(session.events)
+    for event in session.events:
+        if not 0 <= event.kind < len(KINDS):
+            return f"the session has an event of a kind that is not known here: {event.kind}"
+        if not 0 <= event.occurred_at <= LATEST_MS:
+            return "the session has an event of a time that cannot be"
+    if not all(0 <= index < count for index in session.missing):
+        return "the session misses products of events that it has not"
+    for interest in session.interests:
+        if not (0 <= interest.event < count and isfinite(interest.weight)):
+            return "the session has an interest that none of its events gives"
+    return None
 
 
 def encode(session: Session) -> bytes:

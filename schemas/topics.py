@@ -5,6 +5,8 @@ from typing import Final, Literal
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
 
+DEAD_LETTER_BYTES: Final = 256 * 1024 * 1024  # compressed: some million letters
+
 # Small segments let a restarted reader replay little more than the live keys, and what was erased is gone for
 # good within so long.
 COMPACTION: Final = {
@@ -24,7 +26,8 @@ Cleanup = Literal["delete", "compact", "compact,delete"]
 class Topic:
     """One topic as `python -m services.ops topics create` makes it.
 
-    `retention_ms` is None where the broker's own default holds; `message` names the struct in `schemas`.
+    `retention_ms` and `retention_bytes` are None where the broker's own default holds; `message` names the
+    struct in `schemas`.
     """
 
     name: str
@@ -36,6 +39,7 @@ class Topic:
     written_by: tuple[str, ...]
     read_by: tuple[str, ...]
     retention_ms: int | None = None
+    retention_bytes: int | None = None  # a partition; what is older goes when there is more
 
     def full_name(self, prefix: str) -> str:
         """The name on the broker; a shadow run or a second tenant lives beside the first by its prefix."""
@@ -46,6 +50,13 @@ class Topic:
         config: dict[str, str] = {"cleanup.policy": self.cleanup}
         if self.retention_ms is not None:
             config["retention.ms"] = str(self.retention_ms)
+        if self.retention_bytes is not None:
+            # Whole segments go, and never the one that is written to: small ones keep the bound.
+            config |= {
+                "retention.bytes": str(self.retention_bytes),
+                "segment.bytes": str(self.retention_bytes // 8),
+                "compression.type": "zstd",  # whatever the producer does
+            }
         if "compact" in self.cleanup:
             config |= COMPACTION
         if self.cleanup == "compact":
@@ -74,6 +85,7 @@ EVENTS_DLQ: Final = Topic(
     ("ingest", "session_processor"),
     ("ops",),
     30 * DAY_MS,
+    DEAD_LETTER_BYTES,
 )
 PRODUCTS: Final = Topic(
     "products",
@@ -95,6 +107,7 @@ PRODUCTS_DLQ: Final = Topic(
     ("embedder",),
     ("ops",),
     30 * DAY_MS,
+    DEAD_LETTER_BYTES,
 )
 PRODUCT_VECTORS: Final = Topic(
     "product-vectors",

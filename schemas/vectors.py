@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.products import Product
+from schemas.unreadable import read
 
 Vector = npt.NDArray[np.float32]
 Matrix = npt.NDArray[np.float32]
@@ -131,8 +132,8 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def decode(raw: bytes) -> ProductVectors:
-    """From the bytes of one topic message. Raises msgspec.ValidationError or DecodeError."""
-    return _decoder.decode(raw)
+    """From the bytes of one topic message. Raises Unreadable."""
+    return read(_decoder.decode, raw)
 
 
 def encode(vectors: ProductVectors) -> bytes:

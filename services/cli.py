@@ -7,17 +7,19 @@ Status 0: done. 1: a check failed (a gate is against it, something differs). 2: 
 import argparse
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated, Final, NoReturn, TypeVar
+from typing import IO, Annotated, Final, NoReturn, TypeVar
 
 import msgspec
 import typer
 from confluent_kafka import KafkaException
 from pydantic_core import PydanticUndefined
 from rich.console import Console
+from rich.segment import Segment
 
+from schemas.unreadable import printable, printable_json
 from services.errors import CheckFailed, OperationFailed, UsageError
 from services.kafka.clients import NotDelivered
 from services.logging import configure_logging
@@ -28,8 +30,44 @@ STATUSES: Final = (
     "130, 143: stopped."
 )
 
-console = Console()
-progress_console = Console(stderr=True)
+
+class Terminal(Console):
+    """A console that prints what names, ids and errors hold, and obeys none of it.
+
+    Neither escapes of terminals (they are shown as `\\x1b`) nor rich's own markup (`[red]`) in data count;
+    styles are given beside the text.
+    """
+
+    def __init__(
+        self,
+        *,
+        stderr: bool = False,
+        file: IO[str] | None = None,
+        force_terminal: bool | None = None,
+        highlight: bool = True,
+        soft_wrap: bool = False,
+        width: int | None = None,
+    ) -> None:
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            force_terminal=force_terminal,
+            highlight=highlight,
+            soft_wrap=soft_wrap,
+            width=width,
+            markup=False,
+            emoji=False,
+        )
+
+    def _render_buffer(self, buffer: Iterable[Segment]) -> str:
+        """All that is printed goes through here; what rich itself tells the terminal is control, or style."""
+        return super()._render_buffer(
+            each if each.control else Segment(printable(each.text), each.style) for each in buffer
+        )
+
+
+console = Terminal()
+progress_console = Terminal(stderr=True)
 
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON document on stdout, for machines")]
 
@@ -45,13 +83,13 @@ def confirm(
         return
     if not sys.stdin.isatty():
         raise UsageError(unattended or f"{question} Nobody can be asked here: say --yes")
-    if not typer.confirm(question, err=True):
+    if not typer.confirm(printable(question), err=True):
         raise UsageError(declined)
 
 
 def print_json(answer: object) -> None:
     """One line of JSON on stdout: structs, or what JSON can hold."""
-    typer.echo(msgspec.json.encode(answer).decode())
+    typer.echo(printable_json(msgspec.json.encode(answer).decode()))
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -132,5 +170,5 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _end(sentence: str, status: int) -> NoReturn:
-    print(sentence, file=sys.stderr)
+    print(printable(sentence), file=sys.stderr)
     raise typer.Exit(status) from None

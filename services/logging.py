@@ -6,10 +6,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from schemas.unreadable import printable
 from services.settings import ServiceSettings
 
 if TYPE_CHECKING:
     pass
+
+
+def _make_printable(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """What somebody else has named or sent does not tell the terminal of who reads along what to do."""
+    return {key: printable(each) if isinstance(each, str) else each for key, each in event.items()}
 
 
 def configure_logging(settings: ServiceSettings, service: str) -> None:
@@ -21,7 +29,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [_make_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
         if settings.log_format == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -42,3 +50,8 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     structlog.contextvars.bind_contextvars(service=service)
+    if settings.auth == "optional":
+        structlog.get_logger().warning(
+            "EDDY_AUTH=optional: anybody who reaches ingest may change products and send events of any "
+            "visitor; set EDDY_API_KEY and leave EDDY_AUTH out before a shop uses this"
+        )

@@ -52,12 +52,17 @@ class _Speed(ProgressColumn):
         return Text(f"{speed:,.0f}/s" if speed else "")
 
 
+def _words() -> TextColumn:
+    """What is done; a file may be called `[red]` or `{0}`."""
+    return TextColumn("{task.description}", markup=False)
+
+
 class Bars:
     """A bar a stage on a terminal."""
 
     def __init__(self, console: Console) -> None:
         self._bars = RichProgress(
-            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Speed(),
+            SpinnerColumn(), _words(), BarColumn(), MofNCompleteColumn(), _Speed(),
             TimeElapsedColumn(), TimeRemainingColumn(), console=console,
         )  # fmt: skip
         self._task: TaskID | None = None
@@ -102,7 +107,7 @@ class FileBar:
         self._share = share
         self._sent = 0
         self._bar = RichProgress(
-            SpinnerColumn(), TextColumn(name), BarColumn(), TaskProgressColumn(),
+            SpinnerColumn(), _words(), BarColumn(), TaskProgressColumn(),
             TextColumn("{task.fields[sent]:,} sent"), _MeanSpeed(), TimeElapsedColumn(),
             TimeRemainingColumn(), console=console,
         )  # fmt: skip

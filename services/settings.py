@@ -1,13 +1,33 @@
 """Settings shared by all services: read once from the environment (EDDY_…), frozen, passed down."""
 
 import sys
-from typing import Literal, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from schemas.topics import Topic
 from schemas.vectors import Layout
+
+PERSON_VISITORS_MAX: Final = 100
+# Guest checkouts, bugs of pages and fields that were filled in to be left alone.
+PLACEHOLDER_IDS: Final = (
+    *("undefined", "null", "none", "nil", "nan", "true", "false", "n/a", "na", "-", "?", "[object object]"),
+    *("guest", "anonymous", "anon", "unknown", "user", "user_id", "userid", "test", "id", "0", "-1"),
+    "00000000-0000-0000-0000-000000000000",
+    *("*@example.com", "*@example.org", "*@example.net", "*@test.com", "*@email.com", "*@domain.com"),
+    *(
+        "noreply@*",
+        "no-reply@*",
+        "none@*",
+        "null@*",
+        "undefined@*",
+        "guest@*",
+        "anonymous@*",
+        "na@*",
+        "test@*",
+    ),
+)
 
 SecurityProtocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 SaslMechanism = Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"]
@@ -31,6 +51,24 @@ class ServiceSettings(BaseSettings):
     text_width: int = Field(384, ge=1, le=4096, description="components of the text model's vectors")
     image_width: int = Field(64, ge=1, le=4096, description="components of the picture model's vectors")
 
+    auth: Literal["required", "optional"] = Field(
+        "required",
+        description="whether keys and tokens are needed; `optional` lets anybody change products and send "
+        "events of any visitor, for trying things out. A wrong one is refused either way",
+    )
+
+    person_visitors_max: int = Field(
+        PERSON_VISITORS_MAX,
+        ge=1,
+        le=10_000,
+        description="visitors (browsers, apps) of one user at most; of more the proven and the newest count",
+    )
+    placeholder_ids: str = Field(
+        ",".join(PLACEHOLDER_IDS),
+        description="user ids that mean nobody, comma-separated, in any case, `*` for any text: they join no "
+        "visitors",
+    )
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("json", description="lines for people or for machines")
 
@@ -38,6 +76,11 @@ class ServiceSettings(BaseSettings):
     def layout(self) -> Layout:
         """The content vector's layout for these widths."""
         return Layout.of(self.text_width, self.image_width)
+
+    @property
+    def placeholders(self) -> list[str]:
+        """The placeholder ids, one by one."""
+        return [each.strip() for each in self.placeholder_ids.split(",") if each.strip()]
 
     def topic(self, topic: Topic) -> str:
         """A topic's full name under this process's prefix."""
@@ -83,6 +126,15 @@ class HttpSettings(ServiceSettings):
         description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
         "and to erase visitors",
     )
+
+    @model_validator(mode="after")
+    def _check_key_is_set(self) -> Self:
+        if self.auth == "required" and self.api_key is None:
+            raise ValueError(
+                "no EDDY_API_KEY is set: set one that the shop's back end shows, such as "
+                "`openssl rand -base64 32` prints, or say EDDY_AUTH=optional to let everybody in"
+            )
+        return self
 
     @property
     def origins(self) -> list[str]:

@@ -14,6 +14,8 @@ UNITS_MS: Final = {
     "d": 24 * 60 * MINUTE_MS,
     "w": 7 * 24 * 60 * MINUTE_MS,
 }
+EARLIEST_MS: Final = -62_135_596_800_000  # the years that a datetime has: 1 …
+END_MS: Final = 253_402_300_800_000  # … to 9999
 AGO: Final = re.compile(r"([0-9]{1,9})([mhdw])")
 
 
@@ -58,7 +60,9 @@ def duration(option: str, text: str) -> int:
 
 
 def format_time(time_ms: int) -> str:
-    """A time as people read it, in UTC."""
+    """A time as people read it, in UTC; a number that is none, such as a message may name, as it is."""
+    if not EARLIEST_MS <= time_ms < END_MS:
+        return f"{time_ms} ms"
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(sep=" ", timespec="seconds")
 
 

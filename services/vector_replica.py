@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.products import Product
-from schemas.vectors import Layout, Matrix, ProductVectors, Vector, decode
+from schemas.vectors import Layout, Matrix, ProductVectors, Vector
 
 STEPS: Final = 32_767  # a component of 1
 FIRST_ROWS: Final = 1024
@@ -41,15 +41,17 @@ class VectorReplica:
         """All products that have a vector."""
         return tuple(self._row_of)
 
-    def apply(self, product_id: str, value: bytes | None) -> ProductVectors | None:
-        """Takes one message of the topic; None is a tombstone. Raises LayoutMismatch for foreign vectors."""
-        if value is None:
+    def apply(self, product_id: str, vectors: ProductVectors | None) -> bool:
+        """Takes one message of the topic, None for a tombstone; whether the product has a vector now.
+
+        Raises LayoutMismatch for foreign vectors.
+        """
+        if vectors is None:
             self.remove(product_id)
-            return None
-        vectors = decode(value)
+            return False
         self._layout.require(vectors.layout, "the topic product-vectors")
         self.put(vectors.product, np.frombuffer(vectors.content, dtype="<f2"))
-        return vectors
+        return True
 
     def put(self, product: Product, content: npt.NDArray[np.float16]) -> None:
         """Sets a product's vector, (width,) float16 within ±1."""

@@ -102,7 +102,13 @@ def environment(settings: StackSettings) -> dict[str, str]:
     )
 
 
-SECRETS: Final = ("EDDY_TOKEN_SECRET", "EDDY_API_KEY", "EDDY_ADMIN_KEY", "EDDY_WRITE_KEY")
+SECRETS: Final = (
+    "EDDY_TOKEN_SECRET",
+    "EDDY_API_KEY",
+    "EDDY_ADMIN_KEY",
+    "EDDY_WRITE_KEY",
+    "EDDY_IDENTITY_KEY",
+)
 
 
 def _secrets(folder: Path) -> dict[str, str]:

@@ -1,12 +1,14 @@
 """An event of the past as those who read millions of them need it: some fields, held to the same rules."""
 
-from typing import TypeVar
+from operator import attrgetter
+from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
-from schemas import times
 from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
+from schemas.topics import EVENTS
+from schemas.unreadable import read
+from services.kafka.messages import MessageType
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -34,20 +36,14 @@ class HistoryEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
         return tuple(dict.fromkeys((*named, *(line.product_id for line in self.items))))
 
 
-E = TypeVar("E", bound=HistoryEvent)
-
 _decode = msgspec.json.Decoder(HistoryEvent).decode
 
 
-def decode(raw: bytes, sent_at: int = 0) -> HistoryEvent:
-    """From the bytes of one message on `events`, clamped as schemas.events.decode does.
-
-    Raises msgspec.ValidationError or DecodeError.
-    """
-    return clamp(_decode(raw), sent_at)
+def decode(raw: bytes) -> HistoryEvent:
+    """From the bytes of one message on `events`. Raises Unreadable."""
+    return read(_decode, raw)
 
 
-def clamp(event: E, sent_at: int) -> E:
-    """The event, of when its message was sent (Unix ms, 0: unknown) at the latest."""
-    occurred_at = times.clamp(event.occurred_at, sent_at)
-    return event if occurred_at == event.occurred_at else replace(event, occurred_at=occurred_at)
+HISTORY_EVENT: Final[MessageType[HistoryEvent]] = MessageType(
+    EVENTS, decode, attrgetter("visitor_id"), "occurred_at"
+)

@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self
 import msgspec
 
 from schemas.topics import Topic
+from schemas.unreadable import Unreadable, read
 from services.archive.digest import Digest, content, hash_message
 from services.archive.reader import ArchiveReader
 from services.archive.rows import leaves_out
@@ -45,6 +46,9 @@ class _JournalRecord(msgspec.Struct, frozen=True):
     reached: ImportPosition
 
 
+_records = msgspec.json.Decoder(_JournalRecord)
+
+
 class ImportJournal:
     """Of one import: what, from where, to where. Used in a `with`; holds a lock as long as it is open."""
 
@@ -67,8 +71,8 @@ class ImportJournal:
     def load(self) -> ImportPosition:
         """How far the import has come; nowhere, where nothing is kept or what is kept is none of it."""
         try:
-            kept = msgspec.json.decode(self._path.read_bytes(), type=_JournalRecord)
-        except (FileNotFoundError, msgspec.MsgspecError):
+            kept = read(_records.decode, self._path.read_bytes())
+        except (FileNotFoundError, Unreadable):
             return ImportPosition()
         return kept.reached if kept.about == self._about else ImportPosition()
 

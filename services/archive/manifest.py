@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import msgspec
 
 from schemas.topics import TOPICS, Topic
+from schemas.unreadable import Unreadable, read
 from services.archive.digest import Digest
 from services.errors import OperationFailed
 
@@ -91,8 +92,8 @@ def encode_export(manifest: ExportManifest) -> bytes:
 def parse_export(raw: bytes, path: str, topic: Topic) -> ExportManifest:
     """The manifest at a path. Raises ArchiveRefused for what is none, or does not agree with itself."""
     try:
-        found = _decode(raw)
-    except msgspec.MsgspecError as error:
+        found = read(_decode, raw)
+    except Unreadable as error:
         raise ArchiveRefused(f"{path} is no manifest of an export: {error}") from None
     if found.format != FORMAT:
         raise ArchiveRefused(f"{path} has format {found.format}; this version reads {FORMAT}: update Eddy")

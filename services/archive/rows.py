@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from schemas.events import Millis
 from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS, Topic
+from schemas.unreadable import Unreadable, read
 from services.archive.digest import Content
 from services.archive.history_events import HistoryEvent, decode
 from services.kafka.ranges import MessageHeaders, TopicMessage
@@ -211,7 +212,7 @@ def event_fields(value: bytes | None) -> HistoryEvent | None:
     """The fields of a message on `events`; None for what is no event."""
     try:
         return decode(value or b"")
-    except msgspec.MsgspecError:
+    except Unreadable:
         return None
 
 
@@ -231,10 +232,10 @@ def _read_stamps(value: bytes | None, event: HistoryEvent | None) -> tuple[set[s
     if event is not None:
         return {event.visitor_id}, [event.occurred_at, event.received_at]
     try:
-        found = _decode_stamps(value or b"")
-    except msgspec.MsgspecError:
+        found = read(_decode_stamps, value or b"")
+    except Unreadable:
         try:
-            return {_decode_names(value or b"").visitor_id}, []
-        except msgspec.MsgspecError:
+            return {read(_decode_names, value or b"").visitor_id}, []
+        except Unreadable:
             return set(), []
     return {found.visitor_id}, [found.occurred_at, found.received_at, found.shown_at]

@@ -78,3 +78,16 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_embedder_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
+        )
+        # The 1st, 10th, 100th … of identical ones have a letter, which says for how many it stands.
+        self.repeated = Counter(
+            "eddy_embedder_repeated_refusals_total",
+            "Refusals that have no dead letter of their own because identical ones have",
+            registry=self.registry,
+        )

@@ -4,13 +4,14 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from schemas import deadletters, products
+from schemas import deadletters
 from schemas.products import MAX_PRODUCT_BYTES, Product
+from schemas.unreadable import Unreadable
 from services.embedder.errors import BadProduct
 from services.kafka.clients import ClientConfig, NotDelivered, OutgoingMessage
+from services.kafka.messages import PRODUCT
 
 FULL_WAIT_S: Final = 0.1  # how long to wait, each time, for room in the local buffer
 
@@ -72,12 +73,9 @@ def decode_product(key: bytes | None, value: bytes, sent_at: int = 0) -> Product
     if len(value) > MAX_PRODUCT_BYTES:
         raise BadProduct(f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(value)}")
     try:
-        product = products.decode(value, sent_at)
-    except msgspec.MsgspecError as error:
+        return PRODUCT.read(key, value, sent_at)
+    except Unreadable as error:
         raise BadProduct(str(error)) from None
-    if key != product.product_id.encode():
-        raise BadProduct(f"the message's key is not the product_id {product.product_id!r}")
-    return product
 
 
 def dead_letter(
@@ -89,17 +87,18 @@ def dead_letter(
     source: str,
     failed_at: int,
     attempts: int = 1,
+    count: int = 1,
 ) -> OutgoingMessage:
     """A message as it came, with why it, or a part of it, was not taken; `failed_at` is Unix ms."""
-    if raw is not None and len(raw) > MAX_PRODUCT_BYTES:  # with the headers it might be too large for Kafka
-        raw = raw[:MAX_PRODUCT_BYTES]
-        reason += f"; here are the first {MAX_PRODUCT_BYTES} bytes"
-    headers = deadletters.headers(
+    key, raw, headers = deadletters.letter(
+        key,
+        raw,
         reason=reason,
         service="embedder",
         stage=stage,
         source=source,
         failed_at=failed_at,
         attempts=attempts,
+        count=count,
     )
     return key, raw, [*headers]

@@ -151,7 +151,7 @@ def _texts(raw: bytes) -> list[str]:
         return decode_request(raw).texts
     except msgspec.ValidationError as error:
         raise InvalidTexts(str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f'no JSON such as {{"texts": ["red shoes"]}}: {error}') from None
 
 

@@ -7,11 +7,19 @@ from functools import partial
 from typing import Final
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
 
 from schemas import deadletters
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
+from schemas.unreadable import Unreadable
 from schemas.vectors import Vector, unpack
 from services.clock import now_ms
 from services.embedder.catalogue import (
@@ -31,35 +39,44 @@ from services.embedder.publisher import Publisher, dead_letter, decode_product
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
+from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import headers_of
+from services.kafka.topic_watch import Shapes, TopicWatch
+from services.refusals import RefusalSampler
 
 LOOK_S: Final = 0.2  # how soon a stopping worker notices
 
 
 def read_known(
-    settings: EmbedderSettings, catalogue: Catalogue, partitions: Collection[int], stopping: threading.Event
+    settings: EmbedderSettings,
+    catalogue: Catalogue,
+    partitions: Collection[int],
+    stopping: threading.Event,
+    reader: MessageReader,
 ) -> set[str]:
     """Reads the topic to its end; answers the ids of the products in these partitions.
 
     Blocks until then, or until `stopping`. Raises LayoutMismatch and TopicMissing.
     """
     ids: set[str] = set()
+    kind = vectors_of(settings.layout)
 
     def know(messages: list[Message]) -> None:
         for message in messages:
-            product_id = (message.key() or b"").decode()
-            catalogue.know(product_id, message.value())
+            if (read := reader.read(kind, message)) is None:
+                continue
+            catalogue.know(read.key, read.raw)
             if message.partition() in partitions:
-                (ids.discard if message.value() is None else ids.add)(product_id)
+                (ids.discard if read.value is None else ids.add)(read.key)
 
     topic = settings.topic(PRODUCT_VECTORS)
-    reader = TopicReader(client_config(settings), [topic], know, lambda _error: None)
-    reader.start()
+    whole = TopicReader(client_config(settings), [topic], know, lambda _error: None)
+    whole.start()
     try:
-        while not reader.wait_until_caught_up(LOOK_S) and not stopping.is_set():
+        while not whole.wait_until_caught_up(LOOK_S) and not stopping.is_set():
             pass
     finally:
-        reader.stop()
+        whole.stop()
     return ids
 
 
@@ -93,7 +110,14 @@ class Worker:
         self._server = server
         self._metrics = metrics
         self._consumer = Consumer(consumer_config(settings))
+        self._watch = TopicWatch(
+            client_config(settings), [settings.topic(PRODUCTS), settings.topic(PRODUCT_VECTORS)]
+        )
+        self._shapes: Shapes | None = None
+        self._from_beginning = False
         self._stopping = threading.Event()
+        self._reader = MessageReader(metrics.unreadable)
+        self._refusals = RefusalSampler()
         self._bad_in_a_row = 0
         self._paused = False
         self._committed_at = 0.0
@@ -106,13 +130,9 @@ class Worker:
 
     def run(self) -> None:
         """Works until `stop`. Raises whatever else ends it; what was not committed will be read again."""
-        self._consumer.subscribe(
-            [self._settings.topic(PRODUCTS)],
-            on_assign=self._on_assign,
-            on_revoke=self._on_revoke,
-            on_lost=self._on_lost,
-        )
+        self._subscribe()
         while not self._stopping.is_set():
+            self._look_at_topics()
             self._read()
             self._hand_on()
             self._commit_now_and_then()
@@ -120,6 +140,38 @@ class Worker:
         self._serve()
         self._commit(asynchronous=False)
         self._consumer.close()
+
+    def _subscribe(self) -> None:
+        self._consumer.subscribe(
+            [self._settings.topic(PRODUCTS)],
+            on_assign=self._on_assign,
+            on_revoke=self._on_revoke,
+            on_lost=self._on_lost,
+        )
+
+    def _look_at_topics(self) -> None:
+        """A topic that was made anew is read again from its beginning, and made again from the products."""
+        found = self._watch.look()
+        if found is None:
+            return
+        if missing := [name for name, shape in found.items() if shape is None]:
+            self.waiting_for = f"the topic {missing[0]}, which is gone"
+            return
+        before, self._shapes = self._shapes, found
+        if before is None or before == found:
+            if self.waiting_for is not None and self._consumer.assignment():
+                self.waiting_for = None  # it was missed for a moment
+            return
+        log.warning(
+            "a topic was made anew: all products are read again",
+            topics={name: str(shape) for name, shape in found.items()},
+        )
+        self.waiting_for = "its partitions"
+        self._ledger = Ledger()  # what was read of the old topic is nothing to commit for the new one
+        self._from_beginning = True
+        self._consumer.close()  # a new client: the old one takes the new topic for the old one
+        self._consumer = Consumer(consumer_config(self._settings))
+        self._subscribe()
 
     # Reading
 
@@ -143,7 +195,7 @@ class Worker:
         self._pause_or_resume()
 
     def _look_at(self, error: KafkaError) -> None:
-        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+        if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART and self._shapes is None:
             raise TopicMissing(self._settings.topic(PRODUCTS))
         if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise KafkaException(error)
@@ -154,7 +206,7 @@ class Worker:
         attempts = deadletters.attempts_of(headers_of(message))
         try:
             if value is None:
-                return self._catalogue.remove(_id_of(key), place)
+                return self._catalogue.remove(_read_tombstone(key), place)
             product = decode_product(key, value, message.timestamp()[1])
         except BadProduct as bad:
             self._count_bad(str(bad))
@@ -209,6 +261,11 @@ class Worker:
 
     def _send_to_dlq(self, effect: SendToDlq) -> None:
         source = _source(self._settings.topic(PRODUCTS), effect.place)
+        refused = (effect.key, effect.raw, effect.stage, effect.reason)
+        count = self._refusals.sample(*refused) if effect.attempts == 1 else 1
+        if not count:
+            self._metrics.repeated.inc()
+            return
         log.warning("dead letter", reason=effect.reason, stage=effect.stage, source=source)
         self._metrics.dead_letters.labels(effect.stage).inc()
         letter = dead_letter(
@@ -219,6 +276,7 @@ class Worker:
             source=source,
             failed_at=int(now_ms()),
             attempts=effect.attempts,
+            count=count,
         )
         self._publisher.send(self._settings.topic(PRODUCTS_DLQ), letter, self._expect(effect.place))
 
@@ -283,7 +341,7 @@ class Worker:
         self._catalogue, self._ledger, self._paused = self._new_catalogue(), Ledger(), False
         self.waiting_for = "product vectors"
         mine = {each.partition for each in partitions}
-        ids = read_known(self._settings, self._catalogue, mine, self._stopping)
+        ids = read_known(self._settings, self._catalogue, mine, self._stopping, self._reader)
         if self._stopping.is_set():
             return
         anew = self._catalogue.make_anew(sorted(ids))
@@ -291,6 +349,11 @@ class Worker:
             "product vectors caught up", products=len(self._catalogue), anew=anew, partitions=sorted(mine)
         )
         self._mine = ids if self._server is not None else set()
+        if self._from_beginning:
+            self._from_beginning = False
+            self._consumer.assign(
+                [TopicPartition(each.topic, each.partition, OFFSET_BEGINNING) for each in partitions]
+            )
         self.waiting_for = None
 
     def _fill_server(self, server: ServerIndex) -> None:
@@ -330,11 +393,11 @@ def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float |
     }
 
 
-def _id_of(key: bytes | None) -> str:
+def _read_tombstone(key: bytes | None) -> str:
     try:
-        return (key or b"").decode()
-    except UnicodeDecodeError:
-        raise BadProduct("a tombstone's key is no product_id") from None
+        return PRODUCT.read_tombstone(key)
+    except Unreadable as reason:
+        raise BadProduct(str(reason)) from None
 
 
 def _point(effect: Publish) -> tuple[Product, Vector] | None:

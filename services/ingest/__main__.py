@@ -14,7 +14,7 @@ def main() -> None:
         IngestSettings,
         "ingest",
         "Takes events and products over HTTP and puts them on [events] and [products].",
-        "EDDY_TOKEN_SECRET=change-me-to-something-long python -m services.ingest",
+        "EDDY_TOKEN_SECRET=change-me-to-something-long EDDY_AUTH=optional python -m services.ingest",
     )
     serve(partial(create_app, settings), "ingest", settings.host, settings.ingest_port)
 

@@ -19,6 +19,7 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
 from services.ingest.products import product_routes
 from services.ingest.publisher import Publisher
+from services.ingest.segment.identity import IdentityPolicy
 from services.ingest.segment_api import segment_routes
 from services.ingest.settings import IngestSettings
 from services.ingest.visitors import ErasureWriter, erasure_routes, visitor_routes
@@ -30,8 +31,9 @@ from services.kafka.clients import (
     client_config,
     producer_config,
 )
+from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
-from services.web.auth import AdminAuth, TokenSigner, VisitorAuth
+from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
 
 READY_EVERY_S: Final = 5.0
@@ -75,7 +77,13 @@ class FactReader:
         self._probe = probe
         self.products, self.identities = KeyedFacts(OF_PRODUCTS), KeyedFacts(OF_IDENTITIES)
         self.all = (self.products, self.identities)
-        self.waiting_for: str | None = "what lies on products and identities"
+        self._reader: TopicReader | None = None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What is still to be read, also of a topic that was made anew."""
+        is_caught_up = self._reader is not None and self._reader.caught_up
+        return None if is_caught_up else "what lies on products and identities"
 
     async def run(self) -> None:
         """Reads until it is cancelled."""
@@ -86,20 +94,27 @@ class FactReader:
             for message in messages:
                 by_topic[str(message.topic())].take(message)
 
-        reader = TopicReader(client_config(self._settings), [*by_topic], take, lambda _error: _end_process())
-        reader.start()
+        self._reader = TopicReader(
+            client_config(self._settings),
+            [*by_topic],
+            take,
+            lambda _error: _end_process(),
+            held=lambda: ((topic, key) for topic, facts in by_topic.items() for key in facts.list_keys()),
+            outdates=True,
+        )
+        self._reader.start()
         try:
-            while not await asyncio.to_thread(reader.wait_until_caught_up, WAITING_EVERY_S):
-                pass
-            self.waiting_for = None
             await asyncio.Event().wait()
         finally:
-            await asyncio.to_thread(reader.stop)
+            await asyncio.to_thread(self._reader.stop)
 
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
-HEADERS: Final = ("Authorization", "Content-Type", "Content-Encoding", "AnonymousId", "X-Retry-Count")
+HEADERS: Final = (
+    *(TOKEN_HEADER, "Authorization", "Content-Type", "Content-Encoding"),
+    *("AnonymousId", "X-Retry-Count"),
+)
 
 
 def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) -> FastAPI:
@@ -139,9 +154,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     eraser = ErasureWriter(producer, settings, metrics)
-    app.include_router(erasure_routes(AdminAuth(settings.admin_key), eraser, publisher, clock))
+    app.include_router(erasure_routes(AdminAuth(settings.admin_key), door, eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
-    app.include_router(segment_routes(door, publisher, metrics, clock))
+    policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
+    app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics, clock))
     app.include_router(health_routes(lambda: probe.waiting_for or facts.waiting_for, metrics.registry))
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())

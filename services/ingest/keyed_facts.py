@@ -8,59 +8,65 @@ import threading
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-import msgspec
 import structlog
 
 from schemas import identities, products, times
-from schemas.topics import IDENTITIES, PRODUCTS, Topic
+from schemas.identities import Identity
+from schemas.products import Product
+from schemas.topics import Topic
+from schemas.unreadable import Unreadable
 from services.ingest.metrics import Metrics
 from services.kafka import ranges
-from services.kafka.clients import AcknowledgedProducer, NotDelivered, OutgoingMessage, TopicMissing
+from services.kafka.clients import AcknowledgedProducer, Gone, NotDelivered, OutgoingMessage, TopicMissing
+from services.kafka.messages import IDENTITY, PRODUCT, MessageType, decode, read_value
 from services.kafka.ranges import BrokerAway, TopicMessage, headers_of, open_reader
 from services.settings import ServiceSettings
 from services.time_range import format_time
 
+T = TypeVar("T")
+
 log = structlog.get_logger()
 
 # Unix ms, and what decides between two facts of one moment; of equal ones the later written counts.
-Order = tuple[int, str]
+Order = tuple[int, str, bool]
 LAST: Final = "\U0010ffff"  # behind all user ids
 
 MEND_EVERY_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class KeyedTopic:
-    """A compacted topic: how its values are read, and what its messages say for their order.
+class KeyedTopic(Generic[T]):
+    """A compacted topic: how its messages are read and written, and what they say for their order.
 
-    `read`: of key, value and when it was sent, the value as it is to be written again, and its order; raises
-    what msgspec does.
     `deletion`: what decides between a deletion and another fact of the same moment.
     """
 
-    topic: Topic
-    read: Callable[[bytes, bytes, int], tuple[bytes, Order]]
+    kind: MessageType[T]
+    encode: Callable[[T], bytes]
+    order: Callable[[T], Order]
     deletion: str = ""
 
-
-def _read_product(key: bytes, raw: bytes, sent_at: int) -> tuple[bytes, Order]:
-    product = products.decode(raw, sent_at)
-    if product.product_id.encode() != key:
-        raise msgspec.ValidationError("the message's key is not the product_id")
-    return products.encode(product), (product.updated_at, "")
+    @property
+    def topic(self) -> Topic:
+        """Which one it is."""
+        return self.kind.topic
 
 
-def _read_identity(key: bytes, raw: bytes, sent_at: int) -> tuple[bytes, Order]:
-    identity = identities.decode(raw, sent_at)
-    if identity.visitor_id.encode() != key:
-        raise msgspec.ValidationError("the message's key is not the visitor_id")
-    return identities.encode(identity), (identity.occurred_at, identity.user_id)
+def product_order(product: Product) -> Order:
+    """Of when a product is."""
+    return product.updated_at, "", False
 
 
-OF_PRODUCTS: Final = KeyedTopic(PRODUCTS, _read_product)
-OF_IDENTITIES: Final = KeyedTopic(IDENTITIES, _read_identity, LAST)  # an erasure includes its own moment
+def identity_order(identity: Identity) -> Order:
+    """Of when a join is; the same order as that of `Identity.replaces`."""
+    return identity.occurred_at, identity.user_id, identity.proven
+
+
+OF_PRODUCTS: Final = KeyedTopic(PRODUCT, products.encode, product_order)
+# An erasure includes its own moment.
+OF_IDENTITIES: Final = KeyedTopic(IDENTITY, identities.encode, identity_order, LAST)
 
 
 class KeyedFacts:
@@ -69,7 +75,7 @@ class KeyedFacts:
     Messages are taken in the reader's thread, everything else is called in the loop.
     """
 
-    def __init__(self, kind: KeyedTopic) -> None:
+    def __init__(self, kind: KeyedTopic[Any]) -> None:
         self.kind = kind
         self._newest: dict[bytes, Order] = {}
         self._lock = threading.Lock()
@@ -79,6 +85,11 @@ class KeyedFacts:
 
     def __len__(self) -> int:
         return len(self._newest)
+
+    def list_keys(self) -> list[bytes]:
+        """All of which something is known."""
+        with self._lock:
+            return list(self._newest)
 
     def newest(self, key: bytes) -> Order | None:
         """What is known of a key."""
@@ -94,6 +105,10 @@ class KeyedFacts:
         """A message of the topic. One that cannot be read says nothing."""
         key = message.key() or b""
         with self._lock:
+            if isinstance(message, Gone):  # the topic was made anew
+                self._newest.pop(key, None)
+                self._disordered.discard(key)
+                return
             known = self._newest.get(key)
             order = order_of(message, self.kind, known)
             if order is None:
@@ -137,21 +152,21 @@ class KeyedFacts:
             self._disordered.update(again)
 
 
-def order_of(message: TopicMessage, kind: KeyedTopic, known: Order | None) -> Order | None:
+def order_of(message: TopicMessage, kind: KeyedTopic[Any], known: Order | None) -> Order | None:
     """Of when a message's fact is, given what is known of its key; None for what cannot be read.
 
     A tombstone without a time, as other producers write it, deletes whatever lay before it.
     """
-    raw, sent_at = message.value(), message.timestamp()[1]
-    if raw is None:
-        told = times.deletion(headers_of(message), sent_at)
-        if told is not None:
-            return told, kind.deletion
-        return max((sent_at, kind.deletion), known or (sent_at, ""))
-    try:
-        return kind.read(message.key() or b"", raw, sent_at)[1]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    found = decode(kind.kind, message)
+    if isinstance(found, Unreadable):
         return None
+    if found.value is not None:
+        return kind.order(found.value)
+    sent_at = message.timestamp()[1]
+    told = times.deletion(headers_of(message), sent_at)
+    if told is not None:
+        return told, kind.deletion, False
+    return max((sent_at, kind.deletion, False), known or (sent_at, "", False))
 
 
 def deletion(key: bytes, at: int) -> OutgoingMessage:
@@ -222,8 +237,8 @@ class Mender:
         return found
 
 
-def _again(message: TopicMessage, kind: KeyedTopic, order: Order) -> OutgoingMessage:
-    key, raw = message.key() or b"", message.value()
-    if raw is None:
-        return deletion(key, order[0])
-    return key, kind.read(key, raw, message.timestamp()[1])[0], []
+def _again(message: TopicMessage, kind: KeyedTopic[Any], order: Order) -> OutgoingMessage:
+    value = read_value(kind.kind, message)
+    if value is None:
+        return deletion(message.key() or b"", order[0])
+    return message.key(), kind.encode(value), []

@@ -41,6 +41,14 @@ class Metrics:
             "Joins of a visitor and a user put on identities",
             registry=self.registry,
         )
+        # how: back_end (the API key was shown), signature (traits.user_hash is right), wrong_signature, none;
+        # the last two are claims.
+        self.identity_proofs = Counter(
+            "eddy_ingest_identity_proofs_total",
+            "What proved that a visitor is the user that a message names",
+            ["how"],
+            registry=self.registry,
+        )
         self.products_accepted = Counter(
             "eddy_ingest_products_accepted_total", "Products taken", registry=self.registry
         )
@@ -85,5 +93,11 @@ class Metrics:
             "eddy_ingest_problems_total",
             "Requests answered with an error",
             ["status"],
+            registry=self.registry,
+        )
+        # The 1st, 10th, 100th … of identical ones have a letter, which says for how many it stands.
+        self.repeated = Counter(
+            "eddy_ingest_repeated_refusals_total",
+            "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )

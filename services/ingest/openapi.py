@@ -67,7 +67,7 @@ def _segment(struct: type[msgspec.Struct], summary: str, examples: dict[str, obj
     described["responses"] |= {
         each: problem(meaning, SegmentProblem) for each, meaning in SEGMENT_PROBLEMS.items()
     }
-    security: list[dict[str, list[str]]] = [{"write_key": []}, {"api_key": []}, {}]
+    security: list[dict[str, list[str]]] = [{"write_key": []}, {"visitor_token": []}, {"api_key": []}, {}]
     extra = {"requestBody": _body(struct, examples), "security": security}
     return {**described, "summary": summary, "openapi_extra": extra}
 
@@ -142,7 +142,7 @@ DESCRIPTION_OF_ERASURE: Final[Description] = {
     **_answers(202, ErasureAnswer, "Kafka knows that the visitor is to be forgotten", 401),
     "openapi_extra": {
         "parameters": [{"name": "visitor_id", "in": "path", "required": True, "schema": {"type": "string"}}],
-        "security": [{"admin_key": []}],
+        "security": [{"admin_key": []}, {"visitor_token": []}],
     },
 }
 DESCRIPTION_OF_ERASURE["responses"] |= {

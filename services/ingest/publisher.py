@@ -1,7 +1,7 @@
 """Puts accepted and refused entries on their topics, and returns when Kafka has them all."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Final
 
@@ -9,11 +9,12 @@ from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
-from services.ingest.keyed_facts import KeyedFacts, deletion
+from services.ingest.keyed_facts import KeyedFacts, deletion, product_order
 from services.ingest.metrics import Metrics
 from services.ingest.segment.identity import IdentityLink, PublishedLinks
 from services.ingest.validation import Outdated, Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
+from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway
 
@@ -48,6 +49,7 @@ class Publisher:
         self._identity_facts = identity_facts
         self._links = PublishedLinks(identity_facts)
         self._is_caught_up = is_caught_up
+        self._refusals = RefusalSampler()
 
     async def take_events(
         self,
@@ -75,7 +77,7 @@ class Publisher:
         stamp: Headers = [(ACCEPTED_AT, str(at))]
         sends: list[tuple[str, list[OutgoingMessage]]] = [
             (self._events, [(each.visitor_id.encode(), events.encode(each), stamp) for each in accepted]),
-            (self._dead_letters, [dead_letter(*each, at=at) for each in refused]),
+            (self._dead_letters, list(self._letters(refused, at))),
         ]
         outdated = list[Outdated]()
         if joins:
@@ -102,6 +104,15 @@ class Publisher:
         self._metrics.facts_outdated.labels(IDENTITIES.name).inc(len(outdated))
         return outdated
 
+    def _letters(self, refused: Iterable[tuple[Rejected, Provenance]], at: int) -> Iterator[OutgoingMessage]:
+        """One for each refusal but for those that repeat others; what was put back always has one again."""
+        for rejected, way in refused:
+            count = self._refusals.sample(*refusal(rejected, way)) if way.attempts == 1 else 1
+            if count:
+                yield dead_letter(rejected, way, at=at, count=count)
+            else:
+                self._metrics.repeated.inc()
+
     def forget(self, visitor_ids: Iterable[str], at: int) -> None:
         """These visitors were erased: who they are is written again when it is said again."""
         self._links.forget(visitor_ids, at)
@@ -121,14 +132,14 @@ class Publisher:
         facts = self._product_facts
         async with facts.writing({product_id.encode() for product_id in newest}):
             for product_id, place in newest.items():
-                if reason := facts.reason_to_ignore(product_id.encode(), (accepted[place].updated_at, "")):
+                if reason := facts.reason_to_ignore(product_id.encode(), product_order(accepted[place])):
                     ignored[place] = reason
             news = [each for place, each in enumerate(accepted) if place not in ignored]
             await self._send(
                 (self._products, [(each.product_id.encode(), products.encode(each), []) for each in news])
             )
             for each in news:
-                facts.note(each.product_id.encode(), (each.updated_at, ""))
+                facts.note(each.product_id.encode(), product_order(each))
         self._metrics.products_accepted.inc(len(news))
         self._metrics.facts_outdated.labels(PRODUCTS.name).inc(len(ignored))
         return [Outdated(place, reason) for place, reason in ignored.items()]
@@ -144,11 +155,11 @@ class Publisher:
             if at is None:
                 known = facts.newest(key)
                 at = max(now, known[0] + 1) if known else now
-            elif reason := facts.reason_to_ignore(key, (at, "")):
+            elif reason := facts.reason_to_ignore(key, (at, "", False)):
                 self._metrics.facts_outdated.labels(PRODUCTS.name).inc()
                 return reason
             await self._send((self._products, [deletion(key, at)]))
-            facts.note(key, (at, ""))
+            facts.note(key, (at, "", False))
         self._metrics.products_deleted.inc()
         return None
 
@@ -162,26 +173,35 @@ class Publisher:
         try:
             await asyncio.gather(*(self._producer.send_all(*send) for send in sends if send[1]))
         except NotDelivered as error:
+            self._refusals.reset()  # nobody knows which letters are there
             raise BrokerAway(str(error)) from error
         self._metrics.acknowledged.observe(perf_counter() - started)
 
 
-def dead_letter(refused: Rejected, way: Provenance, *, at: int) -> OutgoingMessage:
+def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:
+    """By what identical refusals are known."""
+    frame = None if way.frame is None else deadletters.encode_frame(way.frame)
+    return refused.raw, refused.stage, refused.reason, way.path, way.sender, frame
+
+
+def dead_letter(refused: Rejected, way: Provenance, *, at: int, count: int = 1) -> OutgoingMessage:
     """An entry refused `at` (Unix ms), as it came, without a key (it has none that could be trusted)."""
-    headers: Headers = [
-        *deadletters.headers(
-            reason=refused.reason,
-            service="ingest",
-            stage=refused.stage,
-            source=way.path,
-            failed_at=at,
-            attempts=way.attempts,
-        )
-    ]
+    _, raw, told = deadletters.letter(
+        None,
+        refused.raw,
+        reason=refused.reason,
+        service="ingest",
+        stage=refused.stage,
+        source=way.path,
+        failed_at=at,
+        attempts=way.attempts,
+        count=count,
+    )
+    headers: Headers = [*told]
     if way.received_at != at:
         headers.append((deadletters.RECEIVED_AT, str(way.received_at)))
     if way.sender is not None:
         headers.append((deadletters.SENDER, way.sender))
     if way.frame is not None:
         headers.append((deadletters.FRAME, deadletters.encode_frame(way.frame)))
-    return None, refused.raw, headers
+    return None, raw, headers

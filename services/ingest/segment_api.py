@@ -19,6 +19,7 @@ from services.ingest.responses import (
     describe_rejected,
     json_response,
 )
+from services.ingest.segment.identity import IdentityPolicy, MessageSender
 from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
 from services.ingest.validation import Provenance, Rejected, UnreadableBatch
@@ -27,14 +28,16 @@ from services.web.problems import Problem
 from services.web.requests import TooLarge, UnreadableBody, read_body
 
 
-def segment_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
+def segment_routes(
+    door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock, policy: IdentityPolicy
+) -> APIRouter:
     """The routes of Segment's HTTP tracking API.
 
     SDKs try again after 429 and 5xx and drop what got another error, so each message is judged on its own:
     the refused ones lie in `events.dlq`, and only a call with nothing else is answered 400.
     """
     router = APIRouter(tags=["segment"])
-    take = _Taking(door, publisher, metrics, clock)
+    take = _Taking(door, publisher, metrics, clock, policy)
 
     @router.post("/v1/batch", **DESCRIPTION_OF_BATCH)
     async def post_batch(request: Request) -> Response:
@@ -57,17 +60,26 @@ def _call(take: "_Taking", kind: Kind) -> Callable[[Request], Awaitable[Response
 class _Taking:
     """One body, from its first byte until Kafka has what it says."""
 
-    def __init__(self, door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self,
+        door: VisitorAuth,
+        publisher: Publisher,
+        metrics: Metrics,
+        clock: Clock,
+        policy: IdentityPolicy,
+    ) -> None:
         self._door = door
         self._publisher = publisher
         self._metrics = metrics
         self._clock = clock
+        self._policy = policy
 
     async def __call__(
         self, request: Request, split: Callable[[bytes], Parcel], kind: Kind | None, limit: int
     ) -> Response:
         with _as_sdks_read_it():
-            shown = self._door.shows_write_key(request)
+            sender = MessageSender(self._door.is_back_end(request), self._door.visitor_of(request))
+            shown = self._door.shows_write_key(request) or sender.visitor_id is not None
             body = await read_body(request, limit)
             received_at = int(self._clock())
             source = request.url.path
@@ -79,14 +91,21 @@ class _Taking:
                 await self._publisher.take_events([], [whole], Provenance(source, received_at))
                 raise UnreadableBody(f"expected what Segment's {source} takes: {error}") from None
             self._door.require_sender(parcel.write_key, shown=shown)
-            return await self._take(parcel, kind, Provenance(source, received_at, frame=frame_of(parcel)))
+            way = Provenance(source, received_at, sender=sender.visitor_id, frame=frame_of(parcel))
+            return await self._take(parcel, kind, way, sender)
 
-    async def _take(self, parcel: Parcel, kind: Kind | None, way: Provenance) -> Response:
+    async def _take(
+        self, parcel: Parcel, kind: Kind | None, way: Provenance, sender: MessageSender
+    ) -> Response:
         if len(parcel.entries) > MAX_BATCH_EVENTS:
             raise TooLarge(f"{len(parcel.entries)} messages, at most {MAX_BATCH_EVENTS} are taken")
         self._metrics.batch_events.observe(len(parcel.entries))
-        messages = validate_messages(parcel, received_at=way.received_at, kind=kind)
+        messages = validate_messages(
+            parcel, received_at=way.received_at, kind=kind, sender=sender, policy=self._policy
+        )
         outdated = await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
+        for join in messages.joins:
+            self._metrics.identity_proofs.labels(join.proof).inc()
         for ignored, times in messages.ignored.items():
             self._metrics.messages_ignored.labels(ignored).inc(times)
         rejected = describe_rejected(messages.rejected)

@@ -1,8 +1,6 @@
 """Settings of the ingest service."""
 
-from typing import Literal, Self
-
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator
 
 from services.settings import HttpSettings
 
@@ -11,16 +9,17 @@ class IngestSettings(HttpSettings):
     """What the ingest service needs to know."""
 
     ingest_port: int = Field(8001, ge=1, le=65535, description="port of the HTTP API")
-    auth: Literal["optional", "required"] = Field(
-        "optional",
-        description="whether events need a visitor token or the API key, and products the API key; "
-        "a wrong one is refused either way",
-    )
     write_key: SecretStr | None = Field(
         None,
         min_length=16,
-        description="what Segment and RudderStack SDKs show as their write key; it may be public, and lets "
-        "its holder send events of any visitor",
+        description="what Segment and RudderStack SDKs show as their write key; it may be public: its holder "
+        "sends events of visitors that an SDK names, and reads nobody's",
+    )
+    identity_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="signs user ids: pages show a user's hex HMAC-SHA256 as traits.user_hash, which proves "
+        "that the visitor is that user",
     )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
@@ -38,9 +37,3 @@ class IngestSettings(HttpSettings):
         if write_key is not None and ":" in write_key.get_secret_value():
             raise ValueError("the write key goes as the name of HTTP basic auth, which ends at a colon")
         return write_key
-
-    @model_validator(mode="after")
-    def _check_key_is_set(self) -> Self:
-        if self.auth == "required" and self.api_key is None:
-            raise ValueError("EDDY_API_KEY is needed with EDDY_AUTH=required: products are sent with it")
-        return self

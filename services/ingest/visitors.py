@@ -71,10 +71,13 @@ class ErasureWriter:
         self._settings = settings
         self._metrics = metrics
 
-    async def erase(self, visitor_id: str, *, at: int, reason: str) -> tuple[str, ...]:
-        """Returns once Kafka has it: the visitors that are erased. `at` is Unix ms. Raises BrokerAway."""
+    async def erase(self, visitor_id: str, *, at: int, reason: str, proven: bool) -> tuple[str, ...]:
+        """Returns once Kafka has it: the visitors that are erased. `at` is Unix ms. Raises BrokerAway.
+
+        `proven`: only those of whom it is proven that they are the same person.
+        """
         try:
-            person = await asyncio.to_thread(erasure.person_of, self._settings, visitor_id)
+            person = await asyncio.to_thread(erasure.person_of, self._settings, visitor_id, proven=proven)
             for topic, messages in erasure.messages(person, at, reason):
                 await self._producer.send_all(self._settings.topic(topic), messages)
         except (HistoryAway, TopicMissing, NotDelivered) as error:
@@ -86,23 +89,28 @@ class ErasureWriter:
 REASON: Final = "DELETE /v1/visitors"
 
 
-def erasure_routes(door: AdminAuth, eraser: ErasureWriter, publisher: Publisher, clock: Clock) -> APIRouter:
-    """The route of erasures, behind the admin key: who may send events of a visitor may not erase it."""
+def erasure_routes(
+    admin: AdminAuth, door: VisitorAuth, eraser: ErasureWriter, publisher: Publisher, clock: Clock
+) -> APIRouter:
+    """The route of erasures, for the visitor itself and behind the admin key."""
     router = APIRouter(tags=["visitors"])
 
     @router.delete("/v1/visitors/{visitor_id}", **DESCRIPTION_OF_ERASURE)
     async def delete_visitor(request: Request) -> Response:
-        """Forgets a visitor, and all visitors that are the same person.
+        """Forgets a visitor, and all visitors that are the same person: with the admin key all that are said
+        to be, with the visitor's token those of whom it is proven.
 
         202 means that Kafka has it: within a second the state is gone and open pages show what a new visitor
         sees. A visitor that nobody knows is no error.
         """
-        door.require(request.headers.get("authorization"))
         visitor_id = str(request.path_params["visitor_id"])
+        is_itself = door.visitor_of(request) == visitor_id
+        if not is_itself:
+            admin.require(request.headers.get("authorization"))
         if not is_visitor_id(visitor_id):
             raise NoVisitor("a visitor_id has 1 to 64 letters, digits or any of _.:-")
         erased_at = int(clock())
-        erased = await eraser.erase(visitor_id, at=erased_at, reason=REASON)
+        erased = await eraser.erase(visitor_id, at=erased_at, reason=REASON, proven=is_itself)
         publisher.forget(erased, erased_at)
         return json_response(ErasureAnswer(visitor_id, erased, erased_at), 202, cached=False)
 

@@ -20,6 +20,7 @@ from confluent_kafka.admin import (
     ConfigResource,
     ConsumerGroupDescription,
     ListOffsetsResultInfo,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -100,6 +101,18 @@ class KafkaAdmin:
             return []
         asked = self._client.create_topics(list(topics), operation_timeout=self._within_s)
         return [name for name, future in asked.items() if _is_new(future.exception())]
+
+    def add_partitions(self, topic: str, count: int) -> None:
+        """So many a topic has from now on; another may have seen to it meanwhile."""
+        asked = self._client.create_partitions(
+            [NewPartitions(topic, count)], operation_timeout=self._within_s
+        )
+        for future in asked.values():
+            try:
+                future.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.INVALID_PARTITIONS:
+                    raise
 
     def delete_topics(self, names: Collection[str], gone_within_s: float) -> None:
         """Those that exist."""

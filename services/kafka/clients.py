@@ -3,13 +3,15 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import structlog
 from confluent_kafka import (
     OFFSET_BEGINNING,
+    TIMESTAMP_CREATE_TIME,
     Consumer,
     KafkaError,
     KafkaException,
@@ -18,7 +20,9 @@ from confluent_kafka import (
     TopicPartition,
 )
 
+from services.clock import now_ms
 from services.errors import OperationFailed
+from services.kafka.topic_watch import Shapes, TopicWatch
 from services.settings import ServiceSettings
 
 ClientConfig = dict[str, str | int | float | bool]
@@ -189,12 +193,55 @@ class TopicMissing(OperationFailed):
 OnMessages = Callable[[list[Message]], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A tombstone that nobody sent: the topic was made anew, and its key is not there any more."""
+
+    _key: bytes
+    _topic: str
+
+    def topic(self) -> str:
+        """The topic's full name."""
+        return self._topic
+
+    def partition(self) -> int:
+        """Of none."""
+        return -1
+
+    def offset(self) -> int:
+        """At none."""
+        return -1
+
+    def key(self) -> bytes:
+        """Whose tombstone it is."""
+        return self._key
+
+    def value(self) -> None:
+        """None: a tombstone."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Now; Unix ms."""
+        return TIMESTAMP_CREATE_TIME, int(now_ms())
+
+    def headers(self) -> None:
+        """None."""
+
+    def error(self) -> None:
+        """None."""
+
+
 class TopicReader:
     """Reads whole topics, from their beginning and then on, in its own thread; no consumer group, no commits.
 
     `on_messages` is called in that thread, with the messages in each partition's order. What it raises stops
     the reader; `failure` holds it, and `on_failure` is called, so that the process can end rather than go on
     with a replica that silently stands still.
+
+    A topic that was deleted and made again, or has got more partitions, is read again from its beginning, and
+    is not caught up meanwhile. What is not there any more is handed over as a tombstone (`Gone`), at the end.
+    `held` is called at such a beginning and answers the keys of which something is held, by topic; without it
+    the reader keeps them. `outdates`: who takes the messages ignores older values, so each key's tombstone
+    goes before its first message.
     """
 
     def __init__(
@@ -203,17 +250,27 @@ class TopicReader:
         topics: Sequence[str],
         on_messages: OnMessages,
         on_failure: Callable[[BaseException], None],
+        *,
+        held: Callable[[], Iterable[tuple[str, bytes]]] | None = None,
+        outdates: bool = False,
     ) -> None:
+        self._connection = config
         self._config = config | {
             "group.id": "unused-by-a-whole-topic-reader",
             "enable.auto.commit": False,
             "enable.partition.eof": False,
+            "auto.offset.reset": "error",  # where it stood is no more: all is read again
             "fetch.queue.backoff.ms": 5,
             "isolation.level": "read_committed",
         }
         self._topics = topics
         self._on_messages = on_messages
         self._on_failure = on_failure
+        self._held = held
+        self._keys: set[tuple[str, bytes]] = set()
+        self._outdates = outdates
+        self._unseen: set[tuple[str, bytes]] = set()
+        self._is_lost = False
         self._stopping = threading.Event()
         self._caught_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read-{'+'.join(topics)}", daemon=True)
@@ -222,6 +279,7 @@ class TopicReader:
 
     def start(self) -> None:
         """Connects and starts reading; returns at once."""
+        self._watch = TopicWatch(self._connection, self._topics)
         self._consumer = Consumer(self._config)
         self._thread.start()
 
@@ -234,7 +292,7 @@ class TopicReader:
 
     @property
     def caught_up(self) -> bool:
-        """Whether all that lay on the topics when the reader started has been handed over."""
+        """Whether all that lay on the topics when they were last read from the beginning was handed over."""
         return self._caught_up.is_set()
 
     def wait_until_caught_up(self, timeout_s: float | None = None) -> bool:
@@ -246,8 +304,14 @@ class TopicReader:
 
     def _run(self) -> None:
         try:
+            shapes = self._retry(self._watch.ask)
+            for topic, shape in shapes.items():
+                if shape is None:
+                    raise TopicMissing(topic)
+            self._shapes = shapes
             self._assign()
             while not self._stopping.is_set():
+                self._look_at_topics()
                 self._read_once()
         except BaseException as error:  # noqa: BLE001 - handed to the owner, who ends the process
             if not self._stopping.is_set():
@@ -256,20 +320,43 @@ class TopicReader:
                 self._on_failure(error)
             self._caught_up.set()
 
+    def _look_at_topics(self) -> None:
+        found = self._watch.look()
+        if found is not None and (missing := [name for name, shape in found.items() if shape is None]):
+            if self._caught_up.is_set():
+                log.warning("a topic is gone, waiting for it to be made again", topics=missing)
+            self._caught_up.clear()
+        elif found is not None and (found != self._shapes or self._is_lost):
+            self._start_over(found)
+        elif found is not None:
+            self._note_progress()  # a topic that was missed for a moment
+
+    def _start_over(self, shapes: Shapes) -> None:
+        """A new client: the old one takes a new topic of the same name for the old one."""
+        log.warning(
+            "a topic was made anew: it is read again from its beginning",
+            topics={name: str(shape) for name, shape in shapes.items()},
+        )
+        self._caught_up.clear()
+        self._consumer.close()
+        self._consumer = Consumer(self._config)
+        self._shapes, self._is_lost = shapes, False
+        self._unseen = set(self._keys if self._held is None else self._held())
+        self._behind.clear()
+        self._assign()
+
     def _assign(self) -> None:
-        partitions = [part for topic in self._topics for part in self._partitions(topic)]
+        partitions = [
+            TopicPartition(topic, number, OFFSET_BEGINNING)
+            for topic, shape in self._shapes.items()
+            for number in range(shape.partitions if shape else 0)
+        ]
         for part in partitions:
             low, high = self._retry(partial(self._consumer.get_watermark_offsets, part, timeout=5))
             if high > low:
                 self._behind[part.topic, part.partition] = high
         self._consumer.assign(partitions)
         self._note_progress()
-
-    def _partitions(self, topic: str) -> list[TopicPartition]:
-        found = self._retry(lambda: self._consumer.list_topics(topic, timeout=5)).topics[topic]
-        if found.error is not None:
-            raise TopicMissing(topic)
-        return [TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions]
 
     def _retry(self, call: Callable[[], T]) -> T:
         """Asks until the broker answers: one that is away at the start is waited for, not crashed upon."""
@@ -289,8 +376,25 @@ class TopicReader:
         received = [first, *self._consumer.consume(BATCH, timeout=0)]
         messages = [message for message in received if self._is_data(message)]
         if messages:
-            self._on_messages(messages)
+            self._hand_over(messages)
             self._note_messages(messages)
+
+    def _hand_over(self, messages: list[Message]) -> None:
+        if self._unseen or self._held is None:
+            places = [(str(message.topic()), message.key() or b"") for message in messages]
+            if again := self._unseen.intersection(places):
+                self._unseen -= again
+                if self._outdates:
+                    self._hand_over_tombstones(again)
+            if self._held is None:
+                for place, message in zip(places, messages, strict=True):
+                    (self._keys.discard if message.value() is None else self._keys.add)(place)
+        self._on_messages(messages)
+
+    def _hand_over_tombstones(self, places: Iterable[tuple[str, bytes]]) -> None:
+        gone = [Gone(key, topic) for topic, key in sorted(places)]
+        for start in range(0, len(gone), BATCH):
+            self._on_messages(cast("list[Message]", gone[start : start + BATCH]))
 
     def _is_data(self, message: Message) -> bool:
         error = message.error()
@@ -298,6 +402,9 @@ class TopicReader:
             return True
         if error.fatal() or error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
             raise KafkaException(error)
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._is_lost = True
+            self._caught_up.clear()
         log.warning("kafka", error=error.str())
         return False
 
@@ -318,5 +425,8 @@ class TopicReader:
             self._note_progress()
 
     def _note_progress(self) -> None:
-        if not self._behind and not self._caught_up.is_set():
+        if not self._behind and not self._is_lost and not self._caught_up.is_set():
+            gone, self._unseen = self._unseen, set()
+            self._keys -= gone
+            self._hand_over_tombstones(gone)
             self._caught_up.set()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from heapq import merge
-from operator import itemgetter
+from operator import itemgetter, methodcaller
 from typing import Final, NoReturn, Protocol, TypeVar, cast
 
 from aiokafka.partitioner import murmur2
@@ -50,9 +50,20 @@ class TopicMessage(Protocol):
         """Names and values, as `headers_of` reads them."""
 
 
+# confluent_kafka answers with a value and an exception where a name is no UTF-8. `message.headers()` in code
+# that runs often does not notice, and the exception comes out of whatever is called next. This call notices.
+_read_headers: Final = methodcaller("headers")
+
+
 def headers_of(message: TopicMessage) -> MessageHeaders:
-    """The names and values of a message's headers, in their order."""
-    return cast(MessageHeaders, message.headers() or [])
+    """The names and values of a message's headers, in their order.
+
+    None where a name is no UTF-8: Python's clients have no text for it, and no header decides anything.
+    """
+    try:
+        return cast(MessageHeaders, _read_headers(message) or [])
+    except (SystemError, UnicodeDecodeError):
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +272,12 @@ def open_reader(settings: ServiceSettings) -> Iterator[RangeReader]:
         yield reader
     finally:
         reader.close()
+
+
+def holds_messages(settings: ServiceSettings, span: Span) -> bool:
+    """Whether a span has any message: the marks of transactions take offsets too. Blocks for one reading."""
+    with open_reader(settings) as reader:
+        return any(reader.read([span]))
 
 
 ReaderFactory = Callable[[], AbstractContextManager[HistoryReader]]

@@ -201,7 +201,7 @@ def _strings(artifact: Artifact, name: str) -> list[str]:
         raise ArtifactRefused(name, "is missing")
     try:
         return msgspec.json.decode(artifact.texts[name], type=list[str])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise ArtifactRefused(name, f"is no list of strings: {error}") from None
 
 

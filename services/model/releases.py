@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from schemas import models
 from schemas.models import Gate, Metrics, ModelRelease, Released
 from schemas.topics import MODELS
+from schemas.unreadable import Unreadable
 from services.clock import now_ms
 from services.errors import OperationFailed
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
-from services.kafka.ranges import newest_values, open_reader
+from services.kafka.messages import RELEASE, newest_of_topic
+from services.kafka.ranges import open_reader
 from services.model import store
 from services.settings import ServiceSettings
 
@@ -24,10 +24,10 @@ class ReleaseRefused(OperationFailed):
     """A release that cannot be; the text is for who asked for it."""
 
 
-def newest_by_name(settings: ServiceSettings) -> dict[str, bytes]:
-    """The newest message of each model's name, as it lies there. Raises BrokerAway, TopicMissing."""
+def newest_by_name(settings: ServiceSettings) -> dict[str, ModelRelease | Unreadable]:
+    """The newest release of each model's name, or why it cannot be read. Raises BrokerAway, TopicMissing."""
     with open_reader(settings) as reader:
-        return newest_values(reader, MODELS)
+        return newest_of_topic(reader, RELEASE)
 
 
 def current(settings: ServiceSettings, name: str) -> ModelRelease | None:
@@ -38,16 +38,16 @@ def current(settings: ServiceSettings, name: str) -> ModelRelease | None:
     return read(settings, newest_by_name(settings), name)
 
 
-def read(settings: ServiceSettings, newest: Mapping[str, bytes], name: str) -> ModelRelease | None:
+def read(
+    settings: ServiceSettings, newest: Mapping[str, ModelRelease | Unreadable], name: str
+) -> ModelRelease | None:
     """The release of a model among what `newest_by_name` found. Raises ReleaseRefused as `current` does."""
-    if name not in newest:
-        return None
-    try:
-        return models.decode(newest[name])
-    except msgspec.MsgspecError as error:
+    found = newest.get(name)
+    if isinstance(found, Unreadable):
         raise ReleaseRefused(
-            f"the newest message of {name} on {settings.topic(MODELS)} is no release: {error}"
-        ) from None
+            f"the newest message of {name} on {settings.topic(MODELS)} is no release: {found}"
+        )
+    return found
 
 
 async def publish(settings: ServiceSettings, release: ModelRelease) -> None:

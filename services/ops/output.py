@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from schemas.unreadable import printable
 from services.cli import console, print_json
 
 T = TypeVar("T")
@@ -35,22 +35,25 @@ def table(
     row_style: Callable[[T], str | None] = lambda _row: None,
 ) -> Table:
     """The rows as a table; cells are printed as they are, whatever stands in them."""
-    shown, columns = Table(title=title, title_justify="left", style=style or "none"), list(columns)
+    shown, columns = (
+        Table(title=title and _text(title), title_justify="left", style=style or "none"),
+        list(columns),
+    )
     for each in columns:
-        shown.add_column(each.label, justify="right" if each.right else "left", no_wrap=each.no_wrap)
+        shown.add_column(_text(each.label), justify="right" if each.right else "left", no_wrap=each.no_wrap)
     for row in rows:
-        shown.add_row(*(Text(_cell(each.value(row))) for each in columns), style=row_style(row))
+        shown.add_row(*(_text(_cell(each.value(row))) for each in columns), style=row_style(row))
     return shown
 
 
 def figures(title: str, names: Iterable[str], rows: Iterable[tuple[str, Sequence[str | Text]]]) -> Table:
     """A line a figure, a column for each of the names."""
-    shown = Table(title=escape(title), title_justify="left")
+    shown = Table(title=_text(title), title_justify="left")
     shown.add_column("")
     for name in names:
-        shown.add_column(escape(name), justify="right")
+        shown.add_column(_text(name), justify="right")
     for what, cells in rows:
-        shown.add_row(Text(what), *(Text(each) if isinstance(each, str) else each for each in cells))
+        shown.add_row(_text(what), *(_text(each) if isinstance(each, str) else each for each in cells))
     return shown
 
 
@@ -58,8 +61,13 @@ def pairs(rows: Iterable[tuple[str, object]]) -> Table:
     """Names and values, without a head."""
     shown = Table("", "", show_header=False)
     for name, value in rows:
-        shown.add_row(Text(name), Text(_cell(value)))
+        shown.add_row(_text(name), _text(_cell(value)))
     return shown
+
+
+def _text(words: str) -> Text:
+    """As it is printed, so that columns are as wide as what they show."""
+    return Text(printable(words))
 
 
 def _cell(value: object) -> str:

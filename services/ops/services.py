@@ -21,6 +21,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from schemas.unreadable import Unreadable, read
 from services.clock import now_ms
 from services.errors import OperationFailed
 from services.ops.settings import OpsSettings
@@ -189,8 +190,8 @@ class Recommender:
     def _json(self, path: str, **parameters: str) -> Json:
         answer = self._get(path, **parameters)
         try:
-            return msgspec.json.decode(answer.content)
-        except msgspec.DecodeError:
+            return read(msgspec.json.decode, answer.content)
+        except Unreadable:
             raise Unanswered(f"what answers at {self.url} is no recommender: {path} is no JSON") from None
 
     def _get(self, path: str, **parameters: str) -> httpx.Response:
@@ -212,8 +213,8 @@ class Recommender:
 def _detail(answer: httpx.Response) -> str:
     """What a problem document says, or the beginning of another answer."""
     try:
-        return str(msgspec.json.decode(answer.content)["detail"])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        return str(read(msgspec.json.decode, answer.content)["detail"])
+    except (Unreadable, KeyError, TypeError):
         return answer.text[:DETAIL_MAX].strip() or "nothing"
 
 
@@ -245,24 +246,27 @@ class _Readiness(msgspec.Struct, frozen=True):
     products: int | None = None
 
 
+_readiness = msgspec.json.Decoder(_Readiness)
+
+
 def health(settings: OpsSettings, service: str, within_s: float = READY_S) -> Health:
     """Asks /readyz; whatever goes wrong is in the answer."""
     url = url_of(settings, service)
     try:
         before = now_ms()
         answer = httpx.get(f"{url}/readyz", timeout=within_s)
-        read = msgspec.json.decode(answer.content, type=_Readiness)
+        told = read(_readiness.decode, answer.content)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         return Health(service=service, url=url, ready=False, error=str(error) or type(error).__name__)
-    except msgspec.MsgspecError:
+    except Unreadable:
         reason = f"status {answer.status_code}, and no answer of an Eddy service"
         return Health(service=service, url=url, ready=False, error=reason)
     return Health(
         service=service,
         url=url,
         ready=answer.status_code == httpx.codes.OK,
-        waiting_for=read.waiting_for,
-        products=read.products,
+        waiting_for=told.waiting_for,
+        products=told.products,
         ahead_s=ahead_s(answer.headers.get("date"), before, now_ms()),
     )
 

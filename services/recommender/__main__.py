@@ -14,7 +14,7 @@ def main() -> None:
         RecommenderSettings,
         "recommender",
         "Recommends products over HTTP and pushes fresh rows over WebSockets.",
-        "EDDY_TOKEN_SECRET=the-same-as-ingest-has python -m services.recommender",
+        "EDDY_TOKEN_SECRET=the-same-as-ingest-has EDDY_AUTH=optional python -m services.recommender",
     )
     serve(
         partial(create_app, settings),

@@ -56,7 +56,7 @@ from services.recommender.visitor_sessions import MergedSessions, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
-from services.web.auth import AdminAuth, ReaderAuth, TokenSigner
+from services.web.auth import TOKEN_HEADER, AdminAuth, ReaderAuth, TokenSigner
 from services.web.health import health_routes
 from services.web.openapi import MsgspecApi
 
@@ -99,6 +99,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
         CORSMiddleware,
         allow_origins=settings.origins,
         allow_methods=["GET"],  # rules and experiments are a back end's matter, not a page's
+        allow_headers=[TOKEN_HEADER],
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
@@ -114,7 +115,8 @@ class Parts:
         self.metrics = Metrics()
         layout, tuning = settings.layout, settings.tuning
         self._catalogue, self._replica = Catalogue(), VectorReplica(layout)
-        self._people, self._rules, self._experiments = IdentityGraph(), RuleSchedule(), ExperimentSchedule()
+        self._people = IdentityGraph.of(settings)
+        self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
         self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
         self._alone = Sessions(layout, settings.sessions_max)
         self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
@@ -203,6 +205,7 @@ class Parts:
             self._catalogue,
             self._index,
             self._replica,
+            layout=self._settings.layout,
             sessions=self._alone,
             joined=self._sessions,
             people=self._people,

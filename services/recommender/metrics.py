@@ -82,6 +82,12 @@ class Metrics:
             "Visitors who turned out to be a user",
             registry=self.registry,
         )
+        # More claims to be one user than a person may have visitors: a bot, or an id that means nobody.
+        self.joins_left_out = Gauge(
+            "eddy_recommender_joins_left_out",
+            "Visitors beyond EDDY_PERSON_VISITORS_MAX of their user, who count by themselves",
+            registry=self.registry,
+        )
         self.words_away = Counter(
             "eddy_recommender_words_away_total",
             "Searches whose words got no vectors from the embedder",
@@ -107,4 +113,11 @@ class Metrics:
         self.sessions = Gauge("eddy_recommender_sessions", "Sessions held", registry=self.registry)
         self.problems = Counter(
             "eddy_recommender_problems_total", "HTTP errors answered", ["status"], registry=self.registry
+        )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_recommender_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
         )

@@ -1,15 +1,25 @@
 """What the topics tell, applied in the loop: all that rows are made from."""
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar, cast
+from collections.abc import Sequence
 
-import msgspec
-import structlog
 from confluent_kafka import Message
 
-from schemas import experiments, identities, products, rules, sessions
+from schemas import sessions
 from schemas.products import Product
-from schemas.vectors import ProductVectors, Vector, unpack
+from schemas.sessions import SessionEvent
+from schemas.topics import ERASURES
+from schemas.vectors import Layout, ProductVectors, Vector, unpack
+from services.kafka.messages import (
+    EXPERIMENT,
+    IDENTITY,
+    PRODUCT,
+    RELEASE,
+    RULE,
+    MessageReader,
+    headers_by_name,
+    sessions_of,
+    vectors_of,
+)
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import VectorIndex
 from services.recommender.live.registry import SubscriptionRegistry
@@ -24,13 +34,12 @@ from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
 
-log = structlog.get_logger()
-
-T = TypeVar("T")
-
 
 class State:
-    """All that rows are made from. One method a topic; open pages are told of what concerns them."""
+    """All that rows are made from. One method a topic; open pages are told of what concerns them.
+
+    Messages that cannot be read are left out: the embedder writes those of `products` to products.dlq.
+    """
 
     def __init__(
         self,
@@ -38,6 +47,7 @@ class State:
         index: VectorIndex,
         replica: VectorReplica,
         *,
+        layout: Layout,
         sessions: Sessions,
         joined: MergedSessions,
         people: IdentityGraph,
@@ -63,33 +73,33 @@ class State:
         self._live = live
         self._hub = hub
         self._metrics = metrics
+        self._messages = MessageReader(metrics.unreadable)
+        self._vectors, self._sessions = vectors_of(layout), sessions_of(layout)
         self.models: dict[str, str] = {}
 
     async def products(self, messages: list[Message]) -> None:
         """[products]"""
         for message in messages:
-            product_id, value = _key(message), message.value()
-            changed = (
-                self.catalogue.remove(product_id)
-                if value is None
-                else (product := _product(message, value)) is not None and self.catalogue.put(product)
-            )
-            if changed:
-                self._hub.product_changed(product_id)
+            read = self._messages.read(PRODUCT, message)
+            if read is None:
+                continue
+            if self.catalogue.remove(read.key) if read.value is None else self.catalogue.put(read.value):
+                self._hub.product_changed(read.key)
         self._metrics.products.set(len(self.catalogue))
 
     async def vectors(self, messages: list[Message]) -> None:
         """[product-vectors]"""
-        newest = {_key(message): message.value() for message in messages}
-        applied = {product_id: self._replica.apply(product_id, value) for product_id, value in newest.items()}
-        found = [vectors for vectors in applied.values() if vectors is not None]
+        newest = self._messages.newest(self._vectors, messages)
+        for each in newest:
+            self._replica.apply(each.key, each.value)
+        found = [each.value for each in newest if each.value is not None]
         if not self._index.remote:  # a server has them from the embedder
-            self._index.remove([product_id for product_id, vectors in applied.items() if vectors is None])
+            self._index.remove([each.key for each in newest if each.value is None])
             self._index.upsert([self._point(vectors) for vectors in found])
         if found:
             self.models = found[-1].models
-        for product_id in applied:
-            self._hub.product_changed(product_id)
+        for each in newest:
+            self._hub.product_changed(each.key)
         self._metrics.indexed.set(len(self._replica))
 
     def _point(self, vectors: ProductVectors) -> tuple[Product, Vector]:
@@ -100,31 +110,29 @@ class State:
 
     async def newest_sessions(self, messages: list[Message]) -> None:
         """[sessions]"""
-        newest = {_key(message): message for message in messages}
-        for visitor_id, message in newest.items():
-            self._erasures.confirm(visitor_id, message)
-            value = message.value()
-            if value is None:
-                self._forget(visitor_id)
+        for each in self._messages.newest(self._sessions, messages):
+            self._erasures.confirm(each.key, each.message)
+            if each.value is None or each.raw is None:
+                self._forget(each.key)
                 continue
-            published = PublishedSession.of(
-                value, dict(cast("list[tuple[str, bytes]]", message.headers() or []))
-            )
-            if self._erasures.hide(visitor_id, published.folded_at):
+            published = PublishedSession.of(each.raw, headers_by_name(each.message))
+            if self._erasures.hide(each.key, published.folded_at):
                 continue
-            self._live.put(visitor_id, value)
-            self._count(visitor_id, value)
-            self.sessions.put(visitor_id, published)
-            self._tell(visitor_id, published)
+            self._live.put(each.key, each.raw)
+            self._count(each.key, each.value.events)
+            self.sessions.put(each.key, published)
+            self._tell(each.key, published)
         self._metrics.sessions.set(len(self.sessions))
 
     async def newest_erasures(self, messages: list[Message]) -> None:
         """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""
+        unreadable = self._erasures.unreadable
         for message in messages:
             visitor_id = self._erasures.take(message)
             published = self.sessions.latest(visitor_id)
             if published is not None and self._erasures.hide(visitor_id, published.folded_at):
                 self._forget(visitor_id)
+        self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         self._metrics.sessions.set(len(self.sessions))
 
     def _forget(self, visitor_id: str) -> None:
@@ -140,44 +148,38 @@ class State:
         for member in self._people.members(visitor_id):
             self._hub.session_changed(member, published)
 
-    def _count(self, visitor_id: str, raw: bytes) -> None:
+    def _count(self, visitor_id: str, events: Sequence[SessionEvent]) -> None:
         before = self.sessions.latest(visitor_id)
-        try:
-            known = sessions.decode(before.raw).events if before else ()
-            self._popularity.update(known, sessions.decode(raw).events)
-        except msgspec.MsgspecError:
-            return  # whoever shows the session's visitor something tells of it
+        self._popularity.update(sessions.decode(before.raw).events if before else (), events)
 
     async def newest_identities(self, messages: list[Message]) -> None:
         """[identities]"""
-        for visitor_id, identity in _newest(messages, identities.decode):
-            if identity is not None and self._erasures.leave_out(visitor_id, identity.occurred_at):
+        for each in self._messages.newest(IDENTITY, messages):
+            identity = each.value
+            if identity is not None and self._erasures.leave_out(each.key, identity.occurred_at):
                 continue
-            for member in self._people.put(visitor_id, identity):
+            for member in self._people.put(each.key, identity):
                 published = self.sessions.latest(member) or PublishedSession(b"")
                 self._hub.session_changed(member, published)
         self._metrics.joined.set(len(self._people))
+        self._metrics.joins_left_out.set(self._people.left_out)
 
     async def newest_releases(self, messages: list[Message]) -> None:
         """[models]"""
-        for name, value in {_key(message): message.value() for message in messages}.items():
-            self.lines.take_release(name, value)
+        for each in self._messages.newest(RELEASE, messages):
+            self.lines.take_release(each.key, each.raw)
 
     async def newest_rules(self, messages: list[Message]) -> None:
         """[rules]: effective on open pages at once."""
-        changed = [
-            self._rules.put(rule_id, rule)
-            for rule_id, rule in _newest(messages, lambda raw, _at: rules.decode(raw))
-        ]
+        newest = self._messages.newest(RULE, messages)
+        changed = [self._rules.put(each.key, each.value) for each in newest]
         if any(changed):
             self._hub.all_changed()
 
     async def newest_experiments(self, messages: list[Message]) -> None:
         """[experiments]"""
-        changed = [
-            self._experiments.put(name, each)
-            for name, each in _newest(messages, lambda raw, _at: experiments.decode(raw))
-        ]
+        newest = self._messages.newest(EXPERIMENT, messages)
+        changed = [self._experiments.put(each.key, each.value) for each in newest]
         if any(changed):
             self.lines.follow(
                 variant.model or ""
@@ -185,31 +187,3 @@ class State:
                 for variant in experiment.variants
             )
             self._hub.all_changed()
-
-
-def _newest(messages: list[Message], decode: Callable[[bytes, int], T]) -> Iterable[tuple[str, T | None]]:
-    """The newest message of each key; one that cannot be read is told of and passed over.
-
-    `decode` gets the value and when it was sent, Unix ms.
-    """
-    for key, message in {_key(message): message for message in messages}.items():
-        value = message.value()
-        if value is None:
-            yield key, None
-            continue
-        try:
-            yield key, decode(value, message.timestamp()[1])
-        except msgspec.MsgspecError as error:
-            log.error("a message that cannot be read is left out", key=key, error=str(error))
-
-
-def _key(message: Message) -> str:
-    return (message.key() or b"").decode()
-
-
-def _product(message: Message, value: bytes) -> Product | None:
-    try:
-        return products.decode(value, message.timestamp()[1])
-    except msgspec.MsgspecError as error:
-        log.warning("no product, left out; the embedder writes it to products.dlq", error=str(error))
-        return None

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from math import inf
 from typing import Final
 
@@ -55,6 +56,8 @@ class Feeds:
         self._before = before
         self._beside = beside
         self._loop = asyncio.get_running_loop()
+        # What has an age, so that older values are ignored; those of a topic that is made anew are not to be.
+        aged = {PRODUCTS, ERASURES, IDENTITIES}
         takers = {
             PRODUCTS: by_slices(state.products),
             PRODUCT_VECTORS: by_slices(state.vectors),
@@ -66,10 +69,29 @@ class Feeds:
             MODELS: state.newest_releases,
         }
         self._readers = {
-            topic.name: TopicReader(config, [settings.topic(topic)], self._in_loop(take), on_failure)
+            topic.name: TopicReader(
+                config,
+                [settings.topic(topic)],
+                self._in_loop(take),
+                on_failure,
+                held=partial(self._visitors, settings.topic(topic)) if topic is SESSIONS else None,
+                outdates=topic in aged,
+            )
             for topic, take in takers.items()
         }
-        self.waiting_for: str | None = "the first messages of Kafka"
+        self._starting: str | None = "the first messages of Kafka"
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What rows are not yet made from: at the start, or of a topic that is made anew."""
+        if self._starting is not None:
+            return self._starting
+        names = (name for name, reader in self._readers.items() if not reader.caught_up)
+        return next((f"the topic {name}, which is made anew" for name in names), None)
+
+    def _visitors(self, topic: str) -> list[tuple[str, bytes]]:
+        """Not all that were ever seen: there may be millions."""
+        return [(topic, visitor_id.encode()) for visitor_id in self._state.sessions.visitor_ids]
 
     async def run(self) -> None:
         """Reads until cancelled; `waiting_for` is None once all that lay on the topics is applied.
@@ -81,17 +103,17 @@ class Feeds:
             reader.start()
         try:
             for name, reader in self._readers.items():
-                self.waiting_for = f"the topic {name}"
+                self._starting = f"the topic {name}"
                 while not await asyncio.to_thread(reader.wait_until_caught_up, 0.5):
                     pass
-            self.waiting_for = "compiled code"
+            self._starting = "compiled code"
             await warming
-            self.waiting_for = "the model"
+            self._starting = "the model"
             await self._state.lines.wait_until_settled()
             await self._before()
             gc.collect()
             gc.freeze()  # what was read at the start stays: a full collection over it takes 16 ms
-            self.waiting_for = None
+            self._starting = None
             model = self._state.lines.model(None)
             log.info(
                 "caught up",

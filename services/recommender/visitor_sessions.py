@@ -7,9 +7,25 @@ from typing import Final
 from cachetools import LRUCache
 
 from schemas.directions import form
-from schemas.sessions import ACCEPTED_AT, CAUSED_BY, FOLDED_AT, Session, SessionEvent, decode
+from schemas.events import EventType
+from schemas.sessions import (
+    ACCEPTED_AT,
+    CAUSED_BY,
+    FOLDED_AT,
+    SESSION_EVENTS_MAX,
+    Session,
+    SessionEvent,
+    decode,
+)
 from schemas.vectors import Layout
-from services.model.session import ProductVectors, Tuning, compute_session, merge_events, merge_purchases
+from services.kafka.messages import header_ms, header_text
+from services.model.session import (
+    ProductVectors,
+    Tuning,
+    compute_session,
+    merge_events,
+    merge_purchases,
+)
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -23,10 +39,10 @@ class PublishedSession:
     folded_at: float | None = None
 
     @classmethod
-    def of(cls, raw: bytes, headers: Mapping[str, bytes]) -> "PublishedSession":
+    def of(cls, raw: bytes, headers: Mapping[str, bytes | None]) -> "PublishedSession":
         """From the value and headers of one message."""
-        caused_by = headers.get(CAUSED_BY, b"").decode()
-        return cls(raw, caused_by or None, _time(headers, ACCEPTED_AT), _time(headers, FOLDED_AT))
+        caused_by = header_text(headers, CAUSED_BY)
+        return cls(raw, caused_by, header_ms(headers, ACCEPTED_AT), header_ms(headers, FOLDED_AT))
 
 
 class Sessions:
@@ -38,6 +54,11 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._published)
+
+    @property
+    def visitor_ids(self) -> tuple[str, ...]:
+        """All visitors of whom something is held."""
+        return tuple(self._published)
 
     def put(self, visitor_id: str, published: PublishedSession) -> None:
         """Takes a newer session."""
@@ -63,12 +84,10 @@ class Sessions:
         return session if session.layout == self._form else None
 
 
-def _time(headers: Mapping[str, bytes], name: str) -> float | None:
-    value = headers.get(name)
-    return float(value) if value else None
-
-
 JOINED_MAX: Final = 10_000  # 6 KB each
+DECODED_MAX: Final = 1_000  # 15 KB each: after a click all members of a person but one are as they were
+
+OwnEvent = tuple[EventType, str, int]  # what was done with which product, and when (Unix ms)
 
 
 class MergedSessions:
@@ -88,10 +107,15 @@ class MergedSessions:
         self._layout = layout
         self._tuning = tuning
         self._made: LRUCache[frozenset[str], tuple[list[bytes], Session]] = LRUCache(JOINED_MAX)
+        self._decoded: LRUCache[bytes, Session] = LRUCache(DECODED_MAX)
 
-    def session(self, visitor_id: str) -> Session | None:
-        """The newest session of the visitor's person, or None for somebody without one."""
-        members = self._people.members(visitor_id)
+    def session(self, visitor_id: str, *, proven: bool = False) -> Session | None:
+        """The newest session of the visitor's person, or None for somebody without one.
+
+        `proven`: without what others have done of whom it is only claimed that they are the same person. Rows
+        are made from all of it; what is shown and explained to the visitor is what is proven.
+        """
+        members = self._people.members(visitor_id, proven=proven)
         if len(members) == 1:
             return self._sessions.session(visitor_id)
         parts = [part.raw for member in sorted(members) if (part := self._sessions.latest(member))]
@@ -101,6 +125,15 @@ class MergedSessions:
         if known is None or known[0] != parts or self._may_join(known[1]):
             known = self._made[members] = (parts, self._merge(visitor_id, parts))
         return known[1]
+
+    def own_events(self, visitor_id: str) -> frozenset[OwnEvent] | None:
+        """What may be told to the visitor of its session; None: all of it."""
+        members = self._people.members(visitor_id)
+        if len(members) == 1 or members == self._people.members(visitor_id, proven=True):
+            return None
+        own = self.session(visitor_id, proven=True)
+        events = own.events if own else ()
+        return frozenset((each.type, each.product_id, each.occurred_at) for each in events)
 
     def _may_join(self, session: Session) -> bool:
         """Whether a product has a vector by now that had none when the session was computed."""
@@ -123,10 +156,22 @@ class MergedSessions:
 
     def _merge(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
         events: tuple[SessionEvent, ...] = ()
-        sessions = [decode(raw) for raw in parts]
-        for session in sessions:
-            events = merge_events(events, list(session.events), self._tuning)
+        # The newest first: once there are as many events as a session holds, older ones change nothing.
+        sessions = [self._decode(raw) for raw in parts]
+        of_visitors = [session.events for session in sessions]
+        for found in sorted(of_visitors, key=lambda each: each[-1:], reverse=True):
+            oldest = events[0] if len(events) == SESSION_EVENTS_MAX else None
+            newer = [each for each in found if oldest is None or each > oldest]
+            if newer:
+                events = merge_events(events, newer, self._tuning)
         if not events:
             return Session(visitor_id)
         bought = merge_purchases(sessions, (), self._layout)
         return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning, bought=bought)
+
+    def _decode(self, raw: bytes) -> Session:
+        """Its events and purchases."""
+        if (session := self._decoded.get(raw)) is None:
+            whole = decode(raw)
+            session = self._decoded[raw] = Session(whole.visitor_id, whole.events, bought=whole.bought)
+        return session

@@ -5,21 +5,38 @@ import gc
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
 import faust
 import structlog
-from confluent_kafka import KafkaError, KafkaException
+from aiokafka.errors import KafkaError
+from confluent_kafka import KafkaError as ProducerError
+from confluent_kafka import KafkaException
 from confluent_kafka import Message as KafkaMessage
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
 from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
-from services.kafka.clients import AcknowledgedProducer, TopicReader, client_config, producer_config
+from services.kafka.admin import KafkaAdmin
+from services.kafka.clients import (
+    AcknowledgedProducer,
+    TopicMissing,
+    TopicReader,
+    client_config,
+    producer_config,
+)
+from services.kafka.messages import MessageReader, vectors_of
+from services.kafka.ranges import Span, holds_messages
+from services.kafka.topic_watch import TopicChanged, TopicShape, TopicWatch
+from services.session_processor import record_batches
+from services.session_processor.commit_order import SkippedEvents
+from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import Message, SessionProcessor
 from services.session_processor.settings import SessionProcessorSettings
+from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
 from services.vector_replica import VectorReplica
 from services.web.health import HealthServer
@@ -27,6 +44,7 @@ from services.web.health import HealthServer
 log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_MS: Final = 120_000  # a broker may be restarted meanwhile
+LOOK_S: Final = 1.0
 EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
 
 
@@ -37,8 +55,9 @@ def create_app(settings: SessionProcessorSettings) -> "SessionWorker":
 
 def faust_app(settings: SessionProcessorSettings) -> faust.App:
     """Faust as measured fastest here (DESIGN §9); bytes in, bytes out, the codecs are ours."""
+    record_batches.install()
     brokers = ";".join(f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(","))
-    return faust.App(
+    return RewindingApp(
         settings.topic_prefix + settings.session_processor_group,
         broker=brokers,
         broker_credentials=credentials(settings),
@@ -85,8 +104,13 @@ class SessionWorker:
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         self._recovered = False
+        self._stalls = StallWatch()
+        self._watch = TopicWatch(client_config(settings), [settings.topic(EVENTS)])
+        self._shape: TopicShape | None = None
+        self._is_gone = False
         self.metrics = Metrics()
         self.replica = VectorReplica(settings.layout)
+        self._vectors, self._messages = vectors_of(settings.layout), MessageReader(self.metrics.unreadable)
         self.faust = faust_app(settings)
         self._reader = self._reads(PRODUCT_VECTORS, self._apply)
         # A reader of its own: a catalogue that is being loaded is nothing that an erasure has to wait for.
@@ -141,7 +165,7 @@ class SessionWorker:
             events: AsyncIterator[Message] = cast(faust.Stream[bytes], stream).noack().events()
             try:
                 async for message in events:
-                    folder.take(message)
+                    await self._take(folder, message)
                     # A full queue would never give the broker's answers a turn.
                     await (folder.settle() if folder.is_behind else asyncio.sleep(0))
             except Exception as error:
@@ -154,6 +178,17 @@ class SessionWorker:
         self.faust.on_partitions_revoked.connect(let_go, weak=False)
         self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)
         return folder
+
+    async def _take(self, folder: SessionProcessor, message: Message) -> None:
+        try:
+            folder.take(message)
+        except SkippedEvents as gap:
+            span = Span(self._settings.topic(EVENTS), gap.partition, gap.expected, gap.found)
+            if await asyncio.to_thread(holds_messages, self._settings, span):
+                raise
+            # Nothing but the marks of a producer's transactions, or what retention has just deleted.
+            folder.order.skip(gap.partition, gap.found)
+            folder.take(message)
 
     async def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""
@@ -171,9 +206,12 @@ class SessionWorker:
         )
         if not self._stopping.is_set():
             log.info("product vectors caught up", products=len(self.replica))
+            await asyncio.to_thread(self._fit_changelog)
             await self.faust.start()
+            watching = asyncio.create_task(self._watch_partitions())
             if await self.faust.wait_for_stopped(self._stopping.wait()):
                 self._crash(self.faust.crash_reason or RuntimeError("Faust stopped by itself"))
+            watching.cancel()
             await self._folder.settle()
             await self.faust.stop()
             await asyncio.to_thread(self._producer.close)
@@ -181,26 +219,90 @@ class SessionWorker:
         self._erasures.stop()
         self._health.stop()
 
+    def _fit_changelog(self) -> None:
+        """As many partitions as `events` has: else Faust deals the two out apart, and events come to a worker
+        that has not got their sessions."""
+        events, changelog = self._settings.topic(EVENTS), self._folder.changelog
+        shapes = TopicWatch(client_config(self._settings), [events, changelog]).ask()
+        shape, of_changelog = shapes[events], shapes[changelog]
+        if shape is None:
+            raise TopicMissing(events)
+        self._shape, self._folder.partitions = shape, shape.partitions
+        if of_changelog is not None and of_changelog.partitions < shape.partitions:
+            log.warning("events has more partitions than its sessions, which get them now", topic=changelog)
+            KafkaAdmin(self._settings).add_partitions(changelog, shape.partitions)
+
     def _wait_until_caught_up(self) -> None:
         self._erasures.wait_until_caught_up()
         self._reader.wait_until_caught_up()
 
     def waiting_for(self) -> str | None:
         """What keeps this worker from folding events."""
-        if not self._reader.caught_up:
-            return "product vectors"
-        if not self._erasures.caught_up:
-            return "erasures"
-        if not self._recovered:
-            return "its partitions and their sessions"
-        return None
+        reasons = (
+            ("product vectors", not self._reader.caught_up),
+            ("erasures", not self._erasures.caught_up),
+            ("its partitions and their sessions", not self._recovered),
+            ("the topic events, which is gone", self._is_gone),
+            ("its partitions, which its group deals out", self.faust.rebalancing),
+        )
+        waiting = next((what for what, holds in reasons if holds), None)
+        if waiting is not None:
+            return waiting
+        still = (each for each, seconds in self._stalls.still.items() if seconds >= self._settings.stall_s)
+        return next(
+            (f"partition {each} of events, which has unread ones and stands still" for each in still), None
+        )
+
+    async def _watch_partitions(self) -> None:
+        """Looks whether what is unread is read, for ever. Whatever holds a worker, it does not say ready."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            self._look_at_topic()
+            if not self._recovered or self.faust.rebalancing:
+                self._stalls.reset()
+                continue
+            try:
+                await self._look_for_stalls()
+            except KafkaError as error:  # the broker is away: what moves then is not known
+                log.warning("the ends of the partitions are not known", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a watch that has ended watches nothing
+                self._crash(error)
+
+    def _look_at_topic(self) -> None:
+        """Faust takes an `events` that was made anew for the old one: only a new start reads it."""
+        found = self._watch.look()
+        if found is None:
+            return
+        [(name, shape)] = found.items()
+        self._is_gone = shape is None
+        if shape is None:
+            return
+        before, self._shape = self._shape, shape
+        if before is not None and before != shape:
+            self._crash(TopicChanged(name, before, shape))
+
+    async def _look_for_stalls(self) -> None:
+        consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
+        owned = [each for each in consumer.assignment() if each.topic == events]
+        found = await consumer.highwaters(*owned) if owned else {}
+        ends, order = {each.partition: end for each, end in found.items()}, self._folder.order
+        self._stalls.look(ends, order.next_offsets, time.monotonic())
+        self.metrics.stalled.set(sum(s >= self._settings.stall_s for s in self._stalls.still.values()))
+        for partition, seconds in self._stalls.still.items():
+            # What waits for the broker's word comes to its own end.
+            if seconds < 3 * self._settings.stall_s or order.has_pending(partition):
+                continue
+            place, end = order.next_offsets[partition], ends[partition]
+            if await asyncio.to_thread(holds_messages, self._settings, Span(events, partition, place, end)):
+                self._crash(StalledPartition(partition, place, end, seconds))
+            order.skip(partition, end)
 
     def _apply(self, messages: Sequence[KafkaMessage]) -> None:
         try:
             for message in messages:
-                product_id = (message.key() or b"").decode()
-                if self.replica.apply(product_id, message.value()) is not None and self._recovered:
-                    self._folder.join(product_id, self._owns)
+                read = self._messages.read(self._vectors, message)
+                if read is not None and self.replica.apply(read.key, read.value) and self._recovered:
+                    self._folder.join(read.key, self._owns)
         except Exception as error:  # noqa: BLE001 - a replica that stands still would give wrong sessions
             self._crash(error)
         self.metrics.products.set(len(self.replica))
@@ -220,29 +322,18 @@ class SessionWorker:
         # lost. Held back here, they come when Faust resumes the flow, from the committed offsets on.
         self.faust.consumer.stop_flow()
         self.faust.flow_control.suspend()
-        await self._rewind_uncommitted()
-        self._folder.recover()
+        self._folder.recover(await self._next_offsets())
         self._recovered = True
         gc.collect()
         gc.freeze()  # what was recovered stays: a full collection over it would be felt
 
-    async def _rewind_uncommitted(self) -> None:
-        """To the beginning of partitions of which nothing was ever committed.
-
-        Faust then goes back to what was committed, and aiokafka leaves the others where they were: what was
-        read of them and dropped with this rebalance would be passed over.
-        """
+    async def _next_offsets(self) -> dict[int, int]:
+        """Where each owned partition of `events` goes on, in this worker's life or after another's."""
         consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
-        owned = [partition for partition in consumer.assignment() if partition.topic == events]
-        if not owned:
-            return
-        committed = await consumer.seek_to_committed()
-        never = [partition for partition in owned if not committed.get(partition)]
-        if never:
-            for partition, offset in (await consumer.earliest_offsets(*never)).items():
-                await consumer.seek(partition, offset)
+        found = await consumer.seek_to_committed() if consumer.assignment() else {}
+        return {each.partition: offset for each, offset in found.items() if each.topic == events}
 
-    def _fatal(self, error: KafkaError) -> None:
+    def _fatal(self, error: ProducerError) -> None:
         self._crash(KafkaException(error))
 
     def _crash(self, error: BaseException) -> None:

@@ -5,7 +5,7 @@ has read (infra/docs/decisions/0001). Pure: told of arrivals and ends, it answer
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
@@ -13,6 +13,7 @@ class SkippedEvents(Exception):
     """A partition went on after messages that never came here."""
 
     def __init__(self, partition: int, expected: int, found: int) -> None:
+        self.partition, self.expected, self.found = partition, expected, found
         super().__init__(
             f"partition {partition} of `events` went on at offset {found}, {expected} was next: "
             "they are read again from the last commit"
@@ -52,6 +53,19 @@ class PartitionOrder:
         while under_way and under_way[0].is_done:
             under_way.popleft().acknowledge()
 
-    def reset(self) -> None:
-        """Partitions come and go: where each goes on is not known until its next message."""
-        self._next.clear()
+    def skip(self, partition: int, offset: int) -> None:
+        """Before this offset nothing is left to be taken."""
+        self._next[partition] = max(offset, self._next.get(partition, offset))
+
+    @property
+    def next_offsets(self) -> Mapping[int, int]:
+        """Where each partition goes on."""
+        return self._next
+
+    def has_pending(self, partition: int) -> bool:
+        """Whether something of a partition is being dealt with."""
+        return bool(self._under_way.get(partition))
+
+    def reset(self, begins: Mapping[int, int]) -> None:
+        """Partitions come and go: where each begins; one that is not named begins with its first message."""
+        self._next = dict(begins)

@@ -1,12 +1,14 @@
 """Messages of `events` that are no events: why, and the dead letter that each becomes."""
 
-import msgspec
 import structlog
 from faust.types import Message
 
 from schemas import deadletters
-from schemas.events import Event, decode
+from schemas.events import Event
+from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
+from services.kafka.messages import EVENT
+from services.refusals import RefusalSampler
 
 log = structlog.get_logger()
 
@@ -27,12 +29,9 @@ def decode_event(key: bytes | None, value: bytes | None, sent_at: int) -> Event:
     if value is None:
         raise BadEvent("a tombstone is no event")
     try:
-        event = decode(value, sent_at)
-    except msgspec.MsgspecError as error:
+        return EVENT.read(key, value, sent_at)
+    except Unreadable as error:
         raise BadEvent(str(error)) from None
-    if key != event.visitor_id.encode():
-        raise BadEvent(f"the message's key is not the event's visitor_id {event.visitor_id!r}")
-    return event
 
 
 class DeadLetters:
@@ -41,13 +40,17 @@ class DeadLetters:
     def __init__(self, in_a_row_max: int) -> None:
         self._in_a_row_max = in_a_row_max
         self._in_a_row = 0
+        self._refusals = RefusalSampler()
 
     def reset(self) -> None:
         """A message was an event."""
         self._in_a_row = 0
 
-    def of(self, message: Message, reason: str, *, at: int) -> OutgoingMessage:
-        """The letter of a message; `at` is Unix ms. Raises TooManyBadEvents."""
+    def of(self, message: Message, reason: str, *, at: int) -> OutgoingMessage | None:
+        """The letter of a message; None where an identical one has been written. `at` is Unix ms.
+
+        Raises TooManyBadEvents.
+        """
         self._in_a_row += 1
         if self._in_a_row > self._in_a_row_max:
             raise TooManyBadEvents(
@@ -56,12 +59,19 @@ class DeadLetters:
             )
         source = f"{message.topic}/{message.partition}/{message.offset}"
         log.warning("dead letter", reason=reason, source=source)
-        headers = deadletters.headers(
+        attempts = deadletters.attempts_of(message.headers)
+        count = self._refusals.sample(message.key, message.value, reason) if attempts == 1 else 1
+        if not count:
+            return None
+        key, value, headers = deadletters.letter(
+            message.key,
+            message.value,
             reason=reason,
             service="session_processor",
             stage="decode",
             source=source,
             failed_at=at,
-            attempts=deadletters.attempts_of(message.headers),
+            attempts=attempts,
+            count=count,
         )
-        return message.key, message.value, [*headers]
+        return key, value, [*headers]

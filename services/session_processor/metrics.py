@@ -56,6 +56,11 @@ class Metrics:
         self.products = Gauge(
             "eddy_session_processor_products", "Products in the vector replica", registry=self.registry
         )
+        self.stalled = Gauge(
+            "eddy_session_processor_stalled_partitions",
+            "Owned partitions that have unread events and stand still",
+            registry=self.registry,
+        )
         self.waiting = Gauge(
             "eddy_session_processor_waiting_products",
             "Products seen in events that have no vector yet",
@@ -74,5 +79,18 @@ class Metrics:
         self.erased = Counter(
             "eddy_session_processor_erased_total",
             "Erasures carried out on visitors of this worker",
+            registry=self.registry,
+        )
+        # By topic: what has no dead letter of this service; its log says where one lies, and why.
+        self.unreadable = Counter(
+            "eddy_session_processor_unreadable_total",
+            "Messages left out because they cannot be read",
+            ["topic"],
+            registry=self.registry,
+        )
+        # The 1st, 10th, 100th … of identical ones have a letter, which says for how many it stands.
+        self.repeated = Counter(
+            "eddy_session_processor_repeated_refusals_total",
+            "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
@@ -11,10 +11,11 @@ from faust.types import EventT
 from schemas import sessions
 from schemas.events import Event
 from schemas.sessions import Session, SessionEvent, encode
-from schemas.topics import EVENTS
+from schemas.topics import ERASURES, EVENTS
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
+from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
 from services.model.session import Tuning, compute_session, fold, is_over, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
@@ -23,7 +24,7 @@ from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import PendingProducts
-from services.session_processor.table import SessionTable
+from services.session_processor.table import SessionTable, read_entry
 from services.vector_replica import VectorReplica
 
 IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
@@ -62,15 +63,21 @@ class SessionProcessor:
         self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
-        self._order = PartitionOrder()
+        self.order = PartitionOrder()
+        self.partitions = EVENTS.partitions  # that the topic has now
         self._in_flight: set[asyncio.Future[None]] = set()
+
+    @property
+    def changelog(self) -> str:
+        """The topic that sessions are recovered from."""
+        return self._table.changelog
 
     def take(self, message: Message) -> None:
         """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
+        taken = self.order.track(message.message.partition, message.message.offset, message.ack)
         sent_at = round((message.message.timestamp or -1) * 1000)
         try:
             event = decode_event(message.message.key, message.message.value, sent_at)
@@ -87,7 +94,7 @@ class SessionProcessor:
 
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self._order.complete(taken)
+        self.order.complete(taken)
 
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -173,31 +180,38 @@ class SessionProcessor:
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
-        self._order.complete(taken)
+        self.order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
-        headers: dict[str, bytes] = dict(message.message.headers or ())
-        accepted_at = headers.get(sessions.ACCEPTED_AT, b"")
-        if accepted_at:
-            seconds = (folded_at - float(accepted_at)) / 1000
-            self._metrics.accepted_to_folded.observe(max(seconds, 0.0))
-        return accepted_at
+        """The header `accepted_at` as sessions carry it on: empty where it is no time."""
+        headers: dict[str, bytes | None] = dict(message.message.headers or ())
+        accepted_at = header_ms(headers, sessions.ACCEPTED_AT)
+        if accepted_at is None:
+            return b""
+        self._metrics.accepted_to_folded.observe(max((folded_at - accepted_at) / 1000, 0.0))
+        return headers[sessions.ACCEPTED_AT] or b""
 
     def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
         letter = self._letters.of(message.message, reason, at=int(now_ms()))
+        if letter is None:
+            self._metrics.repeated.inc()
+            self._pass_over(taken, "dead")
+            return
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
+        self._send([(self._dead_letters, letter)], lambda: self.order.complete(taken))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
 
         `owned` is None as long as no sessions are recovered: `recover` looks at them then.
         """
+        unreadable = self._erasures.unreadable
         visitor_id = self._erasures.take(message)
+        self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
-        is_ours = owned is not None and owned(partition_of(visitor, EVENTS.partitions))
+        is_ours = owned is not None and owned(partition_of(visitor, self.partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
@@ -234,17 +248,21 @@ class SessionProcessor:
         if self._table.raw(visitor) == value:
             self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
 
-    def recover(self) -> None:
+    def recover(self, begins: Mapping[int, int]) -> None:
         """After a start or rebalance: what the stored sessions tell of missing products and of time.
+
+        `begins` has the offset at which each owned partition goes on.
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self._order.reset()
+        self.order.reset(begins)
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:
                 continue
-            session = sessions.decode(raw)
+            session = read_entry(visitor, raw)
+            if session is None:
+                continue
             kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
             is_older = bool(session.bought) and self._erasures.keep_purchases(session, kept) != session.bought
             if is_older or len(kept) < len(session.events):

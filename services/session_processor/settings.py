@@ -26,6 +26,13 @@ class SessionProcessorSettings(SessionSettings):
     session_timeout_s: float = Field(
         10.0, ge=1, le=300, description="silence after which a worker is taken for dead by its group"
     )
+    stall_s: float = Field(
+        10.0,
+        ge=1,
+        le=3600,
+        description="silence of a partition with unread events after which a worker is not ready; after "
+        "three times as long it ends, and its next start reads them",
+    )
     bad_events_in_a_row: int = Field(
         1000, ge=1, description="undecodable events in a row after which the worker stops rather than go on"
     )

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterator
 
+import structlog
 from faust.types import TableT
 
 from schemas.sessions import Session, decode
+from schemas.unreadable import Unreadable
+
+log = structlog.get_logger()
 
 
 class SessionTable:
@@ -28,9 +32,13 @@ class SessionTable:
         return stored
 
     def get(self, visitor: bytes) -> Session:
-        """A visitor's session, empty for a new one; one in the former form has events only."""
+        """A visitor's session, empty for a new one; one in the former form has events only.
+
+        What somebody else wrote to the changelog and cannot be read is none.
+        """
         stored = self.raw(visitor)
-        return Session(visitor.decode()) if stored is None else decode(stored)
+        known = None if stored is None else read_entry(visitor, stored)
+        return Session(visitor.decode()) if known is None else known
 
     def partition_of(self, visitor: bytes) -> int | None:
         """The partition that a recovered entry came from; Faust's memory store keeps it beside the data."""
@@ -48,3 +56,13 @@ class SessionTable:
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """All entries held by this worker."""
         return iter(list(self._table.data.items()))
+
+
+def read_entry(visitor: bytes, stored: bytes) -> Session | None:
+    """The session of a stored entry; None for what is none, or another visitor's."""
+    try:
+        session = decode(stored)
+    except Unreadable as reason:
+        log.warning("a session in the table cannot be read: the visitor begins anew", reason=str(reason))
+        return None
+    return session if session.visitor_id.encode() == visitor else None

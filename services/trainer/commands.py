@@ -7,11 +7,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 
 from schemas.models import Metrics
 from services import time_range
-from services.cli import exit_with_status
+from services.cli import Terminal, exit_with_status, progress_console
 from services.clock import now_ms
 from services.logging import configure_logging
 from services.progress import create_progress
@@ -29,8 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False, markup=False, soft_wrap=True)
-progress_console = Console(stderr=True)
+console = Terminal(highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Final
 from schemas.sessions import Session, SessionEvent
 from schemas.topics import PRODUCT_VECTORS
 from schemas.vectors import Layout
+from services.kafka.messages import MessageReader, vectors_of
 from services.kafka.ranges import open_reader
 from services.model import content
 from services.model.item2vec import all_nearest
@@ -60,12 +61,13 @@ class Contents:
 
 def read(settings: ServiceSettings, progress: Progress) -> Contents | None:
     """What lies on `product-vectors` now; None for an empty topic. Raises what reading a topic raises."""
-    replica = VectorReplica(settings.layout)
+    replica, kind, decoder = VectorReplica(settings.layout), vectors_of(settings.layout), MessageReader()
     with open_reader(settings) as reader:
         spans = reader.spans(PRODUCT_VECTORS)
         progress.stage("reading the catalogue", sum(len(span) for span in spans))
         for messages in reader.read(spans):
             for message in messages:
-                replica.apply((message.key() or b"").decode(), message.value())
+                if (read := decoder.read(kind, message)) is not None:
+                    replica.apply(read.key, read.value)
             progress.advance(len(messages))
     return Contents(replica, settings.layout) if len(replica) else None

@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from schemas.sessions import KIND_OF, identity
 from schemas.topics import EVENTS
-from services.archive import history_events
-from services.archive.history_events import HistoryEvent
+from schemas.unreadable import Unreadable
+from services.archive.history_events import HISTORY_EVENT, HistoryEvent
 from services.errors import OperationFailed
+from services.kafka.messages import decode
 from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
 from services.progress import Progress
 from services.settings import ServiceSettings
@@ -169,13 +169,9 @@ def _open_archive(url: str) -> AbstractContextManager[HistoryReader]:
 def _events(messages: Iterable[TopicMessage], erasures: Erasures, tally: Tally) -> Iterator[HistoryEvent]:
     for message in messages:
         tally.messages += 1
-        try:
-            event = history_events.decode(message.value() or b"", message.timestamp()[1])
-        except msgspec.MsgspecError:
-            tally.bad += 1
-            continue
-        if message.key() != event.visitor_id.encode():  # the live session does not take it either
-            tally.bad += 1
+        read = decode(HISTORY_EVENT, message)
+        if isinstance(read, Unreadable) or (event := read.value) is None:
+            tally.bad += 1  # the live session does not take it either
         elif erasures.leave_out(
             event.visitor_id, event.occurred_at, event.received_at, message.timestamp()[1]
         ):

@@ -6,14 +6,14 @@ Every reader of history reads that topic whole first.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-import msgspec
-
-from schemas import erasures, times
+from schemas import erasures
 from schemas.erasures import Erasure
 from schemas.sessions import ERASED_AT
 from schemas.topics import ERASURES, IDENTITIES, Topic
+from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
-from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, open_reader
+from services.kafka.messages import ERASURE, decode, header_ms, headers_by_name
+from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
 from services.settings import ServiceSettings
 from services.visitors import identity_graph
 from services.visitors.identity_graph import IdentityGraph
@@ -32,12 +32,15 @@ class Erasures:
         return until is not None and earliest(*stamps) <= until
 
     def of_persons(self, graph: IdentityGraph) -> "Erasures":
-        """With one member of a person all of them are left out, up to the newest erasure of any."""
-        newest: dict[str, int] = {}
+        """With one member of a person all of them are left out, up to the newest erasure of any.
+
+        Of whom it is only claimed that they are one person, nobody is left out for another.
+        """
+        newest: dict[frozenset[str], int] = {}
         for visitor_id, until in self.until.items():
-            person = graph.person(visitor_id)
+            person = graph.members(visitor_id, proven=True)
             newest[person] = max(until, newest.get(person, until))
-        of_members = {member: until for person, until in newest.items() for member in graph.members(person)}
+        of_members = {member: until for person, until in newest.items() for member in person}
         return Erasures(of_members, self.unreadable)
 
     def take(self, message: TopicMessage) -> str:
@@ -45,16 +48,16 @@ class Erasures:
 
         An erasure that cannot be read counts up to when it was sent. A tombstone takes one back.
         """
-        visitor_id = (message.key() or b"").decode("ascii", "replace")
-        value = message.value()
-        if value is None:
-            self.until.pop(visitor_id, None)
-            return visitor_id
-        try:
-            erased_at = times.clamp(erasures.decode(value).erased_at, int(message.timestamp()[1]))
-        except msgspec.MsgspecError:
+        read = decode(ERASURE, message)
+        if isinstance(read, Unreadable):
             self.unreadable += 1
-            erased_at = int(message.timestamp()[1])
+            visitor_id = (message.key() or b"").decode("ascii", "replace")
+            erased_at = max(0, message.timestamp()[1])
+        elif read.value is None:
+            self.until.pop(read.key, None)
+            return read.key
+        else:
+            visitor_id, erased_at = read.key, read.value.erased_at
         self.until[visitor_id] = max(self.until.get(visitor_id, 0), erased_at)
         return visitor_id
 
@@ -86,7 +89,7 @@ class PendingErasures(Erasures):
     def confirm(self, visitor_id: str, message: TopicMessage) -> None:
         """Takes a message of `sessions`: one that says what is left ends the waiting."""
         until = self._awaited.get(visitor_id)
-        if until is not None and int(dict(headers_of(message)).get(ERASED_AT) or -1) >= until:
+        if until is not None and (header_ms(headers_by_name(message), ERASED_AT) or -1) >= until:
             del self._awaited[visitor_id]
 
 
@@ -122,12 +125,15 @@ class Person:
         )
 
 
-def person_of(settings: ServiceSettings, visitor_id: str) -> Person:
-    """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing."""
+def person_of(settings: ServiceSettings, visitor_id: str, *, proven: bool = False) -> Person:
+    """All visitors that are this one's person now, itself among them. Raises BrokerAway, TopicMissing.
+
+    `proven`: only those of whom that is proven.
+    """
     with open_reader(settings) as reader:
-        graph, _ = identity_graph.read(reader)
+        graph, _ = identity_graph.read(reader, settings)
         erased = read(reader).until
-    members = sorted(graph.members(visitor_id))
+    members = sorted(graph.members(visitor_id, proven=proven))
     return Person(
         tuple(members),
         tuple(each for each in members if graph.identity(each) is not None),

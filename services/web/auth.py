@@ -1,5 +1,6 @@
 """Visitor tokens: an HMAC over the visitor's id and the time of issue, so that nobody speaks for another."""
 
+import hmac
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,13 @@ from http import HTTPStatus
 
 from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
 from pydantic import SecretStr
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from schemas.events import is_visitor_id
 from services.web.problems import NotAuthorised, Problem
 
+# Not in the URL, where the logs of servers and proxies would have it.
+TOKEN_HEADER = "X-Eddy-Token"  # noqa: S105 - its name
 TOKEN_DAYS = 30
 TOKEN_MAX_AGE_S = TOKEN_DAYS * 24 * 60 * 60
 RENEWABLE_S = 365 * 24 * 60 * 60  # a shopper who comes back within a year is still the same visitor
@@ -71,6 +74,26 @@ class TokenSigner:
         """Raises InvalidToken unless the token is this visitor's."""
         if self.visitor_of(token) != visitor_id:
             raise InvalidToken("the visitor token belongs to another visitor")
+
+
+class UserSigner:
+    """Signs user ids with a key that only the shop's back end and ingest have: hex HMAC-SHA256 of the id."""
+
+    def __init__(self, key: SecretStr | None) -> None:
+        """Without a key nothing is signed, and no signature is right."""
+        self._key = key
+
+    def matches(self, user_id: str, user_hash: str) -> bool:
+        """Whether the hash is the id's; compared in constant time."""
+        if self._key is None:
+            return False
+        expected = hmac.new(self._key.get_secret_value().encode(), user_id.encode(), sha256).hexdigest()
+        return compare_digest(expected.encode(), user_hash.strip().lower().encode())
+
+
+def token_of(request: HTTPConnection) -> str | None:
+    """The visitor's token: the header X-Eddy-Token, or `?token=`, which older pages send."""
+    return request.headers.get(TOKEN_HEADER, request.query_params.get("token"))
 
 
 def bearer_matches(authorization: str | None, api_key: SecretStr | None) -> bool:
@@ -142,18 +165,26 @@ class VisitorAuth:
         self._required = required
 
     def sender_of_events(self, request: Request) -> str | None:
-        """The one visitor whose events may be sent, by `?token=`; None: any. Raises NotAuthorised."""
-        token = request.query_params.get("token")
-        is_back_end = self._shows_key(request)
-        with _refuse_invalid_tokens():
-            visitor_id = self._signer.visitor_of(token) if token is not None else None
+        """The one visitor whose events may be sent, by its token; None: any. Raises NotAuthorised."""
+        is_back_end, visitor_id = self._shows_key(request), self.visitor_of(request)
         if is_back_end:
             return None
         if self._required and visitor_id is None:
             raise NotAuthorised(
-                "events need a visitor token (?token=…) or the API key (Authorization: Bearer …)"
+                f"events need a visitor token ({TOKEN_HEADER}: …) or the API key (Authorization: Bearer …)"
             )
         return visitor_id
+
+    def visitor_of(self, request: Request) -> str | None:
+        """Whose token is shown, if any. Raises NotAuthorised."""
+        if (token := token_of(request)) is None:
+            return None
+        with _refuse_invalid_tokens():
+            return self._signer.visitor_of(token)
+
+    def is_back_end(self, request: Request) -> bool:
+        """Whether the API key is shown, whatever else may be. Raises nothing."""
+        return bearer_matches(request.headers.get("authorization"), self._api_key)
 
     def require_back_end(self, request: Request) -> None:
         """Raises NotAuthorised unless the API key is shown, or nothing is shown where nothing is required."""
@@ -219,13 +250,14 @@ class ReaderAuth:
         self._signer = signer
         self._api_key = api_key
 
-    def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> None:
-        """Raises NotAuthorised unless the visitor's own token or the API key is shown."""
+    def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> bool:
+        """Whether the API key is shown. Raises NotAuthorised unless it is, or the visitor's own token."""
         if shows_api_key(authorization, self._api_key):
-            return
+            return True
         if token is None:
             raise NotAuthorised(
                 "show the visitor's token (?token=…, from ingest's POST /v1/visitors) or the API key"
             )
         with _refuse_invalid_tokens():
             self._signer.require(token, visitor_id)
+        return False

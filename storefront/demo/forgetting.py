@@ -1,4 +1,4 @@
-"""POST /forget: a visitor who shows its token is forgotten, by the shop's own admin key."""
+"""POST /forget: a visitor who shows its token is forgotten, in its own name."""
 
 import json
 from http import HTTPStatus

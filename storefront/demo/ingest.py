@@ -1,5 +1,6 @@
 """Tells ingest of a product's change, and of a visitor who asks to be forgotten."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
@@ -21,36 +22,36 @@ class Ingest:
     """The back end's side of the ingest API."""
 
     def __init__(
-        self,
-        url: str,
-        api_key: SecretStr | None,
-        admin_key: SecretStr | None,
-        transport: httpx.AsyncBaseTransport | None,
+        self, url: str, api_key: SecretStr | None, transport: httpx.AsyncBaseTransport | None
     ) -> None:
         self._url = url
         self._api_key = api_key
-        self._admin_key = admin_key
         self._transport = transport
 
     async def put(self, product: Product) -> None:
         """Raises NotTaken unless Kafka has the product's new description."""
         body = msgspec.json.encode({"products": [product]})
-        await self._asked("PUT", "/v1/products", self._api_key, HTTPStatus.ACCEPTED, body)
+        key = self._api_key
+        shown = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}
+        await self._asked("PUT", "/v1/products", shown, HTTPStatus.ACCEPTED, body)
 
     async def forget(self, token: str) -> None:
-        """Forgets the visitor whose token this is, and who is the same person. Raises NotTaken."""
+        """Forgets whose token this is, and who is proven to be the same person. Raises NotTaken."""
         body = msgspec.json.encode({"token": token})
-        answer = await self._asked("POST", "/v1/visitors", None, HTTPStatus.OK, body)
-        visitor_id = answer.json()["visitor_id"]
-        path = f"/v1/visitors/{quote(visitor_id)}"
-        await self._asked("DELETE", path, self._admin_key, HTTPStatus.ACCEPTED)
+        answer = await self._asked("POST", "/v1/visitors", {}, HTTPStatus.OK, body)
+        renewed = answer.json()
+        path = f"/v1/visitors/{quote(renewed['visitor_id'])}"
+        await self._asked("DELETE", path, {"X-Eddy-Token": renewed["token"]}, HTTPStatus.ACCEPTED)
 
     async def _asked(
-        self, method: str, path: str, key: SecretStr | None, expected: HTTPStatus, body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        shown: Mapping[str, str],
+        expected: HTTPStatus,
+        body: bytes | None = None,
     ) -> httpx.Response:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        if key is not None:
-            headers["Authorization"] = f"Bearer {key.get_secret_value()}"
+        headers = dict(shown) | ({"Content-Type": "application/json"} if body is not None else {})
         try:
             async with httpx.AsyncClient(
                 base_url=self._url, timeout=WITHIN_S, transport=self._transport

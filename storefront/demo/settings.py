@@ -24,10 +24,6 @@ class ShopSettings(ServiceSettings):
         None, min_length=16, description="what the back office shows to ingest as Authorization: Bearer"
     )
 
-    admin_key: SecretStr | None = Field(
-        None, min_length=16, description="what the shop shows to ingest to have a visitor forgotten"
-    )
-
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach the shop."""

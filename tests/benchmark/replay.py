@@ -17,7 +17,7 @@ import typer
 from confluent_kafka import Consumer, Producer, TopicPartition
 from ulid import ULID
 
-from schemas import events, products
+from schemas import events, products, vectors
 from schemas.events import Event
 from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS
 from services.clock import now_ms
@@ -161,7 +161,7 @@ def _session_bytes(settings: OpsSettings) -> float:
     with open_reader(settings) as reader:
         for batch in reader.read(reader.spans(PRODUCT_VECTORS)):
             for message in batch:
-                replica.apply((message.key() or b"").decode(), message.value())
+                replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
         for batch in reader.read(reader.spans(EVENTS)[:1]):
             for message in batch[:2_000]:
                 event = events.decode(message.value() or b"")

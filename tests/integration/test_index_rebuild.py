@@ -70,7 +70,9 @@ def names(client: QdrantClient) -> set[str]:
 def test_what_the_embedder_writes_under_a_prefix_the_recommender_finds(client: QdrantClient) -> None:
     url, prefix = "http://qdrant.test", "shadow."
     secret = SecretStr(SECRET)
-    asked = create_index(RecommenderSettings(qdrant_url=url, topic_prefix=prefix, token_secret=secret))
+    asked = create_index(
+        RecommenderSettings(qdrant_url=url, topic_prefix=prefix, token_secret=secret, api_key=secret)
+    )
     embedder = EmbedderSettings(qdrant_url=url, topic_prefix=prefix)
     written = ServerIndex(lambda: product_collection(embedder), Metrics())
     written.start()

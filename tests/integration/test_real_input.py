@@ -11,7 +11,7 @@ import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
-from schemas import sessions
+from schemas import sessions, vectors
 from schemas.events import Event, decode
 from schemas.sessions import Session
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, SESSIONS
@@ -91,7 +91,7 @@ def embedded(shop: Shop, count: int) -> VectorReplica:
     assert shop.embedded() >= count
     replica = VectorReplica(LAYOUT)
     for message in read_topic(shop.settings, PRODUCT_VECTORS):
-        replica.apply((message.key() or b"").decode(), message.value())
+        replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
     assert len(replica) == count
     return replica
 

@@ -25,7 +25,7 @@ from services.clock import now_ms
 from services.kafka.clients import Headers
 from services.model.session import TYPE_WEIGHTS
 from services.settings import ServiceSettings
-from services.time_range import format_time as written
+from services.time_range import format_time
 from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, run_module, start_module
 from tests.support.models import VERSION, store_artifact
@@ -196,7 +196,7 @@ def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
         yield found
 
 
-HOUR = ("--from", written(BEGIN), "--to", written(BEGIN + 60 * MINUTE))
+HOUR = ("--from", format_time(BEGIN), "--to", format_time(BEGIN + 60 * MINUTE))
 
 
 def require_gone(live: Live, prefix: str) -> None:

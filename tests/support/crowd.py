@@ -15,7 +15,7 @@ from ulid import ULID
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from schemas import sessions
+from schemas import sessions, vectors
 from schemas.events import Event, decode
 from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
 from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
@@ -248,5 +248,5 @@ def _vectors(settings: ServiceSettings) -> VectorReplica:
     replica = VectorReplica(LAYOUT)
     for message in read_topic(settings, PRODUCT_VECTORS):
         with suppress(ValueError, RecursionError):
-            replica.apply((message.key() or b"").decode(), message.value())
+            replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
     return replica

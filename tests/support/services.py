@@ -68,6 +68,7 @@ def run_service(
         f"EDDY_{name.upper()}_PORT": str(port),
         "EDDY_TOKEN_SECRET": SECRET,
         "EDDY_API_KEY": KEY,
+        "EDDY_AUTH": "optional",  # tests of what keys open ask for "required"
         "EDDY_ALLOWED_ORIGINS": PAGE,
         "EDDY_LOG_FORMAT": "console",
         "EDDY_SESSION_TIMEOUT_S": "3",  # how long a killed worker stays in its group

@@ -56,7 +56,7 @@ class SessionTopics:
         message = ProductVectors(
             product=product, layout=LAYOUT.id, content=vectors.pack(content), hashes={}, models={}
         )
-        self.vectors.apply(product.product_id, vectors.encode(message))
+        self.vectors.apply(product.product_id, message)
         self.send(PRODUCT_VECTORS, [(product.product_id.encode(), vectors.encode(message))])
 
     def published(self, visitor_id: str) -> list[Message]:

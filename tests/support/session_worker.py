@@ -73,7 +73,7 @@ class Worker:
             crash=lambda error: pytest.fail(str(error)),
         )
         if recovered:
-            self.folder.recover()
+            self.folder.recover({})
 
     def take(
         self,

@@ -19,9 +19,9 @@ SECRET = SecretStr("a secret of the tests")
 @pytest.fixture(params=["ingest", "recommender"])
 async def service(request: pytest.FixtureRequest) -> AsyncIterator[httpx.AsyncClient]:
     app: FastAPI = (
-        create_ingest(IngestSettings(token_secret=SECRET))
+        create_ingest(IngestSettings(token_secret=SECRET, api_key=SECRET))
         if request.param == "ingest"
-        else create_recommender(RecommenderSettings(token_secret=SECRET))
+        else create_recommender(RecommenderSettings(token_secret=SECRET, api_key=SECRET))
     )
     transport = httpx.ASGITransport(app)
     async with httpx.AsyncClient(transport=transport, base_url="http://service.example") as client:

@@ -129,8 +129,8 @@ def test_the_picture_is_small_and_moves() -> None:
 
 
 async def test_the_endpoints_are_those_of_the_services() -> None:
-    ingest = create_ingest(IngestSettings(token_secret=SECRET))
-    recommender = create_recommender(RecommenderSettings(token_secret=SECRET))
+    ingest = create_ingest(IngestSettings(token_secret=SECRET, api_key=SECRET))
+    recommender = create_recommender(RecommenderSettings(token_secret=SECRET, api_key=SECRET))
     served = _routes(ingest) | _routes(recommender)
     told = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`]*)`", API))
     assert told == served

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.time_range import BadTime, TimeRange, duration, parse_range
+from services.time_range import BadTime, TimeRange, duration, format_time, parse_range
 
 NOW = 1_732_449_600_000  # 2024-11-24T12:00:00Z
 DAY = 24 * 60 * 60 * 1000
@@ -72,3 +72,8 @@ def test_lengths_of_time(text: str, expected: int) -> None:
 def test_what_is_no_length_of_time_is_told(text: str) -> None:
     with pytest.raises(BadTime, match="--window takes a length of time"):
         duration("--window", text)
+
+
+@pytest.mark.parametrize("time_ms", [-(10**18), -(10**14), 0, 10**14, 10**15, 2**63 - 1])
+def test_any_number_that_a_message_calls_a_time_is_shown(time_ms: int) -> None:
+    assert format_time(time_ms)

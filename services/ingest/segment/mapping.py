@@ -24,7 +24,15 @@ from schemas.events import (
     EventType,
     Item,
 )
-from services.ingest.segment.identity import IdentityLink, identify, links_of
+from services.ingest.segment.identity import (
+    ANY_POLICY,
+    WRITE_KEY_HOLDER,
+    IdentityLink,
+    IdentityPolicy,
+    MessageSender,
+    identify,
+    links_of,
+)
 from services.ingest.segment.messages import KINDS, Kind, Parcel, SegmentMessage
 from services.ingest.validation import Refused, Rejected, decode_entry, validate_entries
 
@@ -268,7 +276,14 @@ class _MessageResult:
 _message = msgspec.json.Decoder(SegmentMessage)
 
 
-def validate_messages(parcel: Parcel, *, received_at: int, kind: Kind | None = None) -> Messages:
+def validate_messages(
+    parcel: Parcel,
+    *,
+    received_at: int,
+    kind: Kind | None = None,
+    sender: MessageSender = WRITE_KEY_HOLDER,
+    policy: IdentityPolicy = ANY_POLICY,
+) -> Messages:
     """Events stamped with the server's time (Unix ms), joins, and the refused.
 
     `kind` is that of the path; without it each message names its own.
@@ -279,10 +294,12 @@ def validate_messages(parcel: Parcel, *, received_at: int, kind: Kind | None = N
         message = decode_entry(_message.decode, entry)
         of = kind or _kind_of(message)
         at = event_time(message, parcel.sent_at, received_at)
-        whose = identify(message)
+        whose = identify(message, policy.placeholders)
         if of in OF_SOMEBODY and whose is None:
             raise Refused("validate", f"{of} needs a userId or an anonymousId")
-        joins = links_of(message, of, whose, at)
+        if whose is not None:
+            sender.require(whose.visitor_id)
+        joins = links_of(message, of, whose, at, sender=sender, policy=policy)
         type_ = _type_of(message) if of == "track" else None
         if type_ is None or whose is None:
             return _MessageResult(of, None, joins)

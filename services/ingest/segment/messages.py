@@ -26,7 +26,8 @@ KindName = Annotated[str, msgspec.Meta(extra_json_schema={"enum": list(KINDS)})]
 class SegmentMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
     """One message. `type` is needed within a batch; times are ISO 8601, UTC where they name no zone.
 
-    What is not named here (traits, integrations, …) may be there and is not read.
+    `traits` are read for `user_hash` alone, the signature of the userId by the shop. What is not named here
+    (integrations, …) may be there and is not read.
     """
 
     type: KindName | None = None
@@ -39,6 +40,7 @@ class SegmentMessage(msgspec.Struct, frozen=True, kw_only=True, rename="camel", 
     original_timestamp: Time | None = None
     sent_at: Time | None = None
     properties: dict[str, Any] | None = None
+    traits: dict[str, Any] | None = None
     context: dict[str, Any] | None = None
 
 

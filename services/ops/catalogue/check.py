@@ -5,14 +5,14 @@ from collections import Counter
 from typing import Final
 
 import msgspec
-from rich.console import Console
 
 from schemas.products import Product
+from services.cli import Terminal
 from services.ops.catalogue.cell_values import DESCRIPTION_MAX
 from services.ops.catalogue.mappings import REPEATED, BadRow, Found, Mapping, OmittedRow
 from services.ops.output import Column, pairs, table
 
-console: Final = Console(soft_wrap=True)
+console: Final = Terminal(soft_wrap=True)
 ROWS_SHOWN: Final = 5
 EXAMPLES_SHOWN: Final = 5
 GROUPS_MAX: Final = 100  # reasons that differ in every row must not fill the memory

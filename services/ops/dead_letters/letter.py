@@ -34,7 +34,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """The raw bytes of what was refused, and what its headers say; times are Unix ms."""
+    """The raw bytes of what was refused, and what its headers say; times are Unix ms.
+
+    `count`: for how many identical refusals it stands.
+    """
 
     id: LetterId
     key: bytes | None
@@ -49,6 +52,14 @@ class DeadLetter:
     attempts: int
     sender: str | None
     frame: Frame | None
+    count: int = 1
+    size: int | None = None
+    sha256: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether `raw` is only the beginning of a value of `size` bytes, which had the digest `sha256`."""
+        return self.size is not None
 
     @property
     def came_by_http(self) -> bool:
@@ -87,11 +98,18 @@ def letter_of(message: TopicMessage, topic: Topic) -> DeadLetter:
         attempts=deadletters.attempts_of(told),
         sender=sender if is_visitor_id(sender) else None,
         frame=deadletters.decode_frame(told.get(deadletters.FRAME)),
+        count=_count(told.get(deadletters.COUNT)) or 1,
+        size=_count(told.get(deadletters.SIZE)),
+        sha256=_text(told.get(deadletters.SHA256)),
     )
 
 
 def _text(raw: bytes | None) -> str:
     return (raw or b"").decode(errors="replace")
+
+
+def _count(raw: bytes | None) -> int | None:
+    return int(raw) if raw is not None and re.fullmatch(rb"[0-9]{1,12}", raw) else None
 
 
 def _millis(raw: bytes | None, otherwise: int) -> int:

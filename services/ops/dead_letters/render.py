@@ -26,6 +26,7 @@ LETTERS: Final[tuple[Column[Row], ...]] = (
     Column("about", lambda row: row.about),
     Column("reason", lambda row: row.reason),
 )
+TIMES: Final[Column[Row]] = Column("refused", lambda row: f"{row.count:,}×")
 STATE: Final[Column[Row]] = Column("", lambda row: row.outcome or "open")
 GROUPS: Final[tuple[Column[Group], ...]] = (
     Column("letters", lambda group: str(group.count)),
@@ -35,6 +36,7 @@ GROUPS: Final[tuple[Column[Group], ...]] = (
     Column("last (UTC)", lambda group: _moment(group.last_failed_at)),
     Column("for example", lambda group: group.example),
 )
+REFUSALS: Final[Column[Group]] = Column("refusals", lambda group: group.refusals)
 
 
 def show_list(listed: Listed, *, everything: bool) -> None:
@@ -43,7 +45,8 @@ def show_list(listed: Listed, *, everything: bool) -> None:
     if not listed.letters:
         console.print(f"there are no {kind}")
         return
-    console.print(table(listed.letters, (*LETTERS, STATE) if everything else LETTERS))
+    sampled = (TIMES,) if any(row.count > 1 for row in listed.letters) else ()
+    console.print(table(listed.letters, (*LETTERS, *sampled, *((STATE,) if everything else ()))))
     if listed.count > len(listed.letters):
         newest = f"the newest {len(listed.letters):,} of {listed.count:,} {kind}"
         console.print(f"{newest} (--limit, --by-reason)", highlight=False)
@@ -51,7 +54,8 @@ def show_list(listed: Listed, *, everything: bool) -> None:
 
 def show_groups(groups: Sequence[Group]) -> None:
     """Reasons, the most frequent first."""
-    console.print(table(groups, GROUPS) if groups else "there are no such letters")
+    sampled = (REFUSALS,) if any(group.refusals > group.count for group in groups) else ()
+    console.print(table(groups, (*GROUPS, *sampled)) if groups else "there are no such letters")
 
 
 def show(told: Shown, raw: bytes | None) -> None:

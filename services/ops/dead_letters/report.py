@@ -18,7 +18,10 @@ STAYED_MAX: Final = 1_000  # letters that stayed of which a report says why; the
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One letter in a list; `failed_at` is Unix ms, `outcome` is null for an open one."""
+    """One letter in a list; `failed_at` is Unix ms, `outcome` is null for an open one.
+
+    `count`: for how many identical refusals it stands.
+    """
 
     id: str
     failed_at: int
@@ -29,15 +32,20 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     attempts: int
     about: str
     outcome: Outcome | None
+    count: int = 1
 
 
 class Group(msgspec.Struct, kw_only=True):
-    """Letters with one kind of reason: what is quoted in it, and its numbers, do not count."""
+    """Letters with one kind of reason: what is quoted in it, and its numbers, do not count.
+
+    `refusals`: for how many the letters stand.
+    """
 
     reason: str
     service: str
     stage: str
     count: int
+    refusals: int
     first_failed_at: int
     last_failed_at: int
     example: str
@@ -63,6 +71,7 @@ def row_of(found: Found) -> Row:
         attempts=letter.attempts,
         about=about(letter),
         outcome=found.outcome,
+        count=letter.count,
     )
 
 
@@ -104,12 +113,14 @@ class Groups:
                     service=letter.service,
                     stage=letter.stage,
                     count=1,
+                    refusals=letter.count,
                     first_failed_at=letter.failed_at,
                     last_failed_at=letter.failed_at,
                     example=str(letter.id),
                 )
                 continue
             group.count += 1
+            group.refusals += letter.count
             group.first_failed_at = min(group.first_failed_at, letter.failed_at)
             if letter.failed_at >= group.last_failed_at:
                 group.last_failed_at, group.example = letter.failed_at, str(letter.id)
@@ -121,7 +132,8 @@ class Groups:
 
 def pattern(reason: str) -> str:
     """A reason without what differs from letter to letter: quoted texts and numbers."""
-    return re.sub(r"[0-9]+", "#", re.sub(r"'[^']*'", "'…'", reason))
+    without_addresses = re.sub(r" at 0x[0-9a-fA-F]+", "", reason)  # of letters that are older than this code
+    return re.sub(r"[0-9]+", "#", re.sub(r"'[^']*'", "'…'", without_addresses))
 
 
 class Shown(msgspec.Struct, kw_only=True):

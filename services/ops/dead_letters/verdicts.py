@@ -1,18 +1,17 @@
 """Whether a dead letter may be put back, and if not, why."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import msgspec
-
-from schemas import events, identities, products, times
+from schemas import events, products, times
 from schemas.deadletters import Verdict
 from schemas.events import Event
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from schemas.topics import IDENTITIES, PRODUCTS, PRODUCTS_DLQ
+from schemas.unreadable import Unreadable
 from services.kafka import ranges
+from services.kafka.messages import IDENTITY, PRODUCT, decode, read_value
 from services.kafka.ranges import TopicMessage, headers_of
 from services.ops.dead_letters.ingest import Ingest
 from services.ops.dead_letters.letter import DeadLetter, find_erased_visitor
@@ -29,17 +28,15 @@ class NewerProducts:
         self._gone: dict[bytes, TopicMessage] = {}
         self._deleted_at: dict[bytes, int] = {}
         for message in messages:
-            key, raw, at = message.key() or b"", message.value(), message.timestamp()[1]
-            if raw is None:
+            read = decode(PRODUCT, message)
+            if isinstance(read, Unreadable):
+                continue
+            key, product = read.key.encode(), read.value
+            if product is None:
                 self._gone[key] = message
-                told = times.deletion(headers_of(message), at)
+                told = times.deletion(headers_of(message), message.timestamp()[1])
                 self._deleted_at[key] = max(told or 0, self._deleted_at.get(key, 0))
-                continue
-            try:
-                product = products.decode(raw, at)
-            except msgspec.MsgspecError:
-                continue
-            if key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
+            elif key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
                 self._newest[key] = message, product
 
     def of(self, letter: DeadLetter, product: Product) -> str | None:
@@ -69,8 +66,9 @@ def _is_later(message: TopicMessage, letter: DeadLetter) -> bool:
 
 
 # bad: refused today as well. often: has had all its attempts. erased: of somebody who is to be forgotten.
-# superseded: something newer lies on the topic. foreign: under another visitor's token.
-Kind = Literal["good", "bad", "often", "erased", "superseded", "foreign"]
+# superseded: something newer lies on the topic. foreign: under another visitor's token. cut: only the
+# beginning of it was kept.
+Kind = Literal["good", "bad", "often", "erased", "superseded", "foreign", "cut"]
 
 STAGE_VISITOR: Final = "visitor"
 
@@ -113,10 +111,11 @@ class RequeuePolicy:
 
     def by_http(self, letters: Sequence[DeadLetter], ingest: Ingest) -> list[RequeueVerdict]:
         """Letters that go back to ingest."""
-        verdicts = ingest.judge(letters)
+        whole = [letter for letter in letters if not letter.is_cut]
+        verdicts = ingest.judge(whole)
         newer = self._newer_joins(verdicts)
-        judged = []
-        for letter, verdict in zip(letters, verdicts, strict=True):
+        judged = [self._judge(letter, why="") for letter in letters if letter.is_cut]
+        for letter, verdict in zip(whole, verdicts, strict=True):
             is_bad = bool(verdict.reasons) and not (letter.is_whole_body and verdict.accepted)
             why = verdict.reasons[0] if is_bad else ""
             joined = tuple(each for each, at in verdict.joins.items() if newer.get(each, -1) > at)
@@ -137,16 +136,29 @@ class RequeuePolicy:
             return RequeueVerdict(letter, "erased", f"visitor {visitor_id} is to be forgotten: drop it")
         if superseded is not None:
             return RequeueVerdict(letter, "superseded", f"{superseded}: drop it")
+        if (stays := self._own_fault(letter)) is not None:
+            return stays
+        if self.as_is:
+            return RequeueVerdict(letter, "good", key=letter.key, joined=joined)
+        return RequeueVerdict(letter, "bad" if why else "good", why, key, joined)
+
+    def _own_fault(self, letter: DeadLetter) -> RequeueVerdict | None:
+        """Why a letter stays whatever today's code and topics say."""
+        if letter.is_cut:
+            return RequeueVerdict(
+                letter,
+                "cut",
+                f"only the first {len(letter.raw or b''):,} of its {letter.size:,} bytes were kept (sha256 "
+                f"{letter.sha256}): let its sender send the whole again, then drop it",
+            )
         if letter.came_by_http and letter.stage == STAGE_VISITOR:
             return RequeueVerdict(
                 letter, "foreign", "it came with another visitor's token, so it may be forged: drop it"
             )
         if letter.attempts >= self.attempts_max:
-            why = f"it has failed {letter.attempts} times: drop it, or raise --attempts-max"
-            return RequeueVerdict(letter, "often", why)
-        if self.as_is:
-            return RequeueVerdict(letter, "good", key=letter.key, joined=joined)
-        return RequeueVerdict(letter, "bad" if why else "good", why, key, joined)
+            often = f"it has failed {letter.attempts} times: drop it, or raise --attempts-max"
+            return RequeueVerdict(letter, "often", often)
+        return None
 
     def _newer_products(self, product_ids: set[str]) -> NewerProducts:
         if not product_ids:
@@ -163,11 +175,9 @@ class RequeuePolicy:
         with self.readers() as reader:
             found = ranges.newest_of_keys(reader, IDENTITIES, [each.encode() for each in visitors])
         heard: dict[str, int] = {}
-        for key, message in found.items():
-            value = message.value()
-            if value is not None:
-                with suppress(msgspec.MsgspecError):
-                    heard[key.decode()] = identities.decode(value).occurred_at
+        for message in found.values():
+            if (identity := read_value(IDENTITY, message)) is not None:
+                heard[identity.visitor_id] = identity.occurred_at
         return heard
 
 
@@ -176,7 +186,7 @@ def _event(letter: DeadLetter) -> Event | str:
         return "a tombstone is no event"
     try:
         event = events.decode(letter.raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except Unreadable as error:
         return str(error)
     return events.check(event) or event
 
@@ -188,5 +198,5 @@ def _product(letter: DeadLetter) -> Product | str:
         return f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(letter.raw)}"
     try:
         return products.decode(letter.raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except Unreadable as error:
         return str(error)

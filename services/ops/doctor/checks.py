@@ -11,10 +11,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
-import msgspec
 from confluent_kafka import KafkaException, TopicPartition
 
-from schemas import models
 from schemas.deadletters import LetterId, parse_mark
 from schemas.models import ModelRelease
 from schemas.topics import (
@@ -26,6 +24,7 @@ from schemas.topics import (
     SESSIONS,
     TOPICS,
 )
+from schemas.unreadable import Unreadable
 from schemas.vectors import LayoutMismatch
 from services.clock import now_ms
 from services.kafka.admin import NEWEST, KafkaAdmin
@@ -259,16 +258,18 @@ TRAIN: Final = "python -m services.trainer train, then release"
 
 
 def read_release(settings: OpsSettings) -> ModelRelease | None:
-    """The newest release of the settings' model. Raises msgspec.MsgspecError for what is none."""
+    """The newest release of the settings' model. Raises Unreadable for what is none."""
     newest = releases.newest_by_name(settings).get(settings.model_name)
-    return None if newest is None else models.decode(newest)
+    if isinstance(newest, Unreadable):
+        raise newest
+    return newest
 
 
 def model(settings: OpsSettings, work: Path) -> list[Finding]:
     """Of the released version: its age, its bytes in the store, its service. `work` is for the time being."""
     try:
         release = read_release(settings)
-    except msgspec.MsgspecError as error:
+    except Unreadable as error:
         told = f"the newest message of {settings.model_name} on models is no release: {error}"
         return [
             Finding("model", "bad", told, "python -m services.trainer rollback, or release another version")

@@ -15,7 +15,8 @@ from services.cli import AsJson, confirm, console, exit_with_status, progress_co
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.kafka.clients import client_config
-from services.kafka.ranges import RangeReader, headers_of, open_reader
+from services.kafka.messages import header_count, header_ms, headers_by_name
+from services.kafka.ranges import RangeReader, open_reader
 from services.kafka.writer import open_writer
 from services.ops.erase.query import PLACES, ErasureReport, Place, places
 from services.ops.output import present, table
@@ -57,10 +58,10 @@ class SessionsWatch:
                 visitor_id = awaited.get(message.key() or b"")
                 if message.error() is not None or visitor_id is None:
                     continue
-                headers = dict(headers_of(message))
-                if int(headers.get(ERASED_AT) or -1) >= erased_at:
+                headers = headers_by_name(message)
+                if (header_ms(headers, ERASED_AT) or -1) >= erased_at:
                     after_ms = max(0.0, message.timestamp()[1] - erased_at)
-                    found[visitor_id] = Confirmation(int(headers.get(EVENTS_REMOVED) or 0), after_ms)
+                    found[visitor_id] = Confirmation(header_count(headers, EVENTS_REMOVED), after_ms)
         return found
 
     def close(self) -> None:

@@ -3,6 +3,8 @@
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -11,7 +13,10 @@ import numpy.typing as npt
 
 from schemas.events import CLICKS, Amount, Currency, Name
 from schemas.sessions import identity
+from schemas.topics import EVENTS, RECOMMENDATIONS
+from schemas.unreadable import read
 from services.archive import history_events
+from services.kafka.messages import MessageType
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -61,17 +66,12 @@ _decode_event = msgspec.json.Decoder(HistoryEvent).decode
 _decode_row = msgspec.json.Decoder(ShownRow).decode
 
 
-def event(raw: bytes, sent_at: int) -> HistoryEvent:
-    """From the bytes of one message on `events`, clamped to when it was sent (Unix ms).
-
-    Raises msgspec.ValidationError or DecodeError.
-    """
-    return history_events.clamp(_decode_event(raw), sent_at)
-
-
-def row(raw: bytes) -> ShownRow:
-    """From the bytes of one message on `recommendations`. Raises msgspec.ValidationError or DecodeError."""
-    return _decode_row(raw)
+EVENT: Final[MessageType[HistoryEvent]] = MessageType(
+    EVENTS, partial(read, _decode_event), attrgetter("visitor_id"), "occurred_at"
+)
+ROW: Final[MessageType[ShownRow]] = MessageType(
+    RECOMMENDATIONS, partial(read, _decode_row), attrgetter("visitor_id")
+)
 
 
 Longs = npt.NDArray[np.int64]

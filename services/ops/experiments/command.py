@@ -66,7 +66,7 @@ def report(  # noqa: PLR0917 - typer knows them by name
         times = time_range.parse_range(since, until, now, ("--from", "--to"))
         window_ms = time_range.duration("--window", window)
         from services.ops.experiments import query, render  # noqa: PLC0415 - imported when it is run: --help is quick
-        from services.ops.experiments import report as reporting  # noqa: PLC0415
+        from services.ops.experiments import report as experiment_report  # noqa: PLC0415
 
         question = ReportRequest(
             experiment=name,
@@ -80,5 +80,5 @@ def report(  # noqa: PLR0917 - typer knows them by name
         with create_progress(progress_console) as progress:
             joined, left = query.read_joined(found, question, progress)
             progress.stage("drawing visitors for the intervals")
-            answer = reporting.report(question, experiment, joined, left, now)
+            answer = experiment_report.report(question, experiment, joined, left, now)
         present(answer, render.show, as_json=as_json)

@@ -1,17 +1,17 @@
 """Reads an experiment's definition, who is who, what was done and what was shown, off the topics."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from typing import Final
 
 import msgspec
 from confluent_kafka import Message
 
-from schemas import experiments
 from schemas.experiments import Experiment
-from schemas.topics import EVENTS, EXPERIMENTS, RECOMMENDATIONS, Topic
+from schemas.topics import EVENTS, RECOMMENDATIONS, Topic
+from schemas.unreadable import Unreadable
 from services.errors import OperationFailed
-from services.kafka.ranges import RangeReader, newest_values, open_reader
+from services.kafka.messages import EXPERIMENT, newest_of_topic, read_value
+from services.kafka.ranges import RangeReader, open_reader
 from services.ops.experiments import attribution
 from services.ops.experiments.attribution import Attribution, Behaviour, Rows, ShownRow
 from services.progress import Progress
@@ -57,14 +57,8 @@ EXPERIMENTS_SHOWN: Final = 20
 def read_definitions(settings: ServiceSettings) -> dict[str, Experiment]:
     """All experiments that there are now, by name. Raises BrokerAway and TopicMissing."""
     with open_reader(settings) as reader:
-        newest = newest_values(reader, EXPERIMENTS)
-    found: dict[str, Experiment] = {}
-    for name, value in sorted(newest.items()):
-        with suppress(msgspec.MsgspecError):
-            experiment = experiments.decode(value)
-            if experiment.name == name:
-                found[name] = experiment
-    return found
+        newest = newest_of_topic(reader, EXPERIMENT)
+    return {name: each for name, each in newest.items() if not isinstance(each, Unreadable)}
 
 
 def one(settings: ServiceSettings, name: str) -> Experiment:
@@ -88,7 +82,7 @@ def read_joined(
     shown = TimeRange(question.since, question.until)
     done = TimeRange(question.since, question.until and question.until + question.window_ms)
     with open_reader(settings) as reader:
-        graph, left.unreadable_identities = identity_graph.read(reader)
+        graph, left.unreadable_identities = identity_graph.read(reader, settings)
         erasures = erasure.read(reader).of_persons(graph)
         left.unreadable_erasures = erasures.unreadable
         behaviour = Behaviour()
@@ -120,15 +114,11 @@ def _take_events(
     batch: Iterable[Message], graph: IdentityGraph, erasures: Erasures, behaviour: Behaviour, left: Omissions
 ) -> None:
     for message in batch:
-        try:
-            event = attribution.event(message.value() or b"", message.timestamp()[1])
-        except msgspec.MsgspecError:
-            left.no_events += 1
+        event = read_value(attribution.EVENT, message)
+        if event is None:
+            left.no_events += 1  # the live session does not take it either
             continue
         visitor_id = event.visitor_id
-        if message.key() != visitor_id.encode():  # the live session does not take it either
-            left.no_events += 1
-            continue
         sent_at = message.timestamp()[1]
         if erasures.leave_out(visitor_id, event.occurred_at, event.received_at, sent_at):
             left.erased += 1
@@ -138,16 +128,11 @@ def _take_events(
 
 def _rows(batch: Iterable[Message], erasures: Erasures, left: Omissions) -> Iterator[ShownRow]:
     for message in batch:
-        try:
-            row = attribution.row(message.value() or b"")
-        except msgspec.MsgspecError:
+        row = read_value(attribution.ROW, message)
+        if row is None:
             left.no_impressions += 1
             continue
-        visitor_id = row.visitor_id
-        if message.key() != visitor_id.encode():
-            left.no_impressions += 1
-            continue
-        if erasures.leave_out(visitor_id, row.shown_at, message.timestamp()[1]):
+        if erasures.leave_out(row.visitor_id, row.shown_at, message.timestamp()[1]):
             left.erased += 1
         else:
             yield row

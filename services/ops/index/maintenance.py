@@ -42,7 +42,7 @@ def rebuild_index(
     with open_reader(found) as reader:
         progress.stage("reading products")
         points = Points(found.layout, newest_products(reader))
-        return Rebuild(place, VectorChanges(reader), points.of, progress).run(stamp)
+        return Rebuild(place, VectorChanges(reader, found.layout), points.of, progress).run(stamp)
 
 
 def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:

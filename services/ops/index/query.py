@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import msgspec
 
-from schemas import products, vectors
+from schemas import vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
+from schemas.unreadable import Unreadable
 from schemas.vectors import Layout, Vector, unpack
+from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import RangeReader, Span, newest_values
 from services.ops import services
 from services.ops.settings import OpsSettings
@@ -37,8 +39,9 @@ class Changes(Protocol):
 class VectorChanges:
     """`product-vectors` on the broker. Raises BrokerAway and TopicMissing."""
 
-    def __init__(self, reader: RangeReader) -> None:
+    def __init__(self, reader: RangeReader, layout: Layout) -> None:
         self._reader = reader
+        self._kind, self._messages = vectors_of(layout), MessageReader()
         self._read: dict[int, int] = {}  # partition → the next offset
 
     def waiting(self) -> int:
@@ -49,8 +52,8 @@ class VectorChanges:
         """Reads on."""
         spans = self._spans()
         for messages in self._reader.read(spans):
-            newest = {(message.key() or b"").decode(): message.value() for message in messages}
-            yield list(newest.items())
+            newest = self._messages.newest(self._kind, messages)
+            yield [(each.key, each.raw) for each in newest]
         self._read |= {span.partition: span.end for span in spans}
 
     def _spans(self) -> list[Span]:
@@ -82,8 +85,8 @@ class Points:
     def _find_product(self, product_id: str) -> Product | None:
         raw = self._newest.get(product_id)
         try:
-            return None if raw is None else products.decode(raw)
-        except msgspec.MsgspecError:
+            return None if raw is None else PRODUCT.read(product_id.encode(), raw)
+        except Unreadable:
             return None  # no product: the embedder has written it to products.dlq
 
 
@@ -132,7 +135,7 @@ class TopicState:
     """
 
     def __init__(self, reader: RangeReader, layout: Layout) -> None:
-        self._changes = VectorChanges(reader)
+        self._changes = VectorChanges(reader, layout)
         self._layout = layout
         self.updated_at: dict[str, int] = {}
 

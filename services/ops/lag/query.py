@@ -11,11 +11,20 @@ from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from services.kafka.admin import EARLIEST, LATEST, LIBRDKAFKA, KafkaAdmin, require_broker
 from services.kafka.clients import client_config
-from services.ops.lag.report import GroupLag, Member, PartitionLag, Watched, group_lag, partition_lag
+from services.ops.lag.report import (
+    GroupLag,
+    Member,
+    PartitionLag,
+    Watched,
+    group_lag,
+    partition_lag,
+    waits_long,
+)
 from services.ops.settings import OpsSettings
 
 ANSWER_S: Final = 5.0  # for one question to the broker
 OLDEST_S: Final = 5.0  # for the first unread message of every partition
+STILL_S: Final = 2.5  # between two looks at what is committed: workers that read commit once a second
 # What a broker says that has just started, or hands a group or partition to another.
 PASSING: Final = frozenset(
     {
@@ -63,13 +72,25 @@ class LagReader:
         ]
         oldest = self._oldest_unread(topic, found, lows)
         owners = {number: member.name for member in members for number in member.partitions}
-        partitions = tuple(
+        partitions = [
             msgspec.structs.replace(
                 each, oldest_unread_at=oldest.get(each.partition), member=owners.get(each.partition)
             )
             for each in found
-        )
-        return group_lag(of, topic, state, members=members, partitions=partitions, now=now)
+        ]
+        still = self._still(of.group, topic, [each for each in partitions if waits_long(each, now)])
+        partitions = [
+            msgspec.structs.replace(each, stands_still=each.partition in still) for each in partitions
+        ]
+        return group_lag(of, topic, state, members=members, partitions=tuple(partitions), now=now)
+
+    def _still(self, group: str, topic: str, waiting: list[PartitionLag]) -> set[int]:
+        """Those of the partitions for which nothing is committed within 2.5 s."""
+        if not waiting:
+            return set()
+        time.sleep(STILL_S)
+        after = self._admin.read_committed(group, [TopicPartition(topic, each.partition) for each in waiting])
+        return {each.partition for each in waiting if max(after[each.partition], 0) == (each.committed or 0)}
 
     def _ends(self, parts: list[TopicPartition], spec: OffsetSpec) -> dict[int, int]:
         return {part.partition: found.offset for part, found in self._admin.offsets(parts, spec).items()}

@@ -47,7 +47,8 @@ class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
     """One partition. `committed` is None where nothing is: it will be read from its beginning.
 
     `lost` counts what retention deleted before the group read it. `oldest_unread_at` (Unix ms) is None where
-    nothing waits, or where what waits is compacted away.
+    nothing waits, or where what waits is compacted away. `stands_still`: old messages wait, somebody has the
+    partition, and nothing was committed between two looks.
     """
 
     partition: int
@@ -57,6 +58,7 @@ class PartitionLag(msgspec.Struct, frozen=True, kw_only=True):
     lost: int = 0
     oldest_unread_at: int | None = None
     member: str | None = None
+    stands_still: bool = False
 
 
 class GroupLag(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +106,12 @@ def partition_lag(partition: int, committed: int, low: int, high: int) -> Partit
         lag=max(0, high - max(read, low)),
         lost=max(0, low - read),
     )
+
+
+def waits_long(part: PartitionLag, now: float) -> bool:
+    """Whether somebody has the partition and has left something unread for too long; `now` is Unix ms."""
+    at = part.oldest_unread_at
+    return part.lag > 0 and part.member is not None and (at is None or now - at > FRESH_S * 1000)
 
 
 def group_lag(
@@ -163,6 +171,14 @@ def _explain(
         return (
             "partitions are being dealt out",
             "look again in some seconds; the members' logs tell what holds",
+        )
+    if still := [part for part in partitions if part.stands_still]:
+        numbers = ", ".join(str(part.partition) for part in still)
+        names = ", ".join(sorted({part.member or "nobody" for part in still}))
+        return (
+            f"partition {numbers} stands still: {waits}",
+            f"if it lasts, end the member that has it ({names}): the next start reads from the last commit. "
+            "Its /readyz and its log tell what holds it",
         )
     if oldest_s is None or oldest_s <= FRESH_S:
         return "keeps up" + (

@@ -8,8 +8,8 @@ from typing import Final
 import fsspec
 import msgspec
 
-from schemas import models
 from schemas.models import VERSION, Manifest, Metrics, ModelRelease
+from schemas.unreadable import Unreadable
 from services.model import store
 from services.model.artifact import ArtifactRefused
 from services.model.store import ModelStore, StoreFailed
@@ -93,17 +93,15 @@ def names(models_store: ModelStore) -> list[str]:
     return sorted({*whole, *(name for name in there if IS_VERSION.match(name))})
 
 
-def lines(newest: Mapping[str, bytes], but: str) -> tuple[Line, ...]:
+def lines(newest: Mapping[str, ModelRelease | Unreadable], but: str) -> tuple[Line, ...]:
     """Of the newest messages on `models`, those of other names."""
-    return tuple(_line(name, raw) for name, raw in sorted(newest.items()) if name != but)
+    return tuple(_line(name, release) for name, release in sorted(newest.items()) if name != but)
 
 
-def _line(name: str, raw: bytes) -> Line:
-    try:
-        release = models.decode(raw)
-    except msgspec.MsgspecError as error:
+def _line(name: str, release: ModelRelease | Unreadable) -> Line:
+    if isinstance(release, Unreadable):
         return Line(
-            name=name, version=None, released_at=None, gate=None, location=None, unreadable=str(error)
+            name=name, version=None, released_at=None, gate=None, location=None, unreadable=str(release)
         )
     return Line(
         name=name,

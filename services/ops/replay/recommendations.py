@@ -15,12 +15,14 @@ import httpx
 import msgspec
 from tenacity import AsyncRetrying
 
-from schemas import impressions, sessions
+from schemas import sessions
 from schemas.impressions import Shown
 from schemas.products import Availability
 from schemas.sessions import CAUSED_BY, identity
 from schemas.topics import RECOMMENDATIONS
-from services.kafka.ranges import HistoryReader, MessageHeaders, TopicMessage, headers_of
+from schemas.unreadable import Unreadable, read
+from services.kafka.messages import IMPRESSION, headers_by_name, read_value
+from services.kafka.ranges import HistoryReader, MessageHeaders, TopicMessage
 from services.kafka.writer import BulkWriter
 from services.ops.replay.figures import SHOWN
 from services.ops.replay.next_click import Case
@@ -79,14 +81,14 @@ def states_of(cases: Collection[Case], messages: Iterable[TopicMessage]) -> dict
         wanted.setdefault((case.visitor_id.encode(), case.event_id.encode()), []).append(case)
     found: dict[Case, bytes] = {}
     for message in messages:
-        caused_by = dict(headers_of(message)).get(CAUSED_BY) or b""
+        caused_by = headers_by_name(message).get(CAUSED_BY) or b""
         value = message.value()
         matching = wanted.get((message.key() or b"", caused_by))
         if not matching or value is None:
             continue
         try:
             events = sessions.decode(value).events
-        except msgspec.MsgspecError:
+        except Unreadable:
             continue
         newest = (events[-1].occurred_at, events[-1].identity) if events else None
         for case in matching:
@@ -157,8 +159,8 @@ async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int
     if response.status_code != httpx.codes.OK:
         raise RowsRefused(f"{where} answers {response.status_code}: {response.text[:TOLD_MAX]}")
     try:
-        answer = _decoder.decode(response.content)
-    except msgspec.MsgspecError as error:
+        answer = read(_decoder.decode, response.content)
+    except Unreadable as error:
         raise RowsRefused(f"what answers at {client.base_url} is no recommender: {error}") from error
     if answer.caused_by != event_id:
         raise Passing(
@@ -188,11 +190,8 @@ def read_shown_rows(reader: HistoryReader, cases: Collection[Case], times: TimeR
         key = message.key() or b""
         if key not in of:  # rows of visitors without a case are not even decoded
             continue
-        try:
-            shown = impressions.decode(message.value() or b"")
-        except msgspec.MsgspecError:
-            continue
-        if shown.kind != "for_you" or shown.visitor_id.encode() != key:
+        shown = read_value(IMPRESSION, message)
+        if shown is None or shown.kind != "for_you":
             continue
         if erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
             continue

@@ -7,10 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
-import msgspec
-
 from schemas.sessions import Session, decode
 from schemas.topics import SESSIONS
+from schemas.unreadable import Unreadable
 from services.kafka.ranges import HistoryReader, Span, newest_by_key, value_of
 from services.ops.replay.figures import Difference, SessionsCompared
 from services.ops.replay.source import Seen
@@ -111,11 +110,14 @@ def classify(ours: bytes | None, live: bytes | None, identities: Seen) -> tuple[
         return "equal", ""
     try:
         theirs = decode(live)
-    except msgspec.MsgspecError:
+    except Unreadable:
         return "different", "live's cannot be read"
     if any(event.identity not in identities for event in theirs.events):
         return "beyond", ""
-    return "different", "only live has a session" if ours is None else difference(decode(ours), theirs)
+    try:
+        return "different", "only live has a session" if ours is None else difference(decode(ours), theirs)
+    except Unreadable:
+        return "different", "the replay's cannot be read"
 
 
 def difference(ours: Session, live: Session) -> str:

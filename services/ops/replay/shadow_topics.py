@@ -19,7 +19,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import NewTopic
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
-from schemas import experiments, models, rules
+from schemas import experiments, models
 from schemas.experiments import Experiment
 from schemas.models import ModelRelease
 from schemas.topics import (
@@ -33,9 +33,11 @@ from schemas.topics import (
     TOPICS,
     Topic,
 )
+from schemas.unreadable import Unreadable, read
 from services.files import lock
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.kafka.clients import client_config
+from services.kafka.messages import RULE, read_value
 from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, newest_by_key, open_reader
 from services.kafka.writer import BulkWriter, open_writer
 from services.ops.replay.consumer_group import Group
@@ -63,6 +65,9 @@ class Marker(msgspec.Struct, frozen=True):
     pid: int
     started_at: int
     group: str
+
+
+_markers = msgspec.json.Decoder(Marker)
 
 
 class Shadow:
@@ -198,8 +203,8 @@ class Shadow:
         finally:
             consumer.close()
         try:
-            return msgspec.json.decode(value or b"", type=Marker)
-        except msgspec.MsgspecError:
+            return read(_markers.decode, value or b"")
+        except Unreadable:
             return None
 
 
@@ -263,10 +268,8 @@ def copy(
     line, release = model
 
     def is_in_force(message: TopicMessage) -> bool:
-        try:
-            return rules.decode(message.value() or b"").holds(now)
-        except msgspec.MsgspecError:
-            return False
+        rule = read_value(RULE, message)
+        return rule is not None and rule.holds(now)
 
     with open_reader(live) as reader, open_writer(shadow) as writer:
         _newest(reader, writer, PRODUCTS, shadow, progress)

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas import sessions
-from schemas.events import Event, decode
+from schemas.events import Event
 from schemas.topics import EVENTS
 from services.errors import OperationFailed
+from services.kafka.messages import EVENT, read_value
 from services.kafka.ranges import (
     MessageHeaders,
     ReaderFactory,
@@ -248,12 +249,8 @@ def sift(
         at = message.timestamp()[1]
         if not within(at, source.times) or (sought is not None and message.key() != sought):
             continue
-        # The session processor judges so, too: an event under another visitor's key is none.
-        try:
-            event = decode(message.value() or b"", message.timestamp()[1])
-        except msgspec.MsgspecError:
-            event = None
-        if event is None or message.key() != event.visitor_id.encode():
+        event = read_value(EVENT, message)
+        if event is None:
             tally.bad += 1
         elif source.erasures.leave_out(event.visitor_id, event.occurred_at, event.received_at, at):
             tally.erased += 1

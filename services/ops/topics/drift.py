@@ -143,6 +143,10 @@ def _would_delete(key: str, found: str, expected: str) -> str:
         kept, wanted = int(found), int(expected)
         if kept < 0 or kept > wanted:
             return "messages older than that would be deleted at once"
+    if key == "retention.bytes" and found.lstrip("-").isdigit():
+        kept, wanted = int(found), int(expected)
+        if kept < 0 or kept > wanted:
+            return "the oldest messages beyond that would be deleted at once"
     if key == "cleanup.policy" and "delete" in expected and "delete" not in found:
         return "messages older than the topic's retention would be deleted at once"
     return ""

@@ -12,6 +12,7 @@ from schemas import experiments, rules
 from schemas.experiments import Experiment, Variant
 from schemas.jsonschema import Schema, components
 from schemas.rules import MAX_RULE_BYTES, RULES_MAX, Rule
+from schemas.unreadable import Unreadable
 from services.recommender.pipeline.experiments import knobs, overlap
 from services.web.openapi import REF, Description, answer, problem, reference
 from services.web.problems import Problem
@@ -126,7 +127,10 @@ def _on_topic(sent: Sent, place: str, encode: Callable[[Sent], bytes], decode: C
     message = encode(sent)
     if len(message) > MAX_RULE_BYTES:
         raise TooLarge(f"{place or 'this'} has {len(message)} bytes, at most {MAX_RULE_BYTES} are taken")
-    return decode(message)
+    try:
+        return decode(message)
+    except Unreadable as reason:  # what a reader would leave out is not written
+        raise Unacceptable(f"{place}: {reason}" if place else str(reason)) from None
 
 
 def _json(body: bytes) -> object:

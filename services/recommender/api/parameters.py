@@ -15,6 +15,7 @@ from services.model.content import PROFILES
 from services.recommender.api.errors import BadWeight, RepeatedParameter, UnknownParameter
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.search.search import OVERRIDES
+from services.web.auth import TOKEN_HEADER
 
 K: Final = 12
 K_MAX: Final = 100
@@ -179,7 +180,11 @@ VisitorId = Annotated[
         description="whose session, experiments and purchases count; needs the token or the API key",
     ),
 ]
-Token = Annotated[str | None, Query(description="the visitor's token, from ingest's POST /v1/visitors")]
+Token = Annotated[
+    str | None,
+    Query(description="the visitor's token; better shown as X-Eddy-Token", deprecated=True),
+]
+HeaderToken = Annotated[str | None, Header(alias=TOKEN_HEADER, include_in_schema=False)]
 Key = Annotated[str | None, Header(include_in_schema=False)]
 Slot = Annotated[
     str | None, Query(min_length=1, max_length=64, description="the row's name on the page, for rules")
@@ -197,17 +202,25 @@ class RequestIdentity:
 
 
 async def own_visitor(
-    visitor_id: VisitorId, token: Token = None, slot: Slot = None, authorization: Key = None
+    visitor_id: VisitorId,
+    token: Token = None,
+    shown: HeaderToken = None,
+    slot: Slot = None,
+    authorization: Key = None,
 ) -> RequestIdentity:
     """For rows that are a visitor's."""
-    return RequestIdentity(visitor_id, token, slot, authorization)
+    return RequestIdentity(visitor_id, token if shown is None else shown, slot, authorization)
 
 
 async def any_visitor(
-    visitor_id: VisitorId | None = None, token: Token = None, slot: Slot = None, authorization: Key = None
+    visitor_id: VisitorId | None = None,
+    token: Token = None,
+    shown: HeaderToken = None,
+    slot: Slot = None,
+    authorization: Key = None,
 ) -> RequestIdentity:
     """For rows that may be anybody's."""
-    return RequestIdentity(visitor_id, token, slot, authorization)
+    return RequestIdentity(visitor_id, token if shown is None else shown, slot, authorization)
 
 
 OwnVisitor = Annotated[RequestIdentity, Depends(own_visitor)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import msgspec
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,7 +12,7 @@ from schemas.events import EventType
 from schemas.identities import USER_PREFIX
 from schemas.sessions import Session, SessionEvent
 from services.recommender.api.errors import NotReady, UnknownParameter
-from services.recommender.api.parameters import SHOWN_MAX
+from services.recommender.api.parameters import SHOWN_MAX, HeaderToken, Key, Token
 from services.recommender.catalogue import Catalogue
 from services.recommender.pipeline.experiments import Assignment
 from services.recommender.visitor_sessions import MergedSessions
@@ -21,8 +21,6 @@ from services.web.auth import ReaderAuth
 from services.web.openapi import TOKEN_OR_KEY, Description, answer, problem
 
 VisitorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_.:-]{1,64}$", description="whose profile it is")]
-Token = Annotated[str | None, Query(description="the visitor's token, from ingest's POST /v1/visitors")]
-Key = Annotated[str | None, Header(include_in_schema=False)]
 
 _encoder = msgspec.json.Encoder()
 
@@ -45,7 +43,10 @@ class ProfileInterest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """All that rows for a visitor are made from; of somebody unknown nothing.
+    """What rows for a visitor are made from; of somebody unknown nothing.
+
+    By the visitor's token: without what other visitors have done of whom it is only claimed that they are the
+    same person. By the API key: all of it.
 
     `interests` are the strongest first, `events` the newest first. `visitors` counts the browsers that are
     known to be one person with this one, itself included. `experiments`: experiment → variant.
@@ -111,18 +112,22 @@ def profile_routes(
 
     @router.get("/v1/visitors/{visitor_id}/profile", **_describe())
     async def profile(
-        request: Request, visitor_id: VisitorId, token: Token = None, authorization: Key = None
+        request: Request,
+        visitor_id: VisitorId,
+        token: Token = None,
+        shown: HeaderToken = None,
+        authorization: Key = None,
     ) -> Response:
         """Interests and events of a visitor, for a page that shows them to the visitor itself."""
-        door.require_visitor(visitor_id, token, authorization)
+        is_back_end = door.require_visitor(visitor_id, token if shown is None else shown, authorization)
         for name in request.query_params.keys() - {"token"}:
             raise UnknownParameter(name[:SHOWN_MAX], ["token"])
         if missing := waiting_for():
             raise NotReady(missing)
         found = profile_of(
             visitor_id,
-            sessions.session(visitor_id),
-            people.members(visitor_id),
+            sessions.session(visitor_id, proven=not is_back_end),
+            people.members(visitor_id, proven=not is_back_end),
             catalogue,
             dict(treatment(visitor_id).names),
         )

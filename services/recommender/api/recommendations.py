@@ -115,8 +115,9 @@ class RequestHandler:
         *further: str,
     ) -> RecommendationRequest:
         """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
-        if who.visitor_id is not None:
-            self._door.require_visitor(who.visitor_id, who.token, who.authorization)
+        is_back_end = who.visitor_id is not None and self._door.require_visitor(
+            who.visitor_id, who.token, who.authorization
+        )
         require_known(request.query_params.keys(), [*WHO, *further])
         require_once(request.query_params.multi_items())
         self.require_ready()
@@ -128,6 +129,7 @@ class RequestHandler:
             slot=who.slot or "",
             visitor_id=who.visitor_id,
             session=None if who.visitor_id is None else self._sessions.session(who.visitor_id),
+            own=None if who.visitor_id is None or is_back_end else self._sessions.own_events(who.visitor_id),
             weights=parameters.weights_of(kind),
             diversity=parameters.diversity,
             brand_max=parameters.brand_max,

@@ -13,6 +13,7 @@ from schemas.vectors import Layout, Vector
 
 POPULAR: Final = "popular now"
 PINNED: Final = "picked by the shop"
+PICKED: Final = "picked for you"  # where the event behind it is not the visitor's own for certain
 ALIKE: Final = "others who looked at similar things also looked at this"
 
 

@@ -144,7 +144,7 @@ class RecommendationPipeline:
             return []
         assert offer.reason is not None
         chosen = self._rank(asked, offer, in_force)
-        return [self._item(asked, each, offer.reason(each), offer, in_force) for each in chosen]
+        return [self._item(asked, each, offer.reason(each).to(asked.own), offer, in_force) for each in chosen]
 
     def _rank(
         self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules

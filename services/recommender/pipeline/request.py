@@ -8,9 +8,10 @@ from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Sourc
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
 from services.recommender.index.port import AVAILABLE, Hit, Where
+from services.recommender.pipeline import explanation
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.search.search import Search, Searcher
-from services.recommender.visitor_sessions import MergedSessions
+from services.recommender.visitor_sessions import MergedSessions, OwnEvent
 
 Row = tuple[RecommendedItem, ...]
 
@@ -26,6 +27,9 @@ class RecommendationRequest:
     `weights` are those that differ from the kind's profile, None for none: naming one is asking for the
     weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
     settings' own.
+
+    `own` are the events of `session` that the visitor may be told of, None: all. Others are those of whom it
+    is only claimed that they are the same person.
     """
 
     kind: SlotKind
@@ -34,6 +38,7 @@ class RecommendationRequest:
     slot: str = ""
     visitor_id: str | None = None
     session: Session | None = None
+    own: frozenset[OwnEvent] | None = None
     product_id: str | None = None
     product_ids: tuple[str, ...] = ()
     search: Search | None = None
@@ -66,6 +71,13 @@ class Reason:
     source: Source
     why: str
     cause: Cause | None = None
+
+    def to(self, own: frozenset[OwnEvent] | None) -> "Reason":
+        """As it may be told to whom only these events belong."""
+        event = self.cause
+        if own is None or event is None or (event.type, event.product_id, event.occurred_at) in own:
+            return self
+        return Reason(self.source, explanation.PICKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +139,7 @@ class RequestBuilder:
             slot=slot.name,
             visitor_id=visitor_id,
             session=self._sessions.session(visitor_id),
+            own=self._sessions.own_events(visitor_id),
             product_id=slot.product_id,
             product_ids=slot.product_ids,
             search=search,

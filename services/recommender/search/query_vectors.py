@@ -24,6 +24,14 @@ KEPT: Final = 10_000  # texts; 2 KB each with the default models
 REST_S: Final = 2.0  # after a failure it is asked once in so long: the other searches stay fast
 
 # A connection that broke on the way. One that cannot be made is no better a moment later.
+_NO_ANSWER: Final = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    TimeoutError,
+    msgspec.DecodeError,
+    ValueError,
+    RecursionError,
+)
 _BROKEN: Final = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
 _REFUSED: Final = (
     HTTPStatus.BAD_REQUEST,
@@ -132,7 +140,7 @@ class WordVectorClient:
             found = self._read(decode_answer(answer.raise_for_status().content))
         except LayoutMismatch as mismatch:
             self._fail("another layout", str(mismatch))
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, msgspec.DecodeError, ValueError) as error:
+        except _NO_ANSWER as error:
             self._fail("away", f"{type(error).__name__}: {error}")
         else:
             self._succeed()

@@ -1,10 +1,12 @@
 """Messages of `products`: what is taken, what is not, and how that is said."""
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import products
+from schemas import deadletters, products
 from schemas.products import MAX_PRODUCT_BYTES
 from services.embedder.errors import BadProduct
 from services.embedder.publisher import dead_letter, decode_product
@@ -54,8 +56,9 @@ def test_a_dead_letter_always_fits() -> None:
     _, raw, headers = dead_letter(
         b"p", b"x" * 1_000_000, reason="too large", stage="decode", source="products/1/2", failed_at=5
     )
-    assert raw == b"x" * MAX_PRODUCT_BYTES
-    assert dict(headers)["reason"] == b"too large; here are the first 524288 bytes"
+    told = dict(headers)
+    assert raw == b"x" * deadletters.RAW_MAX
+    assert (told["size"], told["sha256"]) == (b"1000000", sha256(b"x" * 1_000_000).hexdigest().encode())
 
 
 def test_a_dead_letter_says_how_often_its_message_was_tried() -> None:

@@ -1,15 +1,21 @@
 """Who may send what: tokens for visitors, the API key for back ends, and nothing where nothing is asked."""
 
+import logging
 from base64 import b64encode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
+import structlog
 from itsdangerous import TimestampSigner
 from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 
 from services.ingest.settings import IngestSettings
+from services.logging import configure_logging
+from services.recommender.settings import RecommenderSettings
+from services.settings import HttpSettings, ServiceSettings, load
 from services.web.auth import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner, VisitorAuth
 from services.web.problems import NotAuthorised
 
@@ -110,9 +116,37 @@ def test_a_token_of_long_ago_cannot_be_renewed(aged: Callable[[float], str]) -> 
         door().renew(aged(RENEWABLE_S + 60))
 
 
-def test_required_auth_needs_a_key_at_the_start() -> None:
-    with pytest.raises(ValidationError, match="EDDY_API_KEY"):
-        IngestSettings(token_secret=SECRET, auth="required")
+@pytest.mark.parametrize("settings", [IngestSettings, RecommenderSettings])
+def test_a_start_without_a_key_fails_unless_auth_is_optional_by_name(
+    settings: type[HttpSettings], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDDY_TOKEN_SECRET", SECRET.get_secret_value())
+    with pytest.raises(SystemExit):
+        load(settings)
+    assert "set one that the shop's back end shows" in capsys.readouterr().err
+    monkeypatch.setenv("EDDY_AUTH", "optional")
+    assert load(settings).auth == "optional"
+    monkeypatch.delenv("EDDY_AUTH")
+    monkeypatch.setenv("EDDY_API_KEY", KEY)
+    assert load(settings).auth == "required"
+
+
+@pytest.mark.parametrize(
+    ("auth", "warns"), [("optional", True), ("required", False)], ids=["optional", "required"]
+)
+def test_every_service_warns_where_auth_is_optional(
+    auth: Literal["optional", "required"], warns: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    try:
+        configure_logging(ServiceSettings(auth=auth), "embedder")
+        assert ("EDDY_AUTH=optional" in capsys.readouterr().err) == warns
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)
+        structlog.reset_defaults()
+        structlog.contextvars.clear_contextvars()
 
 
 @pytest.mark.parametrize(
@@ -178,4 +212,4 @@ def test_the_write_key_opens_nothing_else() -> None:
 
 def test_a_write_key_with_a_colon_ends_the_start() -> None:
     with pytest.raises(ValidationError, match="colon"):
-        IngestSettings(token_secret=SECRET, write_key=SecretStr("a write key: of an SDK"))
+        IngestSettings(token_secret=SECRET, api_key=SECRET, write_key=SecretStr("a write key: of an SDK"))

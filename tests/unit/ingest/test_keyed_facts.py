@@ -14,6 +14,7 @@ from schemas.products import Product
 from schemas.times import DELETED_AT
 from schemas.topics import PRODUCTS, TOPICS
 from services.ingest.keyed_facts import OF_IDENTITIES, OF_PRODUCTS, KeyedFacts, deletion
+from services.kafka.clients import Gone
 
 NOW = 1_732_406_400_000
 YEAR_2099 = 4_070_908_800_000
@@ -75,16 +76,16 @@ def facts(*messages: Lying) -> KeyedFacts:
 
 def test_what_is_older_is_outdated_and_what_is_of_the_same_moment_is_not() -> None:
     known = facts(Lying(boot(NOW)))
-    reason = known.reason_to_ignore(b"p1", (NOW - 1, ""))
+    reason = known.reason_to_ignore(b"p1", (NOW - 1, "", False))
     assert reason == "older than what is there, which is of 2024-11-24 00:00:00+00:00"
-    assert known.reason_to_ignore(b"p1", (NOW, "")) is None
-    assert known.reason_to_ignore(b"p2", (0, "")) is None
+    assert known.reason_to_ignore(b"p1", (NOW, "", False)) is None
+    assert known.reason_to_ignore(b"p2", (0, "", False)) is None
 
 
 def test_a_deletion_is_a_fact_with_a_time() -> None:
     known = facts(Lying(boot(NOW - 5)), gone(NOW))
-    assert known.reason_to_ignore(b"p1", (NOW - 1, ""))
-    assert known.reason_to_ignore(b"p1", (NOW + 1, "")) is None
+    assert known.reason_to_ignore(b"p1", (NOW - 1, "", False))
+    assert known.reason_to_ignore(b"p1", (NOW + 1, "", False)) is None
 
 
 @pytest.mark.parametrize("told", [[], [(DELETED_AT, b"soon")], [(DELETED_AT, None)], [(DELETED_AT, b"nan")]])
@@ -92,16 +93,16 @@ def test_a_tombstone_without_a_time_deletes_what_lay_there(told: list[tuple[str,
     """As other producers write it; the product's clock may have been ahead."""
     known = facts(Lying(boot(NOW + 60_000)), Lying(None, told=told))
     assert known.pop_disorder() == set()
-    assert known.reason_to_ignore(b"p1", (NOW + 59_999, ""))
-    assert facts(Lying(None, NOW, told=told)).newest(b"p1") == (NOW, "")
+    assert known.reason_to_ignore(b"p1", (NOW + 59_999, "", False))
+    assert facts(Lying(None, NOW, told=told)).newest(b"p1") == (NOW, "", False)
 
 
 def test_times_ahead_of_their_message_are_of_when_that_was_sent() -> None:
     """Else nobody could change or put back the product until 2099."""
     known = facts(Lying(boot(YEAR_2099)))
-    assert known.newest(b"p1") == (NOW, "")
+    assert known.newest(b"p1") == (NOW, "", False)
     known.take(gone(YEAR_2099))
-    assert known.newest(b"p1") == (NOW, "")
+    assert known.newest(b"p1") == (NOW, "", False)
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b'{"product_id": "p1"}', boot(NOW, "another")])
@@ -114,8 +115,8 @@ def test_an_erasure_includes_its_own_moment() -> None:
     identity = Identity(visitor_id="v1", user_id="u1", occurred_at=NOW)
     known.take(Lying(identities.encode(identity), named="v1"))
     known.take(Lying(None, named="v1"))
-    assert known.reason_to_ignore(b"v1", (NOW, "u1"))
-    assert known.reason_to_ignore(b"v1", (NOW + 1, "u1")) is None
+    assert known.reason_to_ignore(b"v1", (NOW, "u1", False))
+    assert known.reason_to_ignore(b"v1", (NOW + 1, "u1", False)) is None
 
 
 def test_an_older_fact_behind_a_newer_one_is_told_once() -> None:
@@ -139,7 +140,7 @@ def test_the_newest_is_known_and_disorder_is_seen_where_another_one_lies_last(ly
         else msgspec.json.decode(each.raw)["updated_at"]
         for each in lying
     ]
-    assert known.newest(b"p1") == ((max(times), "") if times else None)
+    assert known.newest(b"p1") == ((max(times), "", False) if times else None)
     assert known.pop_disorder() == ({b"p1"} if times and times[-1] < max(times) else set())
 
 
@@ -177,7 +178,7 @@ def test_two_writers_of_a_key_take_turns_and_others_do_not_wait() -> None:
 def test_a_deletion_as_ingest_writes_it_is_read_back() -> None:
     key, value, headers = deletion(b"p1", NOW)
     told: list[tuple[str, bytes | None]] = [(name, str(each).encode()) for name, each in headers]
-    assert (key, value, facts(Lying(None, told=told)).newest(b"p1")) == (b"p1", None, (NOW, ""))
+    assert (key, value, facts(Lying(None, told=told)).newest(b"p1")) == (b"p1", None, (NOW, "", False))
 
 
 def test_tombstones_of_every_keyed_fact_outlive_backups() -> None:
@@ -185,3 +186,10 @@ def test_tombstones_of_every_keyed_fact_outlive_backups() -> None:
     for topic in TOPICS:
         if topic.cleanup == "compact":
             assert int(topic.config()["delete.retention.ms"]) >= 10 * 365 * 24 * 3600 * 1000
+
+
+def test_a_topic_that_was_made_anew_knows_nothing_of_before() -> None:
+    known = facts(Lying(boot(NOW)))
+    known.take(Gone(b"p1", PRODUCTS.name))
+    assert known.newest(b"p1") is None
+    assert known.list_keys() == []

@@ -13,6 +13,7 @@ from services.ops.lag.report import (
     group_lag,
     list_groups,
     partition_lag,
+    waits_long,
 )
 from services.ops.settings import OpsSettings
 
@@ -89,3 +90,17 @@ def test_a_partition_that_nobody_has_yet_is_being_dealt_out() -> None:
 )
 def test_ages_as_people_say_them(seconds: float, said: str) -> None:
     assert age(seconds) == said
+
+
+def test_a_partition_that_does_not_move_is_named_with_who_has_it() -> None:
+    found = group(unread(5, 660, stands_still=True), partition_lag(1, 5, 0, 5))
+    assert found.meaning == "partition 0 stands still: 5 wait, the oldest for 11 min"
+    assert "end the member that has it (vm-8003)" in found.what_to_do
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"), [(unread(5, 11), True), (unread(5, 9), False), (partition_lag(0, 5, 0, 5), False)]
+)
+def test_only_what_waits_for_long_is_looked_at_twice(part: PartitionLag, expected: bool) -> None:
+    assert waits_long(msgspec.structs.replace(part, member="m"), NOW) == expected
+    assert not waits_long(part, NOW)  # nobody has it

@@ -133,7 +133,8 @@ def test_a_newer_state_is_kept_whichever_message_came_last() -> None:
             found.take(StoredMessage(each.product_id.encode(), encode(vectors(each))))
         assert found.products[newer.product_id].name == "Newer"
         found.take(StoredMessage(b"x", b"rubbish"))
-        found.take(StoredMessage(b"x", encode(replace(vectors(newer), layout="v1/text:3"))))
+        foreign = replace(vectors(newer), layout="v1/text:3")
+        found.take(StoredMessage(newer.product_id.encode(), encode(foreign)))
         assert (found.unreadable, found.foreign, len(found.products)) == (1, 1, 1)
         found.take(StoredMessage(newer.product_id.encode(), None))
         assert not found.products

@@ -15,7 +15,7 @@ def as_listed() -> dict[str, TopicOnBroker]:
         topic.full_name(PREFIX): TopicOnBroker(
             partitions=topic.partitions,
             replicas=1,
-            config=topic.config() | {"compression.type": "producer"},
+            config={"compression.type": "producer"} | topic.config(),
             overrides=topic.config() | {"min.insync.replicas": "1"},
         )
         for topic in TOPICS

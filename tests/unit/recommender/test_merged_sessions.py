@@ -9,7 +9,7 @@ from schemas.events import Event, EventType
 from schemas.identities import Identity
 from schemas.sessions import SESSION_EVENTS_MAX, Session, encode
 from services.model.session import fold
-from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
+from services.recommender.visitor_sessions import MergedSessions, OwnEvent, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from tests.support.sessions import DAY, LAYOUT, TUNING, VECTORS, content, event, fold_all, product
@@ -34,8 +34,8 @@ class Joined:
             visitor_id, PublishedSession(encode(session), caused_by=visitor_id, folded_at=folded_at)
         )
 
-    def join(self, visitor_id: str, user_id: str = "ada", at: int = 1) -> None:
-        told = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at)
+    def join(self, visitor_id: str, user_id: str = "ada", at: int = 1, *, proven: bool = False) -> None:
+        told = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at, proven=proven)
         self.people.put(visitor_id, told)
 
 
@@ -82,6 +82,36 @@ def test_two_histories_become_the_one_of_a_visitor_who_did_it_all(
     # Each side has left out what lies too long before its own newest event: so would the whole have done.
     assert told(joined.sessions.session("v1")) == told(fold_all(everything))
     assert told(joined.sessions.session("user:ada")) == told(joined.sessions.session("v2"))
+
+
+@given(st.lists(st.lists(st.integers(0, 400), max_size=SESSION_EVENTS_MAX), max_size=6))
+def test_many_histories_become_the_one_of_a_visitor_who_did_it_all(parts: list[list[int]]) -> None:
+    joined = Joined()
+    for place, numbers in enumerate(parts):
+        done = [event(number, number * 1000, f"p{number % 20}") for number in dict.fromkeys(numbers)]
+        joined.put(f"v{place}", done)
+        joined.join(f"v{place}")
+    everything = sorted({number for numbers in parts for number in numbers})
+    whole = [event(number, number * 1000, f"p{number % 20}") for number in everything]
+    if len(parts) > 1:
+        assert told(joined.sessions.session("v0")) == told(fold_all(whole)) or not whole
+
+
+def test_a_visitor_is_told_only_of_what_is_proven_to_be_its_own() -> None:
+    joined = Joined()
+    for number, visitor_id in enumerate(("v1", "v2", "thief"), start=1):
+        joined.put(visitor_id, [event(number, number, f"p{number}")])
+    assert joined.sessions.own_events("v1") is None
+    joined.join("v1", proven=True)
+    joined.join("v2", proven=True)
+    assert joined.sessions.own_events("v1") is None
+    joined.join("thief")
+    own: list[OwnEvent] = [("view_item", f"p{number}", number) for number in (1, 2, 3)]
+    assert joined.sessions.own_events("thief") == set(own[2:])
+    assert joined.sessions.own_events("v1") == set(own[:2])
+    merged = joined.sessions.session("thief")
+    assert merged is not None
+    assert [each.product_id for each in merged.events] == ["p1", "p2", "p3"]
 
 
 def test_more_than_a_session_holds_are_the_newest_of_both() -> None:

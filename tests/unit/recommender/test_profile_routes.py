@@ -54,8 +54,9 @@ class Visitors:
         session = msgspec.structs.replace(self.shop.session(*products, type_=type_), visitor_id=visitor_id)
         self.sessions.put(visitor_id, PublishedSession(encode(session)))
 
-    def join(self, visitor_id: str, user_id: str) -> None:
-        self.people.put(visitor_id, Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=1))
+    def join(self, visitor_id: str, user_id: str, *, proven: bool = False) -> None:
+        identity = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=1, proven=proven)
+        self.people.put(visitor_id, identity)
 
 
 @asynccontextmanager
@@ -124,6 +125,33 @@ async def test_joined_visitors_have_one_history(visitors: Visitors, client: http
     assert found.visitors == 2
     assert {each.product_id for each in found.events} == {"p0", "p1"}
     assert (await profile(client, "user:ada")).events == found.events
+
+
+async def test_a_visitor_is_shown_what_is_proven_to_be_its_own(
+    visitors: Visitors, client: httpx.AsyncClient
+) -> None:
+    visitors.looked_at("phone", "p0")
+    visitors.looked_at("laptop", "p1")
+    visitors.looked_at("thief", "p2")
+    for visitor_id in ("phone", "laptop"):
+        visitors.join(visitor_id, "ada", proven=True)
+    visitors.join("thief", "ada")
+
+    async def told(visitor_id: str) -> tuple[set[str], int, set[str]]:
+        token = {"X-Eddy-Token": visitors.signer.issue(visitor_id).token}
+        answer = await client.get(f"/v1/visitors/{visitor_id}/profile", headers=token)
+        assert answer.status_code == 200, answer.text
+        found = msgspec.json.decode(answer.content, type=Profile)
+        because = {each.because.product_id for each in found.interests}
+        return {each.product_id for each in found.events}, found.visitors, because
+
+    assert await told("thief") == ({"p2"}, 1, {"p2"})
+    events, browsers, because = await told("phone")
+    assert (events, browsers) == ({"p0", "p1"}, 2)
+    assert because <= events
+    whole = await profile(client, "thief")  # the back end's key
+    assert {each.product_id for each in whole.events} == {"p0", "p1", "p2"}
+    assert whole.visitors == 3
 
 
 async def test_it_tells_the_visitors_variants(visitors: Visitors, client: httpx.AsyncClient) -> None:

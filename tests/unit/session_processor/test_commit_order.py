@@ -46,8 +46,19 @@ def test_what_comes_again_is_taken_again() -> None:
         order.track(0, offset, lambda: None)
 
 
-def test_after_a_rebalance_a_partition_may_go_on_anywhere() -> None:
+def test_after_a_rebalance_a_partition_goes_on_where_it_was_said_to() -> None:
     order = PartitionOrder()
     order.track(0, 7, lambda: None)
-    order.reset()
+    order.reset({0: 100, 1: 5})
     order.track(0, 100, lambda: None)
+    with pytest.raises(SkippedEvents, match=r"partition 1 .* offset 6, 5 was next"):
+        order.track(1, 6, lambda: None)
+
+
+def test_a_gap_in_which_nothing_lies_is_passed_over() -> None:
+    order = PartitionOrder()
+    order.track(2, 7, lambda: None)
+    order.skip(2, 9)
+    order.track(2, 9, lambda: None)
+    order.skip(2, 3)  # told late
+    assert order.next_offsets == {2: 10}

@@ -89,7 +89,7 @@ async def test_who_was_erased_while_no_worker_ran_is_gone_when_one_starts() -> N
     worker = Worker(data, Broker(), recovered=False)
     worker.erase("v", ERASED, running=False)
     worker.erase("u", ERASED, running=False)
-    worker.folder.recover()
+    worker.folder.recover({})
     await worker.broker.acknowledge()
     assert data == {b"v": sessions.encode(after((2, ERASED + 1))), b"w": other}
     assert worker.broker.to("sessions", b"u") == []
@@ -101,7 +101,7 @@ async def test_a_worker_that_is_killed_in_the_middle_erases_once_more() -> None:
     data._key_partition = {b"v": 0}
     worker = Worker(data, Broker(), recovered=False)
     worker.erase("v", ERASED, running=False)
-    worker.folder.recover()
+    worker.folder.recover({})
     await worker.broker.acknowledge()
     assert worker.broker.to("sessions", b"v") == [None]
     assert worker.broker.to("changelog", b"v") == [None]

@@ -162,7 +162,7 @@ async def test_purchases_of_before_an_erasure_that_no_worker_saw_are_gone_after_
     worker.data._key_partition[b"v"] = 0
     later = Worker(worker.data, worker.broker, recovered=False)
     later.erase("v", 5_000, running=False)
-    later.folder.recover()
+    later.folder.recover({})
     assert len(sessions.decode(worker.data[b"v"]).events) == 64
     assert bought(worker) == set()
 

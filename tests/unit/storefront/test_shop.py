@@ -26,7 +26,6 @@ from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import CatalogueMissing
 
 KEY = "a-key-of-sixteen-or-more"
-ADMIN_KEY = "another-of-sixteen-or-more"
 ORIGIN = "http://127.0.0.1:8000"
 OWN_PAGE = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
 
@@ -41,7 +40,7 @@ def everything() -> list[Product]:
 @pytest.fixture
 def settings(tmp_path: Path, everything: list[Product]) -> ShopSettings:
     (tmp_path / "products.jsonl").write_bytes(b"\n".join(map(products.encode, everything)))
-    return ShopSettings(catalogue_dir=tmp_path, api_key=SecretStr(KEY), admin_key=SecretStr(ADMIN_KEY))
+    return ShopSettings(catalogue_dir=tmp_path, api_key=SecretStr(KEY))
 
 
 class FakeIngest(httpx.AsyncBaseTransport):
@@ -189,17 +188,19 @@ async def test_a_profile_without_javascript_says_that_there_is_none(shop: httpx.
     assert "somebody new now" in (await shop.get("/profile?forgotten")).text
 
 
-async def test_a_visitor_is_forgotten_by_its_own_token_and_the_shops_admin_key(
-    shop: httpx.AsyncClient, ingest: FakeIngest
-) -> None:
-    ingest.answers = [httpx.Response(200, json={"visitor_id": "v:1"}), httpx.Response(202, json={})]
+async def test_a_visitor_is_forgotten_by_its_own_token(shop: httpx.AsyncClient, ingest: FakeIngest) -> None:
+    ingest.answers = [
+        httpx.Response(200, json={"visitor_id": "v:1", "token": "a fresh one"}),
+        httpx.Response(202, json={}),
+    ]
     answer = await shop.post("/forget", json={"token": "the token of v:1"}, headers=OWN_PAGE)
     assert answer.status_code == 202
     asked, deleted = ingest.requests
     assert (asked.url.path, asked.headers.get("authorization")) == ("/v1/visitors", None)
     assert msgspec.json.decode(asked.content) == {"token": "the token of v:1"}
     assert (deleted.method, deleted.url.path) == ("DELETE", "/v1/visitors/v:1")
-    assert deleted.headers["authorization"] == f"Bearer {ADMIN_KEY}"
+    assert deleted.headers["x-eddy-token"] == "a fresh one"
+    assert "authorization" not in deleted.headers
 
 
 async def test_nobody_is_forgotten_by_a_wrong_token_or_from_elsewhere(

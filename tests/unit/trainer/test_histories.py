@@ -12,6 +12,7 @@ from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
 from services.archive import history_events as past_events
 from services.archive.history_events import HistoryEvent, Line
+from services.kafka.messages import EVENT
 from services.model.session import TYPE_WEIGHTS
 from services.ops.experiments import attribution
 from services.trainer.sessions import Histories, sessionise
@@ -180,7 +181,7 @@ def test_the_past_has_an_event_s_time_as_the_live_session_had_it(at: int, sent_a
             product_id="p",
         )
     )
-    live = events.decode(raw, sent_at)
-    assert past_events.decode(raw, sent_at).occurred_at == live.occurred_at
-    assert attribution.event(raw, sent_at).occurred_at == live.occurred_at
+    live = EVENT.read(b"v", raw, sent_at)
+    assert past_events.HISTORY_EVENT.read(b"v", raw, sent_at).occurred_at == live.occurred_at
+    assert attribution.EVENT.read(b"v", raw, sent_at).occurred_at == live.occurred_at
     assert live.occurred_at == at or live.occurred_at == sent_at < at

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,16 +9,15 @@ from typing import Final
 import msgspec
 from rapidfuzz import fuzz, process
 
-from schemas import products
-from schemas import rules as rule_messages
-from schemas import vectors as vector_messages
 from schemas.products import Product
 from schemas.rules import Rule
-from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ, RULES
+from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
+from schemas.unreadable import Unreadable
 from schemas.vectors import ProductVectors
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
+from services.kafka.messages import PRODUCT, PRODUCT_VECTOR, RULE, decode, newest_of_topic
 from services.kafka.ranges import HistoryReader, RangeReader, TopicMessage, open_reader
 from services.ops.inspect.product import summary, vectors
 from services.ops.inspect.product.report import Events, InRecommender, Nearest, Report, RuleOn, SimilarItem
@@ -39,7 +37,8 @@ def products_by_id(
     keys = {product_id.encode() for product_id in product_ids}
     found = defaultdict[str, _ProductState](_ProductState)
     for message in ranges.of_keys(reader, PRODUCTS, keys, progress=progress, everywhere=everywhere):
-        found[(message.key() or b"").decode()].take(message)
+        product_id = (message.key() or b"").decode("utf-8", "replace")
+        found[product_id].take(message)
     return {each: state.product for each, state in found.items() if state.product is not None}
 
 
@@ -68,15 +67,11 @@ class _ProductState:
     unreadable: str | None = None
 
     def take(self, message: TopicMessage) -> None:
-        at, value = message.timestamp()[1], message.value()
-        if value is None:
+        at, read = message.timestamp()[1], decode(PRODUCT, message)
+        if isinstance(read, Unreadable):
+            self.unreadable = f"a message under its key cannot be read ({read}): see products.dlq"
+        elif (product := read.value) is None:
             self.product, self.written_at, self.gone_at = None, None, at
-            return
-        product = None
-        with suppress(msgspec.MsgspecError):
-            product = products.decode(value, at)
-        if product is None or product.product_id.encode() != message.key():
-            self.unreadable = "a message under its key is no product, or another's: see products.dlq"
         elif self.product is None or self.product.updated_at <= product.updated_at:
             self.product, self.written_at, self.gone_at = product, at, None
 
@@ -128,16 +123,14 @@ def _newest_vectors(
     newest: ProductVectors | None = None
     written_at = 0
     for message in messages:
-        value = message.value()
-        if value is None:
+        read = decode(PRODUCT_VECTOR, message)
+        if isinstance(read, Unreadable):
+            unasked.append(f"a message with its vectors cannot be read: {read}")
+            continue
+        found = read.value
+        if found is None:
             newest = None
-            continue
-        try:
-            found = vector_messages.decode(value)
-        except msgspec.MsgspecError as error:
-            unasked.append(f"a message with its vectors cannot be read: {error}")
-            continue
-        if newest is None or newest.product.updated_at <= found.product.updated_at:
+        elif newest is None or newest.product.updated_at <= found.product.updated_at:
             newest, written_at = found, message.timestamp()[1]
     return newest, written_at
 
@@ -164,11 +157,11 @@ def _unknown(reader: RangeReader, product_id: str, progress: Progress) -> str:
 
 def _rules(reader: RangeReader, product: Product, unasked: list[str]) -> tuple[RuleOn, ...]:
     rules: list[Rule] = []
-    for rule_id, value in ranges.newest_values(reader, RULES).items():
-        try:
-            rules.append(rule_messages.decode(value))
-        except msgspec.MsgspecError as error:
-            unasked.append(f"the rule {rule_id} cannot be read: {error}")
+    for rule_id, rule in newest_of_topic(reader, RULE).items():
+        if isinstance(rule, Unreadable):
+            unasked.append(f"the rule {rule_id} cannot be read: {rule}")
+        else:
+            rules.append(rule)
     return summary.rules_on(rules, product, now_ms())
 
 

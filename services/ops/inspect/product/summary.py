@@ -1,5 +1,6 @@
 """From what was read of a product to what is told of it. Pure."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -8,11 +9,12 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas import deadletters, events
+from schemas import deadletters
 from schemas.points import CATEGORY_SEPARATOR, category_prefixes
 from schemas.products import Product
 from schemas.rules import Rule
 from schemas.vectors import ProductVectors, unpack
+from services.kafka.messages import EVENT, read_value
 from services.kafka.ranges import TopicMessage, headers_of
 from services.ops.inspect.product.report import DeadLetter, Difference, Events, RuleOn, Segment, VectorsNow
 from services.ops.inspect.product.vectors import layout_of
@@ -46,12 +48,11 @@ class ProductEvents:
             self.scanned += 1
             value = message.value()
             if value is not None and (needle in value or ESCAPE in value):
-                self._take(message, value)
+                self._take(message)
 
-    def _take(self, message: TopicMessage, value: bytes) -> None:
-        try:
-            event = events.decode(value, message.timestamp()[1])
-        except msgspec.MsgspecError:
+    def _take(self, message: TopicMessage) -> None:
+        event = read_value(EVENT, message)
+        if event is None:
             return  # a dead letter: `ops dlq` tells of those
         if self.product_id not in event.products():
             return
@@ -135,7 +136,7 @@ def dead_letter(message: TopicMessage) -> DeadLetter:
         stage=told.get(deadletters.STAGE, ""),
         service=told.get(deadletters.SERVICE, ""),
         source=told.get(deadletters.SOURCE, ""),
-        failed_at=int(failed_at) if failed_at.isdecimal() else message.timestamp()[1],
+        failed_at=int(failed_at) if re.fullmatch("[0-9]{1,13}", failed_at) else message.timestamp()[1],
     )
 
 

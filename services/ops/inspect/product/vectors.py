@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
 
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS
-from schemas.vectors import LAYOUT_VERSION, Layout, Vector, decode
+from schemas.unreadable import Unreadable
+from schemas.vectors import LAYOUT_VERSION, Layout, Vector
+from services.kafka.messages import decode, vectors_of
 from services.kafka.ranges import HistoryReader, TopicMessage
 from services.model.content import SIMILAR
 from services.ops.inspect.product.report import Nearest
@@ -32,6 +33,7 @@ class VectorTable:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
+        self._kind = vectors_of(layout)
         self.vectors = VectorReplica(layout)
         self.products: dict[str, Product] = {}
         self.foreign = 0  # messages of another layout
@@ -39,17 +41,16 @@ class VectorTable:
 
     def take(self, message: TopicMessage) -> None:
         """One message of the topic."""
-        product_id, value = (message.key() or b"").decode("utf-8", "replace"), message.value()
-        if value is None:
-            self.products.pop(product_id, None)
-            self.vectors.remove(product_id)
-            return
-        try:
-            found = decode(value)
-        except msgspec.MsgspecError:
+        read = decode(self._kind, message)
+        if isinstance(read, Unreadable):
             self.unreadable += 1
             return
-        if found.layout != self.layout.id or len(found.content) != 2 * self.layout.width:
+        found = read.value
+        if found is None:
+            self.products.pop(read.key, None)
+            self.vectors.remove(read.key)
+            return
+        if found.layout != self.layout.id:
             self.foreign += 1
             return
         product = found.product

@@ -2,17 +2,16 @@
 
 from dataclasses import dataclass, field
 
-import msgspec
-
-from schemas import sessions
 from schemas.directions import FORM
 from schemas.events import is_visitor_id
 from schemas.identities import visitor_of
 from schemas.sessions import CAUSED_BY, Session
 from schemas.topics import EVENTS, RECOMMENDATIONS, SESSIONS
+from schemas.unreadable import Unreadable
 from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
-from services.kafka.ranges import RangeReader, TopicMessage, headers_of, open_reader
+from services.kafka.messages import SESSION, decode, header_text, headers_by_name
+from services.kafka.ranges import RangeReader, TopicMessage, open_reader
 from services.model.session import Tuning
 from services.ops.inspect.product import vectors
 from services.ops.inspect.product.query import products_by_id
@@ -61,7 +60,7 @@ def look_up(settings: OpsSettings, tuning: Tuning, wanted: VisitorQuery, progres
             f"(a user with such an id is the visitor {visitor_of(visitor_id)})"
         )
     with open_reader(settings) as reader:
-        erasures, (people, _) = erasure.read(reader), identity_graph.read(reader)
+        erasures, (people, _) = erasure.read(reader), identity_graph.read(reader, settings)
         joined = people.identity(visitor_id)
         others = sorted(people.members(visitor_id) - {visitor_id})
         found = _sessions(reader, visitor_id, others, erasures, wanted)
@@ -112,8 +111,7 @@ def _sessions(
     if (message := newest.get(keys[0])) is not None:
         found.own = _session(message, visitor_id, erasures, found.unasked)
         found.published_at = message.timestamp()[1]
-        caused_by = dict(headers_of(message)).get(CAUSED_BY)
-        found.caused_by = caused_by.decode("utf-8", "replace") if caused_by else None
+        found.caused_by = header_text(headers_by_name(message), CAUSED_BY)
     found.members = tuple(_member(each, newest.get(each.encode()), erasures) for each in others)
     return found
 
@@ -122,13 +120,12 @@ def _session(
     message: TopicMessage, visitor_id: str, erasures: Erasures, unasked: list[str]
 ) -> Session | None:
     """The session; none where something in it is from before the visitor's erasure."""
-    value = message.value()
-    if value is None:
+    read = decode(SESSION, message)
+    if isinstance(read, Unreadable):
+        unasked.append(f"the session cannot be read ({read}): a newer version may have written it")
         return None
-    try:
-        session = sessions.decode(value)
-    except msgspec.MsgspecError as error:
-        unasked.append(f"the session cannot be read ({error}): a newer version may have written it")
+    session = read.value
+    if session is None:
         return None
     if any(erasures.leave_out(visitor_id, event.occurred_at) for event in session.events):
         unasked.append(

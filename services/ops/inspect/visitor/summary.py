@@ -5,13 +5,11 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final, Self
 
-import msgspec
-
-from schemas import events, impressions
 from schemas.events import Event
 from schemas.impressions import Shown
 from schemas.products import Product
 from schemas.sessions import Session, identity
+from services.kafka.messages import EVENT, IMPRESSION, read_value
 from services.kafka.ranges import TopicMessage
 from services.model.session import Tuning, visits
 from services.ops.inspect.visitor.report import (
@@ -47,9 +45,8 @@ class VisitorHistory:
 
     def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
-        try:
-            event = events.decode(message.value() or b"", message.timestamp()[1])
-        except msgspec.MsgspecError:
+        event = read_value(EVENT, message)
+        if event is None:
             self.unreadable += 1
             return
         times = event.occurred_at, event.received_at, message.timestamp()[1]
@@ -90,12 +87,8 @@ class ShownRows:
 
     def take(self, message: TopicMessage) -> None:
         """One message under the visitor's key."""
-        try:
-            row = impressions.decode(message.value() or b"")
-        except msgspec.MsgspecError:
-            self.unreadable += 1
-            return
-        if row.visitor_id != self._visitor_id:
+        row = read_value(IMPRESSION, message)
+        if row is None or row.visitor_id != self._visitor_id:
             self.unreadable += 1
         elif self._erasures.leave_out(self._visitor_id, row.shown_at, message.timestamp()[1]):
             self.erased += 1

@@ -1,5 +1,6 @@
 """Which letters may go back: taken today, of nobody who is forgotten, not too often, not overtaken."""
 
+from hashlib import sha256
 from typing import NoReturn
 
 import msgspec
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import events, products
+from schemas import deadletters, events, products
 from schemas.events import Event
 from schemas.products import Product
-from schemas.topics import PRODUCTS_DLQ
-from services.ops.dead_letters.letter import DeadLetter, about, find_erased_visitor
+from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ
+from schemas.unreadable import printable
+from services.ops.dead_letters.letter import DeadLetter, about, find_erased_visitor, letter_of
 from services.ops.dead_letters.verdicts import NewerProducts, RequeuePolicy, RequeueVerdict
 from services.visitors.erasure import Erasures
 from tests.support.dead_letters import AT, letter
@@ -42,7 +44,7 @@ def test_an_event_that_is_one_today_goes_under_its_visitor() -> None:
     [
         (None, "tombstone"),
         (b"{", "truncated"),
-        (b'{"x": ' + b"[" * 5000, "recursion"),
+        (b'{"x": ' + b"[" * 5000, "nested too deeply"),
         (msgspec.json.encode({"event_id": ID}), "type"),
         (events.encode(msgspec.structs.replace(EVENT, product_id=None)), "product_id"),
     ],
@@ -154,3 +156,35 @@ def test_without_a_place_it_is_told_by_time() -> None:
 
 def test_what_is_no_product_overtakes_nothing() -> None:
     assert overtaken((7, b"{")) is None
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_a_letter_that_was_cut_stays_and_says_which_bytes_are_missing(as_is: bool) -> None:
+    whole = RAW + b" " * 20_000
+    _, raw, told = deadletters.letter(
+        b"v1",
+        whole,
+        reason="",
+        service="session_processor",
+        stage="decode",
+        source="events/0/1",
+        failed_at=AT,
+    )
+    assert raw == whole[: 16 * 1024]
+    found = judged(letter_of(StoredMessage(b"v1", raw, [*told]), EVENTS_DLQ), as_is=as_is)
+    assert found.kind == "cut"
+    assert f"of its {len(whole):,} bytes" in found.why
+    assert sha256(whole).hexdigest() in found.why
+
+
+@given(st.binary(max_size=3), st.integers(0, 40_000), st.binary(max_size=2_000), st.text())
+def test_any_letter_fits_on_its_topic(beginning: bytes, length: int, key: bytes, reason: str) -> None:
+    value = beginning + b"x" * length
+    kept, raw, told = deadletters.letter(
+        key, value, reason=reason, service="s", stage="decode", source="events/0/1", failed_at=AT, count=7
+    )
+    assert len(kept or b"") + len(raw or b"") + sum(len(each) for _, each in told) < 20_000
+    read = letter_of(StoredMessage(kept, raw, [*told]), EVENTS_DLQ)
+    assert read.is_cut == (len(value) > deadletters.RAW_MAX)
+    assert read.count == 7
+    assert printable(read.reason) == read.reason

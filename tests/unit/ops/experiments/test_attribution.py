@@ -23,7 +23,7 @@ from services.visitors.identity_graph import IdentityGraph
 WINDOW = 100
 VISITORS = ("a", "b", "c", "user:u")
 PRODUCTS = ("p", "q", "r", "s")
-JOIN = (Identity(visitor_id="a", user_id="u", occurred_at=7),)  # a and user:u are one
+JOIN = (Identity(visitor_id="a", user_id="u", occurred_at=7, proven=True),)  # a and user:u are one
 
 
 def row(  # noqa: PLR0917 - a line of a table
@@ -338,9 +338,10 @@ def test_what_is_forgotten_with_a_visitor_and_with_a_user() -> None:
 
 def test_what_one_of_a_person_did_is_forgotten_with_any_other_of_them() -> None:
     known = [
-        Identity(visitor_id="a", user_id="old", occurred_at=1),
-        Identity(visitor_id="user:old", user_id="new", occurred_at=2),
-        Identity(visitor_id="b", user_id="new", occurred_at=3),
+        Identity(visitor_id="a", user_id="old", occurred_at=1, proven=True),
+        Identity(visitor_id="user:old", user_id="new", occurred_at=2, proven=True),
+        Identity(visitor_id="b", user_id="new", occurred_at=3, proven=True),
+        Identity(visitor_id="claims", user_id="new", occurred_at=4),
     ]
     until = Erasures({"b": 7, "c": 1}).of_persons(graph_of(known)).until
     assert until == {"a": 7, "b": 7, "user:old": 7, "user:new": 7, "c": 1}
