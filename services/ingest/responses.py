@@ -83,7 +83,7 @@ class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     accepted: int
     ignored: int
     rejected: list[Rejection]
-    outdated: list[Rejection] = []
+    outdated: list[Rejection] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SegmentProblem(ProblemDocument, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -116,7 +117,7 @@ class _Taking:
             accepted=messages.accepted,
             ignored=ignored_count,
             rejected=rejected,
-            outdated=describe_outdated(outdated),
+            outdated=describe_outdated(outdated) if outdated else msgspec.UNSET,
         )
         return json_response(answer, 200)
 

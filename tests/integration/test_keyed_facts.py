@@ -30,6 +30,7 @@ from tests.support.services import ADMIN_KEY, KEY, RunningService, run_service
 
 Json = dict[str, Any]
 DAY = 24 * 3600 * 1000
+BACK_END = {"Authorization": f"Bearer {KEY}"}
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def boot(product_id: str, updated_at: float, price: float = 89.5) -> Json:
 
 
 def put(to: RunningService, *sent: Json) -> Json:
-    answer = to.http.put("/v1/products", json={"products": sent})
+    answer = to.http.put("/v1/products", json={"products": sent}, headers=BACK_END)
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
@@ -58,7 +59,7 @@ def put(to: RunningService, *sent: Json) -> Json:
 def identify(to: RunningService, visitor: str, user: str, at: float) -> Json:
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at / 1000))
     message = {"anonymousId": visitor, "userId": user, "timestamp": when}
-    answer = to.http.post("/v1/identify", json=message, headers={"Authorization": f"Bearer {KEY}"})
+    answer = to.http.post("/v1/identify", json=message, headers=BACK_END)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -78,7 +79,7 @@ def test_what_is_older_than_what_is_there_is_ignored_and_told_also_by_the_next_p
 ) -> None:
     now = now_ms()
     assert put(ingest, boot("p1", now, 2.0), boot("gone", now - DAY)) == {"accepted": 2, "rejected": []}
-    assert ingest.http.delete("/v1/products/gone").json() == {"accepted": 1, "rejected": []}
+    assert ingest.http.delete("/v1/products/gone", headers=BACK_END).json() == {"accepted": 1, "rejected": []}
     identify(ingest, "v1", "new", now)
     with run_service("ingest", kafka, tmp_path / "log2") as restarted:
         for service in (ingest, restarted):
@@ -90,7 +91,7 @@ def test_what_is_older_than_what_is_there_is_ignored_and_told_also_by_the_next_p
             assert put(service, boot("p1", now, 2.0)) == {"accepted": 1, "rejected": []}  # said again
             told = identify(service, "v1", "old", now - DAY)
             assert [each["index"] for each in told["outdated"]] == [0]
-            assert identify(service, "v1", "new", now - DAY)["outdated"] == []
+            assert "outdated" not in identify(service, "v1", "new", now - DAY)
         assert price_of(kafka, "p1") == 2.0
         assert last(kafka, PRODUCTS, "gone") is None
         assert identities.decode(last(kafka, IDENTITIES, "v1") or b"").user_id == "new"
@@ -129,7 +130,7 @@ def test_a_deletion_has_the_time_that_it_is_told_with(kafka: ServiceSettings, in
     put(ingest, boot("p1", now))
 
     def delete(at: int) -> Json:
-        return dict(ingest.http.delete("/v1/products/p1", params={"deleted_at": at}).json())
+        return dict(ingest.http.delete("/v1/products/p1", params={"deleted_at": at}, headers=BACK_END).json())
 
     assert delete(now - 1)["ignored"][0]["index"] == 0
     assert "looks like seconds" in delete(now // 1000)["detail"]
@@ -148,7 +149,7 @@ def test_what_another_producer_wrote_behind_something_newer_is_mended(
 
     def lay_older_ones(name: str) -> None:
         put(ingest, boot(f"p{name}", now, 2.0), boot(f"gone{name}", now - 2, 2.0))
-        ingest.http.delete(f"/v1/products/gone{name}").raise_for_status()
+        ingest.http.delete(f"/v1/products/gone{name}", headers=BACK_END).raise_for_status()
         identify(ingest, f"v{name}", "new", now)
         for product_id in (f"p{name}", f"gone{name}"):
             writer.raw(PRODUCTS, product_id, json.dumps(boot(product_id, now - 1, 1.0)).encode(), now)
@@ -223,7 +224,7 @@ def test_a_deletion_outlives_compaction(
         admin.set_config(topic, key, value)
     hasten_the_cleaner(kafka)
     put(ingest, boot("gone", now - 5))
-    ingest.http.delete("/v1/products/gone").raise_for_status()
+    ingest.http.delete("/v1/products/gone", headers=BACK_END).raise_for_status()
 
     @retry(stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
     def compacted() -> None:
