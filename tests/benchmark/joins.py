@@ -46,6 +46,7 @@ def main(joins: int) -> dict[str, float]:
     nothing = cast(Any, None)
     state = State(
         *(nothing,) * 3,
+        layout=LAYOUT,
         sessions=sessions,
         joined=merged,
         people=people,

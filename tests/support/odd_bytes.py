@@ -160,7 +160,7 @@ ANY_VALUE: Final = st.binary(max_size=200) | st.builds(
 class _Latin1(str):
     """A header's name, written as no Java client writes it but librdkafka does."""
 
-    def encode(self, *_: str) -> bytes:  # type: ignore[override]
+    def encode(self, *_: str) -> bytes:
         return super().encode("latin-1")
 
 

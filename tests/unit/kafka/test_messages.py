@@ -38,6 +38,7 @@ from services.kafka.messages import (
 )
 from services.ops.dead_letters.letter import about, find_erased_visitor, letter_of
 from services.ops.experiments import attribution
+from services.settings import ServiceSettings
 from services.visitors import erasure, identity_graph
 from services.visitors.erasure import Erasures
 from tests.support import odd_bytes
@@ -188,7 +189,7 @@ def test_erasures_and_joins_are_read_whole_whatever_lies_between() -> None:
     key, _ = odd_bytes.good(ERASURES)
     assert key.decode() in erased.until
     assert erased.unreadable > 0
-    graph, unreadable = identity_graph.read(reader)
+    graph, unreadable = identity_graph.read(reader, ServiceSettings())
     key, _ = odd_bytes.good(IDENTITIES)
     assert graph.identity(key.decode()) is not None
     assert unreadable == 2 * len(stored(IDENTITIES))

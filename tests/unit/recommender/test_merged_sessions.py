@@ -107,8 +107,8 @@ def test_a_visitor_is_told_only_of_what_is_proven_to_be_its_own() -> None:
     assert joined.sessions.own_events("v1") is None
     joined.join("thief")
     own: list[OwnEvent] = [("view_item", f"p{number}", number) for number in (1, 2, 3)]
-    assert joined.sessions.own_events("thief") == set(own[2:])
-    assert joined.sessions.own_events("v1") == set(own[:2])
+    assert joined.sessions.own_events("thief") == frozenset(own[2:])
+    assert joined.sessions.own_events("v1") == frozenset(own[:2])
     merged = joined.sessions.session("thief")
     assert merged is not None
     assert [each.product_id for each in merged.events] == ["p1", "p2", "p3"]
