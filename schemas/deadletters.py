@@ -39,6 +39,9 @@ SHA256: Final = "sha256"  # hexadecimal digest of the whole value
 RAW_MAX: Final = 16 * 1024  # bytes of a value that a letter has: a refused half megabyte fills no disk
 KEY_MAX: Final = 1024  # bytes of a key: a product's id has 512 at most
 
+# In the reason of a message that its producer has put on another partition than ours would.
+MISPLACED: Final = "set partitioner=murmur2_random"
+
 STAGE_BODY: Final = "body"  # the raw bytes are a whole HTTP body, not one entry of it
 
 RETURN_PATH: Final = "/v1/dead-letters"

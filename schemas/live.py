@@ -39,9 +39,14 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Subscribe(msgspec.Struct, frozen=True, tag="subscribe", tag_field="type"):
-    """Client to server: replaces what this socket was subscribed to."""
+    """Client to server: replaces what this socket was subscribed to.
+
+    `token` is the visitor's; the first message has it, and a later one with a newer token lets the socket
+    live longer. A socket ends when its token does.
+    """
 
     slots: Annotated[tuple[Slot, ...], msgspec.Meta(min_length=1, max_length=16)]
+    token: str | None = None
 
 
 def check(subscribe: Subscribe) -> str | None:

@@ -1,9 +1,11 @@
 """A product as a point in Qdrant: its id, its payload, and which payload fields are indexed."""
 
 from functools import lru_cache
-from typing import Final, Literal
+from hashlib import blake2b
+from typing import Final, Literal, NamedTuple
 from uuid import UUID, uuid5
 
+from schemas import products
 from schemas.products import Product
 
 VECTOR_NAME: Final = "content"
@@ -46,6 +48,23 @@ def payload(product: Product, layout: str) -> Payload:
         "updated_at": product.updated_at,
         "layout": layout,
     }
+
+
+class PointVersion(NamedTuple):
+    """Which state of a product an index has: its `updated_at` (Unix ms), and a digest of all of it.
+
+    A Qdrant server has both beside each point: what differs from `product-vectors` was not written. The
+    digest is empty for points of a former version of this code.
+    """
+
+    updated_at: int
+    digest: str
+
+
+def point_version(product: Product, content: bytes) -> PointVersion:
+    """Of a product with its vector, as float16 bytes."""
+    digest = blake2b(products.encode(product) + content, digest_size=8).hexdigest()
+    return PointVersion(product.updated_at, digest)
 
 
 def category_prefixes(path: tuple[str, ...]) -> list[str]:

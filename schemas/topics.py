@@ -19,6 +19,15 @@ COMPACTION: Final = {
 # a backup that is loaded years later. It costs about 100 bytes a deleted key.
 TOMBSTONES_MS: Final = 3650 * DAY_MS
 
+
+MIN_IN_SYNC: Final = "min.insync.replicas"
+
+
+def durability(replicas: int) -> dict[str, str]:
+    """What makes an acknowledged message outlive a broker; with less than three, one away would stop all."""
+    return {MIN_IN_SYNC: "2"} if replicas >= 3 else {}
+
+
 Cleanup = Literal["delete", "compact", "compact,delete"]
 
 

@@ -117,6 +117,7 @@ class ProductVectors(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     `content` holds `Layout.width` float16, little-endian. `hashes` tells, by segment, what the segment was
     made from, so that a changed product re-embeds only what changed. The product rides along because of two
     messages about one product the one with the newest `updated_at` counts, whichever was written last.
+    `picture_tries`: how often the picture's host was away; it is tried again. 0 where nothing is to be tried.
     """
 
     product: Product
@@ -125,6 +126,7 @@ class ProductVectors(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=Tr
     hashes: dict[str, str]
     models: dict[str, str]
     behaviour: bytes | None = None
+    picture_tries: int = 0
 
 
 _decoder = msgspec.msgpack.Decoder(ProductVectors)

@@ -151,6 +151,9 @@ def exit_with_status(
     except OperationFailed as error:
         _end(str(error), CANNOT)
     except NotDelivered as error:
+        if error.refused:
+            remedy = "it never will: leave that message out, or raise max.message.bytes of its topic"
+            _end(f"the broker refuses a message ({error}); {remedy}", CANNOT)
         _end(f"the broker did not take all of it ({error}): {not_delivered}", CANNOT)
     except KafkaException as error:
         reason = error.args[0].str()

@@ -1,16 +1,37 @@
-"""Logging, and the health and metrics endpoints of services that have no HTTP API of their own."""
+"""Logging: one line an event, in which no key and no visitor's token stands."""
 
 import logging
+import re
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from typing import Any, Final
 
 import structlog
+from pydantic import BaseModel, SecretStr
 
 from schemas.unreadable import printable
 from services.settings import ServiceSettings
 
-if TYPE_CHECKING:
-    pass
+REDACTED: Final = "***"
+# What itsdangerous signs: the visitor, the time in base 64, 32 bytes of HMAC-SHA256 in base 64.
+SIGNED: Final = r"[A-Za-z0-9_.:~-]{1,80}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])"
+# Of an address that a library logs, and of headers: whatever is shown there, right or wrong.
+SHOWN: Final = r"""(?<=[?&]token=)[^&\s"']+|(?<=bearer )[^\s"',]+|(?<=basic )[^\s"',]+"""
+NAMED: Final = re.compile(f"{SIGNED}|{SHOWN}", re.IGNORECASE)
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """Writes no secret, whoever has logged it: an exception's text, a library, a web server."""
+
+    def __init__(self, secrets: Iterable[str], **options: Any) -> None:  # noqa: ANN401 - as the class above has them
+        super().__init__(**options)
+        told = sorted(set(secrets), key=len, reverse=True)
+        self._secrets = re.compile("|".join(map(re.escape, told))) if told else None
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line = NAMED.sub(REDACTED, super().format(record))
+        return line if self._secrets is None else self._secrets.sub(REDACTED, line)
 
 
 def _make_printable(
@@ -29,7 +50,14 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
         structlog.processors.StackInfoRenderer(),
     ]
     render: list[structlog.typing.Processor] = (
-        [_make_printable, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        [
+            _make_printable,
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                # Not rich's, which prints the local variables of every frame: keys, tokens, whole bodies.
+                exception_formatter=structlog.dev.plain_traceback,
+            ),
+        ]
         if settings.log_format == "console"
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -41,7 +69,8 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
+        RedactingFormatter(
+            secrets_of(settings),
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
@@ -55,3 +84,9 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
             "EDDY_AUTH=optional: anybody who reaches ingest may change products and send events of any "
             "visitor; set EDDY_API_KEY and leave EDDY_AUTH out before a shop uses this"
         )
+
+
+def secrets_of(settings: BaseModel) -> set[str]:
+    """The values of all settings that are secret."""
+    values = (getattr(settings, name) for name in type(settings).model_fields)
+    return {each.get_secret_value() for each in values if isinstance(each, SecretStr)} - {""}

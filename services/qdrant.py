@@ -11,12 +11,14 @@ from qdrant_client import QdrantClient
 from qdrant_client import models as q
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from schemas.points import INDEXED_FIELDS, VECTOR_NAME, payload, point_id
+from schemas.points import INDEXED_FIELDS, VECTOR_NAME, PointVersion, payload, point_id, point_version
 from schemas.products import Product
-from schemas.vectors import Layout, Vector
+from schemas.vectors import Layout, Vector, pack
 from services.settings import QdrantSettings
 
 FIRST: Final = ".first"  # the collection behind the alias, until it is rebuilt
+VERSION_FIELD: Final = "version"
+PAGE: Final = 1000
 CONFLICT: Final = 409  # another service was a moment faster
 
 SCHEMAS: Final = {"keyword": q.PayloadSchemaType.KEYWORD, "float": q.PayloadSchemaType.FLOAT}
@@ -61,7 +63,10 @@ class ProductCollection:
             q.PointStruct(
                 id=point_id(product.product_id),
                 vector={VECTOR_NAME: vector.tolist()},
-                payload=dict(payload(product, self._layout.id)),
+                payload={
+                    **payload(product, self._layout.id),
+                    VERSION_FIELD: point_version(product, pack(vector)).digest,
+                },
             )
             for product, vector in products
         ]
@@ -78,6 +83,10 @@ class ProductCollection:
         """Products in the collection."""
         return self.client.count(self.name, exact=True).count
 
+    def versions(self) -> dict[str, PointVersion]:
+        """By product, which state of it the collection has."""
+        return read_versions(self.client, self.name)
+
     def _create(self) -> None:
         create(self.client, self.name + FIRST, self._layout)
         if alias_target(self.client, self.name) is None:  # else another service was faster, or a rebuild
@@ -92,6 +101,22 @@ class ProductCollection:
         points, _ = self.client.scroll(self.name, limit=1, with_payload=["layout"])
         for point in points:
             self._layout.require(str((point.payload or {}).get("layout")), where)
+
+
+def read_versions(client: QdrantClient, name: str) -> dict[str, PointVersion]:
+    """By product in a collection, which state of it is there. Raises what Qdrant raises."""
+    found: dict[str, PointVersion] = {}
+    fields = ["product_id", "updated_at", VERSION_FIELD]
+    place = None
+    while True:
+        points, place = client.scroll(name, limit=PAGE, offset=place, with_payload=fields)
+        for point in points:
+            payload = point.payload or {}
+            product_id = str(payload.get("product_id", point.id))
+            digest = str(payload.get(VERSION_FIELD) or "")
+            found[product_id] = PointVersion(int(payload.get("updated_at") or 0), digest)
+        if place is None:
+            return found
 
 
 def create(client: QdrantClient, name: str, layout: Layout) -> None:

@@ -33,8 +33,8 @@ const TOKEN_REFUSED = 1008;
 export const backoff = (failures) =>
   Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 
-/** Where a slot's row is asked for, for a visitor. */
-export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id, token }) {
+/** Where a slot's row is asked for, for a visitor; the token stays out of addresses, which are logged. */
+export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id }) {
   if (kind === "products") return `/v1/products?${new URLSearchParams(product_ids.map((id) => ["product_id", id]))}`;
   const by = kind.match(/^complement_(.+)/)?.[1];
   const about = `/v1/products/${encodeURIComponent(product_id)}`;
@@ -45,7 +45,7 @@ export function address({ kind, k = 12, product_id, product_ids, query, category
     similar: `${about}/similar`,
     also_liked: `${about}/also-liked`,
   }[kind] ?? `${about}/complements`;
-  const said = { visitor_id, token, k, by, q: kind === "search" ? query : undefined, category };
+  const said = { visitor_id, k, by, q: kind === "search" ? query : undefined, category };
   return `${path}?${new URLSearchParams(Object.entries(said).filter(([, value]) => value !== undefined))}`;
 }
 
@@ -76,6 +76,7 @@ export function connect({
   const shown = new Map(); // slot → what was handed on last
   const newest = new Map(); // slot → the greatest seq on this socket
   let socket;
+  let token; // what the socket was opened with
   let attempt = 0;
   let failures = 0;
   let refused;
@@ -100,7 +101,8 @@ export function connect({
     try {
       const who = await visitor(refused);
       if (turn !== attempt) return; // closed, or tried anew, in the meantime
-      const query = new URLSearchParams({ visitor_id: who.visitor_id, token: who.token });
+      const query = new URLSearchParams({ visitor_id: who.visitor_id });
+      token = who.token;
       const mine = (socket = new WebSocket(`${base.replace(/^http/, "ws")}/v1/live?${query}`));
       newest.clear();
       opening = setTimeout(lost, OPEN_WITHIN_MS);
@@ -136,7 +138,7 @@ export function connect({
   }
 
   function send() {
-    if (socket?.readyState === 1 && slots.length) socket.send(JSON.stringify({ type: "subscribe", slots }));
+    if (socket?.readyState === 1 && slots.length) socket.send(JSON.stringify({ type: "subscribe", slots, token }));
   }
 
   function receive(data) {
@@ -189,7 +191,8 @@ export function connect({
 
   async function ask(slot) {
     const who = await visitor(refused);
-    const response = await fetch(base + address(slot, who), { signal: AbortSignal.timeout?.(LAST_WAIT_MS) });
+    const headers = slot.kind === "products" ? {} : { "X-Eddy-Token": who.token };
+    const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(LAST_WAIT_MS) });
     if (response.status === 401) refused = who.token;
     if (!response.ok) return false;
     if (slot.kind === "for_you") refused = undefined;

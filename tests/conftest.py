@@ -18,7 +18,7 @@ from infra.stack.lifecycle import Stack
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, wait_for_broker
 from tests.support.machine import SHARED_DATA, QdrantServer, free_ports, memory_folder, skip_or_fail
-from tests.support.stack import settings_on_free_ports
+from tests.support.stack import secrets_in_logs, settings_on_free_ports
 
 # Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
 hypothesis.settings.register_profile("eddy", deadline=None)
@@ -147,6 +147,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         stack.down()
         given.undo()
     assert not [pid for pid in pids if pid and psutil.pid_exists(pid)], "`down` has left processes"
+    assert secrets_in_logs(settings.stack_folder) == []  # whatever the whole run has used
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from socket import socket
 from tempfile import TemporaryDirectory
@@ -30,11 +30,16 @@ class BrokerUnavailable(Exception):
 
 @dataclass(frozen=True)
 class Broker:
-    """Where one broker lives: its folder and its two loopback ports."""
+    """Where one broker lives: its folder and its two loopback ports.
+
+    `more` has further properties, which win over all others, as a node of a cluster needs them.
+    """
 
     folder: Path
     port: int
     controller_port: int
+    more: str = field(default="", kw_only=True)
+    cluster_id: str = field(kw_only=True, default_factory=lambda: uuid4().hex[:22])
 
     @property
     def bootstrap(self) -> str:
@@ -60,13 +65,14 @@ class Broker:
             + f"advertised.listeners=PLAINTEXT://{self.bootstrap}\n"
             + f"controller.quorum.voters=1@127.0.0.1:{self.controller_port}\n"
             + f"log.dirs={self.folder / 'data'}\n"
+            + self.more
         )
         if not (self.folder / "data" / "meta.properties").exists():
             self._format()
 
     def _format(self) -> None:
         storage = self._java("kafka.tools.StorageTool")
-        command = [*storage, "format", "-t", uuid4().hex[:22], "-c", str(self._properties)]
+        command = [*storage, "format", "-t", self.cluster_id, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise BrokerUnavailable(f"Kafka could not format its storage: {done.stdout}{done.stderr}")

@@ -14,6 +14,7 @@ from services.embedder.catalogue import Catalogue
 from services.embedder.embedding import Embedder
 from services.embedder.metrics import Metrics
 from services.embedder.models.port import PictureModel, TextModel, check_width, folder_of
+from services.embedder.pictures.decoder import DecoderPool
 from services.embedder.pictures.fetch import Downloads, PictureSource
 from services.embedder.pictures.prepare import Preparation
 from services.embedder.publisher import Publisher
@@ -65,12 +66,20 @@ def create_embedder(
         bytes_max=settings.picture_bytes_max,
         timeout_s=settings.picture_timeout_s,
     )
+    decoders = max(1, settings.embedder_threads // 2)
     preparation = Preparation(
         pictures,
         PictureSource(downloads, settings.catalogue_dir, settings.picture_bytes_max),
+        DecoderPool(
+            decoders,
+            pixels_max=settings.picture_pixels_max,
+            edge=pictures.edge,
+            memory_bytes=settings.picture_memory_mb << 20,
+            timeout_s=settings.picture_timeout_s,
+        ),
         fetchers=settings.picture_threads,
-        decoders=max(1, settings.embedder_threads // 2),
-        pixels_max=settings.picture_pixels_max,
+        fetchers_a_host=settings.picture_threads_a_host,
+        decoders=decoders,
         metrics=metrics,
     )
     return Embedder(
@@ -142,6 +151,7 @@ class EmbedderProcess:
                 Catalogue,
                 Recipe(settings.layout, models),
                 picture_retry_s=settings.picture_retry_s,
+                picture_retries=settings.picture_retries,
                 timer=time.monotonic,
             ),
             embedder=embedder,

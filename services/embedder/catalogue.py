@@ -4,7 +4,8 @@ Pure: no I/O and no clock of its own. Whoever drives it does the effects that it
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
 from cachetools import TTLCache
@@ -61,6 +62,8 @@ class Ledger:
 
 
 FAILURES_MAX: Final = 100_000
+RETRIED_AT_ONCE: Final = 256  # pictures, so that retries never fill the room that new products need
+AGAIN_S: Final = 1.0  # a product that is under way when its picture is due is looked at again so soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,15 @@ class IncomingProduct:
     attempts: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class _PictureRetry:
+    """A picture whose host was away: so many tries so far, the next at `due` (seconds of the timer)."""
+
+    address: str
+    tries: int
+    due: float
+
+
 class Catalogue:
     """The products with vectors, those that wait for a model, and those that a model has.
 
@@ -118,8 +130,17 @@ class Catalogue:
     its former vector until then.
     """
 
-    def __init__(self, recipe: Recipe, *, picture_retry_s: float, timer: Callable[[], float]) -> None:
+    def __init__(
+        self, recipe: Recipe, *, picture_retry_s: float, timer: Callable[[], float], picture_retries: int = 0
+    ) -> None:
         self._recipe = recipe
+        self._timer = timer
+        self._retry_s = picture_retry_s
+        self._retries_max = picture_retries
+        self._retries: dict[str, _PictureRetry] = {}
+        self._due: list[
+            tuple[float, str]
+        ] = []  # a heap; what is no longer so in `_retries` counts for nothing
         self._known: dict[str, bytes] = {}  # as published, a fifth of the memory of the unpacked structs
         self._waiting: dict[str, IncomingProduct] = {}
         self._running: dict[str, tuple[IncomingProduct, Order]] = {}
@@ -134,6 +155,11 @@ class Catalogue:
         """Products that wait for a model or are with one."""
         return len(self._waiting) + len(self._running)
 
+    @property
+    def pictures_to_retry(self) -> int:
+        """Pictures whose hosts were away, which are tried again."""
+        return len(self._retries)
+
     def know(self, product_id: str, raw: bytes | None) -> None:
         """Takes a message of `product-vectors`. Raises LayoutMismatch for vectors of another layout."""
         if raw is None:
@@ -142,6 +168,13 @@ class Catalogue:
         self._recipe.layout.require(vectors.decode(raw).layout, "the topic product-vectors")
         self._known[product_id] = raw
 
+    def __contains__(self, product_id: str) -> bool:
+        return product_id in self._known
+
+    def is_newest(self, product_id: str, raw: bytes | None) -> bool:
+        """Whether this message of `product-vectors` (None: the tombstone) is the last about the product."""
+        return self._known.get(product_id) == raw
+
     def vectors_of(self, product_ids: Iterable[str]) -> Iterable[ProductVectors]:
         """Those of these products that have vectors."""
         return filter(None, map(self._vectors, product_ids))
@@ -149,10 +182,13 @@ class Catalogue:
     def make_anew(self, product_ids: Iterable[str]) -> int:
         """Lets those wait for a model whose vectors another model or recipe made; answers how many.
 
-        A segment that is missing is not made up for: its picture could not be had.
+        A segment that is missing is not made up for: its picture could not be had. Where that was because its
+        host was away it is tried again, as often as is left.
         """
         before = len(self._waiting)
         for known in self.vectors_of(product_ids):
+            if known.picture_tries and known.product.image_url:
+                self._schedule_retry(known.product, known.picture_tries)
             wanted = self._recipe.hashes(known.product)
             if any(known.hashes.get(name, wanted[name]) != wanted[name] for name in wanted):
                 self._wait(IncomingProduct(known.product, products.encode(known.product), None))
@@ -174,15 +210,17 @@ class Catalogue:
             effects += _acknowledge(self._running.pop(product_id)[0], "older")
         return effects
 
-    def remove(self, product_id: str, place: Place) -> list[Effect]:
-        """A tombstone."""
+    def remove(self, product_id: str, place: Place | None) -> list[Effect]:
+        """A tombstone; without a place one that was never read, of a product that is gone all the same."""
         effects: list[Effect] = []
         former = self._unwait(product_id)
         running = self._running.pop(product_id, None)
         for superseded in filter(None, (former, running and running[0])):
             effects += _acknowledge(superseded, "older")
         self._known.pop(product_id, None)
-        return [*effects, Publish(product_id, None, None, "removed", place), Acknowledge(place)]
+        self._retries.pop(product_id, None)
+        effects.append(Publish(product_id, None, None, "removed", place))
+        return effects if place is None else [*effects, Acknowledge(place)]
 
     def orders(self, most: int) -> list[Order]:
         """Up to so many products for the models, longest waiting first."""
@@ -196,7 +234,9 @@ class Catalogue:
             assert taken is not None
             wanted = self._recipe.hashes(taken.product)
             needs = _needs(wanted, self._segments(product_id), failed=self._has_failed(taken))
-            order = Order(taken.product, needs)
+            former = self._retries.get(product_id)
+            tries = former.tries if former and former.address == taken.product.image_url else 0
+            order = Order(taken.product, needs, tries=tries)
             self._running[product_id] = (taken, order)
             chosen.append(order)
         return chosen
@@ -209,12 +249,18 @@ class Catalogue:
             return []
         del self._running[product_id]
         effects: list[Effect] = []
+        if "image" in order.needs:
+            self._retries.pop(product_id, None)
         if order.refusal is not None:
             if order.product.image_url:
                 self._failed[product_id, order.product.image_url] = True
-            key = product_id.encode()
-            reason = str(order.refusal)
-            effects.append(SendToDlq(key, taken.raw, reason, "picture", taken.place, taken.attempts))
+            again = order.refusal.may_pass and order.tries < self._retries_max
+            if again:
+                self._schedule_retry(order.product, order.tries + 1)
+            if not (again and order.tries):  # the first failure is told, and the last
+                key = product_id.encode()
+                reason = f"{order.refusal}; it is tried again by itself" if again else str(order.refusal)
+                effects.append(SendToDlq(key, taken.raw, reason, "picture", taken.place, taken.attempts))
         wanted = self._recipe.hashes(order.product)
         made = {
             name: self._recipe.segment(name, wanted[name], vector) for name, vector in order.vectors.items()
@@ -224,6 +270,31 @@ class Catalogue:
             effects += _acknowledge(taken, "older")
         same = newest is None or newest.product.image_url == order.product.image_url
         return effects + self._decide(newest or taken, made, failed=order.refusal is not None and same)
+
+    def retry_pictures(self) -> None:
+        """Lets products wait for a model whose picture is due to be tried again."""
+        now = self._timer()
+        while self._due and self._due[0][0] <= now and len(self._waiting) < RETRIED_AT_ONCE:
+            due, product_id = heappop(self._due)
+            retry, known = self._retries.get(product_id), self._vectors(product_id)
+            if retry is None or retry.due != due:
+                continue
+            if known is None or known.product.image_url != retry.address:
+                del self._retries[product_id]
+            elif product_id in self._waiting or product_id in self._running:
+                self._schedule(product_id, replace(retry, due=now + AGAIN_S))
+            else:
+                self._failed.pop((product_id, retry.address), None)
+                self._wait(IncomingProduct(known.product, products.encode(known.product), None))
+
+    def _schedule_retry(self, product: Product, tries: int) -> None:
+        """After so many tries: the pause doubles with each."""
+        due = self._timer() + self._retry_s * 2 ** (tries - 1)
+        self._schedule(product.product_id, _PictureRetry(product.image_url or "", tries, due))
+
+    def _schedule(self, product_id: str, retry: _PictureRetry) -> None:
+        self._retries[product_id] = retry
+        heappush(self._due, (retry.due, product_id))
 
     def _decide(self, taken: IncomingProduct, made: dict[str, Segment], *, failed: bool) -> list[Effect]:
         """Published with all its segments; or waiting, and published with those that there are."""
@@ -240,7 +311,10 @@ class Catalogue:
         kept = {name: each for name, each in segments.items() if name in wanted}
         if failed and kept.get("image") and kept["image"].hash != wanted["image"]:
             del kept["image"]  # the former picture
-        message = self._recipe.assemble(product, kept | self._recipe.without_model(product, wanted, kept))
+        retry = self._retries.get(product_id)
+        tries = retry.tries if retry and retry.address == product.image_url and "image" not in kept else 0
+        segments = kept | self._recipe.without_model(product, wanted, kept)
+        message = self._recipe.assemble(product, segments, tries)
         raw = vectors.encode(message)
         if raw == self._known.get(product_id):
             return [] if needs else _acknowledge(taken, "unchanged")

@@ -12,12 +12,13 @@ from typing import Final, Protocol
 
 from schemas.products import Product
 from schemas.vectors import Vector
-from services.embedder.errors import PictureRefused
+from services.embedder.errors import PictureRefused, Unreadable
 from services.embedder.metrics import Metrics
 from services.embedder.models.port import PictureModel, Pixels, TextModel
 from services.embedder.recipe import sources, text_of
 
 AHEAD: Final = 4  # batches whose pictures are made ready while the models work
+QUEUED_MAX: Final = 4096  # products whose picture's host has no place for them, in memory besides
 SHARE_LEAST: Final = 16  # fewer would cost more than sharing gains
 
 
@@ -27,19 +28,27 @@ class PicturePreparer(Protocol):
     def start(self, address: str) -> "Future[Pixels]":
         """The picture at this address, as the model wants it; its exception may be PictureRefused."""
 
+    @property
+    def queued(self) -> int:
+        """Pictures that wait for a place at their host."""
+
     def close(self) -> None:
         """Drops what has not begun; waits for nothing."""
 
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """A product, which model segments it needs, and, once the models had it, what came of it."""
+    """A product, which model segments it needs, and, once the models had it, what came of it.
+
+    `tries`: how often its picture could not be had before.
+    """
 
     product: Product
     needs: frozenset[str]
     vectors: dict[str, Vector] = field(default_factory=dict)
     refusal: PictureRefused | None = None
     picture: "Future[Pixels] | None" = None
+    tries: int = 0
 
 
 class Embedder:
@@ -82,8 +91,11 @@ class Embedder:
 
     @property
     def room(self) -> int:
-        """How many more orders may be submitted now."""
-        return self._most - self._under_way
+        """How many more orders may be submitted now.
+
+        Those that wait for a place at a host count only when there are very many: other products go on.
+        """
+        return self._most - self._under_way + min(self._preparation.queued, QUEUED_MAX)
 
     def submit(self, orders: Sequence[Order]) -> None:
         """Starts on these orders; returns at once."""
@@ -214,7 +226,7 @@ def _take_picture(order: Order) -> bool:
     refusal = order.picture.exception()
     if refusal is None:
         return True
-    if not isinstance(refusal, PictureRefused):
-        raise refusal
+    if not isinstance(refusal, PictureRefused):  # a fault of ours, but this picture's alone
+        refusal = Unreadable(f"the picture cannot be prepared: {type(refusal).__name__}: {refusal}")
     order.refusal = refusal
     return False

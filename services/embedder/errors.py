@@ -1,5 +1,7 @@
 """Why a product, or only its picture, could not be taken: one exception a kind, each a sentence."""
 
+from typing import ClassVar
+
 
 class BadProduct(Exception):
     """A message that is no product; the text is the reason written to products.dlq."""
@@ -11,6 +13,8 @@ class TooManyBadProducts(Exception):
 
 class PictureRefused(Exception):
     """A picture that cannot be had; the product is embedded without it."""
+
+    may_pass: ClassVar[bool] = False  # whether the same picture may be had later, without a change of its own
 
 
 class UnsupportedAddress(PictureRefused):
@@ -28,7 +32,13 @@ class PrivateAddress(PictureRefused):
 
 
 class Unreachable(PictureRefused):
-    """The picture's host did not deliver it."""
+    """The picture's host does not have it, or nobody can say where it would be."""
+
+
+class HostAway(Unreachable):
+    """The picture's host did not deliver it in time, or not now: it is asked again later."""
+
+    may_pass = True
 
 
 class OutsideCatalogue(PictureRefused):
@@ -41,3 +51,9 @@ class TooLarge(PictureRefused):
 
 class Unreadable(PictureRefused):
     """The bytes are no picture."""
+
+
+class DecoderAway(PictureRefused):
+    """No decoder could be had: a matter of this machine, not of the picture."""
+
+    may_pass = True

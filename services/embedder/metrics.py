@@ -33,7 +33,19 @@ class Metrics:
             ["kind"],
             registry=self.registry,
         )
-        # stage: decode, picture.
+        # Pictures whose host was away are tried again by themselves. outcome: had, refused.
+        self.pictures_retried = Counter(
+            "eddy_embedder_pictures_retried_total",
+            "Pictures tried again because their host was away",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.pictures_to_retry = Gauge(
+            "eddy_embedder_pictures_to_retry",
+            "Pictures that are still to be tried again",
+            registry=self.registry,
+        )
+        # stage: decode, picture, publish (Kafka refuses the vectors for good).
         self.dead_letters = Counter(
             "eddy_embedder_dead_letters_total",
             "Messages to products.dlq",
@@ -54,6 +66,13 @@ class Metrics:
             "eddy_embedder_acknowledged_seconds",
             "Time until what was handed over is acknowledged",
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        # what: missing, stale (written otherwise than the topic has it), surplus (gone from the topic).
+        self.repaired = Counter(
+            "eddy_embedder_qdrant_repaired_total",
+            "Products that a Qdrant server was found to have otherwise than product-vectors",
+            ["what"],
             registry=self.registry,
         )
         self.known = Gauge(

@@ -1,8 +1,10 @@
 """Puts messages on Kafka and tells, message by message, when the broker has them."""
 
 import logging
+from collections import deque
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from typing import Final, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -10,10 +12,19 @@ from schemas import deadletters
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from schemas.unreadable import Unreadable
 from services.embedder.errors import BadProduct
-from services.kafka.clients import ClientConfig, NotDelivered, OutgoingMessage
+from services.kafka.clients import FOR_GOOD, ClientConfig, NotDelivered, OutgoingMessage
 from services.kafka.messages import PRODUCT
 
+ALONE_S: Final = 10.0  # for one message and what was before it; a broker that is away is waited for anyway
 FULL_WAIT_S: Final = 0.1  # how long to wait, each time, for room in the local buffer
+
+
+_Report = Callable[[KafkaError | None, Message | None], None]
+
+
+class _Refused(NamedTuple):
+    retry: Callable[[], None] | None  # None: it was alone already
+    tell: Callable[[], None]
 
 
 class Publisher:
@@ -25,30 +36,76 @@ class Publisher:
 
     def __init__(self, config: ClientConfig) -> None:
         self._failure: KafkaError | None = None
+        self._refused: deque[_Refused] = deque()
         callbacks = {"error_cb": self._note_fatal, "logger": logging.getLogger("librdkafka")}
         self._producer = Producer(config | callbacks)
 
-    def send(self, topic: str, message: OutgoingMessage, then: Callable[[], None]) -> None:
-        """Hands a message over; `then` is called from `serve` when the broker has it."""
-        key, value, headers = message
+    def send(
+        self,
+        topic: str,
+        message: OutgoingMessage,
+        then: Callable[[], None],
+        *,
+        refused: Callable[[str], None] | None = None,
+        is_newest: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Hands a message over; `then` is called from `serve` when the broker has it.
 
-        def report(error: KafkaError | None, _message: Message) -> None:
+        `refused` is called instead, with the reason, when the broker will never take it. One that is no
+        longer `is_newest` by then counts as sent: what came after it was.
+        """
+
+        def again() -> None:
+            if is_newest():
+                self._produce(topic, message, partial(report, None))
+            else:
+                then()
+
+        def report(
+            retry: Callable[[], None] | None, error: KafkaError | None, _message: Message | None
+        ) -> None:
             if error is None:
                 then()
+            elif refused is not None and error.code() in FOR_GOOD:
+                self._refused.append(_Refused(retry, partial(refused, error.str())))
             else:
                 self._failure = self._failure or error
 
+        self._produce(topic, message, partial(report, again))
+
+    def _produce(
+        self,
+        topic: str,
+        message: OutgoingMessage,
+        report: Callable[[KafkaError | None, Message | None], None],
+    ) -> None:
+        key, value, headers = message
         while True:
             try:
                 self._producer.produce(topic, value, key, on_delivery=report, headers=headers)
             except BufferError:
                 self.serve(FULL_WAIT_S)
+            except KafkaException as error:  # larger than librdkafka itself takes
+                report(error.args[0], None)
+                return
             else:
                 return
+
+    def _look_at_refused(self) -> None:
+        """A broker refuses a whole batch for its size: each of its messages is tried once more, alone."""
+        while self._refused:
+            retry, tell = self._refused.popleft()
+            if retry is None:
+                tell()
+                continue
+            self._producer.flush(ALONE_S)
+            retry()
+            self._producer.flush(ALONE_S)
 
     def serve(self, timeout_s: float = 0.0) -> None:
         """Calls back. Raises NotDelivered for a refused message, KafkaException for a dead producer."""
         self._producer.poll(timeout_s)
+        self._look_at_refused()
         if self._failure is not None:
             if self._failure.fatal():
                 raise KafkaException(self._failure)

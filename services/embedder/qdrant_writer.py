@@ -3,12 +3,14 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, Protocol
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_exponential_jitter
 
+from schemas.points import PointVersion
 from schemas.products import Product
 from schemas.vectors import Vector
 from services.embedder.metrics import Metrics
@@ -20,6 +22,7 @@ PATIENCE_MAX_S: Final = 5.0
 MAY_PASS: Final = (408, 429)  # and every 5xx
 
 Then = Callable[[], None]
+OnVersions = Callable[[dict[str, PointVersion]], None]
 
 
 class Collection(Protocol):
@@ -33,6 +36,9 @@ class Collection(Protocol):
 
     def count(self) -> int:
         """Products in the collection."""
+
+    def versions(self) -> dict[str, PointVersion]:
+        """By product, which state of it is there."""
 
 
 class _Change:
@@ -52,6 +58,7 @@ class ServerIndex:
         self._metrics = metrics
         self._changes: SimpleQueue[_Change] = SimpleQueue()
         self._done: SimpleQueue[Then] = SimpleQueue()
+        self._looks: SimpleQueue[OnVersions] = SimpleQueue()
         self._stopping = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="qdrant", daemon=True)
@@ -64,6 +71,10 @@ class ServerIndex:
     def put(self, product_id: str, product: tuple[Product, Vector] | None, then: Then) -> None:
         """A product with its vector, or None where it is gone; `then` is called when the server has it."""
         self._changes.put(_Change(product_id, product, then))
+
+    def look(self, then: OnVersions) -> None:
+        """`then` is called, by `serve`, with what the server has; changes may be under way meanwhile."""
+        self._looks.put(then)
 
     def serve(self) -> None:
         """Calls back. Raises what ended the thread: LayoutMismatch, or a request that Qdrant refuses."""
@@ -92,6 +103,8 @@ class ServerIndex:
             collection = retrying(self._open_collection)
             self.products = retrying(collection.count)
             while not self._stopping.is_set():
+                if not self._looks.empty():
+                    self._done.put(partial(self._looks.get(), retrying(collection.versions)))
                 if batch := self._batch():
                     retrying(self._write, collection, batch)
                     for change in batch:

@@ -70,7 +70,7 @@ class Recipe:
             return point(product.popularity or 0.0)
         return signs(sources(product)[name], width)
 
-    def assemble(self, product: Product, segments: Segments) -> ProductVectors:
+    def assemble(self, product: Product, segments: Segments, picture_tries: int = 0) -> ProductVectors:
         """The message on `product-vectors`; a segment that is not given stays zero and has no hash."""
         parts = [
             segments[name].content if name in segments else bytes(BYTES_EACH * width)
@@ -83,6 +83,7 @@ class Recipe:
             content=b"".join(parts),
             hashes={name: segment.hash for name, segment in present.items()},
             models={name: segment.model for name, segment in present.items() if segment.model},
+            picture_tries=picture_tries,
         )
 
     def split(self, vectors: ProductVectors) -> dict[str, Segment]:

@@ -55,12 +55,26 @@ class EmbedderSettings(QdrantSettings):
     picture_pixels_max: int = Field(
         40_000_000, ge=1024, le=1 << 30, description="pixels that a picture may have"
     )
+    picture_memory_mb: int = Field(
+        512, ge=64, le=65_536, description="memory that decoding a picture may take, in a process of its own"
+    )
     picture_timeout_s: float = Field(
-        10.0, gt=0, le=300, description="how long a picture may take, all attempts together"
+        10.0,
+        gt=0,
+        le=300,
+        description="how long fetching a picture may take, from its host's name to its last byte, all "
+        "attempts together; and how long decoding it may take",
     )
     picture_threads: int = Field(16, ge=1, le=256, description="pictures fetched at a time")
+    picture_threads_a_host: int = Field(4, ge=1, le=256, description="of these, from one host")
     picture_retry_s: float = Field(
-        60.0, ge=0, description="how soon a picture that could not be had is tried for a new message"
+        60.0,
+        ge=0,
+        description="how soon a picture that could not be had is tried for a new message, and by itself "
+        "where its host was away; then after twice as long, and so on",
+    )
+    picture_retries: int = Field(
+        8, ge=0, le=20, description="how often a picture whose host was away is tried again by itself"
     )
     bad_products_in_a_row: int = Field(
         1000,

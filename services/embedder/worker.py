@@ -2,8 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -16,7 +17,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from schemas import deadletters
+from schemas import deadletters, products
+from schemas.points import PointVersion, point_version
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.unreadable import Unreadable
@@ -40,7 +42,7 @@ from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
 from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
 from services.kafka.messages import PRODUCT, MessageReader, vectors_of
-from services.kafka.ranges import headers_of
+from services.kafka.ranges import headers_of, partition_of
 from services.kafka.topic_watch import Shapes, TopicWatch
 from services.refusals import RefusalSampler
 
@@ -53,37 +55,51 @@ def read_known(
     partitions: Collection[int],
     stopping: threading.Event,
     reader: MessageReader,
-) -> set[str]:
-    """Reads the topic to its end; answers the ids of the products in these partitions.
+) -> tuple[set[str], set[str]]:
+    """Reads `product-vectors` to its end: the ids of the products in these partitions; those that are gone.
 
-    Blocks until then, or until `stopping`. Raises LayoutMismatch and TopicMissing.
+    Gone is what `products` has no more: whoever was away for longer than `delete.retention.ms` reads no
+    tombstone of it. Blocks until then, or until `stopping`. Raises LayoutMismatch and TopicMissing.
     """
     ids: set[str] = set()
     kind = vectors_of(settings.layout)
+    present: set[bytes] = set()
+    lying = 0  # messages on `products`
 
     def know(messages: list[Message]) -> None:
+        nonlocal lying
         for message in messages:
+            if message.topic() == source:
+                lying += 1
+                (present.discard if message.value() is None else present.add)(message.key() or b"")
+                continue
             if (read := reader.read(kind, message)) is None:
                 continue
             catalogue.know(read.key, read.raw)
             if message.partition() in partitions:
                 (ids.discard if read.value is None else ids.add)(read.key)
 
-    topic = settings.topic(PRODUCT_VECTORS)
-    whole = TopicReader(client_config(settings), [topic], know, lambda _error: None)
+    source = settings.topic(PRODUCTS)
+    topics = [settings.topic(PRODUCT_VECTORS), source]
+    whole = TopicReader(client_config(settings), topics, know, lambda _error: None)
     whole.start()
     try:
         while not whole.wait_until_caught_up(LOOK_S) and not stopping.is_set():
             pass
     finally:
         whole.stop()
-    return ids
+    gone = {product_id for product_id in ids if product_id.encode() not in present}
+    if gone and not lying:  # not a shop that sells nothing: a topic was lost, or vectors restored alone
+        log.warning("nothing lies on products, vectors are kept", products=len(gone))
+        return ids, set()
+    return ids - gone, gone
 
 
 log = structlog.get_logger()
 
 IDLE_S: Final = 0.2  # how soon a stopping worker notices
 BUSY_S: Final = 0.01  # how soon it takes what a model has finished
+REPAIRED_AT_ONCE: Final = 500  # products compared between two looks at what came: some milliseconds
 COMMIT_EVERY_S: Final = 0.25
 FLUSH_S: Final = 2.0  # at the end, and before another worker takes a partition over
 
@@ -121,7 +137,8 @@ class Worker:
         self._bad_in_a_row = 0
         self._paused = False
         self._committed_at = 0.0
-        self._mine: set[str] = set()  # products that the Qdrant server may have to be given
+        self._in_server: dict[str, PointVersion] = {}  # as it was found
+        self._repairs: Iterator[str] = iter(())  # products that it is still to be compared in
         self.waiting_for: str | None = "its partitions"
 
     def stop(self) -> None:
@@ -255,8 +272,18 @@ class Worker:
             else:
                 self._server.put(effect.product_id, _point(effect), arrived)
 
+        def on_refusal(reason: str) -> None:
+            why = f"Kafka refuses the product's vectors for good: {reason}"
+            raw = None if effect.vectors is None else products.encode(effect.vectors.product)
+            self._send_to_dlq(SendToDlq(effect.product_id.encode(), raw, why, "publish", effect.place))
+            arrived()
+
         self._publisher.send(
-            self._settings.topic(PRODUCT_VECTORS), (effect.product_id.encode(), effect.raw, []), on_delivery
+            self._settings.topic(PRODUCT_VECTORS),
+            (effect.product_id.encode(), effect.raw, []),
+            on_delivery,
+            refused=on_refusal,
+            is_newest=lambda: self._catalogue.is_newest(effect.product_id, effect.raw),
         )
 
     def _send_to_dlq(self, effect: SendToDlq) -> None:
@@ -297,7 +324,10 @@ class Worker:
         for order in self._embedder.collect():
             if order.refusal is not None:
                 self._metrics.pictures_refused.labels(type(order.refusal).__name__).inc()
+            if order.tries and "image" in order.needs:
+                self._metrics.pictures_retried.labels("refused" if order.refusal else "had").inc()
             self._do(self._catalogue.complete(order))
+        self._catalogue.retry_pictures()
         if self._embedder.room > 0 and self._catalogue.waiting:
             self._embedder.submit(self._catalogue.orders(self._embedder.room))
             if self._paused:
@@ -305,14 +335,15 @@ class Worker:
         self._serve()
         self._metrics.known.set(len(self._catalogue))
         self._metrics.waiting.set(self._catalogue.waiting)
+        self._metrics.pictures_to_retry.set(self._catalogue.pictures_to_retry)
         self._metrics.unfinished.set(len(self._ledger))
 
     def _serve(self) -> None:
         self._publisher.serve()
         if self._server is not None:
             self._server.serve()
-            if self._mine:
-                self._fill_server(self._server)
+            for product_id in islice(self._repairs, REPAIRED_AT_ONCE):
+                self._repair(self._server, product_id)
 
     # Offsets
 
@@ -341,14 +372,22 @@ class Worker:
         self._catalogue, self._ledger, self._paused = self._new_catalogue(), Ledger(), False
         self.waiting_for = "product vectors"
         mine = {each.partition for each in partitions}
-        ids = read_known(self._settings, self._catalogue, mine, self._stopping, self._reader)
+        ids, gone = read_known(self._settings, self._catalogue, mine, self._stopping, self._reader)
         if self._stopping.is_set():
             return
+        for product_id in sorted(gone):
+            self._do(self._catalogue.remove(product_id, None))
         anew = self._catalogue.make_anew(sorted(ids))
         log.info(
-            "product vectors caught up", products=len(self._catalogue), anew=anew, partitions=sorted(mine)
+            "product vectors caught up",
+            products=len(self._catalogue),
+            anew=anew,
+            gone=len(gone),
+            partitions=sorted(mine),
         )
-        self._mine = ids if self._server is not None else set()
+        self._repairs = iter(())
+        if self._server is not None:
+            self._server.look(partial(self._compare_server, self._catalogue, ids, mine))
         if self._from_beginning:
             self._from_beginning = False
             self._consumer.assign(
@@ -356,15 +395,41 @@ class Worker:
             )
         self.waiting_for = None
 
-    def _fill_server(self, server: ServerIndex) -> None:
-        """A Qdrant server that holds less than is known is new, or was away: it gets all that is mine."""
-        if server.products is None:
-            return  # it has not answered yet
-        if server.products < len(self._catalogue):
-            log.info("filling the Qdrant server", found=server.products, products=len(self._mine))
-            for known in self._catalogue.vectors_of(self._mine):
-                server.put(known.product.product_id, (known.product, unpack(known.content)), _nothing)
-        self._mine = set()
+    def _compare_server(
+        self,
+        catalogue: Catalogue,
+        ids: set[str],
+        partitions: Collection[int],
+        found: dict[str, PointVersion],
+    ) -> None:
+        """What the Qdrant server has otherwise than the topic is repaired, as far as it is this worker's.
+
+        An embedder that was killed between the two reads its message again and finds nothing changed; and a
+        server may have been away, restored, or made anew.
+        """
+        if catalogue is not self._catalogue:
+            return  # the partitions were dealt anew, and it is looked at again
+        surplus = {
+            product_id
+            for product_id in found
+            if product_id not in catalogue
+            and partition_of(product_id.encode(), PRODUCT_VECTORS.partitions) in partitions
+        }
+        log.info("comparing the Qdrant server", found=len(found), products=len(ids), surplus=len(surplus))
+        self._in_server = found
+        self._repairs = iter([*ids, *surplus])
+
+    def _repair(self, server: ServerIndex, product_id: str) -> None:
+        """Gives the server a product as it is now, unless it has it so."""
+        found = self._in_server.pop(product_id, None)
+        known = next(iter(self._catalogue.vectors_of([product_id])), None)
+        if known is None:
+            if found is not None:
+                self._metrics.repaired.labels("surplus").inc()
+                server.put(product_id, None, _nothing)
+        elif found != point_version(known.product, known.content):
+            self._metrics.repaired.labels("missing" if found is None else "stale").inc()
+            server.put(product_id, (known.product, unpack(known.content)), _nothing)
 
     def _on_revoke(self, _consumer: Consumer, _partitions: list[TopicPartition]) -> None:
         self.waiting_for = "its partitions"

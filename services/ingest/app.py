@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaException, Message
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
@@ -31,6 +31,7 @@ from services.kafka.clients import (
     client_config,
     producer_config,
 )
+from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
@@ -50,14 +51,14 @@ class BrokerProbe:
         self._topics_on_broker = topics_on_broker
         self._needed = needed
         self.waiting_for: str | None = "the first answer of Kafka"
-        self.answered = asyncio.Event()  # once all topics were there
+        self.found = asyncio.Event()  # all topics, once
 
     async def run(self) -> None:
         """Asks until it is cancelled."""
         while True:
             self.waiting_for = await asyncio.to_thread(self._ask)
             if self.waiting_for is None:
-                self.answered.set()
+                self.found.set()
             await asyncio.sleep(WAITING_EVERY_S if self.waiting_for else READY_EVERY_S)
 
     def _ask(self) -> str | None:
@@ -87,7 +88,7 @@ class FactReader:
 
     async def run(self) -> None:
         """Reads until it is cancelled."""
-        await self._probe.answered.wait()
+        await self._probe.found.wait()
         by_topic = {self._settings.topic(each.kind.topic): each for each in self.all}
 
         def take(messages: list[Message]) -> None:
@@ -98,7 +99,7 @@ class FactReader:
             client_config(self._settings),
             [*by_topic],
             take,
-            lambda _error: _end_process(),
+            _end_process,
             held=lambda: ((topic, key) for topic, facts in by_topic.items() for key in facts.list_keys()),
             outdates=True,
         )
@@ -121,8 +122,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     """The HTTP API, connected to Kafka; its lifespan's end waits for what is under way. `clock`: Unix ms."""
     metrics = Metrics()
     producer = AcknowledgedProducer(producer_settings(settings), on_fatal=_end_process)
+    erasures = Erasures()
+    reader = erasures_reader(settings, erasures)
     door = VisitorAuth(
-        TokenSigner(settings.token_secret),
+        TokenSigner(settings.token_secret, settings.topic_prefix, erasures.until.get),
         settings.api_key,
         required=settings.auth == "required",
         write_key=settings.write_key,
@@ -139,9 +142,18 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     )
     menders = [Mender(each, producer, settings, metrics) for each in facts.all]
 
+    def waiting_for() -> str | None:
+        erasures_missing = None if reader.caught_up else "the topic erasures"
+        return probe.waiting_for or erasures_missing or facts.waiting_for
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        running = [probe.run(), facts.run(), *(mender.run() for mender in menders)]
+        running = [
+            probe.run(),
+            facts.run(),
+            *(mender.run() for mender in menders),
+            _start_after(probe, reader),
+        ]
         tasks = [asyncio.create_task(each) for each in running]
         try:
             yield
@@ -149,6 +161,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.to_thread(reader.stop)
             await asyncio.to_thread(producer.close)
 
     app = IngestApi(lifespan)
@@ -159,7 +172,14 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
     app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics, clock))
-    app.include_router(health_routes(lambda: probe.waiting_for or facts.waiting_for, metrics.registry))
+    app.include_router(
+        health_routes(
+            waiting_for,
+            metrics.registry,
+            # What was acknowledged is only known of this place: loads that go on later ask for it.
+            lambda: {"cluster": f"{producer.cluster_id or ''}/{settings.topic_prefix}"},
+        )
+    )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     app.add_middleware(
         CORSMiddleware,
@@ -172,6 +192,22 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     return app
 
 
+async def _start_after(probe: BrokerProbe, reader: TopicReader) -> None:
+    """Starts the reader once its topic is there."""
+    await probe.found.wait()
+    reader.start()
+
+
+def erasures_reader(settings: IngestSettings, erasures: Erasures) -> TopicReader:
+    """Keeps up with who is erased: tokens from before are refused, by every ingest process alike."""
+
+    def take(messages: list[Message]) -> None:
+        for message in messages:
+            erasures.take(message)
+
+    return TopicReader(client_config(settings), [settings.topic(ERASURES)], take, _end_process)
+
+
 def producer_settings(settings: IngestSettings) -> ClientConfig:
     """The producer's configuration."""
     config = producer_config(
@@ -180,6 +216,6 @@ def producer_settings(settings: IngestSettings) -> ClientConfig:
     return config | {"queue.buffering.max.kbytes": settings.ingest_buffer_mb * 1024}
 
 
-def _end_process(_error: KafkaError | None = None) -> None:
+def _end_process(_error: object) -> None:
     """Ends the service in order: requests under way get their 503, the supervisor starts it anew."""
     os.kill(os.getpid(), signal.SIGTERM)

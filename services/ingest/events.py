@@ -12,9 +12,10 @@ from services.ingest.dead_letters import dead_letter_routes
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_EVENTS
 from services.ingest.publisher import Publisher
-from services.ingest.responses import answer_of
+from services.ingest.responses import answer_of, answer_of_refusal
 from services.ingest.validation import Provenance, Rejected, UnreadableBatch, split_events, validate_events
 from services.web.auth import VisitorAuth
+from services.web.problems import RefusedByKafka
 from services.web.requests import TooLarge, UnreadableBody, read_body
 
 PATH: Final = "/v1/events"
@@ -45,7 +46,11 @@ def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cloc
             )
         metrics.batch_events.observe(len(entries))
         verdict = validate_events(entries, received_at=way.received_at, visitor_id=visitor_id)
-        await publisher.take_events(verdict.accepted, verdict.rejected, way)
+        try:
+            await publisher.take_events(verdict.accepted, verdict.rejected, way)
+        except RefusedByKafka as refusal:
+            metrics.events_rejected.labels("broker").inc(len(refusal.refused))
+            return answer_of_refusal(refusal, verdict.accepted, verdict.rejected)
         return answer_of(len(verdict.accepted), verdict.rejected)
 
     return router

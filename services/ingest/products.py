@@ -1,7 +1,6 @@
 """PUT /v1/products and DELETE /v1/products/{id}: the catalogue to Kafka."""
 
 import re
-from dataclasses import replace
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -14,7 +13,13 @@ from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_DELETION, DESCRIPTION_OF_PRODUCTS
 from services.ingest.publisher import Publisher
 from services.ingest.responses import NothingAcceptable, answer_of
-from services.ingest.validation import Outdated, UnreadableBatch, split_products, validate_products
+from services.ingest.validation import (
+    Outdated,
+    Rejected,
+    UnreadableBatch,
+    split_products,
+    validate_products,
+)
 from services.web.auth import VisitorAuth
 from services.web.requests import PRODUCT, TooLarge, UnreadableBody, read_body
 
@@ -42,11 +47,14 @@ def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cl
         verdict = validate_products(entries, received_at=int(clock()))
         for each in verdict.rejected:
             metrics.products_rejected.labels(each.stage).inc()
-        ignored = [
-            replace(each, index=verdict.places[each.index])
-            for each in await publisher.take_products(verdict.accepted)
+        taken = await publisher.take_products(verdict.accepted)
+        ignored = [Outdated(verdict.places[place], why) for place, why in taken.ignored.items()]
+        refused = [
+            Rejected(verdict.places[place], "broker", why, b"") for place, why in taken.refused.items()
         ]
-        return answer_of(len(verdict.accepted) - len(ignored), verdict.rejected, ignored)
+        metrics.products_rejected.labels("broker").inc(len(refused))
+        rejected = sorted([*verdict.rejected, *refused], key=lambda each: each.index)
+        return answer_of(len(verdict.accepted) - len(ignored) - len(refused), rejected, ignored)
 
     @router.delete(f"/v1/products/{PRODUCT}", **DESCRIPTION_OF_DELETION)
     async def delete_product(request: Request) -> Response:

@@ -1,9 +1,12 @@
 """Puts accepted and refused entries on their topics, and returns when Kafka has them all."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
+
+import structlog
 
 from schemas import deadletters, events, identities, products
 from schemas.events import Event
@@ -16,11 +19,21 @@ from services.ingest.validation import Outdated, Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
-from services.web.problems import BrokerAway
+from services.web.problems import BrokerAway, RefusedByKafka
+
+log = structlog.get_logger()
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event
 
 IN_BATCH: Final = "older than another entry of this batch"
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenProducts:
+    """Which of a batch are not written, by place: older than what is there, or refused by Kafka; and why."""
+
+    ignored: Mapping[int, str]
+    refused: Mapping[int, str]
 
 
 class Publisher:
@@ -117,8 +130,8 @@ class Publisher:
         """These visitors were erased: who they are is written again when it is said again."""
         self._links.forget(visitor_ids, at)
 
-    async def take_products(self, accepted: Sequence[Product]) -> list[Outdated]:
-        """Products to `products`, but for those that are older than what is there; these by their place.
+    async def take_products(self, accepted: Sequence[Product]) -> UnwrittenProducts:
+        """Products to `products`, but for those that are older than what is there.
 
         Of several entries about one product the newest counts, of equal ones the later.
         """
@@ -134,15 +147,25 @@ class Publisher:
             for product_id, place in newest.items():
                 if reason := facts.reason_to_ignore(product_id.encode(), product_order(accepted[place])):
                     ignored[place] = reason
-            news = [each for place, each in enumerate(accepted) if place not in ignored]
+            news = [place for place in range(len(accepted)) if place not in ignored]
+            refused = await self._send_products([accepted[place] for place in news])
+            refused = {news[place]: why for place, why in refused.items()}
+            for place in news:
+                if place not in refused:
+                    facts.note(accepted[place].product_id.encode(), product_order(accepted[place]))
+        self._metrics.products_accepted.inc(len(news) - len(refused))
+        self._metrics.facts_outdated.labels(PRODUCTS.name).inc(len(ignored))
+        return UnwrittenProducts(ignored, refused)
+
+    async def _send_products(self, news: Sequence[Product]) -> Mapping[int, str]:
+        """By their place, those that Kafka refuses for good, and why."""
+        try:
             await self._send(
                 (self._products, [(each.product_id.encode(), products.encode(each), []) for each in news])
             )
-            for each in news:
-                facts.note(each.product_id.encode(), product_order(each))
-        self._metrics.products_accepted.inc(len(news))
-        self._metrics.facts_outdated.labels(PRODUCTS.name).inc(len(ignored))
-        return [Outdated(place, reason) for place, reason in ignored.items()]
+        except RefusedByKafka as refusal:
+            return refusal.refused
+        return {}
 
     async def delete_product(self, product_id: str, *, at: int | None, now: int) -> str | None:
         """A tombstone to `products`; why not, where the product is newer than `at` (Unix ms).
@@ -170,12 +193,22 @@ class Publisher:
 
     async def _send(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
         started = perf_counter()
-        try:
-            await asyncio.gather(*(self._producer.send_all(*send) for send in sends if send[1]))
-        except NotDelivered as error:
+        all_sends = (self._producer.send_all(*send) for send in sends)
+        failures = await asyncio.gather(*all_sends, return_exceptions=True)
+        if any(failures):
             self._refusals.reset()  # nobody knows which letters are there
-            raise BrokerAway(str(error)) from error
         self._metrics.acknowledged.observe(perf_counter() - started)
+        undelivered = [each for each in failures if each is not None]
+        for error in undelivered:
+            if not isinstance(error, NotDelivered):
+                raise error
+            if not error.is_final:
+                raise BrokerAway(str(error)) from error
+        for (topic, _), failure in zip(sends, failures, strict=True):
+            if isinstance(failure, NotDelivered) and topic not in {self._events, self._products}:
+                log.warning("Kafka refuses messages for good", topic=topic, reason=str(failure))
+            elif isinstance(failure, NotDelivered):
+                raise RefusedByKafka(failure.refused) from failure
 
 
 def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:

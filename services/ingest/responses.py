@@ -10,7 +10,7 @@ from starlette.responses import Response
 from schemas.events import MAX_BATCH_EVENTS, Event, VisitorId
 from schemas.products import MAX_BATCH_PRODUCTS, Product
 from services.ingest.validation import Outdated, Rejected
-from services.web.problems import Problem, ProblemDocument
+from services.web.problems import Problem, ProblemDocument, RefusedByKafka
 
 
 class EventBatch(msgspec.Struct, frozen=True):
@@ -128,6 +128,17 @@ def answer_of(accepted: int, rejected: Sequence[Rejected], ignored: Sequence[Out
         detail = "none of the entries can be taken" if rejected else "the batch is empty"
         raise NothingAcceptable(detail, fields={"accepted": 0, "rejected": answer.rejected})
     return json_response(answer, 202)
+
+
+def answer_of_refusal(
+    refusal: RefusedByKafka, accepted: Sequence[object], rejected: Sequence[Rejected]
+) -> Response:
+    """The same where Kafka refuses some of the accepted for good. Raises NothingAcceptable likewise."""
+    judged = {each.index for each in rejected}
+    places = [place for place in range(len(accepted) + len(rejected)) if place not in judged]
+    refused = [Rejected(places[place], "broker", why, b"") for place, why in refusal.refused.items()]
+    everything = sorted([*rejected, *refused], key=lambda each: each.index)
+    return answer_of(len(accepted) - len(refused), everything)
 
 
 def describe_rejected(rejected: Sequence[Rejected]) -> list[Rejection]:

@@ -13,7 +13,7 @@ from schemas.events import MAX_EVENT_BYTES, Event
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from services.ingest.envelope import split_list, split_object
 
-Stage = Literal["size", "decode", "validate", "visitor", "body"]
+Stage = Literal["size", "decode", "validate", "visitor", "body", "broker"]
 
 REASON_MAX: Final = 500  # characters: a decoder's message may quote the sender's whole input
 

@@ -20,7 +20,7 @@ from services.kafka.ranges import BrokerAway as HistoryAway
 from services.settings import ServiceSettings
 from services.visitors import erasure
 from services.web.auth import AdminAuth, VisitorAuth, VisitorToken
-from services.web.problems import BrokerAway
+from services.web.problems import BrokerAway, RefusedByKafka
 from services.web.requests import UnreadableBody, read_body
 
 BODY_MAX_BYTES = 4096
@@ -80,7 +80,9 @@ class ErasureWriter:
             person = await asyncio.to_thread(erasure.person_of, self._settings, visitor_id, proven=proven)
             for topic, messages in erasure.messages(person, at, reason):
                 await self._producer.send_all(self._settings.topic(topic), messages)
-        except (HistoryAway, TopicMissing, NotDelivered) as error:
+        except NotDelivered as error:
+            raise (RefusedByKafka(error.refused) if error.is_final else BrokerAway(str(error))) from error
+        except (HistoryAway, TopicMissing) as error:
             raise BrokerAway(str(error)) from error
         self._metrics.visitors_erased.inc(len(person.visitor_ids))
         return person.visitor_ids

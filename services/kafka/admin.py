@@ -26,7 +26,7 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, durability
 from services.kafka.clients import TopicMissing, client_config
 from services.kafka.ranges import BrokerAway
 from services.settings import ServiceSettings
@@ -196,12 +196,19 @@ def require_broker(settings: ServiceSettings, refusal: str | None = None) -> Ite
 def create(settings: ServiceSettings, *, replication: int = 1) -> list[str]:
     """Creates what is missing and returns the names created; what exists is left alone.
 
+    With three replicas or more, what is acknowledged lies on two brokers at least.
+
     Raises KafkaException when the broker does not answer or refuses.
     """
     admin = KafkaAdmin(settings)
     present = admin.cluster().topics
     missing = [
-        NewTopic(settings.topic(topic), topic.partitions, replication, config=topic.config())
+        NewTopic(
+            settings.topic(topic),
+            topic.partitions,
+            replication,
+            config=topic.config() | durability(replication),
+        )
         for topic in TOPICS
         if settings.topic(topic) not in present
     ]

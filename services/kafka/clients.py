@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar, cast
@@ -70,8 +71,31 @@ def producer_config(settings: ServiceSettings, *, linger_ms: float, timeout_ms: 
     }
 
 
+# What the broker says of a message that it will never take, however often it comes.
+FOR_GOOD: Final = frozenset(
+    {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD, KafkaError.POLICY_VIOLATION}
+)
+
+
 class NotDelivered(Exception):
-    """The broker did not acknowledge a message in time."""
+    """The broker did not acknowledge a message: in time, or for good.
+
+    `refused`: by the message's place in the call, why the broker will never take it. `delivered`: how many of
+    the `total` messages the broker has by now; others may still arrive. Both are 0 where nobody counted.
+    """
+
+    def __init__(
+        self, reason: str, *, refused: Mapping[int, str] | None = None, delivered: int = 0, total: int = 0
+    ) -> None:
+        super().__init__(f"{reason}; {delivered} of {total} messages are written" if total > 1 else reason)
+        self.refused = dict(refused or {})
+        self.delivered = delivered
+        self.total = total
+
+    @property
+    def is_final(self) -> bool:
+        """Whether all that is missing is refused for good: it is of no use to send it again."""
+        return bool(self.refused) and len(self.refused) + self.delivered >= self.total
 
 
 # librdkafka looks for messages that are out of time only once a second; the caller does not wait for that.
@@ -93,6 +117,7 @@ class AcknowledgedProducer:
         self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
         callbacks = {"error_cb": self._end_if_fatal, "logger": logging.getLogger("librdkafka")}
         self._producer = Producer(config | callbacks)
+        self.cluster_id: str | None = None  # which Kafka it is, once `topics` has been asked for
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="kafka-deliveries", daemon=True)
         self._thread.start()
@@ -112,25 +137,54 @@ class AcknowledgedProducer:
         """Sends (key, value, headers) messages and returns once the broker has every one of them.
 
         Raises NotDelivered when any was refused or not acknowledged in time, or the local buffer is full.
-        Messages of such a call may still arrive: senders try again, readers know an event by its id.
+        Messages of such a call may still arrive: senders try again, readers know an event by its id. One that
+        is refused for good takes none of the others with it.
         """
         if not messages:
             return
+        failed = await self._attempt(topic, dict(enumerate(messages)))
+        if len(messages) > 1:
+            # A broker refuses a whole batch for its size: alone, those that are small enough are taken.
+            for place in [each for each, error in failed.items() if _is_final(error)]:
+                del failed[place]
+                failed |= await self._attempt(topic, {place: messages[place]})
+        if failed:
+            reasons = {place: error.str() for place, error in failed.items() if _is_final(error)}
+            passing = next((each.str() for each in failed.values() if not _is_final(each)), None)
+            raise NotDelivered(
+                passing or next(iter(reasons.values())),
+                refused=reasons,
+                delivered=len(messages) - len(failed),
+                total=len(messages),
+            )
+
+    async def _attempt(self, topic: str, messages: Mapping[int, OutgoingMessage]) -> dict[int, KafkaError]:
+        """Sends these; which of them were not delivered. Raises NotDelivered where nobody can tell."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         delivery = _Deliveries(len(messages), loop, done)
         try:
-            for number, (key, value, headers) in enumerate(messages, start=1):
-                self._producer.produce(topic, value, key, on_delivery=delivery.report, headers=headers)
+            for number, (place, (key, value, headers)) in enumerate(messages.items(), start=1):
+                report = partial(delivery.report_at, place)
+                try:
+                    self._producer.produce(topic, value, key, on_delivery=report, headers=headers)
+                except KafkaException as error:
+                    if not _is_final(error.args[0]):
+                        raise
+                    delivery.report_at(place, error.args[0], None)
                 if number % BREATH == 0:
                     await asyncio.sleep(0)
         except (BufferError, KafkaException) as error:
-            raise NotDelivered(str(error)) from error
+            raise NotDelivered(str(error), delivered=delivery.delivered, total=len(messages)) from error
         try:
             async with asyncio.timeout(self._patience_s):
-                await done
+                with suppress(NotDelivered):
+                    await done
         except TimeoutError:
-            raise NotDelivered("the broker does not answer") from None
+            raise NotDelivered(
+                "the broker does not answer", delivered=delivery.delivered, total=len(messages)
+            ) from None
+        return delivery.failed
 
     def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
         """Hands (topic, message) pairs over at once; done when the broker has every one of them.
@@ -149,7 +203,9 @@ class AcknowledgedProducer:
 
     def topics(self, timeout_s: float) -> set[str]:
         """The names of all topics on the broker. Blocks; raises KafkaException when none answers in time."""
-        return set(self._producer.list_topics(timeout=timeout_s).topics)
+        found = self._producer.list_topics(timeout=timeout_s)
+        self.cluster_id = found.cluster_id
+        return set(found.topics)
 
     def close(self, timeout_s: float = 5.0) -> None:
         """Waits for what is under way, then stops the thread. Blocks."""
@@ -163,15 +219,28 @@ class _Deliveries:
 
     def __init__(self, expected: int, loop: asyncio.AbstractEventLoop, done: asyncio.Future[None]) -> None:
         self._missing = expected
+        self._lock = threading.Lock()  # what librdkafka refuses at once is reported by the caller's thread
+        self.failed: dict[int, KafkaError] = {}  # by place; of those who report one
+        self.delivered = 0
         self._error: KafkaError | None = None
         self._loop = loop
         self._done = done
 
-    def report(self, error: KafkaError | None, _message: Message) -> None:
-        self._missing -= 1
+    def report_at(self, place: int, error: KafkaError | None, message: Message | None) -> None:
+        """Of the message at this place in the call; may come from the caller's own thread."""
+        if error is not None:
+            self.failed[place] = error
+        else:
+            self.delivered += 1
+        self.report(error, message)
+
+    def report(self, error: KafkaError | None, _message: Message | None) -> None:
+        with self._lock:
+            self._missing -= 1
+            is_last = self._missing == 0
         self._error = self._error or error
         # A closed loop has nobody left who waits; raising here would end the delivery thread.
-        if self._missing == 0 and not self._loop.is_closed():
+        if is_last and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._finish)
 
     def _finish(self) -> None:
@@ -181,6 +250,10 @@ class _Deliveries:
             self._done.set_result(None)
         else:
             self._done.set_exception(NotDelivered(self._error.str()))
+
+
+def _is_final(error: KafkaError) -> bool:
+    return error.code() in FOR_GOOD
 
 
 class TopicMissing(OperationFailed):

@@ -8,7 +8,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from services.kafka.clients import NotDelivered, producer_config
+from services.kafka.clients import FOR_GOOD, NotDelivered, producer_config
 from services.kafka.ranges import MessageHeaders
 from services.settings import ServiceSettings
 
@@ -73,7 +73,8 @@ class BulkWriter:
             except BufferError:
                 self._poll(WAIT_S)
             except KafkaException as error:
-                raise NotDelivered(str(error)) from error
+                self._error = error.args[0]
+                self._raise_failure()
         self._sent += 1
         if self._sent % POLL_EVERY == 0:
             self._poll(0)
@@ -87,7 +88,9 @@ class BulkWriter:
             if self.acknowledged > before:
                 deadline = time.monotonic() + PATIENCE_MS / 1000
             elif time.monotonic() > deadline:
-                raise NotDelivered("the broker does not answer")
+                raise NotDelivered(
+                    "the broker does not answer", delivered=self.acknowledged, total=self._sent
+                )
 
     def drop(self) -> None:
         """Forgets what is still on its way."""
@@ -96,11 +99,18 @@ class BulkWriter:
 
     def _poll(self, seconds: float) -> None:
         self._producer.poll(seconds)
-        if self._error is not None:
-            raise NotDelivered(self._error.str())
+        self._raise_failure()
         if self._fresh:
             fresh, self._fresh = self._fresh, 0
             self._on_acknowledged(fresh)
+
+    def _raise_failure(self) -> None:
+        if self._error is not None:
+            reason = self._error.str()
+            refused = {0: reason} if self._error.code() in FOR_GOOD else None
+            raise NotDelivered(
+                reason, refused=refused, delivered=self.acknowledged, total=self._sent
+            ) from None
 
     def _report(self, error: KafkaError | None, _message: Message) -> None:
         if error is not None:

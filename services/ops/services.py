@@ -221,7 +221,8 @@ def _detail(answer: httpx.Response) -> str:
 class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What /readyz said; `error` where nothing or nonsense came back.
 
-    `ahead_s`: how far the service's clock is ahead of this machine's, to about a second.
+    `cluster`: which Kafka, and which topics of it, ingest writes. `ahead_s`: how far the service's clock is
+    ahead of this machine's, to about a second.
     """
 
     service: str
@@ -231,6 +232,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     products: int | None = None
     error: str | None = None
     ahead_s: float | None = None
+    cluster: str | None = None
 
     @property
     def summary(self) -> str:
@@ -244,6 +246,7 @@ class _Readiness(msgspec.Struct, frozen=True):
     status: str
     waiting_for: str | None = None
     products: int | None = None
+    cluster: str | None = None
 
 
 _readiness = msgspec.json.Decoder(_Readiness)
@@ -268,6 +271,7 @@ def health(settings: OpsSettings, service: str, within_s: float = READY_S) -> He
         waiting_for=told.waiting_for,
         products=told.products,
         ahead_s=ahead_s(answer.headers.get("date"), before, now_ms()),
+        cluster=told.cluster,
     )
 
 

@@ -267,7 +267,8 @@ class Parts:
     def routers(self) -> Iterator[APIRouter]:
         """All routes."""
         settings = self._settings
-        door = ReaderAuth(TokenSigner(settings.token_secret), settings.api_key)
+        signer = TokenSigner(settings.token_secret, settings.topic_prefix, self._state.last_erasure)
+        door = ReaderAuth(signer, settings.api_key)
         answerer = RequestHandler(
             door,
             self._rows,

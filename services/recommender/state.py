@@ -132,8 +132,13 @@ class State:
             published = self.sessions.latest(visitor_id)
             if published is not None and self._erasures.hide(visitor_id, published.folded_at):
                 self._forget(visitor_id)
+            self._hub.visitor_erased(visitor_id)
         self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         self._metrics.sessions.set(len(self.sessions))
+
+    def last_erasure(self, visitor_id: str) -> int | None:
+        """Unix ms up to which a visitor is erased; None for one that is not."""
+        return self._erasures.until.get(visitor_id)
 
     def _forget(self, visitor_id: str) -> None:
         """Open pages of somebody who was known show what a new visitor is shown."""

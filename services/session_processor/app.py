@@ -18,7 +18,16 @@ from confluent_kafka import Message as KafkaMessage
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
 
-from schemas.topics import COMPACTION, ERASURES, EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
+from schemas.topics import (
+    COMPACTION,
+    ERASURES,
+    EVENTS,
+    EVENTS_DLQ,
+    PRODUCT_VECTORS,
+    SESSIONS,
+    Topic,
+    durability,
+)
 from services.kafka.admin import KafkaAdmin
 from services.kafka.clients import (
     AcknowledgedProducer,
@@ -145,7 +154,7 @@ class SessionWorker:
             key_type=bytes,
             value_type=bytes,
             partitions=EVENTS.partitions,
-            extra_topic_configs=COMPACTION,
+            extra_topic_configs=COMPACTION | durability(settings.replication_factor),
             on_recover=self._on_recover,
         )
         folder = SessionProcessor(
@@ -227,7 +236,8 @@ class SessionWorker:
         shape, of_changelog = shapes[events], shapes[changelog]
         if shape is None:
             raise TopicMissing(events)
-        self._shape, self._folder.partitions = shape, shape.partitions
+        self._shape = shape
+        self._folder.set_partitions(shape.partitions)
         if of_changelog is not None and of_changelog.partitions < shape.partitions:
             log.warning("events has more partitions than its sessions, which get them now", topic=changelog)
             KafkaAdmin(self._settings).add_partitions(changelog, shape.partitions)

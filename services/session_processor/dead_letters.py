@@ -1,13 +1,17 @@
 """Messages of `events` that are no events: why, and the dead letter that each becomes."""
 
+from functools import lru_cache
+
 import structlog
 from faust.types import Message
 
 from schemas import deadletters
 from schemas.events import Event
+from schemas.topics import EVENTS
 from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
 from services.kafka.messages import EVENT
+from services.kafka.ranges import partition_of
 from services.refusals import RefusalSampler
 
 log = structlog.get_logger()
@@ -32,6 +36,29 @@ def decode_event(key: bytes | None, value: bytes | None, sent_at: int) -> Event:
         return EVENT.read(key, value, sent_at)
     except Unreadable as error:
         raise BadEvent(str(error)) from None
+
+
+# A hash takes 50 µs in Python, and visitors come again.
+_partition_of = lru_cache(maxsize=65_536)(partition_of)
+
+
+def check_place(key: bytes, partition: int, partitions: int) -> bool:
+    """Whether an event lies where its key belongs, among the partitions that the topic has now.
+
+    False for one of before the topic was given more partitions than it is created with: it lies where its key
+    belonged then, and is to be moved. Raises BadEvent for one that lies anywhere else: two workers would
+    overwrite each other's session of the visitor.
+    """
+    belongs = _partition_of(key, partitions)
+    if partition == belongs:
+        return True
+    if partitions > EVENTS.partitions and partition == _partition_of(key, EVENTS.partitions):
+        return False
+    raise BadEvent(
+        f"it lies on partition {partition} of {partitions}, and its key belongs on {belongs}: "
+        f"{deadletters.MISPLACED} in its producer (the default of librdkafka's clients puts keys elsewhere "
+        "than Java's and Eddy's), then requeue this letter"
+    )
 
 
 class DeadLetters:

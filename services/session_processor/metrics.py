@@ -32,7 +32,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         # news: changed the session; known: a duplicate or older than the newest 64; no_signal: a type without
-        # a weight; dead: went to events.dlq; erased: of before its visitor's erasure.
+        # a weight; dead: went to events.dlq; erased: of before its visitor's erasure; moved: put where its
+        # key belongs, from where it did before `events` got more partitions.
         self.events = Counter(
             "eddy_session_processor_events_total", "Events taken", ["outcome"], registry=self.registry
         )

@@ -19,7 +19,7 @@ from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
 from services.model.session import Tuning, compute_session, fold, is_over, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
-from services.session_processor.dead_letters import BadEvent, DeadLetters, decode_event
+from services.session_processor.dead_letters import BadEvent, DeadLetters, check_place, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
 from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
@@ -63,9 +63,19 @@ class SessionProcessor:
         self._waiting = PendingProducts()
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
-        self.order = PartitionOrder()
-        self.partitions = EVENTS.partitions  # that the topic has now
+        self._order = PartitionOrder()
+        self._partitions = EVENTS.partitions
         self._in_flight: set[asyncio.Future[None]] = set()
+
+    @property
+    def order(self) -> PartitionOrder:
+        """What of each partition was taken."""
+        return self._order
+
+    def set_partitions(self, count: int) -> None:
+        """So many `events` has now, and its sessions' changelog is to have."""
+        self._partitions = count
+        self._table.set_partitions(count)
 
     @property
     def changelog(self) -> str:
@@ -77,10 +87,11 @@ class SessionProcessor:
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self.order.track(message.message.partition, message.message.offset, message.ack)
+        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
         sent_at = round((message.message.timestamp or -1) * 1000)
         try:
             event = decode_event(message.message.key, message.message.value, sent_at)
+            belongs = check_place(message.message.key or b"", message.message.partition, self._partitions)
         except BadEvent as bad:
             self._send_to_dlq(message, taken, str(bad))
             return
@@ -89,12 +100,22 @@ class SessionProcessor:
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
             self._pass_over(taken, "no_signal")
+        elif not belongs:
+            self._move(message, taken)
         else:
             self._fold(message, taken, event)
 
+    def _move(self, message: Message, taken: PendingMessage) -> None:
+        """To the partition of its key, whose worker has the visitor's session; once more does no harm."""
+        self._metrics.events.labels("moved").inc()
+        found = dict(message.message.headers or ()).items()
+        headers: Headers = [each for each in found if each[0] != sessions.ACCEPTED_AT]
+        moved = (message.message.topic, (message.message.key, message.message.value, headers))
+        self._send([moved], lambda: self._order.complete(taken))
+
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         self._metrics.events.labels(why).inc()
-        self.order.complete(taken)
+        self._order.complete(taken)
 
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
@@ -180,7 +201,7 @@ class SessionProcessor:
         return len(self._in_flight) >= IN_FLIGHT_MAX
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
-        self.order.complete(taken)
+        self._order.complete(taken)
         self._metrics.acknowledged.observe(time.perf_counter() - started)
 
     def _note_timing(self, message: Message, folded_at: float) -> bytes:
@@ -199,7 +220,7 @@ class SessionProcessor:
             self._pass_over(taken, "dead")
             return
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self.order.complete(taken))
+        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
@@ -211,7 +232,7 @@ class SessionProcessor:
         self._metrics.unreadable.labels(ERASURES.name).inc(self._erasures.unreadable - unreadable)
         visitor = visitor_id.encode()
         until = self._erasures.until.get(visitor_id)
-        is_ours = owned is not None and owned(partition_of(visitor, self.partitions))
+        is_ours = owned is not None and owned(partition_of(visitor, self._partitions))
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
@@ -255,7 +276,7 @@ class SessionProcessor:
 
         What was erased while nobody owned a visitor is erased now.
         """
-        self.order.reset(begins)
+        self._order.reset(begins)
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:
@@ -267,6 +288,9 @@ class SessionProcessor:
             is_older = bool(session.bought) and self._erasures.keep_purchases(session, kept) != session.bought
             if is_older or len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
+            elif any(product_id in self._vectors for product_id in session.missing_products):
+                # A worker that ended before its join was stored left this behind; the vector comes only once.
+                self._compute_again(visitor, partition, session)
             else:
                 self._note_session(visitor, partition, session)
 
@@ -275,16 +299,26 @@ class SessionProcessor:
         for visitor, partition in self._waiting.pop_waiting(product_id).items():
             if self._table.raw(visitor) is None or not owned(partition):
                 continue  # the visitor's partition has moved to another worker, which waits by itself
-            before = self._table.get(visitor)
-            after = compute_session(
-                before.visitor_id,
-                before.events,
-                self._vectors,
-                self._layout,
-                self._tuning,
-                bought=before.bought,
-            )
-            headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
-            messages = self._store(visitor, partition, after, headers, changed=True)
-            self._send(messages, self._metrics.joined.inc)
+            self._compute_again(visitor, partition, self._table.get(visitor))
         self._metrics.waiting.set(len(self._waiting))
+
+    def _compute_again(self, visitor: bytes, partition: int, before: Session) -> None:
+        """A session with the vectors that there are now.
+
+        No offset stands for it, so that no message is read again where this worker ends before it is done:
+        `sessions` knows before the changelog does, and `recover` sees what the changelog still misses.
+        """
+        after = compute_session(
+            before.visitor_id,
+            before.events,
+            self._vectors,
+            self._layout,
+            self._tuning,
+            bought=before.bought,
+        )
+        value = encode(after)
+        self._note_session(visitor, partition, after)
+        self._table.put(visitor, value)
+        headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
+        self._metrics.joined.inc()
+        self._send([(self._published, (visitor, value, headers))], partial(self._record, visitor, value))

@@ -26,6 +26,10 @@ class SessionTable:
         """The topic that the table is recovered from: as many partitions as `events`, so the same ones."""
         return str(self._table.changelog_topic.get_topic_name())
 
+    def set_partitions(self, count: int) -> None:
+        """So many the changelog is created with, where it is not there yet."""
+        self._table.changelog_topic.partitions = count
+
     def raw(self, visitor: bytes) -> bytes | None:
         """The stored bytes of a visitor's session."""
         stored: bytes | None = self._table.data.get(visitor)

@@ -95,14 +95,15 @@ class IdentityGraph:
         near = {visitor_id, *users}.union(*map(self._at_the_bound, users))
         before = {each: self._both(each) for each in near}
         self._link(visitor_id, identity)
-        for members, _ in before.values():
-            for each in members:
+        # A person that is cut at an alias may be larger by proven links alone than by all.
+        for members, proven in before.values():
+            for each in members | proven:
                 self._members.pop(each, None)
                 self._proven.pop(each, None)
         changed: set[str] = set()
         for each, former in before.items():
             if former != (after := self._both(each)):
-                changed |= former[0] | after[0]
+                changed = changed.union(*former, *after)
         return frozenset(changed)
 
     def take(self, message: TopicMessage) -> bool:
@@ -159,14 +160,14 @@ class IdentityGraph:
             return frozenset({visitor_id})  # most visitors; nothing is kept of them
         kept = self._proven if proven else self._members
         if (members := kept.get(visitor_id)) is None:
-            members = self._bounded(visitor_id, PROVEN if proven else ALL)
+            members = self._walk(visitor_id, PROVEN if proven else ALL)
             kept |= dict.fromkeys(members, members)
         return members
 
     def _both(self, visitor_id: str) -> tuple[frozenset[str], frozenset[str]]:
         return self.members(visitor_id), self.members(visitor_id, proven=True)
 
-    def _bounded(self, visitor_id: str, rows: Iterable[Links]) -> frozenset[str]:
+    def _walk(self, visitor_id: str, rows: Iterable[Links]) -> frozenset[str]:
         """By the first row of links that makes a person small enough; by the last it always is."""
         found = {visitor_id}
         for links in rows:

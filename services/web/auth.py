@@ -2,7 +2,7 @@
 
 import hmac
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,13 +14,18 @@ from pydantic import SecretStr
 from starlette.requests import HTTPConnection, Request
 
 from schemas.events import is_visitor_id
+from services.clock import now_ms
 from services.web.problems import NotAuthorised, Problem
 
 # Not in the URL, where the logs of servers and proxies would have it.
 TOKEN_HEADER = "X-Eddy-Token"  # noqa: S105 - its name
 TOKEN_DAYS = 30
 TOKEN_MAX_AGE_S = TOKEN_DAYS * 24 * 60 * 60
-RENEWABLE_S = 365 * 24 * 60 * 60  # a shopper who comes back within a year is still the same visitor
+# From the first token on a shopper who comes back is still the same visitor: 13 months, as consent lasts.
+RENEWABLE_S = 395 * 24 * 60 * 60
+BORN = "~"  # in no visitor's id: what follows is when the first token was issued, Unix ms in base 36
+
+ErasedUntil = Callable[[str], int | None]  # visitor → Unix ms up to which it is erased
 
 
 class InvalidToken(Exception):
@@ -29,51 +34,87 @@ class InvalidToken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class VisitorToken:
-    """A token and the Unix time in ms at which it ends."""
+    """A token and the Unix time in ms at which it ends. `born`: when the visitor got its first one."""
 
     visitor_id: str
     token: str
     expires_at: int
+    born: int
 
 
 class TokenSigner:
-    """Issues and checks visitor tokens. One secret is shared by ingest and recommender."""
+    """Issues and checks visitor tokens. Ingest and recommender of one topic prefix share the secret."""
 
-    def __init__(self, secret: SecretStr) -> None:
-        # Keyed to this use: the same secret signs nothing else by accident.
+    def __init__(
+        self, secret: SecretStr, prefix: str = "", erased_until: ErasedUntil = lambda _visitor_id: None
+    ) -> None:
+        """`prefix` is the topics': a token of one tenant opens nothing at another with the same secret."""
+        self._erased_until = erased_until
         self._signer = TimestampSigner(
-            secret.get_secret_value(), salt="eddy.visitor", key_derivation="hmac", digest_method=sha256
+            secret.get_secret_value(),
+            # Keyed to this use: the same secret signs nothing else by accident.
+            salt=f"eddy.visitor.{prefix}" if prefix else "eddy.visitor",
+            key_derivation="hmac",
+            digest_method=sha256,
         )
 
     def issue(self, visitor_id: str) -> VisitorToken:
         """A fresh token for the visitor, valid for 30 days."""
-        token = self._signer.sign(visitor_id).decode()
-        signed_at = self._signer.unsign(token, return_timestamp=True)[1]
-        return VisitorToken(visitor_id, token, int((signed_at.timestamp() + TOKEN_MAX_AGE_S) * 1000))
+        now = int(now_ms())
+        erased = self._erased_until(visitor_id)
+        # Tokens have whole seconds; within that of an erasure it has to be told that this one came after.
+        is_close = erased is not None and erased >= now - now % 1000
+        return self._issue(visitor_id, max(now, (erased or 0) + 1) if is_close else None)
+
+    def read(self, token: str) -> VisitorToken:
+        """What a token says. Raises InvalidToken."""
+        return self._read(token, TOKEN_MAX_AGE_S)
 
     def visitor_of(self, token: str) -> str:
         """Whose token this is. Raises InvalidToken."""
-        return self._visitor_of(token, TOKEN_MAX_AGE_S)
+        return self.read(token).visitor_id
 
     def renew(self, token: str) -> VisitorToken:
-        """A fresh token for the same visitor, up to a year after the old one's issue. Raises InvalidToken."""
-        return self.issue(self._visitor_of(token, RENEWABLE_S))
+        """A fresh token for the same visitor, up to 13 months after its first one. Raises InvalidToken."""
+        old = self._read(token, RENEWABLE_S)
+        if now_ms() - old.born > RENEWABLE_S * 1000:
+            raise InvalidToken("the visitor token has expired for good: ask POST /v1/visitors for a new one")
+        return self._issue(old.visitor_id, old.born)
 
-    def _visitor_of(self, token: str, max_age_s: int) -> str:
+    def require(self, token: str, visitor_id: str) -> VisitorToken:
+        """The token, read. Raises InvalidToken unless it is this visitor's."""
+        read = self.read(token)
+        if read.visitor_id != visitor_id:
+            raise InvalidToken("the visitor token belongs to another visitor")
+        return read
+
+    def _issue(self, visitor_id: str, born: int | None) -> VisitorToken:
+        value = visitor_id if born is None else f"{visitor_id}{BORN}{_base36(born)}"
+        return self._read(self._signer.sign(value).decode(), TOKEN_MAX_AGE_S)
+
+    def _read(self, token: str, max_age_s: int) -> VisitorToken:
         try:
-            visitor_id = self._signer.unsign(token, max_age=max_age_s).decode()
+            value, signed_at = self._signer.unsign(token, max_age=max_age_s, return_timestamp=True)
         except SignatureExpired:
             raise InvalidToken("the visitor token has expired: ask POST /v1/visitors for a new one") from None
         except BadSignature:
             raise InvalidToken("the visitor token is not valid") from None
+        visitor_id, _, told = value.decode().partition(BORN)
         if not is_visitor_id(visitor_id):
             raise InvalidToken("the visitor token is not valid")
-        return visitor_id
+        issued = int(signed_at.timestamp() * 1000)
+        born = int(told, 36) if told else issued
+        if (erased := self._erased_until(visitor_id)) is not None and born <= erased:
+            raise InvalidToken("the visitor was erased: ask POST /v1/visitors for a new one")
+        return VisitorToken(visitor_id, token, issued + TOKEN_MAX_AGE_S * 1000, born)
 
-    def require(self, token: str, visitor_id: str) -> None:
-        """Raises InvalidToken unless the token is this visitor's."""
-        if self.visitor_of(token) != visitor_id:
-            raise InvalidToken("the visitor token belongs to another visitor")
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, place = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[place] + digits
+    return digits or "0"
 
 
 class UserSigner:
@@ -243,6 +284,15 @@ class VisitorAuth:
         return shows_api_key(request.headers.get("authorization"), self._api_key)
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who asks: the shop's back end, or the visitor itself until `expires_at`, Unix ms."""
+
+    visitor_id: str
+    is_back_end: bool
+    expires_at: int | None = None
+
+
 class ReaderAuth:
     """Checks tokens and the API key."""
 
@@ -250,14 +300,14 @@ class ReaderAuth:
         self._signer = signer
         self._api_key = api_key
 
-    def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> bool:
-        """Whether the API key is shown. Raises NotAuthorised unless it is, or the visitor's own token."""
+    def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> Access:
+        """Raises NotAuthorised unless the API key is shown, or the visitor's own token."""
         if shows_api_key(authorization, self._api_key):
-            return True
+            return Access(visitor_id, is_back_end=True)
         if token is None:
             raise NotAuthorised(
-                "show the visitor's token (?token=…, from ingest's POST /v1/visitors) or the API key"
+                f"show the visitor's token ({TOKEN_HEADER}: …, by POST /v1/visitors) or the API key"
             )
         with _refuse_invalid_tokens():
-            self._signer.require(token, visitor_id)
-        return False
+            expires_at = self._signer.require(token, visitor_id).expires_at
+        return Access(visitor_id, is_back_end=False, expires_at=expires_at)

@@ -107,9 +107,9 @@ def _json(start_response: "StartResponse", status: str, body: dict[str, str]) ->
 def health_routes(
     readiness: Readiness,
     registry: CollectorRegistry,
-    facts: Callable[[], Mapping[str, int]] = dict,
+    facts: Callable[[], Mapping[str, int | str]] = dict,
 ) -> APIRouter:
-    """The routes that operators and orchestrators ask; `facts` are counts that /readyz tells besides."""
+    """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides."""
     router = APIRouter(tags=["health"])
 
     @router.get("/healthz", response_class=JSONResponse)

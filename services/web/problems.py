@@ -66,8 +66,24 @@ class BrokerAway(Problem):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"Kafka has not acknowledged ({reason}): nothing was accepted, send the same again",
+            f"Kafka has not acknowledged all of it ({reason}): send the same again, "
+            "what is written already counts once",
             headers={"Retry-After": "1"},
+        )
+
+
+class RefusedByKafka(Problem):
+    """Kafka will never take these messages, by their place among what was sent; all others are written."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    kind = "refused-by-kafka"
+
+    def __init__(self, refused: Mapping[int, str]) -> None:
+        self.refused = {place: f"Kafka refuses it for good: {why}" for place, why in refused.items()}
+        reason = next(iter(self.refused.values()), "")
+        super().__init__(
+            f"{reason}; {len(self.refused)} of the messages are not written, all others are. Do not send the "
+            "same again: make them smaller, or raise max.message.bytes of the topic"
         )
 
 

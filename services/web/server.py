@@ -1,5 +1,6 @@
 """How every HTTP service listens: uvicorn on a socket that was taken before anything else started."""
 
+import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -26,6 +27,7 @@ def serve(
 ) -> None:
     """Serves until SIGTERM; `sockets` is uvicorn's implementation of WebSockets. Blocks."""
     listening = _listen(service, host, port)
+    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     config = uvicorn.Config(
         create_app,
         factory=True,  # clients are built in the loop that serves
@@ -44,6 +46,11 @@ def serve(
         timeout_graceful_shutdown=grace_s,
     )
     uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_no_handshake(record: logging.LogRecord) -> bool:
+    """uvicorn logs each socket's address with its query, whatever `access_log` says: a token may be in it."""
+    return "WebSocket %s" not in str(record.msg)
 
 
 def _listen(service: str, host: str, port: int) -> socket.socket:

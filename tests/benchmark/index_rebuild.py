@@ -147,7 +147,7 @@ def measure() -> Figures:
         bare_s, start_s = started(empty, 0), started(full, COUNT)
         client = QdrantClient(":memory:")
         rebuild_s, rebuilt = timed(partial(maintenance.rebuild_index, full, Silent(), client))
-        check_s, state = timed(partial(check_server, full, client, topic.updated_at))
+        check_s, state = timed(partial(check_server, full, client, topic.versions))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")
         return Figures(

@@ -12,6 +12,7 @@ from typing import Any, cast
 from schemas.identities import Identity, encode
 from schemas.sessions import SESSION_EVENTS_MAX, Session
 from schemas.sessions import encode as encode_session
+from services.archive.rows import ArchivedMessage
 from services.model.session import fold
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
@@ -23,18 +24,9 @@ from tests.support.sessions import LAYOUT, TUNING, VECTORS, event
 ROWS = 20
 
 
-class JoinMessage:
-    """As confluent_kafka hands it over."""
-
-    def __init__(self, number: int) -> None:
-        identity = Identity(visitor_id=f"v{number}", user_id="ada", occurred_at=number)
-        self._key, self._value = identity.visitor_id.encode(), encode(identity)
-
-    def key(self) -> bytes:
-        return self._key
-
-    def value(self) -> bytes:
-        return self._value
+def join_message(number: int) -> ArchivedMessage:
+    identity = Identity(visitor_id=f"v{number}", user_id="ada", occurred_at=number)
+    return ArchivedMessage("identities", 0, number, 1, identity.visitor_id.encode(), encode(identity), [])
 
 
 def main(joins: int) -> dict[str, float]:
@@ -62,7 +54,7 @@ def main(joins: int) -> dict[str, float]:
     async def join_all() -> float:
         started = perf_counter()
         for number in range(joins):
-            await state.newest_identities([cast(Any, JoinMessage(number))])
+            await state.newest_identities([cast(Any, join_message(number))])
         return perf_counter() - started
 
     joining_s = asyncio.run(join_all())

@@ -68,6 +68,7 @@ def open_page(chromium: Browser, recommender: Recommender) -> Iterator[Open]:
             context = chromium.new_context(viewport=viewport, **options)
             contexts.append(context)
             context.add_init_script(WATCH + script)
+            context.route(f"{recommender.url}/v1/**", recommender.answer)
             site.files["/"] = document(body, recommender.url)
             site.files["/shop.css"] = SHOP_CSS + css
             page = context.new_page()
@@ -388,7 +389,7 @@ def test_without_a_websocket_every_kind_of_row_is_asked_for(
     page = open_page(body, script=NO_WEBSOCKET)
     for number in range(len(kinds)):
         shows(page, number, 30, row=f"eddy-recommendations:nth-of-type({number + 1})")
-    who = "visitor_id=visitor-1&token=token-1&k=2"
+    who = "visitor_id=visitor-1&k=2"
     assert {
         f"/v1/recommendations?{who}",
         f"/v1/products/a%2Fb/similar?{who}",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from tenacity import retry, retry_if_not_exception_type, stop_after_delay, wait_fixed
 
 from schemas.topics import PRODUCTS, PRODUCTS_DLQ
 from services.kafka.clients import (
@@ -16,6 +17,7 @@ from services.kafka.clients import (
     producer_config,
 )
 from services.settings import ServiceSettings
+from tests.support.kafka import limit_size, read_topic
 from tests.support.machine import free_ports
 
 Make = Callable[[ClientConfig], AcknowledgedProducer]
@@ -101,3 +103,35 @@ def test_topics_are_those_on_the_broker(kafka: ServiceSettings, away: ClientConf
     assert kafka.topic(PRODUCTS) in producer.topics(timeout_s=5)
     with pytest.raises(KafkaException):
         make(away).topics(timeout_s=0.2)
+
+
+@retry(retry=retry_if_not_exception_type(NotDelivered), stop=stop_after_delay(20), wait=wait_fixed(0.1))
+async def refused(producer: AcknowledgedProducer, topic: str, size: int) -> None:
+    """Raises NotDelivered, as soon as the broker goes by its new limit."""
+    await producer.send_all(topic, [(b"other", bytes(size), [])])
+    raise TimeoutError
+
+
+async def test_what_the_broker_never_takes_is_told_by_its_place_and_all_else_is_written(
+    kafka: ServiceSettings, make: Make
+) -> None:
+    """The others would be refused with it: the broker judges the batch that they are in."""
+    limit_size(kafka, PRODUCTS_DLQ, 20_000)
+    topic = kafka.topic(PRODUCTS_DLQ)
+    producer = make(producer_config(kafka, linger_ms=50, timeout_ms=10_000))
+    with pytest.raises(NotDelivered, match="too large"):
+        await refused(producer, topic, 30_000)
+    sizes = [5_000, 30_000, 5_000, 5_000, 2_000_000, 5_000, 5_000]
+    with pytest.raises(NotDelivered, match="5 of 7 messages are written") as caught:
+        await producer.send_all(topic, [(b"k", bytes(size), []) for size in sizes])
+    assert caught.value.refused.keys() == {1, 4}
+    assert all("too large" in why for why in caught.value.refused.values())
+    assert caught.value.is_final
+    written = [message for message in read_topic(kafka, PRODUCTS_DLQ) if message.key() == b"k"]
+    assert [len(message.value() or b"") for message in written] == [5_000] * 5
+
+
+async def test_what_may_arrive_later_is_not_told_as_final(away: ClientConfig, make: Make) -> None:
+    with pytest.raises(NotDelivered) as caught:
+        await make(away).send_all("anything", [(b"k", b"v", []), (b"k", bytes(2_000_000), [])])
+    assert not caught.value.is_final

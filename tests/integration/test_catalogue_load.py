@@ -11,12 +11,13 @@ from xml.sax.saxutils import escape
 import pytest
 from tenacity import retry, stop_after_delay, wait_fixed
 
+from infra.stack.broker import Broker
 from schemas import products
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from services.ops.catalogue.upload import BATCH
 from services.settings import ServiceSettings
-from tests.support.kafka import read_topic
+from tests.support.kafka import create_topics, read_topic
 from tests.support.launcher import ModuleProcess, start_module
 from tests.support.services import KEY, RunningService, run_service
 
@@ -109,6 +110,21 @@ def all_sent(settings: ServiceSettings) -> Counter[str]:
     assert first == again
     assert again.total() % BATCH == 0  # a batch is written whole
     return again
+
+
+def test_what_another_cluster_has_acknowledged_is_sent_to_this_one(
+    kafka: ServiceSettings, broker: Broker, tmp_path: Path
+) -> None:
+    """The same file to the same URL; behind it are other topics, as after `make clean`."""
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(30)))
+    with run_service("ingest", kafka, tmp_path / "one.log") as one:
+        loader = Loader(one, tmp_path / "state")
+        assert loader.load(feed, "--only-changed")["accepted"] == 30
+        assert loader.load(feed, "--only-changed")["skipped"] == 30
+        one.kill()
+        with run_service("ingest", create_topics(broker), tmp_path / "two.log", port=one.port):
+            assert loader.load(feed, "--only-changed")["accepted"] == 30
+            assert loader.load(feed, "--only-changed")["skipped"] == 30
 
 
 def test_a_merchant_feed_arrives_as_products(kafka: ServiceSettings, loader: Loader, tmp_path: Path) -> None:

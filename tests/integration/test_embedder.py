@@ -1,5 +1,6 @@
 """The embedder as a real process with its real models on a real broker: products in, vectors out."""
 
+import io
 import signal
 import subprocess
 import threading
@@ -13,6 +14,7 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
+from PIL import Image
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
@@ -136,6 +138,13 @@ def test_a_product_becomes_a_vector_with_every_segment(
     assert segment(found["a"], "image") != segment(found["b"], "image")
 
 
+def thin_picture() -> bytes:
+    """What a model that scales the shorter edge would make gigabytes of."""
+    buffer = io.BytesIO()
+    Image.new("L", (19_000, 1)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
     embedder: EmbedderService, topics: ServiceSettings, shop: str
 ) -> None:
@@ -145,6 +154,7 @@ def test_pictures_that_cannot_be_had_are_left_out_and_said_why(
         "absolute": ("/etc/passwd", "not inside the catalogue"),
         "link": ("pictures/link.png", "not inside the catalogue"),
         "missing": ("pictures/none.png", "no file"),
+        "thin": (inline(thin_picture()), "20 times as many"),
         "rubbish": (inline(b"no picture"), "no picture that can be read"),
         "scheme": ("file:///etc/passwd", "not fetched"),
     }
@@ -248,7 +258,7 @@ def test_a_restart_embeds_nothing_again(
     assert pictured == {"inline", "file", "http", "redirect", "twice"}
     assert segment(found["http"], "image") == segment(found["inline"], "image")
     reasons = {key.decode(): headers[deadletters.REASON] for key, _, headers in read_dead_letters(kafka)}
-    assert set(reasons) == {"broken", "none"}
+    assert set(reasons) == {"broken", "none"}, reasons
     assert "no picture that can be read" in reasons["broken"]
     assert "status 404" in reasons["none"]
     with run_embedder(kafka, tmp_path / "log", **options) as second:

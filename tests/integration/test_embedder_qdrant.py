@@ -1,30 +1,25 @@
 """The embedder's worker with a Qdrant collection, on a real broker; stand-in models, so no torch."""
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from time import monotonic
 
 import numpy as np
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from msgspec.structs import replace
 from qdrant_client import QdrantClient
+from qdrant_client.http.exceptions import ResponseHandlingException
+from tenacity import retry, stop_after_delay, wait_fixed
 
-from schemas.points import point_id
+from schemas.points import PointVersion, point_id, point_version
 from schemas.products import Product
+from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Vector, unpack
-from services.embedder.catalogue import Catalogue
-from services.embedder.embedding import Embedder
-from services.embedder.metrics import Metrics
-from services.embedder.pictures.fetch import PictureSource
-from services.embedder.pictures.prepare import Preparation
-from services.embedder.publisher import Publisher
-from services.embedder.qdrant_writer import Collection, ServerIndex
-from services.embedder.recipe import Recipe
+from services.clock import now_ms
 from services.embedder.settings import EmbedderSettings
-from services.embedder.worker import Worker
-from services.kafka.clients import producer_config
+from services.kafka.ranges import partition_of
 from services.qdrant import ProductCollection
 from services.settings import ServiceSettings
 from tests.support.embedder_service import (
@@ -32,17 +27,14 @@ from tests.support.embedder_service import (
     committed_count,
     eventually,
     put,
+    read_dead_letters,
     read_vectors,
     wait_until_committed,
 )
-from tests.support.embedding import MODELS, StandInPictures, StandInText
+from tests.support.embedder_worker import working
+from tests.support.kafka import limit_size
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
-
-
-class NoDownloads:
-    def fetch(self, url: str) -> bytes:
-        raise AssertionError(url)
 
 
 class Held:
@@ -64,38 +56,8 @@ class Held:
     def count(self) -> int:
         return self._collection.count()
 
-
-@contextmanager
-def working(kafka: ServiceSettings, collection: Collection, catalogue: Path) -> Iterator[Worker]:
-    """A worker in a thread."""
-    settings = EmbedderSettings(
-        kafka_bootstrap=kafka.kafka_bootstrap, topic_prefix=kafka.topic_prefix, text_width=6, image_width=4
-    )
-    metrics = Metrics()
-    pictures = StandInPictures()
-    source = PictureSource(NoDownloads(), catalogue, 1_000_000)
-    preparation = Preparation(pictures, source, fetchers=1, decoders=1, pixels_max=10_000, metrics=metrics)
-    embedder = Embedder(StandInText(), pictures, preparation, batch=8, workers=1, metrics=metrics)
-    server = ServerIndex(lambda: collection, metrics)
-    worker = Worker(
-        settings=settings,
-        new_catalogue=partial(Catalogue, Recipe(settings.layout, MODELS), picture_retry_s=0, timer=monotonic),
-        embedder=embedder,
-        publisher=Publisher(producer_config(settings, linger_ms=1, timeout_ms=60_000)),
-        server=server,
-        metrics=metrics,
-    )
-    server.start()
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        yield worker
-    finally:
-        worker.stop()
-        thread.join(20)
-        server.stop(5)
-        embedder.close()
-    assert not thread.is_alive()
+    def versions(self) -> dict[str, PointVersion]:
+        return self._collection.versions()
 
 
 @pytest.fixture
@@ -113,7 +75,7 @@ def test_qdrant_gets_what_the_topic_gets(
     kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
 ) -> None:
     made = collection(client)
-    with working(kafka, made, tmp_path):
+    with working(kafka, tmp_path, made):
         put(kafka, *(boot(f"p{number}") for number in range(20)), ("p3", None))
         put(kafka, boot("p4", price=1.0, updated_at=boot("p4").updated_at + 1))
         wait_until_committed(kafka)
@@ -126,7 +88,7 @@ def test_qdrant_gets_what_the_topic_gets(
     assert np.allclose(np.array(found.vector["content"]), unpack(on_topic.content), atol=1e-6)
     # A server that starts empty gets everything, without a model.
     other = collection(client, "other")
-    with working(kafka, other, tmp_path):
+    with working(kafka, tmp_path, other):
 
         def filled() -> None:
             assert other.count() == 19
@@ -134,11 +96,188 @@ def test_qdrant_gets_what_the_topic_gets(
         eventually(filled)
 
 
+class Away:
+    """A server that was there when the worker looked, and takes nothing more."""
+
+    def __init__(self, collection: ProductCollection) -> None:
+        self._collection = collection
+
+    def upsert(self, products: Sequence[tuple[Product, Vector]]) -> None:
+        if products:
+            raise ResponseHandlingException(OSError("refused"))
+
+    def remove(self, product_ids: Sequence[str]) -> None:
+        """Nothing is removed either."""
+
+    def count(self) -> int:
+        return self._collection.count()
+
+    def versions(self) -> dict[str, PointVersion]:
+        return self._collection.versions()
+
+
+def on_topic(kafka: ServiceSettings) -> dict[str, PointVersion]:
+    """By product on `product-vectors`, which state of it lies there."""
+    return {
+        product_id: point_version(each.product, each.content)
+        for product_id, each in read_vectors(kafka).items()
+        if each is not None
+    }
+
+
+def test_a_worker_that_ended_between_topic_and_qdrant_is_made_up_for(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    made = collection(client)
+    sold_out = boot("back", availability="out_of_stock")
+    back = boot("back", updated_at=sold_out.updated_at + 1)
+    with working(kafka, tmp_path, made):
+        put(kafka, sold_out, boot("stays"), boot("goes"))
+        wait_until_committed(kafka)
+    committed = committed_count(kafka)
+    with working(kafka, tmp_path, Away(made)):
+        put(kafka, back, ("goes", None))
+
+        def published() -> None:
+            found = read_vectors(kafka)
+            assert found["back"] is not None
+            assert found["back"].product == back
+            assert found["goes"] is None
+
+        eventually(published)
+    assert committed_count(kafka) < committed + 2
+    assert made.versions() != on_topic(kafka)
+    with working(kafka, tmp_path, made):
+        wait_until_committed(kafka)  # the messages are read again, and nothing has changed in them
+
+        def repaired() -> None:
+            assert made.versions() == on_topic(kafka)
+
+        eventually(repaired)
+    [point] = client.retrieve("products", [point_id("back")])
+    assert (point.payload or {})["availability"] == "in_stock"
+
+
+def test_a_server_that_has_it_otherwise_is_repaired_at_the_next_start(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    made = collection(client)
+    with working(kafka, tmp_path, made):
+        put(kafka, *(boot(f"p{number}") for number in range(6)))
+        wait_until_committed(kafka)
+    vector = np.ones(EmbedderSettings(text_width=6, image_width=4).layout.width, np.float32)
+    made.remove(["p1"])
+    made.upsert([(boot("p2"), vector), (boot("p3", price=1.0), vector), (boot("never"), vector)])
+    # What a former version of this code wrote.
+    client.delete_payload("products", ["version"], points=[point_id("p4")])
+    with working(kafka, tmp_path, made) as worker:
+
+        def repaired() -> None:
+            assert made.versions() == on_topic(kafka)
+
+        eventually(repaired)
+        counts = {
+            what: worker._metrics.repaired.labels(what)._value.get()
+            for what in ("missing", "stale", "surplus")
+        }
+    assert counts == {"missing": 1, "stale": 3, "surplus": 1}
+
+
+def forget_products(kafka: ServiceSettings, partitions: Iterable[int]) -> None:
+    """As compaction leaves it in the end: neither products nor tombstones in these partitions."""
+    topic = kafka.topic(PRODUCTS)
+    admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
+    may_be_cut = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
+    [altered] = admin.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[may_be_cut])]
+    ).values()
+    altered.result(30)
+
+    @retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
+    def forget() -> None:
+        for done in admin.delete_records([TopicPartition(topic, each, -1) for each in partitions]).values():
+            done.result(30)
+
+    forget()
+
+
+def test_a_product_whose_tombstone_nobody_has_read_goes_at_the_next_start(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    made = collection(client)
+    gone = boot("gone")
+    partition = partition_of(b"gone", PRODUCTS.partitions)
+    others = [
+        boot(name)
+        for name in (f"p{number}" for number in range(20))
+        if partition_of(name.encode(), PRODUCTS.partitions) != partition
+    ]
+    with working(kafka, tmp_path, made):
+        put(kafka, gone, *others)
+        wait_until_committed(kafka)
+    assert "gone" in made.versions()
+    forget_products(kafka, [partition])
+    with working(kafka, tmp_path, made):
+
+        def removed() -> None:
+            assert read_vectors(kafka)["gone"] is None
+            assert made.versions() == on_topic(kafka)
+
+        eventually(removed)
+        assert set(made.versions()) == {each.product_id for each in others}
+
+
+def test_vectors_are_kept_where_the_topic_of_products_is_lost(
+    kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
+) -> None:
+    made = collection(client)
+    with working(kafka, tmp_path, made):
+        put(kafka, boot("p"))
+        wait_until_committed(kafka)
+    forget_products(kafka, range(PRODUCTS.partitions))
+    with working(kafka, tmp_path, made) as worker:
+
+        def ready() -> None:
+            assert worker.waiting_for is None
+
+        eventually(ready)
+        put(kafka, boot("q"))
+
+        def both() -> None:
+            assert set(made.versions()) == {"p", "q"}
+
+        eventually(both)
+
+
+def test_vectors_that_kafka_refuses_are_a_dead_letter_and_stop_nothing(
+    kafka: ServiceSettings, tmp_path: Path
+) -> None:
+    """Not even those that are in one batch with them, which the broker refuses whole."""
+    limit_size(kafka, PRODUCT_VECTORS, 8_000)
+    large = boot("large", description="x" * 15_000)
+    with working(kafka, tmp_path):
+
+        @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
+        def goes_by_its_limit() -> None:
+            put(kafka, replace(large, updated_at=int(now_ms())))
+            wait_until_committed(kafka)
+            assert read_dead_letters(kafka)
+
+        goes_by_its_limit()
+        others = [boot(f"p{number}", description="y" * 3_000) for number in range(10)]
+        put(kafka, *others[:5], replace(large, updated_at=int(now_ms())), *others[5:])
+        wait_until_committed(kafka)
+        found = read_vectors(kafka)
+        assert all((each := found[other.product_id]) and each.product == other for other in others)
+    headers = read_dead_letters(kafka)[-1][2]
+    assert (headers["stage"], "for good" in headers["reason"]) == ("publish", True)
+
+
 def test_nothing_is_committed_before_qdrant_has_it(
     kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
 ) -> None:
     held = Held(collection(client))
-    with working(kafka, held, tmp_path):
+    with working(kafka, tmp_path, held):
         put(kafka, boot("waits"))
         assert held.asked.wait(30)
         assert "waits" in read_vectors(kafka)

@@ -143,6 +143,70 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
     assert on_changelog(flow, visitor) is None
 
 
+async def test_tokens_from_before_open_nothing_and_open_sockets_end(flow: Flow, visitor: str) -> None:
+    token = flow.shop.token(visitor)
+    as_visitor = {"X-Eddy-Token": token}
+    own: dict[str, Any] = {"params": {"visitor_id": visitor}, "headers": as_visitor}
+    assert flow.recommender.http.get("/v1/recommendations", **own).status_code == 200
+    async with flow.shop.live(flow.recommender, visitor, FOR_YOU) as live:
+        await live.next()
+        erased = flow.ingest.http.delete(f"/v1/visitors/{visitor}", headers=as_visitor)
+        assert (erased.status_code, erased.json()["erased"]) == (202, [visitor])
+        code, reason = await live.closed()
+        assert (code, "erased" in reason) == (1008, True)
+
+    async def is_refused() -> None:
+        assert flow.recommender.http.get("/v1/recommendations", **own).status_code == 401
+        renewed = flow.ingest.http.post("/v1/visitors", json={"token": token})
+        assert (renewed.status_code, "erased" in renewed.json()["detail"]) == (401, True)
+        sent = flow.ingest.http.post("/v1/events", json={"events": [{}]}, headers=as_visitor)
+        assert sent.status_code == 401
+
+    await eventually(is_refused)
+    as_back_end = {"Authorization": f"Bearer {KEY}"}
+    again = flow.ingest.http.post("/v1/visitors", json={"visitor_id": visitor}, headers=as_back_end).json()
+    shown = {"X-Eddy-Token": again["token"]}
+    row = flow.recommender.http.get("/v1/recommendations", params={"visitor_id": visitor}, headers=shown)
+    assert row.status_code == 200
+
+
+async def test_a_visitor_erases_what_is_proven_to_be_its_own_and_nobody_by_a_claim(
+    flow: Flow, visitor: str
+) -> None:
+    user, phone, thief = f"user-{uuid4().hex}", f"phone-{uuid4().hex}", f"thief-{uuid4().hex}"
+    for each in (visitor, phone):
+        body = {"anonymousId": each, "userId": user}
+        proof = {"Authorization": f"Bearer {KEY}"}
+        assert flow.ingest.http.post("/v1/identify", json=body, headers=proof).status_code == 200
+    identify(flow.ingest, thief, user)
+    send_views(flow.ingest, phone, "p1")
+    send_views(flow.ingest, thief, "p2")
+    await remembers(flow, visitor, "p1", "p2")  # by the back end's key
+
+    def seen_by(who: str) -> set[str]:
+        shown = {"X-Eddy-Token": flow.shop.token(who)}
+        answer = flow.recommender.http.get(f"/v1/visitors/{who}/profile", headers=shown)
+        return {event["product_id"] for event in answer.json()["events"]}
+
+    assert (seen_by(visitor), seen_by(thief)) == ({"p1"}, {"p2"})
+    assert (
+        flow.ingest.http.delete(
+            f"/v1/visitors/{phone}", headers={"X-Eddy-Token": flow.shop.token(thief)}
+        ).status_code
+        == 401
+    )
+    by_thief = flow.ingest.http.delete(
+        f"/v1/visitors/{thief}", headers={"X-Eddy-Token": flow.shop.token(thief)}
+    )
+    assert by_thief.json()["erased"] == [thief]
+    await remembers(flow, phone, "p1")
+    by_itself = flow.ingest.http.delete(
+        f"/v1/visitors/{visitor}", headers={"X-Eddy-Token": flow.shop.token(visitor)}
+    )
+    assert set(by_itself.json()["erased"]) == {visitor, phone, visitor_of(user)}
+    await remembers(flow, phone)
+
+
 async def test_what_comes_after_starts_from_nothing_and_what_was_before_comes_not_back(
     flow: Flow, visitor: str
 ) -> None:

@@ -30,7 +30,7 @@ from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.settings import ServiceSettings
-from tests.support.kafka import create_topics, read_topic
+from tests.support.kafka import create_topics, limit_size, read_topic
 from tests.support.machine import free_ports
 from tests.support.services import KEY, PAGE, RunningService, run_service
 
@@ -338,6 +338,31 @@ def test_product_batches_have_their_own_limits(ingest: RunningService) -> None:
 
 
 # The API as a whole
+
+
+def test_what_kafka_refuses_for_good_is_told_of_its_entry_and_the_others_are_written(
+    kafka: ServiceSettings, tmp_path: Path
+) -> None:
+    limit_size(kafka, PRODUCTS, 4_000)
+    with serving(kafka, tmp_path / "log") as ingest:
+        bearer = {"Authorization": f"Bearer {KEY}"}
+
+        def put(*sent: Json) -> httpx.Response:
+            return ingest.http.put("/v1/products", json={"products": sent}, headers=bearer)
+
+        large = boot("large", description="x" * 8_000)
+
+        @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+        def goes_by_its_limit() -> None:
+            assert put(large).status_code == 422
+
+        goes_by_its_limit()
+        answer = put({"product_id": "bad"}, boot("one"), large, boot("two", description="y" * 2_500))
+        assert (answer.status_code, answer.json()["accepted"]) == (202, 2)
+        reasons = {each["index"]: each["reason"] for each in answer.json()["rejected"]}
+        assert set(reasons) == {0, 2}
+        assert "for good" in reasons[2]
+        assert {(each.key() or b"").decode() for each in read_topic(kafka, PRODUCTS)} >= {"one", "two"}
 
 
 def test_every_error_is_a_problem_document(ingest: RunningService) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,16 +11,19 @@ from urllib.parse import quote
 import httpx
 import msgspec
 import pytest
+from itsdangerous import TimestampSigner
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from infra.stack.broker import Broker
+from services.web.auth import TOKEN_MAX_AGE_S
 from tests.support.services import KEY, RunningService, run_service
 from tests.support.shop import (
     CATALOGUE,
     COUNT,
     FOR_YOU,
     Json,
+    Live,
     Shop,
     eventually,
     get,
@@ -183,11 +187,59 @@ def test_bad_questions_get_problem_documents(recommender: RunningService, shop: 
 async def test_nobody_opens_another_visitors_stream(recommender: RunningService, shop: Shop) -> None:
     for query in ("visitor_id=v", f"visitor_id=v&token={quote(shop.token('w'))}", "visitor_id=v&token=x", ""):
         async with connect(f"ws://127.0.0.1:{recommender.port}/v1/live?{query}") as socket:
+            if "token=" not in query:
+                await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU]}))
             with pytest.raises(ConnectionClosed) as closed:
                 await socket.recv()
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 1008
         assert "token" in closed.value.rcvd.reason
+
+
+async def test_a_socket_takes_the_token_in_its_first_message_and_no_log_has_it(
+    recommender: RunningService, shop: Shop, visitor: str
+) -> None:
+    token, by_query = shop.token(visitor), f"&token={quote(shop.token(visitor))}"
+    address = f"ws://127.0.0.1:{recommender.port}/v1/live?visitor_id={visitor}"
+    async with connect(address, compression=None) as socket:
+        await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU], "token": token}))
+        assert len(ids(json.loads(await socket.recv()))) == 6
+        await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU], "token": shop.token("w")}))
+        code, reason = await Live(socket).closed()
+        assert (code, "another visitor" in reason) == (1008, True)
+    async with connect(address + by_query, compression=None) as socket:
+        await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU]}))
+        assert len(ids(json.loads(await socket.recv()))) == 6
+    row = recommender.http.get(
+        "/v1/recommendations", params={"visitor_id": visitor}, headers={"X-Eddy-Token": token}
+    )
+    assert row.status_code == 200
+    signature = token.rpartition(".")[2]
+    assert signature not in recommender.log.read_text()
+    assert by_query.rpartition(".")[2] not in recommender.log.read_text()
+
+
+async def test_a_socket_ends_when_its_token_does_and_lives_on_with_a_newer_one(
+    recommender: RunningService, shop: Shop, visitor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def token(left_s: float) -> str:
+        then = int(time.time() - TOKEN_MAX_AGE_S + left_s)
+        with monkeypatch.context() as past:
+            past.setattr(TimestampSigner, "get_timestamp", lambda _self: then)
+            return shop.token(visitor)
+
+    address = f"ws://127.0.0.1:{recommender.port}/v1/live?visitor_id={visitor}"
+    async with connect(address, compression=None) as dying, connect(address, compression=None) as living:
+        for socket in (dying, living):
+            shown = {"type": "subscribe", "slots": [FOR_YOU], "token": token(3)}
+            await socket.send(json.dumps(shown))
+            assert len(ids(json.loads(await socket.recv()))) == 6
+        renewed = {"type": "subscribe", "slots": [FOR_YOU], "token": token(3600)}
+        await living.send(json.dumps(renewed))
+        code, reason = await Live(dying).closed()
+        assert (code, "expired" in reason) == (1008, True)
+        event_id = await shop.look_at(visitor, "p8")
+        await Live(living).caused_by(event_id)
 
 
 @pytest.mark.parametrize(

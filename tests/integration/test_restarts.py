@@ -8,14 +8,14 @@ from typing import Final
 from uuid import uuid4
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Producer
 
 from schemas import events
 from schemas.topics import EVENTS
 from services.kafka.clients import client_config
 from services.settings import ServiceSettings
 from tests.support.services import run_service
-from tests.support.session_topics import SessionTopics, view, wait_until
+from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -23,24 +23,6 @@ GROUPS: Final = 10  # side by side, each reads all events and keeps sessions of 
 RESTARTS: Final = 3  # of each
 FIRST_S: Final = 2.0
 VISITORS: Final = [f"v{number}" for number in range(24)]  # some in every partition
-
-
-def newest_in_table(kafka: ServiceSettings, group: str) -> dict[str, bytes | None]:
-    """Each visitor's session in the table of a group."""
-    consumer = Consumer(client_config(kafka) | {"group.id": "unused", "enable.partition.eof": True})
-    name = f"{kafka.topic_prefix}{group}-sessions-changelog"
-    consumer.assign([TopicPartition(name, number, 0) for number in range(EVENTS.partitions)])
-    found: dict[str, bytes | None] = {}
-    ended = 0
-    while ended < EVENTS.partitions:
-        message = consumer.poll(10)
-        assert message is not None
-        if message.error() is not None:
-            ended += 1
-        else:
-            found[(message.key() or b"").decode()] = message.value()
-    consumer.close()
-    return found
 
 
 def environment(group: str) -> dict[str, str]:

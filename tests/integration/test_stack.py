@@ -5,13 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlencode
 
 import httpx
 from tenacity import retry, stop_after_delay, wait_fixed
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack, answers
+from infra.stack.programs import SECRETS
 from schemas.models import ModelRelease
 from services.kafka.admin import create
 from services.model import releases
@@ -20,6 +25,7 @@ from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers import releasing
 from storefront.demo.shoppers.shelf import Catalogue
 from tests.support.operator import run_command
+from tests.support.stack import secrets_in_logs
 
 
 def test_up_again_changes_no_process(stack: Stack) -> None:
@@ -49,6 +55,26 @@ def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
     assert "keeps up" in run_command(environment, "lag").out
     assert "ready" in run_command(environment, "lag").out
     run_command(environment, "index", "check")
+
+
+def test_keys_and_tokens_that_are_used_stand_in_no_log(stack: Stack) -> None:
+    keys = {name: value for name, value in stack.environment.items() if name in SECRETS}
+    assert len(keys) == len(SECRETS)
+    visitor = httpx.post(f"{stack.ingest_url}/v1/visitors").json()
+    who = {"visitor_id": visitor["visitor_id"], "token": visitor["token"]}
+    wrong = who | {"token": visitor["token"][:-1]}
+    for query, status in ((who, 200), (wrong, 401)):
+        assert httpx.get(f"{stack.recommender_url}/v1/recommendations", params=query).status_code == status
+        socket = stack.recommender_url.replace("http", "ws")
+        with connect(f"{socket}/v1/live?{urlencode(query)}") as live, suppress(ConnectionClosed):
+            live.send("{")
+            live.recv()
+    for key in keys.values():
+        shown = {"Authorization": f"Bearer {key}"}
+        httpx.post(f"{stack.ingest_url}/v1/events", params={"token": key}, headers=shown, content=key)
+        httpx.post(f"{stack.ingest_url}/v1/track", auth=(key, ""), json={"event": key, "writeKey": key})
+        httpx.get(f"{stack.recommender_url}/v1/rules", params={"key": key}, headers=shown)
+    assert secrets_in_logs(Path(stack.environment["EDDY_STACK_FOLDER"])) == []
 
 
 def test_a_killed_service_comes_back_by_itself(stack: Stack) -> None:

@@ -16,7 +16,7 @@ from services.kafka.clients import TopicReader, client_config, producer_config
 from services.settings import ServiceSettings
 from tests.support.embedder_service import boot, put, read_vectors, run_embedder
 from tests.support.services import RunningService, run_service
-from tests.support.session_topics import SessionTopics, view, wait_until
+from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
 from tests.support.shop import CATALOGUE, COUNT, FOR_YOU, get, ids, open_shop, product
 
 WAITING = "503 Service Unavailable"
@@ -206,6 +206,18 @@ def test_events_that_get_more_partitions_are_all_read(kafka: ServiceSettings, tm
     SessionTopics(kafka).send_events(*after.values())
     with run_service("session_processor", kafka, tmp_path / "log"):
         wait_until(lambda: folded(dict(before), dict(after)))
+    # A new group reads all of it: what was written before lies where its keys belonged then.
+    group = {"EDDY_SESSION_PROCESSOR_GROUP": "anew"}
+    with run_service("session_processor", kafka, tmp_path / "log", environment=group) as worker:
+
+        def folded_anew() -> None:
+            newest = newest_in_table(kafka, "anew")
+            for visitor, event in before.items():
+                assert newest[visitor] == topics.offline([event, after[visitor]])
+
+        wait_until(folded_anew)
+        assert 'events_total{outcome="moved"}' in worker.http.get("/metrics").text
+    assert topics.dead_letters(b"") == []
 
 
 @pytest.mark.timeout(300)

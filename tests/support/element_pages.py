@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
+from playwright.sync_api import Route
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
@@ -106,19 +107,24 @@ class Recommender:
         finally:
             self.sockets.remove(socket)
 
-    def _http(self, socket: ServerConnection, request: Request) -> Response | None:
+    def _http(self, _socket: ServerConnection, request: Request) -> Response | None:
+        if not request.path.startswith("/v1/live"):
+            return Response(HTTPStatus.NOT_FOUND, "", Headers())
         self.requests.append(request.path)
-        if request.path.startswith("/v1/live"):
-            return None
+        return None
+
+    def answer(self, route: Route) -> None:
+        """A row by HTTP, in the browser: this server of sockets takes no question of CORS."""
+        path = route.request.url.removeprefix(self.url)
+        self.requests.append(path)
         answer = {
-            "items": self.rows.get(request.path.split("?")[0], []),
+            "items": self.rows.get(path.split("?")[0], []),
             "models": {},
             "recommendation_id": "by-http",
         }
-        headers = Headers(
-            {"Access-Control-Allow-Origin": "*", "Content-Type": "application/json", "Connection": "close"}
-        )
-        return Response(HTTPStatus.OK, "OK", headers, msgspec.json.encode(answer))
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        body = msgspec.json.encode(answer).decode()
+        route.fulfill(body=body, headers=headers, content_type="application/json")
 
     def push(self, what: Sequence[RecommendedItem], slot: str = "for_you", **more: Any) -> None:
         self._seq += 1

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
@@ -123,3 +123,12 @@ class TopicWriter:
     def done(self) -> None:
         """All of it is on the broker."""
         assert self._producer.flush(20) == 0
+
+
+def limit_size(settings: ServiceSettings, topic: Topic, most: int) -> None:
+    """The topic takes batches of at most so many bytes."""
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
+    entry = ConfigEntry("max.message.bytes", str(most), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
+    [altered] = admin.incremental_alter_configs([resource]).values()
+    altered.result(30)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 import numpy as np
-from confluent_kafka import Message
+from confluent_kafka import Consumer, Message, TopicPartition
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas import events, sessions, vectors
@@ -14,7 +14,7 @@ from schemas.products import Product
 from schemas.sessions import Session
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCT_VECTORS, SESSIONS, Topic
 from schemas.vectors import Layout, ProductVectors
-from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
+from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, client_config
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
@@ -73,6 +73,25 @@ class SessionTopics:
             session = fold(before, event, self.vectors, LAYOUT, Tuning())
         assert session is not None
         return sessions.encode(session)
+
+
+def newest_in_table(kafka: ServiceSettings, group: str) -> dict[str, bytes | None]:
+    """Each visitor's session in the table of a group."""
+    consumer = Consumer(client_config(kafka) | {"group.id": "unused", "enable.partition.eof": True})
+    name = f"{kafka.topic_prefix}{group}-sessions-changelog"
+    partitions = consumer.list_topics(name, timeout=10).topics[name].partitions
+    consumer.assign([TopicPartition(name, number, 0) for number in partitions])
+    found: dict[str, bytes | None] = {}
+    ended = 0
+    while ended < len(partitions):
+        message = consumer.poll(10)
+        assert message is not None
+        if message.error() is not None:
+            ended += 1
+        else:
+            found[(message.key() or b"").decode()] = message.value()
+    consumer.close()
+    return found
 
 
 def wait_until(condition: Callable[[], object]) -> None:

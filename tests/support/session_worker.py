@@ -12,6 +12,7 @@ from schemas import erasures, events
 from schemas.erasures import Erasure
 from schemas.events import Event, EventType
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
+from services.kafka.ranges import MessageHeaders
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import SessionProcessor
 from services.session_processor.table import SessionTable
@@ -72,6 +73,7 @@ class Worker:
             metrics=self.metrics,
             crash=lambda error: pytest.fail(str(error)),
         )
+        self.folder.set_partitions(1)
         if recovered:
             self.folder.recover({})
 
@@ -90,18 +92,29 @@ class Worker:
         stamp = None if received is None else BEGIN + received
         happened = event(number, BEGIN + at, product_id, type_)
         sent = msgspec.structs.replace(happened, visitor_id=visitor, received_at=stamp)
+        self.take_raw(visitor.encode(), events.encode(sent), sent_at=sent_at)
+        return sent
+
+    def take_raw(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: MessageHeaders | None = None,
+        *,
+        sent_at: int | None = None,
+    ) -> None:
+        """Gives it any message of `events`, sent at `sent_at` (Unix ms)."""
         message = SimpleNamespace(
             partition=0,
             offset=self._offset,
-            key=visitor.encode(),
-            value=events.encode(sent),
-            headers=None,
+            key=key,
+            value=value,
+            headers=headers,
             topic="events",
             timestamp=None if sent_at is None else sent_at / 1000,
         )
         self._offset += 1
         self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))
-        return sent
 
     def erase(self, visitor: str, at: int, *, sent: int | None = None, running: bool = True) -> None:
         """Gives it an erasure of what came up to `at`; `running`: its sessions are recovered."""

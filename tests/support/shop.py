@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import SecretStr
 from tenacity import retry, stop_after_delay, wait_fixed
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from infra.stack.broker import Broker
 from schemas import products, sessions, vectors
@@ -76,7 +77,7 @@ class Shop:
         self.settings = settings
         self._producer = AcknowledgedProducer(quick_config(settings, linger_ms=0))
         self._vectors = replica()
-        self._tokens = TokenSigner(SecretStr(SECRET))
+        self._tokens = TokenSigner(SecretStr(SECRET), settings.topic_prefix)
         self._events: dict[str, list[Event]] = {}
 
     async def put(self, *changed: Product) -> None:
@@ -170,6 +171,13 @@ class Live:
         async with asyncio.timeout(WITHIN_S):
             message: Json = json.loads(await self.socket.recv())
         return message
+
+    async def closed(self) -> tuple[int, str]:
+        """How the server ends the socket; what comes until then is passed over."""
+        with suppress(ConnectionClosed):
+            while True:
+                await self.next()
+        return self.socket.close_code or 0, self.socket.close_reason or ""
 
     async def caused_by(self, event_id: str) -> Json:
         """The push that an event caused; what was under way before is passed over."""

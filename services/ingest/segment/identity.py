@@ -101,7 +101,7 @@ def links_of(
 ) -> tuple[IdentityLink, ...]:
     """What a message of `identify` tells about who is who; `at` is Unix ms. Raises Refused."""
     if kind == "alias":
-        visitors, user_id = _aliased(message, policy.placeholders)
+        visitors, user_id = _alias(message, policy.placeholders)
     elif whose is not None and whose.user_id is not None and whose.visitor_id != visitor_of(whose.user_id):
         visitors, user_id = (whose.visitor_id,), whose.user_id
     else:
@@ -128,7 +128,7 @@ def visitor_of_anonymous(anonymous_id: str) -> str:
     return f"hash:{blake2b(anonymous_id.encode(), digest_size=20).hexdigest()}"
 
 
-def _aliased(message: SegmentMessage, placeholders: PlaceholderIds) -> tuple[tuple[str, ...], str]:
+def _alias(message: SegmentMessage, placeholders: PlaceholderIds) -> tuple[tuple[str, ...], str]:
     """Segment does not say whether previousId was anonymous or a user: both visitors are joined."""
     previous, user_id = _user_id("previousId", message.previous_id), _user_id("userId", message.user_id)
     if not previous or not user_id or previous == user_id:

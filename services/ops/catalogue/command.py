@@ -14,6 +14,7 @@ import typer
 from schemas.products import Product
 from schemas.times import EARLIEST_MS
 from services.cli import exit_with_status, progress_console
+from services.ops import services
 from services.ops.catalogue import check as check_report
 from services.ops.catalogue import columns as columns_file
 from services.ops.catalogue.cell_values import Defaults
@@ -232,11 +233,18 @@ def _choose_feed(
 
 
 def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bool, fresh: bool) -> Journal:
-    """What has been acknowledged: of this very file by a stopped load, or of all its former contents."""
+    """What has been acknowledged: of this very file by a stopped load, or of all its former contents.
+
+    By that ingest, for that Kafka cluster: another one behind the same URL has nothing of it. Where ingest
+    does not tell, nothing that was kept is believed.
+    """
+    cluster = services.health(settings, "ingest").cluster or ""
+    is_known = not cluster.startswith("/") and bool(cluster)
     kind = "changes" if only_changed else "load"
     status = file.stat()
     version = "" if only_changed else f"{status.st_size}:{status.st_mtime_ns}"
-    return Journal(state, f"{kind}: {file.resolve()} to {settings.ingest_url}", version, fresh=fresh)
+    about = f"{kind}: {file.resolve()} to {settings.ingest_url} of {cluster}"
+    return Journal(state, about, version, fresh=fresh or not is_known)
 
 
 def _send(

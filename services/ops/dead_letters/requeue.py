@@ -7,13 +7,14 @@ product by its bytes.
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Final
 
 from schemas import deadletters
 from schemas.deadletters import Outcome
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
-from services.kafka.clients import AcknowledgedProducer, OutgoingMessage, producer_config
+from services.kafka.clients import AcknowledgedProducer, NotDelivered, OutgoingMessage, producer_config
 from services.kafka.writer import LINGER_MS, PATIENCE_MS, BulkWriter
 from services.ops.dead_letters.ingest import Ingest, connect
 from services.ops.dead_letters.letter import BY_NAME, DeadLetter, Selection
@@ -82,8 +83,18 @@ class RequeueRun:
             (each.key, each.letter.raw, [deadletters.attempts_header(each.letter.attempts + 1)])
             for each in good
         ]
-        asyncio.run(self._producer.send_all(self._settings.topic(topic), messages))
-        mark(self._settings, self._writer, [each.letter for each in good], "requeued")
+        refused: dict[int, str] = {}
+        try:
+            asyncio.run(self._producer.send_all(self._settings.topic(topic), messages))
+        except NotDelivered as error:
+            if not error.is_final:
+                raise
+            refused = error.refused
+        for place, why in refused.items():
+            self.done.requeued -= 1
+            self.done.stays(replace(good[place], kind="bad", why=f"Kafka refuses it for good: {why}"))
+        written = [each.letter for place, each in enumerate(good) if place not in refused]
+        mark(self._settings, self._writer, written, "requeued")
 
     def _send_again(self, some: Sequence[DeadLetter]) -> None:
         if not some:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 from confluent_kafka import KafkaException, TopicPartition
 
-from schemas.deadletters import LetterId, parse_mark
+from schemas.deadletters import MISPLACED, REASON, LetterId, parse_mark
 from schemas.models import ModelRelease
 from schemas.topics import (
     EVENTS,
@@ -100,6 +100,7 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
     """Those of the last day that nobody has handled."""
     since = TimeRange(int(now_ms()) - DAY_MS)
     found = []
+    misplaced: set[LetterId] = set()
     with open_reader(settings) as reader:
         for topic in (EVENTS_DLQ, PRODUCTS_DLQ):
             open_: set[LetterId] = set()
@@ -110,6 +111,12 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
                     else:
                         place = (int(message.partition() or 0), int(message.offset() or 0))
                         open_.add(LetterId(topic.name, *place))
+                        if MISPLACED.encode() in (dict(headers_of(message)).get(REASON) or b""):
+                            misplaced.add(LetterId(topic.name, *place))
+            if of_producers := misplaced & open_:
+                told = f"{len(of_producers):,} messages were put on other partitions than their keys'"
+                what = f"{MISPLACED} there, then: python -m services.ops dlq requeue --reason partitioner"
+                found.append(Finding("producers", "bad", told, what))
             told = f"{len(open_):,} open of the last day on {settings.topic(topic)}"
             what_to_do = "python -m services.ops dlq list" if open_ else ""
             found.append(Finding("dead letters", "warn" if open_ else "ok", told, what_to_do))
@@ -230,7 +237,7 @@ def index(settings: OpsSettings) -> list[Finding]:
         topic = TopicState(reader, settings.layout)
         try:
             topic.read_on(Silent())
-            while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+            while not (state := look(topic.versions)).agrees and time.monotonic() < deadline:
                 time.sleep(LOOK_S)
                 topic.read_on(Silent())
         except LayoutMismatch as error:

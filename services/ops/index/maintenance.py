@@ -53,7 +53,7 @@ def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> 
         topic = TopicState(reader, found.layout)
         topic.read_on(progress)
         progress.stage("looking at the index")
-        while not (state := look(topic.updated_at)).agrees and time.monotonic() < deadline:
+        while not (state := look(topic.versions)).agrees and time.monotonic() < deadline:
             time.sleep(LOOK_S)
             topic.read_on(Silent())
     return state

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 import msgspec
 
 from schemas import vectors
+from schemas.points import PointVersion, point_version
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.unreadable import Unreadable
@@ -96,9 +97,8 @@ def newest_products(reader: RangeReader) -> dict[str, bytes]:
 
 
 NAMED: Final = 20  # products named of each kind
-PAGE: Final = 1000
 
-UpdatedAt = Mapping[str, int]  # product_id → Unix ms
+Versions = Mapping[str, PointVersion]  # by product_id
 
 
 class IndexState(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +129,7 @@ class IndexState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TopicState:
-    """By product on `product-vectors`, its `updated_at`; each `read_on` takes what came since.
+    """By product on `product-vectors`, which state of it lies there; `read_on` takes what came since.
 
     Raises BrokerAway, TopicMissing, LayoutMismatch.
     """
@@ -137,7 +137,7 @@ class TopicState:
     def __init__(self, reader: RangeReader, layout: Layout) -> None:
         self._changes = VectorChanges(reader, layout)
         self._layout = layout
-        self.updated_at: dict[str, int] = {}
+        self.versions: dict[str, PointVersion] = {}
 
     def read_on(self, progress: Progress) -> None:
         """To the topic's end."""
@@ -145,34 +145,27 @@ class TopicState:
         for batch in self._changes.to_the_end():
             for product_id, value in batch:
                 if value is None:
-                    self.updated_at.pop(product_id, None)
+                    self.versions.pop(product_id, None)
                 else:
                     read = vectors.decode(value)
                     self._layout.require(read.layout, WHERE)
-                    self.updated_at[product_id] = read.product.updated_at
+                    self.versions[product_id] = point_version(read.product, read.content)
             progress.advance(len(batch))
 
 
-def read_collection(client: "QdrantClient", name: str) -> dict[str, int]:
-    """By product in a collection, its `updated_at`. Raises what Qdrant raises."""
-    found: dict[str, int] = {}
-    place = None
-    while True:
-        points, place = client.scroll(
-            name, limit=PAGE, offset=place, with_payload=["product_id", "updated_at"]
-        )
-        for point in points:
-            payload = point.payload or {}
-            found[str(payload.get("product_id", point.id))] = int(payload.get("updated_at") or 0)
-        if place is None:
-            return found
+def compare(where: str, topic: Versions, index: Versions) -> IndexState:
+    """A collection against the topic. A product in the index may be newer: it counts as of `products`.
 
-
-def compare(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
-    """A collection against the topic. A product in the index may be newer: it counts as of `products`."""
+    Stale is what differs otherwise, were it by the time of change the same: an embedder that was killed
+    between topic and index leaves such a product behind.
+    """
     missing = sorted(topic.keys() - index.keys())
     surplus = sorted(index.keys() - topic.keys())
-    stale = sorted(each for each in topic.keys() & index.keys() if index[each] < topic[each])
+    stale = sorted(
+        each
+        for each in topic.keys() & index.keys()
+        if index[each].digest != topic[each].digest and index[each].updated_at <= topic[each].updated_at
+    )
     kinds = {"missing": missing, "surplus": surplus, "stale": stale}
     return IndexState(
         kind="server",
@@ -186,9 +179,9 @@ def compare(where: str, topic: UpdatedAt, index: UpdatedAt) -> IndexState:
     )
 
 
-def check_server(settings: OpsSettings, client: "QdrantClient", topic: UpdatedAt) -> IndexState:
+def check_server(settings: OpsSettings, client: "QdrantClient", topic: Versions) -> IndexState:
     """The state of the collection that serves. Raises what Qdrant raises."""
-    from services.qdrant import collection_name  # noqa: PLC0415
+    from services.qdrant import collection_name, read_versions  # noqa: PLC0415
 
     name = collection_name(settings)
     where = f"collection {name} at {settings.qdrant_url}"
@@ -204,7 +197,7 @@ def check_server(settings: OpsSettings, client: "QdrantClient", topic: UpdatedAt
             in_index=client.count(name).count,
             trouble=trouble,
         )
-    return compare(where, topic, read_collection(client, name))
+    return compare(where, topic, read_versions(client, name))
 
 
 def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | None:
@@ -213,7 +206,7 @@ def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | No
     return f"it holds vectors of layout {found.pop()}, but the settings make {layout.id}" if found else None
 
 
-def check_recommender(settings: OpsSettings, topic: UpdatedAt) -> IndexState:
+def check_recommender(settings: OpsSettings, topic: Versions) -> IndexState:
     """The state of the index in a recommender's process, as it tells at /readyz."""
     found = services.health(settings, "recommender")
     return IndexState(
@@ -225,7 +218,7 @@ def check_recommender(settings: OpsSettings, topic: UpdatedAt) -> IndexState:
     )
 
 
-def index_probe(settings: OpsSettings) -> Callable[[UpdatedAt], IndexState]:
+def index_probe(settings: OpsSettings) -> Callable[[Versions], IndexState]:
     """Looks at the index of these settings, whichever it is."""
     if settings.qdrant_url is None:
         return partial(check_recommender, settings)

@@ -14,7 +14,7 @@ from services.kafka import admin
 from services.kafka.admin import KafkaAdmin, require_broker
 from services.ops.output import Column, present, say, table
 from services.ops.settings import load_settings
-from services.ops.topics.drift import Difference, TopicOnBroker, compare
+from services.ops.topics.drift import Difference, TopicOnBroker, compare, is_changelog
 from services.settings import ServiceSettings
 
 LOOK_S: Final = 5.0
@@ -25,6 +25,7 @@ def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> li
     admin = KafkaAdmin(settings, timeout_s)
     metadata = admin.cluster()
     mine = {settings.topic(topic) for topic in TOPICS} & metadata.topics.keys()
+    mine |= {name for name in metadata.topics if is_changelog(name, settings.topic_prefix)}
     configs = admin.configs(sorted(mine))
     found = {name: _describe(metadata.topics[name], configs[name]) for name in mine}
     return compare(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))

@@ -5,12 +5,12 @@ from typing import Final, Literal
 
 import msgspec
 
-from schemas.topics import TOPICS, Topic
+from schemas.topics import MIN_IN_SYNC, TOPICS, Topic, durability
 
 ALTER: Final = "kafka-configs.sh --bootstrap-server HOST:PORT --alter --entity-type topics"
 
 # Set on every topic by the broker itself.
-OF_THE_BROKER: Final = frozenset({"min.insync.replicas"})
+OF_THE_BROKER: Final = frozenset({MIN_IN_SYNC})
 CHANGELOG: Final = "-changelog"  # of a Faust table: Faust makes and keeps it
 INTERNAL: Final = "__"
 
@@ -56,6 +56,11 @@ class TopicOnBroker(msgspec.Struct, frozen=True, kw_only=True):
     overrides: Mapping[str, str] = {}
 
 
+def is_changelog(name: str, prefix: str) -> bool:
+    """Whether a topic is one of Faust's tables of this installation: it has to be as safe as the listed."""
+    return name.startswith(prefix) and name.endswith(CHANGELOG)
+
+
 def compare(
     prefix: str, found: Mapping[str, TopicOnBroker], all_names: Iterable[str], *, brokers: int
 ) -> list[Difference]:
@@ -86,7 +91,12 @@ def _differences(prefix: str, found: Mapping[str, TopicOnBroker], brokers: int) 
             )
         yield from _config_differences(name, topic, there)
         yield from _replication(name, there, brokers)
+        yield from _durability(name, there)
         yield from _overrides(name, topic, there)
+    for name, there in found.items():
+        if name.endswith(CHANGELOG):
+            yield from _replication(name, there, brokers)
+            yield from _durability(name, there)
 
 
 def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
@@ -176,6 +186,22 @@ def _replication(name: str, there: TopicOnBroker, brokers: int) -> Iterator[Diff
             "or --replication 3 at `topics create`",
             is_drift=False,
         )
+
+
+def _durability(name: str, there: TopicOnBroker) -> Iterator[Difference]:
+    for key, value in durability(there.replicas).items():
+        found = there.config.get(key, "1")
+        if found.isdigit() and int(found) < int(value):
+            yield Difference(
+                topic=name,
+                kind="config",
+                found=f"{key}={found} with {there.replicas} replicas",
+                expected=f"{key}={value}",
+                what_to_do="what is acknowledged may lie on one broker alone, and be lost with it: "
+                f"python -m services.ops topics check --fix (the same as {ALTER} --entity-name {name} "
+                f"--add-config {key}={value})",
+                alter=(key, value),
+            )
 
 
 def _overrides(name: str, topic: Topic, there: TopicOnBroker) -> Iterator[Difference]:

@@ -38,7 +38,7 @@ from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.pipeline.scheduled import Schedule
 from services.settings import ServiceSettings
 from services.web.auth import AdminAuth
-from services.web.problems import BrokerAway, Problem
+from services.web.problems import BrokerAway, Problem, RefusedByKafka
 from services.web.requests import JSON, read_body
 
 APPLIED_WITHIN_S: Final = 2.0
@@ -283,4 +283,4 @@ class Publisher:
         try:
             await self._producer.send_all(self._settings.topic(topic), [(key.encode(), message, [])])
         except NotDelivered as error:
-            raise BrokerAway(str(error)) from error
+            raise (RefusedByKafka(error.refused) if error.is_final else BrokerAway(str(error))) from error

@@ -119,15 +119,15 @@ def profile_routes(
         authorization: Key = None,
     ) -> Response:
         """Interests and events of a visitor, for a page that shows them to the visitor itself."""
-        is_back_end = door.require_visitor(visitor_id, token if shown is None else shown, authorization)
+        access = door.require_visitor(visitor_id, token if shown is None else shown, authorization)
         for name in request.query_params.keys() - {"token"}:
             raise UnknownParameter(name[:SHOWN_MAX], ["token"])
         if missing := waiting_for():
             raise NotReady(missing)
         found = profile_of(
             visitor_id,
-            sessions.session(visitor_id, proven=not is_back_end),
-            people.members(visitor_id, proven=not is_back_end),
+            sessions.session(visitor_id, proven=not access.is_back_end),
+            people.members(visitor_id, proven=not access.is_back_end),
             catalogue,
             dict(treatment(visitor_id).names),
         )

@@ -115,8 +115,9 @@ class RequestHandler:
         *further: str,
     ) -> RecommendationRequest:
         """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
-        is_back_end = who.visitor_id is not None and self._door.require_visitor(
-            who.visitor_id, who.token, who.authorization
+        is_back_end = (
+            who.visitor_id is not None
+            and self._door.require_visitor(who.visitor_id, who.token, who.authorization).is_back_end
         )
         require_known(request.query_params.keys(), [*WHO, *further])
         require_once(request.query_params.multi_items())

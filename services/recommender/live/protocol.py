@@ -53,6 +53,7 @@ class LiveSubscription:
         on_shown: Callable[["LiveSubscription", Slot, Row], object],
     ) -> None:
         self.visitor_id = visitor_id
+        self.erased = asyncio.Event()  # set when the visitor is, for who holds the socket
         self._rows = rows
         self._asks = asks
         self._sessions = sessions

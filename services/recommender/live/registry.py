@@ -75,6 +75,11 @@ class SubscriptionRegistry:
         for subscriber in self._of_visitor.get(visitor_id, ()):
             subscriber.session_changed(published)
 
+    def visitor_erased(self, visitor_id: str) -> None:
+        """To every socket of the visitor: its token is good no more."""
+        for subscriber in self._of_visitor.get(visitor_id, ()):
+            subscriber.erased.set()
+
     def all_changed(self) -> None:
         """To every slot there is: the shop's rules or experiments are others."""
         for subscriber in self._everyone():

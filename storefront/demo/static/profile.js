@@ -58,7 +58,7 @@ export function createProfile({ ask, tracker, leave }) {
     const mine = ++turn;
     try {
       const { visitor_id, token } = await tracker.visitor();
-      const found = await ask(`/v1/visitors/${encodeURIComponent(visitor_id)}/profile?${new URLSearchParams({ token })}`, WITHIN_MS);
+      const found = await ask(`/v1/visitors/${encodeURIComponent(visitor_id)}/profile`, WITHIN_MS, token);
       if (mine === turn && main) draw(found);
     } catch {
       if (mine === turn && main && part("known").hidden) part("state").textContent = "The recommender does not answer at the moment. It is asked again with your next click.";

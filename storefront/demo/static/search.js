@@ -15,7 +15,7 @@ const AGAIN_MS = 300; // after the visitor's last event
 const LIST = "search";
 
 /**
- * `ask(path)` fetches JSON of the recommender; `visitor()` gives {visitor_id, token}; `template` is a card's;
+ * `ask(path, withinMs, token)` fetches JSON of the recommender; `visitor()` gives {visitor_id, token}; `template` is a card's;
  * `open(address)` changes the page's address; `onShown({list_id, recommendation_id, lists, items, isNew})`.
  * `show(main)` takes a new page, `again()` asks anew: who searches, or what is sold, is different now.
  */
@@ -48,7 +48,9 @@ export function createSearch({ ask, visitor, template, open, onShown }) {
   async function find() {
     const mine = ++turn;
     try {
-      const answer = await ask(`/v1/search?${await parameters(page)}`, WITHIN_MS);
+      const soon = new Promise((resolve) => setTimeout(resolve, VISITOR_WITHIN_MS));
+      const who = await Promise.race([visitor(), soon]).catch(() => undefined);
+      const answer = await ask(`/v1/search?${parameters(page, who)}`, WITHIN_MS, who?.token);
       if (mine === turn) draw(answer);
     } catch {
       if (mine === turn && !page.answer) byWords();
@@ -57,11 +59,9 @@ export function createSearch({ ask, visitor, template, open, onShown }) {
     }
   }
 
-  async function parameters({ query, k, overrides }) {
-    const soon = new Promise((resolve) => setTimeout(resolve, VISITOR_WITHIN_MS));
-    const who = await Promise.race([visitor(), soon]).catch(() => undefined);
-    const { visitor_id, token } = who ?? {};
-    return new URLSearchParams([...Object.entries({ q: query, k, ...(who && { visitor_id, token }) }), ...overrides]);
+  function parameters({ query, k, overrides }, who) {
+    const { visitor_id } = who ?? {};
+    return new URLSearchParams([...Object.entries({ q: query, k, ...(who && { visitor_id }) }), ...overrides]);
   }
 
   /** The recommender is away: what the server has found by the letters of the words. */

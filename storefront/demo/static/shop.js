@@ -39,8 +39,9 @@ function tracked(event) {
 }
 
 /** JSON of the recommender. */
-async function ask(path, withinMs) {
-  const response = await fetch(recommender + path, { signal: AbortSignal.timeout(withinMs) });
+async function ask(path, withinMs, token) {
+  const headers = token ? { "X-Eddy-Token": token } : {};
+  const response = await fetch(recommender + path, { headers, signal: AbortSignal.timeout(withinMs) });
   if (!response.ok) throw new Error(`${path}: ${response.status}`);
   return response.json();
 }

@@ -16,7 +16,7 @@ from services.embedder.catalogue import (
     SendToDlq,
 )
 from services.embedder.embedding import Order
-from services.embedder.errors import Unreadable
+from services.embedder.errors import HostAway, PictureRefused, Unreadable
 from services.embedder.recipe import Recipe
 from tests.support.clock import Clock
 from tests.support.embedding import LAYOUT, MODELS, RECIPE, one_hot, take_product
@@ -34,11 +34,13 @@ def catalogue(clock: Clock) -> Catalogue:
     return Catalogue(RECIPE, picture_retry_s=60, timer=clock)
 
 
-def through_the_models(order: Order, *, picture: bool = True, component: int = 1) -> Order:
+def through_the_models(
+    order: Order, *, picture: bool = True, refusal: PictureRefused | None = None, component: int = 1
+) -> Order:
     """The order as the models give it back."""
     for name in order.needs:
-        if name == "image" and not picture:
-            order.refusal = Unreadable("no picture")
+        if name == "image" and (refusal or not picture):
+            order.refusal = refusal or Unreadable("no picture")
         else:
             order.vectors[name] = one_hot(component, dict(LAYOUT.widths)[name])
     return order
@@ -216,6 +218,106 @@ def test_a_dead_letter_that_was_put_back_has_its_picture_tried_at_once_and_count
     ]
     assert letter.attempts == 2
     assert any(segment(published(made(catalogue, _again(2, 3))), "image"))
+
+
+def retrying(clock: Clock, retries: int = 2) -> Catalogue:
+    return Catalogue(RECIPE, picture_retry_s=60, timer=clock, picture_retries=retries)
+
+
+def tries(effect: Publish) -> int:
+    assert effect.vectors is not None
+    return effect.vectors.picture_tries
+
+
+def letters(effects: list[Effect]) -> list[str]:
+    return [effect.reason for effect in effects if isinstance(effect, SendToDlq)]
+
+
+def test_a_picture_whose_host_was_away_is_tried_again_by_itself_as_often_as_is_said(clock: Clock) -> None:
+    catalogue = retrying(clock)
+    first = made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    assert letters(first) == ["too slow; it is tried again by itself"]
+    assert (published(first).outcome, tries(published(first))) == ("published", 1)
+    clock.now = 59
+    catalogue.retry_pictures()
+    assert catalogue.orders(10) == []
+    clock.now = 60
+    catalogue.retry_pictures()
+    [order] = catalogue.orders(10)
+    assert (set(order.needs), order.tries) == ({"image"}, 1)
+    second = catalogue.complete(through_the_models(order, refusal=HostAway("still too slow")))
+    assert letters(second) == []
+    assert (published(second).place, tries(published(second))) == (None, 2)
+    clock.now = 60 + 119
+    catalogue.retry_pictures()
+    assert catalogue.orders(10) == []
+    clock.now = 60 + 120
+    catalogue.retry_pictures()
+    [order] = catalogue.orders(10)
+    last = catalogue.complete(through_the_models(order, refusal=HostAway("never")))
+    assert letters(last) == ["never"]
+    assert tries(published(last)) == 0
+    assert catalogue.pictures_to_retry == 0
+    clock.now = 1e9
+    catalogue.retry_pictures()
+    assert catalogue.waiting == 0
+
+
+def test_a_picture_that_is_there_at_last_is_published(clock: Clock) -> None:
+    catalogue = retrying(clock)
+    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    clock.now = 60
+    catalogue.retry_pictures()
+    [order] = catalogue.orders(10)
+    after = published(catalogue.complete(through_the_models(order)))
+    assert any(segment(after, "image"))
+    assert (tries(after), catalogue.pictures_to_retry) == (0, 0)
+
+
+def test_a_picture_is_tried_again_after_a_restart(clock: Clock) -> None:
+    before = published(made(retrying(clock), take_product(0), refusal=HostAway("too slow")))
+    restarted = retrying(clock)
+    restarted.know("p", before.raw)
+    assert restarted.make_anew(["p"]) == 0
+    clock.now = 60
+    restarted.retry_pictures()
+    [order] = restarted.orders(10)
+    assert order.tries == 1
+
+
+@pytest.mark.parametrize("change", ["removed", "another picture", "no picture", "refused for good"])
+def test_what_is_of_no_use_any_more_is_not_tried_again(clock: Clock, change: str) -> None:
+    catalogue = retrying(clock)
+    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    if change == "removed":
+        catalogue.remove("p", Place(0, 1))
+    elif change == "refused for good":
+        clock.now = 60
+        catalogue.retry_pictures()
+        [order] = catalogue.orders(10)
+        assert letters(catalogue.complete(through_the_models(order, picture=False))) == ["no picture"]
+    else:
+        address = "q.png" if change == "another picture" else None
+        made(catalogue, take_product(1, image_url=address, updated_at=2_000))
+    clock.now = 1_000
+    catalogue.retry_pictures()
+    assert catalogue.orders(10) == []
+    assert catalogue.pictures_to_retry == 0
+
+
+def test_a_product_that_is_under_way_has_its_picture_tried_afterwards(clock: Clock) -> None:
+    catalogue = retrying(clock)
+    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    clock.now = 59
+    catalogue.take(take_product(1, name="Blue boot", updated_at=2_000))
+    [order] = catalogue.orders(10)
+    clock.now = 60
+    catalogue.retry_pictures()
+    assert tries(published(catalogue.complete(through_the_models(order)))) == 1
+    clock.now = 61
+    catalogue.retry_pictures()
+    [order] = catalogue.orders(10)
+    assert (set(order.needs), order.product.name) == ({"image"}, "Blue boot")
 
 
 def _again(offset: int, attempts: int) -> IncomingProduct:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from services.embedder.embedding import AHEAD, Embedder, Order
-from services.embedder.errors import Unreachable
+from services.embedder.errors import PictureRefused, TooLarge, Unreachable, Unreadable
 from services.embedder.metrics import Metrics
 from services.embedder.pictures.prepare import Preparation
 from services.embedder.recipe import MODEL_SEGMENTS
-from tests.support.embedding import StandInPictures, StandInText, png, product
+from tests.support.embedding import DecoderInProcess, StandInPictures, StandInText, png, product
 
 SLOW = "https://shop.example/slow.png"  # what is waited for comes over the network
 ALL = frozenset(MODEL_SEGMENTS)
@@ -28,8 +28,10 @@ class Pictures:
             assert self.release.wait(10)
         if address == "gone":
             raise Unreachable("gone")
-        if address == "odd":
+        if address.endswith("odd"):
             raise ZeroDivisionError
+        if address == "large":
+            raise MemoryError
         return png()
 
 
@@ -59,7 +61,13 @@ def make(pictures: Pictures, text: StandInText) -> Iterator[Make]:
                 text,
                 StandInPictures(),
                 Preparation(
-                    StandInPictures(), pictures, fetchers=4, decoders=1, pixels_max=1_000, metrics=metrics
+                    StandInPictures(),
+                    pictures,
+                    DecoderInProcess(),
+                    fetchers=4,
+                    fetchers_a_host=2,
+                    decoders=1,
+                    metrics=metrics,
                 ),
                 batch=batch,
                 workers=2,
@@ -119,9 +127,33 @@ def test_there_is_room_for_a_few_batches(make: Make) -> None:
     assert embedder.room == 2 * (2 + AHEAD) - 3
 
 
-def test_what_breaks_the_code_is_raised_to_the_owner(make: Make) -> None:
-    with pytest.raises(ZeroDivisionError):
-        make().embed(some(1, image_url="odd"), ALL)
+@pytest.mark.parametrize(
+    ("address", "kind", "reason"),
+    [
+        ("odd", Unreadable, "cannot be prepared: ZeroDivisionError"),
+        ("https://shop.example/odd", Unreadable, "cannot be prepared: ZeroDivisionError"),
+        ("large", TooLarge, "no memory left"),
+    ],
+)
+def test_whatever_a_picture_breaks_refuses_this_picture_only(
+    make: Make, address: str, kind: type[PictureRefused], reason: str
+) -> None:
+    done = make().embed([*some(3), product("odd", image_url=address)], ALL)
+    refusals = {order.product.product_id: order.refusal for order in done}
+    refusal = refusals.pop("odd")
+    assert isinstance(refusal, kind)
+    assert reason in str(refusal)
+    assert refusals == {"p0": None, "p1": None, "p2": None}
+
+
+def test_one_hosts_pictures_do_not_take_the_room_of_others(make: Make, pictures: Pictures) -> None:
+    embedder = make(batch=2)
+    room = embedder.room
+    embedder.submit([Order(product(f"slow{number}", image_url=SLOW), ALL) for number in range(2 * room)])
+    assert embedder.room == room - 2  # those that are being fetched
+    other = Order(product("other"), ALL)
+    embedder.submit([other])
+    assert embedder.collect(timeout_s=5) == [other]
 
 
 def test_a_broken_model_is_raised_to_the_owner(make: Make, text: StandInText) -> None:

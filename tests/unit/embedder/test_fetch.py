@@ -1,14 +1,16 @@
 """Downloads from a real server on loopback: limits, redirects, second attempts."""
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
 
-from services.embedder.errors import PictureRefused, PrivateAddress, TooLarge, Unreachable
+from services.embedder.errors import HostAway, PictureRefused, PrivateAddress, TooLarge, Unreachable
 from services.embedder.pictures.fetch import CheckedNetwork, Downloads
 from tests.support.machine import free_ports
 
@@ -23,7 +25,7 @@ class Pictures(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.asked.append(self.path)
-        {
+        answers: dict[str, Callable[[], None]] = {
             "/fine": lambda: self._answer(200, b"picture"),
             "/away": lambda: self._redirect("/fine"),
             "/loop": lambda: self._redirect("/loop"),
@@ -32,7 +34,15 @@ class Pictures(BaseHTTPRequestHandler):
             "/once": lambda: self._answer(200 if self.asked.count("/once") > 1 else 503, b"picture"),
             "/down": lambda: self._answer(500, b""),
             "/slow": self._dawdle,
-        }.get(self.path, lambda: self._answer(404, b""))()
+            "/slow-headers": lambda: self._drip(b"HTTP/1.1 200 OK\r\n", b"X-Padding: 1\r\n"),
+            "/slow-body": lambda: self._drip(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n", b"x"),
+            "/slow-redirect": lambda: self._drip(
+                b"HTTP/1.1 302 Found\r\nLocation: /fine\r\nContent-Length: 9999\r\n\r\n", b"x"
+            ),
+            "/huge-redirect": lambda: self._redirect("/fine", b"x" * (LIMIT + 1)),
+            "/busy": lambda: self._answer(429, b""),
+        }
+        answers.get(self.path, lambda: self._answer(404, b""))()
 
     def _answer(self, status: int, body: bytes) -> None:
         self.send_response(status)
@@ -40,11 +50,20 @@ class Pictures(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _redirect(self, where: str) -> None:
+    def _redirect(self, where: str, body: bytes = b"") -> None:
         self.send_response(302)
         self.send_header("Location", where)
-        self.send_header("Content-Length", "0")
+        self.send_header("Content-Length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
+
+    def _drip(self, start: bytes, drop: bytes) -> None:
+        """A little at a time: no single wait is long, and it never ends."""
+        self.close_connection = True
+        with suppress(OSError):
+            self.wfile.write(start)
+            while not self.release.wait(0.05):
+                self.wfile.write(drop)
 
     def _dawdle(self) -> None:
         self.release.wait(5)
@@ -97,6 +116,8 @@ def test_a_picture_is_fetched_over_redirects_and_after_a_failure(server: str, ma
         ("/loop", Unreachable, "redirects"),
         ("/elsewhere", Unreachable, "cannot be fetched"),
         ("/huge", TooLarge, "more than 10000 bytes"),
+        ("/huge-redirect", TooLarge, "more than 10000 bytes"),
+        ("/busy", HostAway, "status 429"),
     ],
 )
 def test_what_cannot_be_fetched_says_why(
@@ -104,7 +125,7 @@ def test_what_cannot_be_fetched_says_why(
 ) -> None:
     with pytest.raises(kind, match=reason):
         make().fetch(server + path)
-    assert len(Pictures.asked) == {"/down": 3, "/loop": 6}.get(path, 1)
+    assert len(Pictures.asked) == {"/down": 3, "/busy": 3, "/loop": 6}.get(path, 1)
 
 
 def test_loopback_is_refused_unless_allowed(server: str, make: Make) -> None:
@@ -139,11 +160,29 @@ def test_the_address_that_was_checked_is_the_one_connected_to(monkeypatch: pytes
     assert connected == ["192.0.2.7"]
 
 
-def test_a_slow_server_is_not_waited_for(server: str, make: Make) -> None:
+@pytest.mark.parametrize("path", ["/slow", "/slow-headers", "/slow-body", "/slow-redirect"])
+def test_a_slow_server_is_not_waited_for(server: str, make: Make, path: str) -> None:
     started = time.monotonic()
-    with pytest.raises(Unreachable):
-        make(timeout_s=0.2).fetch(server + "/slow")
+    with pytest.raises(HostAway, match=r"longer than 0\.3 s"):
+        make(timeout_s=0.3).fetch(server + path)
     assert time.monotonic() - started < 2
+
+
+def test_a_tls_handshake_that_never_ends_is_not_waited_for(make: Make) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:  # takes the connection and says nothing
+        started = time.monotonic()
+        with pytest.raises(HostAway):
+            make(timeout_s=0.3).fetch(f"https://127.0.0.1:{mute.getsockname()[1]}/picture.png")
+        assert time.monotonic() - started < 2
+
+
+def test_a_connection_that_is_used_again_has_a_deadline_of_its_own(server: str, make: Make) -> None:
+    downloads = make(timeout_s=0.5)
+    for _ in range(4):
+        assert downloads.fetch(server + "/fine") == b"picture"
+    with pytest.raises(HostAway):
+        downloads.fetch(server + "/slow-headers")
+    assert downloads.fetch(server + "/fine") == b"picture"
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[::1", "http:///x", "http://a b/", "http://\x00/"])

@@ -10,6 +10,7 @@ from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
+from schemas.points import PointVersion
 from schemas.products import Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.embedder.metrics import Metrics
@@ -78,6 +79,9 @@ class Failing:
 
     def count(self) -> int:
         return 0
+
+    def versions(self) -> dict[str, PointVersion]:
+        return {}
 
 
 def answer(status: int) -> UnexpectedResponse:

@@ -12,11 +12,13 @@ from itsdangerous import TimestampSigner
 from pydantic import SecretStr, ValidationError
 from starlette.requests import Request
 
+from services.clock import now_ms
 from services.ingest.settings import IngestSettings
 from services.logging import configure_logging
 from services.recommender.settings import RecommenderSettings
 from services.settings import HttpSettings, ServiceSettings, load
-from services.web.auth import RENEWABLE_S, TOKEN_MAX_AGE_S, TokenSigner, VisitorAuth
+from services.web import auth
+from services.web.auth import RENEWABLE_S, TOKEN_MAX_AGE_S, InvalidToken, TokenSigner, VisitorAuth
 from services.web.problems import NotAuthorised
 
 SECRET = SecretStr("a secret of the tests")
@@ -114,6 +116,70 @@ def test_an_expired_token_is_refused_but_can_be_renewed(aged: Callable[[float], 
 def test_a_token_of_long_ago_cannot_be_renewed(aged: Callable[[float], str]) -> None:
     with pytest.raises(NotAuthorised, match="expired"):
         door().renew(aged(RENEWABLE_S + 60))
+
+
+def test_however_often_it_is_renewed_a_token_lasts_no_longer_than_13_months_after_the_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = datetime.now(UTC).timestamp()
+
+    def at(days: float) -> None:
+        moment = now + days * 86_400
+        monkeypatch.setattr(TimestampSigner, "get_timestamp", lambda _self: int(moment))
+        monkeypatch.setattr(auth, "now_ms", lambda: moment * 1000)
+
+    at(0)
+    token = SIGNER.issue("v1")
+    for days in range(28, 395, 28):
+        at(days)
+        token = SIGNER.renew(token.token)
+        assert token.expires_at > (now + days * 86_400) * 1000
+        assert SIGNER.read(token.token) == token
+        assert SIGNER.visitor_of(token.token) == "v1"
+    at(396)
+    assert SIGNER.visitor_of(token.token) == "v1"
+    with pytest.raises(InvalidToken, match="expired for good"):
+        SIGNER.renew(token.token)
+
+
+def test_a_token_opens_nothing_under_another_prefix() -> None:
+    signers = [TokenSigner(SECRET, prefix) for prefix in ("", "shop-a.", "shop-b.")]
+    for place, signer in enumerate(signers):
+        token = signer.issue("v1").token
+        for other_place, other in enumerate(signers):
+            if place == other_place:
+                assert other.visitor_of(token) == "v1"
+            else:
+                with pytest.raises(InvalidToken, match="not valid"):
+                    other.visitor_of(token)
+
+
+def test_tokens_from_before_an_erasure_are_refused_and_those_after_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    erased: dict[str, int] = {}
+    signer = TokenSigner(SECRET, erased_until=erased.get)
+    before, other = signer.issue("v1").token, signer.issue("v2").token
+    erased["v1"] = int(now_ms())
+    for refuse in (signer.read, signer.renew):
+        with pytest.raises(InvalidToken, match="erased"):
+            refuse(before)
+    assert signer.visitor_of(other) == "v2"
+    after = signer.issue("v1")  # in the same second, or nearly
+    assert signer.visitor_of(after.token) == "v1"
+    assert signer.visitor_of(signer.renew(after.token).token) == "v1"
+    erased["v1"] = after.born
+    with pytest.raises(InvalidToken, match="erased"):
+        signer.read(after.token)
+
+
+@pytest.mark.parametrize("where", ["header", "query", "both"])
+def test_a_token_is_shown_in_a_header_and_by_older_pages_in_the_query(where: str) -> None:
+    token = SIGNER.issue("v1").token
+    shown = request(None if where == "header" else "nonsense" if where == "both" else token)
+    if where != "query":
+        shown.scope["headers"] = [(b"x-eddy-token", token.encode())]
+    assert door(required=True).sender_of_events(shown) == "v1"
 
 
 @pytest.mark.parametrize("settings", [IngestSettings, RecommenderSettings])

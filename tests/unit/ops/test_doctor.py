@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.points import PointVersion
 from services.ops.doctor import checks, report
 from services.ops.doctor.command import look
 from services.ops.doctor.report import Finding, worst
@@ -97,15 +98,18 @@ def test_where_there_is_no_lock_versions_are_only_told(tmp_path: Path) -> None:
 
 
 ids = st.sampled_from([f"p{number}" for number in range(6)])
-times = st.dictionaries(ids, st.integers(0, 3))
+versions = st.dictionaries(ids, st.builds(PointVersion, st.integers(0, 3), st.sampled_from(["", "a", "b"])))
 
 
-@given(times, times)
-def test_an_index_agrees_when_it_has_every_product_as_new_as_the_topic(
-    topic: dict[str, int], index: dict[str, int]
+@given(versions, versions)
+def test_an_index_agrees_when_it_has_every_product_as_the_topic_or_newer(
+    topic: dict[str, PointVersion], index: dict[str, PointVersion]
 ) -> None:
     found = compare("there", topic, index)
-    fits = topic.keys() == index.keys() and all(index[each] >= topic[each] for each in topic)
+    fits = topic.keys() == index.keys() and all(
+        index[each].digest == topic[each].digest or index[each].updated_at > topic[each].updated_at
+        for each in topic
+    )
     assert found.agrees is fits
     assert found.missing + len(topic.keys() & index.keys()) == len(topic)
     assert found.surplus + len(topic.keys() & index.keys()) == len(index)

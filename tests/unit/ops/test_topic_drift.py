@@ -15,7 +15,7 @@ def as_listed() -> dict[str, TopicOnBroker]:
         topic.full_name(PREFIX): TopicOnBroker(
             partitions=topic.partitions,
             replicas=1,
-            config={"compression.type": "producer"} | topic.config(),
+            config={"compression.type": "producer", "min.insync.replicas": "2"} | topic.config(),
             overrides=topic.config() | {"min.insync.replicas": "1"},
         )
         for topic in TOPICS
@@ -122,3 +122,26 @@ def test_an_unknown_topic_is_drift_under_a_prefix_and_a_note_on_a_shared_broker(
 
 def test_every_kind_of_cleanup_is_in_the_list() -> None:
     assert {EVENTS.cleanup, PRODUCTS.cleanup, SESSIONS.cleanup} == {topic.cleanup for topic in TOPICS}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "in_sync", "is_drift"), [(1, "1", False), (2, "1", False), (3, "1", True), (3, "2", False)]
+)
+def test_of_three_replicas_two_have_to_have_what_is_acknowledged(
+    replicas: int, in_sync: str, is_drift: bool
+) -> None:
+    config = dict(as_listed()["t.events"].config) | {"min.insync.replicas": in_sync}
+    found = changed("events", replicas=replicas, config=config)
+    assert [each.alter for each in found] == ([("min.insync.replicas", "2")] if is_drift else [])
+    if is_drift:
+        assert "topics check --fix" in found[0].what_to_do
+
+
+def test_the_changelog_of_a_table_is_as_safe_as_the_topics_and_else_its_own_matter() -> None:
+    changelog = TopicOnBroker(partitions=8, replicas=3, config={"cleanup.policy": "compact"})
+    found = as_listed() | {"t.group-sessions-changelog": changelog}
+    [difference] = compare(PREFIX, found, [*NAMES, "t.group-sessions-changelog"], brokers=3)[-1:]
+    assert (difference.topic, difference.alter) == (
+        "t.group-sessions-changelog",
+        ("min.insync.replicas", "2"),
+    )

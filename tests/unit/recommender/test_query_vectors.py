@@ -366,5 +366,12 @@ def test_a_query_of_words_scores_the_weighted_sum_of_cosines(seed: int, weights:
 def test_an_address_that_is_none_stops_the_start() -> None:
     secret = "a secret of the tests"
     with pytest.raises(ValidationError, match="embedder_url"):
-        RecommenderSettings.model_validate({"token_secret": secret, "embedder_url": "127.0.0.1:8004"})
-    assert RecommenderSettings.model_validate({"token_secret": secret, "embedder_url": ""}).embedder_url == ""
+        RecommenderSettings.model_validate(
+            {"token_secret": secret, "auth": "optional", "embedder_url": "127.0.0.1:8004"}
+        )
+    assert (
+        RecommenderSettings.model_validate(
+            {"token_secret": secret, "auth": "optional", "embedder_url": ""}
+        ).embedder_url
+        == ""
+    )

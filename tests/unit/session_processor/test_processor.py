@@ -7,6 +7,7 @@ import pytest
 
 from schemas import sessions
 from schemas.sessions import purchase_digest
+from services.vector_replica import VectorReplica
 from tests.support.session_worker import BEGIN, Broker, Data, Worker
 from tests.support.sessions import DAY, LAYOUT, event, fold_all
 
@@ -201,3 +202,46 @@ async def test_an_event_of_2099_is_of_when_it_was_sent_and_erases_no_memory(work
     after = worker.take("v", 3, NOW + 2 - BEGIN, sent_at=NOW + 2)
     ahead = msgspec.structs.replace(ahead, occurred_at=NOW + 1)
     assert worker.data[b"v"] == sessions.encode(fold_all([before, ahead, after]))
+
+
+def session_without_vector() -> bytes:
+    """As it was stored when the product had no vector."""
+    return sessions.encode(fold_all([event(1, BEGIN)], VectorReplica(LAYOUT)))
+
+
+async def test_a_vector_that_came_while_no_worker_ran_is_joined_at_the_start() -> None:
+    data = Data()
+    data[b"v"] = session_without_vector()
+    data._key_partition = {b"v": 0}
+    worker = Worker(data, Broker())
+    await worker.broker.acknowledge()
+    joined = sessions.encode(fold_all([event(1, BEGIN)]))
+    assert data[b"v"] == joined
+    assert worker.broker.to("sessions", b"v") == [joined]
+    assert worker.broker.to("changelog", b"v") == [joined]
+
+
+async def test_a_join_is_on_the_topic_first_so_that_a_killed_worker_does_it_again(worker: Worker) -> None:
+    worker.data[b"v"] = session_without_vector()
+    worker.folder._waiting.wait(b"v", 0, ["p1"])
+    worker.folder.join("p1", lambda _partition: True)
+    joined = sessions.encode(fold_all([event(1, BEGIN)]))
+    assert worker.broker.sent == [("sessions", b"v", joined)]
+    changelog = Data()  # what a worker that is killed here leaves behind
+    changelog[b"v"] = session_without_vector()
+    changelog._key_partition = {b"v": 0}
+    again = Worker(changelog, Broker())
+    await again.broker.acknowledge()
+    assert again.broker.sent == [("sessions", b"v", joined), ("changelog", b"v", joined)]
+
+
+async def test_an_event_that_comes_before_a_join_is_acknowledged_is_not_overwritten(worker: Worker) -> None:
+    worker.data[b"v"] = session_without_vector()
+    worker.folder._waiting.wait(b"v", 0, ["p1"])
+    worker.folder.join("p1", lambda _partition: True)
+    worker.take("v", 2, 1_000)
+    await worker.broker.acknowledge()
+    both = sessions.encode(fold_all([event(1, BEGIN), event(2, BEGIN + 1_000)]))
+    assert worker.data[b"v"] == both
+    assert worker.broker.to("sessions", b"v")[-1] == both
+    assert worker.broker.to("changelog", b"v")[-1] == both

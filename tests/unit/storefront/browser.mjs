@@ -46,8 +46,8 @@ export function openBrowser({ answer = () => undefined, storage = new FakeStorag
     addEventListener: target.addEventListener.bind(target),
     removeEventListener: target.removeEventListener.bind(target),
     fetch: async (url, options = {}) => {
-      const { pathname, searchParams, search } = new URL(url);
-      const request = { path: pathname, search, token: searchParams.get("token"), options };
+      const { pathname, search } = new URL(url);
+      const request = { path: pathname, search, token: options.headers?.["X-Eddy-Token"] ?? null, options };
       if (options.body !== undefined) request.body = JSON.parse(options.body);
       requests.push(request);
       const { status, body, headers } = (await answer(request)) ?? usual(request);
