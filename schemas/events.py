@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
+from schemas import texts, times
 from schemas.unreadable import read
 
 
@@ -68,7 +69,6 @@ CLICKS: Final = frozenset(type_ for type_, kind in EVENT_TYPES.items() if kind.i
 MAX_EVENT_BYTES: Final = 32 * 1024
 MAX_BATCH_BYTES: Final = 500 * 1024
 MAX_BATCH_EVENTS: Final = 2_500
-MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000  # a browser clock further ahead is clamped to the server's
 
 END: Final = r"$(?!\n)"  # `$` alone also matches before a last line feed
 ULID_OR_UUID: Final = (
@@ -137,13 +137,33 @@ def check(event: Event) -> str | None:
         return f"{event.type} needs a product_id or at least one item"
     if kind.needs_query and not event.query:
         return f"{event.type} needs a query"
-    return None
+    named = [("product_id", each) for each in event.products()]
+    named += [(field, getattr(event, field)) for field in NAMES]
+    return texts.check_names(named) or times.check("occurred_at", event.occurred_at)
+
+
+NAMES: Final = ("user_id", "session_id", "list_id", "recommendation_id")
+
+
+def clean(event: Event) -> Event:
+    """The event without control characters in what people typed or browsers say."""
+    context, query = event.context, texts.clean(event.query)
+    if context is not None:
+        cleaned = Context(
+            texts.clean(context.page),
+            texts.clean(context.referrer),
+            texts.clean(context.locale),
+            texts.clean(context.device),
+        )
+        context = context if cleaned == context else cleaned
+    if query == event.query and context is event.context:
+        return event
+    return msgspec.structs.replace(event, query=query, context=context)
 
 
 def clamp(event: Event, received_at: int) -> Event:
     """The event stamped with the server's time; a client clock over 5 minutes ahead is set back to it."""
-    ahead = event.occurred_at - received_at > MAX_CLOCK_AHEAD_MS
-    occurred_at = received_at if ahead else event.occurred_at
+    occurred_at = times.clamp(event.occurred_at, received_at)
     return msgspec.structs.replace(event, received_at=received_at, occurred_at=occurred_at)
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from schemas import texts, times
 from schemas.events import Amount, Currency, Millis, ProductId
 from schemas.unreadable import read
 
@@ -42,6 +43,42 @@ class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     def top_category(self) -> str:
         """The first step of the category path, or an empty text."""
         return self.category[0] if self.category else ""
+
+
+def check(product: Product) -> str | None:
+    """Why a well-formed product still makes no sense, as a sentence for its sender, or None."""
+    named = [
+        ("product_id", product.product_id),
+        ("brand", product.brand),
+        ("type", product.type),
+        ("image_url", product.image_url),
+        ("url", product.url),
+        *(("category", each) for each in product.category),
+        *(("tags", each) for each in product.tags),
+        *(("markets", each) for each in product.markets),
+    ]
+    return texts.check_names(named) or times.check("updated_at", product.updated_at)
+
+
+def clean(product: Product) -> Product:
+    """The product without control characters in what people read."""
+    name, description = texts.clean(product.name) or product.name, texts.clean(product.description)
+    if (name, description) == (product.name, product.description):
+        return product
+    return msgspec.structs.replace(product, name=name, description=description)
+
+
+def clamp(product: Product, received_at: int) -> Product:
+    """The product; a clock over 5 minutes ahead of `received_at` (Unix ms) is set back to it.
+
+    Else a time of 2099 would win over every change until then.
+    """
+    updated_at = times.clamp(product.updated_at, received_at)
+    return (
+        product
+        if updated_at == product.updated_at
+        else msgspec.structs.replace(product, updated_at=updated_at)
+    )
 
 
 _decoder = msgspec.json.Decoder(Product)

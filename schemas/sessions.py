@@ -1,5 +1,10 @@
 """A visitor's session as it lies in the Faust table and on the `sessions` topic (MessagePack)."""
 
+import struct
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import chain
 from math import isfinite
 from typing import Final
 
@@ -12,6 +17,8 @@ SESSION_EVENTS_MAX: Final = 64
 SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a visit, the GA convention
 SESSION_BYTES_MAX: Final = 10 * 1024  # with up to 1,000 components, and categories of up to 400 bytes
 PRODUCT_IDS_BYTES_MAX: Final = 2560  # of all remembered events together: 40 each where there are 64
+PURCHASES_MAX: Final = 256  # products, fewer where vectors leave no room for them within the 10 KB
+PURCHASE_BYTES: Final = 8
 
 # Kafka headers of a `sessions` message: what is true of this one publication, not of the session.
 CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
@@ -71,6 +78,9 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     visits is part of them: it follows from the events, so it needs no place of its own. `missing` holds the
     indices of the events whose product had no vector when the session was computed: they join as soon as they
     have one.
+
+    `bought` are the newest purchases, also those that left the events: 8 bytes a product, in ascending order,
+    the Unix time of the last one in s and then `purchase_digest` of the product.
     """
 
     visitor_id: str
@@ -79,11 +89,32 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     vector: bytes = b""
     interests: tuple[Interest, ...] = ()
     missing: tuple[int, ...] = ()
+    bought: bytes = b""
+
+    @property
+    def purchases(self) -> dict[int, int]:
+        """`purchase_digest` of each product bought → the last time, Unix time in s."""
+        # Entries that another release wrote in another length are cut, not refused.
+        whole = len(self.bought) // PURCHASE_BYTES
+        numbers = struct.unpack_from(f">{2 * whole}I", self.bought)
+        return dict(zip(numbers[1::2], numbers[::2], strict=True))
 
     @property
     def missing_products(self) -> frozenset[str]:
         """The products that had no vector."""
         return frozenset(self.events[index].product_id for index in self.missing)
+
+
+def pack_purchases(purchases: Mapping[int, int], most: int) -> bytes:
+    """`Session.bought` of the newest purchases (digest → Unix time in s), at most so many."""
+    newest = sorted((at, digest) for digest, at in purchases.items())[-most:]
+    return struct.pack(f">{2 * len(newest)}I", *chain.from_iterable(newest))
+
+
+@lru_cache(100_000)
+def purchase_digest(product_id: str) -> int:
+    """32 bits of a product's id: with 256 purchases, one of 16 million other products is taken for bought."""
+    return int.from_bytes(blake2b(product_id.encode(), digest_size=4).digest())
 
 
 def identity(event_id: str) -> bytes:

@@ -74,14 +74,14 @@ function saidOfAll(entry) {
 }
 
 const listOf = (named) => named?.item_list_id ?? named?.item_list_name;
-const text = (value) => (value === undefined || value === null ? undefined : String(value).slice(0, 256) || undefined);
+const text = (value) => (value === undefined || value === null ? undefined : cut(String(value), 256) || undefined);
 const number = (value) => (value !== null && value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined);
 
 function line(item) {
   const price = number(item?.price);
   const quantity = Math.floor(number(item?.quantity) ?? 0);
   return {
-    product_id: text(item?.item_id ?? item?.id)?.slice(0, 128), // `id`: what gtag.js took before GA4
+    product_id: cut(text(item?.item_id ?? item?.id), 128), // `id`: what gtag.js took before GA4
     quantity: quantity >= 1 ? quantity : undefined,
     price: price >= 0 ? price : undefined,
   };
@@ -167,7 +167,8 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   function track(type, fields = {}) {
     const occurred_at = tick();
     const context = { ...contextNow(), ...fields.context };
-    const event = JSON.parse(JSON.stringify({ event_id: ulid(occurred_at), type, occurred_at, ...fields, context }));
+    const said = { event_id: ulid(occurred_at), type, occurred_at, ...fields, context };
+    const event = JSON.parse(JSON.stringify(said, (_, value) => (typeof value === "string" ? whole(value) : value)));
     store.set(eventPrefix + event.event_id, JSON.stringify(event));
     const queued = keys();
     for (const key of queued.slice(0, Math.max(0, queued.length - queueMax))) store.remove(key);
@@ -229,16 +230,18 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
 
   async function settle(batch, response) {
     const { status } = response;
-    if (status === 413 && batch.length > 1) {
-      batchEvents = Math.ceil(batch.length / 2);
+    if (status !== 202 && !HOPELESS.has(status)) return waitAfter({ response });
+    const answer = await response.json().catch(() => ({}));
+    const isJudged = status === 202 || answer.rejected?.length === batch.length; // each event by itself
+    if (!isJudged && batch.length > 1) {
+      batchEvents = Math.ceil(batch.length / 2); // one event is at fault, or there are too many
       return 0;
     }
-    if (status !== 202 && !HOPELESS.has(status)) return waitAfter({ response });
     batch.forEach(({ key }) => store.remove(key));
-    failures = 0;
     batchEvents = Math.min(BATCH_EVENTS, batchEvents * 2);
-    const answer = await response.json().catch(() => ({}));
     if (status !== 202 || answer.rejected?.length) console.warn("eddy: events were refused", status, answer);
+    if (!isJudged && status !== 413) return waitAfter({ response }); // if the fault is elsewhere, the others have time
+    failures = 0;
     return 0;
   }
 
@@ -358,16 +361,22 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   return { visitor, identify, forget, track, flush, listenToDataLayer, queued: () => keys().length };
 }
 
-const here = () => globalThis.location?.pathname.slice(0, 2048);
+const here = () => cut(globalThis.location?.pathname, 2048);
 
 function referrer() {
   try {
     const from = new URL(document.referrer);
-    return (from.origin === location.origin ? from.pathname : from.origin).slice(0, 2048);
+    return cut(from.origin === location.origin ? from.pathname : from.origin, 2048);
   } catch {
     return undefined;
   }
 }
+
+/** A text of at most so many UTF-16 units, cut between characters: half an emoji is no text, and JSON refuses it. */
+const cut = (value, length) => value?.slice(0, /[\ud800-\udbff]/.test(value[length - 1]) ? length - 1 : length);
+
+/** A text with a mark for each half of a character that a page has left in it. */
+const whole = (value) => value.replace(/\p{Surrogate}/gu, "\ufffd"); // with `u`, pairs are one character
 
 const encoder = new TextEncoder();
 const size = (string) => encoder.encode(string).length;

@@ -44,4 +44,6 @@ def decode(raw: bytes) -> HistoryEvent:
     return read(_decode, raw)
 
 
-HISTORY_EVENT: Final[MessageType[HistoryEvent]] = MessageType(EVENTS, decode, attrgetter("visitor_id"))
+HISTORY_EVENT: Final[MessageType[HistoryEvent]] = MessageType(
+    EVENTS, decode, attrgetter("visitor_id"), "occurred_at"
+)

@@ -122,12 +122,15 @@ class Publisher:
             self._failure = error
 
 
-def decode_product(key: bytes | None, value: bytes) -> Product:
-    """The product of a message. Raises BadProduct for what is none, or lies under another product's key."""
+def decode_product(key: bytes | None, value: bytes, sent_at: int = 0) -> Product:
+    """The product of a message, sent at `sent_at` (Unix ms).
+
+    Raises BadProduct for what is none, or lies under another product's key.
+    """
     if len(value) > MAX_PRODUCT_BYTES:
         raise BadProduct(f"a product has at most {MAX_PRODUCT_BYTES} bytes, this one {len(value)}")
     try:
-        return PRODUCT.read(key, value)
+        return PRODUCT.read(key, value, sent_at)
     except Unreadable as error:
         raise BadProduct(str(error)) from None
 

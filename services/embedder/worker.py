@@ -224,7 +224,7 @@ class Worker:
         try:
             if value is None:
                 return self._catalogue.remove(_read_tombstone(key), place)
-            product = decode_product(key, value)
+            product = decode_product(key, value, message.timestamp()[1])
         except BadProduct as bad:
             self._count_bad(str(bad))
             return [SendToDlq(key, value, str(bad), "decode", place, attempts), Acknowledge(place, "dead")]

@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.clock import now_ms
 from services.ingest.events import event_routes
+from services.ingest.keyed_facts import OF_IDENTITIES, OF_PRODUCTS, KeyedFacts, Mender
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import IngestApi
 from services.ingest.products import product_routes
@@ -70,6 +71,46 @@ class BrokerProbe:
         return str(TopicMissing(missing[0])) if missing else None
 
 
+class FactReader:
+    """Reads the keyed facts that ingest writes, whole and then on, once their topics are there."""
+
+    def __init__(self, settings: IngestSettings, probe: BrokerProbe) -> None:
+        self._settings = settings
+        self._probe = probe
+        self.products, self.identities = KeyedFacts(OF_PRODUCTS), KeyedFacts(OF_IDENTITIES)
+        self.all = (self.products, self.identities)
+        self._reader: TopicReader | None = None
+
+    @property
+    def waiting_for(self) -> str | None:
+        """What is still to be read, also of a topic that was made anew."""
+        is_caught_up = self._reader is not None and self._reader.caught_up
+        return None if is_caught_up else "what lies on products and identities"
+
+    async def run(self) -> None:
+        """Reads until it is cancelled."""
+        await self._probe.found.wait()
+        by_topic = {self._settings.topic(each.kind.topic): each for each in self.all}
+
+        def take(messages: list[Message]) -> None:
+            for message in messages:
+                by_topic[str(message.topic())].take(message)
+
+        self._reader = TopicReader(
+            client_config(self._settings),
+            [*by_topic],
+            take,
+            _end_process,
+            held=lambda: ((topic, key) for topic, facts in by_topic.items() for key in facts.list_keys()),
+            outdates=True,
+        )
+        self._reader.start()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.to_thread(self._reader.stop)
+
+
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
 HEADERS: Final = (
@@ -91,14 +132,30 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         write_key=settings.write_key,
     )
     probe = BrokerProbe(producer.topics, [settings.topic(each) for each in WRITTEN])
-    publisher = Publisher(producer, settings, metrics)
+    facts = FactReader(settings, probe)
+    publisher = Publisher(
+        producer,
+        settings,
+        metrics,
+        product_facts=facts.products,
+        identity_facts=facts.identities,
+        is_caught_up=lambda: facts.waiting_for is None,
+    )
+    menders = [Mender(each, producer, settings, metrics) for each in facts.all]
 
     def waiting_for() -> str | None:
-        return probe.waiting_for or (None if reader.caught_up else "the topic erasures")
+        erasures_missing = None if reader.caught_up else "the topic erasures"
+        return probe.waiting_for or erasures_missing or facts.waiting_for
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(probe.run()), asyncio.create_task(_start_after(probe, reader))]
+        running = [
+            probe.run(),
+            facts.run(),
+            *(mender.run() for mender in menders),
+            _start_after(probe, reader),
+        ]
+        tasks = [asyncio.create_task(each) for each in running]
         try:
             yield
         finally:
@@ -115,7 +172,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app.include_router(event_routes(door, publisher, metrics, clock))
     policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
     app.include_router(segment_routes(door, publisher, metrics, clock, policy))
-    app.include_router(product_routes(door, publisher, metrics))
+    app.include_router(product_routes(door, publisher, metrics, clock))
     app.include_router(
         health_routes(
             waiting_for,

@@ -58,6 +58,20 @@ class Metrics:
         self.products_deleted = Counter(
             "eddy_ingest_products_deleted_total", "Tombstones written", registry=self.registry
         )
+        # Of joins only those that name another user than the newer one does.
+        self.facts_outdated = Counter(
+            "eddy_ingest_facts_outdated_total",
+            "Products, deletions and joins that were ignored: older than what is there",
+            ["topic"],
+            registry=self.registry,
+        )
+        # Two ingest processes wrote one key at the same time, or another producer wrote an older fact.
+        self.facts_mended = Counter(
+            "eddy_ingest_facts_mended_total",
+            "Facts written again, because an older one lay behind them on a compacted topic",
+            ["topic"],
+            registry=self.registry,
+        )
         self.batch_events = Histogram(
             "eddy_ingest_batch_events", "Events in one POST", buckets=_SIZES, registry=self.registry
         )

@@ -8,6 +8,7 @@ import msgspec
 from fastapi import FastAPI
 from starlette.types import Lifespan
 
+from schemas.times import EARLIEST_MS
 from services.ingest.responses import (
     Answer,
     ErasureAnswer,
@@ -119,7 +120,10 @@ DESCRIPTION_OF_PRODUCTS: Final[Description] = {
 DESCRIPTION_OF_DELETION: Final[Description] = {
     **_answers(202, Answer, "Kafka knows that the product is gone", 401, 422, 503),
     "openapi_extra": {
-        "parameters": [{"name": "product_id", "in": "path", "required": True, "schema": {"type": "string"}}],
+        "parameters": [
+            {"name": "product_id", "in": "path", "required": True, "schema": {"type": "string"}},
+            {"name": "deleted_at", "in": "query", "schema": {"type": "integer", "minimum": EARLIEST_MS}},
+        ],
         "security": [{"api_key": []}, {}],
     },
 }

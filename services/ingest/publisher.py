@@ -1,7 +1,8 @@
 """Puts accepted and refused entries on their topics, and returns when Kafka has them all."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
 
@@ -11,9 +12,10 @@ from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
+from services.ingest.keyed_facts import KeyedFacts, deletion, product_order
 from services.ingest.metrics import Metrics
 from services.ingest.segment.identity import IdentityLink, PublishedLinks
-from services.ingest.validation import Provenance, Rejected
+from services.ingest.validation import Outdated, Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
@@ -23,18 +25,43 @@ log = structlog.get_logger()
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event
 
+IN_BATCH: Final = "older than another entry of this batch"
+
+
+@dataclass(frozen=True, slots=True)
+class UnwrittenProducts:
+    """Which of a batch are not written, by place: older than what is there, or refused by Kafka; and why."""
+
+    ignored: Mapping[int, str]
+    refused: Mapping[int, str]
+
 
 class Publisher:
-    """The four topics that ingest writes. Every method raises BrokerAway unless all was acknowledged."""
+    """The four topics that ingest writes. Every method raises BrokerAway unless all was acknowledged.
 
-    def __init__(self, producer: AcknowledgedProducer, settings: ServiceSettings, metrics: Metrics) -> None:
+    `is_caught_up`: whether the facts are all that lay on their topics.
+    """
+
+    def __init__(
+        self,
+        producer: AcknowledgedProducer,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        *,
+        product_facts: KeyedFacts,
+        identity_facts: KeyedFacts,
+        is_caught_up: Callable[[], bool],
+    ) -> None:
         self._producer = producer
         self._metrics = metrics
         self._events = settings.topic(EVENTS)
         self._dead_letters = settings.topic(EVENTS_DLQ)
         self._products = settings.topic(PRODUCTS)
         self._identities = settings.topic(IDENTITIES)
-        self._written = PublishedLinks()
+        self._product_facts = product_facts
+        self._identity_facts = identity_facts
+        self._links = PublishedLinks(identity_facts)
+        self._is_caught_up = is_caught_up
         self._refusals = RefusalSampler()
 
     async def take_events(
@@ -43,10 +70,13 @@ class Publisher:
         rejected: Sequence[Rejected],
         way: Provenance,
         joins: Sequence[IdentityLink] = (),
-    ) -> None:
-        """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`."""
+    ) -> list[Outdated]:
+        """Events to `events`, refused ones as they came to `events.dlq`, new joins to `identities`.
+
+        Answers the joins that are older than what is known.
+        """
         refused = [(each, way) for each in rejected]
-        await self.take_requeued(accepted, refused, joins, at=way.received_at)
+        return await self.take_requeued(accepted, refused, joins, at=way.received_at)
 
     async def take_requeued(
         self,
@@ -55,23 +85,37 @@ class Publisher:
         joins: Sequence[IdentityLink],
         *,
         at: int,
-    ) -> None:
+    ) -> list[Outdated]:
         """The same for entries that came each on its own way, maybe long before `at` (Unix ms): now."""
-        missing = self._written.missing(joins)
-        stamp: OutgoingMessage = (None, None, [(ACCEPTED_AT, str(at))])
-        await self._send(
-            (
-                self._events,
-                [(event.visitor_id.encode(), events.encode(event), stamp[2]) for event in accepted],
-            ),
+        stamp: Headers = [(ACCEPTED_AT, str(at))]
+        sends: list[tuple[str, list[OutgoingMessage]]] = [
+            (self._events, [(each.visitor_id.encode(), events.encode(each), stamp) for each in accepted]),
             (self._dead_letters, list(self._letters(refused, at))),
-            (self._identities, [(each.visitor_id.encode(), identities.encode(each), []) for each in missing]),
-        )
-        self._written.remember(missing)
-        self._metrics.identities_written.inc(len(missing))
+        ]
+        outdated = list[Outdated]()
+        if joins:
+            outdated = await self._send_with_joins(sends, joins)
+        else:
+            await self._send(*sends)
         self._metrics.events_accepted.inc(len(accepted))
         for rejected, _ in refused:
             self._metrics.events_rejected.labels(rejected.stage).inc()
+        return outdated
+
+    async def _send_with_joins(
+        self, sends: Sequence[tuple[str, Sequence[OutgoingMessage]]], joins: Sequence[IdentityLink]
+    ) -> list[Outdated]:
+        self._require_facts()
+        async with self._identity_facts.writing({each.identity.visitor_id.encode() for each in joins}):
+            missing, outdated = self._links.missing(joins)
+            written: list[OutgoingMessage] = [
+                (each.visitor_id.encode(), identities.encode(each), []) for each in missing
+            ]
+            await self._send(*sends, (self._identities, written))
+            self._links.remember(missing)
+        self._metrics.identities_written.inc(len(missing))
+        self._metrics.facts_outdated.labels(IDENTITIES.name).inc(len(outdated))
+        return outdated
 
     def _letters(self, refused: Iterable[tuple[Rejected, Provenance]], at: int) -> Iterator[OutgoingMessage]:
         """One for each refusal but for those that repeat others; what was put back always has one again."""
@@ -82,24 +126,70 @@ class Publisher:
             else:
                 self._metrics.repeated.inc()
 
-    def forget(self, visitor_ids: Iterable[str]) -> None:
+    def forget(self, visitor_ids: Iterable[str], at: int) -> None:
         """These visitors were erased: who they are is written again when it is said again."""
-        self._written.forget(visitor_ids)
+        self._links.forget(visitor_ids, at)
 
-    async def take_products(self, accepted: Sequence[Product]) -> None:
-        """Products to `products`."""
-        await self._send(
-            (
-                self._products,
-                [(product.product_id.encode(), products.encode(product), []) for product in accepted],
+    async def take_products(self, accepted: Sequence[Product]) -> UnwrittenProducts:
+        """Products to `products`, but for those that are older than what is there.
+
+        Of several entries about one product the newest counts, of equal ones the later.
+        """
+        self._require_facts()
+        newest: dict[str, int] = {}
+        for place, product in enumerate(accepted):
+            other = newest.get(product.product_id)
+            if other is None or product.updated_at >= accepted[other].updated_at:
+                newest[product.product_id] = place
+        ignored = {place: IN_BATCH for place, each in enumerate(accepted) if newest[each.product_id] != place}
+        facts = self._product_facts
+        async with facts.writing({product_id.encode() for product_id in newest}):
+            for product_id, place in newest.items():
+                if reason := facts.reason_to_ignore(product_id.encode(), product_order(accepted[place])):
+                    ignored[place] = reason
+            news = [place for place in range(len(accepted)) if place not in ignored]
+            refused = await self._send_products([accepted[place] for place in news])
+            refused = {news[place]: why for place, why in refused.items()}
+            for place in news:
+                if place not in refused:
+                    facts.note(accepted[place].product_id.encode(), product_order(accepted[place]))
+        self._metrics.products_accepted.inc(len(news) - len(refused))
+        self._metrics.facts_outdated.labels(PRODUCTS.name).inc(len(ignored))
+        return UnwrittenProducts(ignored, refused)
+
+    async def _send_products(self, news: Sequence[Product]) -> Mapping[int, str]:
+        """By their place, those that Kafka refuses for good, and why."""
+        try:
+            await self._send(
+                (self._products, [(each.product_id.encode(), products.encode(each), []) for each in news])
             )
-        )
-        self._metrics.products_accepted.inc(len(accepted))
+        except RefusedByKafka as refusal:
+            return refusal.refused
+        return {}
 
-    async def delete_product(self, product_id: str) -> None:
-        """A tombstone to `products`."""
-        await self._send((self._products, [(product_id.encode(), None, [])]))
+    async def delete_product(self, product_id: str, *, at: int | None, now: int) -> str | None:
+        """A tombstone to `products`; why not, where the product is newer than `at` (Unix ms).
+
+        Without a time the product is gone as of `now`, or just after it changed.
+        """
+        self._require_facts()
+        key, facts = product_id.encode(), self._product_facts
+        async with facts.writing({key}):
+            if at is None:
+                known = facts.newest(key)
+                at = max(now, known[0] + 1) if known else now
+            elif reason := facts.reason_to_ignore(key, (at, "", False)):
+                self._metrics.facts_outdated.labels(PRODUCTS.name).inc()
+                return reason
+            await self._send((self._products, [deletion(key, at)]))
+            facts.note(key, (at, "", False))
         self._metrics.products_deleted.inc()
+        return None
+
+    def _require_facts(self) -> None:
+        """Before all was read nobody can tell what is older."""
+        if not self._is_caught_up():
+            raise BrokerAway("what lies on products and identities is being read")
 
     async def _send(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
         started = perf_counter()

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from schemas.events import MAX_BATCH_EVENTS, Event, VisitorId
 from schemas.products import MAX_BATCH_PRODUCTS, Product
-from services.ingest.validation import Rejected
+from services.ingest.validation import Outdated, Rejected
 from services.web.problems import Problem, ProblemDocument, RefusedByKafka
 
 
@@ -32,11 +32,12 @@ class Rejection(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """How many entries Kafka has, and which were refused."""
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many entries Kafka has, which were refused, and which say nothing new: older than what is there."""
 
     accepted: int
     rejected: list[Rejection]
+    ignored: list[Rejection] = []
 
 
 class NothingAccepted(ProblemDocument, frozen=True, kw_only=True):
@@ -73,12 +74,16 @@ class ErasureAnswer(msgspec.Struct, frozen=True):
 
 
 class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """Segment's `{"success": true}`, and how many messages became events or joins, or had nothing to say."""
+    """Segment's `{"success": true}`, and how many messages became events or joins, or had nothing to say.
+
+    `outdated`: whose word on who a visitor is was older than what is there; their events are taken.
+    """
 
     success: bool = True
     accepted: int
     ignored: int
     rejected: list[Rejection]
+    outdated: list[Rejection] | msgspec.UnsetType = msgspec.UNSET
 
 
 class SegmentProblem(ProblemDocument, frozen=True, kw_only=True):
@@ -116,10 +121,10 @@ def json_response(body: msgspec.Struct, status: int, *, cached: bool = True) -> 
     return Response(msgspec.json.encode(body), status, headers, "application/json")
 
 
-def answer_of(accepted: int, rejected: Sequence[Rejected]) -> Response:
-    """202 with what was accepted and refused. Raises NothingAcceptable where nothing was accepted."""
-    answer = Answer(accepted, describe_rejected(rejected))
-    if not accepted:
+def answer_of(accepted: int, rejected: Sequence[Rejected], ignored: Sequence[Outdated] = ()) -> Response:
+    """202 with what was accepted, refused and ignored. Raises NothingAcceptable where all was refused."""
+    answer = Answer(accepted, describe_rejected(rejected), describe_outdated(ignored))
+    if not accepted and not ignored:
         detail = "none of the entries can be taken" if rejected else "the batch is empty"
         raise NothingAcceptable(detail, fields={"accepted": 0, "rejected": answer.rejected})
     return json_response(answer, 202)
@@ -139,3 +144,8 @@ def answer_of_refusal(
 def describe_rejected(rejected: Sequence[Rejected]) -> list[Rejection]:
     """Refused entries as an answer tells them."""
     return [Rejection(each.index, each.reason) for each in rejected]
+
+
+def describe_outdated(ignored: Sequence[Outdated]) -> list[Rejection]:
+    """Ignored entries as an answer tells them, by their place."""
+    return [Rejection(each.index, each.reason) for each in sorted(ignored, key=lambda each: each.index)]

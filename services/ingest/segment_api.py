@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -12,7 +13,13 @@ from services.ingest.events import Clock
 from services.ingest.metrics import Metrics
 from services.ingest.openapi import DESCRIPTION_OF_BATCH, DESCRIPTIONS_OF_CALLS
 from services.ingest.publisher import Publisher
-from services.ingest.responses import NoMessageAcceptable, SegmentAnswer, describe_rejected, json_response
+from services.ingest.responses import (
+    NoMessageAcceptable,
+    SegmentAnswer,
+    describe_outdated,
+    describe_rejected,
+    json_response,
+)
 from services.ingest.segment.identity import IdentityPolicy, MessageSender
 from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
@@ -97,7 +104,7 @@ class _Taking:
         messages = validate_messages(
             parcel, received_at=way.received_at, kind=kind, sender=sender, policy=self._policy
         )
-        await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
+        outdated = await self._publisher.take_events(messages.events, messages.rejected, way, messages.joins)
         for join in messages.joins:
             self._metrics.identity_proofs.labels(join.proof).inc()
         for ignored, times in messages.ignored.items():
@@ -106,7 +113,12 @@ class _Taking:
         if rejected and len(rejected) == len(parcel.entries):
             raise NoMessageAcceptable("none of the messages can be taken", fields={"rejected": rejected})
         ignored_count = messages.ignored.total()
-        answer = SegmentAnswer(accepted=messages.accepted, ignored=ignored_count, rejected=rejected)
+        answer = SegmentAnswer(
+            accepted=messages.accepted,
+            ignored=ignored_count,
+            rejected=rejected,
+            outdated=describe_outdated(outdated) if outdated else msgspec.UNSET,
+        )
         return json_response(answer, 200)
 
 

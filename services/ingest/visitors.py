@@ -113,7 +113,7 @@ def erasure_routes(
             raise NoVisitor("a visitor_id has 1 to 64 letters, digits or any of _.:-")
         erased_at = int(clock())
         erased = await eraser.erase(visitor_id, at=erased_at, reason=REASON, proven=is_itself)
-        publisher.forget(erased)
+        publisher.forget(erased, erased_at)
         return json_response(ErasureAnswer(visitor_id, erased, erased_at), 202, cached=False)
 
     return router

@@ -11,10 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
+import msgspec
 import numpy as np
 import structlog
+from msgspec.structs import replace
 from prometheus_client import Counter
 
 from schemas import (
@@ -28,6 +30,7 @@ from schemas import (
     products,
     rules,
     sessions,
+    times,
     vectors,
 )
 from schemas.erasures import Erasure
@@ -73,13 +76,23 @@ class MessageType(Generic[T]):
     topic: Topic
     decode: Callable[[bytes], T]
     id_of: Callable[[T], str]
+    time: str = ""  # the field that tells of when it is, where its sender's clock does
 
-    def read(self, key: bytes | None, value: bytes) -> T:
-        """A value that is no tombstone. Raises Unreadable, also under another message's key."""
+    def read(self, key: bytes | None, value: bytes, sent_at: int = 0) -> T:
+        """A value that is no tombstone. Raises Unreadable, also under another message's key.
+
+        A clock over 5 minutes ahead of `sent_at`, when the message was sent (Unix ms), is set back to it: an
+        event of 2099 would make all that the visitor did too old to remember, a product of 2099 could not be
+        changed until then.
+        """
         found = self.decode(value)
         own = self.id_of(found)
         if key != own.encode():
             raise Unreadable(f"the message's key is not the {self.topic.key} {own!r}")
+        if self.time:
+            said = getattr(found, self.time)
+            if (at := times.clamp(said, sent_at)) != said:
+                found = cast(T, replace(cast(msgspec.Struct, found), **{self.time: at}))
         return found
 
     def read_tombstone(self, key: bytes | None) -> str:
@@ -92,8 +105,10 @@ class MessageType(Generic[T]):
         raise Unreadable(f"a tombstone's key is no {self.topic.key}")
 
 
-EVENT: Final[MessageType[Event]] = MessageType(EVENTS, events.decode, attrgetter("visitor_id"))
-PRODUCT: Final[MessageType[Product]] = MessageType(PRODUCTS, products.decode, attrgetter("product_id"))
+EVENT: Final[MessageType[Event]] = MessageType(EVENTS, events.decode, attrgetter("visitor_id"), "occurred_at")
+PRODUCT: Final[MessageType[Product]] = MessageType(
+    PRODUCTS, products.decode, attrgetter("product_id"), "updated_at"
+)
 PRODUCT_VECTOR: Final[MessageType[ProductVectors]] = MessageType(
     PRODUCT_VECTORS, vectors.decode, attrgetter("product.product_id")
 )
@@ -102,8 +117,12 @@ RELEASE: Final[MessageType[ModelRelease]] = MessageType(MODELS, models.decode, a
 IMPRESSION: Final[MessageType[Shown]] = MessageType(
     RECOMMENDATIONS, impressions.decode, attrgetter("visitor_id")
 )
-ERASURE: Final[MessageType[Erasure]] = MessageType(ERASURES, erasures.decode, attrgetter("visitor_id"))
-IDENTITY: Final[MessageType[Identity]] = MessageType(IDENTITIES, identities.decode, attrgetter("visitor_id"))
+ERASURE: Final[MessageType[Erasure]] = MessageType(
+    ERASURES, erasures.decode, attrgetter("visitor_id"), "erased_at"
+)
+IDENTITY: Final[MessageType[Identity]] = MessageType(
+    IDENTITIES, identities.decode, attrgetter("visitor_id"), "occurred_at"
+)
 RULE: Final[MessageType[Rule]] = MessageType(RULES, rules.decode, attrgetter("rule_id"))
 EXPERIMENT: Final[MessageType[Experiment]] = MessageType(EXPERIMENTS, experiments.decode, attrgetter("name"))
 
@@ -164,7 +183,7 @@ def decode(kind: MessageType[T], message: TopicMessage) -> Decoded[T] | Unreadab
     try:
         if value is None:
             return Decoded(kind.read_tombstone(key), None, message)
-        found = kind.read(key, value)
+        found = kind.read(key, value, message.timestamp()[1])
         return Decoded(kind.id_of(found), found, message)
     except Unreadable as reason:
         return reason
@@ -184,7 +203,7 @@ def newest_of_topic(reader: HistoryReader, kind: MessageType[T]) -> dict[str, T 
 
     def take(message: TopicMessage) -> T | Unreadable:
         try:
-            return kind.read(message.key(), message.value() or b"")
+            return kind.read(message.key(), message.value() or b"", message.timestamp()[1])
         except Unreadable as reason:
             return reason
 

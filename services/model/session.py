@@ -4,7 +4,7 @@ No I/O and no wall clock: time is the events' own. Duplicates, lateness and orde
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, pairwise
@@ -21,12 +21,17 @@ from schemas.sessions import (
     KIND_OF,
     KINDS,
     PRODUCT_IDS_BYTES_MAX,
+    PURCHASE_BYTES,
+    PURCHASES_MAX,
+    SESSION_BYTES_MAX,
     SESSION_EVENTS_MAX,
     SESSION_GAP_MS,
     Interest,
     Session,
     SessionEvent,
     identity,
+    pack_purchases,
+    purchase_digest,
 )
 from schemas.vectors import Layout, Matrix
 from services.vector_replica import STEPS
@@ -211,10 +216,20 @@ def fold(session: Session, event: Event, vectors: ProductVectors, layout: Layout
 
     A session of another form or layout is computed anew from its events, whatever the event.
     """
-    events = merge_events(session.events, signals(event, tuning), tuning)
-    if events == session.events and (session.layout == directions.form(layout) or not events):
+    arrived = signals(event, tuning)
+    events = merge_events(session.events, arrived, tuning)
+    bought = session.bought
+    if event.type == "purchase" or not bought:  # a session of a former release has them in its events only
+        bought = merge_purchases([session], arrived, layout)
+    known = events == session.events and bought == session.bought
+    if known and (session.layout == directions.form(layout) or not events):
         return session
-    return compute_session(session.visitor_id, events, vectors, layout, tuning)
+    return compute_session(session.visitor_id, events, vectors, layout, tuning, bought=bought)
+
+
+def is_over(session: Session, event: Event, tuning: Tuning) -> bool:
+    """Whether the visitor was idle for so long before the event that all is forgotten, purchases too."""
+    return bool(session.events) and session.events[-1].occurred_at < event.occurred_at - tuning.idle_ms
 
 
 def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
@@ -223,6 +238,47 @@ def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
         return []
     id_, kind = identity(event.event_id), KIND_OF[event.type]
     return [SessionEvent(event.occurred_at, id_, product_id, kind) for product_id in event.products()]
+
+
+def merge_purchases(sessions: Iterable[Session], arrived: Iterable[SessionEvent], layout: Layout) -> bytes:
+    """`Session.bought` of all these together: of each product the last purchase, of these the newest.
+
+    An entry that was once left out had newer ones of enough other products before it, and these stay: as with
+    events, the order of arrival changes nothing.
+    """
+    newest: dict[int, int] = {}
+    for purchases in (purchases_of(arrived), *map(all_purchases, sessions)):
+        for digest, at in purchases.items():
+            newest[digest] = max(at, newest.get(digest, 0))
+    return pack_purchases(newest, purchases_max(layout))
+
+
+def all_purchases(session: Session) -> dict[int, int]:
+    """`Session.purchases`, also of a session of a release that kept them in the events only."""
+    return session.purchases if session.bought else purchases_of(session.events)
+
+
+def purchases_of(events: Iterable[SessionEvent]) -> dict[int, int]:
+    """Digest → Unix time in s of the last purchase of each product."""
+    found = sorted((each.occurred_at // 1000, each.product_id) for each in events if each.kind == PURCHASE)
+    return {purchase_digest(product_id): at for at, product_id in found}
+
+
+def purchases_max(layout: Layout) -> int:
+    """How many purchases a session has beside the vectors of a layout: 256 up to 529 components.
+
+    From there on fewer fit into the 10 KB, 20 beside 1,000 components. Wider ones do not fit anyway.
+    """
+    if layout.width > COMPONENTS_MAX:
+        return PURCHASES_MAX
+    room = SESSION_BYTES_MAX - SESSION_BYTES_BESIDE - VECTORS_MAX * layout.width
+    return min(PURCHASES_MAX, room // PURCHASE_BYTES)
+
+
+PURCHASE: Final = KIND_OF["purchase"]
+COMPONENTS_MAX: Final = 1_000  # up to which a session has at most 10 KB
+VECTORS_MAX: Final = 4  # of the session and its interests
+SESSION_BYTES_BESIDE: Final = 6_075  # of the largest session, all but vectors and purchases
 
 
 def merge_events(
@@ -274,13 +330,15 @@ def compute_session(
     vectors: ProductVectors,
     layout: Layout,
     tuning: Tuning,
+    *,
+    bought: bytes = b"",
 ) -> Session:
     """The session of these events, which are in order: its vectors, interests and slow profile."""
     form, products = directions.form(layout), [entry.product_id for entry in events]
     rows, known = vectors.matrix(products)
     missing = () if all(known) else tuple([index for index, there in enumerate(known) if not there])
     if len(missing) == len(events):
-        return Session(visitor_id, events, form, missing=missing)
+        return Session(visitor_id, events, form, missing=missing, bought=bought)
 
     counts = weigh(events, vectors.top_categories(products), missing, tuning)
     least = ROUNDING * np.abs(counts.rows).max(axis=1, keepdims=True)
@@ -289,4 +347,5 @@ def compute_session(
         Interest(liking.category, liking.share, packed, liking.heaviest)
         for liking, packed in zip(counts.likings, others, strict=True)
     ]
-    return Session(visitor_id, events, form, vector if any(vector) else b"", tuple(interests), missing)
+    packed = vector if any(vector) else b""
+    return Session(visitor_id, events, form, packed, tuple(interests), missing, bought)

@@ -11,6 +11,7 @@ from typing import Final
 from cachetools import LRUCache
 
 from schemas.products import Product
+from schemas.sessions import purchase_digest
 from services.recommender.index.port import Hit, Where
 
 FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
@@ -37,6 +38,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._products: dict[str, Product] = {}
+        self._by_digest: dict[int, tuple[str, ...]] = {}  # purchase_digest → products: as good as always one
         self._brands = Counter[str]()  # in small letters → products
         self.wording = 0  # grows when the words that products are searched by change
         self._counts: Mapping[str, float] = {}
@@ -58,6 +60,9 @@ class Catalogue:
         if known is not None and (known.updated_at > product.updated_at or known == product):
             return False
         self._products[product.product_id] = product
+        if known is None:
+            digest = purchase_digest(product.product_id)
+            self._by_digest[digest] = (*self._by_digest.get(digest, ()), product.product_id)
         self._move(known, product)
         self._count_brands(known, product)
         if known is None or _words(known) != _words(product):
@@ -68,11 +73,20 @@ class Catalogue:
     def remove(self, product_id: str) -> bool:
         """Forgets a product; False when it was unknown."""
         known = self._products.pop(product_id, None)
+        if known is not None:
+            digest = purchase_digest(product_id)
+            others = tuple(each for each in self._by_digest.pop(digest) if each != product_id)
+            if others:
+                self._by_digest[digest] = others
         self._move(known, None)
         self._count_brands(known, None)
         self.wording += known is not None
         self._invalidate(product_id)
         return known is not None
+
+    def find_by_digest(self, digests: Iterable[int]) -> frozenset[str]:
+        """The products that sessions remember as bought."""
+        return frozenset(each for digest in digests for each in self._by_digest.get(digest, ()))
 
     def products(self) -> tuple[Product, ...]:
         """All products, as they are now."""

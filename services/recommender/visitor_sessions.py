@@ -19,7 +19,13 @@ from schemas.sessions import (
 )
 from schemas.vectors import Layout
 from services.kafka.messages import header_ms, header_text
-from services.model.session import ProductVectors, Tuning, compute_session, merge_events
+from services.model.session import (
+    ProductVectors,
+    Tuning,
+    compute_session,
+    merge_events,
+    merge_purchases,
+)
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -101,7 +107,7 @@ class MergedSessions:
         self._layout = layout
         self._tuning = tuning
         self._made: LRUCache[frozenset[str], tuple[list[bytes], Session]] = LRUCache(JOINED_MAX)
-        self._events: LRUCache[bytes, tuple[SessionEvent, ...]] = LRUCache(DECODED_MAX)
+        self._decoded: LRUCache[bytes, Session] = LRUCache(DECODED_MAX)
 
     def session(self, visitor_id: str, *, proven: bool = False) -> Session | None:
         """The newest session of the visitor's person, or None for somebody without one.
@@ -151,16 +157,21 @@ class MergedSessions:
     def _merge(self, visitor_id: str, parts: Sequence[bytes]) -> Session:
         events: tuple[SessionEvent, ...] = ()
         # The newest first: once there are as many events as a session holds, older ones change nothing.
-        for found in sorted(map(self._events_of, parts), key=lambda each: each[-1:], reverse=True):
+        sessions = [self._decode(raw) for raw in parts]
+        of_visitors = [session.events for session in sessions]
+        for found in sorted(of_visitors, key=lambda each: each[-1:], reverse=True):
             oldest = events[0] if len(events) == SESSION_EVENTS_MAX else None
             newer = [each for each in found if oldest is None or each > oldest]
             if newer:
                 events = merge_events(events, newer, self._tuning)
         if not events:
             return Session(visitor_id)
-        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning)
+        bought = merge_purchases(sessions, (), self._layout)
+        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning, bought=bought)
 
-    def _events_of(self, raw: bytes) -> tuple[SessionEvent, ...]:
-        if (events := self._events.get(raw)) is None:
-            events = self._events[raw] = decode(raw).events
-        return events
+    def _decode(self, raw: bytes) -> Session:
+        """Its events and purchases."""
+        if (session := self._decoded.get(raw)) is None:
+            whole = decode(raw)
+            session = self._decoded[raw] = Session(whole.visitor_id, whole.events, bought=whole.bought)
+        return session

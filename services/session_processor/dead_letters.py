@@ -25,12 +25,15 @@ class TooManyBadEvents(Exception):
     """So many bad messages in a row that the fault is likely not theirs."""
 
 
-def decode_event(key: bytes | None, value: bytes | None) -> Event:
-    """The event of a message. Raises BadEvent for what is none, or lies under another visitor's key."""
+def decode_event(key: bytes | None, value: bytes | None, sent_at: int) -> Event:
+    """The event of a message that was sent at `sent_at` (Unix ms).
+
+    Raises BadEvent for what is none, or lies under another visitor's key.
+    """
     if value is None:
         raise BadEvent("a tombstone is no event")
     try:
-        return EVENT.read(key, value)
+        return EVENT.read(key, value, sent_at)
     except Unreadable as error:
         raise BadEvent(str(error)) from None
 

@@ -7,7 +7,8 @@ from typing import Final
 from cachetools import TTLCache
 
 from schemas.events import Event
-from schemas.sessions import SessionEvent, identity
+from schemas.sessions import PURCHASES_MAX, Session, SessionEvent, identity, pack_purchases
+from services.model.session import all_purchases, purchases_of
 from services.visitors.erasure import Erasures, earliest
 
 # An erasure and the event after it come by two topics: whichever is read first, so much later both are.
@@ -53,3 +54,19 @@ class ArrivalErasures(Erasures):
             return stamp > until
 
         return tuple(filter(came_later, events))
+
+    def keep_purchases(self, session: Session, kept: Sequence[SessionEvent]) -> bytes:
+        """`Session.bought` when of the session's events these are kept; the purchases of others go with them.
+
+        What was bought before the events begin goes by its own time.
+        """
+        until = self.until.get(session.visitor_id)
+        if until is None:
+            return session.bought
+        gone = purchases_of(set(session.events) - set(kept)).keys()
+        stays = {
+            digest: at
+            for digest, at in all_purchases(session).items()
+            if digest not in gone and at * 1000 > until
+        }
+        return pack_purchases(stays | purchases_of(kept), PURCHASES_MAX)

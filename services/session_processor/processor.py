@@ -17,7 +17,7 @@ from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
 from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
-from services.model.session import Tuning, compute_session, fold, signals
+from services.model.session import Tuning, compute_session, fold, is_over, signals
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
 from services.session_processor.dead_letters import BadEvent, DeadLetters, check_place, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
@@ -88,14 +88,15 @@ class SessionProcessor:
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
         taken = self._order.track(message.message.partition, message.message.offset, message.ack)
+        sent_at = round((message.message.timestamp or -1) * 1000)
         try:
-            event = decode_event(message.message.key, message.message.value)
+            event = decode_event(message.message.key, message.message.value, sent_at)
             belongs = check_place(message.message.key or b"", message.message.partition, self._partitions)
         except BadEvent as bad:
             self._send_to_dlq(message, taken, str(bad))
             return
         self._letters.reset()
-        if self._erasures.leave_out_event(event, round((message.message.timestamp or -1) * 1000)):
+        if self._erasures.leave_out_event(event, sent_at):
             self._pass_over(taken, "erased")
         elif not signals(event, self._tuning):
             self._pass_over(taken, "no_signal")
@@ -119,6 +120,9 @@ class SessionProcessor:
     def _fold(self, message: Message, taken: PendingMessage, event: Event) -> None:
         visitor, partition = event.visitor_id.encode(), message.message.partition
         before = self._table.get(visitor)
+        if is_over(before, event, self._tuning):
+            # The table may have forgotten this visitor, or be about to: the session is the same either way.
+            before = Session(event.visitor_id)
         started = time.perf_counter()
         after = fold(before, event, self._vectors, self._layout, self._tuning)
         folded_at = now_ms()
@@ -242,7 +246,10 @@ class SessionProcessor:
         """
         value = None
         if kept:
-            after = compute_session(session.visitor_id, kept, self._vectors, self._layout, self._tuning)
+            bought = self._erasures.keep_purchases(session, kept)
+            after = compute_session(
+                session.visitor_id, kept, self._vectors, self._layout, self._tuning, bought=bought
+            )
             value = encode(after)
             self._table.put(visitor, value)
         else:
@@ -278,7 +285,8 @@ class SessionProcessor:
             if session is None:
                 continue
             kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
-            if len(kept) < len(session.events):
+            is_older = bool(session.bought) and self._erasures.keep_purchases(session, kept) != session.bought
+            if is_older or len(kept) < len(session.events):
                 self._keep(visitor, session, kept)
             elif any(product_id in self._vectors for product_id in session.missing_products):
                 # A worker that ended before its join was stored left this behind; the vector comes only once.
@@ -300,7 +308,14 @@ class SessionProcessor:
         No offset stands for it, so that no message is read again where this worker ends before it is done:
         `sessions` knows before the changelog does, and `recover` sees what the changelog still misses.
         """
-        after = compute_session(before.visitor_id, before.events, self._vectors, self._layout, self._tuning)
+        after = compute_session(
+            before.visitor_id,
+            before.events,
+            self._vectors,
+            self._layout,
+            self._tuning,
+            bought=before.bought,
+        )
         value = encode(after)
         self._note_session(visitor, partition, after)
         self._table.put(visitor, value)

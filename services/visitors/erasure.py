@@ -3,7 +3,8 @@
 Every reader of history reads that topic whole first.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from schemas import erasures
 from schemas.erasures import Erasure
@@ -108,14 +109,20 @@ def earliest(*stamps: int | None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """The visitors that are one person, in order, and those of them that a message on `identities` joins."""
+    """The visitors that are one person, in order, and those of them that a message on `identities` joins.
+
+    `erased`: visitor → Unix ms of an earlier erasure.
+    """
 
     visitor_ids: tuple[str, ...]
     joined: tuple[str, ...] = ()
+    erased: Mapping[str, int] = field(default_factory=dict)
 
     def alone(self, visitor_id: str) -> "Person":
         """One visitor of the person, without the others."""
-        return Person((visitor_id,), tuple(each for each in self.joined if each == visitor_id))
+        return replace(
+            self, visitor_ids=(visitor_id,), joined=tuple(each for each in self.joined if each == visitor_id)
+        )
 
 
 def person_of(settings: ServiceSettings, visitor_id: str, *, proven: bool = False) -> Person:
@@ -125,8 +132,13 @@ def person_of(settings: ServiceSettings, visitor_id: str, *, proven: bool = Fals
     """
     with open_reader(settings) as reader:
         graph, _ = identity_graph.read(reader, settings)
+        erased = read(reader).until
     members = sorted(graph.members(visitor_id, proven=proven))
-    return Person(tuple(members), tuple(each for each in members if graph.identity(each) is not None))
+    return Person(
+        tuple(members),
+        tuple(each for each in members if graph.identity(each) is not None),
+        {each: erased[each] for each in members if each in erased},
+    )
 
 
 def messages(
@@ -135,9 +147,13 @@ def messages(
     """What erases a person, in the order in which it is to be written.
 
     First, what came up to `erased_at` (Unix ms) is forgotten; then nothing says any more that these visitors
-    are one person. The other way round, a crash in between would leave visitors that nobody finds.
+    are one person. The other way round, a crash in between would leave visitors that nobody finds. An erasure
+    is never older than the one that it replaces: the other's clock may be ahead.
     """
-    erased = (Erasure(visitor_id=each, erased_at=erased_at, reason=reason) for each in person.visitor_ids)
+    erased = (
+        Erasure(visitor_id=each, erased_at=max(erased_at, person.erased.get(each, 0)), reason=reason)
+        for each in person.visitor_ids
+    )
     forgotten: list[OutgoingMessage] = [
         (each.visitor_id.encode(), erasures.encode(each), []) for each in erased
     ]

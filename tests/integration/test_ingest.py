@@ -25,6 +25,7 @@ from infra.stack.broker import ROOT, Broker
 from schemas import deadletters, events, products
 from schemas.events import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schemas.products import MAX_BATCH_PRODUCTS
+from schemas.times import EARLIEST_MS
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
 from services.kafka.admin import create
@@ -169,7 +170,7 @@ def test_an_unreadable_wish_is_a_problem(ingest: RunningService, body: bytes) ->
 def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
     ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
-    long_ago = view(visitor, occurred_at=1_000)
+    long_ago = view(visitor, occurred_at=EARLIEST_MS)
     ahead = view(visitor, occurred_at=int(now_ms()) + 3_600_000)
     before = int(now_ms())
     assert post(ingest, [long_ago, ahead]).json() == {"accepted": 2, "rejected": []}
@@ -181,7 +182,7 @@ def test_an_accepted_event_is_on_the_topic_once_with_its_key_and_times(
         assert before <= event.received_at <= now_ms()
         assert headers_of(message) == {"accepted_at": str(event.received_at).encode()}
         assert abs(message.timestamp()[1] - event.received_at) < 5_000
-    assert events.decode(found[long_ago["event_id"]].value() or b"").occurred_at == 1_000
+    assert events.decode(found[long_ago["event_id"]].value() or b"").occurred_at == EARLIEST_MS
     assert events.decode(found[ahead["event_id"]].value() or b"").occurred_at <= now_ms()
 
 
@@ -267,11 +268,35 @@ def test_the_largest_batch_is_taken_whole(
     ingest: RunningService, topics: ServiceSettings, visitor: str
 ) -> None:
     sent = [
-        {"event_id": str(ULID()), "type": "view_item_list", "visitor_id": visitor, "occurred_at": 1}
+        {"event_id": str(ULID()), "type": "view_item_list", "visitor_id": visitor, "occurred_at": EARLIEST_MS}
         for _ in range(MAX_BATCH_EVENTS)
     ]
     assert post(ingest, sent).json()["accepted"] == MAX_BATCH_EVENTS
     assert [each.event_id for each in events_of(topics, visitor)] == [each["event_id"] for each in sent]
+
+
+@pytest.mark.parametrize("path", ["/v1/events", "/v1/batch"])
+def test_half_an_emoji_takes_no_purchase_with_it(
+    ingest: RunningService, topics: ServiceSettings, visitor: str, path: str
+) -> None:
+    """Nor do bytes that are no text: each entry is judged by itself, and the odd ones are dead letters."""
+    if path == "/v1/events":
+        name, good = "events", json.dumps(view(visitor, type="purchase", query="?"))
+    else:
+        order = {"type": "track", "event": "Order Completed", "anonymousId": visitor}
+        name, good = "batch", json.dumps(order | {"properties": {"product_id": "p1", "query": "?"}})
+    odd = [
+        good.encode().replace(b'"?"', b'"%s-%s"' % (visitor.encode(), each))
+        for each in (rb"\ud83d", b"caf\xe9", b"\x00")
+    ]
+    entries = [odd[0], good.encode(), odd[1], good.encode(), odd[2]]
+    content = b'{"%s":[%s]}' % (name.encode(), b",".join(entries))
+    answer = ingest.http.post(path, content=content, headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.status_code in {200, 202}, answer.text
+    assert answer.json()["accepted"] == 2
+    assert [each["index"] for each in answer.json()["rejected"]] == [0, 2, 4]
+    assert {each.type for each in events_of(topics, visitor)} == {"purchase"}
+    assert [raw for raw, _ in dead_letters(topics, f"{visitor}-")] == odd
 
 
 def test_a_client_that_hangs_up_disturbs_no_one(ingest: RunningService, visitor: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from schemas import erasures, events
 from schemas.erasures import Erasure
-from schemas.events import Event
+from schemas.events import Event, EventType
 from services.kafka.clients import AcknowledgedProducer, OutgoingMessage
 from services.kafka.ranges import MessageHeaders
 from services.session_processor.metrics import Metrics
@@ -77,15 +77,33 @@ class Worker:
         if recovered:
             self.folder.recover({})
 
-    def take(self, visitor: str, number: int, at: int, *, received: int | None = None) -> Event:
-        """Gives it an event of a visitor; all live in partition 0."""
+    def take(
+        self,
+        visitor: str,
+        number: int,
+        at: int,
+        *,
+        received: int | None = None,
+        sent_at: int | None = None,
+        product_id: str = "p1",
+        type_: EventType = "view_item",
+    ) -> Event:
+        """Gives it an event of a visitor; all live in partition 0. `sent_at`: Unix ms of the message."""
         stamp = None if received is None else BEGIN + received
-        sent = msgspec.structs.replace(event(number, BEGIN + at), visitor_id=visitor, received_at=stamp)
-        self.take_raw(visitor.encode(), events.encode(sent))
+        happened = event(number, BEGIN + at, product_id, type_)
+        sent = msgspec.structs.replace(happened, visitor_id=visitor, received_at=stamp)
+        self.take_raw(visitor.encode(), events.encode(sent), sent_at=sent_at)
         return sent
 
-    def take_raw(self, key: bytes | None, value: bytes | None, headers: MessageHeaders | None = None) -> None:
-        """Gives it any message of `events`."""
+    def take_raw(
+        self,
+        key: bytes | None,
+        value: bytes | None,
+        headers: MessageHeaders | None = None,
+        *,
+        sent_at: int | None = None,
+    ) -> None:
+        """Gives it any message of `events`, sent at `sent_at` (Unix ms)."""
         message = SimpleNamespace(
             partition=0,
             offset=self._offset,
@@ -93,7 +111,7 @@ class Worker:
             value=value,
             headers=headers,
             topic="events",
-            timestamp=None,
+            timestamp=None if sent_at is None else sent_at / 1000,
         )
         self._offset += 1
         self.folder.take(cast(Any, SimpleNamespace(message=message, ack=self._ack)))

@@ -1,25 +1,22 @@
 """Who is who: visitors of Segment messages, and which joins Kafka does not have yet."""
 
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final, Literal
 
-from cachetools import TTLCache
 from msgspec.structs import replace
 
+from schemas import texts
 from schemas.events import is_visitor_id
 from schemas.identities import USER_PREFIX, Identity, visitor_of
+from services.ingest.keyed_facts import LAST, KeyedFacts, Order, identity_order
 from services.ingest.segment.messages import Id, Kind, SegmentMessage
-from services.ingest.validation import Refused
+from services.ingest.validation import Outdated, Refused
 from services.visitors.identity_graph import PlaceholderIds
 from services.web.auth import UserSigner
 
 USER_ID_MAX: Final = 256
-REMEMBERED: Final = 50_000  # visitors, about 30 MB
-# Another ingest process may have joined the visitor to somebody else since: said again after so long.
-REMEMBERED_S: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +32,15 @@ Proof = Literal["back_end", "signature", "wrong_signature", "none"]
 
 @dataclass(frozen=True, slots=True)
 class IdentityLink:
-    """A visitor is a user. `stated`: by a message made to say it, not just by one that has both ids."""
+    """A visitor is a user. `stated`: by a message made to say it, not just by one that has both ids.
+
+    `index` is the message's place in its batch.
+    """
 
     identity: Identity
     stated: bool
     proof: Proof = "none"
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,29 +146,19 @@ def _user_id(name: str, value: Id | None) -> str | None:
     given = _text(value)
     if given is not None and len(given) > USER_ID_MAX:
         raise Refused("validate", f"{name}: {len(given)} characters, at most {USER_ID_MAX} are taken")
+    if nonsense := texts.check_names([(name, given)]):
+        raise Refused("validate", nonsense)
     return given
 
 
-@dataclass(slots=True)
-class _PublishedLink:
-    """A visitor whose user Kafka has; `newest` may be a later word of the same, which needs no writing."""
-
-    newest: Identity
-
-
 class PublishedLinks:
-    """The joins that this process has written and Kafka has acknowledged, the last of each visitor."""
+    """The joins that lie on `identities`, and which of those that come are news."""
 
-    def __init__(
-        self,
-        size: int = REMEMBERED,
-        seconds: float = REMEMBERED_S,
-        timer: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._written: TTLCache[str, _PublishedLink] = TTLCache(size, seconds, timer)
+    def __init__(self, facts: KeyedFacts) -> None:
+        self._facts = facts
 
-    def missing(self, joins: Iterable[IdentityLink]) -> list[Identity]:
-        """The newest join of each visitor, unless Kafka has it, or a newer one.
+    def missing(self, joins: Iterable[IdentityLink]) -> tuple[list[Identity], list[Outdated]]:
+        """The newest join of each visitor, unless Kafka has it, or a newer one; and those too old to count.
 
         A join that only follows from a message with both ids is not said again while it is known. An older
         one is never written: the topic is compacted, and behind a newer one it would take its place.
@@ -177,34 +168,35 @@ class PublishedLinks:
             visitor_id = join.identity.visitor_id
             other = newest.get(visitor_id)
             newest[visitor_id] = join if other is None else _newer(join, other)
-        return [join.identity for join in newest.values() if self._is_missing(join)]
+        missing, outdated = [], []
+        for visitor_id, join in newest.items():
+            key, order = visitor_id.encode(), identity_order(join.identity)
+            lying = self._facts.newest(key)
+            if self._is_missing(join, lying):
+                missing.append(join.identity)
+            elif lying is not None and lying[1] != join.identity.user_id:
+                reason = self._facts.reason_to_ignore(key, order)
+                outdated.append(Outdated(join.index, f"{visitor_id}: {reason}"))
+        return missing, outdated
 
     def remember(self, identities: Iterable[Identity]) -> None:
         """To be called when Kafka has acknowledged them."""
         for identity in identities:
-            known = self._written.get(identity.visitor_id)
-            if known is None or identity.replaces(known.newest):
-                self._written[identity.visitor_id] = _PublishedLink(identity)
+            self._facts.note(identity.visitor_id.encode(), identity_order(identity))
 
-    def forget(self, visitor_ids: Iterable[str]) -> None:
-        """Kafka has nothing of them any more."""
-        for visitor_id in visitor_ids:
-            self._written.pop(visitor_id, None)
+    def forget(self, visitor_ids: Iterable[str], at: int) -> None:
+        """Who these visitors were up to `at` (Unix ms) is erased."""
+        self._facts.correct({visitor_id.encode(): (at, LAST, False) for visitor_id in visitor_ids})
 
-    def _is_missing(self, join: IdentityLink) -> bool:
-        known = self._written.get(join.identity.visitor_id)
-        if known is None:
-            return True
-        if not join.identity.replaces(known.newest):
-            return False
-        if join.identity.user_id != known.newest.user_id:
-            return True
-        if join.identity.proven > known.newest.proven:
-            return True
-        if join.stated and join.identity.proven == known.newest.proven:
+    def _is_missing(self, join: IdentityLink, lying: Order | None) -> bool:
+        order = identity_order(join.identity)
+        if lying is None or order <= lying:
+            return lying is None
+        at, user_id, is_proven = order
+        if user_id != lying[1] or is_proven > lying[2] or (join.stated and is_proven == lying[2]):
             return True
         # Only a later word of what is known; and to write it would make a claim of what is proven.
-        known.newest = replace(join.identity, proven=known.newest.proven)
+        self._facts.note(join.identity.visitor_id.encode(), (at, user_id, lying[2]))
         return False
 
 
@@ -214,4 +206,5 @@ def _newer(one: IdentityLink, other: IdentityLink) -> IdentityLink:
     is_proven = newer.identity.proven or (
         older.identity.proven and newer.identity.user_id == older.identity.user_id
     )
-    return IdentityLink(replace(newer.identity, proven=is_proven), newer.stated or older.stated, newer.proof)
+    identity = replace(newer.identity, proven=is_proven)
+    return IdentityLink(identity, newer.stated or older.stated, newer.proof, newer.index)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
@@ -14,16 +14,15 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from schemas import events, texts, times
 from schemas.events import (
     EVENT_TYPES,
-    MAX_CLOCK_AHEAD_MS,
     MAX_EVENT_BYTES,
     ULID_OR_UUID,
     Context,
     Event,
     EventType,
     Item,
-    check,
 )
 from services.ingest.segment.identity import (
     ANY_POLICY,
@@ -117,7 +116,9 @@ def _item(told: Properties) -> Item | None:
 def _product_id(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         value = str(value)
-    return value if isinstance(value, str) and 1 <= len(value) <= ID_MAX else None
+    if not isinstance(value, str) or not 1 <= len(value) <= ID_MAX:
+        return None
+    return None if texts.check_names([("product_id", value)]) else value
 
 
 def _value(told: Properties) -> float | None:
@@ -218,9 +219,9 @@ def event_time(message: SegmentMessage, sent_at: str | None, received_at: int) -
         happened = received_at - (_unix_ms("sentAt", sent) - original) if sent else original
     else:
         happened = received_at
-    if happened < 0:
-        raise Refused("validate", "timestamp: lies before 1970")
-    return received_at if happened - received_at > MAX_CLOCK_AHEAD_MS else happened
+    if nonsense := times.check("timestamp", happened):
+        raise Refused("validate", nonsense)
+    return times.clamp(happened, received_at)
 
 
 def event_id(message: SegmentMessage, raw: bytes, received_at: int, number: int) -> str:
@@ -317,7 +318,11 @@ def validate_messages(
     return Messages(
         accepted=sum(each.says_something for each in verdict.accepted),
         events=[each.event for each in verdict.accepted if each.event is not None],
-        joins=[join for each in verdict.accepted for join in each.joins],
+        joins=[
+            replace(join, index=place)
+            for place, each in zip(verdict.places, verdict.accepted, strict=True)
+            for join in each.joins
+        ],
         ignored=Counter(each.kind for each in verdict.accepted if not each.says_something),
         rejected=verdict.rejected,
     )
@@ -338,6 +343,6 @@ def _type_of(message: SegmentMessage) -> EventType | None:
 
 
 def _sensible(event: Event) -> Event:
-    if nonsense := check(event):
+    if nonsense := events.check(event):
         raise Refused("validate", nonsense)
-    return event
+    return events.clean(event)

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
 import msgspec
 
 from schemas.deadletters import Frame
 from schemas.events import MAX_BATCH_EVENTS
-from services.ingest.validation import decode_body
+from services.ingest.envelope import split_object
+from services.ingest.validation import NotJson, decode_body, entries_of
+
+T = TypeVar("T")
 
 Kind = Literal["track", "identify", "page", "screen", "group", "alias"]
 
@@ -83,13 +86,36 @@ _call = msgspec.json.Decoder(_Call)
 
 def split_batch(body: bytes) -> Parcel:
     """The messages of `{"batch": […]}`. Raises UnreadableBatch."""
-    batch = decode_body(_batch.decode, body)
+    try:
+        batch = decode_body(_batch.decode, body)
+    except NotJson:
+        members = split_object(body) or {}
+        if (entries := entries_of(members, "batch")) is None:
+            raise
+        context = _member(members, "context", dict[str, Any])
+        return Parcel(
+            entries, _member(members, "writeKey", str) or None, _member(members, "sentAt", str), context or {}
+        )
     return Parcel(batch.batch, batch.write_key or None, batch.sent_at, batch.context or {})
 
 
 def split_call(body: bytes) -> Parcel:
     """The one message that the body is. Raises UnreadableBatch."""
-    return Parcel([msgspec.Raw(body)], decode_body(_call.decode, body).write_key or None)
+    try:
+        write_key = decode_body(_call.decode, body).write_key
+    except NotJson:
+        if (members := split_object(body)) is None:
+            raise
+        write_key = _member(members, "writeKey", str)
+    return Parcel([msgspec.Raw(body)], write_key or None)
+
+
+def _member(members: Mapping[str, bytes], name: str, type_: type[T]) -> T | None:
+    """What a body says of all its messages; nothing, where that cannot be read: the messages count."""
+    try:
+        return msgspec.json.decode(members.get(name, b"null"), type=type_ | None)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 # What `context_of` reads; a dictionary where it reads but some of it.

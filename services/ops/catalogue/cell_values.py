@@ -12,6 +12,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
+from schemas import products
 from schemas.products import Availability, Product
 from services.ops.catalogue.file_formats import Row
 
@@ -102,7 +103,6 @@ AVAILABILITY: Final[Mapping[str, Availability]] = {
     "presale": "preorder",
     "backorder": "preorder",  # it can be ordered, and comes later
 }
-MS_FROM: Final = 100_000_000_000  # a number from here on is in ms, one below in s: 1973 as ms, 5138 as s
 WORD_MAX: Final = 200  # as schemas.products.Word
 
 
@@ -140,22 +140,21 @@ def price(
 
 
 def moment(value: object, field: str = "updated_at") -> int | None:
-    """Unix ms of a number (s or ms), an ISO 8601 text, or a date (UTC where unsaid); None if empty."""
+    """Unix ms of a number (ms), an ISO 8601 text, or a date (UTC where unsaid); None if empty."""
     if value in (None, ""):
         return None
     if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?", value.strip()):
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise BadValue(f"{field}: is no time (ISO 8601, or Unix s or ms)", value) from None
+            raise BadValue(f"{field}: is no time (ISO 8601, or Unix ms)", value) from None
     if isinstance(value, date):
         found = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
         return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise BadValue(f"{field}: is no time (ISO 8601, or Unix s or ms)", value) from None
-    return int(number if number >= MS_FROM else number * 1000)
+        return int(float(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue(f"{field}: is no time (ISO 8601, or Unix ms)", value) from None
 
 
 def path(value: object, separator: str = ">") -> list[str]:
@@ -270,9 +269,13 @@ def product_of(fields: Row, defaults: Defaults) -> Product:
     filled = {"availability": "in_stock", "currency": defaults.currency, "updated_at": defaults.updated_at}
     filled |= {key: value for key, value in fields.items() if value not in (None, "")}
     try:
-        return msgspec.convert(filled, Product, strict=False)
+        product = msgspec.convert(filled, Product, strict=False)
     except msgspec.ValidationError as error:
         raise _to_bad_value(error, filled) from None
+    if nonsense := products.check(product):
+        field, _, reason = nonsense.partition(f": {product.updated_at} ")
+        raise BadValue(f"{field}: {reason}", product.updated_at)
+    return product
 
 
 def shorten(description: str) -> str:

@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from schemas.products import Product
+from schemas.times import EARLIEST_MS
 from services.cli import exit_with_status, progress_console
 from services.ops import services
 from services.ops.catalogue import check as check_report
@@ -49,7 +50,11 @@ def _show(name: str, summary: Summary) -> None:
         text += f", {summary.skipped} not sent again"
     if summary.left_out:
         text += f", {summary.left_out} rows left out"
+    if summary.ignored:
+        text += f", {summary.ignored} ignored: older than what is there"
     console.print(text, highlight=False)
+    for reason in summary.outdated:
+        console.print(f"  {reason}", style="yellow", highlight=False, markup=False)
     for reason in summary.reasons:
         console.print(f"  {reason}", style="red", highlight=False, markup=False)
 
@@ -143,8 +148,8 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
     availability."auf Lager" = "in_stock"
 
     A load that was stopped goes on where it was when it is started again. A product without updated_at gets
-    the file's time. --only-changed is for a feed that alone tells the products: what someone else has
-    changed or removed meanwhile is not sent again.
+    the file's time; what is older than what the shop has is ignored, and told. --only-changed is for a feed
+    that alone tells the products: what someone else has changed or removed meanwhile is not sent again.
 
     Exit status: 0, 1 where rows were refused, 2 where the file or ingest failed.
 
@@ -216,7 +221,8 @@ def _choose_feed(
         raise typer.BadParameter("must be three capital letters, such as EUR", param_hint="--currency")
     if columns is not None and mapping is not CatalogueMapping.AUTO:
         raise typer.BadParameter("tells the columns already: leave --mapping out", param_hint="--columns")
-    defaults = Defaults(currency, int(file.stat().st_mtime * 1000), variants.value)
+    file_time = max(EARLIEST_MS, int(file.stat().st_mtime * 1000))  # some archives unpack to 1970 or 1980
+    defaults = Defaults(currency, file_time, variants.value)
     if columns is not None:
         told = columns_file.read(columns)
         feed = Feed(file, told.dialect)

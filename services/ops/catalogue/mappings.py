@@ -54,7 +54,7 @@ class OmittedRow:
 
 M = TypeVar("M")
 Found = Product | BadRow | OmittedRow
-REPEATED: Final = "the product was in an earlier row"
+REPEATED: Final = "the product was in an earlier row, which is as new"
 
 # The order tells which is tried first.
 MAPPINGS: Final = {
@@ -111,7 +111,7 @@ def events(feed: Feed, mapping: Mapping) -> Iterator[Event | BadRow]:
 
 
 def products(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[Product | BadRow]:
-    """Every distinct product of a file: where rows disagree about one, the first counts."""
+    """Every product of a file; one that a later row tells newer comes once more."""
     for _, found in entries(feed, mapping, defaults):
         if not isinstance(found, OmittedRow):
             yield found
@@ -124,14 +124,14 @@ def entries(feed: Feed, mapping: Mapping, defaults: Defaults) -> Iterator[tuple[
         for number, row in enumerate(feed.rows(), start=1)
     )
     together = _together(each) if defaults.variants == "merged" else each
-    seen: set[str] = set()
+    seen: dict[str, int] = {}  # product → the newest `updated_at` so far
     for number, found in together:
         if not isinstance(found, Product):
             yield number, found
-        elif found.product_id in seen:
+        elif found.updated_at <= seen.get(found.product_id, -1):
             yield number, OmittedRow(number, REPEATED)
         else:
-            seen.add(found.product_id)
+            seen[found.product_id] = found.updated_at
             yield number, found
 
 

@@ -35,7 +35,8 @@ M = TypeVar("M", bound=msgspec.Struct)
 class Summary(msgspec.Struct):
     """What became of a file. `reasons` are the first few refusals.
 
-    `skipped` had been acknowledged before and were not sent again.
+    `skipped` had been acknowledged before and were not sent again. `ignored` are older than what is there;
+    `outdated` names the first few.
     """
 
     file: str
@@ -44,7 +45,9 @@ class Summary(msgspec.Struct):
     rejected: int = 0
     skipped: int = 0
     left_out: int = 0
+    ignored: int = 0
     reasons: list[str] = []
+    outdated: list[str] = []
     seconds: float = 0.0
 
     def refuse(self, reason: str) -> None:
@@ -52,6 +55,12 @@ class Summary(msgspec.Struct):
         self.rejected += 1
         if len(self.reasons) < SHOWN_REASONS:
             self.reasons.append(reason)
+
+    def ignore(self, reason: str) -> None:
+        """Counts an entry that is older than what is there."""
+        self.ignored += 1
+        if len(self.outdated) < SHOWN_REASONS:
+            self.outdated.append(reason)
 
 
 class _Rejected(msgspec.Struct):
@@ -62,6 +71,7 @@ class _Rejected(msgspec.Struct):
 class _Answer(msgspec.Struct):
     accepted: int = 0
     rejected: list[_Rejected] = []
+    ignored: list[_Rejected] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +121,10 @@ async def send(
                 summary.accepted += answer.accepted
                 for refused in answer.rejected:
                     summary.refuse(f"{_id_of(batch[refused.index])}: {refused.reason}")
-                refused_places = {refused.index for refused in answer.rejected}
-                on_accepted([each for place, each in enumerate(batch) if place not in refused_places])
+                for older in answer.ignored:
+                    summary.ignore(f"{_id_of(batch[older.index])}: {older.reason}")
+                not_taken = {each.index for each in (*answer.rejected, *answer.ignored)}
+                on_accepted([each for place, each in enumerate(batch) if place not in not_taken])
 
         await run_together(IN_FLIGHT if rate is None else 1, work)
 

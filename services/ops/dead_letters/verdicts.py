@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from schemas import events, products
+from schemas import events, products, times
 from schemas.deadletters import Verdict
 from schemas.events import Event
 from schemas.products import MAX_PRODUCT_BYTES, Product
@@ -12,7 +12,7 @@ from schemas.topics import IDENTITIES, PRODUCTS, PRODUCTS_DLQ
 from schemas.unreadable import Unreadable
 from services.kafka import ranges
 from services.kafka.messages import IDENTITY, PRODUCT, decode, read_value
-from services.kafka.ranges import TopicMessage
+from services.kafka.ranges import TopicMessage, headers_of
 from services.ops.dead_letters.ingest import Ingest
 from services.ops.dead_letters.letter import DeadLetter, find_erased_visitor
 from services.ops.dead_letters.query import Readers
@@ -26,6 +26,7 @@ class NewerProducts:
     def __init__(self, messages: Iterable[TopicMessage]) -> None:
         self._newest: dict[bytes, tuple[TopicMessage, Product]] = {}
         self._gone: dict[bytes, TopicMessage] = {}
+        self._deleted_at: dict[bytes, int] = {}
         for message in messages:
             read = decode(PRODUCT, message)
             if isinstance(read, Unreadable):
@@ -33,6 +34,8 @@ class NewerProducts:
             key, product = read.key.encode(), read.value
             if product is None:
                 self._gone[key] = message
+                told = times.deletion(headers_of(message), message.timestamp()[1])
+                self._deleted_at[key] = max(told or 0, self._deleted_at.get(key, 0))
             elif key not in self._newest or product.updated_at >= self._newest[key][1].updated_at:
                 self._newest[key] = message, product
 
@@ -40,7 +43,8 @@ class NewerProducts:
         """Why a letter's product is not to be put back: behind what is newer it would win by compaction."""
         key = product.product_id.encode()
         gone = self._gone.get(key)
-        if gone is not None and _is_later(gone, letter):
+        is_older = product.updated_at < self._deleted_at.get(key, 0)
+        if gone is not None and (is_older or _is_later(gone, letter)):
             return f"the product was deleted since, {format_time(gone.timestamp()[1])}"
         if key not in self._newest:
             return None

@@ -67,7 +67,7 @@ _decode_row = msgspec.json.Decoder(ShownRow).decode
 
 
 EVENT: Final[MessageType[HistoryEvent]] = MessageType(
-    EVENTS, partial(read, _decode_event), attrgetter("visitor_id")
+    EVENTS, partial(read, _decode_event), attrgetter("visitor_id"), "occurred_at"
 )
 ROW: Final[MessageType[ShownRow]] = MessageType(
     RECOMMENDATIONS, partial(read, _decode_row), attrgetter("visitor_id")

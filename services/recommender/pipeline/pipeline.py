@@ -86,7 +86,8 @@ class RecommendationPipeline:
             return RecommendationResult(self._products_row(asked.product_ids))
         treatment = self._treatment(asked.visitor_id)
         in_force = self._in_force(asked.slot or asked.kind, asked.kind)
-        hidden = asked.excluded_products | ({asked.product_id} if asked.product_id else frozenset())
+        hidden = asked.excluded_products | self._catalogue.find_by_digest(asked.excluded_purchases)
+        hidden |= {asked.product_id} if asked.product_id else frozenset()
         where = in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden))
         asked = replace(
             asked,

@@ -1,6 +1,6 @@
 """What is asked for, and the row that answers it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -51,12 +51,17 @@ class RecommendationRequest:
 
     @property
     def excluded_products(self) -> frozenset[str]:
-        """What the visitor has seen or bought, as far as that is not to be shown again."""
+        """What the visitor has seen or bought, as far as that is not to be shown again and still an event."""
         if self.session is None or not (self.without_seen or self.without_bought):
             return frozenset()
         return frozenset(
             event.product_id for event in self.session.events if self.without_seen or event.kind == PURCHASE
         )
+
+    @property
+    def excluded_purchases(self) -> Collection[int]:
+        """`purchase_digest` of what the visitor has bought, where that is not to be shown again."""
+        return self.session.purchases if self.session is not None and self.without_bought else ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from schemas.events import Event
 from schemas.products import Product
+from schemas.times import EARLIEST_MS
 from schemas.vectors import Layout
 from services.archive.history_events import HistoryEvent
 from services.embedder.recipe import Recipe
@@ -69,7 +70,7 @@ def contents(path: Path) -> Contents:
 
 def _products(path: Path) -> Iterator[Product]:
     feed = Feed(path)
-    for product in mappings.products(feed, mappings.detect(feed), Defaults("USD", 0)):
+    for product in mappings.products(feed, mappings.detect(feed), Defaults("USD", EARLIEST_MS)):
         if isinstance(product, BadRow):
             raise ValueError(f"row {product.number}: {product.reason}")
         yield product

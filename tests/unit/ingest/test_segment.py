@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import events, identities
-from schemas.events import MAX_CLOCK_AHEAD_MS, MAX_EVENT_BYTES, Context, Event, Item, is_visitor_id
+from schemas.events import MAX_EVENT_BYTES, Context, Event, Item, is_visitor_id
 from schemas.identities import Identity, visitor_of
+from schemas.times import MAX_CLOCK_AHEAD_MS
 from services.ingest.segment.mapping import Messages, validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, split_batch, split_call
 from services.ingest.validation import UnreadableBatch

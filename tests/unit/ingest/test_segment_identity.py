@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from schemas.identities import Identity
+from services.ingest.keyed_facts import OF_IDENTITIES, KeyedFacts
 from services.ingest.segment.identity import (
     WRITE_KEY_HOLDER,
     IdentityLink,
@@ -24,65 +25,74 @@ from services.ingest.segment.messages import Kind, Parcel
 from services.settings import PLACEHOLDER_IDS
 from services.visitors.identity_graph import PlaceholderIds
 from services.web.auth import UserSigner
-from tests.support.clock import Clock
 
 IDENTITY_KEY: Final = "the key that signs user ids"
 SIGNED: Final = hmac.new(IDENTITY_KEY.encode(), b"17", sha256).hexdigest()
 
 
+class Links(PublishedLinks):
+    """With facts of their own; `to_write` tells only what is missing."""
+
+    def __init__(self) -> None:
+        super().__init__(KeyedFacts(OF_IDENTITIES))
+
+    def to_write(self, joins: list[IdentityLink]) -> list[Identity]:
+        return self.missing(joins)[0]
+
+
 def join(
-    visitor_id: str, user_id: str, at: int, *, stated: bool = False, proven: bool = False
+    visitor_id: str, user_id: str, at: int, *, stated: bool = False, proven: bool = False, index: int = 0
 ) -> IdentityLink:
     identity = Identity(visitor_id=visitor_id, user_id=user_id, occurred_at=at, proven=proven)
-    return IdentityLink(identity, stated)
+    return IdentityLink(identity, stated, index=index)
 
 
 def test_a_join_is_missing_until_kafka_has_acknowledged_it() -> None:
-    written = PublishedLinks()
+    written = Links()
     seen = join("v1", "u1", 1)
-    assert written.missing([seen]) == [seen.identity]
-    assert written.missing([seen]) == [seen.identity]
+    assert written.to_write([seen]) == [seen.identity]
+    assert written.to_write([seen]) == [seen.identity]
     written.remember([seen.identity])
-    assert written.missing([seen]) == []
-    assert written.missing([join("v1", "u1", 2), join("v2", "u1", 2)]) == [join("v2", "u1", 2).identity]
+    assert written.to_write([seen]) == []
+    assert written.to_write([join("v1", "u1", 2), join("v2", "u1", 2)]) == [join("v2", "u1", 2).identity]
 
 
 def test_a_later_identify_is_written_again_and_the_same_one_is_not() -> None:
-    written = PublishedLinks()
+    written = Links()
     written.remember([join("v1", "u1", 1).identity])
-    assert written.missing([join("v1", "u1", 1, stated=True)]) == []
-    assert written.missing([join("v1", "u1", 2, stated=True)]) == [join("v1", "u1", 2).identity]
+    assert written.to_write([join("v1", "u1", 1, stated=True)]) == []
+    assert written.to_write([join("v1", "u1", 2, stated=True)]) == [join("v1", "u1", 2).identity]
 
 
 def test_another_user_of_the_same_device_is_written_and_an_older_message_is_not() -> None:
-    written = PublishedLinks()
+    written = Links()
     written.remember([join("v1", "u1", 5).identity])
-    assert written.missing([join("v1", "u2", 6)]) == [join("v1", "u2", 6).identity]
+    assert written.to_write([join("v1", "u2", 6)]) == [join("v1", "u2", 6).identity]
     # The topic is compacted: an older join behind the newer one would take its place.
-    assert written.missing([join("v1", "u2", 4, stated=True)]) == []
+    assert written.to_write([join("v1", "u2", 4, stated=True)]) == []
 
 
 def test_of_one_batch_the_newest_of_each_visitor_counts_and_what_was_stated_stays_so() -> None:
-    written = PublishedLinks()
+    written = Links()
     written.remember([join("v1", "u1", 1).identity])
     batch = [join("v1", "u1", 3, stated=True), join("v1", "u1", 2), join("v2", "u2", 1), join("v1", "u1", 4)]
-    assert written.missing(batch) == [join("v1", "u1", 4).identity, join("v2", "u2", 1).identity]
+    assert written.to_write(batch) == [join("v1", "u1", 4).identity, join("v2", "u2", 1).identity]
 
 
 def test_a_proof_is_written_and_no_later_claim_of_the_same_user_takes_it_back() -> None:
-    written = PublishedLinks()
+    written = Links()
     written.remember([join("v1", "u1", 1).identity])
     proof = join("v1", "u1", 2, proven=True)
-    assert written.missing([proof]) == [proof.identity]
+    assert written.to_write([proof]) == [proof.identity]
     written.remember([proof.identity])
     for stated in (True, False):
-        assert written.missing([join("v1", "u1", 3, stated=stated)]) == []
-    assert written.missing([join("v1", "u2", 4)]) == [join("v1", "u2", 4).identity]
+        assert written.to_write([join("v1", "u1", 3, stated=stated)]) == []
+    assert written.to_write([join("v1", "u2", 4)]) == [join("v1", "u2", 4).identity]
     # In one batch: identify with its proof, then a track that names both.
     batch = [join("v3", "u1", 1, stated=True, proven=True), join("v3", "u1", 2)]
-    assert written.missing(batch) == [join("v3", "u1", 2, proven=True).identity]
+    assert written.to_write(batch) == [join("v3", "u1", 2, proven=True).identity]
     other = [join("v3", "u1", 1, stated=True, proven=True), join("v3", "u2", 2)]
-    assert written.missing(other) == [join("v3", "u2", 2).identity]
+    assert written.to_write(other) == [join("v3", "u2", 2).identity]
 
 
 def links(
@@ -153,14 +163,23 @@ def test_a_visitor_joins_itself_alone_by_its_token() -> None:
         links(itself, kind="alias", previousId="bob", userId="17")
 
 
-def test_what_is_remembered_is_bounded_in_number_and_time() -> None:
-    clock = Clock()
-    written = PublishedLinks(2, 60, clock)
-    seen = [join(f"v{number}", "u1", 1) for number in range(3)]
-    written.remember(each.identity for each in seen)
-    assert written.missing(seen) == [seen[0].identity]
-    clock.now = 61
-    assert len(written.missing(seen)) == 3
+def test_a_join_that_is_too_old_to_count_is_told() -> None:
+    written = Links()
+    written.remember([join("v1", "u1", 5).identity])
+    missing, outdated = written.missing([join("v1", "u2", 4, index=3), join("v2", "u2", 4, index=4)])
+    assert missing == [join("v2", "u2", 4).identity]
+    assert [each.index for each in outdated] == [3]
+    assert outdated[0].reason.startswith("v1: older than what is there")
+    assert written.missing([join("v1", "u1", 4)]) == ([], [])  # it says nothing else
+
+
+def test_after_an_erasure_older_joins_do_not_come_back_and_the_next_one_is_written() -> None:
+    written = Links()
+    written.remember([join("v1", "u1", 5).identity])
+    written.forget(["v1"], 7)
+    assert written.to_write([join("v1", "u1", 6, stated=True)]) == []
+    assert written.to_write([join("v1", "u1", 7, stated=True)]) == []
+    assert written.to_write([join("v1", "u1", 8)]) == [join("v1", "u1", 8).identity]
 
 
 joins = st.builds(
@@ -177,15 +196,15 @@ def test_whatever_comes_in_whatever_order_the_topic_names_the_newest_user(
     batches: list[tuple[list[IdentityLink], bool]],
 ) -> None:
     """By what compaction keeps of it: the last; and also where senders had to try again."""
-    written = PublishedLinks()
+    written = Links()
     topic: dict[str, Identity] = {}
     newest: dict[str, Identity] = {}
     for batch, acknowledged in batches:
-        missing = written.missing(batch)
+        missing = written.to_write(batch)
         assert len({each.visitor_id for each in missing}) == len(missing)
         if not acknowledged:  # the sender tries again
-            assert written.missing(batch) == missing
-            missing = written.missing(batch)
+            assert written.to_write(batch) == missing
+            missing = written.to_write(batch)
         written.remember(missing)
         topic |= {each.visitor_id: each for each in missing}
         for each in batch:

@@ -9,10 +9,26 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from schemas.events import Event, EventType
-from schemas.sessions import KINDS, SESSION_BYTES_MAX, SESSION_EVENTS_MAX, SESSION_GAP_MS, Session, encode
+from schemas.events import Event, EventType, Item
+from schemas.sessions import (
+    KINDS,
+    SESSION_BYTES_MAX,
+    SESSION_EVENTS_MAX,
+    SESSION_GAP_MS,
+    Session,
+    encode,
+    purchase_digest,
+)
 from schemas.vectors import Layout
-from services.model.session import Tuning, compute_session, fold, merge_events, signals
+from services.model.session import (
+    Tuning,
+    compute_session,
+    fold,
+    merge_events,
+    merge_purchases,
+    purchases_max,
+    signals,
+)
 from services.vector_replica import VectorReplica
 from tests.support.sessions import (
     DAY,
@@ -91,8 +107,10 @@ def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
         at_once = merge_events(at_once, signals(each, TUNING), TUNING)
     session = fold_all(sent)
     assert session.events == at_once
+    bought = merge_purchases((), [entry for each in sent for entry in signals(each, TUNING)], LAYOUT)
     if at_once:
-        assert encode(compute_session("v", at_once, VECTORS, LAYOUT, TUNING)) == encode(session)
+        whole = compute_session("v", at_once, VECTORS, LAYOUT, TUNING, bought=bought)
+        assert encode(whole) == encode(session)
 
 
 @given(many, st.lists(st.integers(0, 150), min_size=UNKNOWN, max_size=UNKNOWN), seeds)
@@ -110,7 +128,7 @@ def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[
             del coming[number]
             vectors.put(product(number), content(number))
             if f"p{number}" in after.missing_products:
-                after = compute_session("v", after.events, vectors, LAYOUT, TUNING)
+                after = compute_session("v", after.events, vectors, LAYOUT, TUNING, bought=after.bought)
         return after
 
     shuffled = [*sent]
@@ -199,10 +217,64 @@ def test_a_session_never_needs_more_than_10_kb(
     for number, event_id in enumerate(event_ids):
         sent = Event(
             event_id=event_id,
-            type="remove_from_cart" if random.random() < 0.1 else "view_item",
+            type=random.choice(("remove_from_cart", "view_item", "purchase")),
             visitor_id=visitor,
             occurred_at=1_900_000_000_000 + number * apart,
             product_id=random.choice(product_ids) if random.random() < 0.9 else f"unknown {number}",
+            items=tuple(Item(f"bought {number} {line}") for line in range(5)),
         )
         session = fold(session, sent, vectors, WIDE, Tuning())
         assert len(encode(session)) <= SESSION_BYTES_MAX
+
+
+BUYERS = Layout.of(100, 28)
+orders = st.builds(
+    lambda number, at, products: msgspec.structs.replace(
+        event(number, at, "p0", "purchase"),
+        product_id=None,
+        items=tuple(Item(f"p{each}") for each in products),
+    ),
+    st.integers(0, 40),
+    times,
+    st.lists(st.integers(0, 400), min_size=1, max_size=60, unique=True),
+)
+
+
+@given(st.lists(events | orders, max_size=40), seeds)
+@settings(max_examples=100, deadline=None)
+def test_what_was_bought_is_remembered_whatever_comes_in_whatever_order(sent: list[Event], seed: int) -> None:
+    """The last purchase of each product, of these the newest 256; duplicates and order change nothing."""
+    newest: dict[str, int] = {}
+    for each in sent:
+        if each.type == "purchase":
+            for product_id in each.products():
+                newest[product_id] = max(each.occurred_at // 1000, newest.get(product_id, 0))
+    ordered = sorted((at, purchase_digest(product_id)) for product_id, at in newest.items())
+    expected = {digest: at for at, digest in ordered[-256:]}
+    shuffled = sent + sent[: len(sent) // 2]
+    Random(seed).shuffle(shuffled)
+    first, second = fold_all(sent), fold_all(shuffled)
+    assert first.purchases == second.purchases == expected
+    assert first.bought == second.bought
+
+
+@given(st.lists(events | orders, max_size=30), st.integers(0, 30))
+@settings(max_examples=50, deadline=None)
+def test_visitors_of_a_person_have_bought_together_what_one_would_have(sent: list[Event], cut: int) -> None:
+    parts = [fold_all(sent[:cut]), fold_all(sent[cut:])]
+    assert merge_purchases(parts, (), LAYOUT) == fold_all(sent).bought
+
+
+def test_a_session_of_a_former_release_learns_its_purchases_from_its_events() -> None:
+    known = fold_all([event(1, 0, "p1", "purchase"), event(2, 1, "p2")])
+    former = msgspec.structs.replace(known, bought=b"")
+    assert fold(former, event(2, 1, "p2"), VECTORS, LAYOUT, TUNING) == known
+
+
+def test_wide_vectors_leave_room_for_fewer_purchases() -> None:
+    assert [purchases_max(each) for each in (BUYERS, Layout.of(384, 64), WIDE, Layout.of(768, 512))] == [
+        256,
+        198,
+        20,
+        256,
+    ]

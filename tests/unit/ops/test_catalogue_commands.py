@@ -63,7 +63,7 @@ def test_what_is_missing_or_odd_is_counted_with_its_rows(tmp_path: Path) -> None
     assert report["missing"] == missing
     odd = {each["what"]: each["rows"] for each in report["odd"]}
     assert odd["price is 0"] == [2]
-    assert odd["product_id is there more than once: the first row counts"] == [3]
+    assert odd["product_id is there more than once: the newest row counts, of equals the first"] == [3]
     assert odd["currency is USD, of most EUR"] == [4]
     assert odd["image_url is no http(s) address"] == [4]
     assert odd["updated_at is after the file's own time: it hides later changes"] == [9]

@@ -121,7 +121,7 @@ def test_variants_stay_apart_or_become_one(tmp_path: Path) -> None:
     path = write_file(tmp_path, "f.xml", rss(*items))
     apart, _ = read_feed(path)
     assert [each.product_id for each in apart] == ["1", "2", "3"]
-    [one, other], [] = read_feed(path, Defaults("EUR", 0, "merged"))
+    [one, other], [] = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
     assert (one.product_id, one.price, one.availability) == ("G", 70.0, "in_stock")
     assert {"red", "blue"} <= set(one.tags)
     assert other.product_id == "3"

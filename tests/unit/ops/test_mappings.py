@@ -114,3 +114,25 @@ def test_a_row_that_repeats_a_product_adds_none(tmp_path: Path) -> None:
     found = list(products(Feed(path), detect(Feed(path)), DEFAULTS))
     assert [each.name for each in found if isinstance(each, Product)] == ["Lamp", "Chair"]
     assert len(found) == 2
+
+
+def test_of_rows_about_one_product_the_newest_comes_last_and_of_equals_the_first_counts(
+    tmp_path: Path,
+) -> None:
+    head = "product_id,name,price,updated_at\n"
+    rows = "1,old,1,2026-01-01\n1,new,1,2026-01-03\n1,between,1,2026-01-02\n1,as new,1,2026-01-03\n"
+    found = products(Feed(file(tmp_path, "p.csv", head + rows)), MAPPINGS["eddy"], DEFAULTS)
+    assert [each.name for each in found if isinstance(each, Product)] == ["old", "new"]
+
+
+def test_a_time_in_seconds_is_refused_as_it_is_over_http(tmp_path: Path) -> None:
+    head = "product_id,name,price,updated_at\n"
+    [bad, good] = products(
+        Feed(file(tmp_path, "p.csv", head + "1,a,1,1764374400\n2,b,1,1764374400000\n")),
+        MAPPINGS["eddy"],
+        DEFAULTS,
+    )
+    assert isinstance(bad, BadRow)
+    assert "updated_at: looks like seconds and would be 1970-01-21" in bad.reason
+    assert bad.value == "1764374400"
+    assert isinstance(good, Product)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Product
+from schemas.sessions import purchase_digest
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import AVAILABLE, Where
 
@@ -138,3 +139,12 @@ def test_the_order_by_popularity_is_kept_up_with_every_change(
         for each in kept.products():
             anew.put(each)
         assert kept.popular(9, Where(), 99) == anew.popular(9, Where(), 99)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=20))
+def test_products_are_found_by_what_sessions_remember_of_purchases(changes: list[tuple[int, bool]]) -> None:
+    catalogue = Catalogue()
+    for number, is_gone in changes:
+        _ = catalogue.remove(f"p{number}") if is_gone else catalogue.put(product(number))
+    digests = [purchase_digest(f"p{number}") for number in range(6)]
+    assert catalogue.find_by_digest(digests) == {each.product_id for each in catalogue.products()}

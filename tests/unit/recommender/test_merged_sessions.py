@@ -42,7 +42,14 @@ class Joined:
 def told(session: Session | None) -> tuple[object, ...]:
     """All but whose it is."""
     assert session is not None
-    return session.events, session.layout, session.vector, session.interests, session.missing
+    return (
+        session.events,
+        session.layout,
+        session.vector,
+        session.interests,
+        session.missing,
+        session.bought,
+    )
 
 
 events = st.lists(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.live import SlotKind
@@ -181,6 +182,11 @@ async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
         assert not {"p1", "p2"} & set(ids(made))
         assert made.notice is not None
     made = await learned.ask(kind, COUNT, session=seen, without_bought=True, **fields)
+    assert {"p1", "p2"} <= set(ids(made))
+    long_ago = msgspec.structs.replace(learned.session("p3"), bought=bought.bought)
+    made = await learned.ask(kind, COUNT, session=long_ago, without_bought=True, **fields)
+    assert not {"p1", "p2"} & set(ids(made))
+    made = await learned.ask(kind, COUNT, session=long_ago, without_bought=False, **fields)
     assert {"p1", "p2"} <= set(ids(made))
 
 

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from schemas import sessions
+from schemas.sessions import purchase_digest
 from services.vector_replica import VectorReplica
 from tests.support.session_worker import BEGIN, Broker, Data, Worker
 from tests.support.sessions import DAY, LAYOUT, event, fold_all
@@ -127,6 +128,80 @@ async def test_a_session_in_the_former_form_is_renewed_by_the_visitors_next_even
     assert worker.data[b"v"] == sessions.encode(fold_all([known]))
     assert worker.broker.to("sessions", b"v") == [worker.data[b"v"]]
     assert worker.broker.to("changelog", b"v") == [worker.data[b"v"]]
+
+
+def bought(worker: Worker, visitor: bytes = b"v") -> set[int]:
+    return set(sessions.decode(worker.data[visitor]).purchases)
+
+
+async def test_what_was_bought_outlives_64_further_events(worker: Worker) -> None:
+    worker.take("v", 1, 0, product_id="p2", type_="purchase")
+    for number in range(2, 100):
+        worker.take("v", number, number)
+    assert "p2" not in {each.product_id for each in sessions.decode(worker.data[b"v"]).events}
+    assert bought(worker) == {purchase_digest("p2")}
+
+
+async def test_an_erasure_takes_purchases_with_it_and_leaves_later_ones(worker: Worker) -> None:
+    worker.take("v", 1, 0, product_id="p2", type_="purchase", sent_at=BEGIN)
+    for number in range(2, 100):
+        worker.take("v", number, number * 1000, sent_at=BEGIN + number * 1000)
+    worker.take("v", 100, 200_000, product_id="p3", type_="purchase", sent_at=BEGIN + 200_000)
+    worker.erase("v", 150_000)
+    await worker.broker.acknowledge()
+    assert bought(worker) == {purchase_digest("p3")}
+    again = Worker(worker.data, worker.broker)
+    assert bought(again) == {purchase_digest("p3")}
+
+
+async def test_purchases_of_before_an_erasure_that_no_worker_saw_are_gone_after_the_start() -> None:
+    worker = Worker(Data(), Broker())
+    worker.take("v", 1, 0, product_id="p2", type_="purchase")
+    for number in range(2, 100):
+        worker.take("v", number, 10_000 + number)
+    await worker.broker.acknowledge()
+    worker.data._key_partition[b"v"] = 0
+    later = Worker(worker.data, worker.broker, recovered=False)
+    later.erase("v", 5_000, running=False)
+    later.folder.recover({})
+    assert len(sessions.decode(worker.data[b"v"]).events) == 64
+    assert bought(worker) == set()
+
+
+async def test_who_was_idle_for_so_long_begins_anew_whether_or_not_the_table_had_forgotten(
+    worker: Worker,
+) -> None:
+    other = Worker(Data(), Broker())
+    for each in (worker, other):
+        each.take("v", 1, 0, type_="purchase")
+    worker.take("other", 2, 32 * DAY)  # by which the first worker sees what time it is
+    await worker.broker.acknowledge()
+    assert b"v" not in worker.data
+    for each in (worker, other):
+        each.take("v", 3, 32 * DAY)
+    assert worker.data[b"v"] == other.data[b"v"]
+    assert bought(other) == set()
+
+
+async def test_a_product_that_gets_its_vector_keeps_the_purchases(worker: Worker) -> None:
+    worker.take("v", 1, 0, product_id="p2", type_="purchase")
+    missing = next(iter(sessions.decode(worker.data[b"v"]).missing_products), None)
+    if missing is not None:
+        worker.folder.join(missing, lambda _partition: True)
+    assert bought(worker) == {purchase_digest("p2")}
+
+
+YEAR_2099 = 4_070_908_800_000
+NOW = 1_767_225_600_123
+
+
+async def test_an_event_of_2099_is_of_when_it_was_sent_and_erases_no_memory(worker: Worker) -> None:
+    """Another producer's clock: all that the visitor did would be too old beside it."""
+    before = worker.take("v", 1, NOW - BEGIN, sent_at=NOW)
+    ahead = worker.take("v", 2, YEAR_2099 - BEGIN, sent_at=NOW + 1)
+    after = worker.take("v", 3, NOW + 2 - BEGIN, sent_at=NOW + 2)
+    ahead = msgspec.structs.replace(ahead, occurred_at=NOW + 1)
+    assert worker.data[b"v"] == sessions.encode(fold_all([before, ahead, after]))
 
 
 def session_without_vector() -> bytes:

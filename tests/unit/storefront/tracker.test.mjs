@@ -156,6 +156,47 @@ test("a batch that is too large is halved until it fits; an event that alone is 
   assert.equal(tracker.queued(), 0);
 });
 
+for (const status of [400, 415, 422]) {
+  test(`of a batch that is refused whole with ${status} only the event at fault is given up`, async () => {
+    const isAtFault = ({ query }) => query === "odd";
+    const answer = (request) =>
+      !isVisitors(request) && request.body.events.some(isAtFault) ? { status, body: { detail: "unreadable" } } : undefined;
+    const browser = openBrowser({ answer });
+    const tracker = createTracker({ ingest: INGEST });
+    const tracked = Array.from({ length: 20 }, (_, place) => tracker.track("search", { query: place === 7 ? "odd" : "ok" }));
+    await settled();
+    await after(30_000);
+    const taken = browser.batches().filter(({ body }) => !body.events.some(isAtFault));
+    assert.deepEqual(ids(taken.flatMap(({ body }) => body.events)).sort(), tracked.filter((_, place) => place !== 7).sort());
+    assert.equal(tracker.queued(), 0);
+    assert.match(browser.warnings.join(), /refused/);
+  });
+
+  test(`where every request is refused whole with ${status}, the queue is not emptied in one go`, async () => {
+    const browser = openBrowser({ answer: (request) => (isVisitors(request) ? undefined : { status }) });
+    const tracker = createTracker({ ingest: INGEST });
+    for (let each = 0; each < 200; each++) tracker.track("search", { query: "ok" });
+    await settled();
+    await after(60_000);
+    assert.ok(browser.batches().length < 60, String(browser.batches().length));
+    assert.ok(tracker.queued() > 150, String(tracker.queued()));
+  });
+}
+
+test("texts are cut between characters, and what a page has cut in two is whole again", async () => {
+  const browser = openBrowser();
+  const tracker = createTracker({ ingest: INGEST });
+  tracker.listenToDataLayer([{ event: "search", search_term: `${"a".repeat(255)}😀` }]);
+  tracker.listenToDataLayer([{ event: "view_item", ecommerce: { items: [{ item_id: `${"b".repeat(127)}😀` }] } }]);
+  tracker.track("search", { query: "😀".slice(0, 1), context: { page: `/${"😀".slice(1)}` } });
+  await settled();
+  const [cut, id, halves] = browser.events();
+  assert.equal(cut.query, "a".repeat(255));
+  assert.equal(id.product_id, "b".repeat(127));
+  assert.deepEqual([halves.query, halves.context.page], ["\ufffd", "/\ufffd"]);
+  assert.ok(browser.batches().every(({ options }) => !/\\ud[89a-f]/i.test(options.body)));
+});
+
 test("a batch stays under ingest's bytes", async () => {
   let isDown = true;
   const browser = openBrowser({ answer: (request) => (!isVisitors(request) && isDown ? down : undefined) });

@@ -12,7 +12,9 @@ from schemas.events import Event, Item
 from schemas.sessions import KIND_OF, SESSION_GAP_MS, identity
 from services.archive import history_events as past_events
 from services.archive.history_events import HistoryEvent, Line
+from services.kafka.messages import EVENT
 from services.model.session import TYPE_WEIGHTS
+from services.ops.experiments import attribution
 from services.trainer.sessions import Histories, sessionise
 from services.trainer.topic_history import GrowingColumns
 
@@ -165,3 +167,21 @@ def test_what_is_read_of_an_event_is_what_the_schema_says() -> None:
     read = past_events.decode(events.encode(whole))
     assert read.products() == whole.products()
     assert (read.event_id, read.occurred_at, read.received_at) == (whole.event_id, 5, 6)
+
+
+@given(st.integers(0, 4_102_444_800_000), st.integers(-1, 4_102_444_800_000))
+def test_the_past_has_an_event_s_time_as_the_live_session_had_it(at: int, sent_at: int) -> None:
+    """A clock that runs ahead is set back by the one and by the other."""
+    raw = events.encode(
+        Event(
+            event_id="01JD3Y7F2C9XA6M0D8J4QVHS3B",
+            type="view_item",
+            visitor_id="v",
+            occurred_at=at,
+            product_id="p",
+        )
+    )
+    live = EVENT.read(b"v", raw, sent_at)
+    assert past_events.HISTORY_EVENT.read(b"v", raw, sent_at).occurred_at == live.occurred_at
+    assert attribution.EVENT.read(b"v", raw, sent_at).occurred_at == live.occurred_at
+    assert live.occurred_at == at or live.occurred_at == sent_at < at
