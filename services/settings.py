@@ -126,6 +126,13 @@ class HttpSettings(ServiceSettings):
         description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
         "and to erase visitors",
     )
+    stop_delay_s: float = Field(
+        2.0,
+        ge=0,
+        le=60,
+        description="after SIGTERM /readyz says that the service stops, and for so long it still answers "
+        "everything: as long as a load balancer takes to notice",
+    )
 
     @model_validator(mode="after")
     def _check_key_is_set(self) -> Self:

@@ -29,7 +29,9 @@ class Metrics:
             registry=self.registry,
         )
         self.slow_readers = Counter(
-            "eddy_recommender_slow_readers_total", "Sockets closed with 1013", registry=self.registry
+            "eddy_recommender_slow_readers_total",
+            "Sockets aborted because their client took no data",
+            registry=self.registry,
         )
         # Each row made without the index, out of what is popular.
         self.index_away = Counter(

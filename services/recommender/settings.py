@@ -65,9 +65,7 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     nlq_timeout_s: float = Field(
         1.5, gt=0, le=60, description="how long that API may take before the parser's word counts"
     )
-    slow_reader_s: float = Field(
-        10.0, gt=0, description="a socket that takes no data for so long is closed with 1013"
-    )
+    slow_reader_s: float = Field(10.0, gt=0, description="a socket that takes no data for so long is aborted")
 
     @property
     def popular_half_life_ms(self) -> float:

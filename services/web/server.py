@@ -4,10 +4,13 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from services.web.connections import SocketConnection
+from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
@@ -17,23 +20,40 @@ MESSAGE_MAX_BYTES: Final = 64 * 1024  # of what a client says on a socket
 
 
 def serve(
-    create_app: Callable[[], FastAPI],
+    create_app: Callable[[], ASGIApp],
     service: str,
     host: str,
     port: int,
     *,
-    sockets: Literal["none", "websockets-sansio"] = "none",
+    sockets: bool = False,
     grace_s: int = GRACE_S,
+    stop_delay_s: float = 0.0,
 ) -> None:
-    """Serves until SIGTERM; `sockets` is uvicorn's implementation of WebSockets. Blocks."""
-    listening = _listen(service, host, port)
+    """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
+
+    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends.
+    """
+    listening = listen(service, host, port)
+    server = create_server(create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s)
+    server.run(sockets=[listening])
+
+
+def create_server(
+    create_app: Callable[[], ASGIApp],
+    *,
+    sockets: bool = False,
+    grace_s: int = GRACE_S,
+    stop_delay_s: float = 0.0,
+) -> GracefulServer:
+    """The server of an app, which is created in the loop that serves. For whoever has a listening socket."""
     logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
+    stop = StopFlag()
     config = uvicorn.Config(
-        create_app,
+        lambda: ShutdownMiddleware(create_app(), stop),
         factory=True,  # clients are built in the loop that serves
         loop="uvloop",
         http="httptools",
-        ws=sockets,
+        ws=SocketConnection if sockets else "none",
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
@@ -45,7 +65,7 @@ def serve(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    return GracefulServer(config, stop, stop_delay_s)
 
 
 def _is_no_handshake(record: logging.LogRecord) -> bool:
@@ -53,7 +73,7 @@ def _is_no_handshake(record: logging.LogRecord) -> bool:
     return "WebSocket %s" not in str(record.msg)
 
 
-def _listen(service: str, host: str, port: int) -> socket.socket:
+def listen(service: str, host: str, port: int) -> socket.socket:
     """The listening socket; a port in use ends the process with what to do about it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
