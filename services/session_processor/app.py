@@ -168,6 +168,7 @@ class SessionWorker:
             bad_in_a_row_max=settings.bad_events_in_a_row,
             metrics=self.metrics,
             crash=self._crash,
+            table_bytes_max=settings.session_table_mb << 20,
         )
 
         async def fold_events(stream: StreamT[bytes]) -> None:
