@@ -22,6 +22,7 @@ def main() -> None:
         settings.host,
         settings.ingest_port,
         stop_delay_s=settings.stop_delay_s,
+        bounds=settings,
     )
 
 

@@ -23,6 +23,7 @@ def main() -> None:
         settings.recommender_port,
         sockets=True,
         stop_delay_s=settings.stop_delay_s,
+        bounds=settings,
     )
 
 

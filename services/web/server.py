@@ -6,10 +6,10 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-import uvicorn
 from starlette.types import ASGIApp
 
-from services.web.connections import SocketConnection
+from services.web.bounds import BoundsSettings
+from services.web.connections import Connections, HttpConnection, ServerConfig, SocketConnection
 from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
@@ -28,13 +28,16 @@ def serve(
     sockets: bool = False,
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
+    bounds: BoundsSettings | None = None,
 ) -> None:
     """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
 
     For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends.
     """
     listening = listen(service, host, port)
-    server = create_server(create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s)
+    server = create_server(
+        create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s, bounds=bounds
+    )
     server.run(sockets=[listening])
 
 
@@ -44,15 +47,27 @@ def create_server(
     sockets: bool = False,
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
+    bounds: BoundsSettings | None = None,
 ) -> GracefulServer:
-    """The server of an app, which is created in the loop that serves. For whoever has a listening socket."""
+    """The server of an app, which is created in the loop that serves. For whoever has a listening socket.
+
+    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over.
+    """
     logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     stop = StopFlag()
-    config = uvicorn.Config(
-        lambda: ShutdownMiddleware(create_app(), stop),
+    bounds = bounds or BoundsSettings()
+    connections = Connections(bounds)
+
+    def create() -> ASGIApp:
+        app = create_app()
+        connections.on_refused = getattr(getattr(app, "state", None), "on_refused", connections.on_refused)
+        return ShutdownMiddleware(app, stop)
+
+    config = ServerConfig(
+        create,
         factory=True,  # clients are built in the loop that serves
         loop="uvloop",
-        http="httptools",
+        http=HttpConnection,
         ws=SocketConnection if sockets else "none",
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_ping_interval=PING_S,
@@ -61,10 +76,12 @@ def create_server(
         log_config=None,
         access_log=False,  # the query may hold a token
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(bounds.proxies),
+        forwarded_allow_ips=bounds.proxies,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
+    config.connections = connections
     return GracefulServer(config, stop, stop_delay_s)
 
 

@@ -27,9 +27,9 @@ class ServedApp:
         """Host and port."""
         return f"127.0.0.1:{self.port}"
 
-    def get(self, path: str) -> httpx.Response:
+    def get(self, path: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """One request on a connection of its own."""
-        return httpx.get(f"http://{self.address}{path}", timeout=10, trust_env=False)
+        return httpx.get(f"http://{self.address}{path}", headers=headers, timeout=10, trust_env=False)
 
     def terminate(self) -> None:
         """SIGTERM, as the main thread would be told of it."""

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from schemas.live import ProtocolError, Subscribe, check
 from services.clock import now_ms
 from services.recommender.live.protocol import LiveSubscription, Send
-from services.recommender.live.registry import SubscriptionRegistry
+from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.web.auth import ReaderAuth, token_of
 from services.web.connections import abort
@@ -69,6 +69,10 @@ def live_routes(
             return
         if missing := waiting_for():
             await _close(socket, TRY_LATER, f"still reading {missing}")
+            return
+        if hub.is_full(credentials.visitor_id):
+            metrics.refused.labels("sockets").inc()
+            await _close(socket, TRY_LATER, f"this visitor has {SOCKETS_MAX} sockets open: close one")
             return
         subscriber = subscribers(credentials.visitor_id)
         with hub.register(subscriber), suppress(WebSocketDisconnect):
