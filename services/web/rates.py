@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from schemas.events import MAX_BATCH_EVENTS
 from services.web import problems
+from services.web.auth import TOKEN_HEADER
 from services.web.bounds import BoundsSettings
 from services.web.problems import Problem
 
@@ -24,6 +25,7 @@ BURST_S: Final = 10.0  # so many seconds' worth may come at once: pages open, ph
 KEYS_MAX: Final = 50_000  # tokens or addresses that are remembered, twice: some 10 MB
 HEALTH: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 NEW_VISITOR: Final = ("POST", "/v1/visitors")
+TOKEN: Final = TOKEN_HEADER.lower().encode()
 LIMITS: Final = "eddy.rates"  # where a request's scope keeps what its entries are counted by
 
 OnRefused = Callable[[str], None]  # the limit's name, for a service's metrics
@@ -178,7 +180,7 @@ def _credential(scope: Scope) -> bytes | None:
         if name == b"authorization":
             scheme, _, shown = value.partition(b" ")
             return _name_of(shown) if scheme.lower() == b"basic" else bytes(shown.strip())
-        if name == b"x-visitor-token":
+        if name == TOKEN:
             token = value
     if token is None and b"token=" in scope["query_string"]:
         for pair in scope["query_string"].split(b"&"):

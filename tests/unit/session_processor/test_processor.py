@@ -171,6 +171,7 @@ async def test_an_event_that_comes_before_a_join_is_acknowledged_is_not_overwrit
     assert worker.broker.to("sessions", b"v")[-1] == both
     assert worker.broker.to("changelog", b"v")[-1] == both
 
+
 async def test_a_flood_of_invented_visitors_is_forgotten_and_nobody_real() -> None:
     data_bytes = 60_000
     worker = Worker(Data(), Broker(), bytes_max=data_bytes)
