@@ -2,8 +2,10 @@
 
 import json
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR, socket
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Final, cast
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -26,6 +28,10 @@ BACKLOG: Final = 128  # connections that wait to be taken; socketserver's 5 woul
 
 
 STOP_WITHIN_S: Final = 0.05
+
+
+CONNECTIONS_MAX: Final = 64  # each has a thread
+CONNECTION_S: Final = 30.0  # from its begin to its end: a client may not send little by little for ever
 
 
 GRACE_S: Final = 5.0  # what is being answered at the end gets so long
@@ -88,7 +94,30 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 
     def __init__(self, address: tuple[str, int], handler: type[WSGIRequestHandler]) -> None:
         super().__init__(address, handler)
+        self._since: dict[socket, float] = {}
         self.requests = _Requests()
+
+    def process_request(self, request: socket | tuple[bytes, socket], client_address: object) -> None:
+        """A connection gets a thread, unless there are too many: then it is closed."""
+        assert not isinstance(request, tuple)  # that is UDP
+        if len(self._since) >= CONNECTIONS_MAX:
+            self.shutdown_request(request)
+            return
+        self._since[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket | tuple[bytes, socket]) -> None:
+        """A connection ends."""
+        assert not isinstance(request, tuple)
+        self._since.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Every now and then: who takes too long is hung up on, which ends its thread."""
+        began_before = time.monotonic() - CONNECTION_S
+        for request in [each for each, since in list(self._since.items()) if since < began_before]:
+            with suppress(OSError):
+                request.shutdown(SHUT_RDWR)
 
 
 class HealthServer:
