@@ -161,6 +161,8 @@ class HttpConnection(HttpToolsProtocol):
         is_new = self._entered != entered
         # Behind the end of another message it is not known how much of the new one has come.
         self._bytes += len(data) if self._entered - entered <= 1 else 1
+        if self._phase is Phase.NOTHING and not is_new and self.cycle.response_complete:
+            self._phase = Phase.HEADERS  # empty lines before a request, which have stopped uvicorn's timer
         if (
             self._phase is Phase.NOTHING
             or self.transport.is_closing()

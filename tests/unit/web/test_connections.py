@@ -128,6 +128,16 @@ def test_who_says_nothing_is_let_go_without_a_word(served: ServedApp, shop: Shop
     assert shop.refused == []
 
 
+def test_empty_lines_do_not_keep_a_connection(served: ServedApp) -> None:
+    with closing(served.connect()) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
+        while b"}" not in connection.recv(65536):
+            pass
+        connection.sendall(b"\r\n")
+        while connection.recv(65536):
+            pass
+
+
 def test_one_address_has_so_many_connections(served: ServedApp, shop: Shop) -> None:
     with ExitStack() as stack:
         kept = [stack.enter_context(closing(served.connect())) for _ in range(4)]
