@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from schemas.topics import Topic
 from schemas.vectors import Layout
+from services.web.bounds import BoundsSettings
 
 PERSON_VISITORS_MAX: Final = 100
 # Guest checkouts, bugs of pages and fields that were filled in to be left alone.
@@ -106,7 +107,7 @@ class QdrantSettings(ServiceSettings):
     qdrant_timeout_s: int = Field(5, ge=1, le=300, description="how long the Qdrant server may take")
 
 
-class HttpSettings(ServiceSettings):
+class HttpSettings(ServiceSettings, BoundsSettings):
     """A service that browsers talk to."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
@@ -125,6 +126,13 @@ class HttpSettings(ServiceSettings):
         min_length=16,
         description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
         "and to erase visitors",
+    )
+    stop_delay_s: float = Field(
+        2.0,
+        ge=0,
+        le=60,
+        description="after SIGTERM /readyz says that the service stops, and for so long it still answers "
+        "everything: as long as a load balancer takes to notice",
     )
 
     @model_validator(mode="after")

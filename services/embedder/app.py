@@ -160,12 +160,17 @@ class EmbedderProcess:
             metrics=self.metrics,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: worker.stop())
+            signal.signal(number, lambda _number, _frame: self._begin_stop(worker))
         self._worker = worker
         worker.run()
         if server is not None:
             server.stop(SERVER_STOP_S)
         embedder.close()
+
+    def _begin_stop(self, worker: Worker) -> None:
+        """Readiness turns before anything else; words are answered until the end."""
+        self._health.begin_stop()
+        worker.stop()
 
     def _start_server(self) -> ServerIndex | None:
         """The Qdrant server's writer, started, where there is a server."""

@@ -16,7 +16,14 @@ def main() -> None:
         "Takes events and products over HTTP and puts them on [events] and [products].",
         "EDDY_TOKEN_SECRET=change-me-to-something-long EDDY_AUTH=optional python -m services.ingest",
     )
-    serve(partial(create_app, settings), "ingest", settings.host, settings.ingest_port)
+    serve(
+        partial(create_app, settings),
+        "ingest",
+        settings.host,
+        settings.ingest_port,
+        stop_delay_s=settings.stop_delay_s,
+        bounds=settings,
+    )
 
 
 if __name__ == "__main__":

@@ -37,6 +37,7 @@ from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
 from services.web.origins import AllowedOrigins
+from services.web.rates import RateLimits, RateMiddleware
 
 READY_EVERY_S: Final = 5.0
 WAITING_EVERY_S: Final = 0.5
@@ -182,6 +183,9 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         )
     )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
+    rates = RateLimits(settings, (settings.api_key, settings.admin_key), settings.write_key)
+    app.state.on_refused = lambda limit: metrics.refused.labels(limit).inc()
+    app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,

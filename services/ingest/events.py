@@ -16,6 +16,7 @@ from services.ingest.responses import answer_of, answer_of_refusal
 from services.ingest.validation import Provenance, Rejected, UnreadableBatch, split_events, validate_events
 from services.web.auth import VisitorAuth
 from services.web.problems import RefusedByKafka
+from services.web.rates import count_events
 from services.web.requests import TooLarge, UnreadableBody, read_body
 
 PATH: Final = "/v1/events"
@@ -44,6 +45,7 @@ def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cloc
             raise TooLarge(
                 f"{len(entries)} events, at most {MAX_BATCH_EVENTS} are taken: send smaller batches"
             )
+        count_events(request, len(entries))
         metrics.batch_events.observe(len(entries))
         verdict = validate_events(entries, received_at=way.received_at, visitor_id=visitor_id)
         try:

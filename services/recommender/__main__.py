@@ -21,7 +21,9 @@ def main() -> None:
         "recommender",
         settings.host,
         settings.recommender_port,
-        sockets="websockets-sansio",
+        sockets=True,
+        stop_delay_s=settings.stop_delay_s,
+        bounds=settings,
     )
 
 

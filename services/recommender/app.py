@@ -60,6 +60,7 @@ from services.web.auth import TOKEN_HEADER, AdminAuth, ReaderAuth, TokenSigner
 from services.web.health import health_routes
 from services.web.openapi import MsgspecApi
 from services.web.origins import AllowedOrigins
+from services.web.rates import RateLimits, RateMiddleware
 
 log = structlog.get_logger()
 
@@ -96,6 +97,9 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     for router in parts.routers():
         app.include_router(router)
     problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
+    rates = RateLimits(settings, (settings.api_key, settings.admin_key))
+    app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
+    app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
@@ -124,9 +128,14 @@ class Parts:
         self._people = IdentityGraph.of(settings)
         self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
         self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
-        self._alone = Sessions(layout, settings.sessions_max)
-        self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
         self._hub = SubscriptionRegistry(self.metrics)
+        self._alone = Sessions(
+            layout,
+            settings.sessions_max,
+            settings.sessions_mb << 20,
+            is_open=lambda visitor_id: bool(self._hub.of_visitor(visitor_id)),
+        )
+        self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
         self._index = create_index(settings)
         self._create_models()
         self._create_writers()
@@ -268,6 +277,8 @@ class Parts:
             metrics=self.metrics,
             turns=self._turns,
             on_shown=self._hub.record_row,
+            siblings=self._hub.of_visitor,
+            lock=self._hub.lock(visitor_id),
         )
 
     def routers(self) -> Iterator[APIRouter]:

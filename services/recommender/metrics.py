@@ -28,8 +28,16 @@ class Metrics:
             "Pushes saved because newer state came",
             registry=self.registry,
         )
+        # Slots that several sockets of a visitor ask for alike are computed and recorded once.
+        self.shared = Counter(
+            "eddy_recommender_shared_rows_total",
+            "Rows taken over from another socket of the same visitor",
+            registry=self.registry,
+        )
         self.slow_readers = Counter(
-            "eddy_recommender_slow_readers_total", "Sockets closed with 1013", registry=self.registry
+            "eddy_recommender_slow_readers_total",
+            "Sockets aborted because their client took no data",
+            registry=self.registry,
         )
         # Each row made without the index, out of what is popular.
         self.index_away = Counter(
@@ -111,6 +119,24 @@ class Metrics:
         )
         self.indexed = Gauge("eddy_recommender_indexed", "Products with a vector", registry=self.registry)
         self.sessions = Gauge("eddy_recommender_sessions", "Sessions held", registry=self.registry)
+        self.sessions_bytes = Gauge(
+            "eddy_recommender_sessions_bytes", "Memory that the sessions take", registry=self.registry
+        )
+        # rank: once (one event), several, buyer (a purchase), open (a page is open); in this order they go.
+        self.sessions_evicted = Counter(
+            "eddy_recommender_sessions_evicted_total",
+            "Visitors forgotten because memory is bounded",
+            ["rank"],
+            registry=self.registry,
+        )
+        # limit: token, events, key, address, new_visitors (answered 429); header_bytes, body_bytes,
+        # slow_headers, slow_body, malformed, connections (before there was a request); sockets (a visitor's).
+        self.refused = Counter(
+            "eddy_recommender_refused_total",
+            "Requests and connections refused by a limit",
+            ["limit"],
+            registry=self.registry,
+        )
         self.problems = Counter(
             "eddy_recommender_problems_total", "HTTP errors answered", ["status"], registry=self.registry
         )

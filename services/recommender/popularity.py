@@ -1,9 +1,13 @@
 """What visitors did with each product lately: counts of events that halve every so many hours. Pure."""
 
 from collections.abc import Sequence
+from heapq import nlargest
 from math import exp2
+from typing import Final
 
 from schemas.sessions import SessionEvent
+
+PRODUCTS_MAX: Final = 500_000  # events name what they like, and a product's name costs some 200 bytes
 
 
 class Popularity:
@@ -37,7 +41,18 @@ class Popularity:
 
     def counts(self, now: float) -> dict[str, float]:
         """Of each product the count as it is at `now`, Unix ms."""
+        if len(self._masses) > PRODUCTS_MAX:
+            self._keep_greatest(now)
         return {
             product_id: mass * exp2(min(since - now, 0.0) * self._per_ms)
             for product_id, (since, mass) in self._masses.items()
         }
+
+    def _keep_greatest(self, now: float) -> None:
+        """Half of what is allowed, so that this is done seldom."""
+
+        def count_now(each: tuple[str, tuple[int, float]]) -> float:
+            since, mass = each[1]
+            return mass * exp2(min(since - now, 0.0) * self._per_ms)
+
+        self._masses = dict(nlargest(PRODUCTS_MAX // 2, self._masses.items(), key=count_now))

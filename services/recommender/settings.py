@@ -30,6 +30,12 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
         ge=1,
         description="visitors whose newest session is kept; 6 KB each with the default models, 10 KB at most",
     )
+    sessions_mb: int = Field(
+        1024,
+        ge=1,
+        description="memory for these sessions; beyond it those with one event are forgotten first, those "
+        "with a purchase or an open page last",
+    )
     live_learning_s: float = Field(
         60.0, ge=0, description="how often the newest visits join the model that serves; 0 for never"
     )
@@ -65,9 +71,7 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     nlq_timeout_s: float = Field(
         1.5, gt=0, le=60, description="how long that API may take before the parser's word counts"
     )
-    slow_reader_s: float = Field(
-        10.0, gt=0, description="a socket that takes no data for so long is closed with 1013"
-    )
+    slow_reader_s: float = Field(10.0, gt=0, description="a socket that takes no data for so long is aborted")
 
     @property
     def popular_half_life_ms(self) -> float:

@@ -120,9 +120,11 @@ class State:
                 continue
             self._live.put(each.key, each.raw)
             self._count(each.key, each.value.events)
-            self.sessions.put(each.key, published)
+            for _, rank in self.sessions.put(each.key, published, each.value.events):
+                self._metrics.sessions_evicted.labels(rank.name.lower()).inc()
             self._tell(each.key, published)
         self._metrics.sessions.set(len(self.sessions))
+        self._metrics.sessions_bytes.set(self.sessions.bytes)
 
     async def newest_erasures(self, messages: list[Message]) -> None:
         """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""

@@ -1,7 +1,8 @@
-"""The newest session of each visitor, as it came from [sessions]; the least used are forgotten first."""
+"""The newest session of each visitor, as it came from [sessions], within bounds of memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from cachetools import LRUCache
@@ -26,7 +27,10 @@ from services.model.session import (
     merge_events,
     merge_purchases,
 )
+from services.visitors.eviction import EvictionOrder, Rank, rank_of
 from services.visitors.identity_graph import IdentityGraph
+
+ENTRY_BYTES: Final = 500  # what stands around a session's bytes: keys, times, places in tables (measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +52,22 @@ class PublishedSession:
 class Sessions:
     """visitor_id → what was published last. Decoded only when somebody looks: most visitors have left."""
 
-    def __init__(self, layout: Layout, most: int) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        most: int,
+        bytes_max: float = inf,
+        *,
+        is_open: Callable[[str], bool] = lambda _visitor_id: False,
+    ) -> None:
         self._form = form(layout)
-        self._published: LRUCache[str, PublishedSession] = LRUCache(most)
+        self._published: dict[str, PublishedSession] = {}
+        self._order = EvictionOrder[str](count_max=most, bytes_max=bytes_max, is_open=is_open)
+
+    @property
+    def bytes(self) -> int:
+        """What all of them take, about."""
+        return self._order.bytes
 
     def __len__(self) -> int:
         return len(self._published)
@@ -60,16 +77,25 @@ class Sessions:
         """All visitors of whom something is held."""
         return tuple(self._published)
 
-    def put(self, visitor_id: str, published: PublishedSession) -> None:
-        """Takes a newer session."""
+    def put(
+        self, visitor_id: str, published: PublishedSession, events: Sequence[SessionEvent] = ()
+    ) -> list[tuple[str, Rank]]:
+        """Takes a newer session with these events; tells who was forgotten for it, and what each was."""
         self._published[visitor_id] = published
+        self._order.put(visitor_id, ENTRY_BYTES + len(published.raw), rank_of(events))
+        evicted = self._order.pop_excess()
+        for each, _ in evicted:
+            del self._published[each]
+        return evicted
 
     def remove(self, visitor_id: str) -> None:
         """Forgets a visitor."""
         self._published.pop(visitor_id, None)
+        self._order.remove(visitor_id)
 
     def latest(self, visitor_id: str) -> PublishedSession | None:
         """The newest message about a visitor, or None."""
+        self._order.touch(visitor_id)
         return self._published.get(visitor_id)
 
     def session(self, visitor_id: str) -> Session | None:

@@ -168,6 +168,7 @@ class SessionWorker:
             bad_in_a_row_max=settings.bad_events_in_a_row,
             metrics=self.metrics,
             crash=self._crash,
+            table_bytes_max=settings.session_table_mb << 20,
         )
 
         async def fold_events(stream: StreamT[bytes]) -> None:
@@ -205,7 +206,7 @@ class SessionWorker:
         for library in ("faust", "mode", "aiokafka"):
             logging.getLogger(library).setLevel(logging.WARNING)
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopping.set)
+            self._loop.add_signal_handler(number, self._begin_stop)
         self._health.start()
         self._reader.start()
         self._erasures.start()
@@ -241,6 +242,11 @@ class SessionWorker:
         if of_changelog is not None and of_changelog.partitions < shape.partitions:
             log.warning("events has more partitions than its sessions, which get them now", topic=changelog)
             KafkaAdmin(self._settings).add_partitions(changelog, shape.partitions)
+
+    def _begin_stop(self) -> None:
+        """Readiness turns before anything else."""
+        self._health.begin_stop()
+        self._stopping.set()
 
     def _wait_until_caught_up(self) -> None:
         self._erasures.wait_until_caught_up()

@@ -72,6 +72,18 @@ class Metrics:
             "Sessions computed again because a missing product got its vector",
             registry=self.registry,
         )
+        self.table_bytes = Gauge(
+            "eddy_session_processor_table_bytes",
+            "Memory that the sessions of this worker take",
+            registry=self.registry,
+        )
+        # rank: once (one event), several, buyer (a purchase); in this order they go.
+        self.evicted = Counter(
+            "eddy_session_processor_evicted_total",
+            "Visitors forgotten because memory is bounded",
+            ["rank"],
+            registry=self.registry,
+        )
         self.expired = Counter(
             "eddy_session_processor_expired_total",
             "Visitors forgotten because they were idle for too long",

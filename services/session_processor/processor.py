@@ -4,9 +4,11 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from math import inf
 from typing import Final
 
 from faust.types import EventT
+from prometheus_client import Counter
 
 from schemas import sessions
 from schemas.events import Event
@@ -26,9 +28,13 @@ from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import PendingProducts
 from services.session_processor.table import SessionTable, read_entry
 from services.vector_replica import VectorReplica
+from services.visitors.eviction import EvictionOrder, rank_of
 
 IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
 EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who are forgotten before it
+
+ENTRY_BYTES: Final = 520  # what stands around a session's bytes: keys and places in tables (measured)
+MISSING_BYTES: Final = 380  # what is noted of a product that has no vector yet (measured)
 
 Message = EventT[bytes]
 
@@ -49,6 +55,7 @@ class SessionProcessor:
         bad_in_a_row_max: int,
         metrics: Metrics,
         crash: Callable[[BaseException], object],
+        table_bytes_max: float = inf,
     ) -> None:
         self._table = table
         self._producer = producer
@@ -61,6 +68,7 @@ class SessionProcessor:
         self._crash = crash
         self._letters = DeadLetters(bad_in_a_row_max)
         self._waiting = PendingProducts()
+        self._memory = EvictionOrder[bytes](bytes_max=table_bytes_max)
         self._idle = IdleVisitors(tuning.idle_ms)
         self._erasures = ArrivalErasures()
         self._order = PartitionOrder()
@@ -139,41 +147,61 @@ class SessionProcessor:
         messages = self._store(visitor, partition, after, headers, changed=news)
         self._send(messages, lambda: self._complete(taken, started))
         self._expire(partition)
+        self._evict()
 
     def _store(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
     ) -> list[tuple[str, OutgoingMessage]]:
         """The session is in the table; what is to be sent for it."""
         value = encode(session)
-        self._note_session(visitor, partition, session)
+        self._note_session(visitor, partition, session, len(value))
         published = (self._published, (visitor, value, headers))
         if not changed:
             return [published]
         self._table.put(visitor, value)
         return [(self._table.changelog, (visitor, value, [])), published]
 
-    def _note_session(self, visitor: bytes, partition: int, session: Session) -> None:
-        """What a session waits for, and when its visitor was last seen."""
+    def _note_session(self, visitor: bytes, partition: int, session: Session, size: int) -> None:
+        """What a session waits for, when its visitor was last seen, and the memory that all of it takes."""
         if session.events:
             self._idle.note_seen(visitor, partition, session.events[-1].occurred_at, now_ms())
-        if session.missing:
-            self._waiting.wait(visitor, partition, session.missing_products)
-            self._metrics.waiting.set(len(self._waiting))
+        self._waiting.wait(visitor, partition, session.missing_products)
+        self._metrics.waiting.set(len(self._waiting))
+        size += ENTRY_BYTES + MISSING_BYTES * len(session.missing)
+        self._memory.put(visitor, size, rank_of(session.events))
 
     def _expire(self, partition: int) -> None:
         """Tells `sessions` of visitors who have been idle for too long, and then forgets them."""
         for visitor in self._idle.due(partition, EXPIRED_AT_ONCE):
             if self._table.raw(visitor) is not None:
-                self._send([(self._published, (visitor, None, []))], partial(self._forget, visitor))
+                forget = partial(self._forget, visitor, self._metrics.expired)
+                self._send([(self._published, (visitor, None, []))], forget)
 
-    def _forget(self, visitor: bytes) -> None:
+    def _evict(self) -> None:
+        """As with idle visitors: more than memory allows are forgotten, those who did least first."""
+        for visitor, rank in self._memory.pop_excess():
+            self._idle.forget(visitor)
+            self._waiting.forget(visitor)
+            evicted = self._metrics.evicted.labels(rank.name.lower())
+            self._send([(self._published, (visitor, None, []))], partial(self._forget, visitor, evicted))
+        self._metrics.table_bytes.set(self._memory.bytes)
+        self._metrics.waiting.set(len(self._waiting))
+
+    def _forget(self, visitor: bytes, counter: Counter) -> None:
         """`sessions` has the tombstone: after a crash before now it is written once more, and never left out.
 
         A visitor who came back meanwhile stays: the session was published again after the tombstone.
         """
         if visitor not in self._idle:
-            self._table.remove(visitor)
-            self._send([(self._table.changelog, (visitor, None, []))], self._metrics.expired.inc)
+            self._drop(visitor)
+            self._send([(self._table.changelog, (visitor, None, []))], counter.inc)
+
+    def _drop(self, visitor: bytes) -> None:
+        """The visitor leaves the table and all that was noted of it."""
+        self._table.remove(visitor)
+        self._idle.forget(visitor)
+        self._waiting.forget(visitor)
+        self._memory.remove(visitor)
 
     def _send(self, messages: list[tuple[str, OutgoingMessage]], then: Callable[[], object]) -> None:
         """Calls `then` once the broker has all messages, or `crash` when it has not."""
@@ -253,8 +281,7 @@ class SessionProcessor:
             value = encode(after)
             self._table.put(visitor, value)
         else:
-            self._table.remove(visitor)
-            self._idle.forget(visitor)
+            self._drop(visitor)
         until = self._erasures.until[session.visitor_id]
         headers: Headers = [
             (sessions.ERASED_AT, str(until).encode()),
@@ -277,6 +304,8 @@ class SessionProcessor:
         What was erased while nobody owned a visitor is erased now.
         """
         self._order.reset(begins)
+        for visitor in [each for each in self._memory if self._table.raw(each) is None]:
+            self._drop(visitor)  # its partition has moved to another worker
         for visitor, raw in self._table.items():
             partition = self._table.partition_of(visitor)
             if partition is None:
@@ -292,7 +321,8 @@ class SessionProcessor:
                 # A worker that ended before its join was stored left this behind; the vector comes only once.
                 self._compute_again(visitor, partition, session)
             else:
-                self._note_session(visitor, partition, session)
+                self._note_session(visitor, partition, session, len(raw))
+        self._evict()
 
     def join(self, product_id: str, owned: Callable[[int], bool]) -> None:
         """A product got its vector: the sessions that missed it are computed again and published."""
@@ -317,7 +347,7 @@ class SessionProcessor:
             bought=before.bought,
         )
         value = encode(after)
-        self._note_session(visitor, partition, after)
+        self._note_session(visitor, partition, after, len(value))
         self._table.put(visitor, value)
         headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
         self._metrics.joined.inc()

@@ -23,6 +23,12 @@ class SessionProcessorSettings(SessionSettings):
         description="folder that Faust keeps for itself (default: in the folder of temporary files)",
     )
     replication_factor: int = Field(1, ge=1, le=9, description="replicas of the table's changelog topic")
+    session_table_mb: int = Field(
+        2048,
+        ge=1,
+        description="memory for the sessions of one worker; beyond it visitors with one event are forgotten "
+        "first, those with a purchase last",
+    )
     session_timeout_s: float = Field(
         10.0, ge=1, le=300, description="silence after which a worker is taken for dead by its group"
     )

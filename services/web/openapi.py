@@ -18,11 +18,13 @@ FASTAPIS_OWN: Final = REF.format(name="HTTPValidationError")
 TOKEN_OR_KEY: Final[tuple[dict[str, list[str]], ...]] = ({"visitor_token": []}, {"api_key": []})
 
 Description = dict[str, Any]  # keyword arguments of a FastAPI route
-
-# What the HTTP server itself says, before anything of ours has seen the request.
-LINE_TOO_LONG: Final[Description] = {
-    "description": "The request's first line has more than 64 KiB",
-    "content": {"text/plain; charset=utf-8": {"schema": {"type": "string"}}},
+# Answers that do not depend on the path: of the connection, before there is a request, and of rates.
+OF_EVERY_REQUEST: Final = {
+    "400": "This is no HTTP request",
+    "408": "The request's headers or body come too slowly",
+    "414": "The request's first line has more than EDDY_HEADER_BYTES_MAX",
+    "429": "More than a token, key or address may send; Retry-After says when to send the same again",
+    "431": "The request's headers have more than EDDY_HEADER_BYTES_MAX",
 }
 
 
@@ -82,6 +84,8 @@ def _tell_of_problems(document: dict[str, Any]) -> None:
     """FastAPI promises answers of its own for bad parameters; `problems.install` answers in their place."""
     operations = [each for methods in document["paths"].values() for each in methods.values()]
     for operation in operations:
+        for status, meaning in OF_EVERY_REQUEST.items():
+            operation["responses"].setdefault(status, problem(meaning))
         told = operation["responses"].get("422", {}).get("content", {})
         if told.get("application/json", {}).get("schema", {}).get("$ref") == FASTAPIS_OWN:
             operation["responses"]["422"] = problem(

@@ -4,10 +4,13 @@ import logging
 import socket
 import sys
 from collections.abc import Callable
-from typing import Final, Literal
+from typing import Final
 
-import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from services.web.bounds import BoundsSettings
+from services.web.connections import Connections, HttpConnection, ServerConfig, SocketConnection
+from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
@@ -17,23 +20,55 @@ MESSAGE_MAX_BYTES: Final = 64 * 1024  # of what a client says on a socket
 
 
 def serve(
-    create_app: Callable[[], FastAPI],
+    create_app: Callable[[], ASGIApp],
     service: str,
     host: str,
     port: int,
     *,
-    sockets: Literal["none", "websockets-sansio"] = "none",
+    sockets: bool = False,
     grace_s: int = GRACE_S,
+    stop_delay_s: float = 0.0,
+    bounds: BoundsSettings | None = None,
 ) -> None:
-    """Serves until SIGTERM; `sockets` is uvicorn's implementation of WebSockets. Blocks."""
-    listening = _listen(service, host, port)
+    """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
+
+    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends.
+    """
+    listening = listen(service, host, port)
+    server = create_server(
+        create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s, bounds=bounds
+    )
+    server.run(sockets=[listening])
+
+
+def create_server(
+    create_app: Callable[[], ASGIApp],
+    *,
+    sockets: bool = False,
+    grace_s: int = GRACE_S,
+    stop_delay_s: float = 0.0,
+    bounds: BoundsSettings | None = None,
+) -> GracefulServer:
+    """The server of an app, which is created in the loop that serves. For whoever has a listening socket.
+
+    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over.
+    """
     logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
-    config = uvicorn.Config(
-        create_app,
+    stop = StopFlag()
+    bounds = bounds or BoundsSettings()
+    connections = Connections(bounds)
+
+    def create() -> ASGIApp:
+        app = create_app()
+        connections.on_refused = getattr(getattr(app, "state", None), "on_refused", connections.on_refused)
+        return ShutdownMiddleware(app, stop)
+
+    config = ServerConfig(
+        create,
         factory=True,  # clients are built in the loop that serves
         loop="uvloop",
-        http="httptools",
-        ws=sockets,
+        http=HttpConnection,
+        ws=SocketConnection if sockets else "none",
         ws_max_size=MESSAGE_MAX_BYTES,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
@@ -41,11 +76,13 @@ def serve(
         log_config=None,
         access_log=False,  # the query may hold a token
         server_header=False,
-        proxy_headers=False,
+        proxy_headers=bool(bounds.proxies),
+        forwarded_allow_ips=bounds.proxies,
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
-    uvicorn.Server(config).run(sockets=[listening])
+    config.connections = connections
+    return GracefulServer(config, stop, stop_delay_s)
 
 
 def _is_no_handshake(record: logging.LogRecord) -> bool:
@@ -53,7 +90,7 @@ def _is_no_handshake(record: logging.LogRecord) -> bool:
     return "WebSocket %s" not in str(record.msg)
 
 
-def _listen(service: str, host: str, port: int) -> socket.socket:
+def listen(service: str, host: str, port: int) -> socket.socket:
     """The listening socket; a port in use ends the process with what to do about it."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:

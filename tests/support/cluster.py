@@ -43,8 +43,8 @@ class Cluster:
                 folder / str(node),
                 ports[2 * node - 2],
                 ports[2 * node - 1],
-                MORE.format(node=node, voters=voters),
-                cluster_id,
+                more=MORE.format(node=node, voters=voters),
+                cluster_id=cluster_id,
             )
             for node in range(1, NODES + 1)
         }

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from math import inf
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -55,7 +56,7 @@ class Broker:
 class Worker:
     """One life of a worker: a folder over a store that outlives it."""
 
-    def __init__(self, data: Data, broker: Broker, *, recovered: bool = True) -> None:
+    def __init__(self, data: Data, broker: Broker, *, recovered: bool = True, bytes_max: float = inf) -> None:
         self.data, self.broker = data, broker
         self.metrics = Metrics()
         self.acknowledged = 0
@@ -72,6 +73,7 @@ class Worker:
             bad_in_a_row_max=3,
             metrics=self.metrics,
             crash=lambda error: pytest.fail(str(error)),
+            table_bytes_max=bytes_max,
         )
         self.folder.set_partitions(1)
         if recovered:
@@ -125,6 +127,15 @@ class Worker:
 
     def _ack(self) -> None:
         self.acknowledged += 1
+
+    def evicted(self, rank: str) -> float:
+        found = self.metrics.registry.get_sample_value("eddy_session_processor_evicted_total", {"rank": rank})
+        return found or 0.0
+
+    @property
+    def waiting(self) -> float:
+        name = "eddy_session_processor_waiting_products"
+        return self.metrics.registry.get_sample_value(name) or 0.0
 
     @property
     def expired(self) -> float:

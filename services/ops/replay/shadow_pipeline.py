@@ -21,6 +21,7 @@ import httpx
 
 from schemas.experiments import Experiment
 from schemas.models import ModelRelease
+from schemas.sessions import SESSION_BYTES_MAX
 from schemas.topics import SESSIONS
 from services.kafka.ranges import open_reader
 from services.kafka.writer import open_writer
@@ -306,6 +307,7 @@ class Pipeline:
             "RECOMMENDER_MODELS": str(self._work / "models"),
             "MODEL_NAME": self._live.model_name,
             "SESSIONS_MAX": str(sessions_max),
+            "SESSIONS_MB": str(1 + sessions_max * (SESSION_BYTES_MAX + 1024) // (1 << 20)),  # all of them fit
             "LIVE_LEARNING_S": "0",
             "IMPRESSIONS": "false",
             "EMBEDDER_URL": "",

@@ -30,8 +30,9 @@ ITS_OWN: Final = frozenset(
         "model_store", "qdrant_api_key", "qdrant_collection", "qdrant_timeout_s", "qdrant_url",
         "recommender_datadir", "recommender_models", "recommender_port", "replication_factor",
         "session_processor_datadir", "session_processor_group", "session_processor_host",
-        "session_processor_instance", "session_processor_port", "sessions_max", "token_secret",
-        "topic_prefix",
+        "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",
+        "sessions_mb",
+        "token_secret", "topic_prefix",
     }
 )  # fmt: skip
 

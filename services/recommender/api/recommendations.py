@@ -35,7 +35,7 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.search import Searcher, UnderstoodBy
 from services.recommender.visitor_sessions import MergedSessions
 from services.web.auth import ReaderAuth
-from services.web.openapi import LINE_TOO_LONG, TOKEN_OR_KEY, Description, answer, problem
+from services.web.openapi import TOKEN_OR_KEY, Description, answer, problem
 from services.web.requests import PRODUCT
 
 
@@ -67,7 +67,6 @@ class Found(Recommended, frozen=True, omit_defaults=True, kw_only=True):
 NOT_READY: Final = problem("The catalogue is still being read: ask again after Retry-After")
 BAD_PARAMETER: Final = problem("A parameter is unknown or out of its bounds; the document names it")
 COMMON: Final = {
-    400: LINE_TOO_LONG,
     401: problem("A token or key is missing or wrong"),
     422: BAD_PARAMETER,
     503: NOT_READY,

@@ -14,13 +14,15 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from schemas.live import ProtocolError, Subscribe, check
 from services.clock import now_ms
 from services.recommender.live.protocol import LiveSubscription, Send
-from services.recommender.live.registry import SubscriptionRegistry
+from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.web.auth import ReaderAuth, token_of
+from services.web.connections import abort
 from services.web.problems import NotAuthorised
 
 REFUSED: Final = 1008  # RFC 6455: policy violation; the page is to renew its token
 TRY_LATER: Final = 1013  # IANA: try again later
+CLOSE_WITHIN_S: Final = 1.0
 REASON_BYTES: Final = 123  # RFC 6455, 5.5: what fits a close frame
 
 FIRST_WITHIN_S: Final = 5.0  # a page sends its first message when the socket is open
@@ -34,7 +36,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class SlowReader(Exception):
-    """The client takes no data; it is dropped rather than buffered for without bound."""
+    """The client takes no data; it is dropped rather than buffered for without bound, or waited for."""
 
 
 def live_routes(
@@ -68,6 +70,10 @@ def live_routes(
         if missing := waiting_for():
             await _close(socket, TRY_LATER, f"still reading {missing}")
             return
+        if hub.is_full(credentials.visitor_id):
+            metrics.refused.labels("sockets").inc()
+            await _close(socket, TRY_LATER, f"this visitor has {SOCKETS_MAX} sockets open: close one")
+            return
         subscriber = subscribers(credentials.visitor_id)
         with hub.register(subscriber), suppress(WebSocketDisconnect):
             try:
@@ -76,7 +82,7 @@ def live_routes(
                 await _serve(socket, subscriber, credentials, slow_reader_s)
             except SlowReader:
                 metrics.slow_readers.inc()
-                await _close(socket, TRY_LATER, "the reader is too slow")
+                abort(socket)
             except NotAuthorised as refusal:
                 await _close(socket, REFUSED, refusal.detail)
 
@@ -187,5 +193,9 @@ def _subscribe(wish: str | bytes) -> Subscribe:
 
 
 async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    with suppress(WebSocketDisconnect, RuntimeError):  # it has gone by itself
-        await socket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+    try:
+        with suppress(WebSocketDisconnect, RuntimeError):  # it has gone by itself
+            async with asyncio.timeout(CLOSE_WITHIN_S):
+                await socket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+    except TimeoutError:  # it does not take what was sent before, so it never gets to read why
+        abort(socket)

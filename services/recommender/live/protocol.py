@@ -1,7 +1,7 @@
 """One live socket: its slots, which of them are due, and the rows it was shown last."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Final
@@ -36,6 +36,20 @@ class PendingSlot:
     published: PublishedSession | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedRow:
+    """A row as it was computed and recorded: once for all sockets of a visitor that ask the same."""
+
+    slot: Slot
+    result: RecommendationResult
+    models: dict[str, str]
+    recommendation_id: str | None
+
+
+def _no_siblings(_visitor_id: str) -> Collection["LiveSubscription"]:
+    return ()
+
+
 class LiveSubscription:
     """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
 
@@ -51,6 +65,8 @@ class LiveSubscription:
         metrics: Metrics,
         turns: asyncio.Semaphore,
         on_shown: Callable[["LiveSubscription", Slot, Row], object],
+        siblings: Callable[[str], Collection["LiveSubscription"]] = _no_siblings,
+        lock: asyncio.Lock | None = None,
     ) -> None:
         self.visitor_id = visitor_id
         self.erased = asyncio.Event()  # set when the visitor is, for who holds the socket
@@ -64,7 +80,9 @@ class LiveSubscription:
         self._on_shown = on_shown
         self._slots: dict[str, Slot] = {}
         self._due: dict[str, PendingSlot] = {}
-        self._shown: dict[str, Row] = {}
+        self._shown: dict[str, RecordedRow] = {}
+        self._siblings = siblings
+        self._lock = lock or asyncio.Lock()  # of the visitor: what its other sockets compute is waited for
         self._wake = asyncio.Event()
         self._seq = 0
 
@@ -120,7 +138,7 @@ class LiveSubscription:
         """
         slot = self._slots[next(iter(self._due))]
         search = await self._asks.search(slot)  # no turn is held while words wait for the network
-        async with self._turns:
+        async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
                 return None  # subscribed anew while it waited
             message = await self._recommend(slot, search, self._due.pop(slot.name))
@@ -128,37 +146,61 @@ class LiveSubscription:
         return message
 
     async def _recommend(self, slot: Slot, search: Search | None, due: PendingSlot) -> bytes | None:
-        started = perf_counter()
-        asked = self._asks.by_slot(self.visitor_id, slot, search)
-        made = await self._rows.run(asked)
-        if self._slots.get(slot.name) is not slot:
-            return None  # subscribed to something else while the index was asked
-        self._metrics.compute.observe(perf_counter() - started)
+        before = self._shown.pop(slot.name, None)  # nobody takes over what is being replaced
+        recorded = self._of_sibling(slot)
+        if recorded is not None:
+            self._metrics.shared.inc()
+            made = recorded.result
+        else:
+            started = perf_counter()
+            asked = self._asks.by_slot(self.visitor_id, slot, search)
+            made = await self._rows.run(asked)
+            if self._slots.get(slot.name) is not slot:
+                return None  # subscribed to something else while the index was asked
+            self._metrics.compute.observe(perf_counter() - started)
         self._on_shown(self, slot, made.row)
-        if due.published is None and self._shown.get(slot.name) == made.row:
+        if due.published is None and before is not None and before.result.row == made.row:
+            self._shown[slot.name] = before
             return None  # whatever has changed, it is not this row
-        self._shown[slot.name] = made.row
-        return _encoder.encode(self._message(slot, due, asked, made))
+        if recorded is None:
+            recorded = self._record(slot, due, asked, made)
+        self._shown[slot.name] = recorded
+        return _encoder.encode(self._message(due, recorded))
 
-    def _message(
+    def _of_sibling(self, slot: Slot) -> RecordedRow | None:
+        """What another socket of the visitor shows in the same slot, unless it is about to change there.
+
+        Every socket is told of every change that concerns what it shows, so what is not stale is current.
+        """
+        for sibling in self._siblings(self.visitor_id):
+            shown = sibling._shown.get(slot.name)
+            if sibling is not self and shown and shown.slot == slot and slot.name not in sibling._due:
+                return shown
+        return None
+
+    def _record(
         self, slot: Slot, due: PendingSlot, asked: RecommendationRequest, made: RecommendationResult
-    ) -> Recommendations:
-        self._seq += 1
+    ) -> RecordedRow:
         models = self._models(made.model)
-        caused_by = due.published.caused_by if due.published else None
         if made.fallback is not None:
             self._metrics.fallbacks.labels(made.fallback).inc()
+        caused_by = due.published.caused_by if due.published else None
         recommendation_id = self._impressions.record(
             asked, made, models, query=slot.query, caused_by=caused_by
         )
+        return RecordedRow(slot, made, models, recommendation_id)
+
+    def _message(self, due: PendingSlot, recorded: RecordedRow) -> Recommendations:
+        self._seq += 1
+        made = recorded.result
         return Recommendations(
-            slot=slot.name,
+            slot=recorded.slot.name,
             seq=self._seq,
             items=made.row,
-            models=models,
-            caused_by=caused_by,
+            models=recorded.models,
+            caused_by=due.published.caused_by if due.published else None,
             timing=self._timing(due.published),
-            recommendation_id=recommendation_id,
+            recommendation_id=recorded.recommendation_id,
             fallback=made.fallback,
             notice=made.notice,
             experiments=dict(made.experiments),

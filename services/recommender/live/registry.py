@@ -1,9 +1,11 @@
 """All open sockets: whom a session's or a product's change concerns."""
 
+import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
+from weakref import WeakValueDictionary
 
 from schemas.live import Slot
 from services.recommender.live.protocol import LiveSubscription
@@ -13,6 +15,7 @@ from services.recommender.visitor_sessions import PublishedSession
 
 Place = tuple[LiveSubscription, str]  # a socket and the name of one of its slots
 
+SOCKETS_MAX: Final = 16  # of one visitor: more tabs than a shopper looks at
 NOTHING: Final[frozenset[str]] = frozenset()
 
 
@@ -25,6 +28,19 @@ class SubscriptionRegistry:
         self._showing: defaultdict[str, set[Place]] = defaultdict(set)
         self._products_of: defaultdict[LiveSubscription, dict[str, frozenset[str]]] = defaultdict(dict)
         self._short: set[Place] = set()
+        self._locks = WeakValueDictionary[str, asyncio.Lock]()
+
+    def of_visitor(self, visitor_id: str) -> Collection[LiveSubscription]:
+        """The visitor's open sockets."""
+        return self._of_visitor.get(visitor_id, ())
+
+    def lock(self, visitor_id: str) -> asyncio.Lock:
+        """What the visitor's sockets compute one after the other under, so that they can share it."""
+        return self._locks.setdefault(visitor_id, asyncio.Lock())
+
+    def is_full(self, visitor_id: str) -> bool:
+        """Whether the visitor has as many sockets as it may have."""
+        return len(self.of_visitor(visitor_id)) >= SOCKETS_MAX
 
     @contextmanager
     def register(self, subscriber: LiveSubscription) -> Iterator[None]:

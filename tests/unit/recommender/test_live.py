@@ -19,7 +19,7 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.live.protocol import LiveSubscription
-from services.recommender.live.registry import SubscriptionRegistry
+from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.diversity import RowLimits
 from services.recommender.pipeline.pipeline import RecommendationPipeline
@@ -306,3 +306,82 @@ async def test_a_slot_of_the_whole_catalogue_s_category_shows_all_of_it(shop: Sh
     ]
     messages = await (await opened("me", *slots)).settled()
     assert {each.slot: len(each.items) for each in messages} == {"/": 6, "Women/": 3, "Women/Shoes": 3}
+
+
+class Tabs:
+    """Sockets of one visitor, as the recommender opens them."""
+
+    def __init__(self, shop: Shop, stack: AsyncExitStack) -> None:
+        self.shop = shop
+        self.stack = stack
+        self.impressions = 0
+
+    def open(self, *slots: Slot) -> Page:
+        def record(*_: object, **__: object) -> str:
+            self.impressions += 1
+            return f"r{self.impressions}"
+
+        shop = self.shop
+        impressions = Impressions(None, "recommendations", shop.metrics, lambda: 0.0)
+        impressions.record = record  # type: ignore[method-assign]
+        subscriber = LiveSubscription(
+            "v",
+            rows=shop.rows,
+            asks=RequestBuilder(shop.joined, shop.searcher),
+            sessions=shop.joined,
+            impressions=impressions,
+            models=lambda _version: {},
+            metrics=shop.metrics,
+            turns=shop.turns,
+            on_shown=shop.hub.record_row,
+            siblings=shop.hub.of_visitor,
+            lock=shop.hub.lock("v"),
+        )
+        subscriber.subscribe(slots)
+        page = Page(subscriber)
+        self.stack.enter_context(shop.hub.register(subscriber))
+        self.stack.callback(page.running.cancel)
+        return page
+
+    @property
+    def computed(self) -> float:
+        return self.shop.metrics.registry.get_sample_value("eddy_recommender_compute_seconds_count") or 0.0
+
+
+@pytest.fixture
+async def tabs(shop: Shop) -> AsyncIterator[Tabs]:
+    async with AsyncExitStack() as stack:
+        yield Tabs(shop, stack)
+
+
+async def test_all_sockets_of_a_visitor_share_one_computation_and_one_impression(
+    shop: Shop, tabs: Tabs
+) -> None:
+    open_pages = [tabs.open(FOR_YOU) for _ in range(SOCKETS_MAX)]
+    assert shop.hub.is_full("v")
+    for page in open_pages:
+        await page.settled()
+    assert (tabs.computed, tabs.impressions) == (1, 1)
+    shop.publish("v", "click")
+    for page in open_pages:
+        await page.settled()
+    messages = [page.messages[-1] for page in open_pages]
+    assert (tabs.computed, tabs.impressions) == (2, 2)
+    assert {each.recommendation_id for each in messages} == {"r2"}
+    assert {each.caused_by for each in messages} == {"click"}
+    other = tabs.open(Slot(name="you", kind="for_you", k=2))  # asks for something else
+    await other.settled()
+    assert tabs.computed == 3
+
+
+async def test_a_row_that_is_about_to_change_is_not_taken_over(shop: Shop, tabs: Tabs) -> None:
+    slow, quick = tabs.open(FOR_YOU), tabs.open(FOR_YOU)
+    for page in (slow, quick):
+        await page.settled()
+    slow.open.clear()  # its client takes nothing any more
+    shop.publish("v", "first")
+    await quick.settled()
+    shop.publish("v", "second")
+    shop.put(9, popularity=2.0)
+    newest = (await quick.settled())[-1]
+    assert newest.caused_by == "second"

@@ -245,3 +245,31 @@ async def test_an_event_that_comes_before_a_join_is_acknowledged_is_not_overwrit
     assert worker.data[b"v"] == both
     assert worker.broker.to("sessions", b"v")[-1] == both
     assert worker.broker.to("changelog", b"v")[-1] == both
+
+
+async def test_a_flood_of_invented_visitors_is_forgotten_and_nobody_real() -> None:
+    data_bytes = 60_000
+    worker = Worker(Data(), Broker(), bytes_max=data_bytes)
+    worker.take("real", 1, 0)
+    worker.take("real", 2, 1)
+    for number in range(300):
+        worker.take(f"invented-{number}", number, 2)
+        await worker.broker.acknowledge()
+    assert b"real" in worker.data
+    assert sum(map(len, worker.data.values())) < data_bytes
+    assert 300 - worker.evicted("once") == len(worker.data) - 1
+    assert worker.expired == 0
+    first = b"invented-0"
+    assert worker.broker.to("sessions", first)[-1] is worker.broker.to("changelog", first)[-1] is None
+    assert worker.acknowledged == 302
+    again = Worker(worker.data, worker.broker, bytes_max=data_bytes)
+    again.take("invented-0", 400, 3)  # who comes back begins anew
+    assert first in worker.data
+
+
+async def test_what_is_waited_for_goes_with_who_waits() -> None:
+    worker = Worker(Data(), Broker(), bytes_max=60_000)
+    for number in range(300):
+        worker.take(f"invented-{number}", number, 0, product_id=f"no-such-product-{number}")
+        await worker.broker.acknowledge()
+    assert worker.waiting == len(worker.data) < 100

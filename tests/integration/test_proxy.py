@@ -1,0 +1,143 @@
+"""infra/proxy/nginx.conf: an event, a row and a socket through the real nginx, and what it keeps out."""
+
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from ulid import ULID
+from websockets.asyncio.client import connect
+
+from infra.stack.broker import ROOT, Broker
+from services.clock import now_ms
+from tests.support.machine import free_ports
+from tests.support.services import run_service
+from tests.support.shop import FOR_YOU, Live, Shop, open_shop
+
+pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
+
+INGEST, RECOMMENDER = "ingest.example.com", "recommender.example.com"
+
+
+class Proxy:
+    """A running nginx, asked over TLS by the names of its configuration."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.port = port
+        self.tls = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
+        self._http = httpx.Client(verify=self.tls, trust_env=False, timeout=30)
+
+    def ask(self, method: str, name: str, path: str, **options: object) -> httpx.Response:
+        return self._http.request(
+            method,
+            f"https://127.0.0.1:{self.port}{path}",
+            headers={"Host": name},
+            extensions={"sni_hostname": name},
+            **options,  # type: ignore[arg-type]
+        )
+
+
+def adapted(folder: Path, ports: dict[str, int]) -> str:
+    """The configuration as it is, but for ports, files, and who runs it."""
+    text = (ROOT / "infra" / "proxy" / "nginx.conf").read_text()
+    for before, after in {
+        "listen 80;": f"listen 127.0.0.1:{ports['plain']};",
+        "listen 443 ssl": f"listen 127.0.0.1:{ports['tls']} ssl",
+        "127.0.0.1:8001": f"127.0.0.1:{ports['ingest']}",
+        "127.0.0.1:8002": f"127.0.0.1:{ports['recommender']}",
+        "/etc/ssl/eddy": str(folder),
+        "/var/log/nginx": str(folder),
+        "/run/nginx.pid": str(folder / "nginx.pid"),
+        "worker_processes auto": "worker_processes 1",
+        "worker_rlimit_nofile 65536;": "",  # the machine that tests may allow less
+        "worker_connections 16384": "worker_connections 512",
+    }.items():
+        assert before in text, before
+        text = text.replace(before, after)
+    return text
+
+
+@pytest.fixture(scope="module")
+def shop(broker: Broker) -> Shop:
+    return open_shop(broker)
+
+
+@pytest.fixture(scope="module")
+def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    ports = dict(zip(("plain", "tls", "ingest", "recommender"), free_ports(4), strict=True))
+    make_certificate = [
+        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=eddy",
+        "-addext", f"subjectAltName=DNS:{INGEST},DNS:{RECOMMENDER}",
+        "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem"),
+    ]  # fmt: skip
+    subprocess.run(make_certificate, check=True, capture_output=True)
+    (folder / "nginx.conf").write_text(adapted(folder, ports))
+    trust = {"EDDY_TRUSTED_PROXIES": "127.0.0.1"}
+    with (
+        run_service("ingest", shop.settings, folder / "ingest", port=ports["ingest"], environment=trust),
+        run_service(
+            "recommender", shop.settings, folder / "recommender", port=ports["recommender"], environment=trust
+        ),
+    ):
+        command = [
+            "nginx",
+            "-c",
+            str(folder / "nginx.conf"),
+            "-e",
+            str(folder / "start"),
+            "-g",
+            "daemon off;",
+        ]
+        with subprocess.Popen(command) as process:
+            running = Proxy(folder, ports["tls"])
+            try:
+                wait_until_ready(running, process)
+                yield running
+            finally:
+                process.terminate()
+
+
+def wait_until_ready(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:
+    while True:
+        assert process.poll() is None, (proxy.folder / "start").read_text()
+        try:
+            for name in (INGEST, RECOMMENDER):
+                assert proxy.ask("GET", name, "/readyz").status_code == 200
+            return
+        except httpx.ConnectError:
+            continue
+
+
+async def test_an_event_a_row_and_a_socket_pass(proxy: Proxy, shop: Shop, visitor: str) -> None:
+    token = shop.token(visitor)
+    event = {"event_id": str(ULID()), "type": "view_item", "visitor_id": visitor, "product_id": "p4"}
+    sent = {"events": [event | {"occurred_at": int(now_ms())}]}
+    answer = proxy.ask("POST", INGEST, f"/v1/events?token={quote(token)}", json=sent)
+    assert answer.status_code == 202
+    row = proxy.ask("GET", RECOMMENDER, f"/v1/recommendations?visitor_id={visitor}&k=20&token={quote(token)}")
+    assert (row.status_code, row.headers["content-encoding"]) == (200, "gzip")
+    assert row.json()["items"]
+    url = f"wss://{RECOMMENDER}/v1/live?visitor_id={visitor}&token={quote(token)}"
+    async with connect(url, host="127.0.0.1", port=proxy.port, ssl=proxy.tls, proxy=None) as socket:
+        live = Live(socket)
+        await live.subscribe(FOR_YOU)
+        assert (await live.next())["slot"] == "for_you"
+    log = (proxy.folder / "eddy.log").read_text()
+    assert "/v1/events 202" in log
+    assert token not in log
+
+
+def test_what_is_for_inside_stays_there(proxy: Proxy) -> None:
+    for name in (INGEST, RECOMMENDER):
+        for path in ("/metrics", "/docs", "/openapi.json"):
+            assert proxy.ask("GET", name, path).status_code == 404
+
+
+def test_more_than_any_path_takes_is_not_even_read(proxy: Proxy) -> None:
+    assert proxy.ask("PUT", INGEST, "/v1/products", content=bytes(7 << 20)).status_code == 413
