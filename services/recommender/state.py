@@ -120,7 +120,7 @@ class State:
                 continue
             self._live.put(each.key, each.raw)
             self._count(each.key, each.value.events)
-            for _, rank in self.sessions.put(each.key, published, each.value.events):
+            for _, rank in self.sessions.put(each.key, published, each.value):
                 self._metrics.sessions_evicted.labels(rank.name.lower()).inc()
             self._tell(each.key, published)
         self._metrics.sessions.set(len(self.sessions))

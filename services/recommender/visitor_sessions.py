@@ -78,11 +78,12 @@ class Sessions:
         return tuple(self._published)
 
     def put(
-        self, visitor_id: str, published: PublishedSession, events: Sequence[SessionEvent] = ()
+        self, visitor_id: str, published: PublishedSession, session: Session | None = None
     ) -> list[tuple[str, Rank]]:
-        """Takes a newer session with these events; tells who was forgotten for it, and what each was."""
+        """Takes a newer session, decoded where it is; tells who was forgotten for it, and what each was."""
         self._published[visitor_id] = published
-        self._order.put(visitor_id, ENTRY_BYTES + len(published.raw), rank_of(events))
+        rank = rank_of(session) if session is not None else Rank.ONCE
+        self._order.put(visitor_id, ENTRY_BYTES + len(published.raw), rank)
         evicted = self._order.pop_excess()
         for each, _ in evicted:
             del self._published[each]

@@ -168,7 +168,7 @@ class SessionProcessor:
         self._waiting.wait(visitor, partition, session.missing_products)
         self._metrics.waiting.set(len(self._waiting))
         size += ENTRY_BYTES + MISSING_BYTES * len(session.missing)
-        self._memory.put(visitor, size, rank_of(session.events))
+        self._memory.put(visitor, size, rank_of(session))
 
     def _expire(self, partition: int) -> None:
         """Tells `sessions` of visitors who have been idle for too long, and then forgets them."""

@@ -5,12 +5,12 @@ would let them push out everybody real, so who has done more stays longer.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from enum import IntEnum
 from math import inf
 from typing import Final, Generic, TypeVar
 
-from schemas.sessions import KIND_OF, SessionEvent
+from schemas.sessions import KIND_OF, Session
 
 K = TypeVar("K", bound=Hashable)
 
@@ -38,14 +38,11 @@ EVICTED_IN_TURN: Final = (
 )
 
 
-def rank_of(events: Iterable[SessionEvent]) -> Rank:
-    """By what a session remembers."""
-    count = 0
-    for event in events:
-        if event.kind == PURCHASE:
-            return Rank.BUYER
-        count += 1
-    return Rank.SEVERAL if count > 1 else Rank.ONCE
+def rank_of(session: Session) -> Rank:
+    """By what a session remembers; a purchase counts also when it has left the events."""
+    if session.bought or any(event.kind == PURCHASE for event in session.events):
+        return Rank.BUYER
+    return Rank.SEVERAL if len(session.events) > 1 else Rank.ONCE
 
 
 class EvictionOrder(Generic[K]):

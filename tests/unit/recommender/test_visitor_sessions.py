@@ -16,7 +16,7 @@ def put(sessions: Sessions, visitor_id: str, *types: EventType) -> list[str]:
         SessionEvent(number, bytes([number]), "p", KIND_OF[type_]) for number, type_ in enumerate(types)
     )
     session = Session(visitor_id, events, form(LAYOUT))
-    return [gone for gone, _ in sessions.put(visitor_id, PublishedSession(encode(session)), events)]
+    return [gone for gone, _ in sessions.put(visitor_id, PublishedSession(encode(session)), session)]
 
 
 def test_forty_batches_of_invented_visitors_push_out_nobody_real() -> None:

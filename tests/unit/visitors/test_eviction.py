@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.sessions import KIND_OF, SessionEvent
+from schemas.sessions import KIND_OF, Session, SessionEvent
 from services.visitors.eviction import EvictionOrder, Rank, rank_of
 
 BYTES = 20
@@ -14,9 +14,11 @@ def event(kind: str, at: int = 0) -> SessionEvent:
 
 
 def test_a_rank_follows_from_what_is_remembered() -> None:
-    assert rank_of([]) is rank_of([event("view_item")]) is Rank.ONCE
-    assert rank_of([event("view_item"), event("add_to_cart")]) is Rank.SEVERAL
-    assert rank_of([event("purchase")]) is Rank.BUYER
+    view, cart, purchase = event("view_item"), event("add_to_cart"), event("purchase")
+    assert rank_of(Session("v")) is rank_of(Session("v", (view,))) is Rank.ONCE
+    assert rank_of(Session("v", (view, cart))) is Rank.SEVERAL
+    assert rank_of(Session("v", (purchase,))) is Rank.BUYER
+    assert rank_of(Session("v", (view,), bought=bytes(8))) is Rank.BUYER  # it has left the events
 
 
 visitors = st.integers(0, 9)
