@@ -66,9 +66,9 @@ def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, cl
         door.require_back_end(request)
         product_id = str(request.path_params["product_id"])
         if not 1 <= len(product_id) <= 128:
-            raise NothingAcceptable("a product id has 1 to 128 characters")
+            raise _refuse("a product id has 1 to 128 characters")
         if nonsense := texts.check_names([("product_id", product_id)]):
-            raise NothingAcceptable(nonsense)
+            raise _refuse(nonsense)
         now = int(clock())
         at = _deletion_time(request.query_params.get("deleted_at"), now)
         if reason := await publisher.delete_product(product_id, at=at, now=now):
@@ -82,7 +82,12 @@ def _deletion_time(told: str | None, now: int) -> int | None:
     if told is None:
         return None
     if not re.fullmatch(r"[0-9]{1,15}", told):
-        raise NothingAcceptable("deleted_at: expected Unix time in ms")
+        raise _refuse("deleted_at: expected Unix time in ms")
     if nonsense := times.check("deleted_at", int(told)):
-        raise NothingAcceptable(nonsense)
+        raise _refuse(nonsense)
     return times.clamp(int(told), now)
+
+
+def _refuse(reason: str) -> NothingAcceptable:
+    """Of the one entry that a deletion is."""
+    return NothingAcceptable(reason, fields={"accepted": 0, "rejected": [{"index": 0, "reason": reason}]})

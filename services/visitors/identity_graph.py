@@ -4,7 +4,6 @@ import re
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from fnmatch import translate
 from typing import Final, Self
 
 from schemas.identities import USER_PREFIX, Identity
@@ -23,8 +22,9 @@ class PlaceholderIds:
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
         """`patterns` in any case, with `*` for any text."""
-        told = (translate(each.strip().casefold()) for each in patterns if each.strip())
-        self._matches = re.compile("|".join([r"\s*\Z", *told])).match
+        # Not fnmatch: `?` and `[object object]` are ids that are sent, no patterns of one character.
+        told = (re.escape(each.strip().casefold()).replace(r"\*", ".*") for each in patterns)
+        self._matches = re.compile("|".join(["", *told]), re.DOTALL).fullmatch
 
     def __contains__(self, user_id: str) -> bool:
         return self._matches(user_id.strip().casefold()) is not None

@@ -164,10 +164,10 @@ def test_users_are_joined_erased_visitors_left_out_and_bad_messages_counted(
 ) -> None:
     shop.experiment(EXPERIMENT)
     user = visitor_of("someone@example.com")
-    identity = Identity(visitor_id="anonymous", user_id="someone@example.com", occurred_at=BEGIN + DAY)
-    shop.raw(IDENTITIES, "anonymous", identities.encode(identity))
+    identity = Identity(visitor_id="browser", user_id="someone@example.com", occurred_at=BEGIN + DAY)
+    shop.raw(IDENTITIES, "browser", identities.encode(identity))
     shop.raw(IDENTITIES, "rubbish", b"rubbish")
-    shop.row("r1", "anonymous", "less", BEGIN)
+    shop.row("r1", "browser", "less", BEGIN)
     shop.event("select_item", user, BEGIN + 1, of="r1")
     shop.event("purchase", user, BEGIN + 2 * DAY, value=20.0)
     shop.row("r2", user, "as-is", BEGIN + 2 * DAY)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 from uuid import uuid4
@@ -199,7 +200,13 @@ def test_refused_events_go_to_the_dead_letters_and_take_none_with_them(
     assert set(reasons) == {0, 2, 3}
     assert "$.type" in reasons[0]
     letters = dead_letters(topics, visitor)
-    assert [json.loads(raw) for raw, _ in letters] == [wrong_type, huge, no_query]
+    (first, _), (cut, told), (last, _) = letters
+    assert [json.loads(first), json.loads(last)] == [wrong_type, no_query]
+    # A letter has the first of what is too large, and says what the whole was.
+    whole = json.dumps(huge, separators=(",", ":")).encode()
+    assert cut == whole[: deadletters.RAW_MAX]
+    assert int(told[deadletters.SIZE]) == len(whole)
+    assert told[deadletters.SHA256] == sha256(whole).hexdigest()
     assert [headers[deadletters.REASON] for _, headers in letters] == [*reasons.values()]
     assert [headers[deadletters.STAGE] for _, headers in letters] == ["validate", "size", "validate"]
     for _, headers in letters:

@@ -172,7 +172,7 @@ async def test_who_logs_in_as_somebody_else_leaves_the_first(flow: Flow, user: s
         await shows_all_but(live, "p4")
         await lacks(flow.recommender, other, "p7")
         # A word that was under way since before does not bring them together again.
-        identify(flow.ingest, other, user, at + 500)
+        identify(flow.ingest, other, user, at + 500, outdated=1)
         send_views(flow.ingest, other, "p10")
         await lacks(flow.recommender, other, "p7", "p10")
         [event_id] = send_views(flow.ingest, one, "p13")

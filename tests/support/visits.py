@@ -29,9 +29,13 @@ def send_views(
     return [str(each["event_id"]) for each in events]
 
 
-def identify(ingest: RunningService, visitor_id: str, user_id: str, at: float | None = None) -> None:
-    """The browser's log-in at Unix ms `at` or now, as Segment's SDK sends it."""
+def identify(
+    ingest: RunningService, visitor_id: str, user_id: str, at: float | None = None, *, outdated: int = 0
+) -> None:
+    """The browser's log-in at Unix ms `at` or now, as Segment's SDK sends it; so many joins came too late."""
     timestamp = datetime.fromtimestamp((now_ms() if at is None else at) / 1000, UTC).isoformat()
     body = {"anonymousId": visitor_id, "userId": user_id, "timestamp": timestamp}
     answer = ingest.http.post("/v1/identify", json=body, auth=(WRITE_KEY, ""))
-    assert answer.json() == {"success": True, "accepted": 1, "ignored": 0, "rejected": []}
+    told = answer.json()
+    assert len(told.pop("outdated", [])) == outdated
+    assert told == {"success": True, "accepted": 1, "ignored": 0, "rejected": []}

@@ -213,10 +213,13 @@ def test_a_chain_of_aliases_does_not_make_a_person_of_any_size() -> None:
 
 def test_ids_that_mean_nothing_join_nobody() -> None:
     found = IdentityGraph.of(ServiceSettings())
-    for user_id in ("undefined", "NULL", " none ", "nan", "Guest", "anonymous", "0", "noreply@shop.example"):
+    nobody = ("undefined", "NULL", " none ", "nan", "Guest", "anonymous", "0", "noreply@shop.example")
+    for user_id in (*nobody, "?", " ", "[object Object]"):
         assert found.put("v1", identity("v1", user_id)) == frozenset()
     assert found.put("user:guest", identity("user:guest", "ada")) == frozenset()
     assert found.put("v1", identity("v1", "10")) == {"v1", "user:10"}
+    for real in ("a", "o", "guest-house"):  # `?` and `[…]` stand for themselves, not for any character
+        assert found.put(f"v-{real}", identity(f"v-{real}", real)) == {f"v-{real}", f"user:{real}"}
     own = IdentityGraph.of(ServiceSettings(placeholder_ids="walk-in *,kiosk"))
     assert own.put("v1", identity("v1", "Walk-in 7")) == frozenset()
     assert own.put("v1", identity("v1", "guest")) == {"v1", "user:guest"}
