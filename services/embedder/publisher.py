@@ -1,6 +1,5 @@
 """Puts messages on Kafka and tells, message by message, when the broker has them."""
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,7 @@ from schemas import deadletters
 from schemas.products import MAX_PRODUCT_BYTES, Product
 from schemas.unreadable import Unreadable
 from services.embedder.errors import BadProduct
-from services.kafka.clients import FOR_GOOD, ClientConfig, NotDelivered, OutgoingMessage
+from services.kafka.clients import FOR_GOOD, LIBRDKAFKA, ClientConfig, NotDelivered, OutgoingMessage
 from services.kafka.messages import PRODUCT
 
 ALONE_S: Final = 10.0  # for one message and what was before it; a broker that is away is waited for anyway
@@ -37,7 +36,7 @@ class Publisher:
     def __init__(self, config: ClientConfig) -> None:
         self._failure: KafkaError | None = None
         self._refused: deque[_Refused] = deque()
-        callbacks = {"error_cb": self._note_fatal, "logger": logging.getLogger("librdkafka")}
+        callbacks = {"error_cb": self._note_fatal, "logger": LIBRDKAFKA}
         self._producer = Producer(config | callbacks)
 
     def send(

@@ -40,7 +40,7 @@ from services.embedder.metrics import Metrics
 from services.embedder.publisher import Publisher, dead_letter, decode_product
 from services.embedder.qdrant_writer import ServerIndex
 from services.embedder.settings import EmbedderSettings
-from services.kafka.clients import BATCH, TopicMissing, TopicReader, client_config
+from services.kafka.clients import BATCH, LIBRDKAFKA, ClientConfig, TopicMissing, TopicReader, client_config
 from services.kafka.messages import PRODUCT, MessageReader, vectors_of
 from services.kafka.ranges import headers_of, partition_of
 from services.kafka.topic_watch import Shapes, TopicWatch
@@ -443,7 +443,7 @@ class Worker:
         self._catalogue, self._ledger = self._new_catalogue(), Ledger()
 
 
-def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float | bool]:
+def consumer_config(settings: EmbedderSettings) -> ClientConfig:
     """The consumer's configuration: nothing is committed but by the worker."""
     return client_config(settings) | {
         "group.id": settings.topic_prefix + settings.embedder_group,
@@ -455,6 +455,7 @@ def consumer_config(settings: EmbedderSettings) -> dict[str, str | int | float |
         "queued.max.messages.kbytes": 16 * 1024,
         "session.timeout.ms": int(settings.session_timeout_s * 1000),
         "heartbeat.interval.ms": int(settings.session_timeout_s * 1000 / 4),
+        "logger": LIBRDKAFKA,
     }
 
 

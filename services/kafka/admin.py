@@ -1,6 +1,5 @@
 """Administers the broker: topics, their settings and ends, consumer groups and what they have committed."""
 
-import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -27,12 +26,11 @@ from confluent_kafka.admin import (
 )
 
 from schemas.topics import TOPICS, durability
-from services.kafka.clients import TopicMissing, client_config
+from services.kafka.clients import LIBRDKAFKA, TopicMissing, client_config
 from services.kafka.ranges import BrokerAway
 from services.settings import ServiceSettings
 
 TIMEOUT_S: Final = 15.0
-LIBRDKAFKA: Final = logging.getLogger("librdkafka")  # `ops.settings` decides what is heard of it
 
 EARLIEST: Final[OffsetSpec] = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 LATEST: Final[OffsetSpec] = OffsetSpec.latest()  # type: ignore[no-untyped-call]

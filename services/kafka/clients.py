@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import structlog
 from confluent_kafka import (
@@ -26,7 +28,7 @@ from services.errors import OperationFailed
 from services.kafka.topic_watch import Shapes, TopicWatch
 from services.settings import ServiceSettings
 
-ClientConfig = dict[str, str | int | float | bool]
+ClientConfig = dict[str, Any]  # what librdkafka takes, and a logger
 Headers = list[tuple[str, str | bytes | None]]
 
 T = TypeVar("T")
@@ -37,6 +39,35 @@ POLL_S: Final = 0.2  # how soon a stopping reader notices
 BATCH: Final = 512
 
 
+class RepeatFilter(logging.Filter):
+    """Lets a line that differs from former ones in its numbers only through once in half a minute.
+
+    While the broker is away each client tries and logs ten times a second. Setting
+    `metadata.recovery.strategy` to none would end that, but also leave a client without any broker for ever
+    whose only one was missing in one answer, as while it started (seen after kill -9 and SIGSTOP of it).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logged_at: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to log it."""
+        line, now = re.sub(r"\d+", "0", record.getMessage()), time.monotonic()
+        if now - self._logged_at.get(line, -REPEAT_S) < REPEAT_S:
+            return False
+        if len(self._logged_at) >= LINES_MAX:
+            self._logged_at.clear()
+        self._logged_at[line] = now
+        return True
+
+
+REPEAT_S: Final = 30.0
+LINES_MAX: Final = 1_000
+LIBRDKAFKA: Final = logging.getLogger("librdkafka")
+LIBRDKAFKA.addFilter(RepeatFilter())
+
+
 def client_config(settings: ServiceSettings) -> ClientConfig:
     """librdkafka's connection settings."""
     config: ClientConfig = {
@@ -44,9 +75,6 @@ def client_config(settings: ServiceSettings) -> ClientConfig:
         "security.protocol": settings.kafka_security_protocol,
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1000,  # a restarted broker is found again within a second
-        # The default, a new bootstrap each time, knows no back-off: while the broker is away it tries and
-        # logs 20 times a second (librdkafka issues 5088, 5546).
-        "metadata.recovery.strategy": "none",
     }
     if settings.kafka_ca_file:
         config["ssl.ca.location"] = settings.kafka_ca_file
@@ -115,7 +143,7 @@ class AcknowledgedProducer:
     def __init__(self, config: ClientConfig, on_fatal: Callable[[KafkaError], None] | None = None) -> None:
         self._on_fatal = on_fatal
         self._patience_s = float(config.get("delivery.timeout.ms", 300_000)) / 1000 + PATIENCE_S
-        callbacks = {"error_cb": self._end_if_fatal, "logger": logging.getLogger("librdkafka")}
+        callbacks = {"error_cb": self._end_if_fatal, "logger": LIBRDKAFKA}
         self._producer = Producer(config | callbacks)
         self.cluster_id: str | None = None  # which Kafka it is, once `topics` has been asked for
         self._stopping = threading.Event()
@@ -335,6 +363,7 @@ class TopicReader:
             "auto.offset.reset": "error",  # where it stood is no more: all is read again
             "fetch.queue.backoff.ms": 5,
             "isolation.level": "read_committed",
+            "logger": LIBRDKAFKA,
         }
         self._topics = topics
         self._on_messages = on_messages

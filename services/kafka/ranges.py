@@ -1,6 +1,5 @@
 """Reads a bounded part of a topic once, all partitions, and ends: no consumer group, no commits."""
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -15,7 +14,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import Topic
 from services.errors import OperationFailed
-from services.kafka.clients import TopicMissing, client_config
+from services.kafka.clients import LIBRDKAFKA, TopicMissing, client_config
 from services.progress import Progress, Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -153,7 +152,7 @@ class RangeReader:
                 "isolation.level": "read_committed",
                 "fetch.wait.max.ms": 20,  # else a small topic is read only when the last long poll is over
                 "fetch.queue.backoff.ms": 5,  # the default, a second without fetching, takes 3/4 of the speed
-                "logger": logging.getLogger("librdkafka"),
+                "logger": LIBRDKAFKA,
             }
         )
 

@@ -1,6 +1,5 @@
 """Writes many messages as they were: key, value, headers and time; counts what the broker acknowledged."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +7,7 @@ from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from services.kafka.clients import FOR_GOOD, NotDelivered, producer_config
+from services.kafka.clients import FOR_GOOD, LIBRDKAFKA, NotDelivered, producer_config
 from services.kafka.ranges import MessageHeaders
 from services.settings import ServiceSettings
 
@@ -38,9 +37,7 @@ class BulkWriter:
         config = producer_config(settings, linger_ms=0 if at_once else LINGER_MS, timeout_ms=PATIENCE_MS)
         if at_once:
             config["enable.idempotence"] = False
-        self._producer = Producer(
-            config | {"compression.type": "lz4", "logger": logging.getLogger("librdkafka")}
-        )
+        self._producer = Producer(config | {"compression.type": "lz4", "logger": LIBRDKAFKA})
         self._on_acknowledged = on_acknowledged
         self._sent = 0
         self._fresh = 0

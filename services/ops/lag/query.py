@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
-from services.kafka.admin import EARLIEST, LATEST, LIBRDKAFKA, KafkaAdmin, require_broker
-from services.kafka.clients import client_config
+from services.kafka.admin import EARLIEST, LATEST, KafkaAdmin, require_broker
+from services.kafka.clients import LIBRDKAFKA, client_config
 from services.ops.lag.report import (
     GroupLag,
     Member,
