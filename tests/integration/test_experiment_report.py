@@ -163,8 +163,8 @@ def test_users_are_joined_erased_visitors_left_out_and_bad_messages_counted(
     kafka: ServiceSettings, shop: Shop
 ) -> None:
     shop.experiment(EXPERIMENT)
-    user = visitor_of("someone@example.com")
-    identity = Identity(visitor_id="browser", user_id="someone@example.com", occurred_at=BEGIN + DAY)
+    user = visitor_of("someone@mail.example")
+    identity = Identity(visitor_id="browser", user_id="someone@mail.example", occurred_at=BEGIN + DAY)
     shop.raw(IDENTITIES, "browser", identities.encode(identity))
     shop.raw(IDENTITIES, "rubbish", b"rubbish")
     shop.row("r1", "browser", "less", BEGIN)
