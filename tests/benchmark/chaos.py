@@ -24,7 +24,7 @@ from tenacity import RetryError, retry, retry_if_result, stop_after_delay, wait_
 
 from infra.stack.lifecycle import Stack, StepFailed, answers, kafka_answers
 from schemas.topics import TOPICS
-from services.kafka.clients import Headers, producer_config
+from services.kafka.clients import LIBRDKAFKA, Headers, producer_config
 from services.settings import ServiceSettings
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.system import FLOW, Tell, fresh_settings, products_of
@@ -170,7 +170,8 @@ class _Chaos:
         return answers(f"http://127.0.0.1:{self._stack.ports[name]}/readyz")
 
     async def _poison(self) -> None:
-        producer = Producer(producer_config(self._settings, linger_ms=1, timeout_ms=60_000))
+        config = producer_config(self._settings, linger_ms=1, timeout_ms=60_000)
+        producer = Producer(config | {"logger": LIBRDKAFKA})
         try:
             while True:
                 topic = self._random.choice(TOPICS)

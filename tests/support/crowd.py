@@ -24,11 +24,13 @@ from services.clock import now_ms
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
+from services.web.auth import TOKEN_HEADER
 from tests.support.kafka import read_topic
 
 LAYOUT: Final = Layout.of(384, 64)
 PER_VISITOR: Final = SESSION_EVENTS_MAX  # all of them are remembered
 SLOT: Final = {"name": "for_you", "kind": "for_you", "k": 6}
+IN_FLIGHT: Final = 64
 RETRY_S: Final = 0.5  # tracker.js' first pause, too
 
 Json = dict[str, Any]
@@ -74,6 +76,8 @@ class Crowd:
         self._rate = rate
         self._retry = retry
         self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5)
+        # More at once, as they gather while ingest is away, cost the client's pool all of a core.
+        self._places = asyncio.Semaphore(IN_FLIGHT)
         self._watching: dict[str, asyncio.Task[None]] = {}
         self.shoppers: list[Shopper] = []
         self.open: list[Shopper] = []
@@ -172,11 +176,12 @@ class Crowd:
         self.answers.note()
 
     async def _send(self, shopper: Shopper, event: Json) -> bool:
-        with suppress(httpx.HTTPError):
-            answer = await self._http.post(
-                "/v1/events", params={"token": shopper.token}, json={"events": [event]}
-            )
-            return answer.status_code == 202
+        async with self._places:
+            with suppress(httpx.HTTPError):
+                answer = await self._http.post(
+                    "/v1/events", headers={TOKEN_HEADER: shopper.token}, json={"events": [event]}
+                )
+                return answer.status_code == 202
         return False
 
 
