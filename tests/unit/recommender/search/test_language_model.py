@@ -311,12 +311,20 @@ async def test_the_parser_steps_in_and_a_failing_model_is_left_alone_for_a_while
 
 
 async def test_one_search_alone_tries_a_model_that_had_failed(
-    endpoint: Endpoint, understanding: FallbackInterpreter, clock: Clock
+    endpoint: Endpoint, clock: Clock, failures: list[str]
 ) -> None:
-    endpoint.status = 500
-    await asyncio.gather(understanding.understand("shirt"), understanding.understand("lamp"))
-    clock.now += 31
-    endpoint.hangs = True
-    told = await asyncio.gather(*(understanding.understand(f"rug {number}") for number in range(5)))
+    async with httpx.AsyncClient() as client:
+        understanding = FallbackInterpreter(
+            vocabulary=lambda: vocabulary("demo"),
+            clock=clock,
+            model=LanguageModel(url=endpoint.url, key=KEY, model="m", timeout_s=0.3, client=client),
+            failed=failures.append,
+            failures_max=2,
+        )
+        endpoint.status = 500
+        await asyncio.gather(understanding.understand("shirt"), understanding.understand("lamp"))
+        clock.now += 31
+        endpoint.hangs = True
+        told = await asyncio.gather(*(understanding.understand(f"rug {number}") for number in range(5)))
     assert {by for _, by in told} == {"parser"}
     assert len(endpoint.asked) == 3
