@@ -19,6 +19,7 @@ from schemas import sessions, vectors
 from schemas.events import Event, decode
 from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
 from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
+from schemas.unreadable import Unreadable
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.model.session import Tuning, fold
@@ -232,18 +233,22 @@ async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list
 
 
 def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:
-    newest = {(each.key() or b""): each.value() for each in read_topic(settings, SESSIONS)}
-    # Another test's visitor may have been forgotten: that is a tombstone.
-    return {
-        session.visitor_id: session
-        for session in (sessions.decode(value) for value in newest.values() if value is not None)
-    }
+    found: dict[str, Session] = {}
+    for message in read_topic(settings, SESSIONS):
+        value, key = message.value(), message.key() or b""
+        if value is None:  # another test's visitor may have been forgotten: that is a tombstone
+            found.pop(key.decode(errors="replace"), None)
+            continue
+        with suppress(Unreadable):  # odd bytes, put there on purpose
+            session = sessions.decode(value)
+            found[session.visitor_id] = session
+    return found
 
 
 def _events_by_visitor(settings: ServiceSettings) -> defaultdict[str, list[Event]]:
     by_visitor: defaultdict[str, list[Event]] = defaultdict(list)
     for message in read_topic(settings, EVENTS):
-        with suppress(ValueError, RecursionError):  # odd bytes, put there on purpose
+        with suppress(Unreadable):
             event = decode(message.value() or b"")
             by_visitor[event.visitor_id].append(event)
     return by_visitor
@@ -252,6 +257,6 @@ def _events_by_visitor(settings: ServiceSettings) -> defaultdict[str, list[Event
 def _vectors(settings: ServiceSettings) -> VectorReplica:
     replica = VectorReplica(LAYOUT)
     for message in read_topic(settings, PRODUCT_VECTORS):
-        with suppress(ValueError, RecursionError):
+        with suppress(Unreadable, ValueError):
             replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
     return replica
