@@ -11,7 +11,7 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
 from typing import Final
@@ -28,6 +28,7 @@ from services.kafka.clients import LIBRDKAFKA, Headers, producer_config
 from services.settings import ServiceSettings
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.system import FLOW, Tell, fresh_settings, products_of
+from tests.support import odd_bytes
 from tests.support.crowd import Count, Crowd, count, wrong_pages
 
 VICTIMS: Final = (*FLOW, "embedder", "shop")
@@ -37,13 +38,6 @@ CALM_S: Final = 3.0  # between two blows
 BACK_S: Final = 120.0
 SETTLE_S: Final = 180.0  # how long the rest may take to arrive once the blows are over
 SEED: Final = 13
-
-# Each is wrong in its own way: no JSON, no UTF-8, nothing, too deep, of another type, beyond all numbers.
-POISON: Final[Sequence[bytes | None]] = (
-    b"\xff\xfe\xfd", b"caf\xe9", b"", b"null", b"[]", b'"\\ud83d"', b"[" * 100_000, b'{"event_id": 1}',
-    b'{"a":' * 5_000, b'{"visitor_id": "v", "occurred_at": 1e999}', b"\xc1" * 64, b"\x00" * 1_000, None,
-)  # fmt: skip
-KEYS: Final[Sequence[bytes | None]] = (None, b"", b"\xff\xff", b"poison", "ключ\u0000".encode())
 
 
 class ChaosFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,12 +166,14 @@ class _Chaos:
     async def _poison(self) -> None:
         config = producer_config(self._settings, linger_ms=1, timeout_ms=60_000)
         producer = Producer(config | {"logger": LIBRDKAFKA})
+        poison = {topic.name: [*odd_bytes.messages(topic)] for topic in TOPICS}
         try:
             while True:
                 topic = self._random.choice(TOPICS)
-                value, key = self._random.choice(POISON), self._random.choice(KEYS)
+                key, value, headers = self._random.choice(poison[topic.name])
+                said: Headers = [*headers]
                 with suppress(BufferError):
-                    producer.produce(self._settings.topic(topic), value, key, headers=_headers(self._random))
+                    producer.produce(self._settings.topic(topic), value, key, headers=said)
                     self._poisoned[topic.name] += 1
                 producer.poll(0)
                 await asyncio.sleep(1)
@@ -197,10 +193,6 @@ class _Chaos:
 def is_whole(left: Count) -> bool:
     """Whether every accepted event counts exactly once."""
     return not (left.lost or left.double or left.foreign or left.different)
-
-
-def _headers(chance: random.Random) -> Headers:
-    return [("accepted_at", chance.choice([None, b"nan", b"", b"2026-11-28T10:00:00Z", b"\xff", b"-1"]))]
 
 
 def show(console: Console, figures: ChaosFigures) -> None:

@@ -15,13 +15,15 @@ from ulid import ULID
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from schemas import sessions, vectors
-from schemas.events import Event, decode
+from schemas import sessions
+from schemas.events import Event
 from schemas.sessions import SESSION_EVENTS_MAX, Session, identity
-from schemas.topics import EVENTS, PRODUCT_VECTORS, SESSIONS
+from schemas.topics import EVENTS, PRODUCT_VECTORS
 from schemas.unreadable import Unreadable
 from schemas.vectors import Layout
 from services.clock import now_ms
+from services.kafka.messages import EVENT, SESSION, decode, newest_of_topic, read_value, vectors_of
+from services.kafka.ranges import open_reader
 from services.model.session import Tuning, fold
 from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
@@ -233,30 +235,22 @@ async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list
 
 
 def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:
-    found: dict[str, Session] = {}
-    for message in read_topic(settings, SESSIONS):
-        value, key = message.value(), message.key() or b""
-        if value is None:  # another test's visitor may have been forgotten: that is a tombstone
-            found.pop(key.decode(errors="replace"), None)
-            continue
-        with suppress(Unreadable):  # odd bytes, put there on purpose
-            session = sessions.decode(value)
-            found[session.visitor_id] = session
-    return found
+    with open_reader(settings) as reader:
+        newest = newest_of_topic(reader, SESSION)
+    return {key: each for key, each in newest.items() if not isinstance(each, Unreadable)}
 
 
 def _events_by_visitor(settings: ServiceSettings) -> defaultdict[str, list[Event]]:
     by_visitor: defaultdict[str, list[Event]] = defaultdict(list)
     for message in read_topic(settings, EVENTS):
-        with suppress(Unreadable):
-            event = decode(message.value() or b"")
+        if (event := read_value(EVENT, message)) is not None:
             by_visitor[event.visitor_id].append(event)
     return by_visitor
 
 
 def _vectors(settings: ServiceSettings) -> VectorReplica:
-    replica = VectorReplica(LAYOUT)
+    replica, kind = VectorReplica(LAYOUT), vectors_of(LAYOUT)
     for message in read_topic(settings, PRODUCT_VECTORS):
-        with suppress(Unreadable, ValueError):
-            replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
+        if not isinstance(read := decode(kind, message), Unreadable):
+            replica.apply(read.key, read.value)
     return replica
