@@ -3,9 +3,8 @@
 import io
 import signal
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
@@ -41,6 +40,7 @@ from tests.support.embedder_service import (
 )
 from tests.support.kafka import create_topics, quick_config, read_topic
 from tests.support.machine import free_ports
+from tests.support.picture_server import serve
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -107,13 +107,8 @@ class _Shop(BaseHTTPRequestHandler):
 def shop() -> Iterator[str]:
     """A picture server on loopback."""
     _Shop.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(_Shop) as url:
+        yield url
 
 
 def test_a_product_becomes_a_vector_with_every_segment(

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,6 +22,7 @@ from tests.support.embedder_service import (
 )
 from tests.support.embedder_worker import working
 from tests.support.embedding import png
+from tests.support.picture_server import serve
 
 
 class _Shop(BaseHTTPRequestHandler):
@@ -52,14 +53,9 @@ class _Shop(BaseHTTPRequestHandler):
 def slow_shop() -> Iterator[str]:
     _Shop.well.clear()
     _Shop.asked.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Shop)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    _Shop.well.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serve(_Shop) as url:
+        yield url
+        _Shop.well.set()
 
 
 def test_a_slow_host_holds_up_nobody_and_its_pictures_come_later(

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from services.embedder.errors import HostAway, PictureRefused, PrivateAddress, TooLarge, Unreachable
 from services.embedder.pictures.fetch import CheckedNetwork, Downloads
 from tests.support.machine import free_ports
+from tests.support.picture_server import serve
 
 LIMIT = 10_000
 
@@ -77,14 +78,9 @@ class Pictures(BaseHTTPRequestHandler):
 def server() -> Iterator[str]:
     Pictures.asked.clear()
     Pictures.release.clear()
-    served = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
-    thread = threading.Thread(target=served.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{served.server_port}"
-    Pictures.release.set()
-    served.shutdown()
-    thread.join()
-    served.server_close()
+    with serve(Pictures) as url:
+        yield url
+        Pictures.release.set()
 
 
 Make = Callable[..., Downloads]
