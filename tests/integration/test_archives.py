@@ -91,8 +91,11 @@ def s3() -> Iterator[str]:
         "AWS_DEFAULT_REGION": "us-east-1",
     }.items():
         given.setenv(name, value)
+    # fsspec keeps a connection for the life of a process, with what the environment said when it was opened.
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     fsspec.filesystem("s3").mkdir("shop-archive")
     yield BUCKET
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
     given.undo()
     server.stop()
 
