@@ -28,7 +28,8 @@ def speed() -> Iterator[str]:
     """How fast everything is."""
     live = _measured("live")
     embedding, history = _measured("embedding"), _measured("history")
-    for part in (_live(live), _memory(live), _embedding(embedding), _history(history)):
+    chaos = _measured("chaos")
+    for part in (_live(live), _memory(live), _embedding(embedding), _history(history), _chaos(chaos)):
         yield from (*part, "")
     yield from surface.lines(*map(_measured, ("search", "complements", "catalogue", "experiment")))
 
@@ -39,7 +40,7 @@ def quality() -> Iterator[str]:
 
 
 def summary() -> Iterator[str]:
-    """Three rows for the README: how soon, how good, how well understood."""
+    """Four rows for the README: how soon, how good, how well understood, how safe."""
     live, search = _measured("live"), _measured("search")
     understood = search["held_out_right"] / search["held_out"]
     window, bare = live["windows"][0], live["bare_two_hops"]
@@ -57,6 +58,8 @@ def summary() -> Iterator[str]:
         f"{understood:.1%} understood exactly, {_spread(search['known_ms'])} "
         f"| an empty request: p99 {search['bare_ms']['p99']:.1f} ms |"
     )
+    chaos = _measured("chaos")
+    yield f"| {_blows(chaos)} | {_left(chaos)} | {_longest(chaos)} |"
 
 
 def profiles() -> Iterator[str]:
@@ -115,6 +118,37 @@ def _history(history: Json) -> Iterator[str]:
         f"History: the trainer reads {history['history_events_per_s']:,.0f} events/s off the topic, decoded "
         f"and checked; a bare consumer that decodes nothing {history['bare_events_per_s']:,.0f}/s in the "
         "same run."
+    )
+
+
+def _chaos(chaos: Json) -> Iterator[str]:
+    yield (
+        f"Chaos (`python -m tests.benchmark chaos`): {_blows(chaos)}, {chaos['pages']} open pages: "
+        f"{_left(chaos)}; {_longest(chaos)}. A click is sent again until it is accepted, as tracker.js does."
+    )
+
+
+def _blows(chaos: Json) -> str:
+    kills, stops = (sum(chaos[name].values()) for name in ("kills", "silences"))
+    return (
+        f"{chaos['seconds'] / 60:.0f} minutes of clicks while every process is killed in turn ({kills} times "
+        f"kill -9), broker and workers stand still for 8 s ({stops} times) and "
+        f"{sum(chaos['poisoned'].values())} poisoned messages are written"
+    )
+
+
+def _left(chaos: Json) -> str:
+    left = chaos["left"]
+    return (
+        f"{chaos['accepted']:,} events answered 202: {left['lost']} lost, {left['double']} counted twice, "
+        f"{chaos['wrong_pages']} open pages wrong"
+    )
+
+
+def _longest(chaos: Json) -> str:
+    return (
+        f"longest without a 202 {chaos['longest_without_202_s']:.1f} s, "
+        f"without a push {chaos['longest_without_push_s']:.1f} s"
     )
 
 

@@ -127,10 +127,12 @@ class KafkaAdmin:
         self, parts: Iterable[TopicPartition], spec: OffsetSpec
     ) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Where each partition begins (EARLIEST) or ends (LATEST), or has its NEWEST message."""
+        asked_for = list(parts)
         # librdkafka looks for the leaders first, and on a busy machine a new client now and then waits in vain
         # for what it has asked already: who has seen the topics knows them.
-        self._client.list_topics(timeout=self._within_s)
-        asked = self._client.list_offsets(dict.fromkeys(parts, spec), request_timeout=self._within_s)
+        for topic in {part.topic for part in asked_for}:
+            self._client.list_topics(topic, timeout=self._within_s)
+        asked = self._client.list_offsets(dict.fromkeys(asked_for, spec), request_timeout=self._within_s)
         return {part: future.result() for part, future in asked.items()}
 
     def group(self, name: str) -> ConsumerGroupDescription | None:

@@ -11,9 +11,7 @@ from typing import Final, cast
 
 import faust
 import structlog
-from aiokafka.errors import KafkaError
-from confluent_kafka import KafkaError as ProducerError
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 from faust.transport.consumer import Consumer as FaustConsumer
 from faust.types import TP, StreamT
@@ -28,7 +26,7 @@ from schemas.topics import (
     Topic,
     durability,
 )
-from services.kafka.admin import KafkaAdmin
+from services.kafka.admin import LATEST, KafkaAdmin
 from services.kafka.clients import (
     AcknowledgedProducer,
     TopicMissing,
@@ -54,6 +52,7 @@ log = structlog.get_logger()
 
 DELIVERY_TIMEOUT_MS: Final = 120_000  # a broker may be restarted meanwhile
 LOOK_S: Final = 1.0
+ENDS_WITHIN_S: Final = 5.0
 EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
 
 
@@ -115,6 +114,7 @@ class SessionWorker:
         self._recovered = False
         self._stalls = StallWatch()
         self._watch = TopicWatch(client_config(settings), [settings.topic(EVENTS)])
+        self._admin = KafkaAdmin(settings, ENDS_WITHIN_S)
         self._shape: TopicShape | None = None
         self._is_gone = False
         self.metrics = Metrics()
@@ -279,8 +279,9 @@ class SessionWorker:
                 continue
             try:
                 await self._look_for_stalls()
-            except KafkaError as error:  # the broker is away: what moves then is not known
-                log.warning("the ends of the partitions are not known", error=str(error))
+            except KafkaException as error:  # the broker is away: nothing is expected to move
+                self._stalls.reset()
+                log.warning("the ends of the partitions are not known", error=error.args[0].str())
             except Exception as error:  # noqa: BLE001 - a watch that has ended watches nothing
                 self._crash(error)
 
@@ -297,11 +298,17 @@ class SessionWorker:
         if before is not None and before != shape:
             self._crash(TopicChanged(name, before, shape))
 
+    def _ends(self, parts: Sequence[TP]) -> dict[int, int]:
+        """Partition of `events` → its end. Asked by a client of our own: Faust's asks in the one thread that
+        also reads, and when its client has lost the broker, nothing is read while it waits for 90 s."""
+        asked = [TopicPartition(each.topic, each.partition) for each in parts]
+        found = self._admin.offsets(asked, LATEST) if asked else {}
+        return {part.partition: end.offset for part, end in found.items()}
+
     async def _look_for_stalls(self) -> None:
         consumer, events = cast(FaustConsumer, self.faust.consumer), self._settings.topic(EVENTS)
         owned = [each for each in consumer.assignment() if each.topic == events]
-        found = await consumer.highwaters(*owned) if owned else {}
-        ends, order = {each.partition: end for each, end in found.items()}, self._folder.order
+        ends, order = await asyncio.to_thread(self._ends, owned), self._folder.order
         self._stalls.look(ends, order.next_offsets, time.monotonic())
         self.metrics.stalled.set(sum(s >= self._settings.stall_s for s in self._stalls.still.values()))
         for partition, seconds in self._stalls.still.items():
@@ -349,7 +356,7 @@ class SessionWorker:
         found = await consumer.seek_to_committed() if consumer.assignment() else {}
         return {each.partition: offset for each, offset in found.items() if each.topic == events}
 
-    def _fatal(self, error: ProducerError) -> None:
+    def _fatal(self, error: KafkaError) -> None:
         self._crash(KafkaException(error))
 
     def _crash(self, error: BaseException) -> None:
