@@ -111,10 +111,13 @@ class Sessions:
         return session if session.layout == self._form else None
 
 
-JOINED_MAX: Final = 10_000  # 6 KB each
+JOINED_BYTES_MAX: Final = 64 << 20  # of merged sessions, as the parts they are made of: 10,000 of 6 KB
 DECODED_MAX: Final = 1_000  # 15 KB each: after a click all members of a person but one are as they were
 
 OwnEvent = tuple[EventType, str, int]  # what was done with which product, and when (Unix ms)
+
+
+Merged = tuple[list[bytes], Session]  # the parts' bytes, and what they come to
 
 
 class MergedSessions:
@@ -127,13 +130,17 @@ class MergedSessions:
         vectors: ProductVectors,
         layout: Layout,
         tuning: Tuning,
+        bytes_max: int = JOINED_BYTES_MAX,
     ) -> None:
+        def size(merged: Merged) -> int:
+            return min(ENTRY_BYTES + sum(map(len, merged[0])), bytes_max)
+
         self._sessions = sessions
         self._people = people
         self._vectors = vectors
         self._layout = layout
         self._tuning = tuning
-        self._made: LRUCache[frozenset[str], tuple[list[bytes], Session]] = LRUCache(JOINED_MAX)
+        self._made: LRUCache[frozenset[str], Merged] = LRUCache(bytes_max, getsizeof=size)
         self._decoded: LRUCache[bytes, Session] = LRUCache(DECODED_MAX)
 
     def session(self, visitor_id: str, *, proven: bool = False) -> Session | None:

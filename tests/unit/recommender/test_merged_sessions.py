@@ -20,11 +20,11 @@ TYPES: tuple[EventType, ...] = ("view_item", "add_to_cart", "remove_from_cart", 
 class Joined:
     """Two visitors, v1 and v2, who may turn out to be one user."""
 
-    def __init__(self, vectors: VectorReplica = VECTORS) -> None:
+    def __init__(self, vectors: VectorReplica = VECTORS, bytes_max: int = 1 << 20) -> None:
         self.vectors = vectors
         self.people = IdentityGraph()
         self.alone = Sessions(LAYOUT, 100)
-        self.sessions = MergedSessions(self.alone, self.people, vectors, LAYOUT, TUNING)
+        self.sessions = MergedSessions(self.alone, self.people, vectors, LAYOUT, TUNING, bytes_max)
 
     def put(self, visitor_id: str, events: Sequence[Event], folded_at: float = 1.0) -> None:
         session = Session(visitor_id)
@@ -147,6 +147,19 @@ def test_joining_twice_changes_nothing_and_computes_nothing_anew() -> None:
     joined.join("v1", at=9)
     assert joined.sessions.session("v1") is first
     assert joined.sessions.session("v2") is first
+
+
+def test_what_was_merged_longest_ago_gives_way_where_memory_ends() -> None:
+    joined = Joined(bytes_max=2_000)  # one pair's 1,100 bytes, not two
+    for number, visitor in enumerate(("v1", "v2", "v3", "v4")):
+        joined.put(visitor, [event(number, 1, "p1")])
+        joined.join(visitor, "ada" if number < 2 else "bo")
+    first = joined.sessions.session("v1")
+    assert joined.sessions.session("v2") is first
+    joined.sessions.session("v3")
+    again = joined.sessions.session("v1")
+    assert again is not first
+    assert told(again) == told(first)
 
 
 def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
