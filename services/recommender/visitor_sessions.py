@@ -130,6 +130,7 @@ class MergedSessions:
         vectors: ProductVectors,
         layout: Layout,
         tuning: Tuning,
+        *,
         bytes_max: int = JOINED_BYTES_MAX,
     ) -> None:
         def size(merged: Merged) -> int:

@@ -24,7 +24,7 @@ class Joined:
         self.vectors = vectors
         self.people = IdentityGraph()
         self.alone = Sessions(LAYOUT, 100)
-        self.sessions = MergedSessions(self.alone, self.people, vectors, LAYOUT, TUNING, bytes_max)
+        self.sessions = MergedSessions(self.alone, self.people, vectors, LAYOUT, TUNING, bytes_max=bytes_max)
 
     def put(self, visitor_id: str, events: Sequence[Event], folded_at: float = 1.0) -> None:
         session = Session(visitor_id)
