@@ -1,0 +1,104 @@
+"""A direct route answers as one of FastAPI: its answers, problems and bugs, and no other path than its own."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import pytest
+from fastapi import APIRouter, FastAPI
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.web import problems
+from services.web.openapi import MsgspecApi
+from services.web.problems import Problem
+from services.web.routes import DirectRoute
+
+
+class Teapot(Problem):
+    """The one problem of these routes."""
+
+    status = HTTPStatus.IM_A_TEAPOT
+    kind = "teapot"
+
+
+@asynccontextmanager
+async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    yield
+
+
+def routes(route_class: type) -> APIRouter:
+    outer, router = APIRouter(), APIRouter(route_class=route_class)
+
+    @router.post("/echo")
+    async def echo(request: Request) -> Response:
+        return Response(await request.body(), 202, {"X-Path": request.url.path})
+
+    @router.get("/pot")
+    async def pot(_request: Request) -> Response:
+        raise Teapot("short and stout", headers={"Retry-After": "1"}, fields={"spout": 1})
+
+    @router.get("/bug")
+    async def bug(_request: Request) -> Response:
+        raise ValueError("ours")
+
+    @router.delete("/things/{thing}")
+    async def thing(request: Request) -> Response:
+        return Response(request.path_params["thing"])
+
+    outer.include_router(router)
+    return outer
+
+
+class Told(list[int]):
+    """The statuses of problems."""
+
+
+def client(route_class: type, told: Told) -> TestClient:
+    app = MsgspecApi("test", "", [], lifespan)
+    app.include_router(routes(route_class))
+    problems.install(app, told.append)
+    return TestClient(app, raise_server_exceptions=False)
+
+
+REQUESTS = [
+    ("POST", "/echo"),
+    ("POST", "/echo?token=a"),
+    ("POST", "/echo/"),
+    ("GET", "/echo"),
+    ("HEAD", "/echo"),
+    ("OPTIONS", "/echo"),
+    ("GET", "/pot"),
+    ("GET", "/bug"),
+    ("DELETE", "/things/a"),
+    ("DELETE", "/things/{thing}"),
+    ("GET", "/nowhere"),
+    ("GET", "/openapi.json"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), REQUESTS)
+def test_a_direct_route_answers_as_one_of_fastapi(method: str, path: str) -> None:
+    answers, statuses = [], []
+    for route_class in (APIRoute, DirectRoute):
+        told = Told()
+        answer = client(route_class, told).request(method, path, content=b"x" * 9, follow_redirects=False)
+        answers.append((answer.status_code, dict(answer.headers), answer.content))
+        statuses.append(list(told))
+    assert answers[0] == answers[1]
+    assert statuses[0] == statuses[1]
+
+
+def test_the_router_is_not_asked_for_a_direct_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
+    asked = client(DirectRoute, told)
+
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError("the router was asked")
+
+    monkeypatch.setattr("fastapi.routing.APIRouter.app", refuse)
+    assert asked.post("/echo", content=b"x").status_code == 202
+    assert asked.get("/pot").status_code == 418
+    assert told == [418]
