@@ -28,6 +28,7 @@ from services.ingest.validation import (
 from services.web.auth import VisitorAuth
 from services.web.problems import NotAuthorised
 from services.web.requests import JSON, UnreadableBody, read_body
+from services.web.routes import DirectRoute
 
 EVENTS_PATH: Final = "/v1/events"
 BATCH_PATH: Final = "/v1/batch"
@@ -126,7 +127,7 @@ def dead_letter_routes(door: VisitorAuth, publisher: Publisher, clock: Callable[
 
     It is not in /docs: who sends here says when something came, and from whom.
     """
-    router = APIRouter()
+    router = APIRouter(route_class=DirectRoute)
 
     @router.post(RETURN_PATH, include_in_schema=False)
     async def post_dead_letters(request: Request) -> Response:

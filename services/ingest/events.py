@@ -18,6 +18,7 @@ from services.web.auth import VisitorAuth
 from services.web.problems import RefusedByKafka
 from services.web.rates import count_events
 from services.web.requests import TooLarge, UnreadableBody, read_body
+from services.web.routes import DirectRoute
 
 PATH: Final = "/v1/events"
 
@@ -26,7 +27,7 @@ Clock = Callable[[], float]  # Unix ms
 
 def event_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
     """The routes of events, of which dead letters are taken back, too."""
-    router = APIRouter(tags=["events"])
+    router = APIRouter(tags=["events"], route_class=DirectRoute)
     router.include_router(dead_letter_routes(door, publisher, clock))
 
     @router.post(PATH, **DESCRIPTION_OF_EVENTS)

@@ -22,11 +22,12 @@ from services.ingest.validation import (
 )
 from services.web.auth import VisitorAuth
 from services.web.requests import PRODUCT, TooLarge, UnreadableBody, read_body
+from services.web.routes import DirectRoute
 
 
 def product_routes(door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock) -> APIRouter:
     """The routes of products. Refused ones are told to the sender only: a back end reads its answers."""
-    router = APIRouter(tags=["products"])
+    router = APIRouter(tags=["products"], route_class=DirectRoute)
 
     @router.put("/v1/products", **DESCRIPTION_OF_PRODUCTS)
     async def put_products(request: Request) -> Response:

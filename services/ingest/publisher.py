@@ -193,8 +193,8 @@ class Publisher:
 
     async def _send(self, *sends: tuple[str, Sequence[OutgoingMessage]]) -> None:
         started = perf_counter()
-        all_sends = (self._producer.send_all(*send) for send in sends)
-        failures = await asyncio.gather(*all_sends, return_exceptions=True)
+        sends = tuple(send for send in sends if send[1])
+        failures = await self._attempt(sends)
         if any(failures):
             self._refusals.reset()  # nobody knows which letters are there
         self._metrics.acknowledged.observe(perf_counter() - started)
@@ -209,6 +209,19 @@ class Publisher:
                 log.warning("Kafka refuses messages for good", topic=topic, reason=str(failure))
             elif isinstance(failure, NotDelivered):
                 raise RefusedByKafka(failure.refused) from failure
+
+    async def _attempt(
+        self, sends: Sequence[tuple[str, Sequence[OutgoingMessage]]]
+    ) -> Sequence[BaseException | None]:
+        """What became of each: None where all is written."""
+        if len(sends) != 1:
+            all_sends = (self._producer.send_all(*send) for send in sends)
+            return await asyncio.gather(*all_sends, return_exceptions=True)
+        try:  # as mostly, and it needs no task of its own
+            await self._producer.send_all(*sends[0])
+        except Exception as error:  # noqa: BLE001 - the caller raises what is not about deliveries
+            return [error]
+        return [None]
 
 
 def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:

@@ -27,6 +27,7 @@ from services.ingest.validation import Provenance, Rejected, UnreadableBatch
 from services.web.auth import VisitorAuth
 from services.web.problems import Problem
 from services.web.requests import TooLarge, UnreadableBody, read_body
+from services.web.routes import DirectRoute
 
 
 def segment_routes(
@@ -37,7 +38,7 @@ def segment_routes(
     SDKs try again after 429 and 5xx and drop what got another error, so each message is judged on its own:
     the refused ones lie in `events.dlq`, and only a call with nothing else is answered 400.
     """
-    router = APIRouter(tags=["segment"])
+    router = APIRouter(tags=["segment"], route_class=DirectRoute)
     take = _Taking(door, publisher, metrics, clock, policy)
 
     @router.post("/v1/batch", **DESCRIPTION_OF_BATCH)

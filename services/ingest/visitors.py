@@ -22,6 +22,7 @@ from services.visitors import erasure
 from services.web.auth import AdminAuth, VisitorAuth, VisitorToken
 from services.web.problems import BrokerAway, RefusedByKafka
 from services.web.requests import UnreadableBody, read_body
+from services.web.routes import DirectRoute
 
 BODY_MAX_BYTES = 4096
 
@@ -30,7 +31,7 @@ _decoder = msgspec.json.Decoder(VisitorRequest)
 
 def visitor_routes(door: VisitorAuth, metrics: Metrics) -> APIRouter:
     """The routes of visitors."""
-    router = APIRouter(tags=["visitors"])
+    router = APIRouter(tags=["visitors"], route_class=DirectRoute)
 
     @router.post("/v1/visitors", **DESCRIPTION_OF_VISITORS)
     async def post_visitor(request: Request) -> Response:
@@ -95,7 +96,7 @@ def erasure_routes(
     admin: AdminAuth, door: VisitorAuth, eraser: ErasureWriter, publisher: Publisher, clock: Clock
 ) -> APIRouter:
     """The route of erasures, for the visitor itself and behind the admin key."""
-    router = APIRouter(tags=["visitors"])
+    router = APIRouter(tags=["visitors"], route_class=DirectRoute)
 
     @router.delete("/v1/visitors/{visitor_id}", **DESCRIPTION_OF_ERASURE)
     async def delete_visitor(request: Request) -> Response:

@@ -5,11 +5,12 @@ from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
 
-from itsdangerous import BadSignature, SignatureExpired, TimestampSigner
+from itsdangerous import BadSignature, TimestampSigner
 from pydantic import SecretStr
 from starlette.requests import HTTPConnection, Request
 
@@ -23,6 +24,7 @@ TOKEN_DAYS = 30
 TOKEN_MAX_AGE_S = TOKEN_DAYS * 24 * 60 * 60
 # From the first token on a shopper who comes back is still the same visitor: 13 months, as consent lasts.
 RENEWABLE_S = 395 * 24 * 60 * 60
+TOKENS_MAX = 10_000  # that are known to be signed here: some 4 MB
 BORN = "~"  # in no visitor's id: what follows is when the first token was issued, Unix ms in base 36
 
 ErasedUntil = Callable[[str], int | None]  # visitor → Unix ms up to which it is erased
@@ -57,6 +59,8 @@ class TokenSigner:
             key_derivation="hmac",
             digest_method=sha256,
         )
+        # A signature is checked once: a page shows its token with every event. What was refused is not kept.
+        self._verify = lru_cache(TOKENS_MAX)(self._unsign)
 
     def issue(self, visitor_id: str) -> VisitorToken:
         """A fresh token for the visitor, valid for 30 days."""
@@ -93,20 +97,27 @@ class TokenSigner:
         return self._read(self._signer.sign(value).decode(), TOKEN_MAX_AGE_S)
 
     def _read(self, token: str, max_age_s: int) -> VisitorToken:
+        read = self._verify(token)
+        age_s = self._signer.get_timestamp() - (read.expires_at // 1000 - TOKEN_MAX_AGE_S)
+        if not 0 <= age_s <= max_age_s:
+            raise InvalidToken("the visitor token has expired: ask POST /v1/visitors for a new one")
+        if (erased := self._erased_until(read.visitor_id)) is not None and read.born <= erased:
+            raise InvalidToken("the visitor was erased: ask POST /v1/visitors for a new one")
+        return read
+
+    def _unsign(self, token: str) -> VisitorToken:
+        """What a token says, whatever its age."""
         try:
-            value, signed_at = self._signer.unsign(token, max_age=max_age_s, return_timestamp=True)
-        except SignatureExpired:
-            raise InvalidToken("the visitor token has expired: ask POST /v1/visitors for a new one") from None
+            value, signed_at = self._signer.unsign(token, return_timestamp=True)
         except BadSignature:
             raise InvalidToken("the visitor token is not valid") from None
         visitor_id, _, told = value.decode().partition(BORN)
         if not is_visitor_id(visitor_id):
             raise InvalidToken("the visitor token is not valid")
         issued = int(signed_at.timestamp() * 1000)
-        born = int(told, 36) if told else issued
-        if (erased := self._erased_until(visitor_id)) is not None and born <= erased:
-            raise InvalidToken("the visitor was erased: ask POST /v1/visitors for a new one")
-        return VisitorToken(visitor_id, token, issued + TOKEN_MAX_AGE_S * 1000, born)
+        return VisitorToken(
+            visitor_id, token, issued + TOKEN_MAX_AGE_S * 1000, int(told, 36) if told else issued
+        )
 
 
 def _base36(number: int) -> str:
@@ -134,7 +145,8 @@ class UserSigner:
 
 def token_of(request: HTTPConnection) -> str | None:
     """The visitor's token: the header X-Eddy-Token, or `?token=`, which older pages send."""
-    return request.headers.get(TOKEN_HEADER, request.query_params.get("token"))
+    shown = request.headers.get(TOKEN_HEADER)
+    return request.query_params.get("token") if shown is None else shown
 
 
 def bearer_matches(authorization: str | None, api_key: SecretStr | None) -> bool:

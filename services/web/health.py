@@ -12,8 +12,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, make_wsgi_app
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.web.routes import DirectRoute
 from services.web.shutdown import STOPPING
 
 if TYPE_CHECKING:
@@ -197,24 +199,24 @@ def health_routes(
     facts: Callable[[], Mapping[str, int | str]] = dict,
 ) -> APIRouter:
     """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides."""
-    router = APIRouter(tags=["health"])
+    router = APIRouter(tags=["health"], route_class=DirectRoute)
 
     @router.get("/healthz", response_class=JSONResponse)
-    async def healthz() -> Response:
+    async def healthz(_request: Request) -> Response:
         """Whether the process answers."""
         return JSONResponse({"status": "ok"})
 
     @router.get(
         "/readyz", response_class=JSONResponse, responses={503: {"description": "not ready, and why"}}
     )
-    async def readyz() -> Response:
+    async def readyz(_request: Request) -> Response:
         """Whether the service can do its work; otherwise 503 and what is being waited for."""
         waiting_for = readiness()
         body = readiness_body(waiting_for) | dict(facts())
         return JSONResponse(body, 200 if waiting_for is None else 503)
 
     @router.get("/metrics", response_class=Response)
-    async def prometheus() -> Response:
+    async def prometheus(_request: Request) -> Response:
         """Counters and timings for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

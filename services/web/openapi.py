@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 
 from schemas.jsonschema import Schema, components
 from services.web.problems import MEDIA_TYPE, ProblemDocument
+from services.web.routes import DirectRoutes
 
 REF: Final = "#/components/schemas/{name}"
 FASTAPIS_OWN: Final = REF.format(name="HTTPValidationError")
@@ -44,6 +45,7 @@ class MsgspecApi(FastAPI):
             telemetry={"tracing": False},  # its spans would hold the query, and in it a visitor's token
         )
         self._structs: tuple[type[msgspec.Struct], ...] = (*structs, ProblemDocument)
+        self.add_middleware(DirectRoutes, api=self)  # first, so innermost
         self.add_api_route("/docs", self._docs, include_in_schema=False)
         self.mount("/docs/files", StaticFiles(packages=[("fastapi_offline", "static")]))
 
