@@ -331,6 +331,15 @@ class Gone:
         """None."""
 
 
+def receive(consumer: Consumer, most: int, timeout_s: float) -> list[Message]:
+    """What has come, at most so many messages and events; waits only while there is nothing.
+
+    `consume` alone waits until it has as many as were asked for: a small topic takes the whole time.
+    """
+    first = consumer.poll(timeout_s)
+    return [] if first is None else [first, *consumer.consume(most - 1, timeout=0)]
+
+
 class TopicReader:
     """Reads whole topics, from their beginning and then on, in its own thread; no consumer group, no commits.
 
@@ -471,11 +480,10 @@ class TopicReader:
                     raise
 
     def _read_once(self) -> None:
-        first = self._consumer.poll(POLL_S)
-        if first is None:
+        received = receive(self._consumer, BATCH, POLL_S)
+        if not received:
             self._note_positions()
             return
-        received = [first, *self._consumer.consume(BATCH, timeout=0)]
         messages = [message for message in received if self._is_data(message)]
         if messages:
             self._hand_over(messages)

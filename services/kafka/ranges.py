@@ -14,7 +14,7 @@ from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.topics import Topic
 from services.errors import OperationFailed
-from services.kafka.clients import LIBRDKAFKA, TopicMissing, client_config
+from services.kafka.clients import LIBRDKAFKA, TopicMissing, client_config, receive
 from services.progress import Progress, Silent
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
@@ -187,7 +187,7 @@ class RangeReader:
         self._consumer.resume(parts)  # those that an earlier reading paused stay so otherwise
         heard = time.monotonic()
         while ends:
-            received = self._consumer.consume(BATCH, POLL_S)
+            received = receive(self._consumer, BATCH, POLL_S)
             messages, ended = self._within_spans(received, ends)
             if messages:
                 yield messages

@@ -38,7 +38,7 @@ from tests.support.embedder_service import (
     wait_for,
     wait_until_committed,
 )
-from tests.support.kafka import create_topics, quick_config, read_topic
+from tests.support.kafka import QUICKLY_BACK, create_topics, quick_config, read_topic
 from tests.support.machine import free_ports
 from tests.support.picture_server import serve
 
@@ -325,7 +325,7 @@ def test_vectors_of_another_layout_stop_the_start(kafka: ServiceSettings, tmp_pa
 
 
 def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
-    broker = Broker(tmp_path / "kafka", *free_ports(2))
+    broker = Broker(tmp_path / "kafka", *free_ports(2), more=QUICKLY_BACK)
     broker.prepare()
     settings = ServiceSettings(kafka_bootstrap=broker.bootstrap)
     process = _start(broker)

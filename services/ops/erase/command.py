@@ -14,7 +14,7 @@ from schemas.topics import SESSIONS
 from services.cli import AsJson, confirm, console, exit_with_status, progress_console
 from services.clock import now_ms
 from services.errors import CheckFailed, UsageError
-from services.kafka.clients import client_config
+from services.kafka.clients import client_config, receive
 from services.kafka.messages import header_count, header_ms, headers_by_name
 from services.kafka.ranges import RangeReader, open_reader
 from services.kafka.writer import open_writer
@@ -54,7 +54,7 @@ class SessionsWatch:
         awaited, found = {each.encode(): each for each in visitor_ids}, dict[str, Confirmation]()
         deadline = time.monotonic() + within_s
         while len(found) < len(awaited) and time.monotonic() < deadline:
-            for message in self._consumer.consume(100, POLL_S):
+            for message in receive(self._consumer, 100, POLL_S):
                 visitor_id = awaited.get(message.key() or b"")
                 if message.error() is not None or visitor_id is None:
                     continue

@@ -10,7 +10,7 @@ from confluent_kafka.admin import OffsetSpec
 from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_fixed
 
 from services.kafka.admin import EARLIEST, LATEST, KafkaAdmin, require_broker
-from services.kafka.clients import LIBRDKAFKA, client_config
+from services.kafka.clients import LIBRDKAFKA, client_config, receive
 from services.ops.lag.report import (
     GroupLag,
     Member,
@@ -140,7 +140,7 @@ def _firsts(consumer: Consumer, wanted: set[int]) -> dict[int, int]:
     found: dict[int, int] = {}
     deadline = time.monotonic() + OLDEST_S
     while wanted and time.monotonic() < deadline:
-        for message in consumer.consume(500, 0.1):
+        for message in receive(consumer, 500, 0.1):
             partition = int(message.partition() or 0)
             error = message.error()
             if error is None and partition in wanted:

@@ -32,7 +32,7 @@ class Asked:
             "127.0.0.1", self.port, self.metrics.registry, lambda: "the models", {PATH: self.app}
         )
         self.server.start()
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", verify=False, trust_env=False)
 
     def use(self, text: StandInText) -> None:
         self.app.use(encoder(text, StandInPictures(), LAYOUT))

@@ -90,7 +90,7 @@ class Shop:
             None,
             LAYOUT,
             timeout_s=1,
-            client=httpx.AsyncClient(),
+            client=httpx.AsyncClient(verify=False),
             away=self.metrics.words_away,
             seconds=self.metrics.words,
         )

@@ -1,6 +1,7 @@
 """Properties that hold for any words, and ways of asking that a list of sentences leaves out."""
 
 import random
+from functools import cache
 
 import msgspec
 import pytest
@@ -35,6 +36,7 @@ OTHERS = (
 SHOPS: tuple[Shop, ...] = ("demo", "hardware")
 
 
+@cache
 def names(shop: Shop) -> list[str]:
     summary = vocabulary(shop).summary(1_000)
     steps = {step for path in summary.categories for step in path.split("/")}
