@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, cast
 
@@ -38,6 +39,7 @@ from services.kafka.messages import MessageReader, vectors_of
 from services.kafka.ranges import Span, holds_messages
 from services.kafka.topic_watch import TopicChanged, TopicShape, TopicWatch
 from services.session_processor import record_batches
+from services.session_processor.batches import is_current, pop_waiting
 from services.session_processor.commit_order import SkippedEvents
 from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
@@ -53,6 +55,7 @@ log = structlog.get_logger()
 DELIVERY_TIMEOUT_MS: Final = 120_000  # a broker may be restarted meanwhile
 LOOK_S: Final = 1.0
 ENDS_WITHIN_S: Final = 5.0
+BATCH: Final = 64  # events that are taken in one go, and whose sessions leave together
 EX_SOFTWARE = 70  # sysexits.h: an internal error; the supervisor starts the worker again
 
 
@@ -172,12 +175,15 @@ class SessionWorker:
         )
 
         async def fold_events(stream: StreamT[bytes]) -> None:
-            events: AsyncIterator[Message] = cast(faust.Stream[bytes], stream).noack().events()
+            unacknowledged = cast(faust.Stream[bytes], stream).noack()
+            events: AsyncIterator[Message] = unacknowledged.events()
             try:
                 async for message in events:
-                    await self._take(folder, message)
+                    await self._take(
+                        folder, deque([message, *pop_waiting(self.faust, unacknowledged, BATCH - 1)])
+                    )
                     # A full queue would never give the broker's answers a turn.
-                    await (folder.settle() if folder.is_behind else asyncio.sleep(0))
+                    await (folder.wait_for_room() if folder.is_behind else asyncio.sleep(0))
             except Exception as error:
                 self._crash(error)
                 raise
@@ -189,16 +195,18 @@ class SessionWorker:
         self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)
         return folder
 
-    async def _take(self, folder: SessionProcessor, message: Message) -> None:
-        try:
-            folder.take(message)
-        except SkippedEvents as gap:
-            span = Span(self._settings.topic(EVENTS), gap.partition, gap.expected, gap.found)
-            if await asyncio.to_thread(holds_messages, self._settings, span):
-                raise
-            # Nothing but the marks of a producer's transactions, or what retention has just deleted.
-            folder.order.skip(gap.partition, gap.found)
-            folder.take(message)
+    async def _take(self, folder: SessionProcessor, messages: deque[Message]) -> None:
+        while messages:
+            try:
+                folder.take_all(messages)
+            except SkippedEvents as gap:
+                span = Span(self._settings.topic(EVENTS), gap.partition, gap.expected, gap.found)
+                if await asyncio.to_thread(holds_messages, self._settings, span):
+                    raise
+                # Nothing but the marks of a producer's transactions, or what retention has just deleted.
+                folder.order.skip(gap.partition, gap.found)
+                if not is_current(self.faust, messages[0]):
+                    return  # the partitions were dealt out meanwhile: who has them now reads them again
 
     async def run(self) -> None:
         """Runs until SIGTERM or SIGINT. Whatever else ends it ends the process, uncommitted work and all."""

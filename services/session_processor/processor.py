@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
@@ -37,6 +38,7 @@ ENTRY_BYTES: Final = 520  # what stands around a session's bytes: keys and place
 MISSING_BYTES: Final = 380  # what is noted of a product that has no vector yet (measured)
 
 Message = EventT[bytes]
+Send = tuple[list[tuple[str, OutgoingMessage]], Callable[[], object]]  # what, and what then
 
 
 class SessionProcessor:
@@ -74,6 +76,10 @@ class SessionProcessor:
         self._order = PartitionOrder()
         self._partitions = EVENTS.partitions
         self._in_flight: set[asyncio.Future[None]] = set()
+        self._unanswered = 0  # sends in flight
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._outbox: list[Send] | None = None  # of the batch that is being taken
 
     @property
     def order(self) -> PartitionOrder:
@@ -89,6 +95,21 @@ class SessionProcessor:
     def changelog(self) -> str:
         """The topic that sessions are recovered from."""
         return self._table.changelog
+
+    def take_all(self, messages: deque[Message]) -> None:
+        """Takes them out one by one, and sends what they cause together: the broker answers once for all.
+
+        Raises what `take` raises; the message that it is raised for is then the first that is left.
+        """
+        self._outbox = outbox = []
+        try:
+            while messages:
+                self.take(messages[0])
+                messages.popleft()
+        finally:  # what was taken is in the table already
+            self._outbox = None
+            if outbox:
+                self._begin(outbox)
 
     def take(self, message: Message) -> None:
         """Takes one message of `events`; its offset may be committed once all it caused is acknowledged.
@@ -205,16 +226,29 @@ class SessionProcessor:
 
     def _send(self, messages: list[tuple[str, OutgoingMessage]], then: Callable[[], object]) -> None:
         """Calls `then` once the broker has all messages, or `crash` when it has not."""
-        sent = self._producer.begin(messages)
+        if self._outbox is None:
+            self._begin([(messages, then)])
+        else:
+            self._outbox.append((messages, then))
+
+    def _begin(self, sends: list[Send]) -> None:
+        sent = self._producer.begin([each for messages, _ in sends for each in messages])
         self._in_flight.add(sent)
+        self._unanswered += len(sends)
+        if self._unanswered >= IN_FLIGHT_MAX:
+            self._has_room.clear()
 
         def on_sent(sent: asyncio.Future[None]) -> None:
             self._in_flight.discard(sent)
+            self._unanswered -= len(sends)
+            if self._unanswered <= IN_FLIGHT_MAX // 2:
+                self._has_room.set()
             error = asyncio.CancelledError() if sent.cancelled() else sent.exception()
-            if error is None:
-                then()
-            else:
+            if error is not None:
                 self._crash(error)
+                return
+            for _, then in sends:
+                then()
 
         sent.add_done_callback(on_sent)
 
@@ -226,7 +260,11 @@ class SessionProcessor:
     @property
     def is_behind(self) -> bool:
         """Whether so much is on its way that it is better to wait than to send more."""
-        return len(self._in_flight) >= IN_FLIGHT_MAX
+        return not self._has_room.is_set()
+
+    async def wait_for_room(self) -> None:
+        """Until at most half of that is on its way."""
+        await self._has_room.wait()
 
     def _complete(self, taken: PendingMessage, started: float) -> None:
         self._order.complete(taken)
