@@ -128,8 +128,8 @@ class KafkaAdmin:
     ) -> dict[TopicPartition, ListOffsetsResultInfo]:
         """Where each partition begins (EARLIEST) or ends (LATEST), or has its NEWEST message."""
         asked_for = list(parts)
-        # librdkafka looks for the leaders first. On a busy machine a new client waits in vain for them now and
-        # then, as it has asked already; who has seen the topics knows them.
+        # librdkafka looks for the leaders first. On a busy machine a new client waits for them in vain now
+        # and then, as it has asked already; who has seen the topics knows them.
         for topic in {part.topic for part in asked_for}:
             self._client.list_topics(topic, timeout=self._within_s)
         asked = self._client.list_offsets(dict.fromkeys(asked_for, spec), request_timeout=self._within_s)
