@@ -1,10 +1,11 @@
 """What the tests stand on: a real broker for the whole run, and a topic prefix of its own for each test."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -84,6 +85,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         dear = DEAREST.index(name) if name in DEAREST else len(DEAREST)
         ranks[group] = min(ranks.get(group, (dear, 1)), (dear, 0 if "broker" in needs else 1))
     items.sort(key=lambda item: ranks[group_of(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Looks for no garbage meanwhile, nor ever again among what is there then: both took seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
