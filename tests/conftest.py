@@ -49,9 +49,11 @@ TOGETHER = {
 }
 # The dearest first, so that at the end of a run no worker waits long for another.
 DEAREST = (
-    STACK, "torch", "test_replay", "test_openapi", "test_session_processor", "test_archives",
-    "test_dead_letters", "test_trainer", "test_models", "test_experiment_report", "test_joined_visitors",
-    "test_erasure", "test_accuracy", "test_no_leaks", "test_index_rebuild", "test_element",
+    "torch", STACK, "test_openapi", "test_replay", "test_dead_letters", "test_element", "test_trainer",
+    "test_topics_made_anew", "test_session_processor", "test_visitor_and_product", "test_archives",
+    "test_restarts", "test_no_leaks", "test_leader_killed", "test_looking_inside", "test_replay_rows",
+    "test_erasure", "test_embedder_qdrant", "test_ingest", "test_ops_models", "test_index_rebuild",
+    "test_accuracy",
 )  # fmt: skip
 
 
