@@ -1,10 +1,11 @@
 """What the tests stand on: a real broker for the whole run, and a topic prefix of its own for each test."""
 
+import gc
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -48,9 +49,11 @@ TOGETHER = {
 }
 # The dearest first, so that at the end of a run no worker waits long for another.
 DEAREST = (
-    STACK, "torch", "test_replay", "test_openapi", "test_session_processor", "test_archives",
-    "test_dead_letters", "test_trainer", "test_models", "test_experiment_report", "test_joined_visitors",
-    "test_erasure", "test_accuracy", "test_no_leaks", "test_index_rebuild", "test_element",
+    "torch", STACK, "test_openapi", "test_replay", "test_dead_letters", "test_element", "test_trainer",
+    "test_topics_made_anew", "test_session_processor", "test_visitor_and_product", "test_archives",
+    "test_restarts", "test_no_leaks", "test_leader_killed", "test_looking_inside", "test_replay_rows",
+    "test_erasure", "test_embedder_qdrant", "test_ingest", "test_ops_models", "test_index_rebuild",
+    "test_accuracy",
 )  # fmt: skip
 
 
@@ -84,6 +87,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         dear = DEAREST.index(name) if name in DEAREST else len(DEAREST)
         ranks[group] = min(ranks.get(group, (dear, 1)), (dear, 0 if "broker" in needs else 1))
     items.sort(key=lambda item: ranks[group_of(item.nodeid)])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Looks for no garbage meanwhile, nor ever again among what is there then: both took seconds."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
