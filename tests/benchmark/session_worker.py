@@ -120,7 +120,7 @@ class Arrivals:
         self.first = self.last = 0.0
         self.took: list[float] = []
 
-    def note(self, accepted_at: bytes) -> None:
+    def note(self, accepted_at: str | bytes) -> None:
         """One session more."""
         self.last = time.perf_counter()
         self.first = self.first if self.count else self.last

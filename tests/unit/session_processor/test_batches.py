@@ -30,7 +30,12 @@ def message(offset: int, acknowledged: list[int], *, generation: int = 1) -> Mes
         generation_id=generation,
         tracked=False,
     )
-    return cast(Any, SimpleNamespace(message=inner, ack=lambda: acknowledged.append(offset)))
+    return cast(Message, SimpleNamespace(message=inner, ack=lambda: acknowledged.append(offset)))
+
+
+def is_behind(worker: Worker) -> bool:
+    """Asked anew: a type checker takes a property for one that stays."""
+    return worker.folder.is_behind
 
 
 async def test_a_batch_leaves_in_one_go_and_is_acknowledged_in_order() -> None:
@@ -63,9 +68,9 @@ async def test_there_is_room_again_when_half_has_arrived() -> None:
     broker, acknowledged = Broker(), list[int]()
     worker = Worker(Data(), broker)
     worker.folder.take_all(deque(message(offset, acknowledged) for offset in range(IN_FLIGHT_MAX - 1)))
-    assert not worker.folder.is_behind
+    assert not is_behind(worker)
     worker.folder.take_all(deque([message(IN_FLIGHT_MAX - 1, acknowledged)]))
-    assert worker.folder.is_behind
+    assert is_behind(worker)
     await broker.acknowledge()
     await asyncio.wait_for(worker.folder.wait_for_room(), 5)
     assert len(acknowledged) == IN_FLIGHT_MAX
