@@ -1,7 +1,9 @@
 """What else lies in a stream's queue: Faust's streams give one event at a time, and 40 µs each."""
 
+from typing import cast
+
 import faust
-from faust.types import StreamT
+from faust.types import ChannelT, StreamT
 
 from services.session_processor.processor import Message
 
@@ -12,7 +14,7 @@ def pop_waiting(app: faust.App, stream: StreamT[bytes], most: int) -> list[Messa
     Each is looked at as the stream itself does: what was read before the partitions were dealt out anew is
     dropped, the others are tracked until they are acknowledged.
     """
-    queue, found = stream.channel.queue, list[Message]()
+    queue, found = cast(ChannelT[bytes], stream.channel).queue, list[Message]()
     while len(found) < most and not queue.empty():
         event = queue.get_nowait()
         if is_current(app, event):

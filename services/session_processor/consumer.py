@@ -19,13 +19,11 @@ from faust.transport.consumer import RecordMap
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread, Consumer, Transport
 from faust.types import TP
 from faust.types.transports import TransportT
-from mode import Seconds
 from mode.services import WaitResults
 
 # What a partition's new place is read from waits for the fetch that is under way; Faust lets the broker hold
 # one for 1.5 s, of which a start has three. With it a worker reads 4 s sooner, for ten idle fetches a second.
 FETCH_WAIT_MS: Final = 100
-
 
 # A fetch, and the hand-over from aiokafka's thread to Faust's behind it, cost the same however many messages
 # they bring. Above so many messages a second they wait for so long, and carry what came meanwhile.
@@ -91,17 +89,17 @@ class RewindingConsumer(Consumer):
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return RewindingThread(self, loop=self.loop, beacon=self.beacon)
 
-    async def wait_first(self, *coros: Any, timeout: Seconds | None = None) -> WaitResults:  # noqa: ANN401, ASYNC109
+    async def wait_first(self, *coros: Any, **named: Any) -> WaitResults:  # noqa: ANN401
         """As Faust's own, but that a message which nothing holds up is handed over without a task.
 
         Faust waits for each message's delivery or the flow's end, and starts four tasks to do so.
         """
-        if len(coros) == 2 and timeout is None and iscoroutine(coros[0]) and self._is_free():
+        if len(coros) == 2 and not named and iscoroutine(coros[0]) and self._is_free():
             delivery, end_of_flow = coros
             end_of_flow.close()
             await delivery
             return WaitResults([delivery], [None], self.should_stop)
-        return await super().wait_first(*coros, timeout=timeout)
+        return await super().wait_first(*coros, **named)
 
     def _is_free(self) -> bool:
         """Whether a delivery waits for nothing: neither for the flow nor for room in a stream's queue."""

@@ -101,7 +101,8 @@ class SessionProcessor:
 
         Raises what `take` raises; the message that it is raised for is then the first that is left.
         """
-        self._outbox = outbox = []
+        outbox: list[Send] = []
+        self._outbox = outbox
         try:
             while messages:
                 self.take(messages[0])

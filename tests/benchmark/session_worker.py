@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 import psutil
 import typer
-from confluent_kafka import OFFSET_END, Consumer, Producer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from ulid import ULID
 
 from infra.stack.broker import ROOT
@@ -50,7 +50,6 @@ EVENT_MS: Final = 40  # between them: 25 a second
 BARE_BYTES: Final = 2_000  # a session after some eight events
 PATIENCE_S: Final = 60.0
 WARM_UP_S: Final = 2.0
-SETTLE_S: Final = 3.0
 
 
 class FullSpeed(msgspec.Struct, frozen=True):
@@ -120,7 +119,7 @@ class Arrivals:
         self.first = self.last = 0.0
         self.took: list[float] = []
 
-    def note(self, accepted_at: bytes) -> None:
+    def note(self, accepted_at: str | bytes) -> None:
         """One session more."""
         self.last = time.perf_counter()
         self.first = self.first if self.count else self.last
@@ -281,7 +280,9 @@ def _reader(settings: OpsSettings) -> Iterator[Arrivals]:
         | {"group.id": "unused", "enable.auto.commit": False, "fetch.queue.backoff.ms": 5}
     )
     topic = settings.topic(SESSIONS)
-    consumer.assign([TopicPartition(topic, number, OFFSET_END) for number in range(SESSIONS.partitions)])
+    consumer.assign(
+        [TopicPartition(topic, number, OFFSET_BEGINNING) for number in range(SESSIONS.partitions)]
+    )
     arrived, stopping = Arrivals(), threading.Event()
 
     def read() -> None:
@@ -292,7 +293,6 @@ def _reader(settings: OpsSettings) -> Iterator[Arrivals]:
                     arrived.note(found.get(ACCEPTED_AT) or b"")
 
     thread = threading.Thread(target=read, daemon=True)
-    consumer.consume(1, SETTLE_S)
     thread.start()
     try:
         yield arrived

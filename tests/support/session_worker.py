@@ -49,6 +49,11 @@ class Broker:
             await asyncio.sleep(0)
             await asyncio.sleep(0)
 
+    @property
+    def waiting(self) -> int:
+        """How many sends are not answered."""
+        return len(self._waiting)
+
     def to(self, topic: str, key: bytes) -> list[bytes | None]:
         return [value for to, of, value in self.sent if to == topic and of == key]
 
