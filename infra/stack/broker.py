@@ -18,6 +18,8 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 KAFKA: Final = ROOT / "infra" / "kafka"
 LIBS: Final = ROOT / "build" / "kafka" / "libs"
 HEAP: Final = "-Xmx384m"
+# Without it the second compiler takes half a core for the first minute, and then a third less for each event.
+QUICK: Final = "-XX:TieredStopAtLevel=1"
 # What a start loads of the jars, parsed and checked (JEP 350), which takes a third of its CPU time. Java
 # passes over an archive of another Java, or of other jars.
 CLASSES: Final = ROOT / "build" / "kafka" / "classes.jsa"
@@ -32,13 +34,15 @@ class BrokerUnavailable(Exception):
 class Broker:
     """Where one broker lives: its folder and its two loopback ports.
 
-    `more` has further properties, which win over all others, as a node of a cluster needs them.
+    `more` has further properties, which win over all others, as a node of a cluster needs them. `lasts`: it
+    lives for more than a minute, so that what it spends on compiling its code comes back.
     """
 
     folder: Path
     port: int
     controller_port: int
     more: str = field(default="", kw_only=True)
+    lasts: bool = field(default=False, kw_only=True)
     cluster_id: str = field(kw_only=True, default_factory=lambda: uuid4().hex[:22])
 
     @property
@@ -71,7 +75,7 @@ class Broker:
             self._format()
 
     def _format(self) -> None:
-        storage = self._java("kafka.tools.StorageTool")
+        storage = self._java("kafka.tools.StorageTool", QUICK)
         command = [*storage, "format", "-t", self.cluster_id, "-c", str(self._properties)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -79,7 +83,8 @@ class Broker:
 
     def command(self) -> list[str]:
         """The broker's command line; it runs in the foreground and logs to its output."""
-        return [*self._java("kafka.Kafka", HEAP), str(self._properties)]
+        compiler = () if self.lasts else (QUICK,)
+        return [*self._java("kafka.Kafka", HEAP, *compiler), str(self._properties)]
 
     def _java(self, main: str, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"
@@ -87,7 +92,6 @@ class Broker:
             "java",
             *options,
             "-XX:+UseSerialGC",  # two cores are shared with all of Eddy
-            "-XX:TieredStopAtLevel=1",  # the second compiler takes half a core for the first minute
             logging,
             *([f"-XX:SharedArchiveFile={CLASSES.resolve()}"] if CLASSES.exists() else []),
             "-cp",

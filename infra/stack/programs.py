@@ -32,7 +32,10 @@ def broker_of(settings: StackSettings) -> Broker | None:
     if settings.kafka_bootstrap is not None:
         return None
     return Broker(
-        settings.stack_folder.resolve() / "kafka", settings.kafka_port, settings.kafka_controller_port
+        settings.stack_folder.resolve() / "kafka",
+        settings.kafka_port,
+        settings.kafka_controller_port,
+        lasts=not settings.kafka_quick_start,
     )
 
 

@@ -23,6 +23,9 @@ class StackSettings(BaseSettings):
     )
     kafka_port: int = Field(9092, ge=1, le=65535, description="port of the stack's own broker")
     kafka_controller_port: int = Field(9093, ge=1, le=65535, description="port of its controller")
+    kafka_quick_start: bool = Field(
+        False, description="the stack's broker starts with less CPU and needs more for each event: for tests"
+    )
     shop_port: int = Field(8000, ge=1, le=65535, description="port of the demo shop")
     ingest_port: int = Field(8001, ge=1, le=65535, description="port of ingest")
     recommender_port: int = Field(8002, ge=1, le=65535, description="port of the recommender")

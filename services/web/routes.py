@@ -5,7 +5,7 @@ layers (three exit stacks, two looks at nested routers, dependencies) cost more 
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
@@ -59,6 +59,6 @@ class DirectRoutes:
         except (Problem, ClientDisconnect) as error:
             handlers = self._api.exception_handlers
             kind = next(each for each in type(error).__mro__ if each in handlers)
-            response = await handlers[kind](request, error)
-            error.__traceback__ = None  # it holds the frames of this request
+            handle = cast(Callable[[Request, Exception], Awaitable[Response]], handlers[kind])
+            response = await handle(request, error)
         await response(scope, receive, send)

@@ -14,10 +14,10 @@ from tests.support.machine import free_ports
 
 
 @contextmanager
-def broker() -> Iterator[Broker]:
-    """A running one, empty; it and its data are gone afterwards."""
+def broker(*, lasts: bool = False) -> Iterator[Broker]:
+    """A running one, empty; it and its data are gone afterwards. `lasts`: as in `Broker`."""
     with tempfile.TemporaryDirectory() as folder:
-        made = Broker(Path(folder), *free_ports(2))
+        made = Broker(Path(folder), *free_ports(2), lasts=lasts)
         made.prepare()
         process = subprocess.Popen(made.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:

@@ -69,7 +69,7 @@ def whole_stack(tell: Tell) -> Iterator[System]:
 def without_embedder(tell: Tell) -> Iterator[System]:
     """The services that an event passes, with vectors that stand in for the embedder's."""
     stack = fresh_settings()
-    broker = Broker(FOLDER / "kafka", stack.kafka_port, stack.kafka_controller_port)
+    broker = Broker(FOLDER / "kafka", stack.kafka_port, stack.kafka_controller_port, lasts=True)
     settings = ServiceSettings(kafka_bootstrap=broker.bootstrap)
     environment = {"OPENBLAS_NUM_THREADS": "1"}  # as infra.stack sets it
     with ExitStack() as started:
@@ -103,7 +103,8 @@ def fresh_settings() -> StackSettings:
     """An empty folder, and ports that nobody uses."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     FOLDER.mkdir(parents=True)
-    return settings_on_free_ports(FOLDER).model_copy(update={"kafka_bootstrap": None})
+    own = {"kafka_bootstrap": None, "kafka_quick_start": False}  # as `make up` has it
+    return settings_on_free_ports(FOLDER).model_copy(update=own)
 
 
 @contextmanager

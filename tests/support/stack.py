@@ -15,6 +15,7 @@ def settings_on_free_ports(folder: Path) -> StackSettings:
         stack_folder=folder,
         kafka_port=kafka,
         kafka_controller_port=controller,
+        kafka_quick_start=True,
         shop_port=shop,
         ingest_port=ingest,
         recommender_port=recommender,
