@@ -41,6 +41,7 @@ from tests.benchmark.arrivals import poisson
 from tests.benchmark.brokers import broker
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.spread import Spread
+from tests.benchmark.usage import cpu_s
 from tests.support.machine import free_ports
 
 SEED: Final = 7
@@ -137,14 +138,14 @@ class Arrivals:
 
 def _fold_all(arrived: Arrivals, count: int, worker: psutil.Process, java: psutil.Process) -> FullSpeed:
     arrived.wait(1)
-    before, broker_before, began = _cpu_s(worker), _cpu_s(java), arrived.count
+    before, broker_before, began = cpu_s(worker), cpu_s(java), arrived.count
     started = time.perf_counter()
     arrived.wait(count)
     took, folded = time.perf_counter() - started, count - began
     return FullSpeed(
         round(folded / took),
-        round((_cpu_s(worker) - before) * 1000 / folded, 4),
-        round((_cpu_s(java) - broker_before) * 1000 / folded, 4),
+        round((cpu_s(worker) - before) * 1000 / folded, 4),
+        round((cpu_s(java) - broker_before) * 1000 / folded, 4),
     )
 
 
@@ -164,7 +165,7 @@ def _pace(  # noqa: PLR0917
     due = poisson(rate, seconds, rng)
     who, what = rng.integers(0, VISITORS, len(due)), rng.integers(0, len(ids), len(due))
     start, expected = len(arrived.took), arrived.count + len(due)
-    before, broker_before, began = _cpu_s(worker), _cpu_s(java), time.perf_counter()
+    before, broker_before, began = cpu_s(worker), cpu_s(java), time.perf_counter()
     for number, at in enumerate(due.tolist()):
         while (wait := began + at - time.perf_counter()) > 0:
             time.sleep(wait)
@@ -174,7 +175,7 @@ def _pace(  # noqa: PLR0917
         _send(producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event), headers)
     producer.flush(10)
     arrived.wait(expected)
-    worker_s, java_s = _cpu_s(worker) - before, _cpu_s(java) - broker_before
+    worker_s, java_s = cpu_s(worker) - before, cpu_s(java) - broker_before
     return Paced(
         rate,
         Spread.of(np.array(arrived.took[start:])),
@@ -205,13 +206,13 @@ def _bare(settings: OpsSettings, count: int, java: psutil.Process) -> FullSpeed:
         await consumer.stop()
 
     process = psutil.Process()
-    before, broker_before, started = _cpu_s(process), _cpu_s(java), time.perf_counter()
+    before, broker_before, started = cpu_s(process), cpu_s(java), time.perf_counter()
     asyncio.run(read_and_write())
     took = time.perf_counter() - started
     return FullSpeed(
         round(count / took),
-        round((_cpu_s(process) - before) * 1000 / count, 4),
-        round((_cpu_s(java) - broker_before) * 1000 / count, 4),
+        round((cpu_s(process) - before) * 1000 / count, 4),
+        round((cpu_s(java) - broker_before) * 1000 / count, 4),
     )
 
 
@@ -310,11 +311,6 @@ def _listening(bootstrap: str) -> psutil.Process:
         for each in psutil.Process().children(recursive=True)
         if any(held.laddr and held.laddr.port == port for held in each.net_connections("tcp"))
     )
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def main(

@@ -32,10 +32,11 @@ class Processes:
 
     def cpu_s(self) -> dict[str, float]:
         """CPU seconds used so far, in user and system mode."""
-        return {name: sum(_cpu_s(each) for each in self._families[name]) for name in self._families}
+        return {name: sum(cpu_s(each) for each in self._families[name]) for name in self._families}
 
 
-def _cpu_s(process: psutil.Process) -> float:
+def cpu_s(process: psutil.Process) -> float:
+    """CPU seconds that one process has used so far, in user and system mode."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
