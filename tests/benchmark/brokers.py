@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
+from services.kafka.clients import Headers
 from tests.support.machine import free_ports
 
 
@@ -31,3 +33,23 @@ def broker(*, lasts: bool = False) -> Iterator[Broker]:
 @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
 def _answering(bootstrap: str) -> None:
     AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
+
+
+def put(
+    producer: Producer,
+    topic: str,
+    key: bytes | None,
+    value: bytes,
+    *,
+    at: int = 0,
+    headers: Headers | None = None,
+) -> None:
+    """Hands one message over, as soon as there is room for it; `at` is its time, Unix ms, 0 for now."""
+    while True:
+        try:
+            producer.produce(topic, value, key, timestamp=at, headers=headers or [])
+        except BufferError:
+            producer.poll(0.1)
+        else:
+            producer.poll(0)
+            return

@@ -24,7 +24,7 @@ from services.ops.experiments.query import Omissions, ReportRequest
 from services.ops.experiments.report import report
 from services.progress import Silent
 from services.settings import ServiceSettings
-from tests.benchmark.brokers import broker
+from tests.benchmark.brokers import broker, put
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed
 
@@ -88,10 +88,10 @@ def fill(settings: ServiceSettings, rows: int) -> None:
         products = [f"sku-{each:06d}" for each in what[number].tolist()]
         name = str(ULID.from_bytes(at.to_bytes(6) + rng.bytes(10)))
         row = _row(name, visitor, products, at)
-        _send(producer, settings.topic(RECOMMENDATIONS), visitor, impressions.encode(row), at)
+        put(producer, settings.topic(RECOMMENDATIONS), visitor.encode(), impressions.encode(row), at=at)
         event_id = str(ULID.from_bytes(at.to_bytes(6) + rng.bytes(10)))
         event = _event(event_id, float(kinds[number]), row)
-        _send(producer, settings.topic(EVENTS), visitor, events.encode(event), at)
+        put(producer, settings.topic(EVENTS), visitor.encode(), events.encode(event), at=at)
     assert producer.flush(60) == 0
 
 
@@ -124,14 +124,3 @@ def _event(event_id: str, kind: float, row: Shown) -> Event:
         recommendation_id=row.recommendation_id if clicked else None,
         context=Context(page=f"/products/{products[0]}", locale="en-GB", device="mobile"),
     )
-
-
-def _send(producer: Producer, topic: str, visitor: str, value: bytes, at: int) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, visitor.encode(), timestamp=at)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return

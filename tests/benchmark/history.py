@@ -24,7 +24,7 @@ from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.trainer import topic_history
 from services.trainer.sessions import sessionise
-from tests.benchmark.brokers import broker
+from tests.benchmark.brokers import broker, put
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed
 
@@ -112,16 +112,7 @@ def fill(settings: ServiceSettings, count: int) -> int:
         value = events.encode(event)
         size += len(value)
         headers: Headers = [("accepted_at", str(event.received_at))]
-        while True:
-            try:
-                producer.produce(
-                    topic, value, event.visitor_id.encode(), timestamp=event.received_at or 0, headers=headers
-                )
-            except BufferError:
-                producer.poll(0.1)
-            else:
-                break
-        producer.poll(0)
+        put(producer, topic, event.visitor_id.encode(), value, at=event.received_at or 0, headers=headers)
     assert producer.flush(60) == 0
     return size
 

@@ -31,7 +31,7 @@ from services.ops.replay.source import ReplayRequest
 from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark import standin_vectors
-from tests.benchmark.brokers import broker
+from tests.benchmark.brokers import broker, put
 from tests.benchmark.history import TYPES
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.stopwatch import timed
@@ -112,20 +112,16 @@ def fill(settings: OpsSettings, product_ids: list[str], count: int) -> None:
             received_at=at + 15,
             product_id=product_id,
         )
-        _send(producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event), at)
+        headers: Headers = [("accepted_at", str(at).encode())]
+        put(
+            producer,
+            settings.topic(EVENTS),
+            event.visitor_id.encode(),
+            events.encode(event),
+            at=at,
+            headers=headers,
+        )
     assert producer.flush(60) == 0
-
-
-def _send(producer: Producer, topic: str, key: bytes, value: bytes, at: int = 0) -> None:
-    headers: Headers = [("accepted_at", str(at).encode())]
-    while True:
-        try:
-            producer.produce(topic, value, key, timestamp=at, headers=headers)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return
 
 
 def bare(settings: OpsSettings, count: int, size: int) -> None:
@@ -145,7 +141,7 @@ def bare(settings: OpsSettings, count: int, size: int) -> None:
             assert message.error() is None
             seen += 1
             for target in targets:
-                _send(producer, target, message.key() or b"", value)
+                put(producer, target, message.key() or b"", value, headers=[("accepted_at", b"0")])
     consumer.close()
     assert producer.flush(60) == 0
 

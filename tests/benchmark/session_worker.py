@@ -38,7 +38,7 @@ from services.kafka.clients import Headers, client_config, producer_config
 from services.ops.settings import OpsSettings
 from tests.benchmark import standin_vectors
 from tests.benchmark.arrivals import poisson
-from tests.benchmark.brokers import broker
+from tests.benchmark.brokers import broker, put
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.spread import Spread
 from tests.benchmark.usage import cpu_s
@@ -172,7 +172,9 @@ def _pace(  # noqa: PLR0917
         now = now_ms()
         event = _view(visitors[int(who[number])], ids[int(what[number])], int(now), rng)
         headers: Headers = [(ACCEPTED_AT, f"{now:.3f}".encode())]
-        _send(producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event), headers)
+        put(
+            producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event), headers=headers
+        )
     producer.flush(10)
     arrived.wait(expected)
     worker_s, java_s = cpu_s(worker) - before, cpu_s(java) - broker_before
@@ -200,7 +202,7 @@ def _bare(settings: OpsSettings, count: int, java: psutil.Process) -> FullSpeed:
             for messages in (await consumer.getmany(timeout_ms=1000)).values():
                 for message in messages:
                     for target in (EVENTS_DLQ, RECOMMENDATIONS):
-                        _send(producer, settings.topic(target), message.key, value, [])
+                        put(producer, settings.topic(target), message.key, value)
                 seen += len(messages)
         producer.flush(60)
         await consumer.stop()
@@ -216,17 +218,6 @@ def _bare(settings: OpsSettings, count: int, java: psutil.Process) -> FullSpeed:
     )
 
 
-def _send(producer: Producer, topic: str, key: bytes | None, value: bytes, headers: Headers) -> None:
-    while True:
-        try:
-            producer.produce(topic, value, key, headers=headers)
-        except BufferError:
-            producer.poll(0.1)
-        else:
-            producer.poll(0)
-            return
-
-
 def _fill(settings: OpsSettings, ids: list[str], count: int) -> None:
     """Each event gives a session: all are views, of eight a visitor in the mean."""
     rng = np.random.default_rng(SEED)
@@ -236,7 +227,7 @@ def _fill(settings: OpsSettings, ids: list[str], count: int) -> None:
     begin = int(now_ms()) - count * EVENT_MS
     for number in range(count):
         event = _view(visitors[int(who[number])], ids[int(what[number])], begin + number * EVENT_MS, rng)
-        _send(producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event), [])
+        put(producer, settings.topic(EVENTS), event.visitor_id.encode(), events.encode(event))
     assert producer.flush(60) == 0
 
 
