@@ -1,4 +1,4 @@
-"""A local replica of `product-vectors`: rows of two bytes a component, and product id → row.
+"""A local replica of `product-vectors`: rows of two bytes a component, by product number.
 
 A component lies within ±1, so its row holds it as a whole number of steps. That is as exact as float16, and
 is float32 again in a quarter of the time: numpy converts float16 numbers one by one.
@@ -12,34 +12,43 @@ import numpy.typing as npt
 
 from schemas.products import Product
 from schemas.vectors import Layout, Matrix, ProductVectors, Vector
+from services.product_numbers import UNKNOWN, Column, Ints, ProductNumbers
+
+Rows = npt.NDArray[np.int16]
 
 STEPS: Final = 32_767  # a component of 1
 FIRST_ROWS: Final = 1024
 
 
 class VectorReplica:
-    """Product vectors by id, in one growing matrix; removed rows are used again.
+    """Product vectors, in one growing matrix; removed rows are used again.
 
-    One thread writes, another may read: a row is complete before its id points to it.
+    One thread writes, another may read: a row is complete before its product points to it. `numbers` is the
+    numbering it shares with others, its own where there are none.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, numbers: ProductNumbers | None = None) -> None:
         self._layout = layout
-        self._rows: npt.NDArray[np.int16] = np.zeros((FIRST_ROWS, layout.width), dtype=np.int16)
-        self._row_of: dict[str, int] = {}
-        self._category_of: dict[str, str] = {}
+        self.numbers = ProductNumbers() if numbers is None else numbers
+        self._rows: Rows = np.zeros((FIRST_ROWS, layout.width), dtype=np.int16)
+        self._row_of = Column(self.numbers, np.int32, UNKNOWN)
+        self._category_of = Column(self.numbers, np.int32, UNKNOWN)
+        self._categories: list[str] = []
+        self._category_codes: dict[str, int] = {}
         self._free: list[int] = []
+        self._count = 0
 
     def __len__(self) -> int:
-        return len(self._row_of)
+        return self._count
 
     def __contains__(self, product_id: str) -> bool:
-        return product_id in self._row_of
+        return bool(self._row_of.at(self.numbers.find(product_id)) != UNKNOWN)
 
     @property
     def product_ids(self) -> tuple[str, ...]:
         """All products that have a vector."""
-        return tuple(self._row_of)
+        everyone = np.arange(len(self.numbers), dtype=np.int32)
+        return tuple(self.numbers.ids(everyone[self._row_of.take(everyone) != UNKNOWN]))
 
     def apply(self, product_id: str, vectors: ProductVectors | None) -> bool:
         """Takes one message of the topic, None for a tombstone; whether the product has a vector now.
@@ -57,49 +66,96 @@ class VectorReplica:
         """Sets a product's vector, (width,) float16 within ±1."""
         row = self._free.pop() if self._free else self._next_row()
         self._rows[row] = np.rint(np.clip(content.astype(np.float32), -1, 1) * STEPS)
-        former = self._row_of.get(product.product_id)
-        self._category_of[product.product_id] = product.top_category
-        self._row_of[product.product_id] = row
-        if former is not None:
+        number = self.numbers.number(product.product_id)
+        former = int(self._row_of.at(number))
+        self._category_of.put(number, self._code(product.top_category))
+        self._row_of.put(number, row)
+        self.numbers.record_change(number)
+        if former == UNKNOWN:
+            self._count += 1
+        else:
             self._free.append(former)
 
     def remove(self, product_id: str) -> None:
         """Forgets a product; unknown ids are none of its business."""
-        row = self._row_of.pop(product_id, None)
-        self._category_of.pop(product_id, None)
-        if row is not None:
-            self._free.append(row)
+        number = self.numbers.find(product_id)
+        row = int(self._row_of.at(number))
+        if row == UNKNOWN:
+            return
+        self._row_of.put(number, UNKNOWN)
+        self._category_of.put(number, UNKNOWN)
+        self.numbers.record_change(number)
+        self._free.append(row)
+        self._count -= 1
+
+    def rows_of(self, numbers: Ints) -> tuple[Rows, Ints]:
+        """All rows there are, (rows, width) in steps, and which of them the products have: UNKNOWN for none.
+
+        As they are at this moment: not to be kept.
+        """
+        return self._rows, self._row_of.take(numbers)
+
+    def has_vectors(self, numbers: Ints) -> npt.NDArray[np.bool_]:
+        """(n,) which of these products have a vector."""
+        found: npt.NDArray[np.bool_] = self._row_of.take(numbers) != UNKNOWN
+        return found
 
     def matrix(self, product_ids: Sequence[str]) -> tuple[Matrix, list[bool]]:
         """The vectors of several products as (n, width) float32 in steps, and which of them are known.
 
         The row of an unknown product is all zero.
         """
-        rows = list(map(self._row_of.get, product_ids))
-        known = [row is not None for row in rows] if None in rows else [True] * len(rows)
-        found = np.array([row or 0 for row in rows] if None in rows else rows, dtype=np.intp)
-        matrix = self._rows.take(found, axis=0, mode="clip").astype(np.float32)
-        if None in rows:
-            matrix[np.logical_not(known)] = 0
+        matrix, known = self.matrix_of(self.numbers.find_all(product_ids))
+        return matrix, known.tolist()
+
+    def matrix_of(self, numbers: Ints) -> tuple[Matrix, npt.NDArray[np.bool_]]:
+        """The same by product number."""
+        rows = self._row_of.take(numbers)
+        known = rows != UNKNOWN
+        matrix = self._rows.take(rows, axis=0, mode="clip").astype(np.float32)
+        if not known.all():
+            matrix[~known] = 0
         return matrix, known
 
     def units(self, product_ids: Sequence[str]) -> Matrix:
         """The vectors of several products as (n, width) float32; zeros for an unknown one."""
-        matrix, _ = self.matrix(product_ids)
+        return self.units_of(self.numbers.find_all(product_ids))
+
+    def units_of(self, numbers: Ints) -> Matrix:
+        """The same by product number."""
+        matrix, _ = self.matrix_of(numbers)
         matrix *= np.float32(1 / STEPS)
         return matrix
 
     def vector(self, product_id: str) -> Vector | None:
         """The product's vector as (width,) float32, or None."""
-        row = self._row_of.get(product_id)
-        return None if row is None else self._rows[row].astype(np.float32) / np.float32(STEPS)
+        row = int(self._row_of.at(self.numbers.find(product_id)))
+        return None if row == UNKNOWN else self._rows[row].astype(np.float32) / np.float32(STEPS)
 
     def top_categories(self, product_ids: Sequence[str]) -> list[str | None]:
         """The first step of each product's category path, or None for an unknown product."""
-        return list(map(self._category_of.get, product_ids))
+        names = self._categories
+        codes = self._category_of.take(self.numbers.find_all(product_ids)).tolist()
+        return [None if code == UNKNOWN else names[code] for code in codes]
+
+    def category_codes(self, numbers: Ints) -> Ints:
+        """(n,) a number for each product's top-level category, UNKNOWN for a product without a vector."""
+        return self._category_of.take(numbers)
+
+    def category_code(self, category: str) -> int:
+        """The number of a top-level category, UNKNOWN for one that no product ever had."""
+        return self._category_codes.get(category, UNKNOWN)
+
+    def _code(self, category: str) -> int:
+        code = self._category_codes.get(category)
+        if code is None:
+            code = len(self._categories)
+            self._categories.append(category)
+            self._category_codes[category] = code
+        return code
 
     def _next_row(self) -> int:
-        row = len(self._row_of) + len(self._free)
+        row = self._count + len(self._free)
         if row == len(self._rows):
             self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)])
         return row
