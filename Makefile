@@ -41,7 +41,7 @@ $(VENV)/.ready: requirements.lock
 # numba keeps what it has compiled beside the sources: nobody waits for it at a start.
 $(VENV)/.warm: $(VENV)/.ready $(wildcard services/model/*.py)
 	@echo "models: compiling what serves them (half a minute at most) …"
-	@$(BIN)/python -m services.model.warmup
+	@$(BIN)/python -m services.recommender.pipeline.warmup
 	@touch $@
 
 build/kafka/libs: infra/kafka/pom.xml

@@ -133,25 +133,34 @@ class Behaviour:
 
         Others that the model does not know are last. No events that the model knows: only the others.
         """
-        items, weights = self.context(events, tuning)
         distinct = dict.fromkeys(others)
         unknown = [product_id for product_id in distinct if product_id not in self._number]
         extra = np.array(
             [self._number[product_id] for product_id in distinct if product_id in self._number],
             dtype=np.int32,
         )
-        numbers, features = generate(self._index, self._vectors, items, weights, extra, self._work)
+        numbers, features = self.candidates_by_number(events, tuning, extra, len(unknown))
         names = [self.products[number] for number in numbers.tolist()]
-        if unknown:
-            features = np.concatenate([features, _never_clicked(len(unknown), len(numbers), len(items))])
         return Candidates((*names, *unknown), features)
 
-    def scores(self, candidates: Candidates) -> Floats:
-        """(n,) the higher, the likelier to come next; comparable within one call only.
+    def candidates_by_number(
+        self, events: Sequence[SessionEvent], tuning: Tuning, extra: Ints, unknown: int
+    ) -> tuple[Ints, Floats]:
+        """The same for products by their numbers in this model, and so many that it does not know.
+
+        The numbers (n,) of those that it does know, and features of (n + unknown,) products.
+        """
+        items, weights = self.context(events, tuning)
+        numbers, features = generate(self._index, self._vectors, items, weights, extra, self._work)
+        if unknown:
+            features = np.concatenate([features, _never_clicked(unknown, len(numbers), len(items))])
+        return numbers, features
+
+    def scores(self, features: Floats) -> Floats:
+        """(n,) of candidates' features: the higher, the likelier to come next; comparable within one call.
 
         Without a learned re-ranker the sources are fused by their ranks.
         """
-        features = candidates.features
         if self._trees is None:
             return fuse_ranks(features)
         return score_masked(self._masks, features) if self._masks else score_trees(self._trees, features)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour, Candidates
@@ -14,6 +15,9 @@ from services.model.session_index import Floats
 
 # Σ weight · cosine of the content vectors of these products with the session's, (n,).
 Likeness = Callable[[Sequence[str]], Floats]
+
+Places = npt.NDArray[np.intp]
+Mask = npt.NDArray[np.bool_]
 
 NOTHING: Final = np.empty(0, dtype=np.float32)
 
@@ -39,13 +43,19 @@ def rank_products(
     found = collect_features(model, events, tuning, others=others, likeness=likeness)
     if not found.product_ids:
         return Ranking((), NOTHING, ())
-    scores = model.scores(found)
-    order = np.argsort(-scores, kind="stable")
+    order, scores, witnessed = rank_features(model, found.features)
     return Ranking(
-        tuple([found.product_ids[place] for place in order.tolist()]),
-        scores[order],
-        tuple(_co_visited(found)[order].tolist()),
+        tuple([found.product_ids[place] for place in order.tolist()]), scores, tuple(witnessed.tolist())
     )
+
+
+def rank_features(model: Behaviour, features: Floats) -> tuple[Places, Floats, Mask]:
+    """Of candidates with these (n, FEATURES): (n,) places, the likeliest first; their scores; whether
+    past sessions speak for them."""
+    scores = model.scores(features)
+    order = np.argsort(-scores, kind="stable")
+    witnessed = (features[:, KNN_SESSIONS] + features[:, REACHED_BY]) > 0
+    return order, scores[order], witnessed[order]
 
 
 def collect_features(
@@ -61,7 +71,3 @@ def collect_features(
     if likeness is not None and found.product_ids:
         found.features[:, CONTENT] = likeness(found.product_ids)
     return found
-
-
-def _co_visited(found: Candidates) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return (found.features[:, KNN_SESSIONS] + found.features[:, REACHED_BY]) > 0

@@ -1,4 +1,4 @@
-"""Compiles what serves models, ahead of the first shopper: `python -m services.model.warmup`.
+"""Compiles what serves models, ahead of the first shopper.
 
 numba keeps the result beside the sources (`__pycache__`): some 25 s once, under a second from then on.
 """
@@ -41,7 +41,3 @@ def _one_leaf() -> Trees:
     zero, leaf = np.zeros(1, dtype=np.int32), np.full(1, -1, dtype=np.int32)
     nodes = {"roots": zero, "feature": leaf, "value": np.zeros(1, np.float32), "left": zero, "right": zero}
     return Trees.of({f"trees_{name}": array for name, array in nodes.items()})
-
-
-if __name__ == "__main__":
-    warm()

@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
+from services.product_numbers import ProductNumbers
 from services.recommender import topic_feeds
 from services.recommender.api import admin_bodies as admin_answers
 from services.recommender.api.admin import Publisher, admin_routes
@@ -124,7 +125,8 @@ class Parts:
         self._clock = clock
         self.metrics = Metrics()
         layout, tuning = settings.layout, settings.tuning
-        self._catalogue, self._replica = Catalogue(), VectorReplica(layout)
+        numbers = ProductNumbers()
+        self._catalogue, self._replica = Catalogue(numbers), VectorReplica(layout, numbers)
         self._people = IdentityGraph.of(settings)
         self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
         self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)

@@ -8,35 +8,61 @@ from heapq import merge
 from itertools import combinations
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 from cachetools import LRUCache
 
 from schemas.products import Product
 from schemas.sessions import purchase_digest
-from services.recommender.index.port import Hit, Where
+from services.product_numbers import UNKNOWN, Column, Ints, ProductNumbers
+from services.recommender.index.port import NONE, Hit, Where
 
 FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
 PRIOR: Final = 20.0  # purchases that a popularity of 1 in the catalogue counts as
 
 
+Mask = npt.NDArray[np.bool_]
+
+# What of a product is known about a filter.
+NOT_LOOKED_AT: Final = 0
+ALLOWED: Final = 1
+HIDDEN: Final = 2
+
 Order = tuple[float, int, str]  # popularity and time, the greatest first, and the product's id
 
 
-class FilterMatches(dict[str, bool]):
-    """Product id → whether it fits a filter, found out when it is asked for and kept until it changes."""
+class ProductFilter:
+    """Which products may be shown. Only for the moment, before anything is awaited.
 
-    def __init__(self, fits: Callable[[str], bool]) -> None:
-        super().__init__()
-        self._fits = fits
+    Hundreds of candidates a row are asked about: most have been before, so what was found is kept in
+    `matches` until the product changes.
+    """
 
-    def __missing__(self, product_id: str) -> bool:
-        fits = self[product_id] = self._fits(product_id)
-        return fits
+    def __init__(self, matches: Column[np.int8], excluded: Mask, look_at: Callable[[int], bool]) -> None:
+        self._matches = matches
+        self._excluded = excluded
+        self._look_at = look_at
+
+    def allowed(self, numbers: Ints) -> Mask:
+        """(n,) which of these may be shown."""
+        found = self._matches.take(numbers)
+        if not found.all():
+            for number in numbers[found == NOT_LOOKED_AT].tolist():
+                self._matches.put(number, ALLOWED if self._look_at(number) else HIDDEN)
+            found = self._matches.take(numbers)
+        # What was numbered after this filter was made is not excluded: the last place stands for it.
+        allowed: Mask = (found == ALLOWED) & ~self._excluded.take(numbers, mode="clip")
+        return allowed
 
 
 class Catalogue:
-    """Products by id, and those that are popular."""
+    """Products by id and by number, and those that are popular.
 
-    def __init__(self) -> None:
+    `numbers` is the numbering it shares with others, its own where there are none.
+    """
+
+    def __init__(self, numbers: ProductNumbers | None = None) -> None:
+        self.numbers = ProductNumbers() if numbers is None else numbers
         self._products: dict[str, Product] = {}
         self._by_digest: dict[int, tuple[str, ...]] = {}  # purchase_digest → products: as good as always one
         self._brands = Counter[str]()  # in small letters → products
@@ -45,7 +71,9 @@ class Catalogue:
         # By popularity: all by the shop's own figure, and those that visitors did something with lately.
         self._own: list[Order] | None = None
         self._counted: list[Order] | None = None
-        self._fitting: LRUCache[Where, FilterMatches] = LRUCache(FILTERS_KEPT)
+        self._matches: LRUCache[Where, Column[np.int8]] = LRUCache(FILTERS_KEPT)
+        self._brand_codes: dict[str, int] = {}
+        self._brand_of = Column(self.numbers, np.int32, UNKNOWN)
 
     def __len__(self) -> int:
         return len(self._products)
@@ -60,6 +88,9 @@ class Catalogue:
         if known is not None and (known.updated_at > product.updated_at or known == product):
             return False
         self._products[product.product_id] = product
+        brand = product.brand
+        code = UNKNOWN if brand is None else self._brand_codes.setdefault(brand, len(self._brand_codes))
+        self._brand_of.put(self._invalidate(product.product_id), code)
         if known is None:
             digest = purchase_digest(product.product_id)
             self._by_digest[digest] = (*self._by_digest.get(digest, ()), product.product_id)
@@ -67,7 +98,6 @@ class Catalogue:
         self._count_brands(known, product)
         if known is None or _words(known) != _words(product):
             self.wording += 1
-        self._invalidate(product.product_id)
         return True
 
     def remove(self, product_id: str) -> bool:
@@ -81,7 +111,8 @@ class Catalogue:
         self._move(known, None)
         self._count_brands(known, None)
         self.wording += known is not None
-        self._invalidate(product_id)
+        if known is not None:
+            self._invalidate(product_id)
         return known is not None
 
     def find_by_digest(self, digests: Iterable[int]) -> frozenset[str]:
@@ -108,19 +139,31 @@ class Catalogue:
         if after is not None and after.brand is not None:
             self._brands[_one_spaced(after.brand)] += 1
 
-    def _invalidate(self, product_id: str) -> None:
-        for fitting in self._fitting.values():
-            fitting.pop(product_id, None)
+    def _invalidate(self, product_id: str) -> int:
+        """What was found out about the product no longer counts; its number."""
+        number = self.numbers.number(product_id)
+        for matches in self._matches.values():
+            matches.put(number, NOT_LOOKED_AT)
+        self.numbers.record_change(number)
+        return number
 
-    def fitting(self, where: Where) -> Mapping[str, bool]:
-        """Of any product whether it is in the catalogue and fits, `exclude` apart; for now, not to be kept.
+    def filter(self, where: Where) -> "ProductFilter":
+        """What the filters let through, as products are at this moment."""
+        everyone = replace(where, exclude=NONE)
+        matches = self._matches.get(everyone)
+        if matches is None:
+            matches = self._matches[everyone] = Column(self.numbers, np.int8, NOT_LOOKED_AT)
+        excluded: Mask = np.zeros(len(self.numbers) + 1, np.bool_)
+        excluded[self.numbers.find_all(tuple(where.exclude))] = True
+        excluded[-1] = False
+        return ProductFilter(matches, excluded, lambda number: self._allows(number, everyone))
 
-        Hundreds of candidates a row are asked about: most have been before.
-        """
-        everyone = replace(where, exclude=frozenset())
-        if everyone not in self._fitting:
-            self._fitting[everyone] = FilterMatches(lambda product_id: self.allows(product_id, everyone))
-        return self._fitting[everyone]
+    def _allows(self, number: int, where: Where) -> bool:
+        return self.allows(self.numbers.id(number), where)
+
+    def brand_codes(self, numbers: Ints) -> Ints:
+        """(n,) a number for each product's brand, UNKNOWN for none."""
+        return self._brand_of.take(numbers)
 
     def allows(self, product_id: str, where: Where) -> bool:
         """Whether a product may be shown: the index can lag behind, this does not."""

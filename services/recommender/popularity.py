@@ -25,6 +25,10 @@ class Popularity:
 
     def update(self, before: Sequence[SessionEvent], after: Sequence[SessionEvent]) -> bool:
         """Counts what of a visitor's events is new; what the session has forgotten stays counted."""
+        # As a rule one event came, and the oldest may have been forgotten: then only these are compared.
+        same = len(after) - 1
+        if same >= 0 and before[len(before) - same :] == after[:-1]:
+            before, after = before[: len(before) - same], after[-1:]
         known = {(event.identity, event.product_id) for event in before}
         new = [event for event in after if (event.identity, event.product_id) not in known]
         for event in new:

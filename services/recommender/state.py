@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from confluent_kafka import Message
 
-from schemas import sessions
 from schemas.products import Product
 from schemas.sessions import SessionEvent
 from schemas.topics import ERASURES
@@ -156,8 +155,8 @@ class State:
             self._hub.session_changed(member, published)
 
     def _count(self, visitor_id: str, events: Sequence[SessionEvent]) -> None:
-        before = self.sessions.latest(visitor_id)
-        self._popularity.update(sessions.decode(before.raw).events if before else (), events)
+        before = self.sessions.decoded(visitor_id)
+        self._popularity.update(before.events if before else (), events)
 
     async def newest_identities(self, messages: list[Message]) -> None:
         """[identities]"""

@@ -21,9 +21,9 @@ from schemas.topics import (
     SESSIONS,
 )
 from services.kafka.clients import ClientConfig, TopicReader
-from services.model.warmup import warm
 from services.recommender.catalogue import Catalogue
 from services.recommender.live.registry import SubscriptionRegistry
+from services.recommender.pipeline.warmup import warm
 from services.recommender.popularity import Popularity
 from services.recommender.settings import RecommenderSettings
 from services.recommender.state import State

@@ -30,6 +30,7 @@ from services.model.session import (
 from services.visitors.eviction import EvictionOrder, Rank, rank_of
 from services.visitors.identity_graph import IdentityGraph
 
+DECODED_MAX: Final = 1_000  # 15 KB each: who has clicked lately clicks again
 ENTRY_BYTES: Final = 500  # what stands around a session's bytes: keys, times, places in tables (measured)
 
 
@@ -62,6 +63,7 @@ class Sessions:
     ) -> None:
         self._form = form(layout)
         self._published: dict[str, PublishedSession] = {}
+        self._decoded: LRUCache[str, tuple[bytes, Session]] = LRUCache(DECODED_MAX)
         self._order = EvictionOrder[str](count_max=most, bytes_max=bytes_max, is_open=is_open)
 
     @property
@@ -82,16 +84,20 @@ class Sessions:
     ) -> list[tuple[str, Rank]]:
         """Takes a newer session, decoded where it is; tells who was forgotten for it, and what each was."""
         self._published[visitor_id] = published
+        if session is not None:
+            self._decoded[visitor_id] = (published.raw, session)
         rank = rank_of(session) if session is not None else Rank.ONCE
         self._order.put(visitor_id, ENTRY_BYTES + len(published.raw), rank)
         evicted = self._order.pop_excess()
         for each, _ in evicted:
             del self._published[each]
+            self._decoded.pop(each, None)
         return evicted
 
     def remove(self, visitor_id: str) -> None:
         """Forgets a visitor."""
         self._published.pop(visitor_id, None)
+        self._decoded.pop(visitor_id, None)
         self._order.remove(visitor_id)
 
     def latest(self, visitor_id: str) -> PublishedSession | None:
@@ -104,15 +110,21 @@ class Sessions:
 
         The session processor computes such a session anew at the visitor's next event.
         """
+        session = self.decoded(visitor_id)
+        return session if session is not None and session.layout == self._form else None
+
+    def decoded(self, visitor_id: str) -> Session | None:
+        """The newest session as it was written, its vectors of whatever form and layout."""
         published = self.latest(visitor_id)
         if published is None:
             return None
-        session = decode(published.raw)
-        return session if session.layout == self._form else None
+        known = self._decoded.get(visitor_id)
+        if known is None or known[0] is not published.raw:
+            known = self._decoded[visitor_id] = (published.raw, decode(published.raw))
+        return known[1]
 
 
 JOINED_BYTES_MAX: Final = 64 << 20  # of merged sessions, as the parts they are made of: 10,000 of 6 KB
-DECODED_MAX: Final = 1_000  # 15 KB each: after a click all members of a person but one are as they were
 
 OwnEvent = tuple[EventType, str, int]  # what was done with which product, and when (Unix ms)
 

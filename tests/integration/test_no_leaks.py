@@ -81,7 +81,8 @@ class World:
     def __init__(self, folder: Path) -> None:
         raw = np.random.default_rng(7).normal(size=(COUNT, LAYOUT.width))
         self.content = LAYOUT.normalise(raw).astype(np.float32)
-        self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
+        self.catalogue = Catalogue()
+        self.replica = VectorReplica(LAYOUT, self.catalogue.numbers)
         self.index = CachedIndex(EdgeIndex(LAYOUT, folder))
         self.known: dict[str, Product] = {}  # as the topic `products` tells
         self.described: dict[str, Product] = {}  # as the index has it

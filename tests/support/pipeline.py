@@ -96,7 +96,8 @@ class PipelineShop:
     """The products, and what rows are made from; `now` is the clock of its rules."""
 
     def __init__(self, folder: Path, brand_max: int = 99, diversity: float = 0.2) -> None:
-        self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
+        self.catalogue = Catalogue()
+        self.replica = VectorReplica(LAYOUT, self.catalogue.numbers)
         self.index = MayBeAway(EdgeIndex(LAYOUT, folder))
         self.model: Behaviour | None = None
         self.lines: dict[str, Behaviour] = {}  # beside the shop's own

@@ -1,6 +1,7 @@
 """Rows about one product: what is similar, what is liked beside it, what goes with it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import compress
 from types import MappingProxyType
 from typing import Final
 
@@ -17,6 +18,7 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, Where
 from services.recommender.pipeline import explanation
 from services.recommender.pipeline.behaviour_candidates import CoVisitation, co_visited
+from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
@@ -112,12 +114,9 @@ class AboutProduct:
         return query
 
     def _fitting(self, told: CoVisitation, where: Where) -> list[str]:
-        fits = self._catalogue.fitting(where)
-        return [
-            product_id
-            for product_id in told.product_ids
-            if fits[product_id] and product_id not in where.exclude and product_id in self._replica
-        ]
+        numbers = self._catalogue.numbers.number_all(told.product_ids)
+        allowed = self._catalogue.filter(where).allowed(numbers) & self._replica.has_vectors(numbers)
+        return [*compress(told.product_ids, allowed.tolist())]
 
     def _together(
         self, basis: "Basis", product_ids: Sequence[str], fallback: Fallback | None = None
@@ -150,7 +149,8 @@ class AboutProduct:
         def reason(chosen: RankedProduct) -> Reason:
             return self._reason(basis, chosen.product_id, parts)
 
-        return CandidateSet([hits], [1.0], reason, lambda chosen: parts(chosen.product_id), fallback)
+        found = CandidateList.of(hits, self._catalogue.numbers)
+        return CandidateSet([found], [1.0], reason, lambda chosen: parts(chosen.product_id), fallback)
 
     def _reason(self, basis: "Basis", product_id: str, parts: Callable[[str], dict[str, float]]) -> Reason:
         asked = basis.asked

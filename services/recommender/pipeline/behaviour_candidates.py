@@ -7,16 +7,18 @@ from itertools import compress
 import numpy as np
 
 from schemas.sessions import KIND_OF, Session, SessionEvent
-from schemas.vectors import Layout
-from services.model import content
+from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
-from services.model.content import BEHAVIOUR, Weights
-from services.model.ranker import Ranking, rank_products
+from services.model.candidates import CONTENT
+from services.model.content import BEHAVIOUR, FOR_YOU, Weights
+from services.model.ranker import rank_features, rank_products
 from services.model.session import Tuning
 from services.model.session_index import Floats
-from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import Hit, Where
+from services.product_numbers import UNKNOWN, Ints
+from services.recommender.catalogue import ProductFilter
+from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.diversity import quotas
+from services.recommender.pipeline.model_numbers import ModelNumbers
 from services.vector_replica import VectorReplica
 
 
@@ -52,86 +54,81 @@ def scale(scores: Floats) -> Floats:
 class BehaviourCandidates:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `witnessed` are the products that past sessions speak for. `known` are the newest events of this session
-    with products that they hold: by those products' top-level categories, and under None the newest of all.
-    A blend without lists: past sessions say nothing.
+    `witnessed` are the products (by number) that past sessions speak for. `known` are the newest events of
+    this session with products that they hold: by those products' top-level categories, and under None the
+    newest of all. A blend without lists: past sessions say nothing.
     """
 
-    lists: list[list[Hit]]
+    lists: list[CandidateList]
     weights: list[float]
-    witnessed: frozenset[str] = frozenset()
+    witnessed: frozenset[int] = frozenset()
     known: Mapping[str | None, SessionEvent] = field(default_factory=dict)
 
 
 class BehaviourRetriever:
-    """Asks models. Reads catalogue and replica as they are when it is called."""
+    """Asks models. Reads the replica as it is when it is called."""
 
-    def __init__(self, catalogue: Catalogue, replica: VectorReplica, layout: Layout, tuning: Tuning) -> None:
-        self._catalogue = catalogue
+    def __init__(self, replica: VectorReplica, layout: Layout, tuning: Tuning) -> None:
         self._replica = replica
         self._layout = layout
         self._tuning = tuning
+        self._models = ModelNumbers(replica.numbers)
 
     def retrieve(
         self,
         model: Behaviour,
         session: Session,
-        others: Sequence[str],
+        others: Ints,
         k: int,
-        where: Where,
+        allowed: ProductFilter,
         *,
+        direction: Vector | None,
         weights: Weights | None = None,
     ) -> BehaviourCandidates:
-        """The model's candidates and the `others`, as it ranks them, for a row of k.
+        """The model's candidates and the `others` (no two alike), as it ranks them, for a row of k.
 
-        With `weights`, in the order of Σ weight · cosine + weight · strength of behaviour instead.
+        `direction` is the session's unit vector, None where it has none. With `weights`, in the order of
+        Σ weight · cosine + weight · strength of behaviour instead.
         """
-        likened = content.of(session, self._replica, self._layout)
-        told = rank_products(model, session.events, self._tuning, others=others, likeness=likened)
-        if not any(told.witnessed):
+        numbers, features = self._models.candidates(model, session.events, self._tuning, others)
+        if direction is not None:
+            features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
+        order, scores, is_witnessed = rank_features(model, features)
+        if not is_witnessed.any():
             return BehaviourCandidates([], [])
+        numbers = numbers[order]
+        witnessed = frozenset(numbers[is_witnessed].tolist())
         if weights is not None:
-            told = self._weigh(told, session, weights)
-        categories = self._replica.top_categories(told.product_ids)
-        places = self._filter_allowed(told.product_ids, categories, where)
+            scores = np.float32(weights.get(BEHAVIOUR, 0.0)) * scale(scores)
+            if direction is not None:
+                scores += self._likeness(numbers, direction, weights)
+            order = np.argsort(-scores, kind="stable")
+            numbers, scores = numbers[order], scores[order]
+        categories = self._replica.category_codes(numbers)
+        # One without a category has no vector.
+        shown = np.flatnonzero((categories != UNKNOWN) & allowed.allowed(numbers))
+        scores = scores[shown]
         lists, counts = by_interest(
-            [told.product_ids[place] for place in places],
-            model.shares(told.scores[places]) if weights is None else softmax(told.scores[places]),
-            [categories[place] for place in places],
-            {interest.category: interest.weight for interest in session.interests},
+            CandidateList(numbers[shown], model.shares(scores) if weights is None else softmax(scores)),
+            categories[shown],
+            [
+                (self._replica.category_code(interest.category), interest.weight)
+                for interest in session.interests
+            ],
             k,
         )
-        witnessed = frozenset(compress(told.product_ids, told.witnessed))
         return BehaviourCandidates(lists, counts, witnessed, self._newest_known(model, session))
 
-    def _weigh(self, told: Ranking, session: Session, weights: Weights) -> Ranking:
-        totals = np.float32(weights.get(BEHAVIOUR, 0.0)) * scale(told.scores)
-        if session.vector:
-            [query] = content.queries([session.vector], self._layout, weights)
-            totals += self._replica.units(told.product_ids) @ query
-        order = np.argsort(-totals, kind="stable")
-        return Ranking(
-            tuple([told.product_ids[place] for place in order.tolist()]),
-            totals[order],
-            tuple([told.witnessed[place] for place in order.tolist()]),
-        )
-
-    def _filter_allowed(
-        self, product_ids: Sequence[str], categories: Sequence[str | None], where: Where
-    ) -> list[int]:
-        """Places of the products that may be shown. One without a category has no vector."""
-        fits, exclude = self._catalogue.fitting(where), where.exclude
-        return [
-            place
-            for place, (product_id, category) in enumerate(zip(product_ids, categories, strict=True))
-            if category is not None and fits[product_id] and product_id not in exclude
-        ]
+    def _likeness(self, numbers: Ints, direction: Vector, weights: Weights) -> Floats:
+        return dot_products(self._replica, numbers, self._layout.apply_weights(direction, weights))
 
     def _newest_known(self, model: Behaviour, session: Session) -> dict[str | None, SessionEvent]:
         counts = self._tuning.kind_weights
         found: dict[str | None, SessionEvent] = {}
         categories = self._replica.top_categories([event.product_id for event in session.events])
         for event, category in zip(reversed(session.events), reversed(categories), strict=True):
+            if category in found and None in found:
+                continue
             if counts[event.kind] > 0 and model.has_witnesses(event.product_id):
                 found.setdefault(None, event)
                 found.setdefault(category, event)
@@ -146,20 +143,17 @@ def softmax(totals: Floats) -> Floats:
 
 
 def by_interest(
-    product_ids: Sequence[str],
-    shares: Floats,
-    categories: Sequence[str | None],
-    interests: Mapping[str, float],
-    k: int,
-) -> tuple[list[list[Hit]], list[float]]:
+    candidates: CandidateList, categories: Ints, interests: Sequence[tuple[int, float]], k: int
+) -> tuple[list[CandidateList], list[float]]:
     """Lists and their weights, from products in their order, each with its part of 1 and its top category.
 
     `interests` are top-level categories and their weights, 1 altogether. What is of none is the last list: it
     weighs as much as its products' parts, and the interests share the rest by their weights. Pure.
     """
-    number: dict[str | None, int] = {category: place for place, category in enumerate(interests)}
-    of = np.array([number.get(category, len(number)) for category in categories], dtype=np.intp)
-    elsewhere = float(shares[of == len(number)].sum())
-    weights = [*[weight * (1 - elsewhere) for weight in interests.values()], elsewhere]
-    places = [np.flatnonzero(of == nth)[:most].tolist() for nth, most in enumerate(quotas(weights, k))]
-    return [[Hit(product_ids[at], float(shares[at])) for at in found] for found in places], weights
+    numbers, shares = candidates
+    masks = [categories == category for category, _ in interests]
+    rest = ~np.logical_or.reduce(masks) if masks else np.ones(len(numbers), np.bool_)
+    elsewhere = float(shares[rest].sum())
+    weights = [*[weight * (1 - elsewhere) for _, weight in interests], elsewhere]
+    lengths = quotas(weights, k)
+    return [candidates.only(mask, most) for mask, most in zip([*masks, rest], lengths, strict=True)], weights

@@ -2,32 +2,57 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import islice
+from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 import structlog
+from cachetools import LRUCache
 
 from schemas.sessions import SESSION_EVENTS_MAX
-from schemas.vectors import Vector
+from schemas.vectors import Layout, Matrix, Vector
+from services.model.content import Weights
+from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, IndexAway, VectorIndex, Where
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.diversity import quotas
+from services.recommender.pipeline.candidate_list import CandidateList, dot_products
+from services.recommender.pipeline.neighbours import Neighbours
 from services.vector_replica import VectorReplica
 
 log = structlog.get_logger()
+
+
+SCORED_MAX: Final = 2_000  # interests of sessions: 5 KB each
+Scored = tuple[int, bytes, bytes]  # the question, what the interest is like, and its products
+
+
+@dataclass(frozen=True, slots=True)
+class InterestQuery:
+    """What an interest of a session is like, how much it counts, and its newest products, by number."""
+
+    query: Vector
+    weight: float
+    products: Ints
 
 
 class ContentRetriever:
     """Candidates by content that may be shown at this very moment."""
 
     def __init__(
-        self, catalogue: Catalogue, index: VectorIndex, replica: VectorReplica, metrics: Metrics
+        self,
+        catalogue: Catalogue,
+        index: VectorIndex,
+        replica: VectorReplica,
+        layout: Layout,
+        metrics: Metrics,
     ) -> None:
         self._catalogue = catalogue
         self._index = index
         self._replica = replica
         self._metrics = metrics
+        self._scored: LRUCache[Scored, tuple[int, CandidateList]] = LRUCache(SCORED_MAX)
+        self._neighbours = Neighbours(replica, layout, self._answers, lags=index.remote)
 
     async def nearest(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
         """For a row of k, best first; every filter is part of the question. None while the index is away."""
@@ -41,37 +66,58 @@ class ContentRetriever:
         return None
 
     async def nearest_each(
-        self, queries: Sequence[Vector], weights: Sequence[float], k: int, where: Where
-    ) -> list[list[Hit]] | None:
-        """A list for each query, as long as its weight can bring into a row of k. None while it is away.
+        self, interests: Sequence[InterestQuery], weights: Weights, k: int, where: Where
+    ) -> list[CandidateList] | None:
+        """For each interest what is near its products, in the order of the interest itself; None while away.
 
-        `exclude` is what a session has seen: it is not part of the question, which does not change with every
-        click and so can be remembered. More is asked for instead, and what was seen left out here.
+        Filters are part of the question, but answers may be old: who shows them has to look once more, also
+        for what is excluded.
         """
         wanted = 2 * k + max(SESSION_EVENTS_MAX, len(where.exclude))
-        found = await self._answers(queries, wanted, replace(where, exclude=frozenset()))
-        if found is None:
-            return None
-        return [
-            self._filter_allowed(hits, where, most)
-            for hits, most in zip(found, quotas(weights, k), strict=True)
-        ]
+        question = self._neighbours.question(weights, wanted, where)
+        keys = [(question.number, each.query.tobytes(), each.products.tobytes()) for each in interests]
+        known = {
+            nth: found for nth, key in enumerate(keys) if (found := self._scored_before(key)) is not None
+        }
+        new = [nth for nth in range(len(keys)) if nth not in known]
+        if new:
+            near = await self._neighbours.of(question, [interests[nth].products for nth in new])
+            if near is None:
+                return None
+            for nth, numbers in zip(new, near, strict=True):
+                known[nth] = self._score(numbers, interests[nth].query)
+                self._scored[keys[nth]] = (self._replica.numbers.changes, known[nth])
+        return [known[nth] for nth in range(len(keys))]
 
-    async def _answers(self, queries: Sequence[Vector], wanted: int, where: Where) -> list[list[Hit]] | None:
-        if not queries:
-            return []
+    def _scored_before(self, key: Scored) -> CandidateList | None:
+        """A click moves one interest of a session: all others are what they were, to the byte."""
+        found = self._scored.get(key)
+        return found[1] if found is not None and found[0] == self._replica.numbers.changes else None
+
+    def _score(self, near: Ints, query: Vector) -> CandidateList:
+        """The index may lag behind what is known: of what it finds only what has a vector."""
+        numbers = near[self._replica.has_vectors(near)]
+        scores = dot_products(self._replica, numbers, query)
+        order = np.argsort(-scores, kind="stable")
+        return CandidateList(numbers[order], scores[order])
+
+    async def _answers(
+        self, queries: Sequence[Vector] | Matrix, wanted: int, where: Where
+    ) -> list[list[Hit]] | None:
         try:
             if self._index.remote:
-                return await asyncio.to_thread(self._index.nearest_many, queries, wanted, where)
-            return self._index.nearest_many(queries, wanted, where)  # a millisecond: a thread would cost more
+                return await asyncio.to_thread(self._index.nearest_many, list(queries), wanted, where)
+            return self._index.nearest_many(
+                list(queries), wanted, where
+            )  # a millisecond: a thread would cost more
         except IndexAway as error:
             log.warning("the index is away, rows are made without it", error=str(error))
             self._metrics.index_away.inc()
             return None
 
-    def _filter_allowed(self, hits: Sequence[Hit], where: Where, most: int | None = None) -> list[Hit]:
+    def _filter_allowed(self, hits: Sequence[Hit], where: Where) -> list[Hit]:
         """The index may lag behind what is known of a product; the catalogue does not."""
-        return list(islice((hit for hit in hits if self._allows(hit.product_id, where)), most))
+        return [hit for hit in hits if self._allows(hit.product_id, where)]
 
     def _allows(self, product_id: str, where: Where) -> bool:
         return product_id in self._replica and self._catalogue.allows(product_id, where)

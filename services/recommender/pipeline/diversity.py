@@ -1,19 +1,18 @@
 """From candidates to a row: interests interleaved, products unlike each other, brands mixed. Pure."""
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
-from services.recommender.index.port import Hit
+from services.model.session_index import Floats
+from services.product_numbers import Ints
+from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.merchandising import apply_boosts
-
-Similarity = npt.NDArray[np.float32]
-Mask = npt.NDArray[np.bool_]
 
 SPARE: Final = 4  # candidates beyond a list's share, for brands that are full and products found twice
 
@@ -23,6 +22,7 @@ class RankedProduct:
     """A product of the row: its score, and which list of candidates it came from."""
 
     product_id: str
+    number: int
     score: float
     origin: int
 
@@ -36,17 +36,29 @@ class RowLimits:
     brand_max: int
 
 
+class CandidateTraits(NamedTuple):
+    """What products are compared by, list after list: (n,) brands, −1 for none, and content vectors.
+
+    Candidate i has the vector `rows[places[i]]`, −1 for none; a dot product of two times `scale` is their
+    likeness, 1 for the same.
+    """
+
+    brands: Ints
+    rows: npt.NDArray[Any]
+    places: Ints
+    scale: float
+
+
 def interleave(
-    candidates: Sequence[Sequence[Hit]],
+    candidates: Sequence[CandidateList],
     weights: Sequence[float],
-    vectors: npt.NDArray[np.float32],
-    brands: Mapping[str, str | None],
-    rules: RowLimits,
+    traits: CandidateTraits,
+    limits: RowLimits,
     *,
-    factors: npt.NDArray[np.float32] | None = None,
+    factors: Floats | None = None,
     is_soft: bool = False,
-) -> list[RankedProduct]:
-    """At most k distinct products. `vectors` are unit rows of the candidates, list after list.
+) -> list[tuple[int, int]]:
+    """At most k distinct products: the place of each among all candidates, list after list, and its list.
 
     `factors` are what the shop's rules make of each candidate's relevance; None where there are no rules.
     `is_soft`: a list that has nothing else left gives more of a brand than is allowed.
@@ -55,53 +67,112 @@ def interleave(
     highest weight per place gets the next). Within a list the next is the one of greatest marginal relevance
     (Carbonell and Goldstein 1998): λ · score − (1 − λ) · greatest similarity to what is in the row.
     """
-    hits = [hit for found in candidates for hit in found]
-    lists = _masks([len(found) for found in candidates])
-    products = _number([hit.product_id for hit in hits])  # the same product may stand in several lists
-    scores = _scale([hit.score for hit in hits])
+    if not candidates:
+        return []
+    ends = np.cumsum([len(found.numbers) for found in candidates])
+    scores = _scale(np.concatenate([found.scores for found in candidates]))
     if factors is not None:
-        for mask in lists:
-            scores[mask] = apply_boosts(scores[mask], factors[mask])
-    relevance = (1 - rules.diversity) * scores
-    similarity: Similarity = rules.diversity * (vectors @ vectors.T)
-    nearest = np.zeros(len(hits), dtype=np.float32)
-    open_, held = np.ones(len(hits), dtype=np.bool_), np.zeros(len(hits), dtype=np.bool_)
-    taken, brand_count = [0] * len(candidates), Counter[str]()
-    left = {origin for origin, found in enumerate(candidates) if found}
-    uncapped: set[int] = set()
-    chosen: list[RankedProduct] = []
-    while len(chosen) < rules.k and left:
-        origin = _next_origin(weights, taken, left)
-        marginal = np.where(open_ & lists[origin], relevance - nearest, -np.inf)
-        index = int(np.argmax(marginal))
-        if marginal[index] == -np.inf:
-            if not is_soft or origin in uncapped:
-                left.discard(origin)  # it has nothing more to give
-            uncapped.add(origin)
-            open_ |= held & lists[origin]
+        for begin, end in zip([0, *ends.tolist()], ends.tolist(), strict=False):
+            scores[begin:end] = apply_boosts(scores[begin:end], factors[begin:end])
+    places, origins = _interleave(
+        np.concatenate([found.numbers for found in candidates]),
+        ends,
+        np.array(weights, dtype=np.float64),
+        np.float32(1 - limits.diversity) * scores,
+        traits.brands,
+        traits.rows,
+        traits.places,
+        limits.diversity * traits.scale,
+        limits.k,
+        limits.brand_max,
+        is_soft,
+    )
+    return list(zip(places.tolist(), origins.tolist(), strict=True))
+
+
+@njit(cache=True, nogil=True)
+def _interleave(
+    products: Ints,
+    ends: npt.NDArray[np.int64],
+    weights: npt.NDArray[np.float64],
+    relevance: Floats,
+    brands: Ints,
+    rows: npt.NDArray[Any],
+    vector_of: Ints,
+    scale: float,
+    k: int,
+    brand_max: int,
+    is_soft: bool,
+) -> tuple[Ints, Ints]:
+    count, lists = len(products), len(ends)
+    places, origins = np.empty(k, np.int32), np.empty(k, np.int32)
+    nearest = np.zeros(count, np.float32)
+    is_open, is_held = np.ones(count, np.bool_), np.zeros(count, np.bool_)
+    taken, is_uncapped = np.zeros(lists, np.int32), np.zeros(lists, np.bool_)
+    is_left = np.array([ends[nth] > (ends[nth - 1] if nth else 0) for nth in range(lists)])
+    chosen = 0
+    while chosen < k and is_left.any():
+        origin = _next_origin(weights, taken, is_left)
+        begin, end = ends[origin - 1] if origin else 0, ends[origin]
+        best = -1
+        for place in range(begin, end):
+            if is_open[place] and (
+                best < 0 or relevance[place] - nearest[place] > relevance[best] - nearest[best]
+            ):
+                best = place
+        if best < 0:
+            if not is_soft or is_uncapped[origin]:
+                is_left[origin] = False  # it has nothing more to give
+            is_uncapped[origin] = True
+            for place in range(begin, end):
+                is_open[place] |= is_held[place]
             continue
-        hit = hits[index]
-        same = products == products[index]
-        open_ &= ~same
-        brand = brands.get(hit.product_id)
-        if brand is not None and brand_count[brand] >= rules.brand_max and origin not in uncapped:
-            held |= same
+        brand, of_brand = brands[best], 0
+        for nth in range(chosen):
+            of_brand += brands[places[nth]] == brand
+        is_full = brand >= 0 and of_brand >= brand_max and not is_uncapped[origin]
+        for place in range(count):  # the same product may stand in several lists
+            if products[place] == products[best]:
+                is_open[place], is_held[place] = False, is_full
+        if is_full:
             continue
-        held &= ~same
-        brand_count[brand or ""] += 1
         taken[origin] += 1
-        np.maximum(nearest, similarity[index], out=nearest)
-        chosen.append(RankedProduct(hit.product_id, hit.score, origin))
-    return chosen
+        places[chosen], origins[chosen] = best, origin
+        chosen += 1
+        for place in range(count):
+            if is_open[place] or is_held[place]:
+                likeness = scale * _likeness(rows, vector_of[place], vector_of[best])
+                nearest[place] = max(nearest[place], likeness)
+    return places[:chosen], origins[:chosen]
 
 
-def in_order(hits: Sequence[Hit], k: int, factors: npt.NDArray[np.float32] | None) -> list[RankedProduct]:
-    """At most k products of a list that is ordered already, but for what the shop's rules make of it."""
-    order: Iterable[int] = range(len(hits))
+@njit(cache=True, nogil=True, fastmath=True)
+def _likeness(rows: npt.NDArray[Any], one: int, other: int) -> float:
+    total = np.float32(0)
+    if one >= 0 and other >= 0:
+        for at in range(rows.shape[1]):
+            total += np.float32(rows[one, at]) * np.float32(rows[other, at])
+    return float(total)
+
+
+@njit(cache=True, nogil=True)
+def _next_origin(weights: npt.NDArray[np.float64], taken: Ints, is_left: npt.NDArray[np.bool_]) -> int:
+    """The list with the highest weight per place among those left; of equals the first."""
+    found, most = -1, 0.0
+    for nth in range(len(weights)):
+        share = weights[nth] / (2 * taken[nth] + 1)
+        if is_left[nth] and (found < 0 or share > most):
+            found, most = nth, share
+    return found
+
+
+def in_order(found: CandidateList, k: int, factors: Floats | None) -> list[tuple[int, int]]:
+    """The same of one list that is ordered already, but for what the shop's rules make of it."""
+    order: Iterable[int] = range(len(found.numbers))
     if factors is not None:
-        places = np.linspace(1, 0, len(hits), endpoint=False, dtype=np.float32)
+        places = np.linspace(1, 0, len(found.numbers), endpoint=False, dtype=np.float32)
         order = np.argsort(-apply_boosts(places, factors), kind="stable").tolist()
-    return [RankedProduct(hits[at].product_id, hits[at].score, 0) for at in [*order][:k]]
+    return [(place, 0) for place in [*order][:k]]
 
 
 def quotas(weights: Sequence[float], k: int) -> list[int]:
@@ -113,26 +184,8 @@ def quotas(weights: Sequence[float], k: int) -> list[int]:
     return [ceil(2 * k * weight / total) + SPARE for weight in weights]
 
 
-def _masks(lengths: Sequence[int]) -> list[Mask]:
-    """For each list, which of all candidates are in it."""
-    origins = np.repeat(np.arange(len(lengths)), lengths)
-    return [origins == origin for origin in range(len(lengths))]
-
-
-def _number(names: Sequence[str]) -> npt.NDArray[np.intp]:
-    """A number for each name, the same for the same."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(name, len(numbers)) for name in names], dtype=np.intp)
-
-
-def _scale(scores: Sequence[float]) -> npt.NDArray[np.float32]:
+def _scale(scores: Floats) -> Floats:
     """Scores as shares of the best, from 0 on: so they weigh against a cosine."""
-    array = np.array(scores, dtype=np.float32)
-    array -= min(float(array.min(initial=0.0)), 0.0)
-    best = float(array.max(initial=0.0))
-    return array / best if best > 0 else array
-
-
-def _next_origin(weights: Sequence[float], taken: Sequence[int], left: Iterable[int]) -> int:
-    """The list with the highest weight per place among those left; of equals the first."""
-    return max(sorted(left), key=lambda origin: weights[origin] / (2 * taken[origin] + 1))
+    scores = scores - min(float(scores.min(initial=0.0)), 0.0)
+    best = float(scores.max(initial=0.0))
+    return scores / np.float32(best) if best > 0 else scores

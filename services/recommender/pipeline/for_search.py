@@ -22,6 +22,7 @@ from services.model.content import (
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, Where
 from services.recommender.pipeline import explanation
+from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.explanation import parts_of
@@ -65,7 +66,7 @@ class SearchRetriever:
             # While the second question was on its way products may have changed that the first one found.
             first, rest = [hit for hit in first if self._catalogue.allows(hit.product_id, exact)], found
         return CandidateSet(
-            [first, rest],
+            [CandidateList.of(hits, self._catalogue.numbers) for hits in (first, rest)],
             [1.0, 0.0],  # the second has its turn when the first has nothing more
             lambda chosen: self._reason(chosen, search, query),
             lambda chosen: parts_of(query, self._replica.vector(chosen.product_id), self._layout),

@@ -1,39 +1,30 @@
 """The visitor's own row: what past sessions and its content say, interests taking turns."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
 
+import numpy as np
+
+from schemas.directions import unpack
 from schemas.live import Fallback
-from schemas.sessions import Session
+from schemas.sessions import Session, SessionEvent
 from schemas.vectors import Layout, Vector
-from services.model import content as likeness
 from services.model.behaviour import Behaviour
 from services.model.content import BEHAVIOUR, Weights
+from services.model.session import Tuning, visits
+from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import Hit
 from services.recommender.pipeline import explanation
 from services.recommender.pipeline.behaviour_candidates import BehaviourCandidates, BehaviourRetriever
-from services.recommender.pipeline.content_candidates import ContentRetriever
-from services.recommender.pipeline.diversity import RankedProduct
+from services.recommender.pipeline.candidate_list import CandidateList
+from services.recommender.pipeline.content_candidates import ContentRetriever, InterestQuery
+from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
 from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
 from services.vector_replica import VectorReplica
 
-
-@dataclass(frozen=True, slots=True)
-class Interests:
-    """What the index is asked for a session: a query an interest, and how much each counts."""
-
-    queries: tuple[Vector, ...]
-    weights: tuple[float, ...]
-
-    @classmethod
-    def of(cls, session: Session, layout: Layout, weights: Weights) -> "Interests":
-        """The session's one vector where it has no interests, nothing without a vector."""
-        if not session.vector:
-            return cls((), ())
-        packed = [each.vector for each in session.interests] or [session.vector]
-        queries = likeness.queries(packed, layout, weights)
-        return cls(tuple(queries), tuple(each.weight for each in session.interests) or (1.0,))
+PRODUCTS_OF_INTEREST: Final = 12  # the newest of it, whose neighbours are looked at
 
 
 class ForYou:
@@ -44,14 +35,17 @@ class ForYou:
         catalogue: Catalogue,
         finder: ContentRetriever,
         replica: VectorReplica,
-        layout: Layout,
         blender: BehaviourRetriever,
+        *,
+        layout: Layout,
+        tuning: Tuning,
     ) -> None:
         self._catalogue = catalogue
         self._finder = finder
         self._replica = replica
         self._layout = layout
         self._blender = blender
+        self._tuning = tuning
 
     async def retrieve(
         self, asked: RecommendationRequest, weights: Weights, model: Behaviour | None, *, is_weighed: bool
@@ -60,46 +54,92 @@ class ForYou:
         session = asked.session
         if session is None or not session.events:
             return CandidateSet(fallback="new_visitor")
-        interests = Interests.of(session, self._layout, weights)
-        found = await self._finder.nearest_each(interests.queries, interests.weights, asked.k, asked.where)
-        near = found or []
+        direction, interests = self._interests(session, weights)
+        found = await self._finder.nearest_each(interests, weights, asked.k, asked.where)
+        allowed = self._catalogue.filter(asked.where)
+        lengths = quotas([interest.weight for interest in interests], asked.k)
+        near = [
+            each.only(allowed.allowed(each.numbers), most)
+            for each, most in zip(found or (), lengths if found else (), strict=True)
+        ]
         away: Fallback | None = "index_away" if found is None else None
         if model is not None and weights.get(BEHAVIOUR, 0.0):
-            origins = {hit.product_id: origin for origin, hits in enumerate(near) for hit in hits}
+            origins = {number: origin for origin, each in enumerate(near) for number in each.numbers.tolist()}
             blend = self._blender.retrieve(
-                model, session, tuple(origins), asked.k, asked.where, weights=weights if is_weighed else None
+                model,
+                session,
+                np.array([*origins], dtype=np.int32),
+                asked.k,
+                allowed,
+                direction=direction,
+                weights=weights if is_weighed else None,
             )
-            if any(blend.lists):
+            if any(len(each.numbers) for each in blend.lists):
                 return replace(self._rank_by_model(session, blend, origins, interests), fallback=away)
-        if any(near):
+        if any(len(each.numbers) for each in near):
             return self._near(session, near, interests)
-        return CandidateSet(fallback=away or (None if interests.queries else "no_vectors"))
+        return CandidateSet(fallback=away or (None if interests else "no_vectors"))
 
-    def _near(self, session: Session, found: list[list[Hit]], interests: Interests) -> CandidateSet:
+    def _interests(self, session: Session, weights: Weights) -> tuple[Vector | None, list[InterestQuery]]:
+        """The session's unit vector, and what its interests ask for: its one vector where it has none."""
+        if not session.vector:
+            return None, []
+        packed = [session.vector, *(each.vector for each in session.interests)]
+        directions = unpack(packed, self._layout)
+        queries = self._layout.apply_weights(directions, weights)
+        if not session.interests:
+            return directions[0], [
+                InterestQuery(queries[0], 1.0, self._newest(session.events)[:PRODUCTS_OF_INTEREST])
+            ]
+        visit = self._newest(session.events[visits(session.events, self._tuning.gap_ms)[-1] :])
+        codes = self._replica.category_codes(visit)
+        return directions[0], [
+            InterestQuery(
+                query,
+                each.weight,
+                visit[codes == self._replica.category_code(each.category)][:PRODUCTS_OF_INTEREST],
+            )
+            for query, each in zip(queries[1:], session.interests, strict=True)
+        ]
+
+    def _newest(self, events: Sequence[SessionEvent]) -> Ints:
+        """The distinct products that have vectors, the newest first."""
+        numbers = self._replica.numbers
+        distinct = dict.fromkeys([event.product_id for event in reversed(events)])
+        found = numbers.find_all([*distinct])
+        return found[self._replica.has_vectors(found)]
+
+    def _near(
+        self, session: Session, found: list[CandidateList], interests: list[InterestQuery]
+    ) -> CandidateSet:
         def parts(chosen: RankedProduct) -> dict[str, float]:
-            query = interests.queries[chosen.origin]
+            query = interests[chosen.origin].query
             return parts_of(query, self._replica.vector(chosen.product_id), self._layout)
 
         return CandidateSet(
             found,
-            list(interests.weights),
+            [interest.weight for interest in interests],
             lambda chosen: self._content(session, chosen.origin),
             parts,
         )
 
     def _rank_by_model(
-        self, session: Session, blend: BehaviourCandidates, origins: dict[str, int], interests: Interests
+        self,
+        session: Session,
+        blend: BehaviourCandidates,
+        origins: dict[int, int],
+        interests: list[InterestQuery],
     ) -> CandidateSet:
         def reason(chosen: RankedProduct) -> Reason:
-            if chosen.product_id in blend.witnessed:
+            if chosen.number in blend.witnessed:
                 return self._beside(blend, chosen.product_id)
-            if chosen.product_id in origins:
-                return self._content(session, origins[chosen.product_id])
+            if chosen.number in origins:
+                return self._content(session, origins[chosen.number])
             return Reason("behaviour", explanation.ALIKE)
 
         def parts(chosen: RankedProduct) -> dict[str, float]:
             vector = self._replica.vector(chosen.product_id)
-            query = interests.queries[origins.get(chosen.product_id, 0)] if interests.queries else None
+            query = interests[origins.get(chosen.number, 0)].query if interests else None
             content = {} if query is None else parts_of(query, vector, self._layout)
             return content | {BEHAVIOUR: round(chosen.score, 4)}
 

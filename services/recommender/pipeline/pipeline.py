@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from math import sqrt
 from typing import Final
 
 import numpy as np
@@ -19,8 +18,15 @@ from services.recommender.metrics import Metrics
 from services.recommender.pipeline import explanation
 from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
+from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever
-from services.recommender.pipeline.diversity import RankedProduct, RowLimits, in_order, interleave
+from services.recommender.pipeline.diversity import (
+    CandidateTraits,
+    RankedProduct,
+    RowLimits,
+    in_order,
+    interleave,
+)
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.pipeline.explanation import item
 from services.recommender.pipeline.for_search import SearchRetriever
@@ -63,15 +69,15 @@ class RecommendationPipeline:
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
-        self._layout = layout
+        self._likeness = 1 / (STEPS**2 * len(layout.widths))  # of two rows' dot product: 1 for the same
         self._rules = rules
         self._model = model
         self._treatment = treatment
         self._in_force = in_force
-        finder = ContentRetriever(catalogue, index, replica, metrics)
-        blender = BehaviourRetriever(catalogue, replica, layout, tuning)
+        finder = ContentRetriever(catalogue, index, replica, layout, metrics)
+        blender = BehaviourRetriever(replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, layout, tuning)
-        self._for_you = ForYou(catalogue, finder, replica, layout, blender)
+        self._for_you = ForYou(catalogue, finder, replica, blender, layout=layout, tuning=tuning)
         self._search = SearchRetriever(catalogue, finder, replica, layout)
         self._kinds: Mapping[str, Kind] = {
             "similar": about.similar,
@@ -135,12 +141,13 @@ class RecommendationPipeline:
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
         reason = Reason("popular", explanation.POPULAR)
-        return CandidateSet([found], [1.0], lambda _chosen: reason, fills=False, in_order=True)
+        popular = CandidateList.of(found, self._catalogue.numbers)
+        return CandidateSet([popular], [1.0], lambda _chosen: reason, fills=False, in_order=True)
 
     def _select(
         self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
     ) -> list[RecommendedItem]:
-        if not any(offer.lists):
+        if not any(len(found.numbers) for found in offer.lists):
             return []
         assert offer.reason is not None
         chosen = self._rank(asked, offer, in_force)
@@ -149,23 +156,29 @@ class RecommendationPipeline:
     def _rank(
         self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
     ) -> list[RankedProduct]:
-        ids = [hit.product_id for hits in offer.lists for hit in hits]
-        products = [self._product(product_id) for product_id in ids]
-        factors = in_force.factors(products) if in_force.moves else None
+        numbers = np.concatenate([found.numbers for found in offer.lists])
+        scores = np.concatenate([found.scores for found in offer.lists])
+        ids = self._catalogue.numbers
+        factors = None
+        if in_force.moves:
+            factors = in_force.factors([self._product(product_id) for product_id in ids.ids(numbers)])
         if offer.in_order:
-            return in_order(offer.lists[0], asked.k, factors)
-        rows, _ = self._replica.matrix(ids)
-        vectors = rows / np.float32(STEPS * sqrt(len(self._layout.widths)))
-        brands = {product.product_id: product.brand for product in products}
-        return interleave(
-            offer.lists,
-            offer.weights,
-            vectors,
-            brands,
-            self._rules_of(asked),
-            factors=factors,
-            is_soft=not offer.fills,
-        )
+            chosen = in_order(offer.lists[0], asked.k, factors)
+        else:
+            rows, places = self._replica.rows_of(numbers)
+            traits = CandidateTraits(self._catalogue.brand_codes(numbers), rows, places, self._likeness)
+            chosen = interleave(
+                offer.lists,
+                offer.weights,
+                traits,
+                self._rules_of(asked),
+                factors=factors,
+                is_soft=not offer.fills,
+            )
+        return [
+            RankedProduct(ids.id(number := int(numbers[place])), number, float(scores[place]), origin)
+            for place, origin in chosen
+        ]
 
     def _rules_of(self, asked: RecommendationRequest) -> RowLimits:
         # Who asks for brands by name wants no others between them.

@@ -7,8 +7,9 @@ from typing import Final
 from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Source
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
-from services.recommender.index.port import AVAILABLE, Hit, Where
+from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.pipeline import explanation
+from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.search.search import Search, Searcher
 from services.recommender.visitor_sessions import MergedSessions, OwnEvent
@@ -89,7 +90,7 @@ class CandidateSet:
     shown. `fallback` tells what the lists lack, or why there are none.
     """
 
-    lists: list[list[Hit]] = field(default_factory=list)
+    lists: list[CandidateList] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
     reason: Callable[[RankedProduct], Reason] | None = None
     parts: Callable[[RankedProduct], dict[str, float]] | None = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from schemas.models import DataRange, Manifest
 from services.model import artifact
 from services.model.artifact import Artifact
-from services.model.behaviour import Behaviour, Candidates
+from services.model.behaviour import Behaviour
 from services.model.candidates import ITEM2VEC, KNN
 from services.model.session_index import Floats
 from services.trainer.training import TrainedModel
@@ -31,14 +31,14 @@ def without_trees(model: Artifact) -> Artifact:
 class ByKnn(Behaviour):
     """Orders the candidates by session-kNN alone."""
 
-    def scores(self, candidates: Candidates) -> Floats:
+    def scores(self, features: Floats) -> Floats:
         """(n,) the neighbours' votes."""
-        return candidates.features[:, KNN]
+        return features[:, KNN]
 
 
 class ByItem2Vec(Behaviour):
     """Orders the candidates by item2vec alone."""
 
-    def scores(self, candidates: Candidates) -> Floats:
+    def scores(self, features: Floats) -> Floats:
         """(n,) IN · OUT."""
-        return candidates.features[:, ITEM2VEC]
+        return features[:, ITEM2VEC]

@@ -38,7 +38,7 @@ def shipped(size: int) -> tuple[Artifact, Behaviour, dict[str, Product]]:
 def beside(model: Behaviour, product_id: str) -> list[str]:
     """The products that the model puts beside a view of one."""
     found = model.candidates([SessionEvent(0, b"", product_id, KIND_OF["view_item"])], Tuning())
-    order = np.argsort(-model.scores(found), kind="stable")
+    order = np.argsort(-model.scores(found.features), kind="stable")
     return [found.product_ids[place] for place in order.tolist() if found.product_ids[place] != product_id][
         :K
     ]

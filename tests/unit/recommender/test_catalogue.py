@@ -78,15 +78,31 @@ def test_popular_respects_filters_and_changes() -> None:
 
 def test_what_fits_a_filter_is_known_anew_when_the_product_changes() -> None:
     catalogue = Catalogue()
-    where = Where(availability=AVAILABLE, exclude=frozenset({"p1"}))
-    assert not catalogue.fitting(where)["p1"]
+    numbers = catalogue.numbers.number_all(["p0", "p1"])
+
+    def shown(where: Where) -> list[bool]:
+        return [bool(each) for each in catalogue.filter(where).allowed(numbers)]
+
+    where = Where(availability=AVAILABLE, exclude=frozenset({"p0", "unheard of"}))
+    assert shown(where) == [False, False]
+    catalogue.put(product(0))
     catalogue.put(product(1))
-    assert catalogue.fitting(where)["p1"]
+    assert shown(where) == [False, True]
     catalogue.put(product(1, availability="out_of_stock", updated_at=10))
-    assert not catalogue.fitting(where)["p1"]
-    assert catalogue.fitting(Where())["p1"]
+    assert shown(where) == [False, False]
+    assert shown(Where()) == [True, True]
     catalogue.remove("p1")
-    assert not catalogue.fitting(Where())["p1"]
+    assert shown(Where()) == [True, False]
+
+
+def test_a_filter_knows_products_that_came_after_it() -> None:
+    catalogue = Catalogue()
+    catalogue.put(product(0))
+    shown = catalogue.filter(Where(exclude=frozenset({"p0", "unheard of"})))
+    for number in range(1, 3000):
+        catalogue.put(product(number))
+    later = catalogue.numbers.number_all(["p0", "p1", "p2999", "not in the catalogue"])
+    assert shown.allowed(later).tolist() == [False, True, True, False]
 
 
 def test_brands_that_are_in_a_row_already_count_in_what_fills_it() -> None:

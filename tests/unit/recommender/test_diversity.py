@@ -7,8 +7,11 @@ from hypothesis import strategies as st
 from schemas.products import Product
 from schemas.sessions import KIND_OF, SessionEvent
 from schemas.vectors import Layout
+from services.product_numbers import UNKNOWN, ProductNumbers
 from services.recommender.index.port import Hit
-from services.recommender.pipeline.diversity import RowLimits, interleave
+from services.recommender.pipeline import diversity
+from services.recommender.pipeline.candidate_list import CandidateList
+from services.recommender.pipeline.diversity import CandidateTraits, RankedProduct, RowLimits
 from services.recommender.pipeline.explanation import because, likeness
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
@@ -22,6 +25,30 @@ def hits(*names: str) -> list[Hit]:
 def unlike(count: int) -> np.ndarray:
     """Vectors of products that have nothing in common."""
     return np.eye(count, dtype=np.float32)
+
+
+def interleave(
+    found: list[list[Hit]],
+    weights: list[float],
+    vectors: np.ndarray,
+    brands: dict[str, str | None],
+    limits: RowLimits,
+    *,
+    is_soft: bool = False,
+) -> list[RankedProduct]:
+    """Of products by name, each candidate with a vector of its own."""
+    numbers, hits = ProductNumbers(), [hit for each in found for hit in each]
+    names = [*dict.fromkeys(brands.get(hit.product_id) for hit in hits)]
+    codes = [UNKNOWN if (brand := brands.get(hit.product_id)) is None else names.index(brand) for hit in hits]
+    traits = CandidateTraits(
+        np.array(codes, dtype=np.int32),
+        np.ascontiguousarray(vectors, dtype=np.float32),
+        np.arange(len(hits), dtype=np.int32),
+        1.0,
+    )
+    lists = [CandidateList.of(each, numbers) for each in found]
+    chosen = diversity.interleave(lists, weights, traits, limits, is_soft=is_soft)
+    return [RankedProduct(hits[place].product_id, 0, hits[place].score, origin) for place, origin in chosen]
 
 
 def named(*names: str, k: int, brands: dict[str, str | None] | None = None, brand_max: int = 99) -> list[str]:

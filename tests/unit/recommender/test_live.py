@@ -72,7 +72,7 @@ class Shop:
         self.turns = asyncio.Semaphore(1)
         self.catalogue = Catalogue()
         self.index = EdgeIndex(LAYOUT, folder)
-        self.replica = VectorReplica(LAYOUT)
+        self.replica = VectorReplica(LAYOUT, self.catalogue.numbers)
         self.sessions = Sessions(LAYOUT, 10)
         self.hub = SubscriptionRegistry(self.metrics)
         rules = RowLimits(0, 0.2, 9)

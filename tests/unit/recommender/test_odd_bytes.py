@@ -50,7 +50,8 @@ class Recommender:
     def __init__(self, folder: Path) -> None:
         tuning = Tuning()
         self.metrics = Metrics()
-        self.catalogue, self.replica = Catalogue(), VectorReplica(LAYOUT)
+        self.catalogue = Catalogue()
+        self.replica = VectorReplica(LAYOUT, self.catalogue.numbers)
         self.people, self.rules, self.experiments = IdentityGraph(), RuleSchedule(), ExperimentSchedule()
         self.sessions = Sessions(LAYOUT, 100)
         joined = MergedSessions(self.sessions, self.people, self.replica, LAYOUT, tuning)
