@@ -13,7 +13,7 @@ from faust.types import TP
 from schemas.topics import EVENTS
 from services.session_processor.app import faust_app, pass_over_committed
 from services.session_processor.commit_order import PartitionOrder
-from services.session_processor.consumer import RewindingApp
+from services.session_processor.consumer import RewindingApp, RewindingConsumer
 from services.session_processor.settings import SessionProcessorSettings
 
 
@@ -61,8 +61,12 @@ async def app(tmp_path: Path) -> AsyncIterator[RewindingApp]:
     thread_of(app).thread_loop.close()
 
 
+def consumer_of(app: RewindingApp) -> RewindingConsumer:
+    return cast(RewindingConsumer, app.consumer)
+
+
 def thread_of(app: RewindingApp) -> Any:
-    return cast(Any, app.consumer)._thread
+    return consumer_of(app)._thread
 
 
 async def test_it_goes_back_to_the_commit_or_the_beginning_in_one_go(app: RewindingApp) -> None:
@@ -83,7 +87,7 @@ async def test_what_was_committed_late_is_no_gap(app: RewindingApp, monkeypatch:
 
     monkeypatch.setattr(thread_of(app), "seek_to_committed", seek_to_committed)
     app.on_rewind = partial(pass_over_committed, order, EVENTS.name)
-    order.reset({each.partition: at for each, at in (await app.consumer.seek_to_committed()).items()})
+    order.reset({each.partition: at for each, at in (await consumer_of(app).seek_to_committed()).items()})
     assert order.next_offsets == {COMMITTED.partition: 22}
-    await app.consumer.perform_seek()  # Faust's own, when its table is there
+    await consumer_of(app).perform_seek()  # Faust's own, when its table is there
     order.track(COMMITTED.partition, 27, lambda: None)
