@@ -19,19 +19,15 @@
 
 import { createPage } from "./page.js";
 import { defineElement } from "./recommendations.js";
+import { backoff } from "./tracker.js";
 
-const FIRST_WAIT_MS = 500;
-const LAST_WAIT_MS = 20_000;
 const OPEN_WITHIN_MS = 3000;
 const POLL_AFTER = 2; // failures in a row
 const POLL_EVERY_MS = 3000;
 const SILENT_MS = 30_000; // a socket that was silent for so long is asked whether it lives, when looked at
 const ANSWER_WITHIN_MS = 5000;
+const ASK_MS = 20_000;
 const TOKEN_REFUSED = 1008;
-
-/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … 20 s. */
-export const backoff = (failures) =>
-  Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 
 /** Where a slot's row is asked for, for a visitor; the token stays out of addresses, which are logged. */
 export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id }) {
@@ -192,7 +188,7 @@ export function connect({
   async function ask(slot) {
     const who = await visitor(refused);
     const headers = slot.kind === "products" ? {} : { "X-Eddy-Token": who.token };
-    const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(LAST_WAIT_MS) });
+    const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(ASK_MS) });
     if (response.status === 401) refused = who.token;
     if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
     if (!response.ok) return false;

@@ -99,15 +99,17 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   const underWay = new Set(); // keys of events that this page is sending
   const layers = new WeakSet(); // dataLayers that are listened to
   const taken = new WeakSet(); // their entries
-  const known = {}; // what they said of all that follows
+  let said = {}; // by their entries, of all that follows
   let batchEvents = BATCH_EVENTS;
   let failures = 0;
   let timer; // set while waiting to try again
   let sending;
   let hasMore = false; // tracked since the loop looked
+  let pause; // while it sends: ms to wait after an answer that asks for it, or 0
+  let second; // what is sent beside the first batch
+  let kept = 0; // bytes of requests that outlive the page
   let asking;
   let lastTick = 0;
-  let lastFailed = { at: 0, batch: [] };
   let page = { now: here(), before: referrer() };
 
   /** The visitor, as {visitor_id, token, expires_at}. With a token that was refused: another one. */
@@ -149,7 +151,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   /** Forgets the visitor and what waits to be sent, in this browser: what comes next is of another visitor. */
   function forget() {
     for (const key of [visitorKey, ...keys()]) store.remove(key);
-    for (const name of Object.keys(known)) delete known[name];
+    said = {};
   }
 
   /**
@@ -167,8 +169,8 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   function track(type, fields = {}) {
     const occurred_at = tick();
     const context = { ...contextNow(), ...fields.context };
-    const said = { event_id: ulid(occurred_at), type, occurred_at, ...fields, context };
-    const event = JSON.parse(JSON.stringify(said, (_, value) => (typeof value === "string" ? whole(value) : value)));
+    const given = { event_id: ulid(occurred_at), type, occurred_at, ...fields, context };
+    const event = JSON.parse(JSON.stringify(given, (_, value) => (typeof value === "string" ? whole(value) : value)));
     store.set(eventPrefix + event.event_id, JSON.stringify(event));
     const queued = keys();
     for (const key of queued.slice(0, Math.max(0, queued.length - queueMax))) store.remove(key);
@@ -187,18 +189,36 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
 
   function pump() {
     hasMore = true;
+    if (pause === 0) second ??= sendWaiting().finally(() => (second = undefined));
     return (sending ??= sendAll());
   }
 
   async function sendAll() {
-    for (;;) {
+    let wait;
+    do {
       hasMore = false;
-      const wait = await alone("send", sendNext).catch(waitAfter);
-      if (wait === 0 || (wait === undefined && hasMore)) continue;
-      sending = undefined; // in the same turn as the look at hasMore: nothing slips through in between
-      if (wait) later(wait);
-      return;
-    }
+      wait = await alone("send", sendBoth).catch(waitAfter);
+    } while (!wait && hasMore);
+    sending = undefined; // in the same turn as the look at hasMore: nothing slips through in between
+    if (wait) later(wait);
+  }
+
+  /** What is tracked meanwhile waits for no answer: an event has its own time. Other tabs wait for both. */
+  async function sendBoth() {
+    pause = 0;
+    await sendWaiting();
+    while (second) await second;
+    const wait = pause;
+    pause = undefined;
+    return wait;
+  }
+
+  async function sendWaiting() {
+    let wait;
+    do {
+      wait = await sendNext().catch(waitAfter);
+      pause = Math.max(pause, wait ?? 0);
+    } while (wait === 0 && !pause);
   }
 
   function later(wait) {
@@ -215,16 +235,18 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
 
   async function send(batch, who, isSecondTry = false) {
     batch.forEach(({ key }) => underWay.add(key));
+    const release = () => batch.forEach(({ key }) => underWay.delete(key));
     try {
       const events = batch.map(({ event }) => ({ ...event, visitor_id: who.visitor_id }));
       const response = await post("/v1/events", JSON.stringify({ events }), who.token);
       if (response.status === 401 && !isSecondTry) return await send(batch, await visitor(who.token), true);
-      return await settle(batch, response);
+      const wait = await settle(batch, response);
+      release();
+      return wait;
     } catch (error) {
-      lastFailed = { at: Date.now(), batch };
+      // A page that ends sees its requests fail, though they go on without it: these need no second one.
+      setTimeout(() => [release(), timer ?? pump()], LAST_BREATH_MS);
       throw error;
-    } finally {
-      batch.forEach(({ key }) => underWay.delete(key));
     }
   }
 
@@ -253,12 +275,12 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
 
   const keys = () => store.keys().filter((key) => key.startsWith(eventPrefix)).sort(); // ULIDs: oldest first
 
-  function nextBatch(maxBytes, except = []) {
+  function nextBatch(maxBytes) {
     const batch = [];
     let bytes = 0;
     for (const key of keys()) {
       if (batch.length === batchEvents) break;
-      if (underWay.has(key) || except.some((each) => each.key === key)) continue;
+      if (underWay.has(key)) continue;
       const raw = store.get(key);
       bytes += size(raw ?? "") + 100; // 100: the visitor's id
       if (batch.length && bytes > maxBytes) break;
@@ -274,22 +296,23 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   /** The page may be gone in a moment: no lock, no waiting, and a request that outlives it. */
   function leave() {
     const who = knownVisitor();
-    // A page that ends sees its requests fail, though they go on without it: these need no second one.
-    const goesOn = Date.now() - lastFailed.at < LAST_BREATH_MS ? lastFailed.batch : [];
-    const batch = who ? nextBatch(KEEPALIVE_BYTES, goesOn) : [];
+    const batch = who ? nextBatch(KEEPALIVE_BYTES - kept) : [];
     if (batch.length) send(batch, who).catch(waitAfter).then((wait) => wait && later(wait));
   }
 
   /** The token goes in a header: addresses are logged. The browser asks for that first, once in two hours. */
   function post(path, body, token) {
+    const bytes = size(body);
+    const keepalive = kept + bytes <= KEEPALIVE_BYTES;
+    if (keepalive) kept += bytes;
     return fetch(base + path, {
       method: "POST",
       body,
       headers: { "Content-Type": "text/plain", ...(token && { "X-Eddy-Token": token }) },
-      keepalive: size(body) <= KEEPALIVE_BYTES,
+      keepalive,
       credentials: "omit",
       signal: AbortSignal.timeout?.(TIMEOUT_MS),
-    });
+    }).finally(() => keepalive && (kept -= bytes));
   }
 
   /** Runs while no other tab runs the same. */
@@ -315,8 +338,8 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   function take(entry) {
     try {
       if (Object(entry) === entry) taken.add(entry);
-      Object.assign(known, saidOfAll(entry));
-      const found = fromGA4(entry, known);
+      said = { ...said, ...saidOfAll(entry) };
+      const found = fromGA4(entry, said);
       if (found) track(...found);
       else if (TYPES.has(typeInGA4(entry))) {
         console.warn("eddy: a GA4 event is passed over: items need an item_id, a search its search_term", entry);

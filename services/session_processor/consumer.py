@@ -7,7 +7,7 @@ a worker that was killed before its first commit then said ready and read nothin
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import iscoroutine
 from math import exp
 from typing import Any, Final, cast
@@ -72,14 +72,20 @@ class RewindingThread(AIOKafkaConsumerThread):
         return cast("Mapping[TP, int]", await self.call_thread(self._rewind, self._ensure_consumer()))
 
     async def _rewind(self, consumer: aiokafka.AIOKafkaConsumer) -> dict[TP, int | None]:
-        # In aiokafka's thread from the first step to the last. Records that a `getmany` under way takes up
-        # meanwhile lie before the last seek, so they are read again.
-        found: dict[TP, int | None] = await consumer.seek_to_committed()
-        read = [each for each in found if each.topic not in self.app.tables.changelog_topics]
-        for partition, first in (await consumer.beginning_offsets(read)).items() if read else ():
-            if (found[partition] or 0) <= first:  # never committed, or deleted by retention since
-                consumer.seek(partition, first)
-                found[partition] = first
+        # In aiokafka's thread. Its own `seek_to_committed` asks for each partition alone: 16 answers of a
+        # busy coordinator, three times a rebalance. After one answer for all, nobody has a turn until all are
+        # sought: records that a `getmany` under way has taken up lie before, so they are read again.
+        assigned = consumer.assignment()
+        read = [each for each in assigned if each.topic not in self.app.tables.changelog_topics]
+        firsts = await consumer.beginning_offsets(read) if read else {}
+        committed = await consumer._coordinator.fetch_committed_offsets(list(assigned))
+        found: dict[TP, int | None] = {}
+        for each in assigned:
+            offset = committed[each].offset if each in committed else 0
+            # Never committed, or deleted by retention since: the beginning. Changelogs stay where they are.
+            found[each] = max(offset, firsts.get(each, 0)) or firsts.get(each)
+            if found[each] is not None:
+                consumer.seek(each, found[each])
         return found
 
 
@@ -88,6 +94,12 @@ class RewindingConsumer(Consumer):
 
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return RewindingThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """As Faust's own, but that the app hears of it before anything is read from there."""
+        found = await super().seek_to_committed()
+        cast(RewindingApp, self.app).on_rewind(found)
+        return found
 
     async def wait_first(self, *coros: Any, **named: Any) -> WaitResults:  # noqa: ANN401
         """As Faust's own, but that a message which nothing holds up is handed over without a task.
@@ -116,7 +128,9 @@ class RewindingTransport(Transport):
 
 
 class RewindingApp(faust.App):
-    """Faust's own, with that transport."""
+    """Faust's own, with that transport. `on_rewind` hears where each partition goes on, whoever goes back."""
+
+    on_rewind: Callable[[Mapping[TP, int]], object] = staticmethod(lambda _: None)
 
     def _new_transport(self) -> TransportT:
         return RewindingTransport(self.conf.broker_consumer, self)

@@ -37,20 +37,81 @@ test("an event is kept first, sent at once as text/plain with the visitor's toke
   assert.equal(tracker.queued(), 0);
 });
 
-test("what happens while a request is under way goes in one batch after it", async () => {
-  let release;
-  const gate = new Promise((resolve) => (release = resolve));
-  const browser = openBrowser({ answer: async (request) => void (request.path === "/v1/events" && (await gate)) });
+test("what happens while a request is under way leaves at once in a second one; what comes then goes after", async () => {
+  const answers = [];
+  const gate = ({ path }) => path === "/v1/events" && new Promise((resolve) => answers.push(() => resolve()));
+  const browser = openBrowser({ answer: async (request) => void (await gate(request)) });
   const tracker = createTracker({ ingest: INGEST });
   tracker.track("view_item", { product_id: "p1" });
   await settled();
   for (const product_id of ["p2", "p3", "p4"]) tracker.track("view_item", { product_id });
   await settled();
-  assert.equal(browser.batches().length, 1);
-  release();
+  const sizes = () => browser.batches().map(({ body }) => body.events.length);
+  assert.deepEqual(sizes(), [1, 3]);
+  for (const product_id of ["p5", "p6"]) tracker.track("view_item", { product_id });
   await settled();
-  const sizes = browser.batches().map(({ body }) => body.events.length);
-  assert.deepEqual(sizes, [1, 3]);
+  assert.deepEqual(sizes(), [1, 3]);
+  answers[1](); // the second is answered before the first
+  await settled();
+  assert.deepEqual(sizes(), [1, 3, 2]);
+  assert.deepEqual(browser.waiting().map(({ product_id }) => product_id), ["p1", "p5", "p6"]);
+  answers[0]();
+  answers[2]();
+  await settled();
+  assert.equal(tracker.queued(), 0);
+  assert.equal(new Set(ids(browser.events())).size, 6);
+});
+
+test("a second request that fails is sent again, as its answer asks, whatever became of the first", async () => {
+  let first, times = 0;
+  const answer = (request) => {
+    if (isVisitors(request)) return undefined;
+    times += 1;
+    return times === 1 ? new Promise((resolve) => (first = resolve)) : times === 2 ? down : undefined;
+  };
+  const browser = openBrowser({ answer });
+  const tracker = createTracker({ ingest: INGEST });
+  tracker.track("view_item", { product_id: "p1" });
+  await settled();
+  const id = tracker.track("view_item", { product_id: "p2" });
+  await settled();
+  tracker.track("view_item", { product_id: "p3" });
+  await settled();
+  assert.equal(browser.batches().length, 2); // no third beside them once one has failed
+  first();
+  await settled();
+  await after(990);
+  assert.equal(browser.batches().length, 2);
+  await after(510 + 10);
+  assert.equal(browser.batches()[2].body.events[0].event_id, id);
+  assert.equal(browser.events().length, 4);
+  assert.equal(tracker.queued(), 0);
+});
+
+test("another tab waits for both requests, and requests together stay within what outlives a page", async () => {
+  const answers = [];
+  const gate = ({ path }) => path === "/v1/events" && new Promise((resolve) => answers.push(() => resolve()));
+  const browser = openBrowser({ answer: async (request) => void (await gate(request)) });
+  const [tracker, other] = [createTracker({ ingest: INGEST }), createTracker({ ingest: INGEST })];
+  const large = () => {
+    for (let each = 0; each < 40; each++) tracker.track("search", { query: "x".repeat(256), list_id: "y".repeat(600) });
+  };
+  large();
+  await settled();
+  large();
+  other.track("view_item", { product_id: "p1" });
+  await settled();
+  assert.equal(browser.batches().length, 2);
+  assert.deepEqual(browser.batches().map(({ options }) => options.keepalive), [true, false]);
+  answers[0]();
+  await settled();
+  assert.equal(browser.batches().length, 2);
+  while (answers.length) {
+    answers.shift()();
+    await settled();
+  }
+  assert.equal(new Set(ids(browser.events())).size, 81);
+  assert.equal(browser.events().length, 81);
 });
 
 test("no event is left lying, whenever in the life of a request it is tracked", async () => {
@@ -108,6 +169,25 @@ test("a lost network is tried again, later and later, and at once when it is bac
   assert.ok(browser.requests.length > before);
   assert.deepEqual(ids(browser.events()), tracked);
   assert.equal(tracker.queued(), 0);
+});
+
+test("whenever the network is back after a failure, and whichever try it met, nothing is left lying", async () => {
+  for (let delay = 0; delay < 240; delay += 20) {
+    let isLost = true;
+    const browser = openBrowser({ answer: (request) => {
+      if (isLost && !isVisitors(request)) throw new TypeError("Failed to fetch");
+    } });
+    const tracker = createTracker({ ingest: INGEST });
+    tracker.track("view_item", { product_id: "p1" });
+    await settled();
+    await after(delay);
+    isLost = false;
+    browser.emit("online");
+    await settled();
+    await after(1000);
+    assert.equal(tracker.queued(), 0, `after ${delay} ms`);
+    assert.equal(new Set(ids(browser.events())).size, 1);
+  }
 });
 
 test("waits are anything up to 0.5 s, 1 s, … 20 s", () => {
