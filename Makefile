@@ -11,9 +11,11 @@ BIN    := $(VENV)/bin
 TORCH  ?= $(shell { command -v nvidia-smi || ls -d /proc/driver/nvidia; } >/dev/null 2>&1 && echo cuda || echo cpu)
 UV_INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
 # Tests run so many at a time, each worker with a broker of its own and one thread of linear algebra; what is compiled
-# is kept for the hundreds of processes that they start. On two quiet cores `make WORKERS=3 test` is faster by a sixth.
-WORKERS ?= logical
-TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses 4 --dist loadscope --no-loadscope-reorder --durations=60
+# is kept for the hundreds of processes that they start. Half of the time they wait for services and browsers, so there
+# is one worker more than cores, four at most; unit tests compute, and take one a core.
+CORES   := $(shell getconf _NPROCESSORS_ONLN)
+WORKERS ?= $(shell echo $$(($(CORES) + 1)))
+TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --maxprocesses 4 --dist loadscope --no-loadscope-reorder --durations=60
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
@@ -72,10 +74,10 @@ picture: setup ## the README's moving picture, from the shop that `make up` star
 	@$(BIN)/python -m infra.picture
 
 test: setup ## all tests; how long each took is in build/tests.xml
-	@$(TEST) tests --ignore=tests/benchmark --junitxml=build/tests.xml
+	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --junitxml=build/tests.xml
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
-	@$(TEST) -q tests/unit tests/contracts --junitxml=build/unit-tests.xml
+	@$(TEST) -n $(CORES) -q tests/unit tests/contracts --junitxml=build/unit-tests.xml
 
 bench: setup ## measures; writes build/bench/*.json
 	@$(BIN)/python -m tests.benchmark

@@ -60,9 +60,18 @@ def is_gerund(name: str) -> bool:
     return word.endswith("ing") and word not in NOUNS.split()
 
 
+def statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, at whatever depth. Expressions, which hold none, are most of a tree: ast.walk goes
+    through them too, and takes eight times as long."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for node in getattr(tree, block, ()):
+            yield node
+            yield from statements(node)
+
+
 def functions_of(tree: ast.Module) -> Iterator[str]:
     """Names of all functions and methods but dunders and properties: a property is a noun or a state."""
-    for node in ast.walk(tree):
+    for node in statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             decorators = {ast.unparse(each).split(".")[0] for each in node.decorator_list}
             if not re.fullmatch(r"__\w+__", node.name) and not decorators & {"property", "cached_property"}:

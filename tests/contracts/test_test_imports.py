@@ -4,6 +4,7 @@ import ast
 from pathlib import Path
 
 from infra.stack.broker import ROOT
+from infra.structure import statements
 
 TESTS = ROOT / "tests"
 SHARED = (TESTS / "support", TESTS / "benchmark")
@@ -16,7 +17,7 @@ def is_test(path: Path) -> bool:
 def modules_of_ours(path: Path) -> set[str]:
     """The modules below tests/ that a file imports, however it says so."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in statements(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             found |= {each.name for each in node.names}
         elif isinstance(node, ast.ImportFrom):

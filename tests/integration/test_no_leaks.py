@@ -86,7 +86,8 @@ class World:
         self.index = CachedIndex(EdgeIndex(LAYOUT, folder))
         self.known: dict[str, Product] = {}  # as the topic `products` tells
         self.described: dict[str, Product] = {}  # as the index has it
-        self.touched: set[int] = set()
+        self.touched: set[int] = set()  # whatever told of it
+        self.moved: set[int] = set()  # of these, those that the index has heard of, which is dear to undo
         self.blocks: dict[str, Rule] = {}
         past = np.random.default_rng(8).integers(0, VISITED, size=(400, 5)).tolist()
         model = behaviour([[f"p{number}" for number in dict.fromkeys(visit)] for visit in past])
@@ -126,6 +127,7 @@ class World:
     def describe(self, number: int, newest: Product | None) -> None:
         """[product-vectors]"""
         self.touched.add(number)
+        self.moved.add(number)
         if newest is None:
             self.described.pop(f"p{number}", None)
             self.replica.remove(f"p{number}")
@@ -140,12 +142,13 @@ class World:
         for number in self.touched:
             self.tell(number, None)  # a newer description would win over the first
             self.tell(number, product(number))
-        back = [(product(number), self.content[number]) for number in self.touched]
+        back = [(product(number), self.content[number]) for number in self.moved]
         for each, content in back:
             self.described[each.product_id] = each
             self.replica.put(each, content.astype(np.float16))
         self.index.upsert(back)
         self.touched.clear()
+        self.moved.clear()
         self.blocks.clear()
 
 

@@ -92,7 +92,8 @@ def test_the_picture_is_drawn(figures: AccuracyFigures, tmp_path: Path) -> None:
     pixels = imread(tmp_path / "build" / "evaluation.png")
     width, height = (round(inches * picture.DPI) for inches in picture.SIZE_INCHES)
     assert pixels.shape[:2] == (height, width)
-    assert len(np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0)) > 10
+    colours = np.round(pixels * 255).astype(np.uint8).view(np.uint32)  # sorting numbers is quicker than rows
+    assert len(np.unique(colours)) > 10
 
 
 def test_a_dataset_that_was_not_measured_is_left_out(figures: AccuracyFigures, tmp_path: Path) -> None:
