@@ -49,6 +49,9 @@ class Part(StrEnum):
     live = "live"
     embedding = "embedding"
     fold = "fold"
+    push = "push"
+    ingest = "ingest"
+    worker = "worker"
     history = "history"
     words = "words"
     parser = "parser"
@@ -66,6 +69,9 @@ class Part(StrEnum):
 TITLES = {
     Part.words: "Words to vectors, by a running embedder",
     Part.parser: "A search's words understood by the parser",
+    Part.push: "A row for a visitor who has just clicked, and the compiled part of it alone",
+    Part.ingest: "Events over HTTP, and a bare route beside them",
+    Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
     Part.rebuild: "The index built anew from 20,000 products",
 }
@@ -137,6 +143,9 @@ def main(  # noqa: PLR0917 - typer knows them by name
     others: dict[Part, Callable[[], None]] = {
         Part.embedding: partial(_embedding, out),
         Part.fold: partial(_fold, out),
+        Part.push: partial(_printed, Part.push, "push", out),
+        Part.ingest: partial(_printed, Part.ingest, "ingest", out),
+        Part.worker: partial(_printed, Part.worker, "session_worker", out),
         Part.history: partial(_history, count, out),
         Part.words: partial(_printed, Part.words, "words", out),
         Part.parser: partial(_printed, Part.parser, "search_words", out),

@@ -12,7 +12,7 @@ from infra.stack.broker import ROOT
 from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS, Topic
-from schemas.vectors import Layout, ProductVectors
+from schemas.vectors import Layout, ProductVectors, Vector
 from services.kafka.clients import AcknowledgedProducer, producer_config
 from services.settings import ServiceSettings
 
@@ -36,6 +36,17 @@ async def _send(settings: ServiceSettings, topic: Topic, values: dict[str, bytes
 
 
 def _vectors(product: Product, layout: Layout) -> ProductVectors:
+    return ProductVectors(
+        product=product,
+        layout=layout.id,
+        content=vectors.pack(content_of(product, layout)),
+        hashes={},
+        models={"text": "stand-in", "image": "stand-in"},
+    )
+
+
+def content_of(product: Product, layout: Layout) -> Vector:
+    """(width,) the same for the same product."""
     shelf = "/".join(product.category)
     seeds = {
         "category": shelf,
@@ -48,13 +59,7 @@ def _vectors(product: Product, layout: Layout) -> ProductVectors:
         else _drawn(shelf, width) + 0.7 * _drawn(product.product_id, width)
         for name, width in layout.widths
     ]
-    return ProductVectors(
-        product=product,
-        layout=layout.id,
-        content=vectors.pack(layout.normalise(np.concatenate(parts))),
-        hashes={},
-        models={"text": "stand-in", "image": "stand-in"},
-    )
+    return layout.normalise(np.concatenate(parts)).astype(np.float32)
 
 
 def _drawn(seed: str, width: int) -> np.ndarray:
