@@ -1,7 +1,7 @@
 """A row for a visitor who has just clicked, beside the compiled part that every model of its kind needs.
 
-`python -m tests.benchmark.push` prints the figures as JSON. No Kafka and no sockets: the thread's own CPU time,
-from the decoded session to the bytes of the message. Everything else of the way is `live`'s to measure.
+`python -m tests.benchmark.push` prints the figures as JSON. No Kafka and no sockets: the thread's own CPU
+time, from the decoded session to the bytes of the message. Everything else of the way is `live`'s to measure.
 """
 
 import asyncio

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -130,11 +131,14 @@ class ForYou:
         origins: dict[int, int],
         interests: list[InterestQuery],
     ) -> CandidateSet:
+        beside = cache(self._beside)  # a row has more products than reasons
+        content = cache(lambda origin: self._content(session, origin))
+
         def reason(chosen: RankedProduct) -> Reason:
             if chosen.number in blend.witnessed:
-                return self._beside(blend, chosen.product_id)
+                return beside(self._nearest_known(blend, chosen.product_id))
             if chosen.number in origins:
-                return self._content(session, origins[chosen.number])
+                return content(origins[chosen.number])
             return Reason("behaviour", explanation.ALIKE)
 
         def parts(chosen: RankedProduct) -> dict[str, float]:
@@ -145,10 +149,12 @@ class ForYou:
 
         return CandidateSet(blend.lists, blend.weights, reason, parts)
 
-    def _beside(self, blend: BehaviourCandidates, product_id: str) -> Reason:
+    def _nearest_known(self, blend: BehaviourCandidates, product_id: str) -> SessionEvent | None:
         """The newest event of the product's own category is the nearest to it; of no such, of any."""
         product = self._catalogue.get(product_id)
-        event = blend.known.get(product.top_category if product else None) or blend.known.get(None)
+        return blend.known.get(product.top_category if product else None) or blend.known.get(None)
+
+    def _beside(self, event: SessionEvent | None) -> Reason:
         if event is None:
             return Reason("behaviour", explanation.ALIKE)
         return Reason(
