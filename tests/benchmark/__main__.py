@@ -50,6 +50,7 @@ class Part(StrEnum):
     embedding = "embedding"
     fold = "fold"
     push = "push"
+    click = "click"
     ingest = "ingest"
     worker = "worker"
     history = "history"
@@ -70,6 +71,7 @@ TITLES = {
     Part.words: "Words to vectors, by a running embedder",
     Part.parser: "A search's words understood by the parser",
     Part.push: "A row for a visitor who has just clicked, and the compiled part of it alone",
+    Part.click: "A click in a real browser, until the row on the page is another",
     Part.ingest: "Events over HTTP, and a bare route beside them",
     Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
@@ -144,6 +146,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.embedding: partial(_embedding, out),
         Part.fold: partial(_fold, out),
         Part.push: partial(_printed, Part.push, "push", out),
+        Part.click: partial(_printed, Part.click, "page_click", out),
         Part.ingest: partial(_printed, Part.ingest, "ingest", out),
         Part.worker: partial(_printed, Part.worker, "session_worker", out),
         Part.history: partial(_history, count, out),

@@ -34,6 +34,7 @@ class System:
     recommender_url: str
     settings: ServiceSettings
     pids: Mapping[str, int]
+    shop_url: str = ""  # where no shop runs
 
     def products(self) -> list[str]:
         """The ids of all products on the topic `products`, in alphabetical order."""
@@ -60,6 +61,7 @@ def whole_stack(tell: Tell) -> Iterator[System]:
             stack.recommender_url,
             ServiceSettings(kafka_bootstrap=stack.bootstrap),
             {name: stack.pid(name) for name in names},
+            stack.shop_url,
         )
     finally:
         stack.down()
