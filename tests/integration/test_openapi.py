@@ -137,7 +137,7 @@ def recommender(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield service
 
 
-def asked(name: Service, service: RunningService, asker: Asker, folder: Path) -> Statuses:
+def run_schemathesis(name: Service, service: RunningService, asker: Asker, folder: Path) -> Statuses:
     """What the service answered; fails with schemathesis's report where it does not keep to its document."""
     config, report = folder / "schemathesis.toml", folder / "report.ndjson"
     config.write_text(asker.toml() + asker.left_out + asker.drawn + REFUSALS + LEFT_OUT[name])
@@ -172,7 +172,7 @@ def _statuses(report: Path) -> Statuses:
     return found
 
 
-def entered(statuses: Statuses) -> set[str]:
+def find_successes(statuses: Statuses) -> set[str]:
     """Operations that were answered with success at least once."""
     return {name for name, counts in statuses.items() if any(status < 300 for status in counts)}
 
@@ -186,8 +186,8 @@ def operations(service: RunningService) -> set[str]:
 def test_the_recommender_keeps_to_its_document_for_back_ends(
     recommender: RunningService, tmp_path: Path
 ) -> None:
-    statuses = asked("recommender", recommender, BACK_END, tmp_path)
-    assert entered(statuses) == operations(recommender)
+    statuses = run_schemathesis("recommender", recommender, BACK_END, tmp_path)
+    assert find_successes(statuses) == operations(recommender)
     assert sum(counts.total() for counts in statuses.values()) > 1000
 
 
@@ -199,22 +199,22 @@ def test_the_recommender_keeps_to_its_document_for_visitors(
         {"path.product_id": "p9", "query.visitor_id": VISITOR, "path.visitor_id": VISITOR},
         ANY_WEIGHTS,
     )
-    statuses = asked("recommender", recommender, own, tmp_path)
+    statuses = run_schemathesis("recommender", recommender, own, tmp_path)
     rows = {name for name in operations(recommender) if "rules" not in name and "experiments" not in name}
-    assert entered(statuses) == rows
+    assert find_successes(statuses) == rows
 
 
 def test_the_recommender_keeps_to_its_document_for_anybody(
     recommender: RunningService, tmp_path: Path
 ) -> None:
-    statuses = asked("recommender", recommender, NOBODY, tmp_path)
-    assert {"GET /v1/popular", "GET /v1/search", "GET /metrics", "GET /readyz"} <= entered(statuses)
-    assert not {name for name in entered(statuses) if "rules" in name or "experiments" in name}
+    statuses = run_schemathesis("recommender", recommender, NOBODY, tmp_path)
+    assert {"GET /v1/popular", "GET /v1/search", "GET /metrics", "GET /readyz"} <= find_successes(statuses)
+    assert not {name for name in find_successes(statuses) if "rules" in name or "experiments" in name}
     assert 404 in statuses["GET /v1/products/{product_id}/similar"]
 
 
 def test_ingest_keeps_to_its_document_for_back_ends(ingest: RunningService, tmp_path: Path) -> None:
-    assert entered(asked("ingest", ingest, BACK_END, tmp_path)) == operations(ingest)
+    assert find_successes(run_schemathesis("ingest", ingest, BACK_END, tmp_path)) == operations(ingest)
 
 
 def test_ingest_keeps_to_its_document_for_anybody(ingest: RunningService, tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_ingest_keeps_to_its_document_for_anybody(ingest: RunningService, tmp_pa
         "POST /v1/visitors",
         "DELETE /v1/visitors/{visitor_id}",
     }
-    assert entered(asked("ingest", ingest, NOBODY, tmp_path)) == everybody
+    assert find_successes(run_schemathesis("ingest", ingest, NOBODY, tmp_path)) == everybody
 
 
 def test_documents_promise_problem_documents_for_all_errors(
@@ -341,7 +341,7 @@ def of_ingest() -> Iterator[Bad]:
     yield Bad("DELETE", f"/v1/products/{'x' * 129}", 422, "1 to 128 characters")
 
 
-def refused(service: RunningService, bad: Bad) -> Json:
+def check_refusal(service: RunningService, bad: Bad) -> Json:
     """The problem document; says which request was answered otherwise."""
     headers = {"Content-Type": bad.media_type, "Content-Encoding": bad.packed} if bad.body is not None else {}
     if bad.shows is not None:
@@ -359,17 +359,17 @@ def refused(service: RunningService, bad: Bad) -> Json:
 
 def test_the_recommender_says_what_is_wrong(recommender: RunningService) -> None:
     for bad in of_recommender():
-        refused(recommender, bad)
-    unknown = refused(recommender, Bad("GET", "/v1/popular", 422, "", {"colour": "red"}))
+        check_refusal(recommender, bad)
+    unknown = check_refusal(recommender, Bad("GET", "/v1/popular", 422, "", {"colour": "red"}))
     assert unknown["parameter"] == "colour"
     assert {"brand", "category", "price_max", "exclude_seen"} <= set(unknown["filters"])
-    weight = refused(recommender, Bad("GET", "/v1/popular", 422, "", {"weights": "brnd:1"}))
+    weight = check_refusal(recommender, Bad("GET", "/v1/popular", 422, "", {"weights": "brnd:1"}))
     assert (weight["weight"], "brand" in weight["weights"]) == ("brnd", True)
 
 
 def test_ingest_says_what_is_wrong(ingest: RunningService) -> None:
     for bad in of_ingest():
-        refused(ingest, bad)
+        check_refusal(ingest, bad)
 
 
 def test_a_refused_method_is_told_all_that_there_are(
