@@ -62,6 +62,7 @@ class Part(StrEnum):
     complements = "complements"
     archive = "archive"
     rebuild = "rebuild"
+    scale = "scale"
     replay = "replay"
     accuracy = "accuracy"
     chaos = "chaos"
@@ -75,6 +76,7 @@ TITLES = {
     Part.ingest: "Events over HTTP, and a bare route beside them",
     Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
+    Part.scale: "A recommender with 100,000 products",
     Part.rebuild: "The index built anew from 20,000 products",
 }
 # `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
@@ -159,6 +161,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.archive: partial(_archive, count, out),
         Part.replay: partial(_printed, Part.replay, "replay", out),
         Part.rebuild: partial(_printed, Part.rebuild, "index_rebuild", out),
+        Part.scale: partial(_printed, Part.scale, "scale", out),
     }
     for part, run in others.items():
         if part in wanted:
