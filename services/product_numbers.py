@@ -67,7 +67,7 @@ class ProductNumbers:
         self._changed[self.changes % CHANGES_KEPT] = number
         self.changes += 1
 
-    def changed_since(self, changes: int) -> Ints:
+    def changes_since(self, changes: int) -> Ints:
         """(n,) what changed after the first so many changes, of the newest CHANGES_KEPT."""
         places = np.arange(max(changes, self.changes - CHANGES_KEPT), self.changes) % CHANGES_KEPT
         return self._changed[places]

@@ -43,7 +43,7 @@ class ProductFilter:
         self._excluded = excluded
         self._look_at = look_at
 
-    def allowed(self, numbers: Ints) -> Mask:
+    def mask(self, numbers: Ints) -> Mask:
         """(n,) which of these may be shown."""
         found = self._matches.take(numbers)
         if not found.all():

@@ -155,7 +155,7 @@ class State:
             self._hub.session_changed(member, published)
 
     def _count(self, visitor_id: str, events: Sequence[SessionEvent]) -> None:
-        before = self.sessions.decoded(visitor_id)
+        before = self.sessions.last_session(visitor_id)
         self._popularity.update(before.events if before else (), events)
 
     async def newest_identities(self, messages: list[Message]) -> None:

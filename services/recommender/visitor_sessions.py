@@ -110,10 +110,10 @@ class Sessions:
 
         The session processor computes such a session anew at the visitor's next event.
         """
-        session = self.decoded(visitor_id)
+        session = self.last_session(visitor_id)
         return session if session is not None and session.layout == self._form else None
 
-    def decoded(self, visitor_id: str) -> Session | None:
+    def last_session(self, visitor_id: str) -> Session | None:
         """The newest session as it was written, its vectors of whatever form and layout."""
         published = self.latest(visitor_id)
         if published is None:

@@ -43,4 +43,4 @@ def test_what_changed_since_is_told_of_the_newest_changes(before: int, after: in
             assert numbers.changes == before
         numbers.record_change(change)
     expected = range(before, before + after)[-CHANGES_KEPT:]
-    assert numbers.changed_since(before).tolist() == [*expected]
+    assert numbers.changes_since(before).tolist() == [*expected]

@@ -115,7 +115,7 @@ class AboutProduct:
 
     def _fitting(self, told: CoVisitation, where: Where) -> list[str]:
         numbers = self._catalogue.numbers.number_all(told.product_ids)
-        allowed = self._catalogue.filter(where).allowed(numbers) & self._replica.has_vectors(numbers)
+        allowed = self._catalogue.filter(where).mask(numbers) & self._replica.has_vectors(numbers)
         return [*compress(told.product_ids, allowed.tolist())]
 
     def _together(

@@ -106,7 +106,7 @@ class BehaviourRetriever:
             numbers, scores = numbers[order], scores[order]
         categories = self._replica.category_codes(numbers)
         # One without a category has no vector.
-        shown = np.flatnonzero((categories != UNKNOWN) & allowed.allowed(numbers))
+        shown = np.flatnonzero((categories != UNKNOWN) & allowed.mask(numbers))
         scores = scores[shown]
         lists, counts = by_interest(
             CandidateList(numbers[shown], model.shares(scores) if weights is None else softmax(scores)),

@@ -76,9 +76,7 @@ class ContentRetriever:
         wanted = 2 * k + max(SESSION_EVENTS_MAX, len(where.exclude))
         question = self._neighbours.question(weights, wanted, where)
         keys = [(question.number, each.query.tobytes(), each.products.tobytes()) for each in interests]
-        known = {
-            nth: found for nth, key in enumerate(keys) if (found := self._scored_before(key)) is not None
-        }
+        known = {nth: found for nth, key in enumerate(keys) if (found := self._find_scored(key)) is not None}
         new = [nth for nth in range(len(keys)) if nth not in known]
         if new:
             near = await self._neighbours.of(question, [interests[nth].products for nth in new])
@@ -89,7 +87,7 @@ class ContentRetriever:
                 self._scored[keys[nth]] = (self._replica.numbers.changes, known[nth])
         return [known[nth] for nth in range(len(keys))]
 
-    def _scored_before(self, key: Scored) -> CandidateList | None:
+    def _find_scored(self, key: Scored) -> CandidateList | None:
         """A click moves one interest of a session: all others are what they were, to the byte."""
         found = self._scored.get(key)
         return found[1] if found is not None and found[0] == self._replica.numbers.changes else None

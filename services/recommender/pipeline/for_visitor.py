@@ -60,7 +60,7 @@ class ForYou:
         allowed = self._catalogue.filter(asked.where)
         lengths = quotas([interest.weight for interest in interests], asked.k)
         near = [
-            each.only(allowed.allowed(each.numbers), most)
+            each.only(allowed.mask(each.numbers), most)
             for each, most in zip(found or (), lengths if found else (), strict=True)
         ]
         away: Fallback | None = "index_away" if found is None else None

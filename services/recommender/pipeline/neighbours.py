@@ -98,5 +98,5 @@ class Neighbours:
         there = [answer for answer in answers if answer is not None]
         if not there:
             return NOBODY
-        changed = self._numbers.changed_since(min(seen for seen, _ in there))
+        changed = self._numbers.changes_since(min(seen for seen, _ in there))
         return distinct(np.concatenate([changed, *(near for _, near in there)]), len(self._numbers))

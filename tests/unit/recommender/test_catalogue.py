@@ -81,7 +81,7 @@ def test_what_fits_a_filter_is_known_anew_when_the_product_changes() -> None:
     numbers = catalogue.numbers.number_all(["p0", "p1"])
 
     def shown(where: Where) -> list[bool]:
-        return [bool(each) for each in catalogue.filter(where).allowed(numbers)]
+        return [bool(each) for each in catalogue.filter(where).mask(numbers)]
 
     where = Where(availability=AVAILABLE, exclude=frozenset({"p0", "unheard of"}))
     assert shown(where) == [False, False]
@@ -102,7 +102,7 @@ def test_a_filter_knows_products_that_came_after_it() -> None:
     for number in range(1, 3000):
         catalogue.put(product(number))
     later = catalogue.numbers.number_all(["p0", "p1", "p2999", "not in the catalogue"])
-    assert shown.allowed(later).tolist() == [False, True, True, False]
+    assert shown.mask(later).tolist() == [False, True, True, False]
 
 
 def test_brands_that_are_in_a_row_already_count_in_what_fills_it() -> None:

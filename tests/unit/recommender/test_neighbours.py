@@ -118,7 +118,7 @@ async def test_it_finds_what_an_exact_search_finds(memory_path: Path, k: int) ->
     for _ in range(40):
         interest = shop.interest(shop.visit())
         [near] = await shop.finder.nearest_each([interest], FOR_YOU, k, SHOWN) or []
-        found = near.only(shop.catalogue.filter(SHOWN).allowed(near.numbers), 60)
+        found = near.only(shop.catalogue.filter(SHOWN).mask(near.numbers), 60)
         exact = shop.index.nearest(interest.query, 60, SHOWN)
         shared += len({hit.product_id for hit in exact} & {*shop.replica.numbers.ids(found.numbers)})
         wanted += len(exact)
