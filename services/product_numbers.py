@@ -14,53 +14,60 @@ import numpy.typing as npt
 Ints = npt.NDArray[np.int32]
 Value = TypeVar("Value", bound=np.generic)
 
-UNKNOWN: Final = -1  # the number of an id that has none
+UNKNOWN: Final = -1  # the number of a name that has none
 CHANGES_KEPT: Final = 256  # so many of the newest are told one by one
 FIRST_PRODUCTS: Final = 1024
 
 
-class ProductNumbers:
-    """Product id ↔ number, from 0 on. A number is never given to another id."""
+class Numbering:
+    """Name ↔ number, from 0 on. A number is never given to another name."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
         self._ids: list[str] = []
-        self._changed: Ints = np.zeros(CHANGES_KEPT, np.int32)  # a ring
-        self.changes = 0  # how many there were
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def number(self, product_id: str) -> int:
-        """The product's number; a new one for an id that had none. One thread calls this."""
-        found = self._numbers.get(product_id)
+    def number(self, name: str) -> int:
+        """The name's number; a new one for a name that had none. One thread calls this."""
+        found = self._numbers.get(name)
         if found is None:
             found = len(self._ids)
-            self._ids.append(product_id)
-            self._numbers[product_id] = found
+            self._ids.append(name)
+            self._numbers[name] = found
         return found
 
-    def number_all(self, product_ids: Iterable[str]) -> Ints:
+    def number_all(self, names: Iterable[str]) -> Ints:
         """(n,) the number of each, new ones where there were none."""
-        return np.array([self.number(product_id) for product_id in product_ids], dtype=np.int32)
+        return np.array([self.number(name) for name in names], dtype=np.int32)
 
-    def find(self, product_id: str) -> int:
-        """The product's number, or UNKNOWN."""
-        return self._numbers.get(product_id, UNKNOWN)
+    def find(self, name: str) -> int:
+        """The name's number, or UNKNOWN."""
+        return self._numbers.get(name, UNKNOWN)
 
-    def find_all(self, product_ids: Sequence[str]) -> Ints:
+    def find_all(self, names: Sequence[str]) -> Ints:
         """(n,) the number of each, UNKNOWN where it has none."""
-        found = map(self._numbers.get, product_ids, repeat(UNKNOWN))
-        return np.fromiter(found, np.int32, len(product_ids))
+        found = map(self._numbers.get, names, repeat(UNKNOWN))
+        return np.fromiter(found, np.int32, len(names))
 
     def id(self, number: int) -> str:
-        """The product that has a number."""
+        """The name that has a number."""
         return self._ids[number]
 
     def ids(self, numbers: Ints) -> list[str]:
-        """The products that have these numbers."""
+        """The names that have these numbers."""
         ids = self._ids
         return [ids[number] for number in numbers.tolist()]
+
+
+class ProductNumbers(Numbering):
+    """Of products by id, and which of them changed last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._changed: Ints = np.zeros(CHANGES_KEPT, np.int32)  # a ring
+        self.changes = 0  # how many there were
 
     def record_change(self, number: int) -> None:
         """What is known of the product is different from now on."""

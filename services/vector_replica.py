@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from schemas.products import Product
 from schemas.vectors import Layout, Matrix, ProductVectors, Vector
-from services.product_numbers import UNKNOWN, Column, Ints, ProductNumbers
+from services.product_numbers import UNKNOWN, Column, Ints, Numbering, ProductNumbers
 
 Rows = npt.NDArray[np.int16]
 
@@ -33,8 +33,7 @@ class VectorReplica:
         self._rows: Rows = np.zeros((FIRST_ROWS, layout.width), dtype=np.int16)
         self._row_of = Column(self.numbers, np.int32, UNKNOWN)
         self._category_of = Column(self.numbers, np.int32, UNKNOWN)
-        self._categories: list[str] = []
-        self._category_codes: dict[str, int] = {}
+        self._categories = Numbering()  # top-level ones
         self._free: list[int] = []
         self._count = 0
 
@@ -68,7 +67,7 @@ class VectorReplica:
         self._rows[row] = np.rint(np.clip(content.astype(np.float32), -1, 1) * STEPS)
         number = self.numbers.number(product.product_id)
         former = int(self._row_of.at(number))
-        self._category_of.put(number, self._code(product.top_category))
+        self._category_of.put(number, self._categories.number(product.top_category))
         self._row_of.put(number, row)
         self.numbers.record_change(number)
         if former == UNKNOWN:
@@ -134,9 +133,9 @@ class VectorReplica:
 
     def top_categories(self, product_ids: Sequence[str]) -> list[str | None]:
         """The first step of each product's category path, or None for an unknown product."""
-        names = self._categories
+        name = self._categories.id
         codes = self._category_of.take(self.numbers.find_all(product_ids)).tolist()
-        return [None if code == UNKNOWN else names[code] for code in codes]
+        return [None if code == UNKNOWN else name(code) for code in codes]
 
     def category_codes(self, numbers: Ints) -> Ints:
         """(n,) a number for each product's top-level category, UNKNOWN for a product without a vector."""
@@ -144,15 +143,7 @@ class VectorReplica:
 
     def category_code(self, category: str) -> int:
         """The number of a top-level category, UNKNOWN for one that no product ever had."""
-        return self._category_codes.get(category, UNKNOWN)
-
-    def _code(self, category: str) -> int:
-        code = self._category_codes.get(category)
-        if code is None:
-            code = len(self._categories)
-            self._categories.append(category)
-            self._category_codes[category] = code
-        return code
+        return self._categories.find(category)
 
     def _next_row(self) -> int:
         row = self._count + len(self._free)

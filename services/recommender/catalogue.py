@@ -14,7 +14,7 @@ from cachetools import LRUCache
 
 from schemas.products import Product
 from schemas.sessions import purchase_digest
-from services.product_numbers import UNKNOWN, Column, Ints, ProductNumbers
+from services.product_numbers import UNKNOWN, Column, Ints, Numbering, ProductNumbers
 from services.recommender.index.port import NONE, Hit, Where
 
 FILTERS_KEPT: Final = 32  # of the newest filters, what each product was found to be
@@ -72,7 +72,7 @@ class Catalogue:
         self._own: list[Order] | None = None
         self._counted: list[Order] | None = None
         self._matches: LRUCache[Where, Column[np.int8]] = LRUCache(FILTERS_KEPT)
-        self._brand_codes: dict[str, int] = {}
+        self._brand_codes = Numbering()  # by their exact names
         self._brand_of = Column(self.numbers, np.int32, UNKNOWN)
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Catalogue:
             return False
         self._products[product.product_id] = product
         brand = product.brand
-        code = UNKNOWN if brand is None else self._brand_codes.setdefault(brand, len(self._brand_codes))
+        code = UNKNOWN if brand is None else self._brand_codes.number(brand)
         self._brand_of.put(self._invalidate(product.product_id), code)
         if known is None:
             digest = purchase_digest(product.product_id)

@@ -34,6 +34,7 @@ from qdrant_edge import (
 from schemas.points import INDEXED_FIELDS, VECTOR_NAME, payload
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
+from services.product_numbers import UNKNOWN, Numbering
 from services.recommender.index.port import Hit, Values, Where
 
 # Below it exact search is as good: 0.2 ms over 2,400 products, 2.4 ms over 20,000 (measured).
@@ -56,8 +57,7 @@ class EdgeIndex:
     def __init__(self, layout: Layout, folder: Path) -> None:
         self._layout = layout
         # Points are numbered: a name looked up by number is cheaper than one read from a payload.
-        self._names: list[str] = []
-        self._numbers: dict[str, int] = {}
+        self._numbers = Numbering()
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -83,7 +83,7 @@ class EdgeIndex:
             return
         points = [
             Point(
-                self._number(product.product_id),
+                self._numbers.number(product.product_id),
                 {VECTOR_NAME: vector.tolist()},
                 self._payload(product),
             )
@@ -120,18 +120,12 @@ class EdgeIndex:
             for query in queries
         ]
         answers = self._shard.query_batch(QueryBatchRequest(requests))
-        return [[Hit(self._names[int(point.id)], point.score) for point in points] for points in answers]
-
-    def _number(self, product_id: str) -> int:
-        number = self._numbers.setdefault(product_id, len(self._names))
-        if number == len(self._names):
-            self._names.append(product_id)
-        return number
+        return [[Hit(self._numbers.id(int(point.id)), point.score) for point in points] for points in answers]
 
     def _numbers_of(self, product_ids: Iterable[str]) -> list[int]:
         """The numbers of those that are or were here."""
-        numbers = map(self._numbers.get, product_ids)
-        return [number for number in numbers if number is not None]
+        numbers = map(self._numbers.find, product_ids)
+        return [number for number in numbers if number != UNKNOWN]
 
     def count(self) -> int:
         """Products in the index."""

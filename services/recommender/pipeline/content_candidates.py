@@ -22,7 +22,6 @@ from services.vector_replica import VectorReplica
 
 log = structlog.get_logger()
 
-
 SCORED_MAX: Final = 2_000  # interests of sessions: 5 KB each
 Scored = tuple[int, bytes, bytes]  # the question, what the interest is like, and its products
 
@@ -105,9 +104,8 @@ class ContentRetriever:
         try:
             if self._index.remote:
                 return await asyncio.to_thread(self._index.nearest_many, list(queries), wanted, where)
-            return self._index.nearest_many(
-                list(queries), wanted, where
-            )  # a millisecond: a thread would cost more
+            # A millisecond: a thread would cost more.
+            return self._index.nearest_many(list(queries), wanted, where)
         except IndexAway as error:
             log.warning("the index is away, rows are made without it", error=str(error))
             self._metrics.index_away.inc()
