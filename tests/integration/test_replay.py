@@ -295,7 +295,11 @@ def test_stopped_by_a_signal_it_takes_everything_down(
 def test_the_topics_of_somebody_else_are_not_touched(live: Live) -> None:
     name = live.settings.topic_prefix + "tenant.events"
     live.admin.create_topics([NewTopic(name, 1, 1)])[name].result()
-    until(lambda: live.topics("tenant") == {name} or pytest.fail("not there yet"))
+
+    def there() -> None:
+        assert live.topics("tenant") == {name}
+
+    until(there)
 
     refused = live.run(*HOUR, "--prefix", "tenant")
 
