@@ -25,7 +25,7 @@ from confluent_kafka import (
 
 from services.clock import now_ms
 from services.errors import OperationFailed
-from services.kafka.topic_watch import Shapes, TopicWatch
+from services.kafka.topic_watch import Shapes, TopicShape, TopicWatch
 from services.settings import ServiceSettings
 
 ClientConfig = dict[str, Any]  # what librdkafka takes, and a logger
@@ -340,6 +340,14 @@ def receive(consumer: Consumer, most: int, timeout_s: float) -> list[Message]:
     return [] if first is None else [first, *consumer.consume(most - 1, timeout=0)]
 
 
+@dataclass(frozen=True, slots=True)
+class TopicPosition:
+    """How far a topic was read: which topic that was, and by partition the offset of what comes next."""
+
+    shape: TopicShape
+    offsets: Mapping[int, int]
+
+
 class TopicReader:
     """Reads whole topics, from their beginning and then on, in its own thread; no consumer group, no commits.
 
@@ -352,6 +360,8 @@ class TopicReader:
     `held` is called at such a beginning and answers the keys of which something is held, by topic; without it
     the reader keeps them. `outdates`: who takes the messages ignores older values, so each key's tombstone
     goes before its first message.
+
+    Who has kept what was read before may `resume` where that ends.
     """
 
     def __init__(
@@ -386,7 +396,28 @@ class TopicReader:
         self._caught_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"read-{'+'.join(topics)}", daemon=True)
         self._behind: dict[tuple[str, int], int] = {}
+        self._shapes: Shapes = {}
+        self._next: dict[tuple[str, int], int] = {}  # offsets: what comes before is handed over
+        self._resumed: Mapping[str, TopicPosition] = {}
         self.failure: BaseException | None = None
+
+    def resume(self, positions: Mapping[str, TopicPosition], keys: Iterable[tuple[str, bytes]]) -> None:
+        """Before the start: what lies before these positions is known, and comes to these keys, by topic.
+
+        Where one of the topics is another one by now, all is read, as it is when that happens later.
+        """
+        self._resumed = positions
+        self._keys.update(keys)
+
+    @property
+    def positions(self) -> dict[str, TopicPosition]:
+        """How far what was read has been handed over, by topic; of one that nobody answered for nothing."""
+        following = dict(self._next)
+        return {
+            topic: TopicPosition(shape, {part: at for (name, part), at in following.items() if name == topic})
+            for topic, shape in self._shapes.items()
+            if shape is not None
+        }
 
     def start(self) -> None:
         """Connects and starts reading; returns at once."""
@@ -420,6 +451,7 @@ class TopicReader:
                 if shape is None:
                     raise TopicMissing(topic)
             self._shapes = shapes
+            self._take_up()
             self._assign()
             while not self._stopping.is_set():
                 self._look_at_topics()
@@ -430,6 +462,17 @@ class TopicReader:
                 self.failure = error
                 self._on_failure(error)
             self._caught_up.set()
+
+    def _take_up(self) -> None:
+        if not self._resumed:
+            return
+        if any(self._shapes.get(topic) != known.shape for topic, known in self._resumed.items()):
+            log.warning("a topic is another one than what was kept of it: it is read from its beginning")
+            self._unseen = set(self._keys)
+            return
+        self._next = {
+            (topic, part): at for topic, known in self._resumed.items() for part, at in known.offsets.items()
+        }
 
     def _look_at_topics(self) -> None:
         found = self._watch.look()
@@ -454,17 +497,18 @@ class TopicReader:
         self._shapes, self._is_lost = shapes, False
         self._unseen = set(self._keys if self._held is None else self._held())
         self._behind.clear()
+        self._next.clear()
         self._assign()
 
     def _assign(self) -> None:
         partitions = [
-            TopicPartition(topic, number, OFFSET_BEGINNING)
+            TopicPartition(topic, number, self._next.get((topic, number), OFFSET_BEGINNING))
             for topic, shape in self._shapes.items()
             for number in range(shape.partitions if shape else 0)
         ]
         for part in partitions:
             low, high = self._retry(partial(self._consumer.get_watermark_offsets, part, timeout=5))
-            if high > low:
+            if high > max(low, part.offset):
                 self._behind[part.topic, part.partition] = high
         self._consumer.assign(partitions)
         self._note_progress()
@@ -519,10 +563,14 @@ class TopicReader:
         return False
 
     def _note_messages(self, messages: list[Message]) -> None:
+        newest = {
+            (str(message.topic()), int(message.partition() or 0)): int(message.offset() or 0) + 1
+            for message in messages
+        }
+        self._next |= newest
         if self._behind:
-            for message in messages:
-                place = (str(message.topic()), int(message.partition() or 0))
-                if int(message.offset() or 0) + 1 >= self._behind.get(place, 1 << 62):
+            for place, following in newest.items():
+                if following >= self._behind.get(place, 1 << 62):
                     del self._behind[place]
             self._note_progress()
 

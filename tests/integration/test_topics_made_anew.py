@@ -4,10 +4,18 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import pytest
-from confluent_kafka import Message, Producer
+from confluent_kafka import OFFSET_END, Message, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 
 from infra.stack.broker import Broker
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, RULES, SESSIONS, Topic
@@ -27,11 +35,26 @@ def send(settings: ServiceSettings, topic: Topic, sent: dict[str, str]) -> None:
     assert producer.flush(10) == 0
 
 
+def cut_off(settings: ServiceSettings, topic: Topic) -> None:
+    """Lets go of all that lies on a topic; its offsets go on."""
+    name = settings.topic(topic)
+    client = AdminClient(client_config(settings))
+    delete = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[delete])
+    client.incremental_alter_configs([resource])[resource].result()
+    ends = [TopicPartition(name, part, OFFSET_END) for part in range(topic.partitions)]
+    for done in client.delete_records(ends).values():
+        done.result()
+
+
 class Replica:
     """What a reader has been handed, as its consumers keep it: the newest of each key."""
 
-    def __init__(self, settings: ServiceSettings, *, aged: bool = False) -> None:
-        self.held: dict[str, str] = {}
+    def __init__(
+        self, settings: ServiceSettings, *, aged: bool = False, resumed: "Replica | None" = None
+    ) -> None:
+        self.held: dict[str, str] = dict(resumed.held) if resumed else {}
+        self.taken = 0
         self._aged = aged
         self.failures: list[BaseException] = []
         self.reader = TopicReader(
@@ -41,8 +64,13 @@ class Replica:
             self.failures.append,
             outdates=aged,
         )
+        if resumed is not None:
+            topic_of = {"p": PRODUCTS, "q": PRODUCTS}
+            keys = [(settings.topic(topic_of.get(key, RULES)), key.encode()) for key in self.held]
+            self.reader.resume(resumed.reader.positions, keys)
 
     def _take(self, messages: list[Message]) -> None:
+        self.taken += len(messages)
         for message in messages:
             key, value = (message.key() or b"").decode(), message.value()
             if value is None:
@@ -61,8 +89,10 @@ class Replica:
 
 
 @contextmanager
-def reading(settings: ServiceSettings, *, aged: bool = False) -> Iterator[Replica]:
-    replica = Replica(settings, aged=aged)
+def reading(
+    settings: ServiceSettings, *, aged: bool = False, resumed: Replica | None = None
+) -> Iterator[Replica]:
+    replica = Replica(settings, aged=aged, resumed=resumed)
     replica.reader.start()
     try:
         yield replica
@@ -82,6 +112,58 @@ def test_what_is_gone_is_gone_and_what_is_older_counts(kafka: ServiceSettings, a
         replica.shows(a="4", d="1", p="5", q="5")
         send(kafka, RULES, {"a": "6", "d": ""})
         replica.shows(a="6", p="5", q="5")
+
+
+def test_a_reader_goes_on_where_another_has_been(kafka: ServiceSettings) -> None:
+    send(kafka, RULES, {"a": "1", "b": "1"})
+    with reading(kafka) as first:
+        first.shows(a="1", b="1")
+    with reading(kafka, resumed=first) as second:
+        second.shows(a="1", b="1")
+        assert second.taken == 0
+        send(kafka, PRODUCTS, {"p": "1"})
+        second.shows(a="1", b="1", p="1")
+    send(kafka, RULES, {"a": "2", "b": ""})
+    with reading(kafka, resumed=second) as third:
+        third.shows(a="2", p="1")
+        assert third.taken == 2
+
+
+@pytest.mark.parametrize("aged", [False, True])
+def test_a_reader_that_goes_on_with_another_topic_reads_all_of_it(kafka: ServiceSettings, aged: bool) -> None:
+    send(kafka, RULES, {"a": "5", "b": "5"})
+    send(kafka, PRODUCTS, {"p": "5"})
+    with reading(kafka, aged=aged) as first:
+        first.shows(a="5", b="5", p="5")
+    make_anew(kafka, RULES)
+    send(kafka, RULES, {"a": "4"})
+    with reading(kafka, aged=aged, resumed=first) as second:
+        second.shows(a="4", p="5")
+
+
+def test_a_reader_that_goes_on_where_records_are_gone_reads_all_that_is_left(kafka: ServiceSettings) -> None:
+    send(kafka, RULES, {"a": "1", "b": "1"})
+    with reading(kafka) as first:
+        first.shows(a="1", b="1")
+    send(kafka, RULES, {"a": "2", "c": "2"})
+    cut_off(kafka, RULES)
+    send(kafka, RULES, {"d": "3"})
+    with reading(kafka, resumed=first) as second:
+        second.shows(d="3")
+
+
+def test_the_marks_of_transactions_behind_what_was_read_are_not_waited_for(kafka: ServiceSettings) -> None:
+    config = client_config(kafka) | {"transactional.id": uuid4().hex}
+    producer = Producer(config)
+    producer.init_transactions(20)
+    for key in ("a", "b"):
+        producer.begin_transaction()
+        producer.produce(kafka.topic(RULES), "1", key)
+        producer.commit_transaction(20)
+    with reading(kafka) as first:
+        first.shows(a="1", b="1")
+    with reading(kafka, resumed=first) as second:
+        second.shows(a="1", b="1")
 
 
 def test_a_topic_that_is_gone_is_missed_until_it_is_there_again(kafka: ServiceSettings) -> None:
