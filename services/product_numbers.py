@@ -51,6 +51,11 @@ class Numbering:
         found = map(self._numbers.get, names, repeat(UNKNOWN))
         return np.fromiter(found, np.int32, len(names))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that have a number, in order."""
+        return tuple(self._ids)
+
     def id(self, number: int) -> str:
         """The name that has a number."""
         return self._ids[number]

@@ -5,7 +5,7 @@ is float32 again in a quarter of the time: numpy converts float16 numbers one by
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,15 @@ Rows = npt.NDArray[np.int16]
 
 STEPS: Final = 32_767  # a component of 1
 FIRST_ROWS: Final = 1024
+
+
+class ReplicaColumns(NamedTuple):
+    """All of a replica: rows, and by product number the row and the top-level category (a place in names)."""
+
+    rows: Rows
+    row_of: Ints
+    category_of: Ints
+    categories: tuple[str, ...]
 
 
 class VectorReplica:
@@ -86,6 +95,25 @@ class VectorReplica:
         self.numbers.record_change(number)
         self._free.append(row)
         self._count -= 1
+
+    def columns(self) -> ReplicaColumns:
+        """What is held now. Its rows are the replica's own: not to be read while it changes."""
+        everyone = np.arange(len(self.numbers), dtype=np.int32)
+        rows = self._rows[: self._count + len(self._free)]
+        return ReplicaColumns(
+            rows, self._row_of.take(everyone), self._category_of.take(everyone), self._categories.names
+        )
+
+    def restore(self, columns: ReplicaColumns) -> None:
+        """Takes what another has held, products being numbered alike; into an empty replica only."""
+        everyone = np.arange(len(columns.row_of), dtype=np.int32)
+        used = columns.row_of[columns.row_of != UNKNOWN]
+        self._categories.number_all(columns.categories)
+        self._rows = columns.rows if len(columns.rows) else self._rows
+        self._row_of.put_all(everyone, columns.row_of)
+        self._category_of.put_all(everyone, columns.category_of)
+        self._free = np.setdiff1d(np.arange(len(columns.rows), dtype=np.int32), used).tolist()
+        self._count = len(used)
 
     def rows_of(self, numbers: Ints) -> tuple[Rows, Ints]:
         """All rows there are, (rows, width) in steps, and which of them the products have: UNKNOWN for none.

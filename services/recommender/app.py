@@ -51,6 +51,7 @@ from services.recommender.search.search import FallbackInterpreter, Searcher
 from services.recommender.search.vocabulary import Vocabularies
 from services.recommender.serving_models import ModelRegistry, ServedModel
 from services.recommender.settings import RecommenderSettings
+from services.recommender.snapshot import Snapshots
 from services.recommender.state import State
 from services.recommender.topic_feeds import Feeds
 from services.recommender.visitor_sessions import MergedSessions, Sessions
@@ -138,7 +139,8 @@ class Parts:
             is_open=lambda visitor_id: bool(self._hub.of_visitor(visitor_id)),
         )
         self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
-        self._index = create_index(settings)
+        self._edge = None if settings.qdrant_url else EdgeIndex(layout, settings.datadir / "index", numbers)
+        self._index = create_index(settings, self._edge)
         self._create_models()
         self._create_writers()
         self._create_searcher()
@@ -234,11 +236,23 @@ class Parts:
             hub=self._hub,
             metrics=self.metrics,
         )
+        snapshots = Snapshots(
+            self._settings.datadir / "snapshots",
+            self._state,
+            self._catalogue,
+            self._replica,
+            self._edge,
+            layout=self._settings.layout,
+            prefix=self._settings.topic_prefix,
+            products_min=self._settings.snapshot_products,
+            metrics=self.metrics,
+        )
         changes = (self._rules.next_change, self._experiments.next_change)
         self.feeds = Feeds(
             self._settings,
             client_config(self._settings),
             self._state,
+            snapshots,
             before=self._first_done,
             beside=(
                 self._live.run,
@@ -336,10 +350,10 @@ class Parts:
         self._index.close()
 
 
-def create_index(settings: RecommenderSettings) -> VectorIndex:
-    """A Qdrant server's collection where one is given, else qdrant-edge in this process."""
-    if settings.qdrant_url is None:
-        return CachedIndex(EdgeIndex(settings.layout, settings.index_folder))
+def create_index(settings: RecommenderSettings, edge: EdgeIndex | None) -> VectorIndex:
+    """The one in this process, or the collection of a Qdrant server."""
+    if edge is not None:
+        return CachedIndex(edge)
     from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
     from services.recommender.index.qdrant_server import ServerIndex  # noqa: PLC0415
 

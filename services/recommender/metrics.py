@@ -117,6 +117,12 @@ class Metrics:
         self.products = Gauge(
             "eddy_recommender_products", "Products in the catalogue", registry=self.registry
         )
+        # With it a restart reads only what has changed since.
+        self.snapshot_at = Gauge(
+            "eddy_recommender_snapshot_timestamp_seconds",
+            "When the newest copy of the products was made, Unix time; 0 for none",
+            registry=self.registry,
+        )
         self.indexed = Gauge("eddy_recommender_indexed", "Products with a vector", registry=self.registry)
         self.sessions = Gauge("eddy_recommender_sessions", "Sessions held", registry=self.registry)
         self.sessions_bytes = Gauge(

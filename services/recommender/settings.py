@@ -17,8 +17,13 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     )
     recommender_datadir: Path | None = Field(
         None,
-        description="folder of the index in process, emptied at the start "
-        "(default: one by the port, in the folder of temporary files)",
+        description="folder of the index in process, and of the copy of the products that a restart begins "
+        "with (default: one by the port, in the folder of temporary files)",
+    )
+    snapshot_products: int = Field(
+        5_000,
+        ge=1,
+        description="from so many products on such a copy is kept; fewer are read from Kafka as quickly",
     )
     recommender_models: Path = Field(
         default_factory=lambda: Path(gettempdir()) / "eddy-models",
@@ -79,6 +84,6 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
         return self.popular_half_life_hours * 3_600_000
 
     @property
-    def index_folder(self) -> Path:
-        """Where the index in process lives."""
+    def datadir(self) -> Path:
+        """Where the index in process and the copy of the products live."""
         return self.recommender_datadir or Path(gettempdir()) / f"eddy-recommender-{self.recommender_port}"

@@ -1,5 +1,6 @@
 """What the topics tell, applied in the loop: all that rows are made from."""
 
+import asyncio
 from collections.abc import Sequence
 
 from confluent_kafka import Message
@@ -14,6 +15,7 @@ from services.kafka.messages import (
     PRODUCT,
     RELEASE,
     RULE,
+    Decoded,
     MessageReader,
     headers_by_name,
     sessions_of,
@@ -75,6 +77,7 @@ class State:
         self._messages = MessageReader(metrics.unreadable)
         self._vectors, self._sessions = vectors_of(layout), sessions_of(layout)
         self.models: dict[str, str] = {}
+        self.vectors_turn = asyncio.Lock()  # while it is held, index and replica stay as they are
 
     async def products(self, messages: list[Message]) -> None:
         """[products]"""
@@ -89,6 +92,13 @@ class State:
     async def vectors(self, messages: list[Message]) -> None:
         """[product-vectors]"""
         newest = self._messages.newest(self._vectors, messages)
+        async with self.vectors_turn:
+            self._apply_vectors(newest)
+        for each in newest:
+            self._hub.product_changed(each.key)
+        self._metrics.indexed.set(len(self._replica))
+
+    def _apply_vectors(self, newest: Sequence[Decoded[ProductVectors]]) -> None:
         for each in newest:
             self._replica.apply(each.key, each.value)
         found = [each.value for each in newest if each.value is not None]
@@ -97,9 +107,6 @@ class State:
             self._index.upsert([self._point(vectors) for vectors in found])
         if found:
             self.models = found[-1].models
-        for each in newest:
-            self._hub.product_changed(each.key)
-        self._metrics.indexed.set(len(self._replica))
 
     def _point(self, vectors: ProductVectors) -> tuple[Product, Vector]:
         """A product may have changed since its vector was made: filters hold against what is known now."""

@@ -26,10 +26,12 @@ from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.pipeline.warmup import warm
 from services.recommender.popularity import Popularity
 from services.recommender.settings import RecommenderSettings
+from services.recommender.snapshot import Snapshots
 from services.recommender.state import State
 
 log = structlog.get_logger()
 
+SNAPSHOT_EVERY_S: Final = 600.0
 SLICE: Final = 64  # messages between two turns of the loop: about 3 ms of upserts
 
 Take = Callable[[list[Message]], Coroutine[None, None, None]]
@@ -47,12 +49,14 @@ class Feeds:
         settings: RecommenderSettings,
         config: ClientConfig,
         state: State,
+        snapshots: Snapshots,
         *,
         before: Step,
         beside: tuple[Step, ...],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self._state = state
+        self._snapshots = snapshots
         self._before = before
         self._beside = beside
         self._loop = asyncio.get_running_loop()
@@ -68,6 +72,7 @@ class Feeds:
             EXPERIMENTS: state.newest_experiments,
             MODELS: state.newest_releases,
         }
+        self._topics = {topic.name: settings.topic(topic) for topic in takers}
         self._readers = {
             topic.name: TopicReader(
                 config,
@@ -99,6 +104,11 @@ class Feeds:
         By then the newest models serve, or are refused, and no code is left to be compiled.
         """
         warming = asyncio.create_task(asyncio.to_thread(warm))
+        self._starting = "the copy of the products"
+        kept = await asyncio.to_thread(self._snapshots.restore)
+        for name, known in kept.items():
+            topic = self._topics[name]
+            self._readers[name].resume({topic: known.position}, [(topic, key) for key in known.keys])
         for reader in self._readers.values():
             reader.start()
         try:
@@ -122,12 +132,24 @@ class Feeds:
                 model=model.version if model else "none",
             )
             async with asyncio.TaskGroup() as group:
-                for step in self._beside:
+                for step in (*self._beside, self._keep_snapshots):
                     group.create_task(_forever(step))
         finally:
             for reader in self._readers.values():
                 await asyncio.to_thread(reader.stop)
             await self._state.lines.close()
+
+    async def _keep_snapshots(self) -> None:
+        """At once where a start without one would take long, and then now and then, for ever."""
+        while True:
+            if self._snapshots.is_due and all(reader.caught_up for reader in self._readers.values()):
+                positions = {
+                    name: known
+                    for name in (PRODUCTS.name, PRODUCT_VECTORS.name)
+                    for known in self._readers[name].positions.values()
+                }
+                await self._snapshots.write(positions)
+            await asyncio.sleep(SNAPSHOT_EVERY_S)
 
     def _in_loop(self, take: Take) -> Callable[[list[Message]], None]:
         def hand_over(messages: list[Message]) -> None:

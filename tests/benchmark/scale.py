@@ -1,4 +1,4 @@
-"""A recommender with many products: how long until it is ready, its memory, how quickly rows come.
+"""A recommender with many products: until it is ready, and again after kill -9, its memory, its rows.
 
 `python -m tests.benchmark.scale --products 100000` prints the figures as JSON. Vectors are drawn: products of
 one shelf are near each other. Rows of similar products are asked for at a steady rate, while products change.
@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Annotated, Any, Final
@@ -131,7 +132,16 @@ def main(
         typer.echo("starting the recommender …", err=True)
         began = perf_counter()
         log = Path(folder) / "recommender"
-        with run_service("recommender", settings, log, until="/healthz", fresh=True) as service:
+        start = partial(
+            run_service,
+            "recommender",
+            settings,
+            log,
+            environment={"EDDY_RECOMMENDER_DATADIR": f"{folder}/index"},
+            until="/healthz",
+            fresh=True,
+        )
+        with start() as service:
             service.wait_for("/readyz", within_s=READY_WITHIN_S)
             figures["ready_s"] = round(perf_counter() - began, 1)
             process = psutil.Process(service.process.pid)
@@ -146,6 +156,15 @@ def main(
             stopping.set()
             changing.join()
             figures["mb_afterwards"] = round(process.memory_info().rss / MB)
+            service.kill()
+        typer.echo("starting it again …", err=True)
+        began = perf_counter()
+        with start() as service:
+            service.wait_for("/readyz", within_s=READY_WITHIN_S)
+            figures["ready_again_s"] = round(perf_counter() - began, 1)
+            process = psutil.Process(service.process.pid)
+            figures["ready_again_cpu_s"] = round(sum(process.cpu_times()[:2]), 1)
+            figures["mb_again"] = round(process.memory_info().rss / MB)
     json.dump(figures, sys.stdout, indent=2)
 
 

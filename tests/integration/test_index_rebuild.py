@@ -29,7 +29,18 @@ from services.recommender.app import create_index
 from services.recommender.settings import RecommenderSettings
 from tests.support.operator import run_command, settings_without_services
 from tests.support.services import SECRET, run_service
-from tests.support.shop import CATALOGUE, COUNT, LAYOUT, Shop, content, open_shop, product
+from tests.support.shop import (
+    CATALOGUE,
+    COUNT,
+    LAYOUT,
+    Shop,
+    content,
+    get,
+    metrics,
+    open_shop,
+    product,
+    shelf,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -71,7 +82,7 @@ def test_what_the_embedder_writes_under_a_prefix_the_recommender_finds(client: Q
     url, prefix = "http://qdrant.test", "shadow."
     secret = SecretStr(SECRET)
     asked = create_index(
-        RecommenderSettings(qdrant_url=url, topic_prefix=prefix, token_secret=secret, api_key=secret)
+        RecommenderSettings(qdrant_url=url, topic_prefix=prefix, token_secret=secret, api_key=secret), None
     )
     embedder = EmbedderSettings(qdrant_url=url, topic_prefix=prefix)
     written = ServerIndex(lambda: product_collection(embedder), Metrics())
@@ -214,3 +225,33 @@ def test_a_recommender_that_was_killed_has_all_again_at_its_next_start(shop: Sho
             run_command(environment, "index", "check", "--wait", "60")
             told = run_command(environment, "index", "rebuild")
             assert "nothing is to be rebuilt" in told.out
+
+
+async def test_a_recommender_that_was_killed_goes_on_from_its_copy_of_the_products(
+    shop: Shop, tmp_path: Path
+) -> None:
+    environment = {"EDDY_RECOMMENDER_DATADIR": str(tmp_path / "index"), "EDDY_SNAPSHOT_PRODUCTS": "1"}
+    log = tmp_path / "log"
+    with run_service("recommender", shop.settings, log, environment=environment) as first:
+
+        @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+        def is_kept() -> None:
+            assert "eddy_recommender_snapshot_timestamp_seconds 0.0" not in metrics(first)
+
+        is_kept()
+        first.kill()
+    changed = product(4, updated_at=2, price=99.0)
+    await shop.put(changed)
+    await shop.embed((changed, content(5)))
+    await shop.delete("p7")
+    with run_service("recommender", shop.settings, log, environment=environment) as second:
+        assert "products are known from a copy" in log.read_text()
+        settings = settings_without_services(shop.settings, EDDY_RECOMMENDER_URL=second.url)
+        run_command(settings, "index", "check", "--wait", "60")
+        wanted = [f"p{number}" for number in range(COUNT)]
+        shown = get(second, "/v1/products", product_id=wanted)["items"]
+        prices = {each.product_id: each.price for each in CATALOGUE} | {"p4": 99.0}
+        del prices["p7"]
+        assert {item["product_id"]: item["price"] for item in shown} == prices
+        near = get(second, "/v1/products/p4/similar", k=5)["items"]
+        assert {shelf(item["product_id"]) for item in near} == {shelf("p5")}

@@ -1,11 +1,13 @@
-"""VectorIndex on qdrant-edge: the real Qdrant engine in process, rebuilt from the topic at every start."""
+"""VectorIndex on qdrant-edge: the real Qdrant engine in process."""
 
 import shutil
 from collections.abc import Iterable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+import structlog
 from qdrant_edge import (
     CountRequest,
     Distance,
@@ -46,23 +48,33 @@ EDGES: Final = 12
 BUILD_CANDIDATES: Final = 64
 SCAN_BELOW_KB: Final = 10_000  # what a filter leaves is compared one by one where it is less
 SEARCH: Final = SearchParams(quantization=QuantizationSearchParams(rescore=True, oversampling=2.0))
+# Files of another one are not read.
+ENGINE: Final = f"qdrant-edge {version('qdrant-edge-py')}, {EDGES} edges, {BUILD_CANDIDATES} candidates"
 SCHEMAS: Final = {"keyword": PayloadSchemaType.Keyword, "float": PayloadSchemaType.Float}
+
+log = structlog.get_logger()
 
 
 class EdgeIndex:
-    """One shard in a folder of its own, which it empties first: a process that was killed leaves one full."""
+    """One shard in a folder of its own, which it empties first: a process that was killed leaves one full.
+
+    `numbers` is the numbering it shares with others, its own where there are none.
+    """
 
     remote = False
 
-    def __init__(self, layout: Layout, folder: Path) -> None:
+    def __init__(self, layout: Layout, folder: Path, numbers: Numbering | None = None) -> None:
         self._layout = layout
         # Points are numbered: a name looked up by number is cheaper than one read from a payload.
-        self._numbers = Numbering()
-        self._folder = folder
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        self._numbers = Numbering() if numbers is None else numbers
+        self.folder = folder
+        self._shard = self._create()
+
+    def _create(self) -> EdgeShard:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder.mkdir(parents=True)
         vectors = EdgeVectorParams(
-            size=layout.width,
+            size=self._layout.width,
             distance=Distance.Dot,
             quantization_config=ScalarQuantizationConfig(type=ScalarType.Int8, always_ram=True),
             hnsw_config=HnswIndexConfig(
@@ -70,12 +82,36 @@ class EdgeIndex:
             ),
         )
         # The topic is the truth: a write-ahead log would only be thrown away.
-        self._shard = EdgeShard.create(
-            str(self._folder),
+        shard = EdgeShard.create(
+            str(self.folder),
             EdgeConfig(vectors={VECTOR_NAME: vectors}, max_search_threads=1, wal_enabled=False),
         )
         for field, kind in INDEXED_FIELDS.items():
-            self._shard.update(UpdateOperation.create_field_index(field, SCHEMAS[kind]))
+            shard.update(UpdateOperation.create_field_index(field, SCHEMAS[kind]))
+        return shard
+
+    def flush(self) -> None:
+        """Afterwards, until the next change, the files in `folder` are the whole index."""
+        self._shard.flush()
+
+    def adopt(self, folder: Path, count: int) -> bool:
+        """Takes files that `flush` has left, of so many products, numbered alike; they are moved.
+
+        False, and empty, where the engine does not read them, or finds another number.
+        """
+        self._shard.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        folder.rename(self.folder)
+        try:
+            self._shard = EdgeShard.load(str(self.folder))
+            if (found := self.count()) == count:
+                return True
+            log.warning("the kept index is not whole", products=found, expected=count)
+            self._shard.close()
+        except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
+            log.warning("the kept index cannot be loaded", error=str(error))
+        self._shard = self._create()
+        return False
 
     def upsert(self, products: Sequence[tuple[Product, Vector]]) -> None:
         """Adds or replaces products."""
@@ -139,7 +175,7 @@ class EdgeIndex:
     def close(self) -> None:
         """Closes the shard and removes its folder."""
         self._shard.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _filter(where: Where, excluded: Sequence[int]) -> Filter | None:
