@@ -30,7 +30,7 @@ from tests.benchmark import (
 )
 from tests.benchmark.accuracy.parts import Part as AccuracyPart
 from tests.benchmark.fold import FoldFigures
-from tests.benchmark.live import WARM_UP_S, Plan
+from tests.benchmark.live import RATES, WARM_UP_S, Plan
 from tests.benchmark.machine import this_machine
 from tests.benchmark.system import System, already_running, whole_stack, without_embedder
 from tests.support.machine import SHARED_DATA
@@ -93,7 +93,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         list[Part] | None, typer.Argument(help="what to measure; all but accuracy where none is named")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="5 s a rate instead of 30")] = False,
-    rates: Annotated[str, typer.Option(help="events a second, comma-separated")] = "100,300,1000",
+    rates: Annotated[str, typer.Option(help="events a second, comma-separated")] = ",".join(map(str, RATES)),
     seconds: Annotated[float, typer.Option(help="how long each rate is kept up")] = 30.0,
     visitors: Annotated[int, typer.Option(help="open pages, each with a live socket")] = 200,
     highest: Annotated[

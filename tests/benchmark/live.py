@@ -17,7 +17,9 @@ from tests.benchmark.system import System
 from tests.benchmark.usage import Processes, Stopwatch
 from tests.benchmark.window import Window
 
-BARE_RATE: Final = 300  # events a second, where the aim is set
+RATES: Final = (100, 200, 300, 500, 750, 1000, 1500)  # events a second
+BARE_RATE: Final = 300  # where the aim is set
+BARE_S: Final = 10.0  # at each rate
 STEP: Final = 1.25
 WARM_UP_RATE: Final = 300
 WARM_UP_S: Final = 15.0  # the broker's JVM compiles what it finds hot
@@ -29,7 +31,7 @@ Progress = Callable[[str, float], AbstractContextManager[Tell]]  # what runs now
 class Plan:
     """What is measured: rates in events a second, each for so many seconds."""
 
-    rates: Sequence[int] = (100, 300, 1000)
+    rates: Sequence[int] = RATES
     seconds: float = 30.0
     warm_up_s: float = WARM_UP_S
     visitors: int = 200
@@ -46,8 +48,9 @@ class LiveFigures(msgspec.Struct, frozen=True, kw_only=True):
     sockets: int
     windows: list[Window]
     search: list[Window]
+    held: list[int]  # rates
     held_rate: int  # 0 where none was
-    bare_two_hops: Spread
+    bare: dict[str, Spread]  # two hops of Kafka alone, by events a second
     times_bare: dict[str, float]  # event → push at 300/s over bare Kafka's two hops: p50, p90, p99
     idle_mb: dict[str, float]
     loaded_mb: dict[str, float]
@@ -56,10 +59,14 @@ class LiveFigures(msgspec.Struct, frozen=True, kw_only=True):
 def measure(system: System, plan: Plan, progress: Progress) -> LiveFigures:
     """Runs the whole plan. Blocks; its progress is told."""
     machine, products = this_machine(), system.products()
-    with progress("bare Kafka, two hops", plan.seconds) as tell:
-        bare = two_hops.measure(system.settings, BARE_RATE, plan.seconds, tell)
+    bare = {}
+    for rate in sorted({BARE_RATE, *plan.rates}):
+        seconds = min(plan.seconds, BARE_S)
+        with progress(f"bare Kafka, two hops, {rate}/s", seconds) as tell:
+            bare[str(rate)] = two_hops.measure(system.settings, rate, seconds, tell)
     bench = _Bench(system, plan, progress)
     measured = uvloop.run(bench.run(products))
+    held = sorted({each.rate for each in measured.all if each.not_held_because is None})
     at_aim = next((window for window in measured.windows if window.rate == BARE_RATE), None)
     return LiveFigures(
         machine=machine,
@@ -68,9 +75,10 @@ def measure(system: System, plan: Plan, progress: Progress) -> LiveFigures:
         sockets=plan.visitors,
         windows=measured.windows,
         search=measured.search,
-        held_rate=max((each.rate for each in measured.all if each.not_held_because is None), default=0),
-        bare_two_hops=bare,
-        times_bare=_ratios(at_aim.event_to_push, bare) if at_aim else {},
+        held=held,
+        held_rate=max(held, default=0),
+        bare=bare,
+        times_bare=_ratios(at_aim.event_to_push, bare[str(BARE_RATE)]) if at_aim else {},
         idle_mb=measured.idle_mb,
         loaded_mb=measured.loaded_mb,
     )

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tests.benchmark.fold import FoldFigures
 from tests.benchmark.history import HistoryFigures
-from tests.benchmark.live import LiveFigures
+from tests.benchmark.live import BARE_RATE, LiveFigures
 from tests.benchmark.load import Tell
 from tests.benchmark.spread import Spread
 from tests.benchmark.window import Window
@@ -70,9 +70,11 @@ def _windows(figures: LiveFigures) -> Table:
             "no" if window.not_held_because else "yes",
         )
     table.add_section()
-    table.add_row("bare Kafka, 300", *_cells(figures.bare_two_hops))
+    for rate, spread in figures.bare.items():
+        table.add_row(f"bare Kafka, {rate}", *_cells(spread))
     if figures.times_bare:
-        table.add_row("Eddy / bare", *(f"× {figures.times_bare[name]:.2f}" for name in ("p50", "p90", "p99")))
+        times = [f"× {figures.times_bare[name]:.2f}" for name in ("p50", "p90", "p99")]
+        table.add_row(f"Eddy / bare, {BARE_RATE}", *times)
     return table
 
 
@@ -89,17 +91,22 @@ def _stages(windows: list[Window]) -> Table:
 
 
 def _processes(figures: LiveFigures) -> Table:
-    rates = [f"cores at {window.rate}/s" for window in figures.windows]
-    table = Table("process", "MB idle", "MB after load", *rates)
+    """Cores kept busy, and in brackets CPU milliseconds an event."""
+    rates = [f"{window.rate}/s" for window in figures.windows]
+    table = Table("cores (ms an event)", "MB idle", "MB after load", *rates)
     for name, idle in figures.idle_mb.items():
-        cores = [f"{window.cores.get(name, 0):.2f}" for window in figures.windows]
+        cores = [_cores(window, window.cores.get(name, 0)) for window in figures.windows]
         table.add_row(name, f"{idle:.0f}", f"{figures.loaded_mb[name]:.0f}", *cores)
-    totals = [f"{sum(window.cores.values()):.2f}" for window in figures.windows]
+    totals = [_cores(window, sum(window.cores.values())) for window in figures.windows]
     table.add_section()
     table.add_row(
         "all", f"{sum(figures.idle_mb.values()):.0f}", f"{sum(figures.loaded_mb.values()):.0f}", *totals
     )
     return table
+
+
+def _cores(window: Window, cores: float) -> str:
+    return f"{cores:.2f} ({1000 * cores * window.seconds / max(window.sent, 1):.1f})"
 
 
 def show_embedding(console: Console, figures: dict[str, float]) -> None:

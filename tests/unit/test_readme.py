@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import SecretStr
 from typer.main import get_command
 
-from infra import figures, reference
+from infra import curve, figures, reference
 from infra.picture import BYTES_MAX
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
@@ -180,6 +180,11 @@ def test_figures_are_those_measured_and_weights_those_of_the_code(block: str) ->
     page, _ = figures.BLOCKS[block]
     assert figures.block(block) in page.read_text(), "run `python -m infra.figures`"
     assert sum(text.count(f"<!-- {block}: made by") for text in PAGES.values()) == 1
+
+
+def test_the_curve_is_drawn_from_what_was_measured() -> None:
+    live = json.loads((figures.MEASURED / "live.json").read_text())
+    assert figures.CURVE.read_text() == curve.draw(live), "run `python -m infra.figures`"
 
 
 def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:
