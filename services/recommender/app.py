@@ -68,7 +68,9 @@ log = structlog.get_logger()
 
 BEHAVIOUR: Final = "behaviour"  # among the models that answers name: the trainer's
 REMOTE_ROWS: Final = 16  # rows that wait for a Qdrant server at a time; in process, one after the other
-LINGER_MS: Final = 5.0  # impressions wait for each other; nobody waits for them
+# Impressions wait for each other, and nobody for them: a request for each costs the broker, and this process
+# when it is answered, as much as one for all.
+IMPRESSIONS_LINGER_MS: Final = 100.0
 ACKNOWLEDGED_WITHIN_MS: Final = 1500
 
 Clock = Callable[[], float]  # Unix ms
@@ -174,15 +176,19 @@ class Parts:
         )
 
     def _create_writers(self) -> None:
-        config = producer_config(self._settings, linger_ms=LINGER_MS, timeout_ms=ACKNOWLEDGED_WITHIN_MS)
-        self._producer = AcknowledgedProducer(config, on_fatal=_end_process)
+        self._producer = self._create_producer(linger_ms=0)
         self._publisher = Publisher(self._producer, self._settings)
+        self._recorder = self._create_producer(linger_ms=IMPRESSIONS_LINGER_MS)
         self._impressions = Impressions(
-            self._producer if self._settings.impressions else None,
+            self._recorder if self._settings.impressions else None,
             self._settings.topic(RECOMMENDATIONS),
             self.metrics,
             self._clock,
         )
+
+    def _create_producer(self, linger_ms: float) -> AcknowledgedProducer:
+        config = producer_config(self._settings, linger_ms=linger_ms, timeout_ms=ACKNOWLEDGED_WITHIN_MS)
+        return AcknowledgedProducer(config, on_fatal=_end_process)
 
     def _create_searcher(self) -> None:
         settings = self._settings
@@ -346,7 +352,8 @@ class Parts:
         """Waits for what is on its way to Kafka, and lets go of everything."""
         await self._words.close()
         await self._http.aclose()
-        await asyncio.to_thread(self._producer.close)
+        for producer in (self._producer, self._recorder):
+            await asyncio.to_thread(producer.close)
         self._index.close()
 
 

@@ -23,7 +23,7 @@ from services.trainer.content import Contents
 from services.trainer.evaluation import evaluate
 from services.trainer.gate import Verdict
 from services.trainer.release import evaluate_gate
-from services.trainer.sessions import Histories, sessionise
+from services.trainer.sessions import Histories, newest, sessionise
 from services.trainer.settings import TrainerSettings
 from services.trainer.topic_history import NothingToRead, Tally
 from services.trainer.training import Parameters, TrainedModel, fit, refit
@@ -52,9 +52,12 @@ def train(
         models = ModelStore(settings.tenant_store, settings.model_name)
         models.require_writable()
         current = releases.current(settings, settings.model_name)
-        history = topic_history.read(settings, times, settings.event_types, progress, archives)
+        most = settings.trainer_events_max
+        history = topic_history.read(settings, times, settings.event_types, progress, archives, most=most)
         progress.stage("sessions")
-        histories = sessionise(history.events, settings.tuning.gap_ms)
+        everything = sessionise(history.events, settings.tuning.gap_ms)
+        histories = newest(everything, most)
+        history.tally.too_old += len(everything.items) - len(histories.items)
         if histories.sessions == 0:
             raise NothingToRead(_nothing_learnable(history.tally, settings))
         catalogue = content.read(settings, progress)

@@ -147,6 +147,7 @@ def _tell_left_out(tally: Tally) -> None:
     for count, what in (
         (tally.bad, "messages that are no events"),
         (tally.erased, "events of erased visitors"),
+        (tally.too_old, "events older than the newest EDDY_TRAINER_EVENTS_MAX"),
         (tally.unreadable_erasures, "erasures that could not be read: counted up to when they were sent"),
     ):
         if count:

@@ -54,6 +54,14 @@ class Histories:
         return compact(self.products, self.items[events], self.times[events], self.types[events], starts)
 
 
+def newest(histories: Histories, most: int) -> Histories:
+    """The newest sessions that have at most so many events together, but one at least."""
+    if histories.starts[-1] <= most:
+        return histories
+    first = int(np.searchsorted(histories.starts, histories.starts[-1] - most))
+    return histories.part(min(first, histories.sessions - 1), histories.sessions)
+
+
 def sessionise(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories:
     """The histories in a set of events: neither their order nor their repetition changes anything.
 

@@ -17,6 +17,12 @@ class TrainerSettings(SessionSettings, ModelSettings):
         description="folder for work in progress and fetched models "
         "(default: in the folder of temporary files)",
     )
+    trainer_events_max: int = Field(
+        20_000_000,
+        ge=1_000,
+        description="of more events the newest sessions that have so many together are learned from; "
+        "400 bytes of memory each",
+    )
     gate_tolerance: float = Field(
         gate.TOLERANCE,
         ge=0,

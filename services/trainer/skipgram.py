@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from gensim.models import Word2Vec
@@ -11,6 +12,10 @@ from gensim.models.callbacks import CallbackAny2Vec
 from services.model.session_index import Floats
 from services.progress import Progress
 from services.trainer.sessions import Histories
+
+# Of a large corpus each pair of products is met often enough in fewer epochs: so many events are read in all.
+EVENTS_READ: Final = 60_000_000
+EPOCHS_MIN: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,10 @@ class SkipGram:
     alpha: float = 0.05
     seed: int = 1
 
+    def epochs_for(self, events: int) -> int:
+        """How often a corpus of so many events is read: `epochs` times up to 2,000,000, then less."""
+        return min(self.epochs, max(EPOCHS_MIN, round(EVENTS_READ / max(events, 1))))
+
 
 def vectors(
     histories: Histories, parameters: SkipGram, *, threads: int, progress: Progress
@@ -36,7 +45,8 @@ def vectors(
     """IN and OUT vectors, each (products, width) float32; zeros for products that no other stands with."""
     sentences = list(_sentences(histories))
     found = tuple(np.zeros((len(histories.products), parameters.width), np.float32) for _ in range(2))
-    progress.stage("item2vec", parameters.epochs)
+    epochs = parameters.epochs_for(len(histories.items))
+    progress.stage("item2vec", epochs)
     if not sentences:
         return found[0], found[1]
     model = Word2Vec(
@@ -46,7 +56,7 @@ def vectors(
         sample=0,
         vector_size=parameters.width,
         window=parameters.window,
-        epochs=parameters.epochs,
+        epochs=epochs,
         negative=parameters.negative,
         ns_exponent=parameters.ns_exponent,
         alpha=parameters.alpha,

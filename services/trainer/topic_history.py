@@ -26,6 +26,7 @@ from services.visitors.erasure import Erasures
 # of the column is that of the identities.
 ID_BYTES: Final = 18
 ID: Final = np.dtype(f"S{ID_BYTES}")
+SPARE: Final = 1.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,9 +51,15 @@ class EventColumns:
 
 
 class GrowingColumns:
-    """Takes events of the given types, and forgets all others and those without a product."""
+    """Takes events of the given types, and forgets all others and those without a product.
 
-    def __init__(self, types: Collection[str]) -> None:
+    With `most` it holds twice as many rows at a time: beyond that the oldest go, but for SPARE times as many
+    as are wanted, so that none of the newest sessions lacks its beginning. `forgotten` counts them.
+    """
+
+    def __init__(self, types: Collection[str], most: int | None = None) -> None:
+        self._most = most
+        self.forgotten = 0
         self._kinds = {type_: kind for type_, kind in KIND_OF.items() if type_ in types}
         self._visitor_places: dict[str, int] = {}
         self._product_places: dict[str, int] = {}
@@ -78,6 +85,19 @@ class GrowingColumns:
                 self._items.append(product_places.setdefault(product_id, len(product_places)))
                 self._times.append(event.occurred_at)
                 self._types.append(kind)
+        if self._most is not None and len(self) > 2 * self._most:
+            self._forget_oldest(int(SPARE * self._most))
+
+    def _forget_oldest(self, most: int) -> None:
+        times = np.frombuffer(self._times, np.int64)
+        stays = times >= np.partition(times, -most)[-most]
+        ids = np.frombuffer(self._ids, ID)[stays].tobytes()
+        self.forgotten += int(np.count_nonzero(~stays))
+        self._visitors = array("i", np.frombuffer(self._visitors, np.int32)[stays].tobytes())
+        self._items = array("i", np.frombuffer(self._items, np.int32)[stays].tobytes())
+        self._types = array("B", np.frombuffer(self._types, np.uint8)[stays].tobytes())
+        self._times = array("q", times[stays].tobytes())
+        self._ids = bytearray(ids)
 
     def columns(self) -> EventColumns:
         """All that was taken, as arrays."""
@@ -113,6 +133,7 @@ class Tally:
     messages: int = 0
     bad: int = 0  # no event, or under another visitor's key
     erased: int = 0
+    too_old: int = 0  # products of events beyond the newest so many
     unreadable_erasures: int = 0
     sources: dict[str, int] = field(default_factory=dict)  # messages of the topic, and of each archive
 
@@ -131,17 +152,20 @@ def read(
     types: Collection[str],
     progress: Progress,
     archives: Sequence[str] = (),
+    *,
+    most: int | None = None,
 ) -> TopicHistory:
     """The events of the given types that the broker took in a range of time, up to where the topic ends now.
 
     Those in archives at these URLs, too: what an archive and the topic both have comes twice, as an event
-    that was sent twice does. `erasures` is read whole first. Messages that are no event are counted and left
-    out. Raises NothingToRead, BrokerAway, TopicMissing, ArchiveRefused, StoreFailed.
+    that was sent twice does. Of more than `most` the newest, and some that came before. `erasures` is read
+    whole first. Messages that are no event are counted and left out. Raises NothingToRead, BrokerAway,
+    TopicMissing, ArchiveRefused, StoreFailed.
     """
     with ExitStack() as stack:
         reader = stack.enter_context(open_reader(settings))
         erasures = erasure.read(reader)
-        columns, tally = GrowingColumns(types), Tally(unreadable_erasures=erasures.unreadable)
+        columns, tally = GrowingColumns(types, most), Tally(unreadable_erasures=erasures.unreadable)
         sources: list[tuple[str, HistoryReader]] = [
             *((url, stack.enter_context(_open_archive(url))) for url in archives),
             (settings.topic(EVENTS), reader),
@@ -157,6 +181,7 @@ def read(
                 columns.extend(_events(messages, erasures, tally))
                 progress.advance(len(messages))
             tally.sources[name] = tally.sources.get(name, 0) + tally.messages - before
+    tally.too_old = columns.forgotten
     return TopicHistory(columns.columns(), tally)
 
 

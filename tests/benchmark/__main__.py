@@ -54,6 +54,7 @@ class Part(StrEnum):
     ingest = "ingest"
     worker = "worker"
     history = "history"
+    training = "training"
     words = "words"
     parser = "parser"
     search = "search"
@@ -73,6 +74,7 @@ TITLES = {
     Part.parser: "A search's words understood by the parser",
     Part.push: "A row for a visitor who has just clicked, and the compiled part of it alone",
     Part.click: "A click in a real browser, until the row on the page is another",
+    Part.training: "Learning from more and more events, with the most memory that it takes",
     Part.ingest: "Events over HTTP, and a bare route beside them",
     Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
@@ -152,6 +154,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.ingest: partial(_printed, Part.ingest, "ingest", out),
         Part.worker: partial(_printed, Part.worker, "session_worker", out),
         Part.history: partial(_history, count, out),
+        Part.training: partial(_printed, Part.training, "training", out),
         Part.words: partial(_printed, Part.words, "words", out),
         Part.parser: partial(_printed, Part.parser, "search_words", out),
         Part.search: partial(_search, out),

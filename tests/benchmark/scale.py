@@ -20,6 +20,8 @@ import numpy as np
 import psutil
 import typer
 from confluent_kafka import Producer
+from pydantic import SecretStr
+from websockets.sync.client import ClientConnection, connect
 
 from schemas import products, vectors
 from schemas.products import Product
@@ -28,15 +30,18 @@ from schemas.vectors import ProductVectors
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.settings import ServiceSettings
+from services.web.auth import TokenSigner
 from tests.benchmark.brokers import broker, put
 from tests.benchmark.spread import Spread
 from tests.benchmark.usage import MB
-from tests.support.services import KEY, RunningService, run_service
+from tests.support.services import KEY, SECRET, RunningService, run_service
 
 SHELVES: Final = 500
 READY_WITHIN_S: Final = 1_800.0
 SEED: Final = 11
 K: Final = 12
+SOLD: Final = 40
+WITHIN_S: Final = 30.0
 BEHIND_S: Final = 0.005  # between two looks at the clock
 
 
@@ -63,6 +68,12 @@ class Shop:
                 products.encode(product),
             )
             put(self._producer, self._settings.topic(PRODUCT_VECTORS), key, self._vectors(product, number))
+        self._producer.flush()
+
+    def send_product(self, product: Product) -> None:
+        """A product alone, acknowledged."""
+        content = products.encode(product)
+        put(self._producer, self._settings.topic(PRODUCTS), product.product_id.encode(), content)
         self._producer.flush()
 
     def _vectors(self, product: Product, number: int) -> bytes:
@@ -115,6 +126,32 @@ def _change(shop: Shop, rate: int, stopping: threading.Event) -> None:
         shop.send(iter(random.integers(shop.count, size=rate // 10).tolist()), price=1.0 + turn % 50)
 
 
+def _sell_out(service: RunningService, shop: Shop) -> Spread:
+    """From when a product that an open page shows is written as sold out, to the row without it."""
+    random, taken = np.random.default_rng(SEED + 2), []
+    visitor = "who-looks-at-what-sells"
+    token = TokenSigner(SecretStr(SECRET), "").issue(visitor).token
+    with connect(f"ws://127.0.0.1:{service.port}/v1/live?visitor_id={visitor}", compression=None) as socket:
+        for _ in range(SOLD):
+            about = f"p{int(random.integers(shop.count)):07d}"
+            slot = {"name": "beside", "kind": "similar", "product_id": about, "k": K}
+            socket.send(json.dumps({"type": "subscribe", "token": token, "slots": [slot]}))
+            sold = _shown(socket)[0]
+            began = perf_counter()
+            shop.send_product(
+                msgspec.structs.replace(_product(int(sold[1:]), 1.0), availability="out_of_stock")
+            )
+            while sold in _shown(socket):
+                pass
+            taken.append(perf_counter() - began)
+    return Spread.of(np.array(taken))
+
+
+def _shown(socket: ClientConnection) -> list[str]:
+    message = json.loads(socket.recv(timeout=WITHIN_S))
+    return [item["product_id"] for item in message["items"]]
+
+
 def main(
     count: Annotated[int, typer.Option("--products", min=1_000, help="how many")] = 100_000,
     rate: Annotated[float, typer.Option(min=1, help="rows of similar products asked for a second")] = 20.0,
@@ -153,6 +190,7 @@ def main(
             changing.start()
             _ask(service, shop, rate, min(seconds, 3.0))  # connections, caches
             figures["similar_ms"] = msgspec.to_builtins(_ask(service, shop, rate, seconds))
+            figures["sold_out_ms"] = msgspec.to_builtins(_sell_out(service, shop))
             stopping.set()
             changing.join()
             figures["mb_afterwards"] = round(process.memory_info().rss / MB)

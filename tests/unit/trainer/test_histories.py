@@ -15,7 +15,8 @@ from services.archive.history_events import HistoryEvent, Line
 from services.kafka.messages import EVENT
 from services.model.session import TYPE_WEIGHTS
 from services.ops.experiments import attribution
-from services.trainer.sessions import Histories, sessionise
+from services.trainer.sessions import Histories, newest, sessionise
+from services.trainer.skipgram import SkipGram
 from services.trainer.topic_history import GrowingColumns
 
 MINUTE = 60_000
@@ -106,6 +107,31 @@ def test_order_and_repetition_change_no_number(found: list[HistoryEvent], chance
         ours, theirs = getattr(first, name), getattr(second, name)
         assert ours.dtype == theirs.dtype
         assert ours.tolist() == theirs.tolist()
+
+
+@given(st.lists(an_event, max_size=60), st.integers(1, 12), st.integers(1, 7))
+def test_of_more_than_are_wanted_the_newest_sessions_stay_whole(
+    found: list[HistoryEvent], most: int, at_once: int
+) -> None:
+    """However many are read at a time, and whatever was forgotten on the way."""
+    distinct = sorted({each.event_id: each for each in found}.values(), key=lambda each: each.occurred_at)
+    everything = histories(distinct, gap_ms=0)  # sessions as short as that lose nothing at their beginning
+    columns = GrowingColumns(TYPE_WEIGHTS, most)
+    for begin in range(0, len(distinct), at_once):
+        columns.extend(distinct[begin : begin + at_once])
+    kept = newest(sessionise(columns.columns(), 0), most)
+    assert plain(kept) == plain(everything)[everything.sessions - kept.sessions :]
+    assert len(kept.items) <= most or kept.sessions == 1
+    room = most - len(kept.items)
+    left = plain(everything)[: everything.sessions - kept.sessions]
+    assert not left or kept.sessions == 1 or len(left[-1]) > room
+
+
+def test_a_large_corpus_is_read_fewer_times() -> None:
+    read = SkipGram()
+    assert [read.epochs_for(events) for events in (0, 1_000, 2_000_000)] == [30, 30, 30]
+    assert [read.epochs_for(events) for events in (4_000_000, 10_000_000, 200_000_000)] == [15, 6, 3]
+    assert SkipGram(epochs=2).epochs_for(200_000_000) == 2
 
 
 def test_the_arrays_have_the_types_they_are_said_to_have() -> None:
