@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from infra import accuracy, curve, surface
+from infra import accuracy, capacity, curve, surface
 from services.model.content import PROFILES
 from services.recommender.api.parameters import WEIGHTS
 
@@ -64,6 +64,12 @@ def summary() -> Iterator[str]:
     )
     chaos = _measured("chaos")
     yield f"| {_blows(chaos)} | {_left(chaos)} | {_longest(chaos)} |"
+
+
+def needs() -> Iterator[str]:
+    """What more of everything would need."""
+    scale, sockets, training = (_measured(name)["figures"] for name in ("scale", "sockets", "training"))
+    yield from capacity.lines(_measured("live"), scale, sockets, training)
 
 
 def profiles() -> Iterator[str]:
@@ -178,6 +184,7 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "summary": (ROOT / "README.md", summary),
     "profiles": (DOCS / "api.md", profiles),
     "accuracy": (DOCS / "benchmarks.md", quality),
+    "capacity": (DOCS / "capacity.md", needs),
     "figures": (DOCS / "benchmarks.md", speed),
 }
 

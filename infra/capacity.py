@@ -1,0 +1,93 @@
+"""Writes what more clicks, products and pages would need, reckoned from what was measured on one machine."""
+
+from collections.abc import Iterator
+from math import ceil
+from typing import Any, Final
+
+Json = dict[str, Any]
+
+FULL: Final = 0.6  # of a core: above that, waiting times grow faster than the load
+RATES: Final = (1_000, 10_000, 100_000)  # events a second
+PRODUCTS: Final = (100_000, 1_000_000, 100_000_000)
+PAGES: Final = (10_000, 100_000, 1_000_000)
+EVENTS: Final = (10_000_000, 1_000_000_000)  # to learn from
+SERVICES: Final = ("ingest", "session_processor", "recommender", "kafka")
+GB: Final = 1_000
+
+
+def lines(live: Json, scale: Json, sockets: Json, training: list[Json]) -> Iterator[str]:
+    """The block of infra/docs/capacity.md."""
+    yield from (*_cores(live), "", *_products(scale), "", *_pages(sockets), "", *_training(training))
+
+
+def _cores(live: Json) -> Iterator[str]:
+    held = [each for each in live["windows"] if each["rate"] in live["held"]] or live["windows"][:1]
+    window = held[-1]
+    machine = live["machine"]
+    ms = {name: 1000 * window["cores"][name] * window["seconds"] / window["sent"] for name in SERVICES}
+    costs = ", ".join(f"{ms[name]:.1f} ms in {_title(name)}" for name in SERVICES)
+    yield (
+        f"At {window['rate']:,} events/s ({machine['cores']} cores, {machine['cpu']}; each event moves a page "
+        f"that is open) an event costs {costs}. With cores that are busy for {FULL:.0%} of the time at most "
+        "that makes, in cores:"
+    )
+    yield ""
+    yield f"| events/s | {' | '.join(_title(name) for name in SERVICES)} |"
+    yield "|---" * (len(SERVICES) + 1) + "|"
+    for rate in RATES:
+        cores = (ceil(rate * ms[name] / 1000 / FULL) for name in SERVICES)
+        yield f"| {rate:,} | {' | '.join(f'{each:,}' for each in cores)} |"
+
+
+def _products(scale: Json) -> Iterator[str]:
+    kb = 1000 * scale["mb"] / scale["products"]
+    yield (
+        f"{scale['products']:,} products take {scale['mb'] / GB:.1f} GB in a recommender with the index in "
+        f"its own process, {kb:.0f} KB each; it is ready after {scale['ready_s']:.0f} s, and after a restart, "
+        f"from its copy, after {scale['ready_again_s']:.0f} s. Similar products at "
+        f"{scale['asked_a_second']:.0f} requests/s: p50 {scale['similar_ms']['p50']:.1f}, "
+        f"p99 {scale['similar_ms']['p99']:.1f} ms; what is "
+        f"sold out is gone from an open page after p50 {scale['sold_out_ms']['p50']:.0f}, "
+        f"p99 {scale['sold_out_ms']['p99']:.0f} ms. Reckoned, each recommender needs:"
+    )
+    yield ""
+    yield "| products | memory |"
+    yield "|---|---|"
+    for count in PRODUCTS:
+        yield f"| {count:,} | {count * kb / 1e6:,.0f} GB |"
+
+
+def _pages(sockets: Json) -> Iterator[str]:
+    after, kb = sockets["after_kill"], sockets["kb_a_page"]
+    yield (
+        f"{sockets['pages']:,} open pages take {kb:.0f} KB each; {sockets['opened_a_second']:,} open a "
+        f"second ({sockets['rows_a_second']:,} with their first row). After kill -9 all have a row again "
+        f"{after['back_s']:.0f} s later, {after['back_s_after_ready']:.0f} s after the recommender is ready."
+    )
+    yield ""
+    yield "| open pages | memory of all recommenders | a restart of one that has them all: seconds to a row |"
+    yield "|---|---|---|"
+    for count in PAGES:
+        seconds = after["ready_s"] + count / sockets["rows_a_second"]
+        yield f"| {count:,} | {count * kb / 1e6:,.1f} GB | {seconds:,.0f} |"
+
+
+def _training(training: list[Json]) -> Iterator[str]:
+    first, last = training[0], training[-1]
+    per_event = (last["mb"] - first["mb"]) / max(last["events"] - first["events"], 1)  # MB
+    yield (
+        f"Learning from {last['events']:,} events of {last['products']:,} products takes "
+        f"{last['seconds']:,.0f} s and {last['mb']:,.0f} MB ({first['events']:,}: {first['seconds']:,.0f} s, {first['mb']:,.0f} MB), "
+        f"{last['microseconds_an_event']:,.0f} µs an event. Reckoned, on the same cores:"
+    )
+    yield ""
+    yield "| events | hours | memory |"
+    yield "|---|---|---|"
+    for count in EVENTS:
+        hours = count * last["microseconds_an_event"] / 3.6e9
+        memory = (last["mb"] + per_event * (count - last["events"])) / GB
+        yield f"| {count:,} | {hours:,.1f} | {memory:,.0f} GB |"
+
+
+def _title(name: str) -> str:
+    return {"kafka": "Kafka"}.get(name, name.replace("_", " "))
