@@ -27,9 +27,9 @@ def _cores(live: Json) -> Iterator[str]:
     ms = {name: 1000 * window["cores"][name] * window["seconds"] / window["sent"] for name in SERVICES}
     costs = ", ".join(f"{ms[name]:.1f} ms in {_title(name)}" for name in SERVICES)
     yield (
-        f"At {window['rate']:,} events/s ({machine['cores']} cores, {machine['cpu']}; each event moves a page "
-        f"that is open) an event costs {costs}. With cores that are busy for {FULL:.0%} of the time at most "
-        "that makes, in cores:"
+        f"At {window['rate']:,} events/s ({machine['cores']} cores, {machine['cpu']}; each event moves a "
+        f"page that is open) an event costs {costs}. With cores that are busy for {FULL:.0%} of the time at "
+        "most that makes, in cores:"
     )
     yield ""
     yield f"| events/s | {' | '.join(_title(name) for name in SERVICES)} |"
@@ -42,9 +42,9 @@ def _cores(live: Json) -> Iterator[str]:
 def _products(scale: Json) -> Iterator[str]:
     kb = 1000 * scale["mb"] / scale["products"]
     yield (
-        f"{scale['products']:,} products take {scale['mb'] / GB:.1f} GB in a recommender with the index in "
-        f"its own process, {kb:.0f} KB each; it is ready after {scale['ready_s']:.0f} s, and after a restart, "
-        f"from its copy, after {scale['ready_again_s']:.0f} s. Similar products at "
+        f"{scale['products']:,} products take {scale['mb'] / GB:.1f} GB in a recommender with the index "
+        f"in its own process, {kb:.0f} KB each; it is ready after {scale['ready_s']:.0f} s, and after a "
+        f"restart, from its copy, after {scale['ready_again_s']:.0f} s. Similar products at "
         f"{scale['asked_a_second']:.0f} requests/s: p50 {scale['similar_ms']['p50']:.1f}, "
         f"p99 {scale['similar_ms']['p99']:.1f} ms; what is "
         f"sold out is gone from an open page after p50 {scale['sold_out_ms']['p50']:.0f}, "
@@ -77,7 +77,8 @@ def _training(training: list[Json]) -> Iterator[str]:
     per_event = (last["mb"] - first["mb"]) / max(last["events"] - first["events"], 1)  # MB
     yield (
         f"Learning from {last['events']:,} events of {last['products']:,} products takes "
-        f"{last['seconds']:,.0f} s and {last['mb']:,.0f} MB ({first['events']:,}: {first['seconds']:,.0f} s, {first['mb']:,.0f} MB), "
+        f"{last['seconds']:,.0f} s and {last['mb']:,.0f} MB "
+        f"({first['events']:,}: {first['seconds']:,.0f} s, {first['mb']:,.0f} MB), "
         f"{last['microseconds_an_event']:,.0f} µs an event. Reckoned, on the same cores:"
     )
     yield ""
