@@ -132,7 +132,9 @@ class Parts:
         self._catalogue, self._replica = Catalogue(numbers), VectorReplica(layout, numbers)
         self._people = IdentityGraph.of(settings)
         self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
-        self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
+        self._popularity = Popularity(
+            settings.popular_half_life_ms, tuning.kind_weights, clicks_give_way=tuning.clicks_give_way
+        )
         self._hub = SubscriptionRegistry(self.metrics)
         self._alone = Sessions(
             layout,

@@ -40,6 +40,12 @@ window.fetch = function (url, options) {
   if (isEvents) for (const { type } of JSON.parse(options.body).events) note(`${type} sent`);
   return fetch.call(this, url, options);
 };
+window.WebSocket = class extends WebSocket {
+  constructor(...given) {
+    super(...given);
+    this.addEventListener("message", ({ data }) => note(`${JSON.parse(data).slot} came`));
+  }
+};
 """
 CLICK: Final = """place => {
   const list = document.querySelector("#for-you-list");
@@ -55,7 +61,7 @@ CLICK: Final = """place => {
   note("clicked");
   list.querySelectorAll(".card .card-link")[place].click();
 }"""
-SINCE_CLICK: Final = ("select_item sent", "view_item tracked", "view_item sent", "row changed")
+SINCE_CLICK: Final = ("select_item sent", "for_you came", "row changed", "view_item tracked", "view_item sent")
 
 
 class Figures(msgspec.Struct, frozen=True):
