@@ -41,7 +41,11 @@ export function createCards(list, { make, fill }) {
       next.length = Math.min(next.length, Math.max(wanted.length, place + 1));
     }
     arrange(next, held);
-    if (!isCalm.matches) next.forEach((card, index) => glide(card, before.get(card), index));
+    if (!isCalm.matches) {
+      // All are measured before one moves: one layout, not twelve. New ones are not: a page's first rows wait for none.
+      const places = next.map((card) => before.has(card) && card.getBoundingClientRect());
+      next.forEach((card, index) => glide(card, before.get(card), places[index], index));
+    }
     const tell = waiting;
     waiting = undefined;
     tell?.();
@@ -92,8 +96,7 @@ export function createCards(list, { make, fill }) {
   return { show };
 }
 
-function glide(card, from, index) {
-  const to = card.getBoundingClientRect();
+function glide(card, from, to, index) {
   if (!from) {
     const appear = [{ opacity: 0, transform: "translateY(10px) scale(.97)" }, { opacity: 1, transform: "none" }];
     card.animate(appear, { duration: GLIDE_MS, delay: 25 * Math.min(index, 8), easing: EASE, fill: "backwards" });

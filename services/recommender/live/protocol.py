@@ -136,7 +136,9 @@ class LiveSubscription:
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
         """
-        slot = self._slots[next(iter(self._due))]
+        # What a click has moved comes first: a page that has just asked for more rows waits for these anyway.
+        moved = (name for name, due in self._due.items() if due.published and due.published.accepted_at)
+        slot = self._slots[next(moved, next(iter(self._due)))]
         search = await self._asks.search(slot)  # no turn is held while words wait for the network
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
