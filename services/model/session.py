@@ -57,8 +57,8 @@ class Tuning:
     `half_life_rank` is in events, all other times in ms. A visit ends after `gap_ms` without an event.
     `slow_weight` is what the profile of older visits counts beside the current one, where a purchase is 1.
     What lies `idle_ms` before the newest event is forgotten, and a visitor who was idle for so long with it.
-    Where `clicks_give_way`, a select_item is remembered only as long as it is the newest event of its product:
-    it counts at once, and the view_item that follows is the same interest, not a second one.
+    Where `clicks_give_way`, a select_item is remembered only as long as it is the newest event of its
+    product: it counts at once, and the view_item that follows is the same interest, not a second one.
     """
 
     type_weights: Mapping[str, float] = field(default_factory=lambda: TYPE_WEIGHTS)
@@ -310,10 +310,10 @@ def merge_events(
 def leave_out_clicks(entries: list[SessionEvent]) -> list[SessionEvent]:
     """Of entries in order all but each select_item that has a newer entry of its product after it.
 
-    An entry that arrives takes the place of one click at most, for of its product only the newest entry can be
-    one. So the number of those newer than any other never falls, and what `_newest` once left out stays out.
-    (A bound in seconds would break that: a view would take the place of several clicks, and room for an event
-    that was forgotten would be there again. Ids that come back with another time can do so in any case.)
+    An entry that arrives takes the place of one click at most, for of its product only the newest entry can
+    be one. So the number of those newer than any other never falls, and what `_newest` once left out stays
+    out. A bound in seconds would break that: a view would take the place of several clicks, and there would
+    be room again for an event that was forgotten. (An id that comes back with another time can do so anyway.)
     """
     if SELECT_ITEM not in [each.kind for each in entries]:
         return entries

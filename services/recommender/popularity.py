@@ -14,10 +14,10 @@ PRODUCTS_MAX: Final = 500_000  # events name what they like, and a product's nam
 class Popularity:
     """Product → Σ weight of type · 2^(−age / half-life).
 
-    Counts events of `events` as they stand in the sessions: each once, whatever was sent twice or late; with
-    `clicks_give_way` (services.model.session.Tuning) a click no more once something newer of its product
-    counts. An event's age is counted back from any moment (forward decay, Cormode et al., ICDE 2009), so the order in
-    which sessions come does not matter.
+    Counts events of `events` as they stand in the sessions: each once, whatever was sent twice or late; where
+    `clicks_give_way` (services.model.session.Tuning), a click no more once something newer of its product is
+    there. An event's age is counted back from any moment (forward decay, Cormode et al., ICDE 2009), so the
+    order in which sessions come does not matter.
     """
 
     def __init__(

@@ -72,8 +72,8 @@ def sessionise(
     Of each visitor the distinct events (by event_id and product) count, in the order of the live session:
     by (occurred_at, event_id, product_id). Of repetitions that differ in time or type the greatest counts,
     as it does there. A pause of more than `gap_ms` ends a session. Of sessions that end in the same ms that
-    of the alphabetically first visitor comes first. Where `clicks_give_way` (services.model.session.Tuning), a
-    select_item counts only where it is its session's newest event of its product.
+    of the alphabetically first visitor comes first. Where `clicks_give_way` (services.model.session.Tuning),
+    a select_item counts only where it is its session's newest event of its product.
     """
     visitors = _ranks(events.visitor_ids)[events.visitors]
     items = _ranks(events.product_ids)[events.items]

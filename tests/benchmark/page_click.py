@@ -61,7 +61,13 @@ CLICK: Final = """place => {
   note("clicked");
   list.querySelectorAll(".card .card-link")[place].click();
 }"""
-SINCE_CLICK: Final = ("select_item sent", "for_you came", "row changed", "view_item tracked", "view_item sent")
+SINCE_CLICK: Final = (
+    "select_item sent",
+    "for_you came",
+    "row changed",
+    "view_item tracked",
+    "view_item sent",
+)
 
 
 class Figures(msgspec.Struct, frozen=True):

@@ -140,9 +140,7 @@ def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> No
 def test_a_click_may_come_twice_with_another_time(
     sent: list[Event], moved: list[tuple[int, int]], seed: int
 ) -> None:
-    again = [
-        msgspec.structs.replace(sent[place % len(sent)], occurred_at=at) for place, at in moved if sent
-    ]
+    again = [msgspec.structs.replace(sent[place % len(sent)], occurred_at=at) for place, at in moved if sent]
     both = [*sent, *again]
     assert encode(fold_all(shuffle(both, seed))) == encode(fold_all(both))
 

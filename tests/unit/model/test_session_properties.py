@@ -35,8 +35,8 @@ from services.vector_replica import VectorReplica
 from tests.support import sessions
 from tests.support.sessions import DAY, LAYOUT, VECTORS, content, event, product, unpack_direction
 
-# Here an id comes back with another time, type or product, and what is true then is true of all events. Clicks
-# that give way are looked at in test_session_clicks.
+# Here an id comes back with another time, type or product, and what is true then is true of all events.
+# Clicks that give way are looked at in test_session_clicks.
 TUNING = Tuning(clicks_give_way=False)
 fold_all = partial(sessions.fold_all, tuning=TUNING)
 

@@ -231,6 +231,15 @@ async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, 
     assert (await page.settled())[-1].caused_by == "e1"
 
 
+async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", FOR_YOU)
+    page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), FOR_YOU])
+    shop.publish("me", "e1")
+    first, *others = (await page.settled())[1:]
+    assert (first.slot, first.caused_by) == (FOR_YOU.name, "e1")
+    assert [each.slot for each in others] == ["all", "shown"]
+
+
 async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> None:
     page = await opened("me", FOR_YOU)
     page.subscriber.subscribe([POPULAR])

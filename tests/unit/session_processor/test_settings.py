@@ -32,7 +32,9 @@ def test_every_constant_of_the_formula_is_a_setting(monkeypatch: pytest.MonkeyPa
     )
     day = 24 * 3600 * 1000
     weights = {**TYPE_WEIGHTS, "select_item": 0.2, "view_item": 0.0}
-    assert tuning == Tuning(weights, 4.0, 600_000.0, 7.0 * day, 0.0, 30_000, 3 * day, 2, clicks_give_way=False)
+    assert tuning == Tuning(
+        weights, 4.0, 600_000.0, 7.0 * day, 0.0, 30_000, 3 * day, 2, clicks_give_way=False
+    )
 
 
 @pytest.mark.parametrize(
