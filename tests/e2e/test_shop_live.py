@@ -65,7 +65,11 @@ def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_
 
 def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -> None:
     before, under_way = row(page), list[Route]()
-    page.route("**/product/*", under_way.append)
+
+    def hold(route: Route) -> None:
+        under_way.append(route)
+
+    page.route("**/product/*", hold)
     card = page.locator("main .card").nth(5)
     name = card.locator(".card-name").inner_text()
     card.locator(".card-link").click()
