@@ -182,6 +182,26 @@ test("asking ends when a socket can be had again", async () => {
   assert.equal(statuses.at(-1), "live");
 });
 
+test("after a service was away for long, a page tries within 8 s, and asks it little meanwhile", async () => {
+  mock.method(Math, "random", () => 0.999);
+  const { requests } = await page({ answer: () => ({ status: 503 }) });
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  FakeSocket.last.end();
+  for (let second = 0; second < 120; second++) {
+    if (FakeSocket.last.readyState === 0) FakeSocket.last.end(); // it never opens
+    await after(1000);
+  }
+  const [tries, asked] = [FakeSocket.all.length, requests.length];
+  for (let second = 0; second < 8; second++) {
+    if (FakeSocket.last.readyState === 0) FakeSocket.last.end();
+    await after(1000);
+  }
+  assert.ok(FakeSocket.all.length > tries);
+  assert.ok(tries <= 20, `${tries} sockets in two minutes`);
+  assert.ok(asked <= 2, `asked ${asked} times in two minutes`);
+});
+
 test("a socket that is not open within 3 s is given up", async () => {
   await page();
   await after(3000);
