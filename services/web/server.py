@@ -1,6 +1,5 @@
 """How every HTTP service listens: uvicorn on a socket that was taken before anything else started."""
 
-import logging
 import socket
 import sys
 from collections.abc import Callable
@@ -9,8 +8,9 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from services.web.bounds import BoundsSettings
-from services.web.connections import Connections, HttpConnection, ServerConfig, SocketConnection
+from services.web.connections import Connections, HttpConnection
 from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
+from services.web.sockets import KeepAlive, SocketConfig, SocketConnection
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
@@ -53,7 +53,6 @@ def create_server(
 
     A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over.
     """
-    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     stop = StopFlag()
     bounds = bounds or BoundsSettings()
     connections = Connections(bounds)
@@ -63,7 +62,7 @@ def create_server(
         connections.on_refused = getattr(getattr(app, "state", None), "on_refused", connections.on_refused)
         return ShutdownMiddleware(app, stop)
 
-    config = ServerConfig(
+    config = SocketConfig(
         create,
         factory=True,  # clients are built in the loop that serves
         loop="uvloop",
@@ -81,13 +80,8 @@ def create_server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=grace_s,
     )
-    config.connections = connections
+    config.connections, config.keep_alive = connections, KeepAlive(PING_S)
     return GracefulServer(config, stop, stop_delay_s)
-
-
-def _is_no_handshake(record: logging.LogRecord) -> bool:
-    """uvicorn logs each socket's address with its query, whatever `access_log` says: a token may be in it."""
-    return "WebSocket %s" not in str(record.msg)
 
 
 def listen(service: str, host: str, port: int) -> socket.socket:
