@@ -15,7 +15,6 @@ from starlette.types import Scope
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request
 from websockets.protocol import CONNECTING, OPEN, SERVER
 from websockets.protocol import Protocol as Frames
 from websockets.server import ServerProtocol
@@ -296,13 +295,6 @@ class SocketConnection(WebSocketsSansIOProtocol):
         self.config.connections.leave(self.address)
         super().connection_lost(exc)
 
-    def handle_connect(self, event: Request) -> None:
-        """The request; nothing behind it is read before it is answered."""
-        super().handle_connect(event)
-        if not self.transport.is_closing():
-            self.read_paused = True
-            self.transport.pause_reading()
-
     async def run_asgi(self) -> None:
         """Hands the application what it may take over by."""
         extensions = cast(dict[str, object], self.scope["extensions"])
@@ -310,6 +302,7 @@ class SocketConnection(WebSocketsSansIOProtocol):
         await super().run_asgi()
 
     def _take_over(self, create_handler: Callable[[OpenSocket], SocketHandler], slow_reader_s: float) -> None:
+        # What a client says before it is let in, which it must not, may be lost here.
         del cast(dict[str, object], self.scope["extensions"])[TAKE_OVER]
         if not self.handshake_complete or self.transport.is_closing():
             return

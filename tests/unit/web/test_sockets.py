@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -159,7 +158,7 @@ async def test_who_does_not_answer_a_close_frame_is_aborted(
 async def test_a_client_that_takes_nothing_is_aborted_and_not_read_meanwhile() -> None:
     page = Page(slow_reader_s=0.02)
     page.client.socket.pause_writing()
-    assert not page.client.wire.is_reading
+    assert not page.client.wire.reads
     waiting = asyncio.create_task(page.client.socket.drain())
     await until(lambda: page.client.wire.is_aborted)
     assert page.echo.told == ["start", "stall"]
@@ -255,21 +254,6 @@ def test_a_socket_is_taken_over_from_asgi_and_costs_no_task(served: ServedApp) -
         assert end.value.rcvd is not None
         assert end.value.rcvd.code == 1012
     assert served.wait(10)
-
-
-def test_what_a_client_says_before_it_is_let_in_is_heard(served: ServedApp) -> None:
-    connection = served.connect()
-    connection.sendall(
-        b"GET /live HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
-    )
-    connection.sendall(Frame(Opcode.TEXT, b"early").serialize(mask=True))
-    answer = b""
-    with suppress(TimeoutError):
-        while b"early" not in answer:
-            answer += connection.recv(4096)
-    assert answer.startswith(b"HTTP/1.1 101 ")
-    connection.close()
 
 
 @pytest.mark.parametrize("path", [b"/live?v=\xff", b"/live\xc3\xa9"])
