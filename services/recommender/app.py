@@ -103,6 +103,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
     rates = RateLimits(settings, (settings.api_key, settings.admin_key))
     app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
+    app.state.waiting_for = lambda: parts.feeds.waiting_for
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,

@@ -11,6 +11,7 @@ from services.web.bounds import BoundsSettings
 from services.web.connections import Connections, HttpConnection
 from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
 from services.web.sockets import KeepAlive, SocketConfig, SocketConnection
+from services.web.workers import WorkerServer, bind_shared
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
@@ -29,14 +30,21 @@ def serve(
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
     bounds: BoundsSettings | None = None,
+    shared_port: int | None = None,
 ) -> None:
     """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
 
-    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends.
+    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends. `shared_port`:
+    where other workers listen, too, and this one as soon as it is ready.
     """
     listening = listen(service, host, port)
     server = create_server(
-        create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s, bounds=bounds
+        create_app,
+        sockets=sockets,
+        grace_s=grace_s,
+        stop_delay_s=stop_delay_s,
+        bounds=bounds,
+        sharing=None if shared_port is None else bind_shared(service, host, shared_port),
     )
     server.run(sockets=[listening])
 
@@ -48,10 +56,12 @@ def create_server(
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
     bounds: BoundsSettings | None = None,
+    sharing: socket.socket | None = None,
 ) -> GracefulServer:
     """The server of an app, which is created in the loop that serves. For whoever has a listening socket.
 
-    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over.
+    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over,
+    and `state.waiting_for`, what keeps it from being ready. `sharing`: see `WorkerServer`.
     """
     stop = StopFlag()
     bounds = bounds or BoundsSettings()
@@ -59,7 +69,10 @@ def create_server(
 
     def create() -> ASGIApp:
         app = create_app()
-        connections.on_refused = getattr(getattr(app, "state", None), "on_refused", connections.on_refused)
+        state = getattr(app, "state", None)
+        connections.on_refused = getattr(state, "on_refused", connections.on_refused)
+        if isinstance(server, WorkerServer):
+            server.waiting_for = getattr(state, "waiting_for", server.waiting_for)
         return ShutdownMiddleware(app, stop)
 
     config = SocketConfig(
@@ -78,10 +91,16 @@ def create_server(
         proxy_headers=bool(bounds.proxies),
         forwarded_allow_ips=bounds.proxies,
         timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=grace_s,
     )
     config.connections, config.keep_alive = connections, KeepAlive(PING_S)
-    return GracefulServer(config, stop, stop_delay_s)
+    server = (
+        GracefulServer(config, stop, stop_delay_s)
+        if sharing is None
+        else WorkerServer(config, stop, stop_delay_s, sharing)
+    )
+    return server
 
 
 def listen(service: str, host: str, port: int) -> socket.socket:

@@ -28,27 +28,27 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = b""
-        self.is_reading = True
-        self.is_aborted = self._is_closing = False
+        self.reads = True
+        self.is_aborted = self.has_ended = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        assert not self._is_closing, "written behind the end"
+        assert not self.has_ended, "written behind the end"
         self.written += data
 
     def is_closing(self) -> bool:
-        return self._is_closing
+        return self.has_ended
 
     def close(self) -> None:
-        self._is_closing = True
+        self.has_ended = True
 
     def abort(self) -> None:
-        self._is_closing = self.is_aborted = True
+        self.has_ended = self.is_aborted = True
 
     def pause_reading(self) -> None:
-        self.is_reading = False
+        self.reads = False
 
     def resume_reading(self) -> None:
-        self.is_reading = True
+        self.reads = True
 
 
 class Client:
