@@ -1,6 +1,6 @@
 /**
- * Keeps rows fresh on an open page: over a WebSocket that comes back by itself, by asking every few seconds
- * where none can be had. A page that includes it has <eddy-recommendations> (see recommendations.js):
+ * Keeps rows fresh on an open page: over a WebSocket that comes back by itself, by asking where none can be
+ * had. A page that includes it has <eddy-recommendations> (see recommendations.js):
  *
  *   configure({ recommender: "https://recommender.example", tracker });
  *
