@@ -333,7 +333,6 @@ class Parts:
             door,
             self._hub,
             self._subscription,
-            waiting_for=self._waiting_for,
             metrics=self.metrics,
             slow_reader_s=settings.slow_reader_s,
         )

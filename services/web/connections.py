@@ -70,11 +70,15 @@ CROWDED: Final = Refusal(
 
 
 class Connections:
-    """How many connections there are, by address; `on_refused` is told the name of a limit."""
+    """How many connections there are, by address; `on_refused` is told the name of a limit.
+
+    `waiting_for` tells what keeps the service from being ready, for which sockets have to wait.
+    """
 
     def __init__(self, bounds: BoundsSettings) -> None:
         self.bounds = bounds
         self.on_refused: Callable[[str], object] = lambda _limit: None
+        self.waiting_for: Callable[[], str | None] = lambda: None
         self._most = min(bounds.connections_max, _files() - SPARE_FILES)
         self._proxies = [ip_network(each, strict=False) for each in bounds.proxies]
         self._open = Counter[str]()
@@ -219,6 +223,10 @@ class HttpConnection(HttpToolsProtocol):
 
         uvicorn writes the request down again for the other to parse; this hands it over as it is.
         """
+        if missing := self.config.connections.waiting_for():
+            # Before all layers: after a restart every page tries every few seconds, and reading is to go on.
+            self._end(Refusal("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, f"still reading {missing}"))
+            return
         try:
             path = self.url.decode("ascii")
         except UnicodeDecodeError:
@@ -261,9 +269,13 @@ class HttpConnection(HttpToolsProtocol):
         self._refuse(self._refusal or MALFORMED)
 
     def _refuse(self, refusal: Refusal) -> None:
+        """Answers that a limit was reached, and ends the connection."""
+        self.config.connections.on_refused(refusal.limit)
+        self._end(refusal)
+
+    def _end(self, refusal: Refusal) -> None:
         """Answers, unless an answer is under way, and ends the connection. Its request sees a disconnect."""
         self._unwatch()
-        self.config.connections.on_refused(refusal.limit)
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
         if not (under_way and cycle.response_started):

@@ -11,7 +11,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
-from starlette.types import Scope
 
 MEDIA_TYPE: Final = "application/problem+json"
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -153,15 +152,6 @@ def answer(request: Request, problem: Problem) -> Response:
         headers=problem.headers,
         fields=problem.fields,
     )
-
-
-def denial(scope: Scope, problem: Problem) -> list[dict[str, object]]:
-    """A handshake is refused as a request is: the page waits longer and longer before it comes again."""
-    body = document(problem.status, problem.kind, problem.detail, instance=scope["path"])
-    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    start = {"type": "websocket.http.response.start", "status": int(problem.status), "headers": raw}
-    return [start, {"type": "websocket.http.response.body", "body": body}]
 
 
 def _response(

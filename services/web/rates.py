@@ -160,8 +160,17 @@ class RateMiddleware:
             await problems.answer(Request(scope), refusal)(scope, receive, send)
             return
         await receive()
-        for message in problems.denial(scope, refusal):
+        for message in _denial(scope, refusal):
             await send(message)
+
+
+def _denial(scope: Scope, refusal: Problem) -> list[dict[str, object]]:
+    """A handshake is refused as a request is: the page waits longer and longer before it comes again."""
+    body = problems.document(refusal.status, refusal.kind, refusal.detail, instance=scope["path"])
+    headers = {"Content-Type": problems.MEDIA_TYPE, **refusal.headers}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": raw}
+    return [start, {"type": "websocket.http.response.body", "body": body}]
 
 
 def _credential(scope: Scope) -> bytes | None:

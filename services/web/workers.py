@@ -19,8 +19,8 @@ from types import FrameType
 from typing import Final
 
 import structlog
-import uvicorn
 
+from services.web.connections import ServerConfig
 from services.web.shutdown import GracefulServer, StopFlag
 
 FIRST_PAUSE_S: Final = 0.5  # before a worker is started anew; twice as long each time that it does not last
@@ -50,16 +50,15 @@ def bind_shared(service: str, host: str, port: int) -> socket.socket:
 class WorkerServer(GracefulServer):
     """The server of one worker: it takes part in the shared port from the moment when it is ready."""
 
-    def __init__(
-        self, config: uvicorn.Config, stop: StopFlag, delay_s: float, sharing: socket.socket
-    ) -> None:
+    config: ServerConfig
+
+    def __init__(self, config: ServerConfig, stop: StopFlag, delay_s: float, sharing: socket.socket) -> None:
         super().__init__(config, stop, delay_s)
         self._sharing: socket.socket | None = sharing
-        self.waiting_for: Callable[[], str | None] = lambda: None
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
-        if self._sharing is not None and self.waiting_for() is None:
+        if self._sharing is not None and self.config.connections.waiting_for() is None:
             sharing, self._sharing = self._sharing, None
             loop = asyncio.get_running_loop()
             self.servers.append(

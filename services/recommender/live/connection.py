@@ -18,11 +18,9 @@ from starlette.types import Receive, Scope, Send
 
 from schemas.live import ProtocolError, Subscribe, check
 from services.clock import now_ms
-from services.recommender.api.errors import NotReady
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
-from services.web import problems
 from services.web.auth import ReaderAuth, token_of
 from services.web.problems import NotAuthorised
 from services.web.routes import SocketRoute
@@ -49,19 +47,13 @@ def live_routes(
     hub: SubscriptionRegistry,
     subscribers: Subscribers,
     *,
-    waiting_for: Callable[[], str | None],
     metrics: Metrics,
     slow_reader_s: float,
 ) -> APIRouter:
-    """The live route."""
+    """The live route. Sockets are opened once the service is ready: see `Connections.waiting_for`."""
     admission = Admission(hub, subscribers, metrics)
 
     async def live(scope: Scope, _receive: Receive, send: Send) -> None:
-        if missing := waiting_for():
-            # After a restart all pages come at once: little is done for them, so that reading goes on.
-            for message in problems.denial(scope, NotReady(missing)):
-                await send(message)
-            return
         # Accepted first: a browser learns nothing of why a handshake was refused, but sees a close code.
         await send({"type": "websocket.accept"})
         take_over(scope, partial(LiveConnection, admission, Credentials(door, scope)), slow_reader_s)

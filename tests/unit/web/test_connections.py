@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.websockets import WebSocket
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from services.web import problems
@@ -166,3 +167,23 @@ def test_sockets_count_as_connections_once(shop: Shop) -> None:
             for _ in range(4):
                 stack.enter_context(connect(f"ws://{served.address}/live", proxy=None))
             assert say(served)[0] == 503
+
+
+def test_sockets_wait_until_the_service_is_ready_and_requests_do_not(shop: Shop) -> None:
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+
+    missing: list[str] = ["products"]
+    shop.app.add_api_websocket_route("/live", live)
+    shop.app.state.waiting_for = lambda: missing[0] if missing else None
+    with serve_app(shop.app, sockets=True, bounds=BOUNDS) as served:
+        for _ in range(10):  # each lets go of its connection
+            with pytest.raises(InvalidStatus) as refused:
+                connect(f"ws://{served.address}/live", proxy=None)
+            assert refused.value.response.status_code == 503
+            assert b"still reading products" in refused.value.response.body
+        assert served.get("/").status_code == 200
+        assert shop.refused == []  # it is no limit
+        missing.clear()
+        with connect(f"ws://{served.address}/live", proxy=None):
+            pass
