@@ -6,8 +6,9 @@ from typing import Final
 from services.cli import start
 from services.recommender.settings import RecommenderSettings
 from services.recommender.worker import serve_one, serve_worker
+from services.web.ports import bind_shared
 from services.web.server import GRACE_S
-from services.web.workers import Workers, bind_shared
+from services.web.workers import Workers
 
 FLUSH_S: Final = 10.0  # after the last request, for what is on its way to Kafka
 

@@ -1,7 +1,6 @@
 """How every HTTP service listens: uvicorn on a socket that was taken before anything else started."""
 
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final
 
@@ -9,15 +8,13 @@ from starlette.types import ASGIApp
 
 from services.web.bounds import BoundsSettings
 from services.web.connections import Connections, HttpConnection
+from services.web.ports import BACKLOG, bind_shared, listen, multiply
 from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
 from services.web.sockets import KeepAlive, SocketConfig, SocketConnection
-from services.web.workers import WorkerServer, bind_shared
+from services.web.workers import WorkerServer
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
-# Connections that wait to be taken. After a restart 10,000 pages kept a queue of 2,048 full of clients that
-# had given up before their turn, for two minutes. Who finds no place tries again, and costs nothing here.
-BACKLOG: Final = 256
 PING_S: Final = 20.0  # a live socket that does not answer for so long again is gone
 MESSAGE_MAX_BYTES: Final = 64 * 1024  # of what a client says on a socket
 
@@ -48,7 +45,7 @@ def serve(
         bounds=bounds,
         sharing=None if shared_port is None else bind_shared(service, host, shared_port),
     )
-    server.run(sockets=[listening])
+    server.run(sockets=multiply(listening))
 
 
 def create_server(
@@ -102,13 +99,3 @@ def create_server(
         if sharing is None
         else WorkerServer(config, stop, stop_delay_s, sharing)
     )
-
-
-def listen(service: str, host: str, port: int) -> socket.socket:
-    """The listening socket; a port in use ends the process with what to do about it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        setting = f"EDDY_{service.upper()}_PORT"
-        sys.exit(f"{service} cannot listen on {host}:{port}: {error.strerror}. Free it, or set {setting}.")

@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 
 from services.web.connections import ServerConfig
+from services.web.ports import multiply
 from services.web.shutdown import GracefulServer, StopFlag
 
 FIRST_PAUSE_S: Final = 0.5  # before a worker is started anew; twice as long each time that it does not last
@@ -28,23 +29,6 @@ LAST_PAUSE_S: Final = 30.0
 LASTED_S: Final = 60.0  # what ran for so long begins with the first pause again
 
 log = structlog.get_logger()
-
-
-def bind_shared(service: str, host: str, port: int) -> socket.socket:
-    """Bound to the shared port; a port in use ends the process with what to do about it.
-
-    One that does not listen takes no connections. The parent's keeps the port while no worker is ready.
-    """
-    sharing = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sharing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        sharing.bind((host, port))
-    except OSError as error:
-        sharing.close()
-        setting = f"EDDY_{service.upper()}_PORT"
-        sys.exit(f"{service} cannot listen on {host}:{port}: {error.strerror}. Free it, or set {setting}.")
-    return sharing
 
 
 class WorkerServer(GracefulServer):
@@ -60,10 +44,11 @@ class WorkerServer(GracefulServer):
         """Ten times a second."""
         if self._sharing is not None and self.config.connections.waiting_for() is None:
             sharing, self._sharing = self._sharing, None
-            loop = asyncio.get_running_loop()
-            self.servers.append(
-                await loop.create_server(self._connection, sock=sharing, backlog=self.config.backlog)
-            )
+            loop, backlog = asyncio.get_running_loop(), self.config.backlog
+            self.servers += [
+                await loop.create_server(self._connection, sock=each, backlog=backlog)
+                for each in multiply(sharing)
+            ]
             log.info("the worker takes part", port=sharing.getsockname()[1])
         return await super().on_tick(counter)
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from infra.stack.broker import Broker
-from services.web.workers import bind_shared
+from services.web.ports import bind_shared
 from tests.support.machine import free_ports
 from tests.support.services import RunningService, run_service
 from tests.support.shop import FOR_YOU, Live, Shop, eventually, ids, metrics, open_shop

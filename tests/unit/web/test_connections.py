@@ -1,5 +1,6 @@
 """What a connection may take: bytes and time of headers and bodies, and how many there are."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -187,3 +188,22 @@ def test_sockets_wait_until_the_service_is_ready_and_requests_do_not(shop: Shop)
         missing.clear()
         with connect(f"ws://{served.address}/live", proxy=None):
             pass
+
+
+def test_connections_that_wait_are_taken_several_in_a_turn(served: ServedApp, shop: Shop) -> None:
+    """libuv takes one of a socket, and a turn may be long: pages would give up before they are taken."""
+    turns: list[int] = []
+
+    async def count() -> dict[str, int]:
+        before = len(served.server.server_state.connections)
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(closing(served.connect()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            turns.append(len(served.server.server_state.connections) - before)
+        return {}
+
+    shop.app.add_api_route("/count", count)
+    assert served.get("/count").status_code == 200
+    assert turns == [3]

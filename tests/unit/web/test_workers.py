@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from infra.stack.broker import ROOT
-from services.web.workers import bind_shared
+from services.web.ports import bind_shared
 from tests.support.light_workers import STATUS
 
 Parent = subprocess.Popen[str]
