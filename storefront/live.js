@@ -128,7 +128,7 @@ export function connect({
     drop();
     failures += 1;
     reconnecting = setTimeout(open, backoff(failures, lastMs));
-    if (failures % 8 === (worked ? 0 : POLL_AFTER)) startPolling();
+    if (worked ? failures % 8 === 0 : failures >= POLL_AFTER) startPolling();
     else if (!isPolling) tell(connecting());
   }
 

@@ -202,6 +202,17 @@ test("after a service was away for long, a page tries within 8 s, and asks it li
   assert.ok(asked <= 2, `asked ${asked} times in two minutes`);
 });
 
+test("where no WebSocket can be had, a service that was away is asked again within 8 s", async () => {
+  mock.method(Math, "random", () => 0.999);
+  class Blocked { constructor() { throw new Error("blocked"); } }
+  let answer = { status: 503 };
+  const { got } = await page({ answer: () => answer, socket: Blocked });
+  for (let second = 0; second < 60; second++) await after(1000);
+  answer = { status: 200, body: { items: [item("p1")], models: {} } };
+  for (let second = 0; second < 8; second++) await after(1000);
+  assert.equal(got.length, 1);
+});
+
 test("a socket that is not open within 3 s is given up", async () => {
   await page();
   await after(3000);
