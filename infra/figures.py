@@ -32,8 +32,9 @@ def speed() -> Iterator[str]:
     """How fast everything is."""
     live = _measured("live")
     embedding, history = _measured("embedding"), _measured("history")
-    chaos = _measured("chaos")
-    for part in (_live(live), _memory(live), _embedding(embedding), _history(history), _chaos(chaos)):
+    sockets, chaos = _measured("sockets"), _measured("chaos")
+    parts = (_live(live), _memory(live), _embedding(embedding), _history(history), _sockets(sockets))
+    for part in (*parts, _chaos(chaos)):
         yield from (*part, "")
     yield from surface.lines(*map(_measured, ("search", "complements", "catalogue", "experiment")))
 
@@ -141,6 +142,20 @@ def _history(history: Json) -> Iterator[str]:
         f"History: the trainer reads {history['history_events_per_s']:,.0f} events/s off the topic, decoded "
         f"and checked; a bare consumer that decodes nothing {history['bare_events_per_s']:,.0f}/s in the "
         "same run."
+    )
+
+
+def _sockets(sockets: Json) -> Iterator[str]:
+    found, load = sockets["figures"], sockets["machine"]["load"]
+    again = found["after_kill"]
+    yield (
+        f"Open pages (`python -m tests.benchmark.sockets --pages {found['pages']}`), each with a row for "
+        f"a visitor of {found['clicks']} clicks: {found['kb_a_page']:.1f} KB of the recommender each; opened "
+        f"with {found['ms_cpu_an_opening']:.1f} ms of its CPU, the row among that. The machine was busy with "
+        f"other work (load average {load:.0f}), so the recommender had {found['recommender_cores']:.1f} of a "
+        f"core: {found['opened_a_second']:,} pages opened and {found['rows_a_second']:,} rows made a second. "
+        f"After kill -9 it was ready in {again['ready_s']:.0f} s, and {again['back_s_after_ready']:.0f} s "
+        f"later every page had its row again, for {again['recommender_cpu_s']:.0f} s of CPU in all."
     )
 
 

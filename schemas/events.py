@@ -34,7 +34,7 @@ class EventKind(NamedTuple):
 EVENT_TYPES: Final[Mapping["EventType", EventKind]] = MappingProxyType(
     {
         "view_item_list": EventKind("saw in a list", "Saw in a list", needs_product=False),
-        "select_item": EventKind("picked from a list", "Clicked", is_click=True),
+        "select_item": EventKind("picked from a list", "Clicked", is_click=True, weight=0.5),
         "view_item": EventKind("looked at", "Looked at", is_click=True, weight=0.5),
         "add_to_cart": EventKind(
             "added to cart", "Put in the cart", "put in your cart:", is_cart=True, weight=0.7

@@ -29,10 +29,12 @@ export function createCards(list, { make, fill }) {
   }
 
   function draw() {
-    const before = new Map([...list.children].map((card) => [card, card.getBoundingClientRect()]));
-    const known = new Map([...before.keys()].map((card) => [ids.get(card) ?? card.dataset.id, card]));
+    const now = [...list.children];
+    const known = new Map(now.map((card) => [ids.get(card) ?? card.dataset.id, card]));
+    const moves = String([...known.keys()]) !== String(wanted.map(({ product_id }) => product_id));
+    const before = new Map(moves && !isCalm.matches ? now.map((card) => [card, card.getBoundingClientRect()]) : []);
     const held = heldCard();
-    const place = [...before.keys()].indexOf(held);
+    const place = now.indexOf(held);
     const next = wanted.map((item) => filled(known.get(item.product_id) ?? make(), item));
     isHolding = Boolean(held);
     if (held) {
@@ -41,7 +43,11 @@ export function createCards(list, { make, fill }) {
       next.length = Math.min(next.length, Math.max(wanted.length, place + 1));
     }
     arrange(next, held);
-    if (!isCalm.matches) next.forEach((card, index) => glide(card, before.get(card), index));
+    if (moves && !isCalm.matches) {
+      // All are measured before one moves: one layout, not twelve. New ones are not: a page's first rows wait for none.
+      const places = next.map((card) => before.has(card) && card.getBoundingClientRect());
+      next.forEach((card, index) => glide(card, before.get(card), places[index], index));
+    }
     const tell = waiting;
     waiting = undefined;
     tell?.();
@@ -92,8 +98,7 @@ export function createCards(list, { make, fill }) {
   return { show };
 }
 
-function glide(card, from, index) {
-  const to = card.getBoundingClientRect();
+function glide(card, from, to, index) {
   if (!from) {
     const appear = [{ opacity: 0, transform: "translateY(10px) scale(.97)" }, { opacity: 1, transform: "none" }];
     card.animate(appear, { duration: GLIDE_MS, delay: 25 * Math.min(index, 8), easing: EASE, fill: "backwards" });

@@ -1,11 +1,10 @@
 /**
- * Keeps rows of recommendations fresh on an open page: over a WebSocket that comes back by itself, by asking
- * every few seconds where no WebSocket can be had. A page that includes it has <eddy-recommendations>, which
- * draws such rows (recommendations.js tells how):
+ * Keeps rows fresh on an open page: over a WebSocket that comes back by itself, by asking where none can be
+ * had. A page that includes it has <eddy-recommendations> (see recommendations.js):
  *
  *   configure({ recommender: "https://recommender.example", tracker });
  *
- * A page that draws by itself takes what comes:
+ * Or draw by yourself:
  *
  *   const live = connect({
  *     recommender: "https://recommender.example",
@@ -13,8 +12,6 @@
  *     slots: [{ name: "for_you", kind: "for_you", k: 12 }],
  *     onRecommendations: ({ slot, items }) => draw(slot, items),
  *   });
- *
- * and one that has both may join its own rows to the elements' socket: see `join` in page.js.
  */
 
 import { createPage } from "./page.js";
@@ -24,12 +21,13 @@ import { backoff } from "./tracker.js";
 const OPEN_WITHIN_MS = 3000;
 const POLL_AFTER = 2; // failures in a row
 const POLL_EVERY_MS = 3000;
+const AWAY_MS = 8000; // the last wait where no socket opens
 const SILENT_MS = 30_000; // a socket that was silent for so long is asked whether it lives, when looked at
 const ANSWER_WITHIN_MS = 5000;
 const ASK_MS = 20_000;
 const TOKEN_REFUSED = 1008;
 
-/** Where a slot's row is asked for, for a visitor; the token stays out of addresses, which are logged. */
+/** Where a slot's row is asked for; addresses are logged, so the token stays out. */
 export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id }) {
   if (kind === "products") return `/v1/products?${new URLSearchParams(product_ids.map((id) => ["product_id", id]))}`;
   const by = kind.match(/^complement_(.+)/)?.[1];
@@ -46,8 +44,7 @@ export function address({ kind, k = 12, product_id, product_ids, query, category
 }
 
 /**
- * Subscribes to slots `{name, kind, k, product_id?, product_ids?, query?, category?}`; `kind` is for_you, similar,
- * also_liked, complement_topic, complement_type, popular, search, or products: the `product_ids` as they are now.
+ * Subscribes to slots `{name, kind, k, product_id?, product_ids?, query?, category?}`; `address` has the kinds.
  *
  * `visitor(refused?)` gives {visitor_id, token}; with a token that was refused, another one.
  * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, recommendation_id?,
@@ -70,11 +67,12 @@ export function connect({
     [globalThis.document, "visibilitychange", look],
   ];
   const shown = new Map(); // slot → what was handed on last
-  const newest = new Map(); // slot → the greatest seq on this socket
+  const newest = new Map(); // slot → its greatest seq
   let socket;
   let token; // what the socket was opened with
   let attempt = 0;
   let failures = 0;
+  let worked; // sockets did: a restart, not a network without
   let refused;
   let reconnecting; // timers
   let opening;
@@ -103,7 +101,7 @@ export function connect({
       newest.clear();
       opening = setTimeout(lost, OPEN_WITHIN_MS);
       mine.onopen = () => {
-        clearTimeout(opening);
+        opening = clearTimeout(opening);
         send();
       };
       mine.onmessage = ({ data }) => socket === mine && receive(data);
@@ -126,10 +124,11 @@ export function connect({
   }
 
   function lost() {
+    const lastMs = socket && !opening ? undefined : AWAY_MS;
     drop();
     failures += 1;
-    reconnecting = setTimeout(open, backoff(failures));
-    if (failures >= POLL_AFTER) startPolling();
+    reconnecting = setTimeout(open, backoff(failures, lastMs));
+    if (worked ? failures % 8 === 0 : failures >= POLL_AFTER) startPolling();
     else if (!isPolling) tell(connecting());
   }
 
@@ -144,7 +143,8 @@ export function connect({
     } catch {
       return;
     }
-    failures = 0; // only now: a socket that is closed as soon as it opens is no success
+    failures = 0; // only now: one that closes as it opens is no success
+    worked = 1;
     refused = undefined;
     lastMessageAt = Date.now();
     clearTimeout(answering);
@@ -180,6 +180,7 @@ export function connect({
     if (globalThis.document?.visibilityState !== "hidden") {
       const answers = await Promise.allSettled(slots.map(ask));
       if (isPolling && answers.some((answer) => answer.value)) tell("polling");
+      if (worked || answers.every(({ reason }) => reason)) isPolling = false;
     }
     clearTimeout(polling);
     if (isPolling) polling = setTimeout(poll, pollEveryMs * (0.75 + Math.random() / 2));
@@ -189,6 +190,7 @@ export function connect({
     const who = await visitor(refused);
     const headers = slot.kind === "products" ? {} : { "X-Eddy-Token": who.token };
     const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(ASK_MS) });
+    if (response.status === 429 || response.status >= 500) throw response.status;
     if (response.status === 401) refused = who.token;
     if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
     if (!response.ok) return false;
@@ -199,7 +201,7 @@ export function connect({
   }
 
   function online() {
-    failures = 0;
+    failures = worked = 0; // it may be another network
     drop();
     open();
   }
@@ -210,7 +212,7 @@ export function connect({
     tell("offline");
   }
 
-  /** Looked at again: a socket may have died unseen while the machine slept. The server answers every subscribe. */
+  /** A socket may have died unseen. The server answers every subscribe. */
   function look() {
     if (globalThis.document?.visibilityState === "hidden" || Date.now() - lastMessageAt < SILENT_MS) return;
     if (socket?.readyState !== 1) return;
@@ -241,5 +243,5 @@ export function connect({
 const page = createPage(connect);
 defineElement(page);
 
-/** What all <eddy-recommendations> of the page go by, and what else joins them: see createPage in page.js. */
+/** What all <eddy-recommendations> of the page go by: see createPage in page.js. */
 export const { configure, join, arrange } = page;

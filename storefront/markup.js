@@ -14,10 +14,16 @@ export function safe(url, base, form = PAGE) {
   }
 }
 
+const formats = new Map(); // to make one takes longer than to draw a card
+
 /** A price as people write it in a language; bare where the currency or the language is none. */
 export function money(amount, currency, language) {
+  const key = `${language} ${currency}`;
   try {
-    return new Intl.NumberFormat(language || undefined, { style: "currency", currency }).format(amount);
+    if (!formats.has(key)) {
+      formats.set(key, new Intl.NumberFormat(language || undefined, { style: "currency", currency }));
+    }
+    return formats.get(key).format(amount);
   } catch {
     return `${amount} ${currency}`;
   }

@@ -86,6 +86,7 @@ function elementOf(page) {
       this.#parts.status.textContent = why === undefined ? "" : this.#texts().changed(this.#heading(), why);
     });
     #watching; // this row's size
+    #ending; // the frame in which it is measured
 
     constructor() {
       super();
@@ -189,7 +190,11 @@ function elementOf(page) {
       empty.hidden = isNew || !isEmpty || !hasEmpty;
       notice.textContent = this.#message?.notice ?? "";
       notice.hidden = !notice.textContent;
-      this.#ends();
+      // With the next frame: to measure is to lay out the page, and a message behind this one would wait for that.
+      this.#ending ??= requestAnimationFrame(() => {
+        this.#ending = undefined;
+        this.#ends();
+      });
     }
 
     #fill(card, item) {

@@ -28,9 +28,9 @@ const LAST_BREATH_MS = 100;
 const RENEW_BEFORE_MS = 86_400_000; // a day
 const HOPELESS = new Set([400, 413, 415, 422]); // sent again, these would be refused again
 
-/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … 20 s. */
-export const backoff = (failures) =>
-  Math.random() * Math.min(LAST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
+/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … `lastMs`. */
+export const backoff = (failures, lastMs = LAST_WAIT_MS) =>
+  Math.random() * Math.min(lastMs, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 
 const typeInGA4 = (entry) => (entry?.[0] === "event" ? entry[1] : entry?.event);
 

@@ -57,6 +57,8 @@ class Tuning:
     `half_life_rank` is in events, all other times in ms. A visit ends after `gap_ms` without an event.
     `slow_weight` is what the profile of older visits counts beside the current one, where a purchase is 1.
     What lies `idle_ms` before the newest event is forgotten, and a visitor who was idle for so long with it.
+    Where `clicks_give_way`, a select_item is remembered only as long as it is the newest event of its
+    product: it counts at once, and the view_item that follows is the same interest, not a second one.
     """
 
     type_weights: Mapping[str, float] = field(default_factory=lambda: TYPE_WEIGHTS)
@@ -67,6 +69,7 @@ class Tuning:
     gap_ms: int = SESSION_GAP_MS
     idle_ms: int = 30 * DAY_MS
     interests_max: int = 3
+    clicks_give_way: bool = True
 
     @cached_property
     def kind_weights(self) -> tuple[float, ...]:
@@ -276,6 +279,7 @@ def purchases_max(layout: Layout) -> int:
 
 
 PURCHASE: Final = KIND_OF["purchase"]
+SELECT_ITEM: Final = KIND_OF["select_item"]
 COMPONENTS_MAX: Final = 1_000  # up to which a session has at most 10 KB
 VECTORS_MAX: Final = 4  # of the session and its interests
 SESSION_BYTES_BESIDE: Final = 6_075  # of the largest session, all but vectors and purchases
@@ -290,14 +294,31 @@ def merge_events(
     counts, so that the outcome does not depend on which came first.
     """
     entries = list(known)
-    for entry in sorted(arrived)[-SESSION_EVENTS_MAX:]:
+    newer = sorted(arrived)
+    if len(newer) > SESSION_EVENTS_MAX and tuning.clicks_give_way:
+        newer = leave_out_clicks(newer)
+    for entry in newer[-SESSION_EVENTS_MAX:]:
         same = _same(entries, entry)
         if same is not None:
             if same >= entry:
                 continue
             entries.remove(same)
         insort(entries, entry)
-    return _newest(entries, tuning.idle_ms)
+    return _newest(leave_out_clicks(entries) if tuning.clicks_give_way else entries, tuning.idle_ms)
+
+
+def leave_out_clicks(entries: list[SessionEvent]) -> list[SessionEvent]:
+    """Of entries in order all but each select_item that has a newer entry of its product after it.
+
+    An entry that arrives takes the place of one click at most, for of its product only the newest entry can
+    be one. So the number of those newer than any other never falls, and what `_newest` once left out stays
+    out. A bound in seconds would break that: a view would take the place of several clicks, and there would
+    be room again for an event that was forgotten. (An id that comes back with another time can do so anyway.)
+    """
+    if SELECT_ITEM not in [each.kind for each in entries]:
+        return entries
+    newest = {each.product_id: each for each in entries}
+    return [each for each in entries if each.kind != SELECT_ITEM or newest[each.product_id] is each]
 
 
 def _same(entries: list[SessionEvent], entry: SessionEvent) -> SessionEvent | None:

@@ -23,6 +23,11 @@ class SessionSettings(ServiceSettings):
         description="what an event type counts in a session, as a JSON object; "
         "types left out keep their default, 0 leaves a type out",
     )
+    session_clicks_give_way: bool = Field(
+        True,
+        description="a select_item is remembered only until something newer of its product is known: the "
+        "view_item that follows is the same interest, not a second one",
+    )
     session_half_life_events: float = Field(
         6.0, gt=0, description="an event counts half after so many newer ones of its visit"
     )
@@ -74,6 +79,7 @@ class SessionSettings(ServiceSettings):
             gap_ms=round(self.session_gap_minutes * MINUTE_MS),
             idle_ms=round(self.session_idle_days * DAY_MS),
             interests_max=self.session_interests,
+            clicks_give_way=self.session_clicks_give_way,
         )
 
 

@@ -103,6 +103,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
     rates = RateLimits(settings, (settings.api_key, settings.admin_key))
     app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
+    app.state.waiting_for = lambda: parts.feeds.waiting_for
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,
@@ -132,7 +133,9 @@ class Parts:
         self._catalogue, self._replica = Catalogue(numbers), VectorReplica(layout, numbers)
         self._people = IdentityGraph.of(settings)
         self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
-        self._popularity = Popularity(settings.popular_half_life_ms, tuning.kind_weights)
+        self._popularity = Popularity(
+            settings.popular_half_life_ms, tuning.kind_weights, clicks_give_way=tuning.clicks_give_way
+        )
         self._hub = SubscriptionRegistry(self.metrics)
         self._alone = Sessions(
             layout,
@@ -330,7 +333,6 @@ class Parts:
             door,
             self._hub,
             self._subscription,
-            waiting_for=self._waiting_for,
             metrics=self.metrics,
             slow_reader_s=settings.slow_reader_s,
         )

@@ -48,7 +48,10 @@ class LatestVisits:
             # Taken out and put back: `since` touches all in order of insertion, which so is that of moves.
             before = self._visits.pop(visitor_id, {})
             oldest = events[0].occurred_at  # what the session itself has forgotten is forgotten here
-            kept = {begin: each for begin, each in before.items() if begin >= oldest}
+            # A visit that reaches into this one is this one: its first event came late, or was a click that
+            # gave way to the view of its product.
+            ended = began - self._tuning.gap_ms
+            kept = {begin: each for begin, each in before.items() if begin >= oldest and each[0] < ended}
             self._visits[visitor_id] = kept | {began: visit}
 
     def _current(self, events: Sequence[SessionEvent]) -> tuple[int, Visit]:

@@ -15,6 +15,19 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     recommender_port: int = Field(
         8002, ge=1, le=65535, description="port of the HTTP API and the live sockets"
     )
+    recommender_workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="processes behind that port; each reads all topics and has its own index and limits",
+    )
+    recommender_worker_port: int = Field(
+        8101,
+        ge=1,
+        le=65_000,
+        description="where there are several: the own port of the first, for its health and metrics; the "
+        "others' follow",
+    )
     recommender_datadir: Path | None = Field(
         None,
         description="folder of the index in process, and of the copy of the products that a restart begins "

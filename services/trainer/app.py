@@ -55,7 +55,8 @@ def train(
         most = settings.trainer_events_max
         history = topic_history.read(settings, times, settings.event_types, progress, archives, most=most)
         progress.stage("sessions")
-        everything = sessionise(history.events, settings.tuning.gap_ms)
+        tuning = settings.tuning
+        everything = sessionise(history.events, tuning.gap_ms, clicks_give_way=tuning.clicks_give_way)
         histories = newest(everything, most)
         history.tally.too_old += len(everything.items) - len(histories.items)
         if histories.sessions == 0:
@@ -64,7 +65,7 @@ def train(
         released = None if current is None else _fetch_released(settings, current)
         split = _split(histories, released, settings.gate_cases_min)
 
-        parameters = Parameters(tuning=settings.tuning)
+        parameters = Parameters(tuning=tuning)
         trained = fit(split.training, parameters, progress, catalogue)
         measured = _store(work / "measured", trained, _manifest(split.training, split.cases, trained))
         metrics = Evaluator(split.cases, parameters.tuning, catalogue, progress)

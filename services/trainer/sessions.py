@@ -7,10 +7,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.sessions import SESSION_GAP_MS
+from schemas.sessions import KIND_OF, SESSION_GAP_MS
 from services.trainer.topic_history import EventColumns
 
 Places = npt.NDArray[np.int64]
+
+SELECT_ITEM: Final = KIND_OF["select_item"]
 
 # Odd multipliers that spread bits (splitmix64, murmur3).
 SPREAD: Final = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB), np.uint64(0xFF51AFD7ED558CCD))
@@ -62,13 +64,16 @@ def newest(histories: Histories, most: int) -> Histories:
     return histories.part(min(first, histories.sessions - 1), histories.sessions)
 
 
-def sessionise(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories:
+def sessionise(
+    events: EventColumns, gap_ms: int = SESSION_GAP_MS, *, clicks_give_way: bool = True
+) -> Histories:
     """The histories in a set of events: neither their order nor their repetition changes anything.
 
     Of each visitor the distinct events (by event_id and product) count, in the order of the live session:
     by (occurred_at, event_id, product_id). Of repetitions that differ in time or type the greatest counts,
     as it does there. A pause of more than `gap_ms` ends a session. Of sessions that end in the same ms that
-    of the alphabetically first visitor comes first.
+    of the alphabetically first visitor comes first. Where `clicks_give_way` (services.model.session.Tuning),
+    a select_item counts only where it is its session's newest event of its product.
     """
     visitors = _ranks(events.visitor_ids)[events.visitors]
     items = _ranks(events.product_ids)[events.items]
@@ -78,8 +83,32 @@ def sessionise(events: EventColumns, gap_ms: int = SESSION_GAP_MS) -> Histories:
 
     gathered, starts = _by_end(visitors[order], events.times[order], gap_ms)
     order = order[gathered]
+    if clicks_give_way:
+        order, starts = _leave_out_clicks(order, starts, items, events.types)
     products = sorted(events.product_ids)
     return compact(products, items[order], events.times[order], events.types[order], starts)
+
+
+def _leave_out_clicks(
+    order: Places, starts: Places, items: npt.NDArray[Any], types: npt.NDArray[np.uint8]
+) -> tuple[Places, Places]:
+    """Rows, which are by session, without each select_item that a newer row of its product follows in it.
+
+    A session's last row stays, so none is left empty and none ends earlier.
+    """
+    clicks = np.flatnonzero(types[order] == SELECT_ITEM)
+    if not len(clicks):
+        return order, starts
+    sessions = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    pairs = sessions * (int(items.max()) + 1) + items[order]  # of session and product
+    about = np.flatnonzero(np.isin(pairs, pairs[clicks]))  # all rows of a product that was clicked on
+    newest_first = about[np.argsort(pairs[about], kind="stable")][::-1]
+    _, firsts = np.unique(pairs[newest_first], return_index=True)
+    stays = np.ones(len(order), np.bool_)
+    stays[clicks] = False
+    stays[newest_first[firsts]] = True
+    left = np.concatenate([[0], np.cumsum(stays)])
+    return order[stays], left[starts]
 
 
 def compact(

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
 from ipaddress import ip_address, ip_network
-from typing import Any, Final
+from typing import Final, cast
 
 import uvicorn
-from starlette.websockets import WebSocket
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.datastructures import Headers
+from websockets.http11 import Request
 
 from services.web import problems
 from services.web.bounds import BODY_BYTES, BoundsSettings
 from services.web.rates import network
 
-ABORT: Final = "eddy.abort"  # an ASGI extension of ours: what ends a socket at once
 SLOW_READER_S: Final = 10.0  # an answer that a client does not take for so long is not waited for
 FRAME_BYTES: Final = 4  # colon, space, and the line's end
 SPARE_FILES: Final = 200  # for Kafka, the index and logs, beside connections
@@ -70,11 +70,15 @@ CROWDED: Final = Refusal(
 
 
 class Connections:
-    """How many connections there are, by address; `on_refused` is told the name of a limit."""
+    """How many connections there are, by address; `on_refused` is told the name of a limit.
+
+    `waiting_for` tells what keeps the service from being ready, for which sockets have to wait.
+    """
 
     def __init__(self, bounds: BoundsSettings) -> None:
         self.bounds = bounds
         self.on_refused: Callable[[str], object] = lambda _limit: None
+        self.waiting_for: Callable[[], str | None] = lambda: None
         self._most = min(bounds.connections_max, _files() - SPARE_FILES)
         self._proxies = [ip_network(each, strict=False) for each in bounds.proxies]
         self._open = Counter[str]()
@@ -215,10 +219,29 @@ class HttpConnection(HttpToolsProtocol):
         self._bytes = 0
 
     def handle_websocket_upgrade(self) -> None:
-        """Another protocol takes over, and its `connection_lost` is called instead of this one's."""
+        """Another protocol takes over, and its `connection_lost` is called instead of this one's.
+
+        uvicorn writes the request down again for the other to parse; this hands it over as it is.
+        """
+        if missing := self.config.connections.waiting_for():
+            # Before all layers: after a restart every page tries every few seconds, and reading is to go on.
+            self._end(Refusal("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, f"still reading {missing}"))
+            return
+        try:
+            path = self.url.decode("ascii")
+        except UnicodeDecodeError:
+            self._refuse(MALFORMED)
+            return
         self._unwatch()
         self.config.connections.leave(self._address)
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        protocol = cast(type[WebSocketsSansIOProtocol], self.ws_protocol_class)
+        socket = protocol(self.config, self.server_state, self.app_state)
+        socket.connection_made(self.transport)
+        headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in self.headers])
+        socket.handle_connect(Request(path, headers, self.scope["method"]))
+        self.transport.set_protocol(socket)
+        self.parser = None  # type: ignore[assignment]  # which holds this: nothing is left for the garbage collector
 
     def _watch(self) -> None:
         """What has begun to come has to be there in time."""
@@ -246,9 +269,13 @@ class HttpConnection(HttpToolsProtocol):
         self._refuse(self._refusal or MALFORMED)
 
     def _refuse(self, refusal: Refusal) -> None:
+        """Answers that a limit was reached, and ends the connection."""
+        self.config.connections.on_refused(refusal.limit)
+        self._end(refusal)
+
+    def _end(self, refusal: Refusal) -> None:
         """Answers, unless an answer is under way, and ends the connection. Its request sees a disconnect."""
         self._unwatch()
-        self.config.connections.on_refused(refusal.limit)
         cycle = self.cycle
         under_way = cycle is not None and not cycle.response_complete
         if not (under_way and cycle.response_started):
@@ -269,36 +296,3 @@ class HttpConnection(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
         super().resume_writing()
-
-
-class SocketConnection(WebSocketsSansIOProtocol):
-    """A WebSocket that its application can abort."""
-
-    config: ServerConfig
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """An HTTP connection has become a socket."""
-        super().connection_made(transport)
-        self._address = network(self.client[0]) if self.client else ""
-        self.config.connections.enter(self._address, 0)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
-        self.config.connections.leave(self._address)
-        super().connection_lost(exc)
-
-    async def run_asgi(self) -> None:
-        """The application, from the handshake to the end."""
-        extensions: dict[str, Any] = self.scope["extensions"] or {}
-        extensions[ABORT] = {"abort": self.transport.abort}
-        await super().run_asgi()
-
-
-def abort(socket: WebSocket) -> None:
-    """Ends a socket whose client takes no data.
-
-    A close frame would lie behind what the client does not take, and closing waits for all of it to leave.
-    """
-    extension = (socket.scope.get("extensions") or {}).get(ABORT)
-    if extension is not None:  # another server than `services.web.server`, as in a unit test
-        extension["abort"]()

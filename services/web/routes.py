@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.web.problems import Problem
@@ -25,6 +26,14 @@ class DirectRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The endpoint as it is."""
         return self.endpoint
+
+
+class SocketRoute(WebSocketRoute):
+    """A socket whose endpoint is an ASGI application."""
+
+    def __init__(self, path: str, endpoint: ASGIApp) -> None:
+        super().__init__(path, endpoint)
+        self.app = endpoint
 
 
 class DirectRoutes:
@@ -44,9 +53,17 @@ class DirectRoutes:
             and "{" not in context.path
             for method in context.methods or ()
         }
+        self._sockets: dict[str, ASGIApp] = {
+            context.path: context.original_route.app
+            for context in iter_route_contexts(api.routes)
+            if isinstance(context.original_route, SocketRoute) and context.path is not None
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request or socket."""
+        if scope["type"] == "websocket":
+            await self._sockets.get(scope["path"], self._app)(scope, receive, send)
+            return
         endpoint = None
         if scope["type"] == "http" and not scope.get("root_path") and TELEMETRY not in scope:
             endpoint = self._endpoints.get((scope["method"], scope["path"]))

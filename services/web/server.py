@@ -1,20 +1,20 @@
 """How every HTTP service listens: uvicorn on a socket that was taken before anything else started."""
 
-import logging
 import socket
-import sys
 from collections.abc import Callable
 from typing import Final
 
 from starlette.types import ASGIApp
 
 from services.web.bounds import BoundsSettings
-from services.web.connections import Connections, HttpConnection, ServerConfig, SocketConnection
+from services.web.connections import Connections, HttpConnection
+from services.web.ports import BACKLOG, bind_shared, listen, multiply
 from services.web.shutdown import GracefulServer, ShutdownMiddleware, StopFlag
+from services.web.sockets import KeepAlive, SocketConfig, SocketConnection
+from services.web.workers import WorkerServer
 
 KEEP_ALIVE_S: Final = 30  # a shopper's next click mostly finds the connection open
 GRACE_S: Final = 5  # requests under way when SIGTERM comes
-BACKLOG: Final = 2048
 PING_S: Final = 20.0  # a live socket that does not answer for so long again is gone
 MESSAGE_MAX_BYTES: Final = 64 * 1024  # of what a client says on a socket
 
@@ -29,16 +29,23 @@ def serve(
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
     bounds: BoundsSettings | None = None,
+    shared_port: int | None = None,
 ) -> None:
     """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
 
-    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends.
+    For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends. `shared_port`:
+    where other workers listen, too, and this one as soon as it is ready.
     """
     listening = listen(service, host, port)
     server = create_server(
-        create_app, sockets=sockets, grace_s=grace_s, stop_delay_s=stop_delay_s, bounds=bounds
+        create_app,
+        sockets=sockets,
+        grace_s=grace_s,
+        stop_delay_s=stop_delay_s,
+        bounds=bounds,
+        sharing=None if shared_port is None else bind_shared(service, host, shared_port),
     )
-    server.run(sockets=[listening])
+    server.run(sockets=multiply(listening))
 
 
 def create_server(
@@ -48,22 +55,26 @@ def create_server(
     grace_s: int = GRACE_S,
     stop_delay_s: float = 0.0,
     bounds: BoundsSettings | None = None,
+    sharing: socket.socket | None = None,
 ) -> GracefulServer:
     """The server of an app, which is created in the loop that serves. For whoever has a listening socket.
 
-    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over.
+    A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over,
+    and `state.waiting_for`, what keeps it from being ready: until then no socket is opened. `sharing`: see
+    `WorkerServer`.
     """
-    logging.getLogger("uvicorn.error").addFilter(_is_no_handshake)
     stop = StopFlag()
     bounds = bounds or BoundsSettings()
     connections = Connections(bounds)
 
     def create() -> ASGIApp:
         app = create_app()
-        connections.on_refused = getattr(getattr(app, "state", None), "on_refused", connections.on_refused)
+        state = getattr(app, "state", None)
+        connections.on_refused = getattr(state, "on_refused", connections.on_refused)
+        connections.waiting_for = getattr(state, "waiting_for", connections.waiting_for)
         return ShutdownMiddleware(app, stop)
 
-    config = ServerConfig(
+    config = SocketConfig(
         create,
         factory=True,  # clients are built in the loop that serves
         loop="uvloop",
@@ -79,22 +90,12 @@ def create_server(
         proxy_headers=bool(bounds.proxies),
         forwarded_allow_ips=bounds.proxies,
         timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=grace_s,
     )
-    config.connections = connections
-    return GracefulServer(config, stop, stop_delay_s)
-
-
-def _is_no_handshake(record: logging.LogRecord) -> bool:
-    """uvicorn logs each socket's address with its query, whatever `access_log` says: a token may be in it."""
-    return "WebSocket %s" not in str(record.msg)
-
-
-def listen(service: str, host: str, port: int) -> socket.socket:
-    """The listening socket; a port in use ends the process with what to do about it."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        setting = f"EDDY_{service.upper()}_PORT"
-        sys.exit(f"{service} cannot listen on {host}:{port}: {error.strerror}. Free it, or set {setting}.")
+    config.connections, config.keep_alive = connections, KeepAlive(PING_S)
+    return (
+        GracefulServer(config, stop, stop_delay_s)
+        if sharing is None
+        else WorkerServer(config, stop, stop_delay_s, sharing)
+    )

@@ -64,6 +64,7 @@ class Part(StrEnum):
     archive = "archive"
     rebuild = "rebuild"
     scale = "scale"
+    sockets = "sockets"
     replay = "replay"
     accuracy = "accuracy"
     chaos = "chaos"
@@ -79,6 +80,7 @@ TITLES = {
     Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
     Part.scale: "A recommender with 100,000 products",
+    Part.sockets: "Open pages of one recommender, before and after it is killed",
     Part.rebuild: "The index built anew from 20,000 products",
 }
 # `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
@@ -165,6 +167,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.replay: partial(_printed, Part.replay, "replay", out),
         Part.rebuild: partial(_printed, Part.rebuild, "index_rebuild", out),
         Part.scale: partial(_printed, Part.scale, "scale", out),
+        Part.sockets: partial(_printed, Part.sockets, "sockets", out),
     }
     for part, run in others.items():
         if part in wanted:

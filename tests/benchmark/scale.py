@@ -26,7 +26,7 @@ from websockets.sync.client import ClientConnection, connect
 from schemas import products, vectors
 from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
-from schemas.vectors import ProductVectors
+from schemas.vectors import Matrix, ProductVectors
 from services.clock import now_ms
 from services.kafka.admin import create
 from services.settings import ServiceSettings
@@ -60,7 +60,7 @@ class Shop:
     def send(self, numbers: Iterator[int] | range, *, price: float = 1.0) -> None:
         """Products and their vectors, acknowledged."""
         for number in numbers:
-            product = _product(number, price)
+            product = draw_product(number, price)
             put(
                 self._producer,
                 self._settings.topic(PRODUCTS),
@@ -76,17 +76,21 @@ class Shop:
         put(self._producer, self._settings.topic(PRODUCTS), product.product_id.encode(), content)
         self._producer.flush()
 
-    def _vectors(self, product: Product, number: int) -> bytes:
+    def content(self, number: int) -> Matrix:
+        """(width,) the vector of a product: those of one shelf are near each other."""
         own = np.random.default_rng(number).normal(size=self._layout.width)
-        vector = self._layout.normalise(self._centres[number % SHELVES] + own)
-        content = vectors.pack(vector.astype(np.float32))
+        return self._layout.normalise(self._centres[number % SHELVES] + own).astype(np.float32)
+
+    def _vectors(self, product: Product, number: int) -> bytes:
+        content = vectors.pack(self.content(number))
         models = {"text": "drawn", "image": "drawn"}
         return vectors.encode(
             ProductVectors(product=product, layout=self._layout.id, content=content, hashes={}, models=models)
         )
 
 
-def _product(number: int, price: float) -> Product:
+def draw_product(number: int, price: float = 1.0) -> Product:
+    """The product with this number."""
     shelf = number % SHELVES
     return Product(
         product_id=f"p{number:07d}",
@@ -139,7 +143,7 @@ def _sell_out(service: RunningService, shop: Shop) -> Spread:
             sold = _shown(socket)[0]
             began = perf_counter()
             shop.send_product(
-                msgspec.structs.replace(_product(int(sold[1:]), 1.0), availability="out_of_stock")
+                msgspec.structs.replace(draw_product(int(sold[1:]), 1.0), availability="out_of_stock")
             )
             while sold in _shown(socket):
                 pass

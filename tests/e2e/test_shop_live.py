@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from infra.stack.lifecycle import Stack
 from tests.support.shop_pages import (
@@ -61,6 +61,27 @@ def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_
     assert viewed["ecommerce"]["item_list_id"] == "also_liked"
     assert viewed["ecommerce"]["recommendation_id"]
     has_never_navigated(page)
+
+
+def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -> None:
+    before, under_way = row(page), list[Route]()
+
+    def hold(route: Route) -> None:
+        under_way.append(route)
+
+    page.route("**/product/*", hold)
+    card = page.locator("main .card").nth(5)
+    name = card.locator(".card-name").inner_text()
+    card.locator(".card-link").click()
+    because(page, name)
+    assert row(page) != before
+    expect(page.get_by_role("heading", level=1)).not_to_have_text(name)
+    [request] = under_way
+    request.continue_()
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+    page.get_by_role("link", name="What we think you like").click()
+    done = page.locator("[data-part=events] li")
+    expect(done).to_contain_text([f"Looked at {name}"])  # the click has given way: one interest, not two
 
 
 def test_where_no_visit_speaks_a_row_says_that_it_is_popular(stack: Stack, open_page: Open) -> None:

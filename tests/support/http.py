@@ -10,7 +10,8 @@ from threading import Thread
 import httpx
 from starlette.types import ASGIApp
 
-from services.web.server import create_server, listen
+from services.web.ports import listen, multiply
+from services.web.server import create_server
 from services.web.shutdown import GracefulServer
 
 
@@ -56,7 +57,7 @@ def serve_app(app: ASGIApp, **options: object) -> Iterator[ServedApp]:
     """`options` as `create_server` takes them."""
     listening = listen("test", "127.0.0.1", 0)
     server = create_server(lambda: app, **options)  # type: ignore[arg-type]
-    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread = Thread(target=server.run, kwargs={"sockets": multiply(listening)}, daemon=True)
     thread.start()
     try:
         yield ServedApp(listening.getsockname()[1], server, thread)

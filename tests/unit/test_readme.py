@@ -20,14 +20,17 @@ from infra.stack.broker import ROOT
 from schemas import events, experiments, products, rules
 from schemas.experiments import Experiment
 from schemas.live import Slot
+from schemas.sessions import KINDS
 from services.ingest.app import create_app as create_ingest
 from services.ingest.settings import IngestSettings
 from services.ops.__main__ import app as ops_commands
+from services.ops.catalogue import public_datasets
 from services.recommender.api.parameters import FILTERS
 from services.recommender.app import create_app as create_recommender
 from services.recommender.settings import RecommenderSettings
+from services.trainer.cases import Case
 from services.trainer.commands import app as trainer_commands
-from tests.benchmark.accuracy.figures import parameters
+from tests.benchmark.accuracy.figures import UNTOLD, parameters
 
 README = (ROOT / "README.md").read_text()
 API = (ROOT / "infra" / "docs" / "api.md").read_text()
@@ -190,6 +193,7 @@ def test_the_curve_is_drawn_from_what_was_measured() -> None:
 def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:
     told = json.loads((figures.MEASURED / "accuracy.json").read_text())
     assert told["parameters"] == parameters(), "measure again: `make evaluate`"
+    assert UNTOLD.isdisjoint({*public_datasets.TYPES.values(), KINDS[Case(("a",), "b").events[0].kind]})
 
 
 def test_the_models_figures_are_those_measured() -> None:

@@ -1,33 +1,40 @@
-"""WS /v1/live: the client says which slots it shows, the server keeps them fresh."""
+"""WS /v1/live: the client says which slots it shows, the server keeps them fresh.
+
+A socket has no task while nothing is due. Its handler is called with what comes; rows are made in a task that
+ends with the last stale slot.
+"""
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import Final
 
 import msgspec
+import structlog
 from fastapi import APIRouter
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.requests import HTTPConnection
+from starlette.types import Receive, Scope, Send
 
 from schemas.live import ProtocolError, Subscribe, check
 from services.clock import now_ms
-from services.recommender.live.protocol import LiveSubscription, Send
+from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.web.auth import ReaderAuth, token_of
-from services.web.connections import abort
 from services.web.problems import NotAuthorised
+from services.web.routes import SocketRoute
+from services.web.sockets import BROKEN, OpenSocket, take_over
 
 REFUSED: Final = 1008  # RFC 6455: policy violation; the page is to renew its token
 TRY_LATER: Final = 1013  # IANA: try again later
-CLOSE_WITHIN_S: Final = 1.0
 REASON_BYTES: Final = 123  # RFC 6455, 5.5: what fits a close frame
 
 FIRST_WITHIN_S: Final = 5.0  # a page sends its first message when the socket is open
 ERASED_GRACE_S: Final = 0.5  # the page is shown what a new visitor sees, before its socket ends
-LOOK_AGAIN_MS: Final = 3_600_000.0
+LOOK_AGAIN_S: Final = 1.0  # tokens end with a whole second
+
+log = structlog.get_logger()
 
 Subscribers = Callable[[str], LiveSubscription]  # visitor_id → a socket's state
 
@@ -35,69 +42,61 @@ _decoder = msgspec.json.Decoder(Subscribe)
 _encoder = msgspec.json.Encoder()
 
 
-class SlowReader(Exception):
-    """The client takes no data; it is dropped rather than buffered for without bound, or waited for."""
-
-
 def live_routes(
     door: ReaderAuth,
     hub: SubscriptionRegistry,
     subscribers: Subscribers,
     *,
-    waiting_for: Callable[[], str | None],
     metrics: Metrics,
     slow_reader_s: float,
 ) -> APIRouter:
-    """The live route."""
-    router = APIRouter()
+    """The live route. Sockets are opened once the service is ready: see `Connections.waiting_for`."""
+    admission = Admission(hub, subscribers, metrics)
 
-    @router.websocket("/v1/live")
-    async def live(socket: WebSocket) -> None:
+    async def live(scope: Scope, _receive: Receive, send: Send) -> None:
         # Accepted first: a browser learns nothing of why a handshake was refused, but sees a close code.
-        await socket.accept()
-        credentials = Credentials(door, socket)
-        try:
-            first = await _first_subscribe(socket) if credentials.are_missing else None
-            credentials.show(first.token if first else None)
-        except WebSocketDisconnect:
-            return
-        except SlowReader:
-            await _close(socket, TRY_LATER, f"no token was shown within {FIRST_WITHIN_S:.0f} s")
-            return
-        except NotAuthorised as refusal:
-            await _close(socket, REFUSED, refusal.detail)
-            return
-        if missing := waiting_for():
-            await _close(socket, TRY_LATER, f"still reading {missing}")
-            return
-        if hub.is_full(credentials.visitor_id):
-            metrics.refused.labels("sockets").inc()
-            await _close(socket, TRY_LATER, f"this visitor has {SOCKETS_MAX} sockets open: close one")
-            return
-        subscriber = subscribers(credentials.visitor_id)
-        with hub.register(subscriber), suppress(WebSocketDisconnect):
-            try:
-                if first is not None:
-                    subscriber.subscribe(first.slots)
-                await _serve(socket, subscriber, credentials, slow_reader_s)
-            except SlowReader:
-                metrics.slow_readers.inc()
-                abort(socket)
-            except NotAuthorised as refusal:
-                await _close(socket, REFUSED, refusal.detail)
+        await send({"type": "websocket.accept"})
+        take_over(scope, partial(LiveConnection, admission, Credentials(door, scope)), slow_reader_s)
 
+    router = APIRouter()
+    router.routes.append(SocketRoute("/v1/live", live))
     return router
+
+
+class Admission:
+    """Who gets a subscription, and is told of changes."""
+
+    def __init__(self, hub: SubscriptionRegistry, subscribers: Subscribers, metrics: Metrics) -> None:
+        self._hub = hub
+        self._subscribers = subscribers
+        self.metrics = metrics
+
+    def enter(self, visitor_id: str) -> LiveSubscription | None:
+        """A new subscription; None where the visitor has too many."""
+        if self._hub.is_full(visitor_id):
+            self.metrics.refused.labels("sockets").inc()
+            return None
+        subscription = self._subscribers(visitor_id)
+        self._hub.add(subscription)
+        return subscription
+
+    def leave(self, subscription: LiveSubscription) -> None:
+        """Its socket is closed."""
+        self._hub.remove(subscription)
 
 
 class Credentials:
     """What a socket was opened with. It ends when its token does, or when the visitor is erased."""
 
-    def __init__(self, door: ReaderAuth, socket: WebSocket) -> None:
-        self.visitor_id = socket.query_params.get("visitor_id", "")
+    __slots__ = ("_authorization", "_door", "_token", "expires_at", "visitor_id")
+
+    def __init__(self, door: ReaderAuth, scope: Scope) -> None:
+        request = HTTPConnection(scope)
+        self.visitor_id = request.query_params.get("visitor_id", "")
         self._door = door
-        self._token = token_of(socket)  # in the query of older pages
-        self._authorization = socket.headers.get("authorization")
-        self._expires_at: int | None = None
+        self._token = token_of(request)  # in the query of older pages
+        self._authorization = request.headers.get("authorization")
+        self.expires_at = inf  # Unix ms
 
     @property
     def are_missing(self) -> bool:
@@ -108,77 +107,125 @@ class Credentials:
         """Checks what is shown, or a newer token. Raises NotAuthorised."""
         shown = token or self._token
         access = self._door.require_visitor(self.visitor_id, shown, self._authorization)
-        self._token, self._expires_at = shown, access.expires_at
-
-    async def wait_until_refused(self, erased: asyncio.Event) -> None:
-        """Raises NotAuthorised when what was shown opens no socket any more."""
-        while True:
-            left_ms = min((self._expires_at or inf) - now_ms(), LOOK_AGAIN_MS)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(max(left_ms, 0) / 1000):
-                    await erased.wait()
-            if erased.is_set():
-                erased.clear()
-                await asyncio.sleep(ERASED_GRACE_S)
-            self.show()
+        self._token, self.expires_at = shown, access.expires_at or inf
 
 
-async def _first_subscribe(socket: WebSocket) -> Subscribe:
-    """The first message. Raises SlowReader where none comes in time, NotAuthorised where it is another."""
-    try:
-        async with asyncio.timeout(FIRST_WITHIN_S):
-            subscribe = _subscribe(_wish_of(await socket.receive()))
-    except TimeoutError:
-        raise SlowReader from None
-    except ValueError as error:
-        raise NotAuthorised(f"the first message is to show the visitor's token: {error}") from None
-    return subscribe
+class LiveConnection:
+    """The handler of one live socket, and the page of its subscription."""
 
+    __slots__ = ("_admission", "_credentials", "_pushing", "_socket", "_subscription", "_timer")
 
-async def _serve(
-    socket: WebSocket, subscriber: LiveSubscription, credentials: Credentials, slow_reader_s: float
-) -> None:
-    """Both directions until one ends. Raises WebSocketDisconnect, SlowReader or NotAuthorised."""
+    def __init__(self, admission: Admission, credentials: Credentials, socket: OpenSocket) -> None:
+        self._admission = admission
+        self._credentials = credentials
+        self._socket = socket
+        self._subscription: LiveSubscription | None = None  # before the token was shown
+        self._pushing: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None  # for the first message, an erasure or the token's end
 
-    async def send(message: bytes) -> None:
+    def start(self) -> None:
+        """The socket is open."""
+        if self._credentials.are_missing:
+            self._wait(FIRST_WITHIN_S, self._give_up)
+        else:
+            self._enter(None)
+
+    def _give_up(self) -> None:
+        self._close(TRY_LATER, f"no token was shown within {FIRST_WITHIN_S:.0f} s")
+
+    def receive(self, message: str | bytes) -> None:
+        """What the client says."""
         try:
-            async with asyncio.timeout(slow_reader_s):
-                await socket.send_text(message.decode())
-        except TimeoutError:
-            raise SlowReader from None
-
-    directions = {
-        asyncio.create_task(_listen(socket, subscriber, credentials, send)),
-        asyncio.create_task(subscriber.run(send)),
-        asyncio.create_task(credentials.wait_until_refused(subscriber.erased)),
-    }
-    try:
-        ended, _ = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
-        ended.pop().result()
-    finally:
-        for direction in directions:
-            direction.cancel()
-        await asyncio.gather(*directions, return_exceptions=True)
-
-
-async def _listen(
-    socket: WebSocket, subscriber: LiveSubscription, credentials: Credentials, send: Send
-) -> None:
-    while True:
-        wish = _wish_of(await socket.receive())
-        try:
-            subscribe = _subscribe(wish)
-            if subscribe.token is not None:
-                credentials.show(subscribe.token)
-            subscriber.subscribe(subscribe.slots)
+            subscribe = _subscribe(message)
         except ValueError as error:
-            await send(_encoder.encode(ProtocolError(str(error)[:500])))
+            self._refuse(error)
+            return
+        if self._subscription is None:
+            self._enter(subscribe)
+            return
+        if subscribe.token is None or self._show(subscribe.token):
+            self._subscription.subscribe(subscribe.slots)
 
+    def _refuse(self, error: ValueError) -> None:
+        if self._subscription is None:
+            self._close(REFUSED, f"the first message is to show the visitor's token: {error}")
+        else:
+            self._socket.send(_encoder.encode(ProtocolError(str(error)[:500])))
 
-def _wish_of(message: Message) -> str | bytes:
-    if message["type"] == "websocket.disconnect":
-        raise WebSocketDisconnect(message.get("code", 1000))
-    return message.get("text") or message.get("bytes") or b""
+    def _enter(self, first: Subscribe | None) -> None:
+        self._stop_waiting()
+        if not self._show(first.token if first else None):
+            return
+        self._subscription = self._admission.enter(self._credentials.visitor_id)
+        if self._subscription is None:
+            self._close(TRY_LATER, f"this visitor has {SOCKETS_MAX} sockets open: close one")
+            return
+        self._subscription.page = self
+        if first is not None:
+            self._subscription.subscribe(first.slots)
+
+    def _show(self, token: str | None = None) -> bool:
+        """Whether the credentials open the socket; it is closed where they do not."""
+        try:
+            self._credentials.show(token)
+        except NotAuthorised as refusal:
+            self._close(REFUSED, refusal.detail)
+            return False
+        self.look(self._socket.period_s)
+        return True
+
+    def look(self, next_s: float) -> None:
+        """Waits for the token's end, where that comes before the next look."""
+        left_s = (self._credentials.expires_at - now_ms()) / 1000
+        if left_s <= next_s:
+            self._wait(max(left_s, LOOK_AGAIN_S), self._show)
+
+    def erase(self) -> None:
+        """The visitor was erased, and its token is good no more."""
+        self._wait(ERASED_GRACE_S, self._show)
+
+    def push(self) -> None:
+        """A slot is stale."""
+        if self._pushing is None:
+            self._pushing = asyncio.get_running_loop().create_task(self._push())
+
+    async def _push(self) -> None:
+        assert self._subscription is not None
+        try:
+            await self._subscription.push(self._send)
+        except Exception:
+            log.exception("a row was not made")
+            self._close(BROKEN, "this should not have happened: the service's log says what")
+        finally:
+            self._pushing = None
+
+    async def _send(self, message: bytes) -> None:
+        await self._socket.drain()
+        self._socket.send(message)
+
+    def stall(self) -> None:
+        """The client takes no data; it is dropped rather than buffered for without bound, or waited for."""
+        self._admission.metrics.slow_readers.inc()
+
+    def end(self) -> None:
+        """The socket closes."""
+        self._stop_waiting()
+        if self._pushing is not None:
+            self._pushing.cancel()
+        if self._subscription is not None:
+            self._admission.leave(self._subscription)
+
+    def _close(self, code: int, reason: str) -> None:
+        self._socket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
+
+    def _wait(self, seconds: float, then: Callable[[], object]) -> None:
+        self._stop_waiting()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then)
+
+    def _stop_waiting(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 def _subscribe(wish: str | bytes) -> Subscribe:
@@ -190,12 +237,3 @@ def _subscribe(wish: str | bytes) -> Subscribe:
     if nonsense := check(subscribe):
         raise ValueError(nonsense)
     return subscribe
-
-
-async def _close(socket: WebSocket, code: int, reason: str) -> None:
-    try:
-        with suppress(WebSocketDisconnect, RuntimeError):  # it has gone by itself
-            async with asyncio.timeout(CLOSE_WITHIN_S):
-                await socket.close(code, reason.encode()[:REASON_BYTES].decode(errors="ignore"))
-    except TimeoutError:  # it does not take what was sent before, so it never gets to read why
-        abort(socket)

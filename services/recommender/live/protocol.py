@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -46,12 +46,27 @@ class RecordedRow:
     recommendation_id: str | None
 
 
+class Page(Protocol):
+    """Who holds a subscription."""
+
+    def push(self) -> None:
+        """A slot is stale: sees to it that the subscription's `push` runs, now or still."""
+
+    def erase(self) -> None:
+        """The visitor was erased: its credentials are good no more."""
+
+
 def _no_siblings(_visitor_id: str) -> Collection["LiveSubscription"]:
     return ()
 
 
 class LiveSubscription:
     """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
+
+    __slots__ = (
+        "_asks", "_due", "_impressions", "_lock", "_metrics", "_models", "_on_shown", "_rows", "_seq",
+        "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,7 +84,7 @@ class LiveSubscription:
         lock: asyncio.Lock | None = None,
     ) -> None:
         self.visitor_id = visitor_id
-        self.erased = asyncio.Event()  # set when the visitor is, for who holds the socket
+        self.page: Page | None = None  # who is told that a slot is stale
         self._rows = rows
         self._asks = asks
         self._sessions = sessions
@@ -83,7 +98,6 @@ class LiveSubscription:
         self._shown: dict[str, RecordedRow] = {}
         self._siblings = siblings
         self._lock = lock or asyncio.Lock()  # of the visitor: what its other sockets compute is waited for
-        self._wake = asyncio.Event()
         self._seq = 0
 
     def subscribe(self, slots: Sequence[Slot]) -> None:
@@ -118,17 +132,20 @@ class LiveSubscription:
         if slot_name in self._due:
             self._metrics.coalesced.inc()
         self._due[slot_name] = due
-        self._wake.set()
+        if self.page is not None:
+            self.page.push()
 
-    async def run(self, send: Send) -> None:
-        """Makes and sends what is due, for ever. Raises what `send` raises."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._due:
-                if (message := await self._in_turn()) is not None:
-                    await send(message)
-                    self._metrics.pushes.inc()
+    def erase(self) -> None:
+        """The visitor was erased."""
+        if self.page is not None:
+            self.page.erase()
+
+    async def push(self, send: Send) -> None:
+        """Makes and sends what is due, until nothing is. Raises what `send` raises."""
+        while self._due:
+            if (message := await self._in_turn()) is not None:
+                await send(message)
+                self._metrics.pushes.inc()
 
     async def _in_turn(self) -> bytes | None:
         """One row, when this socket's turn has come.
@@ -136,7 +153,9 @@ class LiveSubscription:
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
         """
-        slot = self._slots[next(iter(self._due))]
+        # What a click has moved comes first: a page that has just asked for more rows waits for these anyway.
+        moved = (name for name, due in self._due.items() if due.published and due.published.accepted_at)
+        slot = self._slots[next(moved, next(iter(self._due)))]
         search = await self._asks.search(slot)  # no turn is held while words wait for the network
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:

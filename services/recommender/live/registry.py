@@ -3,7 +3,6 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -42,18 +41,14 @@ class SubscriptionRegistry:
         """Whether the visitor has as many sockets as it may have."""
         return len(self.of_visitor(visitor_id)) >= SOCKETS_MAX
 
-    @contextmanager
-    def register(self, subscriber: LiveSubscription) -> Iterator[None]:
-        """The socket is told of changes as long as this lasts."""
+    def add(self, subscriber: LiveSubscription) -> None:
+        """The socket is told of changes from here on."""
         self._of_visitor[subscriber.visitor_id].add(subscriber)
         self._metrics.sockets.inc()
-        try:
-            yield
-        finally:
-            self._metrics.sockets.dec()
-            self._leave(subscriber)
 
-    def _leave(self, subscriber: LiveSubscription) -> None:
+    def remove(self, subscriber: LiveSubscription) -> None:
+        """The socket, which was added, is closed."""
+        self._metrics.sockets.dec()
         here = self._of_visitor[subscriber.visitor_id]
         here.discard(subscriber)
         if not here:
@@ -94,7 +89,7 @@ class SubscriptionRegistry:
     def visitor_erased(self, visitor_id: str) -> None:
         """To every socket of the visitor: its token is good no more."""
         for subscriber in self._of_visitor.get(visitor_id, ()):
-            subscriber.erased.set()
+            subscriber.erase()
 
     def all_changed(self) -> None:
         """To every slot there is: the shop's rules or experiments are others."""

@@ -9,8 +9,16 @@ export function picture(url) {
   return /^(https?:\/\/|data:image\/)/.test(url) ? url : `/${url.replace(/^\/+/, "")}`;
 }
 
+const formats = new Map(); // to make one takes longer than to draw a card
+
 /** A price as the server writes it; without cents where `isRound` and there are none. */
 export function money(amount, currency, isRound = false) {
-  const digits = isRound && Number.isInteger(amount) ? { minimumFractionDigits: 0 } : {};
-  return new Intl.NumberFormat("en-IE", { style: "currency", currency, currencyDisplay: "narrowSymbol", ...digits }).format(amount);
+  const hasNoCents = isRound && Number.isInteger(amount);
+  const key = `${currency} ${hasNoCents}`;
+  if (!formats.has(key)) {
+    const digits = hasNoCents ? { minimumFractionDigits: 0 } : {};
+    const form = { style: "currency", currency, currencyDisplay: "narrowSymbol", ...digits };
+    formats.set(key, new Intl.NumberFormat("en-IE", form));
+  }
+  return formats.get(key).format(amount);
 }

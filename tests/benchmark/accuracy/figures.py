@@ -19,6 +19,9 @@ KNN_ORDERS: Final = "session-kNN alone"
 FUSED: Final = "plain rank fusion"
 SERVES: Final = "re-ranked: what serves"
 
+# No data set tells of clicks in lists, so no figure depends on what they weigh.
+UNTOLD: Final = frozenset({"select_item"})
+
 
 class Speed(msgspec.Struct, frozen=True):
     """Sessions a second on one core: the index (session-kNN and transitions); a bare numpy session-kNN."""
@@ -117,7 +120,9 @@ def parameters(told: Parameters | None = None) -> dict[str, object]:
         "newest": told.newest,
         "nearest": told.nearest,
         "rank_share": told.rank_share,
-        "type_weights": dict(told.tuning.type_weights),
+        "type_weights": {
+            type_: weight for type_, weight in told.tuning.type_weights.items() if type_ not in UNTOLD
+        },
         "half_life_rank": told.tuning.half_life_rank,
         "neighbours": candidates.NEIGHBOURS_MAX,
         "candidates": {

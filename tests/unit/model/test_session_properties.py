@@ -1,6 +1,7 @@
 """Nothing but the set of events matters: not their order, not repetition, not when products became known."""
 
 import struct
+from functools import partial
 from itertools import pairwise
 from random import Random
 
@@ -31,17 +32,13 @@ from services.model.session import (
     signals,
 )
 from services.vector_replica import VectorReplica
-from tests.support.sessions import (
-    DAY,
-    LAYOUT,
-    TUNING,
-    VECTORS,
-    content,
-    event,
-    fold_all,
-    product,
-    unpack_direction,
-)
+from tests.support import sessions
+from tests.support.sessions import DAY, LAYOUT, VECTORS, content, event, product, unpack_direction
+
+# Here an id comes back with another time, type or product, and what is true then is true of all events.
+# Clicks that give way are looked at in test_session_clicks.
+TUNING = Tuning(clicks_give_way=False)
+fold_all = partial(sessions.fold_all, tuning=TUNING)
 
 PRODUCTS = 20
 UNKNOWN = 6  # ids p20 … p25 have no vector at first

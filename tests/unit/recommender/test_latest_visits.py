@@ -76,6 +76,28 @@ def test_a_forgotten_visitor_leaves_nothing() -> None:
     assert visits.since(0) == []
 
 
+def test_a_visit_that_begins_with_a_click_is_one_visit_when_its_view_follows() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "a"), (100, "b"), (101, "c"), kind="select_item"))
+    assert visits.since(0) == [("b", "c")]
+    # The view of b is the visit's first event from now on, and late.
+    entries = ((1, "a", "view_item"), (102, "b", "view_item"), (101, "c", "select_item"))
+    events = sorted(
+        SessionEvent(minute * MINUTE_MS, minute.to_bytes(16), product, KIND_OF[kind])  # type: ignore[index]
+        for minute, product, kind in entries
+    )
+    visits.put("v", encode(Session("v", tuple(events), "int8/x")))
+    assert visits.since(0) == [("c", "b")]
+
+
+def test_a_visit_whose_first_event_comes_late_is_one_visit() -> None:
+    visits = latest()
+    visits.put("v", session("v", (1, "old"), (100, "b"), (101, "c")))
+    assert visits.since(0) == [("b", "c")]
+    visits.put("v", session("v", (1, "old"), (90, "a"), (100, "b"), (101, "c")))
+    assert visits.since(0) == [("a", "b", "c")]
+
+
 def test_what_was_taken_back_is_no_interest() -> None:
     visits = latest()
     visits.put("v", session("v", (1, "a"), (2, "b"), kind="remove_from_cart"))

@@ -1,8 +1,8 @@
 """Whom a change concerns: sockets of the visitor, slots that show the product, rows that are not full."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -44,7 +44,23 @@ class Page:
         self.messages: list[Recommendations] = []
         self.open = asyncio.Event()
         self.open.set()
-        self.running = asyncio.create_task(subscriber.run(self._take))
+        self.running: asyncio.Task[None] | None = None
+        subscriber.page = self
+
+    def push(self) -> None:
+        if self.running is None:
+            self.running = asyncio.create_task(self._push())
+
+    async def _push(self) -> None:
+        await self.subscriber.push(self._take)
+        self.running = None
+
+    def erase(self) -> None:
+        raise AssertionError("nobody is erased here")
+
+    def close(self) -> None:
+        if self.running is not None:
+            self.running.cancel()
 
     async def _take(self, message: bytes) -> None:
         await self.open.wait()
@@ -117,6 +133,15 @@ class Shop:
         self.sessions.put(visitor_id, published)
         self.hub.session_changed(visitor_id, published)
 
+    @contextmanager
+    def registered(self, page: Page) -> Iterator[None]:
+        self.hub.add(page.subscriber)
+        try:
+            yield
+        finally:
+            self.hub.remove(page.subscriber)
+            page.close()
+
     def page(self, visitor_id: str, *slots: Slot) -> Page:
         subscriber = LiveSubscription(
             visitor_id,
@@ -129,8 +154,9 @@ class Shop:
             turns=self.turns,
             on_shown=self.hub.record_row,
         )
+        page = Page(subscriber)
         subscriber.subscribe(slots)
-        return Page(subscriber)
+        return page
 
 
 @pytest.fixture
@@ -148,8 +174,7 @@ async def opened(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
 
         async def open_page(visitor_id: str, *slots: Slot) -> Page:
             page = shop.page(visitor_id, *slots)
-            stack.enter_context(shop.hub.register(page.subscriber))
-            stack.callback(page.running.cancel)
+            stack.enter_context(shop.registered(page))
             await page.settled()
             return page
 
@@ -231,6 +256,15 @@ async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, 
     assert (await page.settled())[-1].caused_by == "e1"
 
 
+async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop, opened: Opened) -> None:
+    page = await opened("me", FOR_YOU)
+    page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), FOR_YOU])
+    shop.publish("me", "e1")
+    first, *others = (await page.settled())[1:]
+    assert (first.slot, first.caused_by) == (FOR_YOU.name, "e1")
+    assert [each.slot for each in others] == ["all", "shown"]
+
+
 async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> None:
     page = await opened("me", FOR_YOU)
     page.subscriber.subscribe([POPULAR])
@@ -241,12 +275,11 @@ async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> Non
 
 async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     page = shop.page("me", FOR_YOU, POPULAR)
-    with shop.hub.register(page.subscriber):
+    with shop.registered(page):
         await page.settled()
     shop.publish("me", "e1")
     shop.put(0, price=5.0, updated_at=1)
     assert len(await page.settled()) == 2
-    page.running.cancel()
 
 
 @pytest.mark.parametrize("layout", ["v0/other", LAYOUT.id, form(Layout.of(5, 4))])
@@ -263,7 +296,6 @@ async def test_sessions_as_they_were_written_before_are_no_session_and_do_no_har
     page = shop.page("me", FOR_YOU)
     [row] = await page.settled()
     assert {item.source for item in row.items} == {"popular"}
-    page.running.cancel()
 
 
 class Waiting(AsTheyStand):
@@ -337,10 +369,9 @@ class Tabs:
             siblings=shop.hub.of_visitor,
             lock=shop.hub.lock("v"),
         )
-        subscriber.subscribe(slots)
         page = Page(subscriber)
-        self.stack.enter_context(shop.hub.register(subscriber))
-        self.stack.callback(page.running.cancel)
+        subscriber.subscribe(slots)
+        self.stack.enter_context(shop.registered(page))
         return page
 
     @property

@@ -28,10 +28,13 @@ def test_every_constant_of_the_formula_is_a_setting(monkeypatch: pytest.MonkeyPa
         SESSION_SLOW_WEIGHT="0",
         SESSION_INTERESTS="2",
         SESSION_IDLE_DAYS="3",
+        SESSION_CLICKS_GIVE_WAY="false",
     )
     day = 24 * 3600 * 1000
     weights = {**TYPE_WEIGHTS, "select_item": 0.2, "view_item": 0.0}
-    assert tuning == Tuning(weights, 4.0, 600_000.0, 7.0 * day, 0.0, 30_000, 3 * day, 2)
+    assert tuning == Tuning(
+        weights, 4.0, 600_000.0, 7.0 * day, 0.0, 30_000, 3 * day, 2, clicks_give_way=False
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_every_constant_of_the_formula_is_a_setting(monkeypatch: pytest.MonkeyPa
         ("SESSION_TYPE_WEIGHTS", '{"purchase": Infinity}', "purchase: Input should be a finite number"),
         (
             "SESSION_TYPE_WEIGHTS",
-            '{"view_item": 0, "add_to_cart": 0, "add_to_wishlist": 0, "purchase": -1}',
+            '{"view_item": 0, "select_item": 0, "add_to_cart": 0, "add_to_wishlist": 0, "purchase": -1}',
             "no event type counts for more than 0",
         ),
         ("SESSION_HALF_LIFE_EVENTS", "nan", "greater than 0"),

@@ -182,6 +182,37 @@ test("asking ends when a socket can be had again", async () => {
   assert.equal(statuses.at(-1), "live");
 });
 
+test("after a service was away for long, a page tries within 8 s, and asks it little meanwhile", async () => {
+  mock.method(Math, "random", () => 0.999);
+  const { requests } = await page({ answer: () => ({ status: 503 }) });
+  FakeSocket.last.open();
+  FakeSocket.last.say(message(1, ["p1"]));
+  FakeSocket.last.end();
+  for (let second = 0; second < 120; second++) {
+    if (FakeSocket.last.readyState === 0) FakeSocket.last.end(); // it never opens
+    await after(1000);
+  }
+  const [tries, asked] = [FakeSocket.all.length, requests.length];
+  for (let second = 0; second < 8; second++) {
+    if (FakeSocket.last.readyState === 0) FakeSocket.last.end();
+    await after(1000);
+  }
+  assert.ok(FakeSocket.all.length > tries);
+  assert.ok(tries <= 20, `${tries} sockets in two minutes`);
+  assert.ok(asked <= 2, `asked ${asked} times in two minutes`);
+});
+
+test("where no WebSocket can be had, a service that was away is asked again within 8 s", async () => {
+  mock.method(Math, "random", () => 0.999);
+  class Blocked { constructor() { throw new Error("blocked"); } }
+  let answer = { status: 503 };
+  const { got } = await page({ answer: () => answer, socket: Blocked });
+  for (let second = 0; second < 60; second++) await after(1000);
+  answer = { status: 200, body: { items: [item("p1")], models: {} } };
+  for (let second = 0; second < 8; second++) await after(1000);
+  assert.equal(got.length, 1);
+});
+
 test("a socket that is not open within 3 s is given up", async () => {
   await page();
   await after(3000);

@@ -75,7 +75,16 @@ def expected(found: Sequence[HistoryEvent]) -> Plain:
         else:
             so_far = []
         sessions.append((at, visitor, [*so_far, (at, product, kind)]))
-    return [rows for _, _, rows in sorted(sessions, key=lambda session: session[:2])]
+    return [_without_clicks(rows) for _, _, rows in sorted(sessions, key=lambda session: session[:2])]
+
+
+def _without_clicks(rows: list[tuple[int, str, int]]) -> list[tuple[int, str, int]]:
+    """Without each click that something newer of its product follows."""
+    return [
+        (at, product, kind)
+        for place, (at, product, kind) in enumerate(rows)
+        if kind != KIND_OF["select_item"] or product not in {later for _, later, _ in rows[place + 1 :]}
+    ]
 
 
 a_product = st.integers(0, 9).map(lambda number: f"p{number}")
@@ -157,6 +166,33 @@ def test_sessions_come_in_the_order_of_their_ends() -> None:
     assert found.session(0) == ("short",)
     assert found.session(1) == ("long",) * 4
     assert found.ends.tolist() == [30 * MINUTE, 60 * MINUTE]
+
+
+def test_a_click_counts_until_its_product_is_looked_at_within_its_session() -> None:
+    done = [
+        event(1, 0, "p1", type_="select_item"),
+        event(2, 100, "p1"),
+        event(3, MINUTE, "p2", type_="select_item"),
+        event(4, 2 * MINUTE, "p1", type_="select_item"),
+        event(5, 60 * MINUTE, "p2"),
+        event(6, 61 * MINUTE, "p3", type_="select_item"),
+        event(7, 62 * MINUTE, "p3", type_="add_to_cart"),
+    ]
+    found = histories(done)
+    assert [found.session(number) for number in range(2)] == [("p1", "p2", "p1"), ("p2", "p3")]
+    assert found.types.tolist()[0] == KIND_OF["view_item"]
+    assert found.types.tolist()[-1] == KIND_OF["add_to_cart"]
+
+
+@given(st.lists(an_event, max_size=60))
+@settings(max_examples=50, deadline=None)
+def test_histories_without_clicks_are_what_they_were(found: list[HistoryEvent]) -> None:
+    others = [each for each in found if each.type != "select_item"]
+    columns = GrowingColumns(TYPE_WEIGHTS)
+    columns.extend(others)
+    as_before = sessionise(columns.columns(), clicks_give_way=False)
+    now = histories(others)
+    assert (now.products, plain(now)) == (as_before.products, plain(as_before))
 
 
 def test_a_purchase_is_an_event_for_each_of_its_products() -> None:

@@ -1,5 +1,6 @@
 """What a connection may take: bytes and time of headers and bodies, and how many there are."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
@@ -8,6 +9,7 @@ import pytest
 from fastapi import FastAPI
 from starlette.requests import ClientDisconnect, Request
 from starlette.websockets import WebSocket
+from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from services.web import problems
@@ -166,3 +168,42 @@ def test_sockets_count_as_connections_once(shop: Shop) -> None:
             for _ in range(4):
                 stack.enter_context(connect(f"ws://{served.address}/live", proxy=None))
             assert say(served)[0] == 503
+
+
+def test_sockets_wait_until_the_service_is_ready_and_requests_do_not(shop: Shop) -> None:
+    async def live(socket: WebSocket) -> None:
+        await socket.accept()
+
+    missing: list[str] = ["products"]
+    shop.app.add_api_websocket_route("/live", live)
+    shop.app.state.waiting_for = lambda: missing[0] if missing else None
+    with serve_app(shop.app, sockets=True, bounds=BOUNDS) as served:
+        for _ in range(10):  # each lets go of its connection
+            with pytest.raises(InvalidStatus) as refused:
+                connect(f"ws://{served.address}/live", proxy=None)
+            assert refused.value.response.status_code == 503
+            assert b"still reading products" in refused.value.response.body
+        assert served.get("/").status_code == 200
+        assert shop.refused == []  # it is no limit
+        missing.clear()
+        with connect(f"ws://{served.address}/live", proxy=None):
+            pass
+
+
+def test_connections_that_wait_are_taken_several_in_a_turn(served: ServedApp, shop: Shop) -> None:
+    """libuv takes one of a socket, and a turn may be long: pages would give up before they are taken."""
+    turns: list[int] = []
+
+    async def count() -> dict[str, int]:
+        before = len(served.server.server_state.connections)
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(closing(served.connect()))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            turns.append(len(served.server.server_state.connections) - before)
+        return {}
+
+    shop.app.add_api_route("/count", count)
+    assert served.get("/count").status_code == 200
+    assert turns == [3]
