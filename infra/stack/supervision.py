@@ -9,6 +9,7 @@ from supervisor.xmlrpc import SupervisorTransport
 
 ALIVE: Final = frozenset({"RUNNING", "STARTING", "BACKOFF"})
 ENDED: Final = frozenset({"FATAL", "EXITED"})
+GONE: Final = ENDED | {"STOPPED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class _Interface(Protocol):
     def getState(self) -> dict[str, str | int]: ...  # noqa: N802
     def getPID(self) -> int: ...  # noqa: N802
     def getProcessInfo(self, name: str) -> dict[str, str | int]: ...  # noqa: N802
+    def getAllProcessInfo(self) -> list[dict[str, str | int]]: ...  # noqa: N802
     def startProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
     def stopProcess(self, name: str, wait: bool) -> bool: ...  # noqa: N802
     def shutdown(self) -> bool: ...
@@ -55,8 +57,12 @@ class Supervisor:
     def program(self, name: str) -> ProgramState:
         """One program's state."""
         with self._proxy() as proxy:
-            info = _interface(proxy).getProcessInfo(name)
-        return ProgramState(str(info["statename"]), int(info["pid"]), str(info["description"]))
+            return _state_of(_interface(proxy).getProcessInfo(name))
+
+    def programs(self) -> dict[str, ProgramState]:
+        """Each program's state by its name."""
+        with self._proxy() as proxy:
+            return {str(each["name"]): _state_of(each) for each in _interface(proxy).getAllProcessInfo()}
 
     def start(self, name: str) -> None:
         """Starts a program unless it runs; returns at once."""
@@ -64,10 +70,10 @@ class Supervisor:
             with self._proxy() as proxy:
                 _interface(proxy).startProcess(name, False)
 
-    def stop(self, name: str) -> None:
-        """Stops a program and waits until it is gone; it stays so until it is started."""
+    def stop(self, name: str, *, wait: bool = True) -> None:
+        """Stops a program, which stays so until it is started, and waits until it is gone unless told not to."""
         with self._proxy() as proxy:
-            _interface(proxy).stopProcess(name, True)
+            _interface(proxy).stopProcess(name, wait)
 
     def shutdown(self) -> None:
         """Begins to stop everything, supervisord last."""
@@ -77,6 +83,10 @@ class Supervisor:
     def _proxy(self) -> xmlrpc.client.ServerProxy:
         transport = SupervisorTransport("", "", f"unix://{self._socket}")
         return xmlrpc.client.ServerProxy("http://unused", transport)
+
+
+def _state_of(info: dict[str, str | int]) -> ProgramState:
+    return ProgramState(str(info["statename"]), int(info["pid"]), str(info["description"]))
 
 
 def _interface(proxy: xmlrpc.client.ServerProxy) -> _Interface:

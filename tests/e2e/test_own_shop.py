@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
-from tests.support.browser import FLAGS
+from tests.support.browser import FLAGS, find_chromium
 from tests.support.machine import free_ports, skip_or_fail
 from tests.support.shop_pages import SOON_MS, patiently
 
@@ -86,7 +86,7 @@ def page(printed: list[str], chromium: Browser) -> Iterator[Page]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
-        browser = chromium.browser_type.launch(executable_path=shutil.which("chromium"), args=flags)
+        browser = chromium.browser_type.launch(executable_path=find_chromium(), args=flags)
         try:
             answering(f"http://127.0.0.1:{port}")
             page = browser.new_page()

@@ -19,14 +19,22 @@ RATE: Final = 60.0  # events a second, all visitors together
 
 
 async def _crash_one_after_another(stack: Stack, crowd: Crowd) -> None:
-    for name in ("ingest", "session_processor", "embedder", "recommender"):
-        before = stack.pid(name)
-        os.kill(before, signal.SIGKILL)
+    embedder = _kill(stack, "embedder")  # away for the longest: the others die meanwhile
+    for name in ("ingest", "session_processor", "recommender"):
+        before = _kill(stack, name)
         await _until_ready(stack, name, other_than=before)
         await _until_accepting(crowd)
+    await _until_ready(stack, "embedder", other_than=embedder)
     await asyncio.to_thread(stack.supervisor.stop, "kafka")
     await asyncio.to_thread(stack.supervisor.start, "kafka")
     await _until_accepting(crowd)
+
+
+def _kill(stack: Stack, name: str) -> int:
+    """kill -9; the process id that it had."""
+    pid = stack.pid(name)
+    os.kill(pid, signal.SIGKILL)
+    return pid
 
 
 @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
