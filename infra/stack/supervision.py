@@ -71,7 +71,7 @@ class Supervisor:
                 _interface(proxy).startProcess(name, False)
 
     def stop(self, name: str, *, wait: bool = True) -> None:
-        """Stops a program, which stays so until it is started, and waits until it is gone unless told not to."""
+        """Stops a program, which stays so until it is started, and by default waits until it is gone."""
         with self._proxy() as proxy:
             _interface(proxy).stopProcess(name, wait)
 
