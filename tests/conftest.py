@@ -18,12 +18,20 @@ from infra.stack.broker import LIBS, ROOT, Broker
 from infra.stack.lifecycle import Stack
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, wait_for_broker
-from tests.support.machine import SHARED_DATA, QdrantServer, free_ports, memory_folder, skip_or_fail
+from tests.support.machine import (
+    SHARED_DATA,
+    QdrantServer,
+    free_ports,
+    put_temporary_folders_in_memory,
+    skip_or_fail,
+)
 from tests.support.stack import secrets_in_logs, settings_on_free_ports
 
 # Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
 hypothesis.settings.register_profile("eddy", deadline=None)
 hypothesis.settings.load_profile("eddy")
+
+put_temporary_folders_in_memory()
 
 # A shell starts what runs in its background with Ctrl-C ignored, and what the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,13 +117,6 @@ def qdrant() -> Iterator[QdrantServer | None]:
         environment.delenv("EDDY_QDRANT_URL", raising=False)
         environment.delenv("EDDY_QDRANT_API_KEY", raising=False)
         yield QdrantServer(url, api_key) if url else None
-
-
-@pytest.fixture
-def memory_path(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where the machine has room there."""
-    with memory_folder(tmp_path) as folder:
-        yield folder
 
 
 @pytest.fixture(scope="session")

@@ -32,10 +32,10 @@ AVAILABILITIES: tuple[Availability, ...] = ("in_stock", "out_of_stock", "preorde
 
 @pytest.fixture(params=["edge", "remembered", "client", "server"])
 def index(
-    request: pytest.FixtureRequest, memory_path: Path, qdrant: QdrantServer | None
+    request: pytest.FixtureRequest, tmp_path: Path, qdrant: QdrantServer | None
 ) -> Iterator[VectorIndex]:
     if request.param in ("edge", "remembered"):
-        edge = EdgeIndex(LAYOUT, memory_path / "index")
+        edge = EdgeIndex(LAYOUT, tmp_path / "index")
         yield edge if request.param == "edge" else CachedIndex(edge)
         edge.close()
         return
@@ -210,8 +210,8 @@ a_where = st.builds(
 )
 
 
-def test_no_combination_of_filters_leaks(memory_path: Path) -> None:
-    edge = EdgeIndex(LAYOUT, memory_path / "index")
+def test_no_combination_of_filters_leaks(tmp_path: Path) -> None:
+    edge = EdgeIndex(LAYOUT, tmp_path / "index")
     filled(edge)
 
     @given(a_where, st.integers(0, 99))

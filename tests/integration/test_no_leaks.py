@@ -34,7 +34,6 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.query_vectors import WordVector
 from services.recommender.search.search import Search
 from services.vector_replica import VectorReplica
-from tests.support.machine import memory_folder
 from tests.support.models import behaviour
 
 Question = dict[str, Any]  # what every kind of row may be asked
@@ -391,10 +390,9 @@ class ChangingShop(RuleBasedStateMachine):
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with memory_folder(tmp_path_factory.mktemp("world")) as folder:
-        made = World(folder / "index")
-        yield made
-        made.index.close()
+    made = World(tmp_path_factory.mktemp("world") / "index")
+    yield made
+    made.index.close()
 
 
 def test_no_row_shows_what_a_filter_forbids_while_products_change(world: World) -> None:

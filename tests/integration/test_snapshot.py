@@ -26,7 +26,6 @@ from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
 from services.recommender.snapshot import MANIFEST, Manifest, Snapshots
 from services.vector_replica import VectorReplica
-from tests.support.machine import memory_folder
 
 LAYOUT = Layout.of(6, 4)
 POSITIONS = {
@@ -131,11 +130,13 @@ changes = st.lists(
 @settings(max_examples=8)  # a copy of a small shop is 100 MB, most of it holes
 @given(before=changes, between=changes, after=changes)
 def test_what_goes_on_from_a_copy_is_what_has_never_ended(
+    tmp_path_factory: pytest.TempPathFactory,
     before: list[tuple[str, int, int]],
     between: list[tuple[str, int, int]],
     after: list[tuple[str, int, int]],
 ) -> None:
-    with TemporaryDirectory() as otherwise, memory_folder(Path(otherwise)) as folder:
+    with TemporaryDirectory(dir=tmp_path_factory.getbasetemp()) as name:
+        folder = Path(name)
         lasting = Shop(folder / "lasting")
         lasting.held.models = {"text": "words"}
         for change in before:
@@ -161,9 +162,9 @@ def test_what_goes_on_from_a_copy_is_what_has_never_ended(
 
 
 @pytest.fixture
-def kept(memory_path: Path) -> Path:
+def kept(tmp_path: Path) -> Path:
     """A folder with the copy of a shop that has ended."""
-    shop = Shop(memory_path)
+    shop = Shop(tmp_path)
     for number in range(30):
         shop.apply(("put", number, 1))
         shop.apply(("embed", number, number))
@@ -172,7 +173,7 @@ def kept(memory_path: Path) -> Path:
     due.append(shop.snapshots.is_due)
     assert due == [True, False]
     shop.index.close()
-    return memory_path
+    return tmp_path
 
 
 def test_a_new_copy_takes_the_place_of_the_older(kept: Path) -> None:

@@ -3,13 +3,12 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
+import psutil
 import pytest
 
 from infra.stack.broker import ROOT
@@ -17,7 +16,8 @@ from infra.stack.broker import ROOT
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
 
-MEMORY_BYTES = 1 << 29  # an index takes 16 MB, a large one 200
+MEMORY = Path("/dev/shm")
+MEMORY_BYTES = 6 << 30  # a whole run leaves 0.4 GB there, and its services need 4
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
 
@@ -50,12 +50,12 @@ def free_ports(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in sockets]
 
 
-@contextmanager
-def memory_folder(otherwise: Path) -> Iterator[Path]:
-    """A folder in memory where the machine has room there: an index waits for the disk at each change."""
-    memory = Path("/dev/shm")
-    if memory.is_dir() and shutil.disk_usage(memory).free > MEMORY_BYTES:
-        with TemporaryDirectory(prefix="eddy-", dir=memory) as folder:
-            yield Path(folder)
-    else:
-        yield otherwise
+def put_temporary_folders_in_memory() -> None:
+    """Where there is room: indexes, brokers and stores of tests would wait for the disk at each change.
+
+    Who names a place by PYTEST_DEBUG_TEMPROOT or --basetemp is left it.
+    """
+    if MEMORY.is_dir():
+        free = min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available)
+        if free > MEMORY_BYTES:
+            os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))

@@ -10,8 +10,8 @@ from tests.support.pipeline import PAST, PipelineShop
 
 
 @pytest.fixture
-def shop(memory_path: Path) -> Iterator[PipelineShop]:
-    shop = PipelineShop(memory_path / "index")
+def shop(tmp_path: Path) -> Iterator[PipelineShop]:
+    shop = PipelineShop(tmp_path / "index")
     yield shop
     shop.index.close()
 

@@ -160,8 +160,8 @@ class Shop:
 
 
 @pytest.fixture
-async def shop(memory_path: Path) -> AsyncIterator[Shop]:
-    shop = Shop(memory_path / "index")
+async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
+    shop = Shop(tmp_path / "index")
     for number in range(6):
         shop.put(number)
     yield shop

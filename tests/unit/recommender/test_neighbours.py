@@ -111,9 +111,9 @@ class LargeShop:
 
 
 @pytest.mark.parametrize("k", [12, 28])
-async def test_it_finds_what_an_exact_search_finds(memory_path: Path, k: int) -> None:
+async def test_it_finds_what_an_exact_search_finds(tmp_path: Path, k: int) -> None:
     """The direction's promise: of the first 60 at least 95 %."""
-    shop = LargeShop(memory_path, 2_400)
+    shop = LargeShop(tmp_path, 2_400)
     shared, wanted = 0, 0
     for _ in range(40):
         interest = shop.interest(shop.visit())

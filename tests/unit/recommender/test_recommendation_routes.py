@@ -24,7 +24,6 @@ from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
-from tests.support.machine import memory_folder
 from tests.support.pipeline import LAYOUT, PipelineShop, product
 
 Json = dict[str, Any]
@@ -100,10 +99,9 @@ def api(shop: PipelineShop) -> Api:
 @pytest.fixture(scope="module")
 def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """For tests that only ask: to build the routes takes longer than all their questions."""
-    with memory_folder(tmp_path_factory.mktemp("unchanged")) as folder:
-        shop = PipelineShop(folder / "index")
-        yield Api(shop)
-        shop.index.close()
+    shop = PipelineShop(tmp_path_factory.mktemp("unchanged") / "index")
+    yield Api(shop)
+    shop.index.close()
 
 
 @pytest.mark.parametrize("path", OPEN)
