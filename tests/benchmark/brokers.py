@@ -8,11 +8,11 @@ from pathlib import Path
 
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from services.kafka.clients import Headers
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def broker(*, lasts: bool = False) -> Iterator[Broker]:
             process.wait()
 
 
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+@patiently(30)
 def _answering(bootstrap: str) -> None:
     AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
 

@@ -19,7 +19,6 @@ import torch
 from confluent_kafka import Consumer, Producer, TopicPartition
 from msgspec.structs import replace
 from PIL import Image
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import ROOT, Broker
 from schemas import products
@@ -34,6 +33,7 @@ from services.kafka.clients import producer_config
 from storefront.demo.catalogue.writing import write
 from tests.benchmark.brokers import broker
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 PRODUCTS_N: Final = 600
 SEED: Final = 7
@@ -132,7 +132,7 @@ def embedder(broker: Broker) -> Iterator[EmbedderSettings]:
         process.wait(timeout=10)
 
 
-@retry(stop=stop_after_delay(120), wait=wait_fixed(0.2), reraise=True)
+@patiently(120, 0.2)
 def _ready(url: str) -> None:
     httpx.get(url).raise_for_status()
 

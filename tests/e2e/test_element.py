@@ -15,17 +15,8 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from infra.stack.broker import ROOT
 from tests.support.browser import launch_chromium, serve_site
-from tests.support.element_pages import (
-    FOR_YOU,
-    SHOP_CSS,
-    WATCH,
-    Recommender,
-    document,
-    item,
-    items,
-    patiently,
-    prepare,
-)
+from tests.support.element_pages import FOR_YOU, SHOP_CSS, WATCH, Recommender, document, item, items, prepare
+from tests.support.patience import patiently
 
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 WIDE: Final = {"width": 1280, "height": 800}
@@ -112,7 +103,7 @@ def link_of(page: Page, number: int) -> Locator:
     return page.get_by_role("link", name=re.compile(rf"^Product {number} "))
 
 
-@patiently
+@patiently(15)
 def shows(page: Page, *numbers: int, row: str = "eddy-recommendations") -> None:
     assert names(page, row) == [f"Product {number}" for number in numbers]
 
@@ -222,7 +213,7 @@ def test_buttons_scroll_and_are_there_only_where_that_leads_somewhere(
     expect(on).to_be_hidden()
 
 
-@patiently
+@patiently(15)
 def to_the_end(page: Page, on: Locator) -> None:
     page.keyboard.press("Enter")
     assert on.get_attribute("aria-disabled") == "true"
@@ -277,7 +268,7 @@ def test_nothing_moves_while_a_finger_is_on_the_row(open_page: Open, recommender
     shows(page, 20, 21, 22)
 
 
-@patiently
+@patiently(15)
 def has_come(page: Page, product_id: str) -> None:
     """Waits until the element has a message that begins with the product, drawn or not."""
     assert page.evaluate("document.querySelector('eddy-recommendations').items[0].product_id") == product_id
@@ -353,13 +344,13 @@ def test_attributes_change_and_elements_come_and_go(open_page: Open, recommender
     assert len(said(page)) == 1
 
 
-@patiently
+@patiently(15)
 def about(recommender: Recommender, product_id: str, k: int) -> None:
     slot = recommender.subscriptions[-1][-1]
     assert (slot.product_id, slot.k) == (product_id, k)
 
 
-@patiently
+@patiently(15)
 def nobody_listens(recommender: Recommender) -> None:
     assert recommender.sockets == []
 

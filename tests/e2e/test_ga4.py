@@ -7,7 +7,6 @@ from typing import Final
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from schemas import topics
 from schemas.events import Event, decode
@@ -15,6 +14,7 @@ from services.model.session import Tuning, merge_events, signals
 from services.settings import ServiceSettings
 from tests.support.browser import Site, launch_chromium, serve_site
 from tests.support.kafka import read_topic
+from tests.support.patience import patiently
 from tests.support.services import RunningService, run_service
 
 WAITING: Final = "Object.keys(localStorage).filter(key => key.startsWith('eddy.event.'))"
@@ -40,13 +40,6 @@ BOOTS: Final = {
 }
 SOCKS: Final = {"item_id": 42, "item_name": "Socks", "index": 1, "price": "12.25", "quantity": 2}
 ORDER: Final = {"transaction_id": "T-1042", "currency": "EUR", "value": 114, "items": [BOOTS, SOCKS]}
-
-patiently = retry(
-    retry=retry_if_exception_type(AssertionError),
-    stop=stop_after_delay(15),
-    wait=wait_fixed(0.1),
-    reraise=True,
-)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +84,7 @@ def opened(
     return page
 
 
-@patiently
+@patiently(15)
 def all_is_sent(page: Page) -> None:
     assert page.evaluate(
         "performance.getEntriesByType('resource').some(({ name }) => name.includes('/v1/events'))"
@@ -179,7 +172,7 @@ def test_an_order_counts_once_however_often_its_page_is_opened(
     assert len({event.event_id for event in on_the_topic(kafka)}) == 2
 
 
-@patiently
+@patiently(15)
 def all_have_come(kafka: ServiceSettings, number: int) -> None:
     assert len(read_topic(kafka, topics.EVENTS)) == number
 

@@ -16,7 +16,8 @@ from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
 from tests.support.browser import FLAGS, find_chromium
 from tests.support.machine import free_ports, skip_or_fail
-from tests.support.shop_pages import SOON_MS, patiently
+from tests.support.patience import patiently
+from tests.support.shop_pages import SOON_MS
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
 
@@ -53,7 +54,7 @@ def withdraw(stack: Stack) -> None:
     for product_id in PRODUCTS:
         httpx.delete(f"{stack.ingest_url}/v1/products/{product_id}", headers=key).raise_for_status()
 
-    @patiently
+    @patiently(15)
     def gone() -> None:
         asked = [("product_id", each) for each in PRODUCTS]
         assert httpx.get(f"{stack.recommender_url}/v1/products", params=asked).json()["items"] == []
@@ -101,7 +102,7 @@ def page(printed: list[str], chromium: Browser) -> Iterator[Page]:
             server.terminate()
 
 
-@patiently
+@patiently(15)
 def answering(url: str) -> None:
     try:
         httpx.get(url, verify=False)

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from infra.stack.lifecycle import Stack
+from tests.support.patience import patiently
 from tests.support.shop_pages import (
     NARROW,
     NO_WEBSOCKET,
@@ -19,7 +20,6 @@ from tests.support.shop_pages import (
     is_live,
     look_for,
     open_product,
-    patiently,
     products_in,
     row,
     screenshot,
@@ -149,7 +149,7 @@ def test_where_websockets_are_blocked_prices_change_all_the_same(stack: Stack, o
         change(page, stack, "p0004", price=before)
 
 
-@patiently
+@patiently(15)
 def is_gone(page: Page, product_id: str) -> None:
     assert product_id not in products_in(page, "similar")
 
@@ -176,7 +176,7 @@ def test_the_profile_shows_interests_and_forgetting_starts_anew(stack: Stack, pa
     nothing_is_known_of(stack, visitor)
 
 
-@patiently
+@patiently(15)
 def nothing_is_known_of(stack: Stack, visitor_id: str) -> None:
     """The shop has forgotten the visitor, and not only the browser."""
     answer = httpx.get(

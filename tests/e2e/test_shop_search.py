@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from infra.stack.lifecycle import Stack
+from tests.support.patience import patiently
 from tests.support.shop_pages import (
     Open,
     answered,
@@ -18,7 +19,6 @@ from tests.support.shop_pages import (
     is_live,
     look_for,
     open_product,
-    patiently,
     screenshot,
 )
 
@@ -65,12 +65,12 @@ def test_chips_are_taken_away_one_by_one_and_the_address_keeps_it(page: Page) ->
     expect(chips(page)).to_have_text(CHIPS)
 
 
-@patiently
+@patiently(15)
 def shows(page: Page, products: list[str]) -> None:
     assert sorted(exact(page)) == sorted(products)
 
 
-@patiently
+@patiently(15)
 def wider_than(page: Page, products: list[str]) -> None:
     assert set(products) < set(exact(page))
 
@@ -139,7 +139,7 @@ def test_results_follow_what_the_visitor_does_elsewhere(stack: Stack, page: Page
     has_never_navigated(page)
 
 
-@patiently
+@patiently(15)
 def is_another_order(page: Page, order: list[str]) -> None:
     assert found(page) != order
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from tenacity import retry, retry_if_not_exception_type, stop_after_delay, wait_fixed
 
 from schemas.topics import PRODUCTS, PRODUCTS_DLQ
 from services.kafka.clients import (
@@ -19,6 +18,7 @@ from services.kafka.clients import (
 from services.settings import ServiceSettings
 from tests.support.kafka import limit_size, read_topic
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 Make = Callable[[ClientConfig], AcknowledgedProducer]
 
@@ -105,7 +105,7 @@ def test_topics_are_those_on_the_broker(kafka: ServiceSettings, away: ClientConf
         make(away).topics(timeout_s=0.2)
 
 
-@retry(retry=retry_if_not_exception_type(NotDelivered), stop=stop_after_delay(20), wait=wait_fixed(0.1))
+@patiently(20, despite=TimeoutError)
 async def refused(producer: AcknowledgedProducer, topic: str, size: int) -> None:
     """Raises NotDelivered, as soon as the broker goes by its new limit."""
     await producer.send_all(topic, [(b"other", bytes(size), [])])

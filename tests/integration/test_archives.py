@@ -1,7 +1,7 @@
 """Topics into archives and back, on a real broker: also on S3, and as processes killed on the way."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +12,6 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 from moto.server import ThreadedMotoServer
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.events import Event, encode
 from schemas.topics import EVENTS, Topic
@@ -31,6 +30,7 @@ from tests.support.kafka import HOUR, NOON, TopicWriter, read_topic
 from tests.support.launcher import ModuleProcess
 from tests.support.machine import free_ports
 from tests.support.operator import Operator
+from tests.support.patience import wait_until
 from tests.support.trainer import Trainer
 
 DAY = 24 * HOUR
@@ -147,11 +147,6 @@ def forget(settings: ServiceSettings) -> None:
         done.result()
 
 
-@retry(stop=stop_after_delay(40), wait=wait_fixed(0.002), reraise=True)
-def until(holds: Callable[[], object]) -> None:
-    assert holds()
-
-
 def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSettings, s3: str) -> None:
     fill(ops.settings, 3_000)
     TopicWriter(ops.settings).raw(EVENTS, "v", b"no event")
@@ -243,7 +238,7 @@ def test_a_killed_export_counts_for_nothing_and_the_next_is_whole(ops: Ops, sign
     fill(ops.settings, MANY)
     archive = ops.folder / "archive"
     process = ops.start("export", str(archive))
-    until(lambda: len(parquet(archive)) >= 3)  # of 14 days and 8 partitions
+    wait_until(lambda: len(parquet(archive)) >= 3, every_s=0.002)  # of 14 days and 8 partitions
     process.send_signal(sign)
     _, err = process.communicate(timeout=30)
     assert exports(archive) == []
@@ -271,7 +266,7 @@ def test_a_killed_import_goes_on_where_it_was(ops: Ops, shadow: ServiceSettings)
     url = str(ops.folder / "archive")
     ops.json("export", url)
     process = ops.start("import", url, "--as-prefix", shadow.topic_prefix)
-    until(lambda: list((ops.folder / "ops" / "imports").glob("*.json")))
+    wait_until(lambda: any((ops.folder / "ops" / "imports").glob("*.json")), every_s=0.002)
     process.kill()
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL

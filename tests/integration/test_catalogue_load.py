@@ -9,7 +9,6 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import products
@@ -19,6 +18,7 @@ from services.ops.catalogue.upload import BATCH
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
 from tests.support.launcher import ModuleProcess, start_module
+from tests.support.patience import patiently
 from tests.support.services import KEY, RunningService, run_service
 
 pytestmark = pytest.mark.timeout(300)
@@ -74,7 +74,7 @@ class Loader:
         """kill -9 once so many products are in the journal; answers how many are."""
         process = self.start(feed)
 
-        @retry(stop=stop_after_delay(60), wait=wait_fixed(0.002), reraise=True)
+        @patiently(60, 0.002)
         def far_enough() -> None:
             assert process.poll() is None, "the load was over before it could be killed"
             [journal] = self.state.glob("*.journal")
@@ -103,7 +103,7 @@ def on_topic(settings: ServiceSettings) -> list[Product]:
     return [products.decode(each.value() or b"") for each in read_topic(settings, PRODUCTS)]
 
 
-@retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+@patiently(20)
 def all_sent(settings: ServiceSettings) -> Counter[str]:
     """How often each product is on the topic, once ingest has written all that a killed load had sent."""
     first, again = (Counter(each.product_id for each in on_topic(settings)) for _ in range(2))
@@ -237,7 +237,7 @@ def published(embedder: RunningService, count: int) -> None:
     dealt_with(embedder, "published", count)
 
 
-@retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
+@patiently(90)
 def dealt_with(embedder: RunningService, outcome: str, count: int) -> None:
     told = metric(embedder, rf'eddy_embedder_products_total\{{outcome="{outcome}"\}}')
     assert told == count, f"{told} of {count} {outcome}"

@@ -6,11 +6,11 @@ import signal
 from typing import Final
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.lifecycle import Stack, answers, kafka_answers
 from services.settings import ServiceSettings
 from tests.support.crowd import PER_VISITOR, Crowd, count, wrong_pages
+from tests.support.patience import patiently
 
 pytestmark = pytest.mark.timeout(600)  # it may be the first, which waits for the whole stack
 
@@ -37,7 +37,7 @@ def _kill(stack: Stack, name: str) -> int:
     return pid
 
 
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+@patiently(60)
 async def _until_ready(stack: Stack, name: str, other_than: int) -> None:
     assert stack.pid(name) not in (0, other_than)
     port = stack.ports[name]
@@ -48,7 +48,7 @@ async def _until_accepting(crowd: Crowd) -> None:
     """Until 50 more events were accepted: the load goes on between two crashes."""
     wanted = crowd.accepted + 50
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.05), reraise=True)
+    @patiently(60, 0.05)
     async def accepted() -> None:
         assert crowd.accepted >= wanted
 
@@ -74,14 +74,14 @@ async def test_every_accepted_event_counts_once_and_every_page_shows_the_right_s
     assert kafka_answers(stack.bootstrap)
 
 
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.5), reraise=True)
+@patiently(60, 0.5)
 async def _all_is_folded(settings: ServiceSettings, crowd: Crowd) -> None:
     """Each session holds every accepted event once, and is what fold makes of the topic."""
     found = await asyncio.to_thread(count, settings, crowd.shoppers)
     assert (found.lost, found.double, found.foreign, found.different) == (0, 0, 0, 0), found
 
 
-@retry(stop=stop_after_delay(60), wait=wait_fixed(0.5), reraise=True)
+@patiently(60, 0.5)
 async def _all_is_shown(stack: Stack, crowd: Crowd) -> None:
     """Every open page shows what a page opened now would show."""
     assert await wrong_pages(stack.recommender_url, crowd.open) == []

@@ -37,8 +37,9 @@ from services.ops.dead_letters.command import app
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
 from tests.support.launcher import start_module
+from tests.support.patience import wait_until
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.session_topics import SessionTopics, view, wait_until
+from tests.support.session_topics import SessionTopics, view
 
 WRITE_KEY = "the write key of the tests"
 DAY_MS = 24 * 60 * 60 * 1000

@@ -14,7 +14,6 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 from msgspec.structs import replace
 from PIL import Image
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import deadletters, products, vectors
@@ -28,7 +27,6 @@ from tests.support.embedder_service import (
     EmbedderService,
     boot,
     committed_count,
-    eventually,
     inline,
     picture,
     put,
@@ -40,6 +38,7 @@ from tests.support.embedder_service import (
 )
 from tests.support.kafka import QUICKLY_BACK, create_topics, quick_config, read_topic
 from tests.support.machine import free_ports
+from tests.support.patience import patiently, wait_until
 from tests.support.picture_server import serve
 
 pytestmark = pytest.mark.timeout(300)
@@ -188,7 +187,7 @@ def test_a_change_embeds_only_what_changed(embedder: EmbedderService, topics: Se
         now = wait_for(topics, renamed)["changes"]
         assert {name for name, _ in LAYOUT.widths if segment(after, name) != segment(now, name)} == {"text"}
 
-    eventually(embedded_anew)
+    wait_until(embedded_anew)
     assert embedder.made() == {**made, "text": made["text"] + 1}
 
 
@@ -211,7 +210,7 @@ def test_the_newest_counts_and_a_tombstone_removes(
     def removed() -> None:
         assert read_vectors(topics)["newest"] is None
 
-    eventually(removed)
+    wait_until(removed)
 
 
 def test_what_is_no_product_goes_to_the_dead_letters_and_stops_nothing(
@@ -280,7 +279,7 @@ def test_a_kill_in_the_middle_loses_nothing(kafka: ServiceSettings, tmp_path: Pa
         def some() -> None:
             assert 0 < len(read_topic(kafka, PRODUCT_VECTORS)) < 300
 
-        retry(stop=stop_after_delay(30), wait=wait_fixed(0.01))(some)()
+        wait_until(some, every_s=0.01)
         killed.process.kill()
         killed.process.wait()
     before = len(read_vectors(kafka))
@@ -306,7 +305,7 @@ def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_p
             def both_work() -> None:
                 assert all(each.made()["text"] > 20 for each in (one, two))
 
-            eventually(both_work)
+            wait_until(both_work)
             one.process.send_signal(signal.SIGTERM)
             assert one.process.wait(timeout=5) == 0
             wait_for(kafka, *first, *second)
@@ -349,7 +348,7 @@ def test_a_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
 def _start(broker: Broker) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(broker.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+    @patiently(60)
     def answers() -> None:
         AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0}).list_topics(timeout=2)
 
@@ -372,5 +371,5 @@ def test_a_sold_out_product_does_not_wait_behind_new_ones(
     def told() -> None:
         assert embedder.metric("eddy_embedder_products_total", outcome="interim") == interim + 1
 
-    eventually(told)
+    wait_until(told)
     assert embedder.metric("eddy_embedder_products_waiting") > 300

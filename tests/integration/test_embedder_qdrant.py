@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from msgspec.structs import replace
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.points import PointVersion, point_id, point_version
 from schemas.products import Product
@@ -25,7 +24,6 @@ from services.settings import ServiceSettings
 from tests.support.embedder_service import (
     boot,
     committed_count,
-    eventually,
     put,
     read_dead_letters,
     read_vectors,
@@ -33,6 +31,7 @@ from tests.support.embedder_service import (
 )
 from tests.support.embedder_worker import working
 from tests.support.kafka import limit_size
+from tests.support.patience import patiently, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 
@@ -93,7 +92,7 @@ def test_qdrant_gets_what_the_topic_gets(
         def filled() -> None:
             assert other.count() == 19
 
-        eventually(filled)
+        wait_until(filled)
 
 
 class Away:
@@ -144,7 +143,7 @@ def test_a_worker_that_ended_between_topic_and_qdrant_is_made_up_for(
             assert found["back"].product == back
             assert found["goes"] is None
 
-        eventually(published)
+        wait_until(published)
     assert committed_count(kafka) < committed + 2
     assert made.versions() != on_topic(kafka)
     with working(kafka, tmp_path, made):
@@ -153,7 +152,7 @@ def test_a_worker_that_ended_between_topic_and_qdrant_is_made_up_for(
         def repaired() -> None:
             assert made.versions() == on_topic(kafka)
 
-        eventually(repaired)
+        wait_until(repaired)
     [point] = client.retrieve("products", [point_id("back")])
     assert (point.payload or {})["availability"] == "in_stock"
 
@@ -175,7 +174,7 @@ def test_a_server_that_has_it_otherwise_is_repaired_at_the_next_start(
         def repaired() -> None:
             assert made.versions() == on_topic(kafka)
 
-        eventually(repaired)
+        wait_until(repaired)
         counts = {
             what: worker._metrics.repaired.labels(what)._value.get()
             for what in ("missing", "stale", "surplus")
@@ -193,7 +192,7 @@ def forget_products(kafka: ServiceSettings, partitions: Iterable[int]) -> None:
     ).values()
     altered.result(30)
 
-    @retry(stop=stop_after_delay(90), wait=wait_fixed(0.1), reraise=True)
+    @patiently(90)
     def forget() -> None:
         for done in admin.delete_records([TopicPartition(topic, each, -1) for each in partitions]).values():
             done.result(30)
@@ -223,7 +222,7 @@ def test_a_product_whose_tombstone_nobody_has_read_goes_at_the_next_start(
             assert read_vectors(kafka)["gone"] is None
             assert made.versions() == on_topic(kafka)
 
-        eventually(removed)
+        wait_until(removed)
         assert set(made.versions()) == {each.product_id for each in others}
 
 
@@ -240,13 +239,13 @@ def test_vectors_are_kept_where_the_topic_of_products_is_lost(
         def ready() -> None:
             assert worker.waiting_for is None
 
-        eventually(ready)
+        wait_until(ready)
         put(kafka, boot("q"))
 
         def both() -> None:
             assert set(made.versions()) == {"p", "q"}
 
-        eventually(both)
+        wait_until(both)
 
 
 def test_vectors_that_kafka_refuses_are_a_dead_letter_and_stop_nothing(
@@ -257,7 +256,7 @@ def test_vectors_that_kafka_refuses_are_a_dead_letter_and_stop_nothing(
     large = boot("large", description="x" * 15_000)
     with working(kafka, tmp_path):
 
-        @retry(stop=stop_after_delay(30), wait=wait_fixed(0.2), reraise=True)
+        @patiently(30, 0.2)
         def goes_by_its_limit() -> None:
             put(kafka, replace(large, updated_at=int(now_ms())))
             wait_until_committed(kafka)

@@ -6,8 +6,9 @@ import pytest
 
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from services.settings import ServiceSettings
-from tests.support.embedder_service import boot, eventually, put, read_vectors, run_embedder
+from tests.support.embedder_service import boot, put, read_vectors, run_embedder
 from tests.support.kafka import make_anew
+from tests.support.patience import wait_until
 
 
 @pytest.mark.timeout(300)
@@ -16,12 +17,12 @@ def test_an_embedder_makes_the_vectors_of_a_new_topic_from_all_products(
 ) -> None:
     put(kafka, boot("a"), boot("b"))
     with run_embedder(kafka, tmp_path / "log"):
-        eventually(lambda: _has_vectors(kafka, "a", "b"))
+        wait_until(lambda: _has_vectors(kafka, "a", "b"))
         make_anew(kafka, PRODUCT_VECTORS)
-        eventually(lambda: _has_vectors(kafka, "a", "b"))
+        wait_until(lambda: _has_vectors(kafka, "a", "b"))
         make_anew(kafka, PRODUCTS)
         put(kafka, boot("c"), boot("d"), boot("e"))
-        eventually(lambda: _has_vectors(kafka, "c", "d", "e"))  # what is gone is gone
+        wait_until(lambda: _has_vectors(kafka, "c", "d", "e"))  # what is gone is gone
 
 
 def _has_vectors(kafka: ServiceSettings, *expected: str) -> None:

@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import pytest
 from confluent_kafka import Message
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import sessions
@@ -25,8 +24,9 @@ from services.time_range import TimeRange
 from services.trainer import topic_history
 from tests.support.kafka import read_topic
 from tests.support.launcher import run_module
+from tests.support.patience import eventually
 from tests.support.services import ADMIN_KEY, KEY, WRITE_KEY, RunningService, run_service
-from tests.support.shop import FOR_YOU, Json, Shop, eventually, open_shop
+from tests.support.shop import FOR_YOU, Json, Shop, open_shop
 from tests.support.visits import identify, send_views
 
 pytestmark = pytest.mark.timeout(200)
@@ -98,7 +98,7 @@ async def remembers(flow: Flow, visitor_id: str, *product_ids: str) -> None:
         assert set(remembered(flow, visitor_id)) == set(product_ids)
 
     # A killed worker stays in its group for three seconds; the next one folds only after that.
-    await retry(stop=stop_after_delay(30), wait=wait_fixed(0.02), reraise=True)(remembers_them)()
+    await eventually(remembers_them)
 
 
 def newest(flow: Flow, topic: Topic, visitor_id: str) -> Message:

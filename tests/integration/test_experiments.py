@@ -20,9 +20,10 @@ from services.clock import now_ms
 from tests.support.kafka import read_topic
 from tests.support.launcher import run_module
 from tests.support.models import store_artifact
+from tests.support.patience import eventually
 from tests.support.released_models import ONE, OTHER, version
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.shop import Json, Shop, eventually, ids, open_shop
+from tests.support.shop import Json, Shop, ids, open_shop
 
 pytestmark = pytest.mark.timeout(200)
 

@@ -16,8 +16,9 @@ from services.ops.doctor import checks
 from services.ops.settings import OpsSettings
 from services.settings import ServiceSettings
 from tests.support.kafka import read_topic
+from tests.support.patience import wait_until
 from tests.support.services import run_service
-from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
+from tests.support.session_topics import SessionTopics, newest_in_table, view
 
 
 def test_what_lies_on_another_partition_than_its_keys_is_told_and_can_be_put_right(

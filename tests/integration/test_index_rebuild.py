@@ -10,7 +10,6 @@ from typing import cast
 import pytest
 from pydantic import SecretStr
 from qdrant_client import QdrantClient
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas.points import point_id
@@ -28,6 +27,7 @@ from services.qdrant import ProductCollection, collection_name, product_collecti
 from services.recommender.app import create_index
 from services.recommender.settings import RecommenderSettings
 from tests.support.operator import run_command, settings_without_services
+from tests.support.patience import patiently
 from tests.support.services import SECRET, run_service
 from tests.support.shop import (
     CATALOGUE,
@@ -90,7 +90,7 @@ def test_what_the_embedder_writes_under_a_prefix_the_recommender_finds(client: Q
     arrived = threading.Event()
     written.put("p1", (product(1), content(1)), arrived.set)
 
-    @retry(stop=stop_after_delay(20), wait=wait_fixed(0.02), reraise=True)
+    @patiently(20, 0.02)
     def done() -> None:
         written.serve()
         assert arrived.is_set()
@@ -234,7 +234,7 @@ async def test_a_recommender_that_was_killed_goes_on_from_its_copy_of_the_produc
     log = tmp_path / "log"
     with run_service("recommender", shop.settings, log, environment=environment) as first:
 
-        @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+        @patiently(30)
         def is_kept() -> None:
             assert "eddy_recommender_snapshot_timestamp_seconds 0.0" not in metrics(first)
 

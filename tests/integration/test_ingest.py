@@ -19,7 +19,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from confluent_kafka import Message
-from tenacity import retry, stop_after_delay, wait_fixed
 from ulid import ULID
 
 from infra.stack.broker import ROOT, Broker
@@ -33,6 +32,7 @@ from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.support.kafka import QUICKLY_BACK, create_topics, limit_size, read_topic
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 from tests.support.services import KEY, PAGE, RunningService, run_service
 
 NOBODY = "http://127.0.0.1:9"
@@ -359,7 +359,7 @@ def test_what_kafka_refuses_for_good_is_told_of_its_entry_and_the_others_are_wri
 
         large = boot("large", description="x" * 8_000)
 
-        @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+        @patiently(20)
         def goes_by_its_limit() -> None:
             assert put(large).status_code == 422
 
@@ -463,7 +463,7 @@ def test_without_its_topics_it_is_not_ready_and_says_what_to_do(broker: Broker, 
     empty = ServiceSettings(kafka_bootstrap=broker.bootstrap, topic_prefix=f"t{uuid4().hex[:8]}.")
     with serving(empty, tmp_path / "log", ready=False) as service:
 
-        @retry(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
+        @patiently(10, 0.05)
         def says_it() -> None:
             assert "topics create" in service.http.get("/readyz").json()["waiting_for"]
 
@@ -490,7 +490,7 @@ def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None
             assert time.monotonic() - started < 2
             process = _start(own, settings)
 
-            @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+            @patiently(60)
             def accepted_again() -> None:
                 assert post(service, [second]).status_code == 202
 
@@ -506,7 +506,7 @@ def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None
 def _start(broker: Broker, settings: ServiceSettings) -> "subprocess.Popen[bytes]":
     process = subprocess.Popen(broker.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+    @patiently(30)
     def answers() -> None:
         with socket.create_connection(("127.0.0.1", broker.port), timeout=1):
             return

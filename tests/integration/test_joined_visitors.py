@@ -15,8 +15,9 @@ from schemas.identities import visitor_of
 from schemas.topics import IDENTITIES, SESSIONS
 from services.clock import now_ms
 from tests.support.kafka import read_topic
+from tests.support.patience import eventually
 from tests.support.services import KEY, WRITE_KEY, RunningService, run_service
-from tests.support.shop import Json, Live, Shop, eventually, ids, open_shop
+from tests.support.shop import Json, Live, Shop, ids, open_shop
 from tests.support.visits import identify, send_views
 
 pytestmark = pytest.mark.timeout(200)

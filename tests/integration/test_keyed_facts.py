@@ -15,7 +15,6 @@ from confluent_kafka.admin import (
     ConfigResource,
     ResourceType,
 )
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas import identities, products
 from schemas.identities import Identity
@@ -26,6 +25,7 @@ from services.kafka.admin import KafkaAdmin
 from services.settings import ServiceSettings
 from tests.support.kafka import TopicWriter, read_topic
 from tests.support.launcher import start_module
+from tests.support.patience import patiently
 from tests.support.services import ADMIN_KEY, KEY, RunningService, run_service
 
 Json = dict[str, Any]
@@ -157,7 +157,7 @@ def test_what_another_producer_wrote_behind_something_newer_is_mended(
         writer.raw(IDENTITIES, f"v{name}", identities.encode(older), now)
         writer.done()
 
-    @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+    @patiently(20)
     def mended(name: str) -> None:
         assert price_of(kafka, f"p{name}") == 2.0
         assert last(kafka, PRODUCTS, f"gone{name}") is None
@@ -172,7 +172,7 @@ def test_what_another_producer_wrote_behind_something_newer_is_mended(
     writer.done()
     with run_service("ingest", kafka, tmp_path / "log2"):
 
-        @retry(stop=stop_after_delay(20), wait=wait_fixed(0.1), reraise=True)
+        @patiently(20)
         def mended_at_the_start() -> None:
             assert price_of(kafka, "p2") == 2.0
 
@@ -226,7 +226,7 @@ def test_a_deletion_outlives_compaction(
     put(ingest, boot("gone", now - 5))
     ingest.http.delete("/v1/products/gone", headers=BACK_END).raise_for_status()
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.3), reraise=True)
+    @patiently(60, 0.3)
     def compacted() -> None:
         put(ingest, *(boot(f"other{number}", now) for number in range(20)))  # else its segment stays open
         lying = [each for each in read_topic(kafka, PRODUCTS) if each.key() == b"gone"]

@@ -12,7 +12,6 @@ from typing import Any, Final
 import httpx
 import pytest
 from confluent_kafka import KafkaException
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from ulid import ULID
 
 from infra.stack.broker import LIBS
@@ -28,8 +27,8 @@ from services.settings import ServiceSettings
 from tests.support.cluster import run_cluster
 from tests.support.kafka import read_topic
 from tests.support.machine import skip_or_fail
+from tests.support.patience import patiently, wait_until
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.session_topics import wait_until
 from tests.support.shop import CATALOGUE, COUNT, FOR_YOU, Live, Shop
 
 pytestmark = pytest.mark.timeout(300)
@@ -91,12 +90,7 @@ class Load:
             await live.socket.recv()
             self.pushed_at.append(time.monotonic())
 
-    @retry(
-        retry=retry_if_exception_type(AssertionError),
-        stop=stop_after_delay(60),
-        wait=wait_fixed(0.05),
-        reraise=True,
-    )
+    @patiently(60, 0.05, despite=AssertionError)
     async def pushes_until(self, count: int) -> None:
         for name, service in self._services.items():
             if service.process.poll() is not None:

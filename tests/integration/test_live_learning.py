@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from infra.stack.broker import Broker
+from tests.support.patience import eventually
 from tests.support.released_models import ONE, Models, open_visited_shop, row
 from tests.support.services import run_service
-from tests.support.shop import Shop, eventually, metrics
+from tests.support.shop import Shop, metrics
 
 SHOPPERS = 5
 

@@ -17,7 +17,6 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import deadletters
@@ -25,6 +24,7 @@ from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
 from services.settings import ServiceSettings
 from tests.support.machine import free_ports
 from tests.support.operator import CommandOutput, run_command, settings_without_services
+from tests.support.patience import patiently
 from tests.support.services import run_service
 from tests.support.shop import Shop, open_shop
 
@@ -88,7 +88,7 @@ def test_a_worker_that_reads_is_named_and_keeps_up(kafka: ServiceSettings, tmp_p
     with run_service("session_processor", kafka, tmp_path / "log") as worker:
         put(kafka, kafka.topic(EVENTS), *((b"no event", 0) for _ in range(3)))
 
-        @retry(stop=stop_after_delay(20), wait=wait_fixed(0.2), reraise=True)
+        @patiently(20, 0.2)
         def caught_up() -> None:
             found = groups(run_command(settings_without_services(kafka), "lag", "--json"))[
                 "session_processor"
@@ -100,7 +100,7 @@ def test_a_worker_that_reads_is_named_and_keeps_up(kafka: ServiceSettings, tmp_p
         assert str(worker.port) in run_command(settings_without_services(kafka), "lag").out
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.1), reraise=True)
+@patiently(10)
 def drifting(kafka: ServiceSettings, expected: set[tuple[str, str]]) -> None:
     """What a broker was told, it tells a moment later."""
     result = run_command(

@@ -15,6 +15,7 @@ from infra.stack.broker import Broker
 from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES
 from tests.support.models import contents, manifest, release
+from tests.support.patience import eventually
 from tests.support.released_models import (
     ONE,
     OTHER,
@@ -28,17 +29,7 @@ from tests.support.released_models import (
     version,
 )
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.shop import (
-    CATALOGUE,
-    COUNT,
-    Json,
-    Live,
-    Shop,
-    eventually,
-    get,
-    ids,
-    metrics,
-)
+from tests.support.shop import CATALOGUE, COUNT, Json, Live, Shop, get, ids, metrics
 
 SWAPS = 14
 FOR_YOU = {"name": "for_you", "kind": "for_you", "k": K}

@@ -1,7 +1,7 @@
 """Odd bytes on every topic of a running shop: services go on and start again, commands end with words."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,7 +9,6 @@ import httpx
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
-from tenacity import retry, stop_after_delay, wait_fixed
 from typer.testing import CliRunner
 
 from infra.stack.broker import Broker
@@ -35,17 +34,13 @@ from tests.support import odd_bytes
 from tests.support.embedder_service import boot, put, run_embedder
 from tests.support.kafka import create_topics, read_topic
 from tests.support.operator import settings_without_services
+from tests.support.patience import wait_until
 from tests.support.services import ADMIN_KEY, KEY, RunningService, run_service
 
 pytestmark = pytest.mark.timeout(600)  # four services start twice
 WITHIN_S = 60
 BY_KEY = {"Authorization": f"Bearer {KEY}"}
 CHANGELOG = "-sessions-changelog"
-
-
-@retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.2), reraise=True)
-def eventually(condition: Callable[[], object]) -> None:
-    condition()
 
 
 class OddShop:
@@ -112,7 +107,7 @@ class OddShop:
         self._clicks += 1
         product, visitor = f"boot-{self._clicks}", f"visitor-{self._clicks}"
         put(self.settings, boot(product))
-        eventually(lambda: self.recommender.http.get(f"/v1/products/{product}/similar").raise_for_status())
+        wait_until(lambda: self.recommender.http.get(f"/v1/products/{product}/similar").raise_for_status())
         event = {
             "event_id": f"00000000-0000-4000-8000-{self._clicks:012d}",
             "type": "view_item", "visitor_id": visitor, "product_id": product,
@@ -129,7 +124,7 @@ class OddShop:
             reasons = [item["why"] for item in row["items"]]
             assert row.get("caused_by") == event["event_id"] or any(product in why for why in reasons), row
 
-        eventually(shown)
+        wait_until(shown)
         by_admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
         self.ingest.http.delete(f"/v1/visitors/{visitor}", headers=by_admin).raise_for_status()
 
@@ -140,7 +135,7 @@ class OddShop:
             assert last.value() is None
             assert dict(headers_of(last))[sessions.EVENTS_REMOVED] == b"1"
 
-        eventually(forgotten)
+        wait_until(forgotten)
 
     def unreadable(self, service: RunningService | None, topic: str) -> float:
         """How many messages of a topic a service has left out."""

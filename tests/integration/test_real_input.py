@@ -11,7 +11,6 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import sessions, vectors
@@ -27,6 +26,7 @@ from services.settings import ServiceSettings
 from services.vector_replica import VectorReplica
 from tests.support.kafka import create_topics, read_topic
 from tests.support.launcher import run_module
+from tests.support.patience import patiently
 from tests.support.services import KEY, RunningService, run_service
 
 pytestmark = pytest.mark.timeout(600)
@@ -104,7 +104,7 @@ def shop(
         yield Shop(settings, dict(zip(names, pool.map(start, names), strict=True)))
 
 
-@retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
+@patiently(240, 0.5)
 def embedded(shop: Shop, count: int) -> VectorReplica:
     """All products' vectors, once the embedder has made them."""
     assert shop.embedded() >= count
@@ -139,7 +139,7 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
 
     expected = offline(sent, vectors)
 
-    @retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
+    @patiently(240, 0.5)
     def equal() -> None:
         assert shop.folded() >= EVENT_COUNT
         assert shop.newest() == expected
@@ -147,7 +147,7 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
     equal()
     shop.ops("events", "load", str(file))
 
-    @retry(stop=stop_after_delay(240), wait=wait_fixed(0.5), reraise=True)
+    @patiently(240, 0.5)
     def taken_again() -> None:
         assert shop.folded() >= 2 * EVENT_COUNT
 

@@ -19,6 +19,7 @@ from websockets.typing import Origin
 
 from infra.stack.broker import Broker
 from services.web.auth import TOKEN_MAX_AGE_S
+from tests.support.patience import eventually
 from tests.support.services import KEY, PAGE, RunningService, run_service
 from tests.support.shop import (
     CATALOGUE,
@@ -27,7 +28,6 @@ from tests.support.shop import (
     Json,
     Live,
     Shop,
-    eventually,
     get,
     ids,
     metrics,

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import erasures, events, impressions, sessions
@@ -29,6 +28,7 @@ from services.time_range import format_time
 from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, run_module, start_module
 from tests.support.models import VERSION, store_artifact
+from tests.support.patience import wait_until
 from tests.support.services import run_service
 from tests.support.shop import COUNT, open_shop
 
@@ -93,17 +93,13 @@ class Live:
             assert workers_of(process), "no worker yet"
             assert b"feeding events" in self.log.read_bytes()
 
-        until(feeding)
+        wait_until(feeding)
         return process
 
 
 def workers_of(process: ModuleProcess) -> list[psutil.Process]:
     found = psutil.Process(process.pid).children(recursive=True)
     return [each for each in found if "services.session_processor" in each.cmdline()]
-
-
-def until(condition: Callable[[], object]) -> None:
-    retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.1), reraise=True)(condition)()
 
 
 def event(visitor_id: str, number: int, at: int) -> Event:
@@ -192,7 +188,7 @@ def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
                 assert len(session.events) == remembered(visitor)
             assert LATER.encode() in known
 
-        until(folded)
+        wait_until(folded)
         yield found
 
 
@@ -299,7 +295,7 @@ def test_the_topics_of_somebody_else_are_not_touched(live: Live) -> None:
     def there() -> None:
         assert live.topics("tenant") == {name}
 
-    until(there)
+    wait_until(there)
 
     refused = live.run(*HOUR, "--prefix", "tenant")
 

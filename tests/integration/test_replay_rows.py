@@ -33,8 +33,9 @@ from services.ops.replay.recommendations import (
 from services.time_range import TimeRange
 from tests.support.kafka import read_topic
 from tests.support.machine import free_ports
+from tests.support.patience import eventually
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.shop import Json, Shop, eventually, get, open_shop, product
+from tests.support.shop import Json, Shop, get, open_shop, product
 
 K = 6
 EVERYTHING = TimeRange()

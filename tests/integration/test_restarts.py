@@ -14,8 +14,9 @@ from schemas import events
 from schemas.topics import EVENTS
 from services.kafka.clients import client_config
 from services.settings import ServiceSettings
+from tests.support.patience import wait_until
 from tests.support.services import run_service
-from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
+from tests.support.session_topics import SessionTopics, newest_in_table, view
 
 pytestmark = pytest.mark.timeout(200)
 

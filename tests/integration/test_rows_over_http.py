@@ -16,8 +16,9 @@ from services.model.content import category_vector, point, price_point, signs
 from tests.support.kafka import create_topics
 from tests.support.machine import free_ports
 from tests.support.models import Past, store_artifact
+from tests.support.patience import eventually
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.shop import LAYOUT, Json, Shop, eventually, get, ids, metrics
+from tests.support.shop import LAYOUT, Json, Shop, get, ids, metrics
 
 CATEGORIES: Final = (("Women", "Shoes"), ("Women", "Dresses"), ("Home", "Lamps"), ("Outdoor", "Tents"))
 TYPES: Final = (("boots", "sandals"), ("gown", "sundress"), ("lantern", "spotlight"), ("igloo", "tunnel"))

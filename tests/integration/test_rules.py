@@ -19,8 +19,9 @@ from services.recommender.api.admin import Publisher
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway
 from tests.support.machine import free_ports
+from tests.support.patience import eventually
 from tests.support.services import KEY, RunningService, run_service
-from tests.support.shop import CATALOGUE, Json, Live, Shop, eventually, get, ids, open_shop, shelf
+from tests.support.shop import CATALOGUE, Json, Live, Shop, get, ids, open_shop, shelf
 
 ADMIN = "the key of the shop's people"
 ENVIRONMENT = {"EDDY_ADMIN_KEY": ADMIN}

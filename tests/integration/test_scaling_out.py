@@ -12,8 +12,9 @@ from schemas.events import Event
 from schemas.topics import SESSIONS
 from services.settings import ServiceSettings
 from tests.support.kafka import read_topic
+from tests.support.patience import wait_until
 from tests.support.services import RunningService, run_service
-from tests.support.session_topics import SessionTopics, view, wait_until
+from tests.support.session_topics import SessionTopics, view
 
 pytestmark = pytest.mark.timeout(200)
 

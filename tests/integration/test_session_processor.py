@@ -17,8 +17,9 @@ from schemas.topics import EVENTS, SESSIONS
 from services.kafka.admin import create
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
+from tests.support.patience import wait_until
 from tests.support.services import RunningService, run_service
-from tests.support.session_topics import LAYOUT, SessionTopics, view, wait_until
+from tests.support.session_topics import LAYOUT, SessionTopics, view
 
 PRODUCTS = 40
 

@@ -13,7 +13,6 @@ from services.embedder.pictures.fetch import Downloads
 from services.settings import ServiceSettings
 from tests.support.embedder_service import (
     boot,
-    eventually,
     put,
     read_dead_letters,
     read_vectors,
@@ -22,6 +21,7 @@ from tests.support.embedder_service import (
 )
 from tests.support.embedder_worker import working
 from tests.support.embedding import png
+from tests.support.patience import wait_until
 from tests.support.picture_server import serve
 
 
@@ -95,5 +95,5 @@ def test_a_slow_host_holds_up_nobody_and_its_pictures_come_later(
             )
             assert all(each is not None and each.picture_tries == 0 for each in now.values())
 
-        eventually(pictured)
+        wait_until(pictured)
     downloads.close()

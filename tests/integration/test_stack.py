@@ -10,7 +10,6 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import httpx
-from tenacity import retry, stop_after_delay, wait_fixed
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
@@ -25,6 +24,7 @@ from services.trainer.settings import TrainerSettings
 from storefront.demo.shoppers import releasing
 from storefront.demo.shoppers.shelf import Catalogue
 from tests.support.operator import run_command
+from tests.support.patience import patiently
 from tests.support.stack import secrets_in_logs
 
 
@@ -40,7 +40,7 @@ def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
     processor = f"http://127.0.0.1:{stack.ports['session_processor']}"
     environment = stack.environment | {"EDDY_SESSION_PROCESSOR_URL": processor}
 
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(1), reraise=True)
+    @patiently(30, 1)
     def well() -> None:
         report = json.loads(run_command(environment, "doctor", "--json").out)
         # Other tests send what is refused, on purpose; how full this machine's disk is is its own matter.
@@ -81,7 +81,7 @@ def test_a_killed_service_comes_back_by_itself(stack: Stack) -> None:
     before = stack.pid("shop")
     os.kill(before, signal.SIGKILL)
 
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
+    @patiently(30)
     def back() -> None:
         assert stack.pid("shop") not in (0, before)
         assert answers(f"{stack.shop_url}/readyz")
@@ -98,7 +98,7 @@ def test_topics_check_finds_the_stack_as_listed(stack: Stack) -> None:
 
 
 def test_a_fresh_stack_serves_what_its_simulated_shoppers_do(stack: Stack) -> None:
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.2), reraise=True)
+    @patiently(60, 0.2)
     def served() -> str:
         answer = httpx.get(f"{stack.recommender_url}/v1/products/p0001/also-liked").json()
         return str(answer["models"]["behaviour"])

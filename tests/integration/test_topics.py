@@ -1,13 +1,13 @@
 """The topics on a real broker are those of schemas/topics.py."""
 
 from confluent_kafka.admin import AdminClient, NewPartitions
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.topics import EVENTS, TOPICS
 from services.kafka.admin import create
 from services.ops.topics.command import find_differences
 from services.ops.topics.drift import Difference
 from services.settings import ServiceSettings
+from tests.support.patience import patiently
 
 
 def find_drift(settings: ServiceSettings) -> list[Difference]:
@@ -34,7 +34,7 @@ def test_a_changed_topic_is_named(kafka: ServiceSettings) -> None:
     for future in admin.create_partitions([NewPartitions(name, EVENTS.partitions + 1)]).values():
         future.result()
 
-    @retry(stop=stop_after_delay(10), wait=wait_fixed(0.05), reraise=True)
+    @patiently(10, 0.05)
     def the_change_is_seen() -> None:
         assert [str(each) for each in find_drift(kafka)] == [f"{name}: 9 partitions, expected 8 partitions"]
 

@@ -23,8 +23,9 @@ from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import TopicReader, client_config, producer_config
 from services.settings import ServiceSettings
 from tests.support.kafka import delete_topics, make_anew
+from tests.support.patience import wait_until
 from tests.support.services import RunningService, run_service
-from tests.support.session_topics import SessionTopics, newest_in_table, view, wait_until
+from tests.support.session_topics import SessionTopics, newest_in_table, view
 from tests.support.shop import CATALOGUE, COUNT, FOR_YOU, get, ids, open_shop, product
 
 

@@ -13,7 +13,6 @@ from confluent_kafka import Producer
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.parser import text_string_to_metric_families
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import products, vectors
@@ -26,6 +25,7 @@ from services.settings import ServiceSettings
 from storefront.demo.catalogue.drawing import Look, draw
 from storefront.demo.catalogue.generator import caption
 from tests.support.kafka import create_topics, quick_config, read_topic
+from tests.support.patience import patiently
 from tests.support.services import RunningService, run_service
 
 LAYOUT = ServiceSettings().layout
@@ -106,7 +106,7 @@ def embedded(settings: ServiceSettings, made: Sequence[Product]) -> Matrix:
     """(products, width) their vectors, once the embedder has published them all."""
     put(settings, made)
 
-    @retry(stop=stop_after_delay(60), wait=wait_fixed(0.1), reraise=True)
+    @patiently(60)
     def published() -> Matrix:
         found = {
             (message.key() or b"").decode(): vectors.decode(message.value() or b"").content
@@ -203,7 +203,7 @@ def test_words_reach_what_products_say_of_themselves(shop: Shop) -> None:
 def test_words_do_not_wait_for_products(shop: Shop) -> None:
     put(shop.settings, [article(f"many-{n}", description=f"Number {n}. " * 60) for n in range(900)])
 
-    @retry(stop=stop_after_delay(30), wait=wait_fixed(0.01), reraise=True)
+    @patiently(30, 0.01)
     def busy() -> None:
         assert metric(shop, "eddy_embedder_products_waiting") > 300
 

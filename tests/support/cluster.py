@@ -9,11 +9,11 @@ from typing import Final
 from uuid import uuid4
 
 from confluent_kafka.admin import AdminClient
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from services.settings import ServiceSettings
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 NODES: Final = 3
 # What one node has for itself alone is there three times now.
@@ -61,7 +61,7 @@ class Cluster:
                     broker.command(), stdout=log, stderr=subprocess.STDOUT
                 )
 
-        @retry(stop=stop_after_delay(120), wait=wait_fixed(0.2), reraise=True)
+        @patiently(120, 0.2)
         def all_are_there() -> None:
             admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
             assert len(admin.list_topics(timeout=2).brokers) == NODES

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 from playwright.sync_api import Route
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
@@ -14,6 +13,7 @@ from websockets.sync.server import ServerConnection, serve
 
 from schemas.live import Recommendations, RecommendedItem, Slot, Subscribe, check
 from tests.support.browser import Site
+from tests.support.patience import patiently
 
 # What the page itself can tell of: breaches of its policy, and what the element says to a screen reader.
 WATCH: Final = """
@@ -53,13 +53,6 @@ SHOP_CSS: Final = """
 """
 FOR_YOU: Final = '<eddy-recommendations slot="for_you" k="12"></eddy-recommendations>'
 COLOURS: Final = ("#c7d2c0", "#d9c3b0", "#b9c7d6", "#d8cfe0", "#e2d7b5", "#b7d0cb")
-
-patiently = retry(
-    retry=retry_if_exception_type((AssertionError, IndexError)),
-    stop=stop_after_delay(10),
-    wait=wait_fixed(0.05),
-    reraise=True,
-)
 
 
 def item(number: int, **more: Any) -> RecommendedItem:
@@ -131,7 +124,7 @@ class Recommender:
         message = Recommendations(slot=slot, seq=self._seq, items=tuple(what), models={}, **more)
         self.sockets[-1].send(msgspec.json.encode(message).decode())
 
-    @patiently
+    @patiently(15)
     def subscribed(self, *slots: tuple[str, str]) -> None:
         """Waits until the newest subscription has these names and kinds."""
         assert [(slot.name, slot.kind) for slot in self.subscriptions[-1]] == [*slots]

@@ -3,7 +3,7 @@
 import io
 import os
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +12,6 @@ import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
 from PIL import Image, ImageDraw
 from prometheus_client.parser import text_string_to_metric_families
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from schemas import products, vectors
 from schemas.products import Product
@@ -22,6 +21,7 @@ from services.settings import ServiceSettings
 from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, start_module
 from tests.support.machine import free_ports
+from tests.support.patience import patiently, wait_until
 
 LAYOUT = ServiceSettings().layout
 
@@ -41,12 +41,7 @@ class EmbedderService:
         self.log = log
         self._http = httpx.Client(base_url=url, verify=False)  # a new one each time reads the certificates
 
-    @retry(
-        retry=retry_if_exception_type(httpx.HTTPError),
-        stop=stop_after_delay(START_S),
-        wait=wait_fixed(0.1),
-        reraise=True,
-    )
+    @patiently(START_S, despite=httpx.HTTPError)
     def wait_until_ready(self) -> None:
         assert self.process.poll() is None, self.log.read_text()
         self._http.get("/readyz").raise_for_status()
@@ -150,11 +145,6 @@ def read_vectors(settings: ServiceSettings) -> dict[str, ProductVectors | None]:
     }
 
 
-@retry(stop=stop_after_delay(30), wait=wait_fixed(0.1), reraise=True)
-def eventually(check: Callable[[], object]) -> None:
-    check()
-
-
 def wait_for(settings: ServiceSettings, *wanted: Product) -> dict[str, ProductVectors]:
     """Waits until each of these very products is the newest of its id, with the segments of all models."""
     found: dict[str, ProductVectors] = {}
@@ -166,7 +156,7 @@ def wait_for(settings: ServiceSettings, *wanted: Product) -> dict[str, ProductVe
         }
         assert all("text" in found[each.product_id].hashes for each in wanted)
 
-    eventually(there)
+    wait_until(there)
     return found
 
 
@@ -197,4 +187,4 @@ def wait_until_committed(settings: ServiceSettings) -> None:
     def check() -> None:
         assert committed_count(settings) == len(read_topic(settings, PRODUCTS))
 
-    eventually(check)
+    wait_until(check)

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import Broker
 from schemas import erasures
@@ -17,13 +16,14 @@ from schemas.topics import ERASURES, EVENTS, Topic
 from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import ClientConfig, producer_config
 from services.settings import ServiceSettings
+from tests.support.patience import patiently
 
 # Properties of a broker that a test kills and starts again: for so long a controller takes the one that was
 # killed for alive, and lets no other of its number in; by default nine seconds.
 QUICKLY_BACK: Final = "broker.session.timeout.ms=2000\nbroker.heartbeat.interval.ms=500\n"
 
 
-@retry(retry=retry_if_exception_type(KafkaException), stop=stop_after_delay(30), wait=wait_fixed(0.1))
+@patiently(30, despite=KafkaException)
 def wait_for_broker(bootstrap: str) -> None:
     AdminClient({"bootstrap.servers": bootstrap, "log_level": 0}).list_topics(timeout=2)
 

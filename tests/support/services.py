@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from services.settings import ServiceSettings
 from tests.support.launcher import ModuleProcess, start_fresh, start_module
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 KEY = "the key of the shop's back end"
 SECRET = "a secret of the tests"
@@ -33,7 +33,7 @@ class RunningService:
     def wait_for(self, path: str, within_s: float = 120) -> None:
         """Returns when the path answers 200; fails with the log when the process has ended."""
 
-        @retry(stop=stop_after_delay(within_s), wait=wait_fixed(0.05), reraise=True)
+        @patiently(within_s, 0.05)
         def answered() -> None:
             assert self.process.poll() is None, self.log.read_text()
             self.http.get(path).raise_for_status()

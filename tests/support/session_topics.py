@@ -1,12 +1,11 @@
 """The session processor's topics, seen from outside."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from uuid import uuid4
 
 import numpy as np
 from confluent_kafka import Consumer, Message, TopicPartition
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas import events, sessions, vectors
 from schemas.events import Event
@@ -92,11 +91,6 @@ def newest_in_table(kafka: ServiceSettings, group: str) -> dict[str, bytes | Non
             found[(message.key() or b"").decode()] = message.value()
     consumer.close()
     return found
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Waits for what other processes are about to do: until the condition raises nothing."""
-    retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.1), reraise=True)(condition)()
 
 
 def view(visitor_id: str, at: int, product: int, type_: events.EventType = "view_item") -> Event:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from urllib.parse import quote
@@ -11,7 +11,6 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 from pydantic import SecretStr
-from tenacity import retry, stop_after_delay, wait_fixed
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -219,9 +218,3 @@ def get(service: RunningService, path: str, status: int = 200, **parameters: Any
 
 def metrics(service: RunningService) -> str:
     return service.http.get("/metrics").text
-
-
-@retry(stop=stop_after_delay(WITHIN_S), wait=wait_fixed(0.02), reraise=True)
-async def eventually(condition: Callable[[], Awaitable[object]]) -> None:
-    """Waits for what other processes are about to do: until the condition raises nothing."""
-    await condition()

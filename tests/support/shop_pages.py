@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from playwright.sync_api import Locator, Page, expect
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from infra.stack.broker import ROOT
 from infra.stack.lifecycle import Stack
@@ -14,6 +13,7 @@ from schemas import events, products
 from schemas.topics import EVENTS
 from services.settings import ServiceSettings
 from tests.support.kafka import read_topic
+from tests.support.patience import patiently
 
 SCREENSHOTS: Final = ROOT / "build" / "screenshots"
 WIDE = {"width": 1280, "height": 800}
@@ -42,13 +42,6 @@ WAITING = "Object.keys(localStorage).filter(key => key.startsWith('eddy.event.')
 NO_WEBSOCKET = "window.WebSocket = class { constructor() { throw new Error('blocked'); } };"
 
 Open = Callable[..., Page]  # of a fixture: opens an address as a new visitor
-
-patiently = retry(
-    retry=retry_if_exception_type(AssertionError),
-    stop=stop_after_delay(15),
-    wait=wait_fixed(0.1),
-    reraise=True,
-)
 
 
 def is_live(page: Page, timeout: int = SOON_MS) -> None:
@@ -103,12 +96,12 @@ def read_events(stack: Stack, visitor_id: str) -> Counter[str]:
     )
 
 
-@patiently
+@patiently(15)
 def nothing_waits(page: Page) -> None:
     assert page.evaluate(WAITING) == []  # wait_for_function needs eval, which the shop's policy forbids
 
 
-@patiently
+@patiently(15)
 def all_arrive(stack: Stack, visitor_id: str, tracked: list[str]) -> None:
     assert read_events(stack, visitor_id) == Counter(tracked)
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from services.embedder.errors import PictureRefused, TooLarge, Unreadable
 from services.embedder.pictures.decoder import DecoderDied, DecoderPool, DecoderProcess
 from tests.support.embedding import png
+from tests.support.patience import patiently
 
 PIXELS_MAX = 4_000_000
 MEMORY = 64 << 20
@@ -249,7 +249,7 @@ def test_a_decoder_ends_with_whoever_started_it() -> None:
     with closing(start()) as decoder:
         decoder._requests.close()
 
-        @retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), reraise=True)
+        @patiently(10, 0.01)
         def ended() -> None:
             assert not decoder.is_alive
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from schemas.points import PointVersion
 from schemas.products import Product
@@ -17,6 +16,7 @@ from services.embedder.metrics import Metrics
 from services.embedder.qdrant_writer import Collection, ServerIndex
 from services.qdrant import ProductCollection
 from tests.support.embedding import LAYOUT, product
+from tests.support.patience import patiently
 
 Start = Callable[[Callable[[], Collection]], ServerIndex]
 
@@ -39,7 +39,7 @@ def point(**fields: Any) -> tuple[Product, Vector]:
     return product(**fields), np.ones(LAYOUT.width, dtype=np.float32)
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), reraise=True)
+@patiently(10, 0.01)
 def called(server: ServerIndex, done: list[str], expected: list[str]) -> None:
     server.serve()
     assert done == expected
@@ -97,14 +97,14 @@ def test_a_server_that_is_away_is_waited_for(start: Start) -> None:
     assert collection.written == ["p"]
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), retry=retry_if_result(lambda found: found is None))
-def failure(server: ServerIndex) -> Exception | None:
+@patiently(10, 0.01)
+def failure(server: ServerIndex) -> Exception:
     """What the owner is told."""
     try:
         server.serve()
     except Exception as error:  # noqa: BLE001 - whichever it is
         return error
-    return None
+    raise AssertionError("the owner is told of no failure")
 
 
 @pytest.mark.parametrize("error", [answer(400), LayoutMismatch("v0", LAYOUT.id, "there"), KeyError("bug")])

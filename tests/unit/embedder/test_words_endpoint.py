@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.vectors import Vector, unpack
 from schemas.words import PATH, TEXT_MAX, TEXTS_MAX, decode_answer
@@ -19,6 +18,7 @@ from services.embedder.words_endpoint import BODY_MAX, THREADS, WordsApp, encode
 from services.web.health import HealthServer
 from tests.support.embedding import LAYOUT, StandInPictures, StandInText, one_hot
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 
 class Asked:
@@ -184,7 +184,7 @@ def test_who_would_wait_too_long_is_told_to_come_again(hasty: Asked) -> None:
     assert answer.headers["Retry-After"]
     go.set()
 
-    @retry(stop=stop_after_delay(10), wait=wait_fixed(0.01), reraise=True)
+    @patiently(10, 0.01)
     def answered() -> None:
         assert hasty.post({"texts": ["red shoes"]}).status_code == 200
 

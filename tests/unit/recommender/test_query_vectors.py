@@ -15,7 +15,6 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from pydantic import ValidationError
 from structlog.testing import capture_logs
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.vectors import Layout, Vector, pack
 from schemas.words import PATH, TEXT_MAX, WordVectors, decode_request, encode_answer
@@ -23,6 +22,7 @@ from services.recommender.search.query_vectors import REST_S, WordVector, WordVe
 from services.recommender.settings import RecommenderSettings
 from tests.support.clock import Clock
 from tests.support.machine import free_ports
+from tests.support.patience import patiently
 
 LAYOUT = Layout.of(text_width=6, image_width=4)
 MODELS = {"text": "t1", "caption": "i1"}
@@ -137,7 +137,7 @@ async def hasty(embedder: Embedder) -> AsyncIterator[Client]:
     await made.words.close()
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.001), reraise=True)
+@patiently(10, 0.001)
 async def until_asked(embedder: Embedder, count: int) -> None:
     assert len(embedder.asked) >= count
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas import models
 from schemas.models import ModelRelease
 from services.recommender.metrics import Metrics
 from services.recommender.serving_models import ServedModel
 from tests.support.models import release, store_artifact
+from tests.support.patience import patiently
 
 FIRST, SECOND, THIRD = (f"2024112{day}T041507Z-3f9a" for day in (3, 4, 5))
 
@@ -40,7 +40,7 @@ class Served:
         return self.metrics.registry.get_sample_value(f"eddy_recommender_model_{name}", labels)
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.02), reraise=True)
+@patiently(10, 0.02)
 async def serving(served: Served, version: str) -> None:
     """Waits until the store has been asked again."""
     assert served.version == version

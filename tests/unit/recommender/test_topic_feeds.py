@@ -1,11 +1,10 @@
 """What time alone changes: open pages hear of it at the very moment, and popularity is counted anew."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from schemas.experiments import Experiment, Variant
 from schemas.rules import Rule
@@ -17,6 +16,7 @@ from services.recommender.pipeline.experiments import ExperimentSchedule
 from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.popularity import Popularity
 from tests.support.clock import Clock
+from tests.support.patience import eventually
 from tests.support.pipeline import product
 
 HALVES = (Variant(name="a", share=0.5), Variant(name="b", share=0.5))
@@ -63,14 +63,6 @@ async def looked() -> None:
         await asyncio.sleep(0.001)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    @retry(stop=stop_after_delay(5), wait=wait_fixed(0.001), reraise=True)
-    async def soon() -> None:
-        assert holds()
-
-    await soon()
-
-
 def block(name: str, starts_at: int | None = None, ends_at: int | None = None) -> Rule:
     return Rule(rule_id=name, action="block", products=("p1",), starts_at=starts_at, ends_at=ends_at)
 
@@ -83,7 +75,7 @@ async def test_pages_are_told_once_when_a_rule_begins_and_once_when_it_ends() ->
         assert pages.all == 0
         for now, told in ((99, 0), (100, 1), (199, 1), (205, 2), (1000, 2)):
             clock.now = now
-            await until(lambda told=told: pages.all == told)  # type: ignore[misc]
+            await eventually(lambda told=told: pages.all == told, every_s=0.001)  # type: ignore[misc]
             await looked()
             assert pages.all == told, now
 
@@ -94,7 +86,7 @@ async def test_experiments_begin_and_end_the_same_way() -> None:
     experiments.put("x", Experiment(name="x", variants=HALVES, starts_at=100))
     async with watching(RuleSchedule(), experiments, pages, clock):
         clock.now = 100
-        await until(lambda: pages.all == 1)
+        await eventually(lambda: pages.all == 1, every_s=0.001)
 
 
 @pytest.mark.usefixtures("fast")
@@ -104,7 +96,7 @@ async def test_a_rule_that_is_put_while_the_watch_sleeps_and_begins_before_it_wa
         clock.now = 50
         rules.put("a", block("a", 60))
         clock.now = 70  # no moment passes between
-        await until(lambda: pages.all == 1)
+        await eventually(lambda: pages.all == 1, every_s=0.001)
 
 
 @pytest.mark.usefixtures("fast")
@@ -128,7 +120,7 @@ async def test_the_watch_wakes_at_the_moment_itself_not_at_the_next_look(
     task = asyncio.create_task(
         topic_feeds.watch((rules.next_change,), pages, lambda: (loop.time() - start) * 1000)  # type: ignore[arg-type]
     )
-    await until(lambda: pages.all == 1)
+    await eventually(lambda: pages.all == 1, every_s=0.001)
     assert loop.time() - start >= 0.005
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -141,7 +133,7 @@ async def test_when_pages_are_told_the_rules_that_they_ask_for_are_the_new_ones(
     assert rules.active_rules("home", "popular", clock.now).blocked == {}
     async with watching(rules, ExperimentSchedule(), pages, clock):
         clock.now = 100
-        await until(lambda: pages.all == 1)
+        await eventually(lambda: pages.all == 1, every_s=0.001)
         await looked()
         assert rules.active_rules("home", "popular", clock.now).blocked == {"products": {"p1"}}
 
@@ -158,10 +150,10 @@ async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_tol
         return catalogue.popular(1, Where(), 9)[0].product_id
 
     counted.update([], [SessionEvent(0, b"1", "p1", KIND_OF["purchase"])])
-    await until(lambda: first() == "p1")
+    await eventually(lambda: first() == "p1", every_s=0.001)
     counted.update([], [SessionEvent(9000, b"2", "p2", KIND_OF["purchase"])])
     clock.now = 9000
-    await until(lambda: first() == "p2")
+    await eventually(lambda: first() == "p2", every_s=0.001)
     assert pages.popular >= 2
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -7,10 +7,10 @@ from socket import create_connection
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from tenacity import retry, stop_after_delay, wait_fixed
 
 from services.web import health
 from services.web.health import HealthServer
+from tests.support.patience import patiently
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def server() -> Iterator[HealthServer]:
     server.stop()
 
 
-@retry(stop=stop_after_delay(10), wait=wait_fixed(0.02), reraise=True)
+@patiently(10, 0.02)
 def ask(server: HealthServer) -> None:
     httpx.get(f"http://127.0.0.1:{server.port}/healthz", trust_env=False).raise_for_status()
 

@@ -12,7 +12,6 @@ import msgspec
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from tenacity import retry, retry_if_result, stop_after_delay, wait_fixed
 
 from services.recommender.search.language_model import (
     Answer,
@@ -25,6 +24,7 @@ from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
 from services.recommender.search.search import FallbackInterpreter
 from tests.support.clock import Clock
+from tests.support.patience import wait_until
 from tests.support.search.query_set import vocabulary
 
 PATIENCE_S: Final = 30.0  # a busy machine is no reason to give an answer up
@@ -83,9 +83,7 @@ def server() -> Iterator[Endpoint]:
     serving = uvicorn.Server(config)
     thread = threading.Thread(target=serving.run)
     thread.start()
-    retry(retry=retry_if_result(lambda up: not up), wait=wait_fixed(0.01), stop=stop_after_delay(10))(
-        lambda: serving.started
-    )()
+    wait_until(lambda: serving.started, every_s=0.01)
     endpoint.url = f"http://127.0.0.1:{serving.servers[0].sockets[0].getsockname()[1]}/v1"
     yield endpoint
     serving.should_exit = True
