@@ -31,7 +31,7 @@ from services.settings import ServiceSettings
 from tests.support.kafka import TopicWriter, read_topic
 from tests.support.machine import free_ports
 from tests.support.operator import Json, Operator
-from tests.support.patience import wait_until
+from tests.support.patience import eventually
 from tests.support.services import KEY, RunningService, run_service
 from tests.support.shop import CATALOGUE, Shop, get, open_shop
 
@@ -105,7 +105,7 @@ def shown_row(visited: Visited, recommender: RunningService, visitor: str) -> Js
         keys = [message.key() for message in read_topic(visited.settings, RECOMMENDATIONS)]
         assert visitor.encode() in keys
 
-    asyncio.run(wait_until(recorded))
+    asyncio.run(eventually(recorded))
     return row
 
 
@@ -117,7 +117,7 @@ def knows(recommender: RunningService, visitor: str, count: int) -> None:
         profile = recommender.http.get(f"/v1/visitors/{visitor}/profile", headers=authorised).json()
         assert len(profile["events"]) == count
 
-    asyncio.run(wait_until(known))
+    asyncio.run(eventually(known))
 
 
 async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSettings) -> None:
@@ -349,7 +349,7 @@ def test_a_product_that_is_gone_is_told_and_ends_with_1(
     async def gone() -> None:
         assert not get(recommender, "/v1/products", product_id="p32")["items"]
 
-    asyncio.run(wait_until(gone))
+    asyncio.run(eventually(gone))
     done = ops("product", "p32", "--no-events", "--json", status=1)
     assert done.json["gone_at"] is not None
     assert done.json["state"].endswith("its vectors are still there: the embedder is behind")

@@ -8,6 +8,7 @@ import gc
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import schemathesis
 from schemathesis import Case, HookContext, Response
@@ -19,7 +20,7 @@ _counts: Counter[tuple[str, int]] = Counter()
 
 
 @schemathesis.hook
-def after_call(context: HookContext, case: Case, response: Response) -> None:
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
     """One answer of an operation; methods that it does not have are none of its own."""
     if case.operation.label.startswith(f"{case.method} "):
         _counts[case.operation.label, response.status_code] += 1
