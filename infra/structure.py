@@ -29,7 +29,7 @@ IRREGULAR: Final = (
 VERBS: Final = "embed feed need seed speed shed bed breed proceed exceed succeed"
 NOUNS: Final = (
     "learning string ping spelling pricing setting mapping embedding training logging heading meaning "
-    "merchandising warning ranking rating timing thing king ring everything nothing"
+    "merchandising warning ranking rating timing recording thing king ring everything nothing"
 )
 
 
@@ -73,7 +73,7 @@ def functions_of(tree: ast.Module) -> Iterator[str]:
     """Names of all functions and methods but dunders and properties: a property is a noun or a state."""
     for node in statements(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            decorators = {ast.unparse(each).split(".")[0] for each in node.decorator_list}
+            decorators = {each.id for each in node.decorator_list if isinstance(each, ast.Name)}
             if not re.fullmatch(r"__\w+__", node.name) and not decorators & {"property", "cached_property"}:
                 yield node.name
 

@@ -168,7 +168,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
+def data_folder() -> Path:
     """The folder of real data beside the checkout."""
     if not SHARED_DATA.is_dir():
         pytest.skip(f"{SHARED_DATA} is not there: real data is not part of the repository")

@@ -151,23 +151,23 @@ def main(  # noqa: PLR0917 - typer knows them by name
     others: dict[Part, Callable[[], None]] = {
         Part.embedding: partial(_embedding, out),
         Part.fold: partial(_fold, out),
-        Part.push: partial(_printed, Part.push, "push", out),
-        Part.click: partial(_printed, Part.click, "page_click", out),
-        Part.ingest: partial(_printed, Part.ingest, "ingest", out),
-        Part.worker: partial(_printed, Part.worker, "session_worker", out),
+        Part.push: partial(_print_part, Part.push, "push", out),
+        Part.click: partial(_print_part, Part.click, "page_click", out),
+        Part.ingest: partial(_print_part, Part.ingest, "ingest", out),
+        Part.worker: partial(_print_part, Part.worker, "session_worker", out),
         Part.history: partial(_history, count, out),
-        Part.training: partial(_printed, Part.training, "training", out),
-        Part.words: partial(_printed, Part.words, "words", out),
-        Part.parser: partial(_printed, Part.parser, "search_words", out),
+        Part.training: partial(_print_part, Part.training, "training", out),
+        Part.words: partial(_print_part, Part.words, "words", out),
+        Part.parser: partial(_print_part, Part.parser, "search_words", out),
         Part.search: partial(_search, out),
         Part.complements: partial(_complements, out),
         Part.catalogue: partial(_catalogue, out),
         Part.experiment: partial(_experiment, count, out),
         Part.archive: partial(_archive, count, out),
-        Part.replay: partial(_printed, Part.replay, "replay", out),
-        Part.rebuild: partial(_printed, Part.rebuild, "index_rebuild", out),
-        Part.scale: partial(_printed, Part.scale, "scale", out),
-        Part.sockets: partial(_printed, Part.sockets, "sockets", out),
+        Part.replay: partial(_print_part, Part.replay, "replay", out),
+        Part.rebuild: partial(_print_part, Part.rebuild, "index_rebuild", out),
+        Part.scale: partial(_print_part, Part.scale, "scale", out),
+        Part.sockets: partial(_print_part, Part.sockets, "sockets", out),
     }
     for part, run in others.items():
         if part in wanted:
@@ -223,7 +223,7 @@ def _history(count: int, out: Path) -> None:
     console.print(f"written to {out / 'history.json'}")
 
 
-def _printed(part: Part, module: str, out: Path) -> None:
+def _print_part(part: Part, module: str, out: Path) -> None:
     console.print(f"\n{TITLES[part]} …")
     machine = msgspec.to_builtins(this_machine())
     figures = msgspec.json.decode(_by_itself(module))
@@ -302,10 +302,10 @@ def _chaos(out: Path, minutes: float, pages: int) -> None:
 
 
 def _accuracy(wanted: list[AccuracyPart], data: Path, out: Path) -> None:
-    from tests.benchmark.accuracy import picture, running, tables  # noqa: PLC0415 - lightgbm, matplotlib: 3 s
+    from tests.benchmark.accuracy import picture, run, tables  # noqa: PLC0415 - lightgbm, matplotlib: 3 s
 
     logging.getLogger("gensim").setLevel(logging.WARNING)
-    figures = running.measure(wanted, data, out / "accuracy.json", console)
+    figures = run.measure(wanted, data, out / "accuracy.json", console)
     tables.show(console, figures)
     if figures.retailrocket or figures.diginetica:
         picture.draw(figures, out.parent / "evaluation.png")

@@ -32,7 +32,7 @@ from services.settings import ServiceSettings
 from tests.benchmark.brokers import broker
 from tests.benchmark.history import BATCH, bare, fill
 from tests.benchmark.machine import Machine, this_machine
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 
 ROUNDS: Final = 3
 LOOK_S: Final = 0.1  # between two looks at how much memory a process has
@@ -78,17 +78,17 @@ def measure(count: int, tell: Callable[[str], object], rounds: int = ROUNDS) -> 
         expected = digest(settings)
         for number in range(rounds):
             tell(f"there and back, round {number + 1} of {rounds} …")
-            _add(rates, "bare consumer", count, timed(lambda: bare(settings, count))[0])
+            _add(rates, "bare consumer", count, time_call(lambda: bare(settings, count))[0])
             table, url = folder / f"bare-{number}.parquet", str(folder / f"archive-{number}")
-            _add(rates, "bare export", count, timed(lambda: bare_export(settings, count, table))[0])  # noqa: B023
+            _add(rates, "bare export", count, time_call(lambda: bare_export(settings, count, table))[0])  # noqa: B023
             made, peak = _command(settings, folder, "export", url)
             assert (made["messages"], made["digest"]) == (count, expected)
             _add(rates, "export", count, made["seconds"])
             memory["export"].append(peak)
-            _add(rates, "archive read", count, timed(lambda: _read(url, count))[0])  # noqa: B023
+            _add(rates, "archive read", count, time_call(lambda: _read(url, count))[0])  # noqa: B023
 
             bare_target, target = (_beside(settings, f"{kind}{number}.") for kind in ("bare", "back"))
-            _add(rates, "bare import", count, timed(lambda: bare_import(bare_target, table))[0])  # noqa: B023
+            _add(rates, "bare import", count, time_call(lambda: bare_import(bare_target, table))[0])  # noqa: B023
             back, peak = _command(settings, folder, "import", url, "--as-prefix", target.topic_prefix)
             assert back["agrees"]
             assert (back["written"], back["written_digest"]) == (count, expected)

@@ -106,7 +106,7 @@ class Browser:
         loop = asyncio.get_running_loop()
         try:
             _, connection = await loop.create_connection(
-                lambda: _EventConnection(self._ready, self._gone), *self._ingest
+                lambda: _EventConnection(self._ready, self._forget), *self._ingest
             )
         except OSError:  # the event stays unanswered, and is told as that
             self._connections -= 1
@@ -119,7 +119,7 @@ class Browser:
         else:
             self._idle.append(connection)
 
-    def _gone(self, connection: "_EventConnection") -> None:
+    def _forget(self, connection: "_EventConnection") -> None:
         self._connections -= 1
         if connection in self._idle:
             self._idle.remove(connection)

@@ -55,9 +55,9 @@ def measure(rows: int = ROWS) -> CatalogueFigures:
         for name, (write, bare) in FORMATS.items():
             path = Path(folder) / f"feed.{name}"
             write(path, rows)
-            bare_s = _seconds(lambda: _counted(bare(path), rows))  # noqa: B023 - called at once
+            bare_s = _seconds(lambda: _check_count(bare(path), rows))  # noqa: B023 - called at once
             peak = _peak_mb()
-            ours_s = _seconds(lambda: _counted(_products(path), rows))  # noqa: B023
+            ours_s = _seconds(lambda: _check_count(_products(path), rows))  # noqa: B023
             formats[name] = FormatFigures(
                 rows_per_s=round(rows / ours_s),
                 bare_rows_per_s=round(rows / bare_s),
@@ -85,7 +85,7 @@ def _products(path: Path) -> Iterator[Product]:
         yield found
 
 
-def _counted(source: Iterator[object], expected: int) -> None:
+def _check_count(source: Iterator[object], expected: int) -> None:
     found = sum(1 for _ in source)
     if found != expected:
         raise ValueError(f"{found} rows were read, {expected} were written")

@@ -26,7 +26,7 @@ from services.progress import Silent
 from services.settings import ServiceSettings
 from tests.benchmark.brokers import broker, put
 from tests.benchmark.machine import Machine, this_machine
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 
 ROUNDS: Final = 3
 SEED: Final = 7
@@ -59,11 +59,11 @@ def measure(count: int, tell: Callable[[str], object]) -> ReportFigures:
         rates, drawing = [], []
         for number in range(ROUNDS):
             tell(f"reading and joining, round {number + 1} of {ROUNDS} …")
-            seconds, (joined, left) = timed(lambda: query.read_joined(settings, QUESTION, Silent()))
+            seconds, (joined, left) = time_call(lambda: query.read_joined(settings, QUESTION, Silent()))
             assert left == Omissions()
             assert joined.shown.sum() == count // 2
             rates.append(count / seconds)
-            drawn = timed(lambda: report(QUESTION, EXPERIMENT, joined, left, int(now_ms())))  # noqa: B023
+            drawn = time_call(lambda: report(QUESTION, EXPERIMENT, joined, left, int(now_ms())))  # noqa: B023
             drawing.append(drawn[0])
     return ReportFigures(
         machine=machine,

@@ -18,7 +18,7 @@ from schemas.sessions import SESSION_EVENTS_MAX, Session, decode, encode
 from schemas.vectors import Layout
 from services.model.session import Tuning, fold
 from services.vector_replica import VectorReplica
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 
 LAYOUT: Final = Layout.of(text_width=484, image_width=192)  # 1,000 components
 PRODUCTS: Final = 10_000  # 20 MB of rows: no processor's cache holds them all
@@ -77,11 +77,11 @@ def measure() -> FoldFigures:
     for _ in range(WARM_UP + ROUNDS):
         for name, stream in streams.items():
             event = next(stream)
-            seconds, sessions[name] = timed(lambda: fold(sessions[name], event, vectors, LAYOUT, TUNING))  # noqa: B023
+            seconds, sessions[name] = time_call(lambda: fold(sessions[name], event, vectors, LAYOUT, TUNING))  # noqa: B023
             taken[name].append(seconds)
         ids = [entry.product_id for entry in sessions["one visit"].events]
-        bare.append(timed(lambda: coefficients @ vectors.matrix(ids)[0])[0])  # noqa: B023
-        both_ways.append(timed(lambda: decode(encode(sessions["one visit"])))[0])
+        bare.append(time_call(lambda: coefficients @ vectors.matrix(ids)[0])[0])  # noqa: B023
+        both_ways.append(time_call(lambda: decode(encode(sessions["one visit"])))[0])
     return FoldFigures(
         components=LAYOUT.width,
         events=SESSION_EVENTS_MAX,

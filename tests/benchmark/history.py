@@ -26,7 +26,7 @@ from services.trainer import topic_history
 from services.trainer.sessions import sessionise
 from tests.benchmark.brokers import broker, put
 from tests.benchmark.machine import Machine, this_machine
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 
 ROUNDS: Final = 5
 BATCH: Final = 5_000
@@ -69,12 +69,14 @@ def measure(count: int, tell: Callable[[str], object]) -> HistoryFigures:
         rates: dict[str, list[float]] = {"bare": [], "history": [], "sessionised": []}
         for number in range(ROUNDS):
             tell(f"reading it, round {number + 1} of {ROUNDS} …")
-            rates["bare"].append(count / timed(lambda: bare(settings, count))[0])
-            seconds, found = timed(lambda: topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent()))
+            rates["bare"].append(count / time_call(lambda: bare(settings, count))[0])
+            seconds, found = time_call(
+                lambda: topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent())
+            )
             assert found.tally.messages == count
             assert found.tally.bad == 0
             rates["history"].append(count / seconds)
-            seconds, histories = timed(lambda: sessionise(found.events))  # noqa: B023 - called at once
+            seconds, histories = time_call(lambda: sessionise(found.events))  # noqa: B023 - called at once
             rates["sessionised"].append(len(found.events) / seconds)
     ratios = [ours / theirs for ours, theirs in zip(rates["history"], rates["bare"], strict=True)]
     return HistoryFigures(

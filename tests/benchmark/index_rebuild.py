@@ -32,7 +32,7 @@ from services.ops.index.query import TopicState, check_server
 from services.ops.settings import OpsSettings
 from services.progress import Silent
 from tests.benchmark.brokers import broker
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 from tests.support.services import run_service
 
 COUNT: Final = 20_000
@@ -101,7 +101,7 @@ def _vectors(product: Product, layout: Layout, content: np.ndarray) -> ProductVe
     )
 
 
-def started(settings: OpsSettings, expected: int) -> float:
+def measure_start(settings: OpsSettings, expected: int) -> float:
     """Seconds from a recommender's start until it is ready and has so many products."""
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
@@ -143,11 +143,11 @@ def measure() -> Figures:
         size = publish(full)
         with open_reader(full) as reader:
             topic = TopicState(reader, full.layout)
-            read_s, _ = timed(partial(topic.read_on, Silent()))
-        bare_s, start_s = started(empty, 0), started(full, COUNT)
+            read_s, _ = time_call(partial(topic.read_on, Silent()))
+        bare_s, start_s = measure_start(empty, 0), measure_start(full, COUNT)
         client = QdrantClient(":memory:")
-        rebuild_s, rebuilt = timed(partial(maintenance.rebuild_index, full, Silent(), client))
-        check_s, state = timed(partial(check_server, full, client, topic.versions))
+        rebuild_s, rebuilt = time_call(partial(maintenance.rebuild_index, full, Silent(), client))
+        check_s, state = time_call(partial(check_server, full, client, topic.versions))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")
         return Figures(

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 import uvloop
 
-from tests.benchmark import profiling, two_hops
+from tests.benchmark import profiles, two_hops
 from tests.benchmark.load import Load, Tell
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.spread import Spread
@@ -137,15 +137,15 @@ class _Bench:
             cores.update(stopwatch.cores())  # up to now: the draining afterwards is no part of the window
             tell(seconds)
 
-        with self._progress(f"{rate} events/s", self._plan.seconds) as tell, self._profiled(rate):
+        with self._progress(f"{rate} events/s", self._plan.seconds) as tell, self._profile(rate):
             recording = await load.run(rate, self._plan.seconds, tell_and_note)
         return Window.of(rate, recording, cores)
 
     @contextmanager
-    def _profiled(self, rate: int) -> Iterator[None]:
+    def _profile(self, rate: int) -> Iterator[None]:
         folder = self._plan.profile
         with (
-            profiling.recording(self._system.pids, int(self._plan.seconds), folder, rate)
+            profiles.recording(self._system.pids, int(self._plan.seconds), folder, rate)
             if folder
             else nullcontext()
         ):

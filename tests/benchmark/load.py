@@ -69,7 +69,7 @@ class Load:
     async def run(self, rate: int, seconds: float, tell: Tell) -> Recording:
         """One window, and what comes in after it until nothing more is awaited."""
         await self._open_closed()
-        events, requests = self._drawn(rate, seconds)
+        events, requests = self._draw(rate, seconds)
         self._pushes = []
         self._newest = {event.visitor: event.event_id for event in events}
         gc.collect()
@@ -93,7 +93,7 @@ class Load:
             sum(not browser.is_live for browser in self._browsers),
         )
 
-    def _drawn(self, rate: int, seconds: float) -> tuple[list[SentEvent], list[tuple[bytes, bytes]]]:
+    def _draw(self, rate: int, seconds: float) -> tuple[list[SentEvent], list[tuple[bytes, bytes]]]:
         due = poisson(rate, seconds, self._rng)
         visitors = self._rng.integers(len(self._browsers), size=len(due)).tolist()
         products = self._rng.integers(len(self._products), size=len(due)).tolist()

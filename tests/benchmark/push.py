@@ -156,7 +156,7 @@ def large() -> tuple[list[Product], Behaviour, Item2Vec]:
     """A shop of RetailRocket's size with a model of drawn sessions, each on one shelf; it fuses ranks."""
     random = np.random.default_rng(5)
     names = [f"p{number}" for number in range(LARGE)]
-    products = [*map(_drawn_product, range(LARGE))]
+    products = [*map(_draw_product, range(LARGE))]
     lengths = random.integers(2, 9, size=PAST)
     shelves = np.repeat(random.integers(SHELVES, size=PAST), lengths)
     ranks = (LARGE // SHELVES * random.random(len(shelves)) ** 2).astype(np.int32)  # some sell much better
@@ -168,7 +168,7 @@ def large() -> tuple[list[Product], Behaviour, Item2Vec]:
     return products, Behaviour("drawn", names, index, item2vec, None), item2vec
 
 
-def _drawn_product(number: int) -> Product:
+def _draw_product(number: int) -> Product:
     shelf = number % SHELVES
     return Product(
         product_id=f"p{number}",

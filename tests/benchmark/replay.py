@@ -34,7 +34,7 @@ from tests.benchmark import standin_vectors
 from tests.benchmark.brokers import broker, put
 from tests.benchmark.history import TYPES
 from tests.benchmark.machine import Machine, this_machine
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 
 SEED: Final = 7
 VISIT: Final = 8  # events of a visitor, in the mean
@@ -68,10 +68,10 @@ def measure(count: int, tell: Callable[[str], object], workers: int = 1) -> Repl
         tell(f"filling a topic with {count:,} events …")
         fill(settings, [products.decode(line).product_id for line in lines], count)
         tell("replaying it …")
-        made = replayed(settings, workers)
+        made = replay_topic(settings, workers)
         size = _session_bytes(settings)
         tell("reading and writing as many bytes, bare …")
-        seconds, _ = timed(lambda: bare(settings, count, round(size)))
+        seconds, _ = time_call(lambda: bare(settings, count, round(size)))
     return ReplayFigures(
         machine=machine,
         events=made.fed.events,
@@ -84,7 +84,7 @@ def measure(count: int, tell: Callable[[str], object], workers: int = 1) -> Repl
     )
 
 
-def replayed(settings: OpsSettings, workers: int) -> ReplayReport:
+def replay_topic(settings: OpsSettings, workers: int) -> ReplayReport:
     """The whole topic through a shadow."""
     question = ReplayRequest(prefix="shadow", workers=workers, cases=0)
     source = feeding.source(settings, question)

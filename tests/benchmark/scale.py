@@ -140,18 +140,18 @@ def _sell_out(service: RunningService, shop: Shop) -> Spread:
             about = f"p{int(random.integers(shop.count)):07d}"
             slot = {"name": "beside", "kind": "similar", "product_id": about, "k": K}
             socket.send(json.dumps({"type": "subscribe", "token": token, "slots": [slot]}))
-            sold = _shown(socket)[0]
+            sold = _read_shown(socket)[0]
             began = perf_counter()
             shop.send_product(
                 msgspec.structs.replace(draw_product(int(sold[1:]), 1.0), availability="out_of_stock")
             )
-            while sold in _shown(socket):
+            while sold in _read_shown(socket):
                 pass
             taken.append(perf_counter() - began)
     return Spread.of(np.array(taken))
 
 
-def _shown(socket: ClientConnection) -> list[str]:
+def _read_shown(socket: ClientConnection) -> list[str]:
     message = json.loads(socket.recv(timeout=WITHIN_S))
     return [item["product_id"] for item in message["items"]]
 

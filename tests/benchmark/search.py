@@ -43,9 +43,9 @@ def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
     _look(system, who, products[:LOOKED_AT])
     with httpx.Client(base_url=system.recommender_url, timeout=30) as http:
         tell(f"{len(queries)} queries, {len(products):,} products")
-        first = [_timed(http, query, who) for query in queries]
-        known = [_timed(http, query, who) for _ in range(ROUNDS) for query in queries]
-        bare = [_timed(http, None, {}) for _ in range(len(queries))]
+        first = [_time_search(http, query, who) for query in queries]
+        known = [_time_search(http, query, who) for _ in range(ROUNDS) for query in queries]
+        bare = [_time_search(http, None, {}) for _ in range(len(queries))]
     return SearchFigures(
         this_machine(),
         len(products),
@@ -58,7 +58,7 @@ def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
     )
 
 
-def _timed(http: httpx.Client, query: str | None, who: dict[str, str]) -> float:
+def _time_search(http: httpx.Client, query: str | None, who: dict[str, str]) -> float:
     started = time.perf_counter()
     path, params = ("/healthz", {}) if query is None else ("/v1/search", {"q": query} | who)
     http.get(path, params=params).raise_for_status()

@@ -16,7 +16,7 @@ from services.recommender.search.parser import parse
 from services.recommender.search.text import forms, is_plural
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
-from tests.benchmark.stopwatch import timed
+from tests.benchmark.stopwatch import time_call
 from tests.support.search.query_set import DEMO_PRODUCTS, DEMO_SEED, cases
 
 LARGE: Final = 100_000
@@ -145,11 +145,11 @@ def _name(rng: random.Random) -> str:
 def _shop(products: list[Product], sentences: list[str]) -> ShopFigures:
     forms.cache_clear()
     is_plural.cache_clear()
-    first, _ = timed(lambda: Vocabulary.of(products))
-    again, vocabulary = timed(lambda: Vocabulary.of(products))
+    first, _ = time_call(lambda: Vocabulary.of(products))
+    again, vocabulary = time_call(lambda: Vocabulary.of(products))
     gc.collect()
     rounds = [
-        [timed(lambda: parse(query, vocabulary))[0] for query in sentences]  # noqa: B023
+        [time_call(lambda: parse(query, vocabulary))[0] for query in sentences]  # noqa: B023
         for _ in range(1 + ROUNDS)
     ][1:]  # the first is the warm-up
     return ShopFigures(

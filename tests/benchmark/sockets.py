@@ -118,7 +118,7 @@ def _spread(seconds: Sequence[float]) -> dict[str, float]:
     return dict(msgspec.to_builtins(Spread.of(np.array(seconds))))
 
 
-async def _opened(
+async def _open_pages(
     service: RunningService, visitors: Sequence[tuple[str, str]]
 ) -> tuple[Pages, dict[str, Any]]:
     """All pages open, and what that took."""
@@ -144,7 +144,7 @@ async def _opened(
     return pages, figures
 
 
-async def _restarted(
+async def _measure_restart(
     pages: Pages, settings: ServiceSettings, folder: Path, service: RunningService
 ) -> dict[str, Any]:
     """Kills the recommender, starts it again, and waits until every page has a row."""
@@ -183,10 +183,10 @@ async def _measure(settings: ServiceSettings, visitors: Visitors, *, restart: bo
         with _recommender(settings, Path(folder), port, count) as service:
             await asyncio.to_thread(service.wait_for, "/readyz", READY_WITHIN_S)
             typer.echo(f"opening {count:,} pages …", err=True)
-            pages, figures = await _opened(service, visitors.all)
+            pages, figures = await _open_pages(service, visitors.all)
             if restart:
                 typer.echo(f"{json.dumps(figures)}\nkilling and starting it again …", err=True)
-                figures["after_kill"] = await _restarted(pages, settings, Path(folder), service)
+                figures["after_kill"] = await _measure_restart(pages, settings, Path(folder), service)
             pages.close()
     return figures
 

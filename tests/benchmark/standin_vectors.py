@@ -54,13 +54,13 @@ def content_of(product: Product, layout: Layout) -> Vector:
         "type": product.type or "",
     }
     parts = [
-        _drawn(seeds[name], width)
+        _draw(seeds[name], width)
         if name in seeds
-        else _drawn(shelf, width) + 0.7 * _drawn(product.product_id, width)
+        else _draw(shelf, width) + 0.7 * _draw(product.product_id, width)
         for name, width in layout.widths
     ]
     return layout.normalise(np.concatenate(parts)).astype(np.float32)
 
 
-def _drawn(seed: str, width: int) -> np.ndarray:
+def _draw(seed: str, width: int) -> np.ndarray:
     return np.random.default_rng(crc32(seed.encode())).normal(size=width)

@@ -25,7 +25,7 @@ from services.trainer.cases import DAY_MS, last_day
 from services.trainer.evaluation import evaluate
 from services.trainer.sessions import Histories, compact
 from services.trainer.training import Parameters, fit, refit
-from tests.benchmark.accuracy.models import stored
+from tests.benchmark.accuracy.models import store
 
 SEED: Final = 5
 DAYS: Final = 90
@@ -69,7 +69,7 @@ def measure(events: int, products: int) -> TrainingFigures:
     split = last_day(histories)
     trained = fit(split.training, parameters, Silent())
     with TemporaryDirectory() as folder:
-        metrics = evaluate(stored(trained, Path(folder) / "model"), split.cases, Silent())
+        metrics = evaluate(store(trained, Path(folder) / "model"), split.cases, Silent())
     refit(trained, histories, parameters, Silent())
     seconds = perf_counter() - began
     return TrainingFigures(

@@ -49,9 +49,9 @@ def measure(settings: ServiceSettings, rate: int, seconds: float, tell: Tell) ->
 
         with _reading(settings, first, send_on), _reading(settings, second, note):
             producer = _producer(settings)
-            _wait(arrived, _sent(producer, first, rate, WARM_UP_S, lambda _: None))
+            _wait(arrived, _send(producer, first, rate, WARM_UP_S, lambda _: None))
             arrived.clear()
-            due = _sent(producer, first, rate, seconds, tell)
+            due = _send(producer, first, rate, seconds, tell)
             ended = _wait(arrived, due)
             forward.flush(DRAIN_S)
     return Spread.of(np.array([arrived.get(_id(number), ended) - at for number, at in enumerate(due)]))
@@ -65,7 +65,7 @@ def _wait(arrived: Mapping[bytes, float], due: Seconds) -> float:
     return perf_counter()
 
 
-def _sent(producer: Producer, topic: str, rate: int, seconds: float, tell: Tell) -> Seconds:
+def _send(producer: Producer, topic: str, rate: int, seconds: float, tell: Tell) -> Seconds:
     """Sends on schedule; returns when each message was due."""
     rng = np.random.default_rng(7)
     began = perf_counter() + 0.05

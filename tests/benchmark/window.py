@@ -6,7 +6,7 @@ from typing import Final, Self
 import msgspec
 import numpy as np
 
-from tests.benchmark.matching import growth_s, latencies, shown, stages
+from tests.benchmark.matches import growth_s, latencies, match_pushes, stages
 from tests.benchmark.recording import ACCEPTED, Recording
 from tests.benchmark.spread import Spread
 
@@ -38,7 +38,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, rate: int, recording: Recording, cores: dict[str, float]) -> Self:
         """From a recording."""
         events = recording.events
-        found = shown(events, recording.pushes)
+        found = match_pushes(events, recording.pushes)
         waited = latencies(recording, found)
         accepted = [event for event in events if event.status == ACCEPTED]
         return cls(

@@ -61,9 +61,9 @@ def measure() -> dict[str, object]:
             idle = asyncio.run(_search(embedder.url, texts[:SEARCHES]))
             _load(settings)
             embedder.wait_for("/readyz")
-            before, started = _embedded(embedder), time.monotonic()
+            before, started = _count_embedded(embedder), time.monotonic()
             busy = asyncio.run(_search(embedder.url, texts[SEARCHES : 2 * SEARCHES]))
-            rate = (_embedded(embedder) - before) / (time.monotonic() - started)
+            rate = (_count_embedded(embedder) - before) / (time.monotonic() - started)
             assert _metric(embedder, "eddy_embedder_products_waiting") > 0, "the catalogue was too small"
     return {
         "idle_ms": idle,
@@ -105,7 +105,7 @@ def _load(settings: ServiceSettings) -> None:
     producer.flush()
 
 
-def _embedded(embedder: RunningService) -> float:
+def _count_embedded(embedder: RunningService) -> float:
     return _metric(embedder, "eddy_embedder_segments_total", segment="image")
 
 

@@ -69,7 +69,7 @@ def test_the_browsers_part_is_that_of_the_table() -> None:
 
 def test_one_row_more_is_a_type_everywhere(tmp_path: Path) -> None:
     tracker = tmp_path / "tracker.mjs"
-    found = told_by(sys.executable, "-c", WITH_ONE_MORE, str(tracker))
+    found = run_command(sys.executable, "-c", WITH_ONE_MORE, str(tracker))
     assert found["kept"] == "view_promotion"
     assert found["needs a product"] == "view_promotion needs a product_id or at least one item"
     assert found["kind"] == [9, "view_promotion"]
@@ -82,11 +82,11 @@ def test_one_row_more_is_a_type_everywhere(tmp_path: Path) -> None:
     assert found["for shoppers"].startswith("because you saw ")
     assert found["speaks against"] == [4, 9]
     assert found["profile.js"]
-    in_browser = told_by("node", "--input-type=module", "-e", FROM_GA4 % tracker)
+    in_browser = run_command("node", "--input-type=module", "-e", FROM_GA4 % tracker)
     assert in_browser == ["view_promotion", {"product_id": "p1"}]
 
 
-def told_by(*command: str) -> Any:
+def run_command(*command: str) -> Any:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -60,7 +60,7 @@ HEADER_NAMES: Final[Mapping[str, set[str]]] = {
 }
 
 
-def named(path: Path) -> str:
+def name_of(path: Path) -> str:
     """A file as tests are called."""
     return f"{path.parent.name}/{path.name}"
 
@@ -68,7 +68,7 @@ def named(path: Path) -> str:
 def of(kind: str, *, but: bool = False) -> list[Any]:
     """The files that hold headers, or all that do not."""
     found = [path for path in FILES if (message_of(path) == kind) is not but]
-    return [pytest.param(path, id=named(path)) for path in found]
+    return [pytest.param(path, id=name_of(path)) for path in found]
 
 
 @pytest.mark.parametrize("path", of(HEADERS, but=True))
@@ -90,13 +90,13 @@ def test_a_message_of_any_version_makes_sense(path: Path) -> None:
     assert check(CODECS[message_of(path)].decode(path.read_bytes())) is None
 
 
-@pytest.mark.parametrize("path", [path for path in NEWEST.files if message_of(path) != HEADERS], ids=named)
+@pytest.mark.parametrize("path", [path for path in NEWEST.files if message_of(path) != HEADERS], ids=name_of)
 def test_a_message_of_the_newest_version_is_written_byte_for_byte_alike(path: Path) -> None:
     codec, raw = CODECS[message_of(path)], path.read_bytes()
     assert codec.encode(codec.decode(raw)) == raw, FREEZE
 
 
-@pytest.mark.parametrize("path", FORMER_SESSIONS, ids=named)
+@pytest.mark.parametrize("path", FORMER_SESSIONS, ids=name_of)
 def test_a_session_of_the_former_form_keeps_its_events_and_waits_for_new_vectors(path: Path) -> None:
     former = sessions.decode(path.read_bytes())
     later = sessions.decode((released.FOLDER / "02-models" / path.name).read_bytes())

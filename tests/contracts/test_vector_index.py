@@ -106,12 +106,12 @@ WHERES = [
 ]
 
 
-def filled(index: VectorIndex) -> VectorIndex:
+def fill(index: VectorIndex) -> VectorIndex:
     index.upsert([(each, vector(number)) for number, each in enumerate(PRODUCTS)])
     return index
 
 
-def allowed(where: Where) -> set[str]:
+def find_allowed(where: Where) -> set[str]:
     """What the catalogue, which knows nothing of Qdrant, lets through."""
     catalogue = Catalogue()
     for each in PRODUCTS:
@@ -122,7 +122,7 @@ def allowed(where: Where) -> set[str]:
 def test_the_nearest_are_those_of_the_greatest_dot_product(index: VectorIndex) -> None:
     query = vector(1000)
     scores = {f"p{number}": float(query @ vector(number)) for number in range(60)}
-    hits = filled(index).nearest(query, 10, Where())
+    hits = fill(index).nearest(query, 10, Where())
     assert [hit.product_id for hit in hits] == sorted(scores, key=lambda each: -scores[each])[:10]
     assert [hit.score for hit in hits] == pytest.approx([scores[hit.product_id] for hit in hits], abs=1e-4)
 
@@ -136,19 +136,19 @@ def name_of(where: Where) -> str:
 
 @pytest.mark.parametrize("where", WHERES, ids=name_of)
 def test_a_filter_lets_through_what_the_catalogue_would(index: VectorIndex, where: Where) -> None:
-    hits = filled(index).nearest(vector(1), len(PRODUCTS), where)
-    assert {hit.product_id for hit in hits} == allowed(where)
+    hits = fill(index).nearest(vector(1), len(PRODUCTS), where)
+    assert {hit.product_id for hit in hits} == find_allowed(where)
 
 
 def test_several_queries_are_answered_in_their_order(index: VectorIndex) -> None:
-    filled(index)
+    fill(index)
     queries = [vector(3), vector(7)]
     together = index.nearest_many(queries, 5, Where(availability=AVAILABLE))
     assert together == [index.nearest(query, 5, Where(availability=AVAILABLE)) for query in queries]
 
 
 def test_an_upsert_replaces_vector_and_filters(index: VectorIndex) -> None:
-    filled(index)
+    fill(index)
     changed = msgspec.structs.replace(PRODUCTS[0], availability="out_of_stock", price=5.0)
     index.upsert([(changed, -vector(0))])
     assert index.count() == len(PRODUCTS)
@@ -159,7 +159,7 @@ def test_an_upsert_replaces_vector_and_filters(index: VectorIndex) -> None:
 
 
 def test_a_question_asked_again_is_answered_by_what_is_there_now(index: VectorIndex) -> None:
-    filled(index)
+    fill(index)
     before = index.nearest(vector(3), 2, Where())
     assert index.nearest(vector(3), 2, Where()) == before
     index.remove([before[0].product_id])
@@ -169,7 +169,7 @@ def test_a_question_asked_again_is_answered_by_what_is_there_now(index: VectorIn
 
 
 def test_a_removed_product_is_not_found_again(index: VectorIndex) -> None:
-    filled(index).remove(["p3", "p4", "nobody"])
+    fill(index).remove(["p3", "p4", "nobody"])
     assert index.count() == len(PRODUCTS) - 2
     assert {"p3", "p4"}.isdisjoint(hit.product_id for hit in index.nearest(vector(3), 60, Where()))
 
@@ -182,7 +182,7 @@ def test_an_empty_index_finds_nothing(index: VectorIndex) -> None:
 
 
 def test_optimising_changes_no_answer(index: VectorIndex) -> None:
-    filled(index)
+    fill(index)
     before = index.nearest(vector(5), 10, Where(availability=AVAILABLE))
     index.optimise()
     assert index.nearest(vector(5), 10, Where(availability=AVAILABLE)) == before
@@ -212,13 +212,13 @@ a_where = st.builds(
 
 def test_no_combination_of_filters_leaks(tmp_path: Path) -> None:
     edge = EdgeIndex(LAYOUT, tmp_path / "index")
-    filled(edge)
+    fill(edge)
 
     @given(a_where, st.integers(0, 99))
     @settings(max_examples=200, deadline=None)
     def none_leaks(where: Where, seed: int) -> None:
         hits = edge.nearest(vector(seed), len(PRODUCTS), where)
-        assert {hit.product_id for hit in hits} == allowed(where)
+        assert {hit.product_id for hit in hits} == find_allowed(where)
 
     none_leaks()
     edge.close()
@@ -248,7 +248,7 @@ def test_tests_leave_no_collection_behind() -> None:
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path) -> None:
     killed = EdgeIndex(LAYOUT, tmp_path / "index")
-    filled(killed)
+    fill(killed)
     anew = EdgeIndex(LAYOUT, tmp_path / "index")
     assert anew.count() == 0
     anew.close()

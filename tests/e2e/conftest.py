@@ -31,21 +31,21 @@ def open_page(chromium: Browser) -> Iterator[Open]:
         if message.type in ("error", "warning") and not EXPECTED.search(message.text):
             errors.append(message.text)
 
-    def watched(page: Page) -> None:
+    def watch(page: Page) -> None:
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", note)
 
-    def opened(url: str, *, viewport: Any = WIDE, script: str = NOTE_TRACKED, **options: Any) -> Page:
+    def open_url(url: str, *, viewport: Any = WIDE, script: str = NOTE_TRACKED, **options: Any) -> Page:
         context = chromium.new_context(viewport=viewport, **options)
         contexts.append(context)
         context.add_init_script(script)
-        context.on("page", watched)
+        context.on("page", watch)
         page = context.new_page()
         page.set_default_timeout(SOON_MS)
         page.goto(url)
         return page
 
-    yield opened
+    yield open_url
     for context in contexts:
         context.close()
     assert errors == []

@@ -53,7 +53,7 @@ def open_page(chromium: Browser, recommender: Recommender) -> Iterator[Open]:
     with serve_site() as site:
         prepare(site, recommender)
 
-        def opened(
+        def open_body(
             body: str = FOR_YOU, *, viewport: Any = WIDE, script: str = "", css: str = "", **options: Any
         ) -> Page:
             context = chromium.new_context(viewport=viewport, **options)
@@ -72,7 +72,7 @@ def open_page(chromium: Browser, recommender: Recommender) -> Iterator[Open]:
             page.goto(site.url)
             return page
 
-        yield opened
+        yield open_body
         breaches = [breach for page in pages for breach in page.evaluate("window.breaches")]
         for context in contexts:
             context.close()
@@ -84,7 +84,7 @@ def open_page(chromium: Browser, recommender: Recommender) -> Iterator[Open]:
 def page(open_page: Open, recommender: Recommender) -> Page:
     """A page with the row for you, which shows the products 0 to 11."""
     page = open_page()
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push(items(*range(12)), recommendation_id="r-1")
     expect(cards(page)).to_have_count(12)
     still(page)
@@ -122,13 +122,13 @@ def still(page: Page) -> None:
     )
 
 
-def left(card: Locator) -> float:
+def edge_of(card: Locator) -> float:
     box = card.bounding_box()
     assert box is not None
     return box["x"]
 
 
-def said(page: Page) -> list[str]:
+def read_announcements(page: Page) -> list[str]:
     heard: list[str] = page.evaluate("window.said")
     return heard
 
@@ -155,7 +155,7 @@ def test_a_shop_styles_it_by_parts_and_properties(open_page: Open, recommender: 
         eddy-recommendations::part(sold-out) { border-top: 7px solid; }
         """
     )
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push([item(0), item(1, availability="out_of_stock")])
     expect(cards(page)).to_have_count(2)
     still(page)
@@ -222,14 +222,14 @@ def to_the_end(page: Page, on: Locator) -> None:
 def test_what_the_pointer_is_over_does_not_move(page: Page, recommender: Recommender) -> None:
     held = cards(page).nth(2)
     held.hover()
-    where = left(held)
+    where = edge_of(held)
     recommender.push(items(20, 21, 22, 23, 2, 24))
     shows(page, 20, 21, 2, 22, 23, 24)
-    assert left(held) == where
+    assert edge_of(held) == where
     recommender.push(items(30, 31, 32, 33))  # it is recommended no more, but not taken away either
     shows(page, 30, 31, 2, 32)
     still(page)
-    assert left(held) == where
+    assert edge_of(held) == where
     page.mouse.move(600, 700)
     shows(page, 30, 31, 32, 33)
 
@@ -250,7 +250,7 @@ def test_what_has_the_focus_keeps_it_and_its_place(page: Page, recommender: Reco
 
 def test_nothing_moves_while_a_finger_is_on_the_row(open_page: Open, recommender: Recommender) -> None:
     page = open_page(viewport=NARROW, has_touch=True, is_mobile=True)
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push(items(0, 1, 2))
     shows(page, 0, 1, 2)
     box = cards(page).first.bounding_box()
@@ -284,7 +284,7 @@ def test_changes_are_told_politely_once_and_with_their_reason(page: Page, recomm
     for first in (20, 21, 22, 23):
         recommender.push(items(first, *range(11)))
     expect(status).to_have_text("For you has changed: because you looked at Ankle boots")
-    assert said(page) == ["For you has changed: because you looked at Ankle boots"]
+    assert read_announcements(page) == ["For you has changed: because you looked at Ankle boots"]
     expect(status).to_be_empty(timeout=SOON_MS)
 
 
@@ -294,7 +294,7 @@ def test_rows_share_one_socket_and_one_subscription(open_page: Open, recommender
         '<eddy-recommendations slot="similar" product-id="p2" name="more"></eddy-recommendations>'
         '<eddy-recommendations slot="search" query=""></eddy-recommendations>'
     )
-    recommender.subscribed(("for_you", "for_you"), ("similar", "similar"), ("more", "similar"))
+    recommender.wait_for_subscription(("for_you", "for_you"), ("similar", "similar"), ("more", "similar"))
     assert [(slot.k, slot.product_id) for slot in recommender.subscriptions[0]] == [
         (12, None),
         (6, "a/b"),
@@ -312,7 +312,7 @@ def test_attributes_change_and_elements_come_and_go(open_page: Open, recommender
     page = open_page(FOR_YOU + '<eddy-recommendations slot="similar" product-id="p1"></eddy-recommendations>')
     page.clock.install()
     both = (("for_you", "for_you"), ("similar", "similar"))
-    recommender.subscribed(*both)
+    recommender.wait_for_subscription(*both)
     recommender.push(items(1, 2), "similar")
     shows(page, 1, 2, row="[slot=similar]")
     similar = page.locator("[slot=similar]")
@@ -321,27 +321,27 @@ def test_attributes_change_and_elements_come_and_go(open_page: Open, recommender
     recommender.push(items(5, 6, 7), "similar")
     shows(page, 5, 6, 7, row="[slot=similar]")
     page.clock.fast_forward(3000)
-    assert said(page) == []  # another product, another row: of that a reader knows without us
+    assert read_announcements(page) == []  # another product, another row: of that a reader knows without us
     assert len(recommender.subscriptions) == 2  # two attributes, one subscription
 
     similar.evaluate("(each) => each.removeAttribute('product-id')")
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     expect(page.get_by_role("region", name="Similar")).to_have_count(0)
     similar.evaluate("(each) => { window.kept = each; each.setAttribute('product-id', 'p3'); }")
-    recommender.subscribed(*both)
+    recommender.wait_for_subscription(*both)
     page.evaluate("window.kept.remove()")
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     page.evaluate("document.querySelector('main').append(window.kept)")
-    recommender.subscribed(*both)
+    recommender.wait_for_subscription(*both)
     page.evaluate("document.querySelector('main').replaceChildren()")
     nobody_listens(recommender)
     page.evaluate("document.querySelector('main').append(window.kept)")
-    recommender.subscribed(("similar", "similar"))
+    recommender.wait_for_subscription(("similar", "similar"))
     recommender.push(items(8), "similar")
     shows(page, 8, row="[slot=similar]")
     recommender.push(items(9), "similar")
     expect(page.get_by_role("status")).to_contain_text("Similar has changed")
-    assert len(said(page)) == 1
+    assert len(read_announcements(page)) == 1
 
 
 @patiently(15)
@@ -358,7 +358,7 @@ def nobody_listens(recommender: Recommender) -> None:
 def test_a_lost_socket_comes_back_with_all_rows(page: Page, recommender: Recommender) -> None:
     recommender.subscriptions.clear()
     recommender.sockets[-1].close(1012)
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push(items(3, 4))
     shows(page, 3, 4)
 
@@ -478,7 +478,7 @@ def test_data_cannot_become_code(page: Page, recommender: Recommender) -> None:
 
 def test_a_picture_that_cannot_be_had_leaves_no_broken_one(open_page: Open, recommender: Recommender) -> None:
     page = open_page()
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push([item(0, image_url="/pictures/none.svg"), item(1, image_url=None), item(2)])
     pictures = page.locator("eddy-recommendations img")
     expect(pictures).to_have_count(3)
@@ -494,7 +494,7 @@ def test_content_of_the_page_stands_in_before_and_after(open_page: Open, recomme
         '<eddy-recommendations slot="similar" product-id="p1"><h3 slot="heading">More of this</h3>'
         '<p slot="empty">Nothing is like it</p><p>Rendered by the server</p></eddy-recommendations>'
     )
-    recommender.subscribed(("similar", "similar"))
+    recommender.wait_for_subscription(("similar", "similar"))
     expect(page.get_by_text("Rendered by the server")).to_be_visible()
     expect(page.get_by_text("Nothing is like it")).to_be_hidden()
     recommender.push(items(1), "similar", notice="Filters leave one product")
@@ -509,7 +509,7 @@ def test_content_of_the_page_stands_in_before_and_after(open_page: Open, recomme
 
 def test_who_wants_no_motion_sees_none(open_page: Open, recommender: Recommender) -> None:
     page = open_page(reduced_motion="reduce")
-    recommender.subscribed(("for_you", "for_you"))
+    recommender.wait_for_subscription(("for_you", "for_you"))
     recommender.push(items(0, 1, 2))
     shows(page, 0, 1, 2)
     page.evaluate(
@@ -553,7 +553,7 @@ def test_it_is_pleasant_to_look_at(
         viewport=viewport,
         color_scheme=scheme,
     )
-    recommender.subscribed(("for_you", "for_you"), ("complement_type", "complement_type"))
+    recommender.wait_for_subscription(("for_you", "for_you"), ("complement_type", "complement_type"))
     long = "Water-repellent hiking boots with a very long name that does not fit in two lines of a card"
     recommender.push(
         [item(0), item(1, name=long), item(2, availability="out_of_stock"), *items(*range(3, 12))]

@@ -71,7 +71,7 @@ def visitor(chromium: Browser) -> Iterator[BrowserContext]:
     context.close()
 
 
-def opened(
+def open_page(
     visitor: BrowserContext, site: Site, ingest: RunningService, *, early: str = "", snippet: str = SNIPPET
 ) -> Page:
     """A page with Google's snippet, what it pushes before the tracker is there, and the tracker."""
@@ -106,7 +106,7 @@ def test_a_shops_pushes_are_events_on_the_topic(
       dataLayer.push({{ ecommerce: null }});
       dataLayer.push({{ event: "view_item", ecommerce: {json.dumps({"items": [BOOTS]})} }});
     """
-    page = opened(visitor, site, ingest, early=early)
+    page = open_page(visitor, site, ingest, early=early)
     page.evaluate(
         """({ boots, socks, order }) => {
           const push = (event, ecommerce) => dataLayer.push({ ecommerce: null }, { event, ecommerce });
@@ -152,7 +152,7 @@ def test_a_shops_pushes_are_events_on_the_topic(
 def test_an_order_counts_once_however_often_its_page_is_opened(
     visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
-    page = opened(visitor, site, ingest, early=f'gtag("event", "purchase", {json.dumps(ORDER)});')
+    page = open_page(visitor, site, ingest, early=f'gtag("event", "purchase", {json.dumps(ORDER)});')
     all_is_sent(page)
     page.reload()
     all_is_sent(page)
@@ -181,7 +181,7 @@ def test_a_layer_that_is_replaced_is_listened_to_again(
     visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     search = "query => gtag('event', 'search', { search_term: query })"
-    page = opened(visitor, site, ingest)
+    page = open_page(visitor, site, ingest)
     page.evaluate(search, "one")
     page.evaluate("window.dataLayer = [...window.dataLayer]")
     page.evaluate(search, "two")
@@ -195,7 +195,7 @@ def test_a_layer_that_cannot_be_watched_is_listened_to_all_the_same(
     visitor: BrowserContext, site: Site, ingest: RunningService, kafka: ServiceSettings
 ) -> None:
     snippet = SNIPPET.replace("window.dataLayer =", "var dataLayer =")
-    page = opened(
+    page = open_page(
         visitor, site, ingest, early='gtag("event", "search", { search_term: "one" });', snippet=snippet
     )
     assert page.evaluate("Object.getOwnPropertyDescriptor(window, 'dataLayer').configurable") is False

@@ -28,7 +28,7 @@ PRODUCTS = tuple(re.findall(r"^(my-[\w-]+),", BLOCK, re.M))
 
 
 @pytest.fixture(scope="module")
-def printed(stack: Stack) -> Iterator[list[str]]:
+def output(stack: Stack) -> Iterator[list[str]]:
     """What the block prints, up to its last command, which serves the page; its products go afterwards."""
     if shutil.which("curl") is None:
         skip_or_fail("the README's block needs curl")
@@ -55,23 +55,23 @@ def withdraw(stack: Stack) -> None:
         httpx.delete(f"{stack.ingest_url}/v1/products/{product_id}", headers=key).raise_for_status()
 
     @patiently(15)
-    def gone() -> None:
+    def check_gone() -> None:
         asked = [("product_id", each) for each in PRODUCTS]
         assert httpx.get(f"{stack.recommender_url}/v1/products", params=asked).json()["items"] == []
 
-    gone()
+    check_gone()
 
 
-def test_the_commands_load_a_feed_and_give_a_visitor_a_row(printed: list[str]) -> None:
-    assert f"{len(PRODUCTS)} products accepted, 0 rejected" in printed
-    assert '{"accepted":1,"rejected":[]}' in printed
-    row = [line for line in printed if line.startswith(('"why"', '"name"'))]
-    assert len(row) == 6, printed
+def test_the_commands_load_a_feed_and_give_a_visitor_a_row(output: list[str]) -> None:
+    assert f"{len(PRODUCTS)} products accepted, 0 rejected" in output
+    assert '{"accepted":1,"rejected":[]}' in output
+    row = [line for line in output if line.startswith(('"why"', '"name"'))]
+    assert len(row) == 6, output
     assert row[0] == '"why":"because you looked at Paper floor lamp"'
 
 
 @pytest.fixture
-def page(printed: list[str], chromium: Browser) -> Iterator[Page]:
+def page(output: list[str], chromium: Browser) -> Iterator[Page]:
     """The block's page in a browser, served by its last command, though at a port that is free.
 
     For the browser it is at the README's address, which the stack lets in.

@@ -9,17 +9,17 @@ from infra.stack.lifecycle import Stack
 from tests.support.patience import patiently
 from tests.support.shop_pages import (
     Open,
-    answered,
     because,
     change,
     chips,
-    found,
     has_never_navigated,
     ids,
     is_live,
     look_for,
     open_product,
+    read_results,
     screenshot,
+    wait_for_answer,
 )
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
@@ -100,10 +100,10 @@ def test_what_is_only_close_stands_apart_and_a_mistyped_word_is_told(page: Page)
 def test_more_is_shown_on_demand(page: Page) -> None:
     look_for(page, "shoes")
     expect(page.locator("main .card")).to_have_count(24)
-    first = found(page)
+    first = read_results(page)
     page.get_by_role("button", name="Show more").click()
     expect(page.locator("main .card")).to_have_count(48)
-    assert set(first) <= set(found(page))
+    assert set(first) <= set(read_results(page))
 
 
 def test_nothing_found_says_what_to_do(page: Page) -> None:
@@ -123,13 +123,13 @@ def test_the_same_words_find_another_order_for_another_visitor(stack: Stack, ope
         because(page, open_product(page, shelf))
         because(page, open_product(page, shelf, place=1))
         look_for(page, "shoes")
-        orders.append(found(page))
+        orders.append(read_results(page))
     assert orders[0] != orders[1]
 
 
 def test_results_follow_what_the_visitor_does_elsewhere(stack: Stack, page: Page) -> None:
     look_for(page, "shoes")
-    before = found(page)
+    before = read_results(page)
     other = page.context.new_page()
     other.goto(stack.shop_url)
     is_live(other)
@@ -141,12 +141,12 @@ def test_results_follow_what_the_visitor_does_elsewhere(stack: Stack, page: Page
 
 @patiently(15)
 def is_another_order(page: Page, order: list[str]) -> None:
-    assert found(page) != order
+    assert read_results(page) != order
 
 
 def test_what_sells_out_makes_room_among_the_results(stack: Stack, page: Page) -> None:
     look_for(page, "boots")
-    product_id = found(page)[0]
+    product_id = read_results(page)[0]
     change(page, stack, product_id, stock="Sold out")
     try:
         expect(page.locator(f"main .card[data-id={product_id}]")).to_have_count(0)
@@ -170,7 +170,7 @@ def test_without_the_recommender_the_shop_searches_by_itself(stack: Stack, open_
     expect(page.locator("[data-part=understood]")).to_be_hidden()
     page.unroute(re.compile("/v1/search"), cut)
     page.reload()
-    answered(page)
+    wait_for_answer(page)
     expect(chips(page)).to_have_text(["striped"])
 
 
@@ -178,7 +178,7 @@ def test_from_search_to_a_product_by_keyboard_alone(page: Page) -> None:
     page.get_by_role("searchbox").focus()
     page.keyboard.type(WORDS)
     page.keyboard.press("Enter")
-    answered(page)
+    wait_for_answer(page)
     expect(page.locator("#main")).to_be_focused()
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Remove cushion")).to_be_focused()

@@ -22,10 +22,10 @@ from tests.benchmark.accuracy import (
     index_speed,
     picture,
     rees46,
-    running,
+    run,
     tables,
 )
-from tests.benchmark.accuracy.differences import paired
+from tests.benchmark.accuracy.differences import compare_pairs
 from tests.benchmark.accuracy.figures import (
     FUSED,
     ITEM2VEC,
@@ -43,7 +43,7 @@ from tests.support import accuracy as shop
 def figures(tmp_path_factory: pytest.TempPathFactory) -> AccuracyFigures:
     """Of the made-up shop, in the place of every dataset."""
     work = tmp_path_factory.mktemp("accuracy")
-    found = datasets.measured(shop.histories(), shop.cases(), work, Silent(), shop.QUICK)
+    found = datasets.measure(shop.histories(), shop.cases(), work, Silent(), shop.QUICK)
     file = shop.rees46(work / "rees46.csv.gz")
     sessions = rees46.read(file)
     return AccuracyFigures(
@@ -51,8 +51,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> AccuracyFigures:
         retailrocket=found,
         diginetica=found,
         serenade=found,
-        types=event_types.measured(sessions, work, Silent()),
-        cold=cold_products.measured(sessions, rees46.contents(file), work, Silent()),
+        types=event_types.measure(sessions, work, Silent()),
+        cold=cold_products.measure(sessions, rees46.contents(file), work, Silent()),
     )
 
 
@@ -113,18 +113,18 @@ def test_the_readmes_text_tells_every_part(figures: AccuracyFigures) -> None:
 def test_what_was_measured_before_is_kept(figures: AccuracyFigures, tmp_path: Path) -> None:
     file = tmp_path / "accuracy.json"
     file.write_bytes(msgspec.json.encode(figures))
-    assert running.known(file) == figures
+    assert run.read_figures(file) == figures
     others = msgspec.structs.replace(figures, parameters={"item2vec": "another"})
     file.write_bytes(msgspec.json.encode(others))
-    assert running.known(file) == AccuracyFigures(parameters=parameters())
+    assert run.read_figures(file) == AccuracyFigures(parameters=parameters())
     file.write_text("no JSON")
-    assert running.known(file) == AccuracyFigures(parameters=parameters())
+    assert run.read_figures(file) == AccuracyFigures(parameters=parameters())
 
 
 def test_a_part_without_data_is_skipped_with_a_sentence(tmp_path: Path) -> None:
     console = Console(width=1000, record=True, file=StringIO())
     out = tmp_path / "bench" / "accuracy.json"
-    figures = running.measure(list(Part), tmp_path / "nowhere", out, console)
+    figures = run.measure(list(Part), tmp_path / "nowhere", out, console)
     assert figures == AccuracyFigures(parameters=parameters())
     assert console.export_text().count("is not there (real data is no part of Eddy)") == len(Part)
     assert not out.exists()
@@ -168,19 +168,19 @@ def test_a_difference_is_told_from_chance() -> None:
     sessions = np.arange(400) // 2
     better = np.arange(400) % 10 != 0
     worse = np.arange(400) % 4 != 0
-    found = paired(better, worse, sessions)
+    found = compare_pairs(better, worse, sessions)
     assert found.difference == pytest.approx(0.15)
     assert 0 < found.low < 0.15 < found.high
     assert (found.gained, found.lost, found.is_noise) == (80, 20, False)
-    assert paired(better, np.roll(better, 1), sessions).is_noise
+    assert compare_pairs(better, np.roll(better, 1), sessions).is_noise
     nothing = np.zeros(0, np.bool_)
-    assert paired(nothing, nothing, np.zeros(0, np.int64)).is_noise
+    assert compare_pairs(nothing, nothing, np.zeros(0, np.int64)).is_noise
 
 
 def test_events_of_hidden_products_are_gone_and_so_are_sessions_without_others() -> None:
     histories = shop.histories(50)
     first = frozenset(histories.session(0))
-    rest = rees46.hidden(histories, first)
+    rest = rees46.hide(histories, first)
     assert not first & set(rest.products)
     assert rest.sessions < histories.sessions
     assert (np.diff(rest.starts) > 0).all()

@@ -106,7 +106,7 @@ def test_topics_are_those_on_the_broker(kafka: ServiceSettings, away: ClientConf
 
 
 @patiently(20, despite=TimeoutError)
-async def refused(producer: AcknowledgedProducer, topic: str, size: int) -> None:
+async def provoke_refusal(producer: AcknowledgedProducer, topic: str, size: int) -> None:
     """Raises NotDelivered, as soon as the broker goes by its new limit."""
     await producer.send_all(topic, [(b"other", bytes(size), [])])
     raise TimeoutError
@@ -120,7 +120,7 @@ async def test_what_the_broker_never_takes_is_told_by_its_place_and_all_else_is_
     topic = kafka.topic(PRODUCTS_DLQ)
     producer = make(producer_config(kafka, linger_ms=50, timeout_ms=10_000))
     with pytest.raises(NotDelivered, match="too large"):
-        await refused(producer, topic, 30_000)
+        await provoke_refusal(producer, topic, 30_000)
     sizes = [5_000, 30_000, 5_000, 5_000, 2_000_000, 5_000, 5_000]
     with pytest.raises(NotDelivered, match="5 of 7 messages are written") as caught:
         await producer.send_all(topic, [(b"k", bytes(size), []) for size in sizes])

@@ -152,7 +152,7 @@ def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSett
     TopicWriter(ops.settings).raw(EVENTS, "v", b"no event")
     filling = TopicWriter(ops.settings)
     filling.raw(EVENTS, "v", None)  # nor this
-    filling.done()
+    filling.flush()
     count, expected = digest(ops.settings)
     url = f"{s3}/{ops.settings.topic_prefix}"
     made = ops.json("export", url)
@@ -205,12 +205,12 @@ def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shad
     fill(ops.settings, 970)
     filling = TopicWriter(ops.settings)
     filling.erasure("v0", NOON + 2 * DAY)
-    filling.done()
+    filling.flush()
     url = str(ops.folder / "archive")
     made = ops.json("export", url)
     assert (made["messages"], made["erased"]) == (960, 10)
     filling.erasure("v1", NOON + 2 * DAY)
-    filling.done()
+    filling.flush()
     back = ops.json("import", url, "--as-prefix", shadow.topic_prefix)
     assert (back["read"], back["written"], back["erased"], back["agrees"]) == (960, 950, 10, True)
     assert back["archive_digest"] == back["digest"] != back["written_digest"]
@@ -221,7 +221,7 @@ def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shad
     # Who is erased where it is written to is left out, too.
     filling = TopicWriter(shadow)
     filling.erasure("v2", NOON + 2 * DAY)
-    filling.done()
+    filling.flush()
     assert ops.json("import", url, "--as-prefix", shadow.topic_prefix)["erased"] == 20
 
 
@@ -327,12 +327,12 @@ def test_a_model_is_learned_from_an_archive_alone(ops: Ops) -> None:
             for step, product in enumerate((f"a{visit % 9}", f"b{visit % 9}")):
                 filling.event(product, visitor=f"v{day}-{visit}", at=at + step * 1000)
     filling.event("secret", visitor="forgotten", at=NOON - 2 * DAY)
-    filling.done()
+    filling.flush()
     url = str(ops.folder / "archive")
     ops.json("export", url)
     forget(ops.settings)
     filling.erasure("forgotten", NOON)
-    filling.done()
+    filling.flush()
     trainer = Trainer(ops.settings, ops.folder)
     status, told = trainer("train", "--archive", url)
     assert status == 0, told

@@ -214,12 +214,12 @@ def test_an_unchanged_feed_with_a_newer_time_embeds_nothing_again(
     with run_service("embedder", kafka, tmp_path / "embedder.log") as embedder:
         feed = write_feed(tmp_path / "feed.xml", map(item, range(count)))
         loader.load(feed)
-        published(embedder, count)
+        wait_for_published(embedder, count)
         made = segments(embedder)
         assert made > 0
         write_feed(feed, map(item, range(count)), mtime_s=1_700_086_400)
         loader.load(feed)
-        published(embedder, 2 * count)
+        wait_for_published(embedder, 2 * count)
         assert segments(embedder) == made
         loader.load(feed)
         dealt_with(embedder, "unchanged", count)
@@ -233,7 +233,7 @@ def segments(embedder: RunningService) -> float:
     return metric(embedder, r"eddy_embedder_segments_total\{.*\}")
 
 
-def published(embedder: RunningService, count: int) -> None:
+def wait_for_published(embedder: RunningService, count: int) -> None:
     dealt_with(embedder, "published", count)
 
 

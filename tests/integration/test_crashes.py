@@ -49,10 +49,10 @@ async def _until_accepting(crowd: Crowd) -> None:
     wanted = crowd.accepted + 50
 
     @patiently(60, 0.05)
-    async def accepted() -> None:
+    async def check_accepted() -> None:
         assert crowd.accepted >= wanted
 
-    await accepted()
+    await check_accepted()
 
 
 async def test_every_accepted_event_counts_once_and_every_page_shows_the_right_state(stack: Stack) -> None:

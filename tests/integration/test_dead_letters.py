@@ -89,7 +89,7 @@ class Desk:
         assert done.exit_code == status, (done.output, done.exception)
         return json.loads(done.stdout) if done.stdout else done.stderr
 
-    def listed(self, about: str, *words: str) -> list[Json]:
+    def list_letters(self, about: str, *words: str) -> list[Json]:
         """The letters about a visitor or product."""
         return [each for each in self.run("list", *words)["letters"] if each["about"] == about]
 
@@ -98,7 +98,7 @@ class Desk:
         found: list[Json] = []
 
         def there() -> None:
-            found[:] = self.listed(about)
+            found[:] = self.list_letters(about)
             assert len(found) == 1
 
         wait_until(there)
@@ -165,7 +165,7 @@ def test_a_refused_event_is_listed_and_shown_and_stays_as_long_as_it_is_refused(
     done = desk.run("requeue", letter["id"], "--yes", status=1)
     assert (done["requeued"], done["stayed"]) == (0, {"bad": 1})
     assert "teleport" in done["letters"][0]["why"]
-    assert desk.listed(visitor) == [letter]
+    assert desk.list_letters(visitor) == [letter]
     assert not desk.on(EVENTS, visitor)
     [group] = [each for each in desk.run("list", "--by-reason") if each["example"] == letter["id"]]
     assert group["reason"] == "Invalid enum value '…' - at `$.type`"
@@ -181,19 +181,19 @@ def test_a_letter_that_is_good_now_goes_into_its_session_as_it_was(
     letter = desk.one(visitor)
     assert desk.run("show", letter["id"])["verdict"] == "good"
     assert desk.run("requeue", "--reason", reason.upper(), "--dry-run")["requeued"] == 1
-    assert desk.listed(visitor) == [letter]
+    assert desk.list_letters(visitor) == [letter]
     assert desk.run("requeue", "--reason", reason.upper(), "--yes")["requeued"] == 1
-    assert desk.listed(visitor) == []
-    assert [each["outcome"] for each in desk.listed(visitor, "--all")] == ["requeued"]
+    assert desk.list_letters(visitor) == []
+    assert [each["outcome"] for each in desk.list_letters(visitor, "--all")] == ["requeued"]
 
     [message] = desk.on(EVENTS, visitor)
     assert message.value() == raw
     assert headers_of(message) == {deadletters.ATTEMPTS: b"2"}
 
-    def published() -> None:
-        assert topics.published(visitor)[-1].value() == topics.offline([event])
+    def check_published() -> None:
+        assert topics.read_published(visitor)[-1].value() == topics.offline([event])
 
-    wait_until(published)
+    wait_until(check_published)
     assert "no open letter" in desk.run("requeue", letter["id"], "--yes", status=2)
 
 
@@ -207,18 +207,18 @@ def test_what_fails_again_on_its_topic_is_not_put_back_for_ever(
         assert letter["attempts"] == attempts
         if attempts < 3:
             assert desk.run("requeue", letter["id"], "--as-is", "--yes")["requeued"] == 1
-            wait_until(partial(_moved_on, desk, visitor, letter))
+            wait_until(partial(_check_moved_on, desk, visitor, letter))
     done = desk.run("requeue", letter["id"], "--as-is", "--yes", status=1)
     assert done["stayed"] == {"often": 1}
     assert "failed 3 times" in done["letters"][0]["why"]
     assert desk.run("requeue", letter["id"], "--as-is", "--attempts-max", "4", "--dry-run")["requeued"] == 1
     assert desk.run("drop", letter["id"], "--yes")["dropped"] == 1
-    assert desk.listed(visitor) == []
-    assert [each["outcome"] for each in desk.listed(visitor, "--all")] == ["requeued"] * 2 + ["dropped"]
+    assert desk.list_letters(visitor) == []
+    assert [each["outcome"] for each in desk.list_letters(visitor, "--all")] == ["requeued"] * 2 + ["dropped"]
 
 
-def _moved_on(desk: Desk, visitor: str, former: Json) -> None:
-    assert [each["id"] for each in desk.listed(visitor)] not in ([], [former["id"]])
+def _check_moved_on(desk: Desk, visitor: str, former: Json) -> None:
+    assert [each["id"] for each in desk.list_letters(visitor)] not in ([], [former["id"]])
 
 
 def test_what_ingest_refuses_again_counts_its_attempts(
@@ -293,7 +293,7 @@ def test_a_message_without_a_name_or_time_is_one_event_however_often_it_goes_bac
     message = {"event": "Product Viewed", "anonymousId": visitor, "properties": {"product_id": "p1"}}
     raw, at = msgspec.json.encode(message), int(time.time() * 1000) - DAY_MS
     desk.write(EVENTS_DLQ, *[(None, raw, of_ingest("/v1/track", at))] * 2)
-    ids = [each["id"] for each in desk.listed(visitor)]
+    ids = [each["id"] for each in desk.list_letters(visitor)]
     _marks_fail(desk, lambda: desk.run("requeue", *ids, "--yes", status=2))
     assert desk.run("requeue", *ids, "--yes")["requeued"] == 2
     found = _events(desk, visitor)
@@ -370,7 +370,7 @@ def test_nothing_of_an_erased_visitor_goes_back(topics: SessionTopics, desk: Des
     assert (done["requeued"], done["stayed"]) == (1, {"erased": 3})
     assert not desk.on(EVENTS, visitor)
     assert desk.run("drop", "--erased", "--yes")["dropped"] == 3
-    assert not desk.listed(visitor)
+    assert not desk.list_letters(visitor)
 
 
 def _last_offsets(desk: Desk, count: int) -> list[int]:
@@ -441,13 +441,13 @@ def test_a_run_that_ends_between_message_and_mark_is_run_again_and_changes_nothi
     assert desk.one(visitor) == letter
     assert len(desk.on(EVENTS, visitor)) == 1
     assert desk.run("requeue", letter["id"], "--yes")["requeued"] == 1
-    assert desk.listed(visitor) == []
+    assert desk.list_letters(visitor) == []
 
-    def published_twice() -> None:
-        found = topics.published(visitor)
+    def check_published_twice() -> None:
+        found = topics.read_published(visitor)
         assert [each.value() for each in found] == [topics.offline([event])] * 2
 
-    wait_until(published_twice)
+    wait_until(check_published_twice)
 
 
 def test_a_run_that_is_killed_is_run_again_and_leaves_nothing_out(

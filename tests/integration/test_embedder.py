@@ -26,7 +26,7 @@ from tests.support.embedder_service import (
     NOW,
     EmbedderService,
     boot,
-    committed_count,
+    count_committed,
     inline,
     picture,
     put,
@@ -173,22 +173,22 @@ def test_a_change_embeds_only_what_changed(embedder: EmbedderService, topics: Se
     first = boot("changes", image_url=inline(picture("green")))
     put(topics, first)
     before = wait_for(topics, first)["changes"]
-    made = embedder.made()
+    made = embedder.count_made()
     cheaper = replace(first, price=10.0, availability="out_of_stock", updated_at=NOW + 1)
     put(topics, cheaper)
     after = wait_for(topics, cheaper)["changes"]
     changed = {name for name, _ in LAYOUT.widths if segment(before, name) != segment(after, name)}
     assert changed == {"price"}
-    assert embedder.made() == made
+    assert embedder.count_made() == made
     renamed = replace(cheaper, description="Lined.", updated_at=NOW + 2)
     put(topics, renamed)
 
-    def embedded_anew() -> None:
+    def check_embedded_anew() -> None:
         now = wait_for(topics, renamed)["changes"]
         assert {name for name, _ in LAYOUT.widths if segment(after, name) != segment(now, name)} == {"text"}
 
-    wait_until(embedded_anew)
-    assert embedder.made() == {**made, "text": made["text"] + 1}
+    wait_until(check_embedded_anew)
+    assert embedder.count_made() == {**made, "text": made["text"] + 1}
 
 
 def test_the_newest_counts_and_a_tombstone_removes(
@@ -207,10 +207,10 @@ def test_the_newest_counts_and_a_tombstone_removes(
     assert found["gone"] is None
     put(topics, ("newest", None))
 
-    def removed() -> None:
+    def check_removed() -> None:
         assert read_vectors(topics)["newest"] is None
 
-    wait_until(removed)
+    wait_until(check_removed)
 
 
 def test_what_is_no_product_goes_to_the_dead_letters_and_stops_nothing(
@@ -245,7 +245,7 @@ def test_a_restart_embeds_nothing_again(
         put(kafka, *sent)
         found = wait_for(kafka, *sent)
         wait_until_committed(kafka)
-        assert first.made() == {"text": 7, "caption": 7, "image": 5}
+        assert first.count_made() == {"text": 7, "caption": 7, "image": 5}
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(timeout=5) == 0
     pictured = {key for key, each in found.items() if length(each, "image") > 0}
@@ -260,14 +260,14 @@ def test_a_restart_embeds_nothing_again(
         put(kafka, *sent[:5], *later)
         again = wait_for(kafka, *later)
         wait_until_committed(kafka)
-        assert second.made() == {"text": 0, "caption": 0, "image": 0}
+        assert second.count_made() == {"text": 0, "caption": 0, "image": 0}
         assert all(again[each.product_id].content == found[each.product_id].content for each in later)
         asked = len(_Shop.asked)
         put(kafka, tried := replace(sent[5], updated_at=NOW + 2))
         wait_for(kafka, tried)
         wait_until_committed(kafka)
         assert _Shop.asked[asked:] == ["/broken.png"]
-        assert second.made() == {"text": 0, "caption": 0, "image": 0}
+        assert second.count_made() == {"text": 0, "caption": 0, "image": 0}
     assert "Traceback" not in (tmp_path / "log").read_text()
 
 
@@ -287,12 +287,12 @@ def test_a_kill_in_the_middle_loses_nothing(kafka: ServiceSettings, tmp_path: Pa
     with run_embedder(kafka, tmp_path / "log", EDDY_BAD_PRODUCTS_IN_A_ROW="3") as second:
         found = wait_for(kafka, *sent)
         wait_until_committed(kafka)
-        assert second.made()["text"] == 300 - before  # what was there is not made again
+        assert second.count_made()["text"] == 300 - before  # what was there is not made again
         put(kafka, *((f"bad{number}", b"{") for number in range(40)))
         assert second.process.wait(timeout=20) == 70
     assert all(length(each, "image") > 0 for each in found.values())
     assert "bad messages in a row" in (tmp_path / "log").read_text()
-    assert committed_count(kafka) < 340
+    assert count_committed(kafka) < 340
 
 
 def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_path: Path) -> None:
@@ -303,7 +303,7 @@ def test_embedders_share_the_work_and_take_it_over(kafka: ServiceSettings, tmp_p
             put(kafka, *second)
 
             def both_work() -> None:
-                assert all(each.made()["text"] > 20 for each in (one, two))
+                assert all(each.count_made()["text"] > 20 for each in (one, two))
 
             wait_until(both_work)
             one.process.send_signal(signal.SIGTERM)
@@ -368,8 +368,8 @@ def test_a_sold_out_product_does_not_wait_behind_new_ones(
     sold_out = replace(known, availability="out_of_stock", description="Gone.", updated_at=NOW + 1)
     put(topics, sold_out)
 
-    def told() -> None:
+    def check_interim() -> None:
         assert embedder.metric("eddy_embedder_products_total", outcome="interim") == interim + 1
 
-    wait_until(told)
+    wait_until(check_interim)
     assert embedder.metric("eddy_embedder_products_waiting") > 300

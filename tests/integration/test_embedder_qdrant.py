@@ -23,7 +23,7 @@ from services.qdrant import ProductCollection
 from services.settings import ServiceSettings
 from tests.support.embedder_service import (
     boot,
-    committed_count,
+    count_committed,
     put,
     read_dead_letters,
     read_vectors,
@@ -89,10 +89,10 @@ def test_qdrant_gets_what_the_topic_gets(
     other = collection(client, "other")
     with working(kafka, tmp_path, other):
 
-        def filled() -> None:
+        def check_filled() -> None:
             assert other.count() == 19
 
-        wait_until(filled)
+        wait_until(check_filled)
 
 
 class Away:
@@ -133,26 +133,26 @@ def test_a_worker_that_ended_between_topic_and_qdrant_is_made_up_for(
     with working(kafka, tmp_path, made):
         put(kafka, sold_out, boot("stays"), boot("goes"))
         wait_until_committed(kafka)
-    committed = committed_count(kafka)
+    committed = count_committed(kafka)
     with working(kafka, tmp_path, Away(made)):
         put(kafka, back, ("goes", None))
 
-        def published() -> None:
+        def check_published() -> None:
             found = read_vectors(kafka)
             assert found["back"] is not None
             assert found["back"].product == back
             assert found["goes"] is None
 
-        wait_until(published)
-    assert committed_count(kafka) < committed + 2
+        wait_until(check_published)
+    assert count_committed(kafka) < committed + 2
     assert made.versions() != on_topic(kafka)
     with working(kafka, tmp_path, made):
         wait_until_committed(kafka)  # the messages are read again, and nothing has changed in them
 
-        def repaired() -> None:
+        def check_repaired() -> None:
             assert made.versions() == on_topic(kafka)
 
-        wait_until(repaired)
+        wait_until(check_repaired)
     [point] = client.retrieve("products", [point_id("back")])
     assert (point.payload or {})["availability"] == "in_stock"
 
@@ -171,10 +171,10 @@ def test_a_server_that_has_it_otherwise_is_repaired_at_the_next_start(
     client.delete_payload("products", ["version"], points=[point_id("p4")])
     with working(kafka, tmp_path, made) as worker:
 
-        def repaired() -> None:
+        def check_repaired() -> None:
             assert made.versions() == on_topic(kafka)
 
-        wait_until(repaired)
+        wait_until(check_repaired)
         counts = {
             what: worker._metrics.repaired.labels(what)._value.get()
             for what in ("missing", "stale", "surplus")
@@ -218,11 +218,11 @@ def test_a_product_whose_tombstone_nobody_has_read_goes_at_the_next_start(
     forget_products(kafka, [partition])
     with working(kafka, tmp_path, made):
 
-        def removed() -> None:
+        def check_removed() -> None:
             assert read_vectors(kafka)["gone"] is None
             assert made.versions() == on_topic(kafka)
 
-        wait_until(removed)
+        wait_until(check_removed)
         assert set(made.versions()) == {each.product_id for each in others}
 
 
@@ -280,6 +280,6 @@ def test_nothing_is_committed_before_qdrant_has_it(
         put(kafka, boot("waits"))
         assert held.asked.wait(30)
         assert "waits" in read_vectors(kafka)
-        assert committed_count(kafka) == 0
+        assert count_committed(kafka) == 0
         held.may.set()
         wait_until_committed(kafka)

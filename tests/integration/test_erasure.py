@@ -89,13 +89,13 @@ def profile(flow: Flow, visitor_id: str) -> Json:
     return found
 
 
-def remembered(flow: Flow, visitor_id: str) -> list[str]:
+def products_of(flow: Flow, visitor_id: str) -> list[str]:
     return [event["product_id"] for event in profile(flow, visitor_id)["events"]]
 
 
 async def remembers(flow: Flow, visitor_id: str, *product_ids: str) -> None:
     async def remembers_them() -> None:
-        assert set(remembered(flow, visitor_id)) == set(product_ids)
+        assert set(products_of(flow, visitor_id)) == set(product_ids)
 
     # A killed worker stays in its group for three seconds; the next one folds only after that.
     await eventually(remembers_them)
@@ -120,7 +120,7 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
     async with flow.shop.live(flow.recommender, visitor, FOR_YOU) as live:
         await live.next()
         viewed = send_views(flow.ingest, visitor, "p1", "p4")
-        await live.caused_by(viewed[-1])
+        await live.push_of(viewed[-1])
         erasing = asyncio.create_task(asyncio.to_thread(ops, flow, "erase", visitor, "--yes", "--json"))
         while (row := await live.next()).get("fallback") != "new_visitor":
             pass
@@ -138,7 +138,7 @@ async def test_open_pages_start_anew_within_a_second_and_the_report_says_what_we
     assert places[f"{prefix}events"]["left_out"] == "2 events"
     assert places[f"{prefix}events"]["gone_by"] > report["erased_at"]
     assert places[f"{prefix}recommendations"]["left_out"] != "0 impressions"
-    assert remembered(flow, visitor) == []
+    assert products_of(flow, visitor) == []
     assert newest(flow, SESSIONS, visitor).value() is None
     assert on_changelog(flow, visitor) is None
 
@@ -152,7 +152,7 @@ async def test_tokens_from_before_open_nothing_and_open_sockets_end(flow: Flow, 
         await live.next()
         erased = flow.ingest.http.delete(f"/v1/visitors/{visitor}", headers=as_visitor)
         assert (erased.status_code, erased.json()["erased"]) == (202, [visitor])
-        code, reason = await live.closed()
+        code, reason = await live.wait_for_close()
         assert (code, "erased" in reason) == (1008, True)
 
     async def is_refused() -> None:
@@ -183,12 +183,12 @@ async def test_a_visitor_erases_what_is_proven_to_be_its_own_and_nobody_by_a_cla
     send_views(flow.ingest, thief, "p2")
     await remembers(flow, visitor, "p1", "p2")  # by the back end's key
 
-    def seen_by(who: str) -> set[str]:
+    def products_for(who: str) -> set[str]:
         shown = {"X-Eddy-Token": flow.shop.token(who)}
         answer = flow.recommender.http.get(f"/v1/visitors/{who}/profile", headers=shown)
         return {event["product_id"] for event in answer.json()["events"]}
 
-    assert (seen_by(visitor), seen_by(thief)) == ({"p1"}, {"p2"})
+    assert (products_for(visitor), products_for(thief)) == ({"p1"}, {"p2"})
     assert (
         flow.ingest.http.delete(
             f"/v1/visitors/{phone}", headers={"X-Eddy-Token": flow.shop.token(thief)}
@@ -277,7 +277,7 @@ async def test_with_no_session_processor_pages_forget_at_once_and_the_next_worke
     done = ops(flow, "erase", visitor, "--yes", "--wait", "0.5")
     assert done.returncode == 1
     assert "Start a session processor" in done.stderr
-    assert remembered(flow, visitor) == []
+    assert products_of(flow, visitor) == []
     assert on_changelog(flow, visitor) is not None
     send_views(flow.ingest, visitor, "p8")
     flow.start_worker()
@@ -295,10 +295,10 @@ async def test_a_worker_that_is_killed_at_that_moment_has_forgotten_when_it_is_b
     await remembers(flow, visitor, "p1", "p4")
     erasing = asyncio.create_task(asyncio.to_thread(ops, flow, "erase", visitor, "--yes", "--wait", "1"))
 
-    async def written() -> None:
+    async def check_written() -> None:
         assert any(each.key() == visitor.encode() for each in read_topic(flow.shop.settings, ERASURES))
 
-    await eventually(written)
+    await eventually(check_written)
     flow.worker.kill()
     await erasing
     flow.start_worker()

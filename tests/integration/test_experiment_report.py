@@ -83,7 +83,7 @@ class Shop:
         for _ in range(times):
             self.raw(EVENTS, visitor, events.encode(made), at if sent_at is None else sent_at)
 
-    def done(self) -> None:
+    def flush(self) -> None:
         """All of it is on the broker."""
         assert self._producer.flush(20) == 0
 
@@ -94,11 +94,11 @@ def shop(kafka: ServiceSettings) -> Shop:
     return Shop(kafka)
 
 
-def reported(settings: ServiceSettings, *arguments: str) -> dict[str, Any]:
+def run_report(settings: ServiceSettings, *arguments: str) -> dict[str, Any]:
     return Operator(settings)("experiment", "report", EXPERIMENT.name, "--json", *arguments).json
 
 
-def written(time_ms: int) -> str:
+def format_time(time_ms: int) -> str:
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat()
 
 
@@ -139,8 +139,8 @@ def test_a_shops_figures_are_those_counted_beside_it(kafka: ServiceSettings, sho
             told["total"] += 12.5
         elif draw.random() < 0.2:
             shop.event("purchase", visitor, BEGIN + 8 * DAY, value=99.0)  # after the window
-    shop.done()
-    found = reported(kafka)
+    shop.flush()
+    found = run_report(kafka)
     for figure in ("visitors", "impressions", "clicks", "clicked_impressions", "clickers", "buyers"):
         assert by_variant(found, figure) == {name: told[figure] for name, told in counts.items()}, figure
     for variant in found["variants"]:
@@ -180,8 +180,8 @@ def test_users_are_joined_erased_visitors_left_out_and_bad_messages_counted(
     shop.raw(RECOMMENDATIONS, "v", None)
     shop.raw(EVENTS, "v", b"rubbish \xff")
     shop.event("select_item", "thief", BEGIN + 1, of="r1", product="p1")
-    shop.done()
-    found = reported(kafka)
+    shop.flush()
+    found = run_report(kafka)
     assert by_variant(found, "visitors") == {"as-is": 1, "less": 1}
     assert by_variant(found, "impressions") == {"as-is": 1, "less": 2}
     assert by_variant(found, "clicks") == {"as-is": 1, "less": 1}
@@ -206,8 +206,8 @@ def test_a_shopper_with_an_alias_and_two_devices_is_one_visitor(kafka: ServiceSe
     shop.row("r2", "b", "less", BEGIN + 1)
     shop.event("select_item", "b", BEGIN + 2, of="r1")
     shop.event("purchase", visitor_of("new"), BEGIN + DAY, value=20.0)
-    shop.done()
-    found = reported(kafka)
+    shop.flush()
+    found = run_report(kafka)
     assert by_variant(found, "visitors") == {"as-is": 0, "less": 1}
     assert by_variant(found, "attributed_purchases") == {"as-is": 0, "less": 1}
 
@@ -219,16 +219,16 @@ def test_times_slots_and_windows_are_the_options(kafka: ServiceSettings, shop: S
         shop.row(f"top{day}", f"v{day}", "as-is", at)
         shop.row(f"basket{day}", f"v{day}", "less", at + HOUR, slot="basket")
         shop.event("purchase", f"v{day}", at + (day + 1) * 12 * HOUR)
-    shop.done()
-    assert by_variant(reported(kafka), "impressions") == {"as-is": 10, "less": 0}
-    assert by_variant(reported(kafka, "--slot", "basket"), "impressions") == {"as-is": 0, "less": 5}
-    found = reported(kafka, "--from", written(BEGIN + DAY), "--to", written(BEGIN + 3 * DAY))
+    shop.flush()
+    assert by_variant(run_report(kafka), "impressions") == {"as-is": 10, "less": 0}
+    assert by_variant(run_report(kafka, "--slot", "basket"), "impressions") == {"as-is": 0, "less": 5}
+    found = run_report(kafka, "--from", format_time(BEGIN + DAY), "--to", format_time(BEGIN + 3 * DAY))
     assert found["visitors"] == 2
     assert by_variant(found, "buyers")["as-is"] == 2
     assert found["until"] - found["since"] == 2 * DAY
-    assert by_variant(reported(kafka, "--window", "25h"), "buyers")["as-is"] == 2
+    assert by_variant(run_report(kafka, "--window", "25h"), "buyers")["as-is"] == 2
     wide, narrow = (
-        reported(kafka, "--confidence", confidence)["variants"][0]["conversion"]["estimate"]
+        run_report(kafka, "--confidence", confidence)["variants"][0]["conversion"]["estimate"]
         for confidence in ("0.99", "0.8")
     )
     assert wide["low"] < narrow["low"]
@@ -237,7 +237,7 @@ def test_times_slots_and_windows_are_the_options(kafka: ServiceSettings, shop: S
 def test_people_get_a_table_and_the_progress_goes_to_stderr(kafka: ServiceSettings, shop: Shop) -> None:
     shop.experiment(EXPERIMENT)
     shop.row("r", "v", "as-is", BEGIN)
-    shop.done()
+    shop.flush()
     done = Operator(kafka, {"COLUMNS": "160"}).as_process("experiment", "report", EXPERIMENT.name)
     for expected in ("less-brand: 1 visitors", "as-is (50%)", "conversion", "Wilson's interval"):
         assert expected in done.out, expected
@@ -253,7 +253,7 @@ def test_the_list_says_what_there_is(kafka: ServiceSettings, shop: Shop) -> None
     shop.experiment(Experiment(name="gone", variants=EXPERIMENT.variants))
     shop.raw(EXPERIMENTS, "gone", None)
     shop.raw(EXPERIMENTS, "rubbish", b"rubbish")
-    shop.done()
+    shop.flush()
     told = json.loads(ops("experiment", "list", "--json").out)
     assert [(each["name"], each["state"]) for each in told] == [("ended", "ended"), ("less-brand", "running")]
     assert told[0]["variants"] == [{"name": "as-is", "share": 0.5}, {"name": "less", "share": 0.5}]
@@ -268,7 +268,7 @@ def test_what_cannot_be_told_ends_with_2_and_a_sentence(
     monkeypatch.setattr(ranges, "ANSWER_S", 2.0)  # for the broker that is away
     shop.experiment(EXPERIMENT)
     shop.row("r", "v", "as-is", BEGIN)
-    shop.done()
+    shop.flush()
     away = kafka.model_copy(update={"kafka_bootstrap": "127.0.0.1:1"})
     nowhere = kafka.model_copy(update={"topic_prefix": "nowhere."})
     for settings, arguments, expected in [

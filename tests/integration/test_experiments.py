@@ -204,10 +204,10 @@ async def test_what_was_shown_and_clicked_is_what_the_report_counts(flow: Flow) 
                 told = row(flow, visitor, kind)
                 shown[told["recommendation_id"]] = Viewed(name, visitor, told)
 
-    async def recorded() -> None:
+    async def check_recorded() -> None:
         assert shown.keys() <= impressions_of(flow, everyone).keys()
 
-    await eventually(recorded)
+    await eventually(check_recorded)
     records = impressions_of(flow, everyone)
     for recommendation_id, (name, visitor, told) in shown.items():
         record = records[recommendation_id]
@@ -216,7 +216,7 @@ async def test_what_was_shown_and_clicked_is_what_the_report_counts(flow: Flow) 
         assert [each.source for each in record.items] == [each["source"] for each in told["items"]]
         assert record.experiments == told["experiments"] == {"report": name}
         assert record.models == told["models"]
-    clicks = clicked(flow, visitors, shown)
+    clicks = click(flow, visitors, shown)
     found = report(flow, "report")
     assert [each["name"] for each in found["variants"]] == [variant["name"] for variant in VARIANTS]
     for counted in found["variants"]:
@@ -238,7 +238,7 @@ class Viewed(NamedTuple):
     row: Json
 
 
-def clicked(flow: Flow, visitors: dict[str, list[str]], shown: dict[str, Viewed]) -> Counter[str]:
+def click(flow: Flow, visitors: dict[str, list[str]], shown: dict[str, Viewed]) -> Counter[str]:
     """The clicks: of each variant one visitor more than of the one before, and the last of them buys."""
     clicks = Counter[str]()
     first = {each.visitor_id: recommendation_id for recommendation_id, each in reversed(shown.items())}

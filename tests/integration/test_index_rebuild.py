@@ -91,11 +91,11 @@ def test_what_the_embedder_writes_under_a_prefix_the_recommender_finds(client: Q
     written.put("p1", (product(1), content(1)), arrived.set)
 
     @patiently(20, 0.02)
-    def done() -> None:
+    def check_done() -> None:
         written.serve()
         assert arrived.is_set()
 
-    done()
+    check_done()
     written.stop(5)
     assert asked.count() == 1
     assert collection_name(embedder) == "shadow.products"
@@ -176,11 +176,11 @@ class LockedClient:
     def __getattr__(self, name: str) -> object:
         method = getattr(self._client, name)
 
-        def called(*arguments: object, **more: object) -> object:
+        def call(*arguments: object, **more: object) -> object:
             with self._lock:
                 return method(*arguments, **more)
 
-        return called
+        return call
 
 
 async def test_vectors_of_another_layout_leave_the_old_collection_where_it_is(

@@ -491,10 +491,10 @@ def test_a_restarted_broker_is_found_again(tmp_path: Path, visitor: str) -> None
             process = _start(own, settings)
 
             @patiently(60)
-            def accepted_again() -> None:
+            def check_accepted() -> None:
                 assert post(service, [second]).status_code == 202
 
-            accepted_again()
+            check_accepted()
             found = [event.event_id for event in events_of(settings, visitor)]
             assert {first["event_id"], second["event_id"]} <= set(found)
             assert found.count(first["event_id"]) == 1

@@ -51,7 +51,7 @@ def lamps(row: Json) -> set[str]:
     return set(ids(row)) & set(LAMPS)
 
 
-def polled(service: RunningService, visitor_id: str) -> Json:
+def poll(service: RunningService, visitor_id: str) -> Json:
     """The visitor's row by HTTP."""
     answer = service.http.get(
         "/v1/recommendations",
@@ -66,10 +66,10 @@ def polled(service: RunningService, visitor_id: str) -> Json:
 async def lacks(service: RunningService, visitor_id: str, *seen: str) -> None:
     """Waits until the visitor's row leaves out these lamps and no others."""
 
-    async def left_out() -> None:
-        assert lamps(polled(service, visitor_id)) == set(LAMPS) - set(seen)
+    async def check_left_out() -> None:
+        assert lamps(poll(service, visitor_id)) == set(LAMPS) - set(seen)
 
-    await eventually(left_out)
+    await eventually(check_left_out)
 
 
 async def shows_all_but(live: Live, *seen: str) -> Json:
@@ -119,7 +119,7 @@ async def test_a_join_changes_open_pages_at_once_and_twice_nothing(flow: Flow, u
         identify(flow.ingest, other, user, at)
         joined = await shows_all_but(live, "p4", "p7", "p10")
         for each in (one, other, its_user):
-            assert ids(polled(flow.recommender, each)) == ids(joined)
+            assert ids(poll(flow.recommender, each)) == ids(joined)
 
         # Sent again as it was, and by a browser that says it later: nobody's page moves.
         written = joins(flow, one), joins(flow, other)
@@ -138,7 +138,7 @@ async def test_a_join_changes_open_pages_at_once_and_twice_nothing(flow: Flow, u
             assert message["seq"] == joined["seq"] + number
             assert seen not in ids(message)
         for each in (one, other, its_user):
-            assert ids(polled(flow.recommender, each)) == ids(message)
+            assert ids(poll(flow.recommender, each)) == ids(message)
 
 
 async def test_a_killed_recommender_knows_who_is_who_again(flow: Flow, user: str, tmp_path: Path) -> None:
@@ -151,10 +151,10 @@ async def test_a_killed_recommender_knows_who_is_who_again(flow: Flow, user: str
         identify(flow.ingest, one, user, at)
         for each in (one, other):
             await lacks(service, each, "p4", "p7", "p13")
-        before = [polled(service, each) for each in (one, other, visitor_of(user))]
+        before = [poll(service, each) for each in (one, other, visitor_of(user))]
         service.kill()
         with run_service("recommender", flow.shop.settings, tmp_path / "log", port=service.port) as again:
-            after = [polled(again, each) for each in (one, other, visitor_of(user))]
+            after = [poll(again, each) for each in (one, other, visitor_of(user))]
     for old, new in zip(before, after, strict=True):
         assert new == old | {"recommendation_id": new["recommendation_id"]}
 
@@ -179,4 +179,4 @@ async def test_who_logs_in_as_somebody_else_leaves_the_first(flow: Flow, user: s
         [event_id] = send_views(flow.ingest, one, "p13")
         message = await live.next()
     assert (message["caused_by"], lamps(message)) == (event_id, set(LAMPS) - {"p4", "p13"})
-    assert polled(flow.recommender, visitor_of(user))["caused_by"] == event_id
+    assert poll(flow.recommender, visitor_of(user))["caused_by"] == event_id

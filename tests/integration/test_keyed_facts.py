@@ -119,7 +119,7 @@ def test_a_time_of_2099_holds_nothing_up(kafka: ServiceSettings, ingest: Running
     put(ingest, boot("p1", 4_070_908_800_000, 1.0))
     writer = TopicWriter(kafka)
     writer.raw(PRODUCTS, "p2", json.dumps(boot("p2", 4_070_908_800_000, 1.0)).encode(), int(now_ms()))
-    writer.done()
+    writer.flush()
     for product_id in ("p1", "p2"):
         assert put(ingest, boot(product_id, now_ms() + 1, 2.0))["accepted"] == 1
         assert price_of(kafka, product_id) == 2.0
@@ -155,28 +155,28 @@ def test_what_another_producer_wrote_behind_something_newer_is_mended(
             writer.raw(PRODUCTS, product_id, json.dumps(boot(product_id, now - 1, 1.0)).encode(), now)
         older = Identity(visitor_id=f"v{name}", user_id="old", occurred_at=now - DAY)
         writer.raw(IDENTITIES, f"v{name}", identities.encode(older), now)
-        writer.done()
+        writer.flush()
 
     @patiently(20)
-    def mended(name: str) -> None:
+    def check_mended(name: str) -> None:
         assert price_of(kafka, f"p{name}") == 2.0
         assert last(kafka, PRODUCTS, f"gone{name}") is None
         assert identities.decode(last(kafka, IDENTITIES, f"v{name}") or b"").user_id == "new"
 
     lay_older_ones("1")
-    mended("1")
+    check_mended("1")
     assert put(ingest, boot("gone1", now - 1))["accepted"] == 0  # the tombstone's time is still known
     ingest.kill()
     writer.raw(PRODUCTS, "p2", json.dumps(boot("p2", now, 2.0)).encode(), now)
     writer.raw(PRODUCTS, "p2", json.dumps(boot("p2", now - 1, 1.0)).encode(), now)
-    writer.done()
+    writer.flush()
     with run_service("ingest", kafka, tmp_path / "log2"):
 
         @patiently(20)
-        def mended_at_the_start() -> None:
+        def check_mended_at_the_start() -> None:
             assert price_of(kafka, "p2") == 2.0
 
-        mended_at_the_start()
+        check_mended_at_the_start()
 
 
 def test_an_erased_visitor_is_not_joined_again_by_what_was_said_before(
@@ -188,7 +188,7 @@ def test_an_erased_visitor_is_not_joined_again_by_what_was_said_before(
     ahead = int(now) + 60_000  # by a machine whose clock is ahead
     writer = TopicWriter(kafka)
     writer.erasure("v1", ahead)
-    writer.done()
+    writer.flush()
     ingest.http.delete("/v1/visitors/v1", headers=admin).raise_for_status()
     assert json.loads(last(kafka, ERASURES, "v1") or b"")["erased_at"] == ahead
     with run_service("ingest", kafka, tmp_path / "log2") as restarted:
@@ -227,13 +227,13 @@ def test_a_deletion_outlives_compaction(
     ingest.http.delete("/v1/products/gone", headers=BACK_END).raise_for_status()
 
     @patiently(60, 0.3)
-    def compacted() -> None:
+    def check_compacted() -> None:
         put(ingest, *(boot(f"other{number}", now) for number in range(20)))  # else its segment stays open
         lying = [each for each in read_topic(kafka, PRODUCTS) if each.key() == b"gone"]
         assert [each.value() for each in lying] == [None]
         assert dict(lying[0].headers() or [])[DELETED_AT]
 
-    compacted()
+    check_compacted()
     with run_service("ingest", kafka, tmp_path / "log2") as restarted:
         assert put(restarted, boot("gone", now - 5))["accepted"] == 0
 

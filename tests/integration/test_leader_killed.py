@@ -98,7 +98,7 @@ class Load:
         assert len(self.pushed_at) >= count
 
     @contextmanager
-    def explained(self, settings: ServiceSettings) -> Iterator[None]:
+    def explain(self, settings: ServiceSettings) -> Iterator[None]:
         """Prints where events stand, and what the services said last, when the block fails."""
         began = time.monotonic()
         try:
@@ -139,7 +139,7 @@ async def test_the_leader_is_killed_under_load(tmp_path: Path, visitor: str) -> 
         started = await asyncio.gather(*(asyncio.to_thread(start, name) for name in names))
         services = dict(zip(names, started, strict=True))
         load, stopping = Load(services, visitor), asyncio.Event()
-        stack.enter_context(load.explained(settings))
+        stack.enter_context(load.explain(settings))
         async with shop.live(services["recommender"], visitor, FOR_YOU) as live:
             watching = asyncio.create_task(load.watch(live))
             clicking = asyncio.create_task(load.click(stopping))
@@ -167,13 +167,13 @@ def create_topics(settings: ServiceSettings) -> None:
     wait_until(lambda: no_differences(settings))
     KafkaAdmin(settings).set_config(settings.topic(EVENTS), "min.insync.replicas", "1")
 
-    def told() -> None:
+    def check_told() -> None:
         [found] = find_differences(settings)
         assert (found.topic, found.alter) == (settings.topic(EVENTS), ("min.insync.replicas", "2"))
         assert found.is_drift
         apply_fixes(settings, [found])
 
-    wait_until(told)
+    wait_until(check_told)
     wait_until(lambda: no_differences(settings))
 
 

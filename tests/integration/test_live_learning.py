@@ -37,12 +37,12 @@ async def test_a_new_habit_is_recommended_before_any_training(store: Models, tmp
 
         await look_together(shop, "p2", "p17")
 
-        async def recommended() -> None:
+        async def check_recommended() -> None:
             answer = row(service, "newcomer")
             found = {item["product_id"]: item["source"] for item in answer["items"]}
             assert found.get("p17") == "behaviour"
 
-        await eventually(recommended)
+        await eventually(check_recommended)
         assert "eddy_recommender_live_visits" in metrics(service)
 
 
@@ -54,8 +54,8 @@ async def test_what_was_done_before_the_start_counts_after_it(store: Models, tmp
     environment = {"EDDY_RECOMMENDER_MODELS": str(tmp_path / "fetched"), "EDDY_LIVE_LEARNING_S": "0.2"}
     with run_service("recommender", shop.settings, tmp_path / "log", environment=environment) as service:
 
-        async def recommended() -> None:
+        async def check_recommended() -> None:
             found = {item["product_id"]: item["source"] for item in row(service, "newcomer")["items"]}
             assert found.get("p17") == "behaviour"
 
-        await eventually(recommended)
+        await eventually(check_recommended)

@@ -49,7 +49,7 @@ def put(kafka: ServiceSettings, topic: str, *messages: tuple[bytes, int], **more
     assert producer.flush(10) == 0
 
 
-def committed(kafka: ServiceSettings, group: str, topic: str, offset: int) -> None:
+def commit(kafka: ServiceSettings, group: str, topic: str, offset: int) -> None:
     consumer = Consumer({"bootstrap.servers": kafka.kafka_bootstrap, "group.id": group})
     consumer.commit(offsets=[TopicPartition(topic, 0, offset)], asynchronous=False)
     consumer.close()
@@ -62,7 +62,7 @@ def groups(result: CommandOutput) -> dict[str, Any]:
 def test_lag_tells_what_waits_since_when_and_that_nobody_reads(kafka: ServiceSettings) -> None:
     topic, hour_ago = kafka.topic(EVENTS), int(time.time() * 1000) - 3_600_000
     put(kafka, topic, *((b"{}", hour_ago + 60_000 * number) for number in range(5)))
-    committed(kafka, f"{kafka.topic_prefix}session-processor", topic, 2)
+    commit(kafka, f"{kafka.topic_prefix}session-processor", topic, 2)
     found = groups(run_command(settings_without_services(kafka), "lag", "--json"))
     events = found["session_processor"]
     assert events["lag"] == 3
@@ -89,14 +89,14 @@ def test_a_worker_that_reads_is_named_and_keeps_up(kafka: ServiceSettings, tmp_p
         put(kafka, kafka.topic(EVENTS), *((b"no event", 0) for _ in range(3)))
 
         @patiently(20, 0.2)
-        def caught_up() -> None:
+        def check_caught_up() -> None:
             found = groups(run_command(settings_without_services(kafka), "lag", "--json"))[
                 "session_processor"
             ]
             assert (found["lag"], found["state"], found["what_to_do"]) == (0, "STABLE", "")
             assert {each["member"] for each in found["partitions"]} == {found["members"][0]["name"]}
 
-        caught_up()
+        check_caught_up()
         assert str(worker.port) in run_command(settings_without_services(kafka), "lag").out
 
 

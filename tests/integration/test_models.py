@@ -35,7 +35,7 @@ SWAPS = 14
 FOR_YOU = {"name": "for_you", "kind": "for_you", "k": K}
 
 
-def started(store: Models) -> AbstractContextManager[RunningService]:
+def start(store: Models) -> AbstractContextManager[RunningService]:
     """The recommender of the store's shop."""
     folder = store.folder.parent
     # Rows are compared to the last digit: no visit of these tests is to count in them.
@@ -56,7 +56,7 @@ def shop(store: Models) -> Shop:
 
 @pytest.fixture(scope="module")
 def recommender(store: Models) -> Iterator[RunningService]:
-    with started(store) as service:
+    with start(store) as service:
         yield service
 
 
@@ -66,7 +66,7 @@ def own(broker: Broker, tmp_path: Path) -> Models:
     return Models(open_visited_shop(broker), tmp_path / "store")
 
 
-def counted(service: RunningService, name: str) -> float:
+def read_counter(service: RunningService, name: str) -> float:
     """A counter about models."""
     line = next(
         each for each in metrics(service).splitlines() if each.startswith(f"eddy_recommender_model_{name}")
@@ -74,17 +74,17 @@ def counted(service: RunningService, name: str) -> float:
     return float(line.split()[1])
 
 
-def served(service: RunningService) -> str | None:
+def version_served(service: RunningService) -> str | None:
     """The version that rows name."""
     found: str | None = row(service, VISITORS[0])["models"].get("behaviour")
     return found
 
 
 async def serving(service: RunningService, expected: str | None) -> None:
-    async def named() -> None:
-        assert served(service) == expected
+    async def check_named() -> None:
+        assert version_served(service) == expected
 
-    await eventually(named)
+    await eventually(check_named)
 
 
 async def test_a_release_changes_the_rows_which_name_it(
@@ -94,11 +94,11 @@ async def test_a_release_changes_the_rows_which_name_it(
     await serving(recommender, None)
     found = store.store(ONE)
     async with shop.live(recommender, visitor, FOR_YOU) as live:
-        before = await live.caused_by(await shop.look_at(visitor, "p4"))
+        before = await live.push_of(await shop.look_at(visitor, "p4"))
         assert before["models"] == {"text": "of the test"}
         await store.publish(found)
         await serving(recommender, found.version)
-        after = await live.caused_by(await shop.look_at(visitor, "p4"))
+        after = await live.push_of(await shop.look_at(visitor, "p4"))
     assert after["models"] == {"text": "of the test", "behaviour": found.version}
     learned = {item["product_id"]: item for item in after["items"] if item["source"] == "behaviour"}
     assert {"p11", "p18"} <= learned.keys()
@@ -132,19 +132,19 @@ class Load:
         self.versions.add(answer["models"]["behaviour"])
 
     async def has_seen(self, version: str) -> None:
-        async def seen() -> None:
+        async def check_seen() -> None:
             assert version in self.versions
 
-        await eventually(seen)
+        await eventually(check_seen)
 
     async def goes_on(self, answers: int) -> None:
         """Returns after so many more."""
         enough = len(self.answers) + answers
 
-        async def taken() -> None:
+        async def check_taken() -> None:
             assert len(self.answers) >= enough
 
-        await eventually(taken)
+        await eventually(check_taken)
 
     async def poll(self, service: RunningService) -> None:
         """GET after GET, for all visitors in turn."""
@@ -192,7 +192,7 @@ async def test_a_model_is_swapped_between_two_requests(
         await store.publish(found)
         await serving(recommender, found.version)
         expected[found.version] = {visitor: row(recommender, visitor)["items"] for visitor in VISITORS}
-    refusals = counted(recommender, "refused_total")
+    refusals = read_counter(recommender, "refused_total")
     one, other = expected.values()
     assert all(one[visitor] != other[visitor] for visitor in VISITORS)
     kinds = {found.version: (one, other)[number % 2] for number, found in enumerate(releases)}
@@ -207,7 +207,7 @@ async def test_a_model_is_swapped_between_two_requests(
     for visitor, answer in load.answers:
         assert answer["items"] == kinds[answer["models"]["behaviour"]][visitor]
     assert {version for version, _ in kinds.items()} - load.versions <= {releases[0].version}
-    assert counted(recommender, "refused_total") == refusals
+    assert read_counter(recommender, "refused_total") == refusals
 
 
 async def test_the_way_back_needs_neither_store_nor_cache(recommender: RunningService, store: Models) -> None:
@@ -239,9 +239,9 @@ async def test_a_broken_artifact_is_refused_by_name_while_the_old_one_serves(
     await store.publish(good)
     await serving(recommender, good.version)
     before = row(recommender, VISITORS[0])
-    refusals = counted(recommender, "refused_total")
+    refusals = read_counter(recommender, "refused_total")
     await store.publish(broken)
-    await refused(recommender, refusals + 1)
+    await wait_for_refusals(recommender, refusals + 1)
     line = recommender.log.read_text().split("model refused")[-1]
     assert all(told in line for told in (broken.version, file, good.version))
     assert row(recommender, VISITORS[0]) == before
@@ -250,27 +250,27 @@ async def test_a_broken_artifact_is_refused_by_name_while_the_old_one_serves(
     await serving(recommender, later.version)
 
 
-async def refused(service: RunningService, count: float) -> None:
-    async def told() -> None:
-        assert counted(service, "refused_total") == count
+async def wait_for_refusals(service: RunningService, count: float) -> None:
+    async def check_told() -> None:
+        assert read_counter(service, "refused_total") == count
 
-    await eventually(told)
+    await eventually(check_told)
 
 
 async def test_what_was_made_for_other_code_is_refused(recommender: RunningService, store: Models) -> None:
     arrays, texts = contents(ONE)
     other_features = texts | {FEATURE_NAMES: '["knn"]'}
     wide = arrays | {"item2vec_in": arrays["item2vec_in"].astype(np.float64)}
-    before = served(recommender), counted(recommender, "refused_total")
+    before = version_served(recommender), read_counter(recommender, "refused_total")
     for count, found in enumerate([(arrays, other_features), (wide, texts)], 1):
         folder = store.folder / f"foreign-{count}"
         digest = artifact.write(folder, *found, manifest(version(0)))
         await store.publish(release(folder, digest, version(0)))
-        await refused(recommender, before[1] + count)
+        await wait_for_refusals(recommender, before[1] + count)
     log = recommender.log.read_text()
     assert "made for other code: without the features" in log
     assert "item2vec_in.npy: holds float64" in log
-    assert served(recommender) == before[0]
+    assert version_served(recommender) == before[0]
 
 
 async def test_a_store_that_is_away_is_asked_again(recommender: RunningService, store: Models) -> None:
@@ -279,14 +279,14 @@ async def test_a_store_that_is_away_is_asked_again(recommender: RunningService, 
     (store.folder / late.version).rename(away)
     await store.publish(good)
     await serving(recommender, good.version)
-    attempts = counted(recommender, "store_away_total")
+    attempts = read_counter(recommender, "store_away_total")
     await store.publish(late)
 
-    async def asked() -> None:
-        assert counted(recommender, "store_away_total") > attempts
+    async def check_asked() -> None:
+        assert read_counter(recommender, "store_away_total") > attempts
 
-    await eventually(asked)
-    assert served(recommender) == good.version
+    await eventually(check_asked)
+    assert version_served(recommender) == good.version
     away.rename(store.folder / late.version)
     await serving(recommender, late.version)
 
@@ -306,21 +306,21 @@ async def test_what_is_released_serves_from_the_first_answer_on(own: Models) -> 
     await own.publish(own.store(OTHER))
     found = own.store(ONE)
     await own.publish(found)
-    with started(own) as service:
-        assert served(service) == found.version
+    with start(own) as service:
+        assert version_served(service) == found.version
         first = row(service, VISITORS[0])
     shutil.rmtree(own.folder)  # a start needs no store for what was fetched before
-    with started(own) as service:
+    with start(own) as service:
         assert row(service, VISITORS[0]) == first
 
 
 async def test_a_broken_release_does_not_stop_the_start(own: Models) -> None:
     await own.publish(own.store_spoiled(cut_file))
-    with started(own) as service:
-        assert served(service) is None
+    with start(own) as service:
+        assert version_served(service) is None
         assert {item["source"] for item in row(service, VISITORS[0])["items"]} == {"content"}
         assert "sessions_items.npy" in service.log.read_text()
-        assert counted(service, "refused_total") == 1
+        assert read_counter(service, "refused_total") == 1
         found = own.store(ONE)
         await own.publish(found)
         await serving(service, found.version)
@@ -330,8 +330,8 @@ async def test_a_store_that_is_away_does_not_stop_the_start(own: Models) -> None
     found = own.store(ONE)
     away = own.folder.rename(own.folder.parent / "away")
     await own.publish(found)
-    with started(own) as service:
-        assert served(service) is None
+    with start(own) as service:
+        assert version_served(service) is None
         away.rename(own.folder)
         await serving(service, found.version)
 
@@ -343,14 +343,14 @@ async def test_what_was_seen_or_is_sold_out_is_in_no_row(
     await store.publish(found)
     await serving(recommender, found.version)
     async with shop.live(recommender, visitor, FOR_YOU) as live:
-        message = await live.caused_by(await shop.look_at(visitor, "p30"))
+        message = await live.push_of(await shop.look_at(visitor, "p30"))
         assert {"p37", "p44"} <= set(ids(message))
         gone = msgspec.structs.replace(CATALOGUE[37], availability="out_of_stock", updated_at=2)
         await shop.put(gone)
         message = await live.next()
         assert "p37" not in ids(message)
         assert message["models"]["behaviour"] == found.version
-        message = await live.caused_by(await shop.look_at(visitor, "p44"))
+        message = await live.push_of(await shop.look_at(visitor, "p44"))
         assert not {"p30", "p37", "p44"} & set(ids(message))
 
 
@@ -363,6 +363,6 @@ async def test_who_looked_at_products_without_vectors_gets_what_others_looked_at
     await store.publish(found)
     await serving(recommender, found.version)
     async with shop.live(recommender, visitor, FOR_YOU) as live:
-        message = await live.caused_by(await shop.look_at(visitor, new.product_id))
+        message = await live.push_of(await shop.look_at(visitor, new.product_id))
     learned = {item["product_id"]: item["why"] for item in message["items"] if item["source"] == "behaviour"}
     assert learned == dict.fromkeys(("p5", "p9"), "others who looked at New also looked at this")

@@ -115,7 +115,7 @@ class OddShop:
         }  # fmt: skip
         self.ingest.http.post("/v1/events", json={"events": [event]}, headers=BY_KEY).raise_for_status()
 
-        def shown() -> None:
+        def check_shown() -> None:
             answer = self.recommender.http.get(
                 "/v1/recommendations", params={"visitor_id": visitor}, headers=BY_KEY
             )
@@ -124,18 +124,18 @@ class OddShop:
             reasons = [item["why"] for item in row["items"]]
             assert row.get("caused_by") == event["event_id"] or any(product in why for why in reasons), row
 
-        wait_until(shown)
+        wait_until(check_shown)
         by_admin = {"Authorization": f"Bearer {ADMIN_KEY}"}
         self.ingest.http.delete(f"/v1/visitors/{visitor}", headers=by_admin).raise_for_status()
 
-        def forgotten() -> None:
+        def check_forgotten() -> None:
             last = [each for each in read_topic(self.settings, SESSIONS) if each.key() == visitor.encode()][
                 -1
             ]
             assert last.value() is None
             assert dict(headers_of(last))[sessions.EVENTS_REMOVED] == b"1"
 
-        wait_until(forgotten)
+        wait_until(check_forgotten)
 
     def unreadable(self, service: RunningService | None, topic: str) -> float:
         """How many messages of a topic a service has left out."""

@@ -24,7 +24,7 @@ from tests.support.shop import open_shop
 NAME = "behaviour"
 
 
-def released(settings: ServiceSettings) -> list[ModelRelease]:
+def read_releases(settings: ServiceSettings) -> list[ModelRelease]:
     """All releases of the shop's model, the oldest first."""
     found = [message for message in read_topic(settings, MODELS) if message.key() == NAME.encode()]
     return [models.decode(message.value() or b"") for message in found]
@@ -111,7 +111,7 @@ class Alone:
             made = replace(each, name=name, previous=former.released if former else None)
             filling.raw(MODELS, name, models.encode(made))
             former = each
-        filling.done()
+        filling.flush()
 
 
 @pytest.fixture
@@ -126,7 +126,7 @@ def test_the_way_back_is_told_once_the_recommender_serves_it(store: Models, ops:
 
     done = ops("models", "rollback", "--yes", "--json").json
     assert (done["was"], done["now"], done["served"]) == (second.version, first.version, True)
-    back = released(ops.settings)[-1]
+    back = read_releases(ops.settings)[-1]
     assert (back.released, back.previous) == (first.released, second.released)
     assert (back.gate.outcome, back.gate.reasons) == ("rolled_back", (f"Back from {second.version}.",))
     listed = ops("models", "list", "--json").json
@@ -140,14 +140,14 @@ def test_the_way_back_is_told_once_the_recommender_serves_it(store: Models, ops:
     told = ops.as_process("models", "rollback", "--to", "3", "--yes").out
     assert f"released {NAME} {third.version} again. Back from {first.version}." in told
     assert "the recommender serves it" in told
-    named = released(ops.settings)[-1]
+    named = read_releases(ops.settings)[-1]
     assert (named.released, named.previous) == (third.released, first.released)
     assert named.gate.reasons == (f"Back from {first.version}.", "To a version that an operator named.")
 
-    before = len(released(ops.settings))
+    before = len(read_releases(ops.settings))
     told = ops("models", "rollback", "--to", third.version, "--yes").out
     assert f"{NAME} {third.version} is released already" in told
-    assert len(released(ops.settings)) == before
+    assert len(read_releases(ops.settings)) == before
     assert ops("models", "rollback", "--yes", "--json").json["now"] == first.version  # and back again
 
 
@@ -161,7 +161,7 @@ def test_a_version_that_the_recommender_refuses_ends_with_1(store: Models, ops: 
     done = ops("models", "rollback", "--to", foreign, "--yes", "--wait", "1", status=1)
     assert f"did not serve {foreign} within 1 s: its log says why" in done.err
     assert ops("models", "list", "--json").json["served"] != foreign
-    assert released(ops.settings)[-1].version == foreign
+    assert read_releases(ops.settings)[-1].version == foreign
     assert ops("models", "rollback", "--yes", "--json").json["now"] == good.version
 
 
@@ -240,7 +240,7 @@ def test_what_has_changed_since_it_was_released_or_is_gone_is_told(alone: Alone)
     assert f"the previous {first.version} lies elsewhere, or nowhere any more" in done.json["warnings"][0]
     done = alone.ops("models", "rollback", "--yes", status=2)
     assert first.version in done.err
-    assert len(released(alone.settings)) == 2
+    assert len(read_releases(alone.settings)) == 2
 
 
 @pytest.mark.parametrize("spoil", [cut_file, change_byte])
@@ -248,11 +248,11 @@ def test_a_version_that_is_not_whole_is_not_gone_back_to(
     store: Models, ops: Operator, spoil: Callable[[Path], None]
 ) -> None:
     broken = store.store_spoiled(spoil)
-    before = len(released(ops.settings))
+    before = len(read_releases(ops.settings))
     done = ops("models", "rollback", "--to", broken.version, "--yes", status=2)
     assert f"{broken.version}/" in done.err
     assert len(done.err.splitlines()) == 1
-    assert len(released(ops.settings)) == before
+    assert len(read_releases(ops.settings)) == before
 
 
 def test_a_recommender_that_does_not_answer_is_said_and_the_release_stands(alone: Alone) -> None:
@@ -261,9 +261,9 @@ def test_a_recommender_that_does_not_answer_is_said_and_the_release_stands(alone
     done = alone.ops("models", "rollback", "--yes", "--wait", "0.5", status=1)
     assert f"released {NAME} {first.version} again" in done.out
     assert f"whether {first.version} serves is not known: no recommender answers" in done.err
-    assert released(alone.settings)[-1].version == first.version
+    assert read_releases(alone.settings)[-1].version == first.version
     assert alone.ops("models", "rollback", "--yes", "--wait", "0", "--json").json["served"] is None
-    assert released(alone.settings)[-1].version == second.version
+    assert read_releases(alone.settings)[-1].version == second.version
 
 
 def test_what_cannot_be_done_ends_with_2_and_changes_nothing(alone: Alone) -> None:
@@ -284,7 +284,7 @@ def test_what_cannot_be_done_ends_with_2_and_changes_nothing(alone: Alone) -> No
         done = alone.ops("models", "rollback", *arguments, status=2)
         assert sentence in done.err
         assert "Traceback" not in done.err
-    assert len(released(alone.settings)) == 3
+    assert len(read_releases(alone.settings)) == 3
 
 
 def test_a_release_that_cannot_be_read_is_told_and_not_gone_back_from(alone: Alone) -> None:
@@ -292,7 +292,7 @@ def test_a_release_that_cannot_be_read_is_told_and_not_gone_back_from(alone: Alo
     filling = TopicWriter(alone.settings)
     filling.raw(MODELS, NAME, b"rubbish")
     filling.raw(MODELS, "other-line", b"rubbish")
-    filling.done()
+    filling.flush()
     found = alone.ops("models", "list", "--json").json
     assert f"the newest message of {NAME}" in found["warnings"][0]
     assert found["lines"][0]["unreadable"]

@@ -42,7 +42,7 @@ class Proxy:
         )
 
 
-def adapted(folder: Path, ports: dict[str, int]) -> str:
+def adapt(folder: Path, ports: dict[str, int]) -> str:
     """The configuration as it is, but for ports, files, and who runs it."""
     text = (ROOT / "infra" / "proxy" / "nginx.conf").read_text()
     for before, after in {
@@ -77,7 +77,7 @@ def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
         "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem"),
     ]  # fmt: skip
     subprocess.run(make_certificate, check=True, capture_output=True)
-    (folder / "nginx.conf").write_text(adapted(folder, ports))
+    (folder / "nginx.conf").write_text(adapt(folder, ports))
     trust = {"EDDY_TRUSTED_PROXIES": "127.0.0.1"}
     with (
         run_service("ingest", shop.settings, folder / "ingest", port=ports["ingest"], environment=trust),

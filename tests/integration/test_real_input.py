@@ -58,11 +58,11 @@ class Shop:
         found = read_topic(self.settings, SESSIONS)
         return {(each.key() or b"").decode(): each.value() or b"" for each in found}
 
-    def folded(self) -> float:
+    def count_folded(self) -> float:
         """Events that the session processor has taken."""
         return self._count("session_processor", "eddy_session_processor_events_total")
 
-    def embedded(self) -> float:
+    def count_embedded(self) -> float:
         """Products that the embedder has been done with."""
         return self._count("embedder", "eddy_embedder_products_total")
 
@@ -105,9 +105,9 @@ def shop(
 
 
 @patiently(240, 0.5)
-def embedded(shop: Shop, count: int) -> VectorReplica:
+def read_vectors(shop: Shop, count: int) -> VectorReplica:
     """All products' vectors, once the embedder has made them."""
-    assert shop.embedded() >= count
+    assert shop.count_embedded() >= count
     replica = VectorReplica(LAYOUT)
     for message in read_topic(shop.settings, PRODUCT_VECTORS):
         replica.apply((message.key() or b"").decode(), vectors.decode(message.value() or b""))
@@ -124,13 +124,13 @@ def offline(sent: list[Event], vectors: VectorReplica) -> dict[str, bytes]:
     return {visitor: sessions.encode(state) for visitor, state in states.items()}
 
 
-def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shared_data: Path) -> None:
-    file = shared_data / "rees46_oct2019_17k.csv.gz"
+def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, data_folder: Path) -> None:
+    file = data_folder / "rees46_oct2019_17k.csv.gz"
     sent = [each for each in events_of(Feed(file), MAPPINGS["rees46"]) if isinstance(each, Event)]
     assert len(sent) == EVENT_COUNT
 
     assert f"{PRODUCT_COUNT} products accepted, 0 rejected" in shop.ops("catalogue", "load", str(file))
-    vectors = embedded(shop, PRODUCT_COUNT)
+    vectors = read_vectors(shop, PRODUCT_COUNT)
     assert f"{EVENT_COUNT} events accepted, 0 rejected" in shop.ops("events", "load", str(file))
 
     arrived = [decode(each.value() or b"").event_id for each in read_topic(shop.settings, EVENTS)]
@@ -141,22 +141,22 @@ def test_all_of_rees46_arrives_once_and_equals_the_offline_fold(shop: Shop, shar
 
     @patiently(240, 0.5)
     def equal() -> None:
-        assert shop.folded() >= EVENT_COUNT
+        assert shop.count_folded() >= EVENT_COUNT
         assert shop.newest() == expected
 
     equal()
     shop.ops("events", "load", str(file))
 
     @patiently(240, 0.5)
-    def taken_again() -> None:
-        assert shop.folded() >= 2 * EVENT_COUNT
+    def check_taken_again() -> None:
+        assert shop.count_folded() >= 2 * EVENT_COUNT
 
-    taken_again()
+    check_taken_again()
     assert shop.newest() == expected
 
 
-def test_all_of_the_uci_clickstream_loads(shop: Shop, shared_data: Path) -> None:
-    file = str(shared_data / "uci_eshop_clothing_2008.csv.gz")
+def test_all_of_the_uci_clickstream_loads(shop: Shop, data_folder: Path) -> None:
+    file = str(data_folder / "uci_eshop_clothing_2008.csv.gz")
     before = len(read_topic(shop.settings, PRODUCTS))
     assert "217 products accepted, 0 rejected" in shop.ops("catalogue", "load", file)
     assert len(read_topic(shop.settings, PRODUCTS)) == before + 217

@@ -70,7 +70,7 @@ async def test_a_click_pushes_products_near_it_and_says_why(
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         before = await live.next()
         event_id = await shop.look_at(visitor, "p4")
-        message = await live.caused_by(event_id)
+        message = await live.push_of(event_id)
     assert message["seq"] > before["seq"]
     assert {shelf(each) for each in ids(message)} == {"Lamps"}
     assert "p4" not in ids(message)
@@ -82,7 +82,7 @@ async def test_a_click_pushes_products_near_it_and_says_why(
 async def test_two_interests_take_turns(recommender: RunningService, shop: Shop, visitor: str) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         await shop.look_at(visitor, "p3")
-        message = await live.caused_by(await shop.look_at(visitor, "p4"))
+        message = await live.push_of(await shop.look_at(visitor, "p4"))
     assert {shelf(each) for each in ids(message)} == {"Shoes", "Lamps"}
 
 
@@ -90,7 +90,7 @@ async def test_a_socket_that_comes_back_sees_the_newest_state_at_once(
     recommender: RunningService, shop: Shop, visitor: str
 ) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
-        seen = await live.caused_by(await shop.look_at(visitor, "p5"))
+        seen = await live.push_of(await shop.look_at(visitor, "p5"))
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         again = await live.next()
     assert again["caused_by"] == seen["caused_by"]
@@ -100,7 +100,7 @@ async def test_a_socket_that_comes_back_sees_the_newest_state_at_once(
 
 async def test_polling_gives_the_same_row(recommender: RunningService, shop: Shop, visitor: str) -> None:
     async with shop.live(recommender, visitor, FOR_YOU) as live:
-        seen = await live.caused_by(await shop.look_at(visitor, "p7"))
+        seen = await live.push_of(await shop.look_at(visitor, "p7"))
     asked: Json = {"visitor_id": visitor, "k": 6}
     polled = get(recommender, "/v1/recommendations", **asked, token=shop.token(visitor))
     assert polled["items"] == seen["items"]
@@ -145,15 +145,15 @@ async def test_a_deleted_product_is_nowhere(recommender: RunningService, shop: S
     await shop.put(extra)
     await shop.put_vectors(COUNT)
 
-    async def known() -> None:
+    async def check_known() -> None:
         get(recommender, f"/v1/products/p{COUNT}/similar")
 
-    async def gone() -> None:
+    async def check_gone() -> None:
         get(recommender, f"/v1/products/p{COUNT}/similar", 404)
 
-    await eventually(known)
+    await eventually(check_known)
     await shop.delete(extra.product_id)
-    await eventually(gone)
+    await eventually(check_gone)
     beside = f"/v1/products/p{COUNT - 3}/similar"
     assert extra.product_id not in ids(get(recommender, beside, k=60))
 
@@ -207,7 +207,7 @@ async def test_a_socket_takes_the_token_in_its_first_message_and_no_log_has_it(
         await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU], "token": token}))
         assert len(ids(json.loads(await socket.recv()))) == 6
         await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU], "token": shop.token("w")}))
-        code, reason = await Live(socket).closed()
+        code, reason = await Live(socket).wait_for_close()
         assert (code, "another visitor" in reason) == (1008, True)
     async with connect(address + by_query, compression=None) as socket:
         await socket.send(json.dumps({"type": "subscribe", "slots": [FOR_YOU]}))
@@ -253,10 +253,10 @@ async def test_a_socket_ends_when_its_token_does_and_lives_on_with_a_newer_one(
             assert len(ids(json.loads(await socket.recv()))) == 6
         renewed = {"type": "subscribe", "slots": [FOR_YOU], "token": token(3600)}
         await living.send(json.dumps(renewed))
-        code, reason = await Live(dying).closed()
+        code, reason = await Live(dying).wait_for_close()
         assert (code, "expired" in reason) == (1008, True)
         event_id = await shop.look_at(visitor, "p8")
-        await Live(living).caused_by(event_id)
+        await Live(living).push_of(event_id)
 
 
 @pytest.mark.parametrize(
@@ -291,14 +291,14 @@ async def test_two_pages_of_one_visitor_both_change(
         shop.live(recommender, visitor, FOR_YOU) as other,
     ):
         event_id = await shop.look_at(visitor, "p8")
-        first, second = await one.caused_by(event_id), await other.caused_by(event_id)
+        first, second = await one.push_of(event_id), await other.push_of(event_id)
     assert ids(first) == ids(second)
 
 
 async def test_after_a_kill_the_state_is_read_again(shop: Shop, visitor: str, tmp_path: Path) -> None:
     with run_service("recommender", shop.settings, tmp_path / "log") as service:
         async with shop.live(service, visitor, FOR_YOU) as live:
-            seen = await live.caused_by(await shop.look_at(visitor, "p11"))
+            seen = await live.push_of(await shop.look_at(visitor, "p11"))
         service.kill()
         with run_service("recommender", shop.settings, tmp_path / "log", port=service.port) as again:
             async with shop.live(again, visitor, FOR_YOU) as live:
@@ -319,14 +319,14 @@ async def test_a_slow_reader_is_dropped_and_others_are_served(
             lazy.transport.pause_reading()
             await lazy.send(json.dumps({"type": "subscribe", "slots": A_LOT}))
 
-            async def asked_again() -> None:
+            async def ask_again() -> None:
                 with suppress(ConnectionClosed):
                     await lazy.send(json.dumps({"type": "subscribe", "slots": A_LOT}))
                 told = metrics(service)
                 assert "eddy_recommender_slow_readers_total 1.0" in told
                 assert "eddy_recommender_sockets 0.0" in told  # aborted: nobody waits until it has read
 
-            await eventually(asked_again)
+            await eventually(ask_again)
             async with shop.live(service, "other", FOR_YOU) as live:
                 assert len(ids(await live.next())) == 6
                 service.process.send_signal(signal.SIGTERM)

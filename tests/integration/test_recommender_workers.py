@@ -12,8 +12,9 @@ import pytest
 from infra.stack.broker import Broker
 from services.web.ports import bind_shared
 from tests.support.machine import free_ports
+from tests.support.patience import eventually
 from tests.support.services import RunningService, run_service
-from tests.support.shop import FOR_YOU, Live, Shop, eventually, ids, metrics, open_shop
+from tests.support.shop import FOR_YOU, Live, Shop, ids, metrics, open_shop
 
 WORKERS = 2
 PAGES = 12
@@ -90,7 +91,7 @@ class Pages:
         """Every visitor with an open page clicks, and the page shows it."""
         for visitor, page in self.all.items():
             if visitor not in self.closed:
-                await page.caused_by(await self._shop.look_at(visitor, product_id))
+                await page.push_of(await self._shop.look_at(visitor, product_id))
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ async def test_pages_of_two_workers_get_what_happens_and_one_that_is_killed_come
             left = workers.processes()
             service.process.send_signal(signal.SIGTERM)
             for page in pages.all.values():
-                assert (await page.closed())[0] == 1012
+                assert (await page.wait_for_close())[0] == 1012
         assert await asyncio.to_thread(service.process.wait, 30) == -signal.SIGTERM
         _, alive = psutil.wait_procs(left, timeout=30)
         assert not alive

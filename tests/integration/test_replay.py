@@ -75,13 +75,13 @@ class Live:
     def run(self, *arguments: str, name: str = "replay") -> "subprocess.CompletedProcess[str]":
         return run_module("services.ops", name, *arguments, environment=self.environment, timeout=200)
 
-    def reported(self, *arguments: str) -> Json:
+    def report(self, *arguments: str) -> Json:
         done = self.run(*arguments, "--json")
         assert done.returncode == 0, done.stderr
         found: Json = json.loads(done.stdout)
         return found
 
-    def started(self, *arguments: str) -> ModuleProcess:
+    def start_feeding(self, *arguments: str) -> ModuleProcess:
         """In the middle of feeding: its workers run, and some events are there."""
         with self.log.open("wb") as log:
             process = start_module(
@@ -130,7 +130,7 @@ class Past:
     def happens(self, made: Event) -> None:
         self.put(EVENTS, made.visitor_id, events.encode(made), made.occurred_at)
 
-    def shown(self, made: Event, *product_ids: str) -> None:
+    def show(self, made: Event, *product_ids: str) -> None:
         """The row that live showed after an event."""
         row = Shown(
             recommendation_id=made.event_id,
@@ -143,7 +143,7 @@ class Past:
         )
         self.put(RECOMMENDATIONS, made.visitor_id, impressions.encode(row), row.shown_at)
 
-    def done(self) -> None:
+    def flush(self) -> None:
         assert self._producer.flush(20) == 0
 
 
@@ -154,20 +154,20 @@ def fill(settings: ServiceSettings) -> None:
         for visitor in range(VISITORS):
             made = event(f"visitor-{visitor}", number, BEGIN + (number * VISITORS + visitor) * 1000)
             past.happens(made)
-            past.shown(made, *(f"p{each}" for each in range(visitor % 5, COUNT, 5)))
+            past.show(made, *(f"p{each}" for each in range(visitor % 5, COUNT, 5)))
         past.happens(event(ERASED, number, BEGIN + number * 1000))
     past.put(EVENTS, "visitor-1", b"no event", BEGIN + 1)
     past.put(EVENTS, "visitor-2", events.encode(event("visitor-1", 99, BEGIN)), BEGIN + 2)
     past.happens(event(LATER, 0, BEGIN + 2 * 60 * MINUTE))
     # This one was there within the range and came back after it: live knows more than a replay can.
     past.happens(event("visitor-0", PER_VISITOR, BEGIN + 2 * 60 * MINUTE))
-    past.done()
+    past.flush()
     erasure = Erasure(visitor_id=ERASED, erased_at=BEGIN + 60 * MINUTE)
     past.put(ERASURES, ERASED, erasures.encode(erasure), BEGIN + 60 * MINUTE)
-    past.done()
+    past.flush()
 
 
-def remembered(visitor: int) -> int:
+def count_remembered(visitor: int) -> int:
     """How many events of a visitor a session holds."""
     made = [event(f"visitor-{visitor}", number, 0) for number in range(PER_VISITOR + (visitor == 0))]
     return sum(each.type in TYPE_WEIGHTS for each in made)
@@ -181,14 +181,14 @@ def live(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
     with run_service("session_processor", settings, folder / "live.log"):
         found = Live(settings, folder)
 
-        def folded() -> None:
+        def check_folded() -> None:
             known = found.newest_sessions()
             for visitor in range(VISITORS):
                 session = sessions.decode(known[f"visitor-{visitor}".encode()] or b"")
-                assert len(session.events) == remembered(visitor)
+                assert len(session.events) == count_remembered(visitor)
             assert LATER.encode() in known
 
-        wait_until(folded)
+        wait_until(check_folded)
         yield found
 
 
@@ -217,7 +217,7 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
 ) -> None:
     before = live.newest_sessions()
 
-    plain = live.reported(*HOUR, "--prefix", "shadow", "--cases", "0")
+    plain = live.report(*HOUR, "--prefix", "shadow", "--cases", "0")
 
     fed, compared = plain["fed"], plain["sessions"]
     assert (fed["events"], fed["visitors"], fed["bad"], fed["erased"]) == (ALL, VISITORS, 2, PER_VISITOR)
@@ -235,7 +235,7 @@ def test_a_shadow_folds_the_same_sessions_as_live_of_topic_and_archive_whatever_
     store = live.folder / "models" / live.settings.topic_prefix
     store_artifact(store / "behaviour" / VERSION, PAST)
     options = ("--settings", str(weights), "--model", "item2vec=1", "--workers", "2", "--cases", "60")
-    other = live.reported(*HOUR, "--prefix", "shadow", "--archive", archive, *options, "--html", str(page))
+    other = live.report(*HOUR, "--prefix", "shadow", "--archive", archive, *options, "--html", str(page))
 
     assert other["sessions"] == compared, "two replays of one range are byte-equal"
     assert other["fed"]["workers"] == 2
@@ -261,7 +261,7 @@ SHADOW_AND_LIVE = {"shadow", "live settings"}
 
 
 def test_killed_in_the_middle_it_can_be_run_again_and_what_was_left_is_gone(live: Live) -> None:
-    slow = live.started(*HOUR, "--prefix", "killed", "--speed", "1", "--cases", "0")
+    slow = live.start_feeding(*HOUR, "--prefix", "killed", "--speed", "1", "--cases", "0")
     workers = workers_of(slow)
     slow.kill()
     slow.wait()
@@ -269,7 +269,7 @@ def test_killed_in_the_middle_it_can_be_run_again_and_what_was_left_is_gone(live
     assert not [each for each in workers if each.is_running()], "a worker has outlived its replay"
     assert live.topics("killed"), "nothing is left to be removed"
 
-    made = live.reported(*HOUR, "--prefix", "killed", "--cases", "0")
+    made = live.report(*HOUR, "--prefix", "killed", "--cases", "0")
 
     assert made["fed"]["events"] == ALL
     require_gone(live, "killed")
@@ -279,7 +279,7 @@ def test_killed_in_the_middle_it_can_be_run_again_and_what_was_left_is_gone(live
 def test_stopped_by_a_signal_it_takes_everything_down(
     live: Live, number: signal.Signals, status: int
 ) -> None:
-    process = live.started(*HOUR, "--prefix", "stopped", "--speed", "1", "--cases", "0")
+    process = live.start_feeding(*HOUR, "--prefix", "stopped", "--speed", "1", "--cases", "0")
 
     process.send_signal(number)
 
@@ -323,7 +323,7 @@ def test_into_live_nothing_changes_twice_and_the_way_of_each_event_is_told(live:
     assert "add --yes" in refused.stderr
     assert len(read_topic(live.settings, EVENTS)) == there
 
-    made = live.reported(*HOUR, "--visitor", "visitor-3", "--speed", "1000", "--yes")
+    made = live.report(*HOUR, "--visitor", "visitor-3", "--speed", "1000", "--yes")
 
     assert made["fed"]["events"] == PER_VISITOR
     assert (made["sessions"]["equal"], made["sessions"]["different"]) == (1, 0)
@@ -346,7 +346,7 @@ def test_into_live_without_a_session_processor_says_what_to_start(
 ) -> None:
     past = Past(kafka)
     past.happens(event("visitor-1", 1, BEGIN))
-    past.done()
+    past.flush()
 
     refused = Live(kafka, tmp_path).run("--yes")
 

@@ -72,7 +72,7 @@ async def past(shop: Shop, recommender: RunningService) -> Past:
         for number, product_id in enumerate(product_ids):
             at = 1_000 * (number + 1)
             event_id = await shop.happens(visitor_id, "view_item", product_id, at)
-            had[event_id] = await shown(recommender, visitor_id, event_id)
+            had[event_id] = await wait_for_row(recommender, visitor_id, event_id)
             collector.add(
                 Event(
                     event_id=event_id, type="view_item", visitor_id=visitor_id, occurred_at=at,
@@ -83,12 +83,12 @@ async def past(shop: Shop, recommender: RunningService) -> Past:
     return Past(cases, states_of(cases, read_topic(shop.settings, SESSIONS)), had)
 
 
-async def shown(recommender: RunningService, visitor_id: str, event_id: str) -> Row:
+async def wait_for_row(recommender: RunningService, visitor_id: str, event_id: str) -> Row:
     """The row on the visitor's page once an event has reached it."""
     found: list[Row] = []
 
     async def there() -> None:
-        answer = asked(recommender, visitor_id)
+        answer = ask(recommender, visitor_id)
         assert answer.get("caused_by") == event_id
         found.append(Row(tuple(item["product_id"] for item in answer["items"]), models=answer["models"]))
 
@@ -96,7 +96,7 @@ async def shown(recommender: RunningService, visitor_id: str, event_id: str) -> 
     return found[-1]
 
 
-def asked(recommender: RunningService, visitor_id: str) -> Json:
+def ask(recommender: RunningService, visitor_id: str) -> Json:
     answer = recommender.http.get(
         "/v1/recommendations",
         params={"visitor_id": visitor_id, "k": K},
@@ -148,22 +148,22 @@ async def test_rows_as_shown_are_read_from_the_topic_and_are_those_that_visitors
 ) -> None:
     with_rows: dict[Case, Row] = {}
 
-    async def written() -> None:
+    async def check_written() -> None:
         with open_reader(shop.settings) as reader:
             with_rows.update(read_shown_rows(reader, past.cases, EVERYTHING))
         assert with_rows.keys() == set(past.cases)
 
-    await eventually(written)
+    await eventually(check_written)
     assert with_rows == {case: past.had[case.event_id] for case in past.cases}
     pair = compare_rows("live settings", with_rows, "as shown", with_rows, K, 0.95)
     assert (pair.equal_rows, pair.overlap.value) == (18, 1)
 
 
 async def test_what_an_erased_visitor_was_shown_is_not_read(shop: Shop, past: Past) -> None:
-    async def written() -> None:
+    async def check_written() -> None:
         assert len(read_topic(shop.settings, RECOMMENDATIONS)) >= len(past.had)
 
-    await eventually(written)
+    await eventually(check_written)
     gone = past.cases[0].visitor_id
     erasure = erasures.encode(Erasure(visitor_id=gone, erased_at=4_000_000_000_000))
     with open_writer(shop.settings) as writer:

@@ -89,7 +89,7 @@ def test_the_marks_of_a_producers_transactions_are_no_gap(kafka: ServiceSettings
             send(number)
 
         def all_are_folded() -> None:
-            assert topics.published("v")[-1].value() == topics.offline(sent)
+            assert topics.read_published("v")[-1].value() == topics.offline(sent)
 
         wait_until(all_are_folded)
         silence = time.monotonic() + 5  # more than three times the setting: the mark at the end is no stall

@@ -125,7 +125,7 @@ def of_visitor(service: RunningService, path: str, visitor_id: str, **parameters
     return body
 
 
-def shown(row: Json) -> list[Product]:
+def products_of(row: Json) -> list[Product]:
     """The products of a row."""
     return [CATALOGUE[each] for each in ids(row)]
 
@@ -145,13 +145,13 @@ def test_also_liked_is_what_visits_hold_whatever_it_looks_like(recommender: Runn
     assert row["models"]["behaviour"] == VERSION
     assert "fallback" not in row
     similar = about(recommender, "p12", "similar", k=9)
-    assert {each.category for each in shown(similar)} == {CATEGORIES[0]}
-    assert len({each.category for each in shown(row)}) > 1
+    assert {each.category for each in products_of(similar)} == {CATEGORIES[0]}
+    assert len({each.category for each in products_of(row)}) > 1
 
 
 @pytest.mark.parametrize("by", ["topic", "type"])
 def test_what_goes_with_a_product_is_of_another_topic_or_type(recommender: RunningService, by: str) -> None:
-    row = shown(about(recommender, "p12", "complements", by=by, k=5))
+    row = products_of(about(recommender, "p12", "complements", by=by, k=5))
     own = CATALOGUE["p12"]
     if by == "topic":
         assert own.category not in {each.category for each in row}
@@ -167,7 +167,7 @@ def test_complements_are_by_topic_where_nothing_is_said(recommender: RunningServ
 
 def test_weights_of_the_request_change_what_is_similar(recommender: RunningService) -> None:
     def similar(weights: str) -> list[Product]:
-        return shown(about(recommender, "p12", "similar", k=6, weights=weights))
+        return products_of(about(recommender, "p12", "similar", k=6, weights=weights))
 
     own = CATALOGUE["p12"]
     assert {each.brand for each in similar("brand:10")} == {own.brand}
@@ -197,13 +197,15 @@ async def test_popular_follows_what_is_bought_these_days(
         await shop.happens(f"{visitor}-{number}", "purchase", "p30", int(now_ms()))
         await shop.happens(f"{visitor}-{number}", "view_item", "p31", int(now_ms()))
 
-    async def counted() -> None:  # a view counts half as much as a purchase, and p0 is popular in the feed
+    async def check_counted() -> (
+        None
+    ):  # a view counts half as much as a purchase, and p0 is popular in the feed
         assert ids(get(recommender, "/v1/popular", k=6))[:3] == ["p30", "p0", "p31"]
 
-    await eventually(counted)
+    await eventually(check_counted)
     assert now_ms() - started < 10_000
     women = get(recommender, "/v1/popular", category="Women", k=40)
-    assert {each.category[0] for each in shown(women)} == {"Women"}
+    assert {each.category[0] for each in products_of(women)} == {"Women"}
     assert len(ids(women)) == COUNT / 2
     lamps = ids(get(recommender, "/v1/popular", category="Home/Lamps", k=3))
     assert lamps[0] == "p30"
@@ -219,10 +221,10 @@ async def test_what_a_visitor_has_seen_or_bought_is_left_out_as_asked(
     def row(path: str, **parameters: Any) -> set[str]:
         return set(ids(of_visitor(recommender, path, visitor, k=100, **parameters))) & {"p0", "p4"}
 
-    async def known() -> None:
+    async def check_known() -> None:
         assert row("/v1/recommendations") == set()
 
-    await eventually(known)
+    await eventually(check_known)
     assert row("/v1/recommendations", exclude_seen=False) == {"p0"}
     assert row("/v1/recommendations", exclude_bought=False) == set()  # it has been seen, too
     assert row("/v1/recommendations", exclude_seen=False, exclude_bought=False) == {"p0", "p4"}
@@ -242,10 +244,10 @@ async def test_a_visitors_row_tells_the_event_behind_each_product(
 ) -> None:
     event_id = await shop.happens(visitor, "add_to_cart", "p12", int(now_ms()))
 
-    async def known() -> None:
+    async def check_known() -> None:
         assert of_visitor(recommender, "/v1/recommendations", visitor)["caused_by"] == event_id
 
-    await eventually(known)
+    await eventually(check_known)
     row = of_visitor(recommender, "/v1/recommendations", visitor, k=6, explain=True)
     assert {item["cause"]["product_id"] for item in row["items"]} == {"p12"}
     assert {item["cause"]["type"] for item in row["items"]} == {"add_to_cart"}
@@ -269,17 +271,17 @@ async def test_fallbacks_are_labelled(recommender: RunningService, shop: Shop, v
     )
     await shop.put(bare)
 
-    async def known() -> None:
+    async def check_known() -> None:
         row = about(recommender, visitor, "similar", k=3)
         assert (row["fallback"], sources(row)) == ("no_vectors", {"popular"})
 
-    await eventually(known)
+    await eventually(check_known)
     await shop.delete(visitor)
 
-    async def gone() -> None:
+    async def check_gone() -> None:
         assert visitor in get(recommender, f"/v1/products/{visitor}/similar", 404)["detail"]
 
-    await eventually(gone)
+    await eventually(check_gone)
     counted = metrics(recommender)
     for fallback in ("new_visitor", "no_behaviour", "no_vectors"):
         assert f'eddy_recommender_fallbacks_total{{reason="{fallback}"}}' in counted
@@ -315,7 +317,7 @@ def test_a_search_understands_words_and_shows_what_it_understood(recommender: Ru
     assert told["types"] == ["boots"]
     assert told["tags"] == ["blue"]
     assert told["not_brands"] == ["Aster"]
-    found = shown(row)
+    found = products_of(row)
     expected = [
         each
         for each in CATALOGUE.values()
@@ -330,12 +332,12 @@ def test_a_search_understands_words_and_shows_what_it_understood(recommender: Ru
 
 def test_every_parameter_stands_in_for_what_the_words_say(recommender: RunningService) -> None:
     words = "boots under $70 not Aster"
-    assert {each.type for each in shown(search(recommender, words, type=""))} != {"boots"}
-    assert max(each.price for each in shown(search(recommender, words, price_max=""))) > 70
-    assert max(each.price for each in shown(search(recommender, words, price_max=40))) <= 40
-    assert "Aster" in {each.brand for each in shown(search(recommender, words, without_brand=""))}
+    assert {each.type for each in products_of(search(recommender, words, type=""))} != {"boots"}
+    assert max(each.price for each in products_of(search(recommender, words, price_max=""))) > 70
+    assert max(each.price for each in products_of(search(recommender, words, price_max=40))) <= 40
+    assert "Aster" in {each.brand for each in products_of(search(recommender, words, without_brand=""))}
     green = search(recommender, "blue boots", tag="green")
-    assert {each.tags for each in shown(green)} == {("green",)}
+    assert {each.tags for each in products_of(green)} == {("green",)}
     assert search(recommender, words, price_max=40)["inferred"]["price_max"] == 40
 
 
@@ -354,15 +356,15 @@ async def test_a_search_with_a_visitor_leans_to_its_taste(
     for each, seen in tastes.items():
         await shop.happens(each, "view_item", seen, int(now_ms()))
 
-    def found(visitor_id: str, **parameters: Any) -> list[str]:
+    def search(visitor_id: str, **parameters: Any) -> list[str]:
         return ids(of_visitor(recommender, "/v1/search", visitor_id, q="red", k=6, **parameters))
 
     async def differs() -> None:
         for each, seen in tastes.items():
-            first = CATALOGUE[found(each, weights="session:5", exclude_seen=True)[0]]
+            first = CATALOGUE[search(each, weights="session:5", exclude_seen=True)[0]]
             own = CATALOGUE[seen]
             assert (first.category, first.type, first.tags) == (own.category, own.type, ("red",))
 
     await eventually(differs)
     one, other = tastes
-    assert found(one, weights="session:0") == found(other, weights="session:0")
+    assert search(one, weights="session:0") == search(other, weights="session:0")

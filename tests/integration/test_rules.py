@@ -91,7 +91,7 @@ async def test_a_block_clears_open_pages_at_once_and_a_deletion_restores_them(
 def test_nothing_that_is_blocked_is_left_in_any_row(
     recommender: RunningService, named: dict[str, list[str]]
 ) -> None:
-    def left(path: str) -> set[str]:
+    def find_blocked(path: str) -> set[str]:
         return {
             item["product_id"]
             for item in get(recommender, path, k=60)["items"]
@@ -100,9 +100,9 @@ def test_nothing_that_is_blocked_is_left_in_any_row(
         }
 
     paths = ("/v1/popular", "/v1/products/p9/similar", "/v1/products/p10/similar")
-    assert all(left(path) for path in paths)
+    assert all(find_blocked(path) for path in paths)
     put(recommender, "gone", action="block", **named)
-    assert not any(left(path) for path in paths)
+    assert not any(find_blocked(path) for path in paths)
 
 
 async def test_a_pin_stands_in_its_place_and_says_so_until_it_is_sold_out(
@@ -229,10 +229,10 @@ async def test_a_burst_of_changes_ends_in_the_last_one(recommender: RunningServi
         assert {answer.status_code for answer in answers} == {200}
         admin(recommender, "DELETE", "/v1/rules/one")
 
-        async def settled() -> None:
+        async def check_settled() -> None:
             assert ids(await live.next()) == before
 
-        await eventually(settled)
+        await eventually(check_settled)
     assert ids(get(recommender, "/v1/popular", k=5)) == before
 
 

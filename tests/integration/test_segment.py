@@ -83,7 +83,7 @@ def from_python(url: str, calls: list[tuple[str, Json]]) -> None:
 
 def from_node(url: str, calls: list[tuple[str, Json]]) -> None:
     """@segment/analytics-node, as it comes from its registry."""
-    command = ["node", str(_installed() / "send.mjs"), url, WRITE_KEY]
+    command = ["node", str(_install() / "send.mjs"), url, WRITE_KEY]
     done = subprocess.run(
         command, input=json.dumps(calls), capture_output=True, text=True, check=False, timeout=60
     )
@@ -93,7 +93,7 @@ def from_node(url: str, calls: list[tuple[str, Json]]) -> None:
     assert len(told["delivered"]) == len(calls)
 
 
-def _installed() -> Path:
+def _install() -> Path:
     """The folder with the package of the lock file; installed anew where that has changed."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         skip_or_fail("@segment/analytics-node needs Node.js 20 and npm")
@@ -278,18 +278,18 @@ def test_a_message_that_the_sdk_itself_tries_again_counts_once(
 
 
 def test_rudderstacks_sdk_does_not_repeat_what_is_refused(ingest: RunningService) -> None:
-    def refused() -> float:
+    def count_refused() -> float:
         lines = ingest.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if 'problems_total{status="401"}' in line)
 
-    before = refused()
+    before = count_refused()
     failures: list[Exception] = []
     client = RudderStack(
         "wrong", host=ingest.url, upload_interval=0.1, on_error=lambda e, _: failures.append(e)
     )
     client.track(anonymous_id="a", event="Product Viewed", properties={"product_id": "p1"})
     client.shutdown()
-    assert refused() == before + 1
+    assert count_refused() == before + 1
     assert "EDDY_WRITE_KEY" in str(failures[0])
 
 

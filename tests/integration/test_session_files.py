@@ -16,9 +16,9 @@ from services.trainer.session_files import read_cases, read_histories
     ],
 )
 def test_public_files_are_read_whole(
-    shared_data: Path, name: str, size: tuple[int, int, int], cases: int
+    data_folder: Path, name: str, size: tuple[int, int, int], cases: int
 ) -> None:
-    found = read_histories(shared_data / name / "train.txt.gz")
+    found = read_histories(data_folder / name / "train.txt.gz")
     assert (found.sessions, len(found.items), len(found.products)) == size
     assert (found.ends[1:] >= found.ends[:-1]).all()
-    assert len(read_cases(shared_data / name / "test.txt.gz")) == cases
+    assert len(read_cases(data_folder / name / "test.txt.gz")) == cases

@@ -47,11 +47,11 @@ def test_the_session_on_the_topic_is_what_fold_makes_offline(
     sent = [view(visitor, number, number % 7) for number in range(20)]
     topics.send_events(*sent)
 
-    def published() -> None:
-        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+    def check_published() -> None:
+        assert topics.read_published(visitor)[-1].value() == topics.offline(sent)
 
-    wait_until(published)
-    headers = dict(cast("list[tuple[str, bytes]]", topics.published(visitor)[-1].headers() or []))
+    wait_until(check_published)
+    headers = dict(cast("list[tuple[str, bytes]]", topics.read_published(visitor)[-1].headers() or []))
     assert headers[sessions.CAUSED_BY] == sent[-1].event_id.encode()
     assert float(headers[sessions.FOLDED_AT]) > 1_700_000_000_000
 
@@ -64,21 +64,21 @@ def test_duplicates_and_order_change_no_byte(
     random.Random(1).shuffle(shuffled)
     topics.send_events(*shuffled)
 
-    def published() -> None:
-        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+    def check_published() -> None:
+        assert topics.read_published(visitor)[-1].value() == topics.offline(sent)
 
-    wait_until(published)
-    before = topics.published(visitor)[-1].value()
+    wait_until(check_published)
+    before = topics.read_published(visitor)[-1].value()
     topics.send_events(*sent)
     end = view(visitor, 0, 1, "search")  # no signal: its taking tells that all before it was taken
 
-    def taken() -> None:
+    def check_taken() -> None:
         assert 'outcome="known"} ' in worker.http.get("/metrics").text
-        assert len(topics.published(visitor)) >= len(shuffled) + len(sent)
+        assert len(topics.read_published(visitor)) >= len(shuffled) + len(sent)
 
     topics.send_events(end)
-    wait_until(taken)
-    assert topics.published(visitor)[-1].value() == before
+    wait_until(check_taken)
+    assert topics.read_published(visitor)[-1].value() == before
 
 
 def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
@@ -88,17 +88,17 @@ def test_a_product_that_comes_later_joins_the_sessions_that_missed_it(
     topics.send_events(*sent)
 
     def missing() -> None:
-        newest = sessions.decode(topics.published(visitor)[-1].value() or b"")
+        newest = sessions.decode(topics.read_published(visitor)[-1].value() or b"")
         assert newest.missing_products == {f"p{PRODUCTS}"}
 
     wait_until(missing)
     topics.put_product(PRODUCTS)
 
-    def joined() -> None:
-        assert topics.published(visitor)[-1].value() == topics.offline(sent)
+    def check_joined() -> None:
+        assert topics.read_published(visitor)[-1].value() == topics.offline(sent)
 
-    wait_until(joined)
-    assert sessions.decode(topics.published(visitor)[-1].value() or b"").missing == ()
+    wait_until(check_joined)
+    assert sessions.decode(topics.read_published(visitor)[-1].value() or b"").missing == ()
 
 
 def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
@@ -111,15 +111,15 @@ def test_what_is_no_event_is_buried_with_a_reason_and_takes_none_with_it(
     topics.send(EVENTS, [(key, garbage), (key, foreign), (None, events.encode(good)), (key, None)])
     topics.send_events(good)
 
-    def published() -> None:
-        assert topics.published(visitor)[-1].value() == topics.offline([good])
+    def check_published() -> None:
+        assert topics.read_published(visitor)[-1].value() == topics.offline([good])
 
-    def buried() -> None:
+    def check_buried() -> None:
         raw = {letter.value() for letter in topics.dead_letters(key)}
         assert raw == {garbage, foreign, events.encode(good)}
 
-    wait_until(published)
-    wait_until(buried)
+    wait_until(check_published)
+    wait_until(check_buried)
     for letter in topics.dead_letters(key):
         headers = dict(cast("list[tuple[str, bytes]]", letter.headers() or []))
         assert headers[deadletters.SERVICE] == b"session_processor"
@@ -146,7 +146,7 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
                     topics.send_events(*each)
 
                 def some_are_there(part: int = part) -> None:
-                    assert len(topics.published(visitors[0])) > part * 25 + 3
+                    assert len(topics.read_published(visitors[0])) > part * 25 + 3
 
                 wait_until(some_are_there)
                 (service.process.kill if how == "kill" else service.process.terminate)()
@@ -178,19 +178,19 @@ def test_idle_visitors_leave_and_a_restarted_worker_does_not_bring_them_back(
     first, back = view(visitor, 0, 1), view(visitor, 60 * DAY_S, 1)
 
     def newest(visitor_id: str) -> bytes | None:
-        found: bytes | None = topics.published(visitor_id)[-1].value()
+        found: bytes | None = topics.read_published(visitor_id)[-1].value()
         return found
 
     with run_service("session_processor", topics.settings, tmp_path / "log") as service:
         topics.send_events(first)
-        wait_until(lambda: topics.published(visitor)[-1])
+        wait_until(lambda: topics.read_published(visitor)[-1])
         topics.send_events(*(view(other, 40 * DAY_S, 1) for other in others))
 
-        def forgotten() -> None:
+        def check_forgotten() -> None:
             assert newest(visitor) is None
             assert "eddy_session_processor_expired_total 1.0" in service.http.get("/metrics").text
 
-        wait_until(forgotten)
+        wait_until(check_forgotten)
     with run_service("session_processor", topics.settings, tmp_path / "log"):
         topics.send_events(back)
 
@@ -229,10 +229,10 @@ def test_a_session_in_the_former_form_is_renewed_at_the_next_event(
     with run_service("session_processor", settings, tmp_path / "log"):
         topics.send_events(sent[2])
 
-        def renewed() -> None:
-            assert topics.published(visitor)[-1].value() == topics.offline(sent)
+        def check_renewed() -> None:
+            assert topics.read_published(visitor)[-1].value() == topics.offline(sent)
 
-        wait_until(renewed)
+        wait_until(check_renewed)
 
 
 def test_too_many_bad_messages_in_a_row_stop_the_worker_with_a_sentence(

@@ -88,12 +88,12 @@ def test_a_slow_host_holds_up_nobody_and_its_pictures_come_later(
     downloads = Downloads(private_allowed=True, bytes_max=100_000, timeout_s=30)
     with working(kafka, tmp_path, downloads=downloads, picture_retry_s=0.1, picture_retries=8):
 
-        def pictured() -> None:
+        def check_pictured() -> None:
             now = read_vectors(kafka)
             assert all(
                 (each := now[product.product_id]) is not None and "image" in each.hashes for product in slow
             )
             assert all(each is not None and each.picture_tries == 0 for each in now.values())
 
-        wait_until(pictured)
+        wait_until(check_pictured)
     downloads.close()

@@ -162,7 +162,7 @@ def test_what_goes_on_from_a_copy_is_what_has_never_ended(
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> Path:
+def copy_folder(tmp_path: Path) -> Path:
     """A folder with the copy of a shop that has ended."""
     shop = Shop(tmp_path)
     for number in range(30):
@@ -176,30 +176,30 @@ def kept(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_new_copy_takes_the_place_of_the_older(kept: Path) -> None:
-    shop = Shop(kept)
+def test_a_new_copy_takes_the_place_of_the_older(copy_folder: Path) -> None:
+    shop = Shop(copy_folder)
     shop.snapshots.restore()
     shop.apply(("put", 40, 1))
     shop.keep()
-    again = Shop(kept)
+    again = Shop(copy_folder)
     assert again.snapshots.restore()
     assert again.catalogue.get("p40") is not None
-    assert [path.name for path in (kept / "snapshots").iterdir()] == ["000002"]
+    assert [path.name for path in (copy_folder / "snapshots").iterdir()] == ["000002"]
 
 
 @pytest.mark.parametrize(
     ("prefix", "layout"), [("other.", LAYOUT), ("", Layout.of(7, 4))], ids=["prefix", "layout"]
 )
-def test_a_copy_of_something_else_is_not_read(kept: Path, prefix: str, layout: Layout) -> None:
-    shop = Shop(kept, prefix, layout)
+def test_a_copy_of_something_else_is_not_read(copy_folder: Path, prefix: str, layout: Layout) -> None:
+    shop = Shop(copy_folder, prefix, layout)
     assert shop.snapshots.restore() == {}
     assert (len(shop.catalogue), len(shop.replica), shop.index.count()) == (0, 0, 0)
 
 
-def test_of_a_copy_that_is_not_whole_nothing_is_used(kept: Path) -> None:
+def test_of_a_copy_that_is_not_whole_nothing_is_used(copy_folder: Path) -> None:
     """A file is gone, shorter or longer, or one of its bytes is another."""
-    whole = kept / "snapshots" / "000001"
-    aside = kept / "aside"
+    whole = copy_folder / "snapshots" / "000001"
+    aside = copy_folder / "aside"
     whole.rename(aside)
     paths = sorted(
         path.relative_to(aside) for path in aside.rglob("*") if path.stat().st_size and path.is_file()
@@ -212,7 +212,7 @@ def test_of_a_copy_that_is_not_whole_nothing_is_used(kept: Path) -> None:
         if nth % 4:
             damaged = (content[:-1], content + b"\0", content[:-1] + bytes([content[-1] ^ 1]))[nth % 4 - 1]
             (whole / path).write_bytes(damaged)
-        require_nothing(kept)
+        require_nothing(copy_folder)
         assert not whole.exists()
 
 
@@ -226,9 +226,9 @@ def require_nothing(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
-def test_an_index_that_the_engine_does_not_take_is_begun_anew(kept: Path, is_gone: bool) -> None:
+def test_an_index_that_the_engine_does_not_take_is_begun_anew(copy_folder: Path, is_gone: bool) -> None:
     """Its files are as they were written, but nothing that this engine can read, or not all."""
-    folder = kept / "snapshots" / "000001"
+    folder = copy_folder / "snapshots" / "000001"
     manifest = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
     files = dict(manifest.files)
     for name in [name for name in files if "segment" in name]:
@@ -239,14 +239,14 @@ def test_an_index_that_the_engine_does_not_take_is_begun_anew(kept: Path, is_gon
             (folder / name).write_bytes(b"{}")
             files[name] = hashlib.sha256(b"{}").hexdigest()
     (folder / MANIFEST).write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, files=files)))
-    require_nothing(kept)
+    require_nothing(copy_folder)
 
 
-def test_a_disk_that_takes_no_copy_stops_nothing(kept: Path) -> None:
-    shop = Shop(kept)
+def test_a_disk_that_takes_no_copy_stops_nothing(copy_folder: Path) -> None:
+    shop = Shop(copy_folder)
     shop.snapshots.restore()
-    shutil.rmtree(kept / "snapshots")
-    (kept / "snapshots").write_bytes(b"a file where a folder should be")
+    shutil.rmtree(copy_folder / "snapshots")
+    (copy_folder / "snapshots").write_bytes(b"a file where a folder should be")
     shop.apply(("put", 40, 1))
     shop.keep()
     assert shop.catalogue.get("p40") is not None

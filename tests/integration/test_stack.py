@@ -99,11 +99,11 @@ def test_topics_check_finds_the_stack_as_listed(stack: Stack) -> None:
 
 def test_a_fresh_stack_serves_what_its_simulated_shoppers_do(stack: Stack) -> None:
     @patiently(60, 0.2)
-    def served() -> str:
+    def version_served() -> str:
         answer = httpx.get(f"{stack.recommender_url}/v1/products/p0001/also-liked").json()
         return str(answer["models"]["behaviour"])
 
-    version = served()
+    version = version_served()
     metrics = httpx.get(f"{stack.recommender_url}/metrics").text
     [told] = [line for line in metrics.splitlines() if line.startswith("eddy_recommender_model_served{")]
     assert f'version="{version}"' in told

@@ -45,7 +45,7 @@ def products(found: TopicHistory) -> set[str]:
 def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(3_000):
         filling.event(f"p{number % 7}", visitor=f"v{number % 50}", at=NOON + number)
-    filling.done()
+    filling.flush()
     found = read(kafka)
     assert found.tally.messages == 3_000
     assert (found.tally.bad, found.tally.erased, found.tally.unreadable_erasures) == (0, 0, 0)
@@ -56,7 +56,7 @@ def test_all_partitions_are_read_whole_and_once(kafka: ServiceSettings, filling:
 def test_one_reader_reads_the_same_messages_again(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(40):
         filling.event(visitor=f"v{number}")
-    filling.done()
+    filling.flush()
     with open_reader(kafka) as reader:
         spans = reader.spans(EVENTS)
         counts = [sum(map(len, reader.read(spans))) for _ in range(3)]
@@ -67,7 +67,7 @@ def test_a_range_has_its_beginning_and_not_its_end(kafka: ServiceSettings, filli
     for visitor in ("v", "w", "x", "y"):  # on several partitions
         for hours in range(6):
             filling.event(f"p{hours}", visitor=visitor, at=NOON + hours * HOUR)
-    filling.done()
+    filling.flush()
     for since, until, expected in [
         (None, None, "012345"),
         (NOON + HOUR, None, "12345"),
@@ -91,7 +91,7 @@ def test_a_range_without_events_is_told(
     kafka: ServiceSettings, filling: TopicWriter, since: int | None, until: int | None
 ) -> None:
     filling.event()
-    filling.done()
+    filling.flush()
     with pytest.raises(NothingToRead, match="holds 1 events, but none that came in the range"):
         read(kafka, TimeRange(since, until))
 
@@ -104,7 +104,7 @@ def test_an_empty_topic_is_told(kafka: ServiceSettings) -> None:
 def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(10):
         filling.event(f"p{number}")
-    filling.done()
+    filling.flush()
     name = kafka.topic(EVENTS)
     with open_reader(kafka) as reader:
         before = reader.spans(EVENTS)
@@ -120,7 +120,7 @@ def test_what_retention_has_deleted_is_passed_over(kafka: ServiceSettings, filli
 def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: TopicWriter) -> None:
     for number in range(500):
         filling.event(visitor=f"v{number}")
-    filling.done()
+    filling.flush()
     stop = threading.Event()
 
     def go_on() -> None:
@@ -128,7 +128,7 @@ def test_reading_ends_on_a_topic_that_goes_on(kafka: ServiceSettings, filling: T
         while not stop.is_set():
             for number in range(100):
                 live.event("live", visitor=f"live{number}")
-            live.done()
+            live.flush()
 
     thread = threading.Thread(target=go_on)
     thread.start()
@@ -155,7 +155,7 @@ def test_what_is_no_event_is_counted_and_left_out(kafka: ServiceSettings, fillin
     for value in bad:
         filling.raw(EVENTS, "v", value)
     filling.raw(EVENTS, "somebody else", encode(filling.event("stolen", visitor="v")))
-    filling.done()
+    filling.flush()
     found = read(kafka)
     assert found.tally.bad == len(bad) + 1
     assert found.tally.messages == len(bad) + 1 + 3
@@ -166,7 +166,7 @@ def test_types_that_do_not_count_are_left_out(kafka: ServiceSettings, filling: T
     filling.event("listed", type_="view_item_list")
     filling.event(None, type_="search")
     filling.event(type_="purchase", items=["bought", "too"])
-    filling.done()
+    filling.flush()
     found = read(kafka)
     assert products(found) == {"viewed", "bought", "too"}
     assert (found.tally.messages, found.tally.bad) == (4, 0)
@@ -180,7 +180,7 @@ def test_what_an_erased_visitor_did_up_to_then_is_left_out(
         filling.event(f"{visitor} at", visitor=visitor, at=NOON)
         filling.event(f"{visitor} after", visitor=visitor, at=NOON + 1)
     filling.erasure("erased", NOON)
-    filling.done()
+    filling.flush()
     found = read(kafka)
     assert products(found) == {"erased after", "other before", "other at", "other after"}
     assert found.tally.erased == 2
@@ -192,7 +192,7 @@ def test_no_clock_saves_an_event_from_erasure(kafka: ServiceSettings, filling: T
     filling.event("loaded", at=NOON + HOUR, occurred_at=NOON + 1, received_at=NOON)
     filling.event("new", at=NOON + HOUR, occurred_at=NOON + 1, received_at=NOON + 2)
     filling.erasure("v", NOON)
-    filling.done()
+    filling.flush()
     assert products(read(kafka)) == {"new"}
 
 
@@ -208,7 +208,7 @@ def test_the_greatest_erasure_counts_unless_it_was_taken_back(
     filling.erasure("taken-back", NOON + 2)
     filling.raw(ERASURES, "taken-back", None)
     filling.raw(ERASURES, "unreadable", b"rubbish", NOON + 2)
-    filling.done()
+    filling.flush()
     found = read(kafka)
     assert products(found) == {"twice 3", "taken back 1", "taken back 3", "unreadable 3"}
     assert found.tally.unreadable_erasures == 1
@@ -243,7 +243,7 @@ def test_a_broker_that_goes_away_is_told(
     settings, process = own_broker
     filling = TopicWriter(settings)
     filling.event()
-    filling.done()
+    filling.flush()
     reader = RangeReader(settings, stall_s=0.5)
     spans = reader.spans(EVENTS)
     process.kill()

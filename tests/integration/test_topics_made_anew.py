@@ -173,10 +173,10 @@ def test_a_topic_that_is_gone_is_missed_until_it_is_there_again(kafka: ServiceSe
         replica.shows(a="1")
         delete_topics(kafka, RULES)
 
-        def missed() -> None:
+        def check_missed() -> None:
             assert not replica.reader.caught_up
 
-        wait_until(missed)
+        wait_until(check_missed)
         assert replica.held == {"a": "1"}
         create(kafka)
         replica.shows()  # an empty topic holds nothing
@@ -208,7 +208,7 @@ async def test_a_recommender_shows_what_the_new_topics_hold_and_is_not_ready_mea
     with run_service("recommender", shop.settings, tmp_path / "log") as recommender:
         async with shop.live(recommender, visitor, FOR_YOU) as live:
             await live.next()
-            message = await live.caused_by(await shop.look_at(visitor, "p4"))
+            message = await live.push_of(await shop.look_at(visitor, "p4"))
             assert {item["source"] for item in message["items"]} == {"content"}
             await asyncio.to_thread(delete_topics, shop.settings, PRODUCTS, PRODUCT_VECTORS, SESSIONS)
             await asyncio.to_thread(waits, recommender, "made anew")
@@ -226,7 +226,7 @@ async def test_a_recommender_shows_what_the_new_topics_hold_and_is_not_ready_mea
             # Nobody's session is on the new topic: the page that is open shows what a new visitor is shown.
             while {item["source"] for item in message["items"]} != {"popular"}:
                 message = await live.next()
-            message = await live.caused_by(await shop.look_at(visitor, "p4"))
+            message = await live.push_of(await shop.look_at(visitor, "p4"))
             assert set(ids(message)) <= {*(each.product_id for each in kept), f"p{COUNT}"}
 
 
@@ -240,10 +240,10 @@ def test_a_worker_whose_events_are_made_anew_ends_and_the_next_reads_all_of_them
     with run_service("session_processor", kafka, log) as worker:
         topics.send_events(old)
 
-        def folded() -> None:
-            assert topics.published("v")[-1].value() == topics.offline([old])
+        def check_folded() -> None:
+            assert topics.read_published("v")[-1].value() == topics.offline([old])
 
-        wait_until(folded)
+        wait_until(check_folded)
         delete_topics(kafka, EVENTS)
         waits(worker, "events, which is gone")
         create(kafka)
@@ -254,7 +254,7 @@ def test_a_worker_whose_events_are_made_anew_ends_and_the_next_reads_all_of_them
     with run_service("session_processor", kafka, log):
 
         def all_are_folded() -> None:
-            assert topics.published("v")[-1].value() == topics.offline([old, *new])
+            assert topics.read_published("v")[-1].value() == topics.offline([old, *new])
 
         wait_until(all_are_folded)
 
@@ -265,28 +265,28 @@ def test_events_that_get_more_partitions_are_all_read(kafka: ServiceSettings, tm
     before = {f"v{number}": view(f"v{number}", 1, 1) for number in range(30)}
     after = {visitor: view(visitor, 2, 1) for visitor in before}
 
-    def folded(*rounds: dict[str, object]) -> None:
+    def check_folded(*rounds: dict[str, object]) -> None:
         for visitor in before:
             sent = [each[visitor] for each in rounds]
-            assert topics.published(visitor)[-1].value() == topics.offline(sent), visitor  # type: ignore[arg-type]
+            assert topics.read_published(visitor)[-1].value() == topics.offline(sent), visitor  # type: ignore[arg-type]
 
     with run_service("session_processor", kafka, tmp_path / "log") as worker:
         topics.send_events(*before.values())
-        wait_until(lambda: folded(dict(before)))
+        wait_until(lambda: check_folded(dict(before)))
         KafkaAdmin(kafka).add_partitions(kafka.topic(EVENTS), EVENTS.partitions + 4)
         assert worker.process.wait(timeout=30) == 70
     SessionTopics(kafka).send_events(*after.values())
     with run_service("session_processor", kafka, tmp_path / "log"):
-        wait_until(lambda: folded(dict(before), dict(after)))
+        wait_until(lambda: check_folded(dict(before), dict(after)))
     # A new group reads all of it: what was written before lies where its keys belonged then.
     group = {"EDDY_SESSION_PROCESSOR_GROUP": "anew"}
     with run_service("session_processor", kafka, tmp_path / "log", environment=group) as worker:
 
-        def folded_anew() -> None:
+        def check_folded_anew() -> None:
             newest = newest_in_table(kafka, "anew")
             for visitor, event in before.items():
                 assert newest[visitor] == topics.offline([event, after[visitor]])
 
-        wait_until(folded_anew)
+        wait_until(check_folded_anew)
         assert 'events_total{outcome="moved"}' in worker.http.get("/metrics").text
     assert topics.dead_letters(b"") == []

@@ -34,7 +34,7 @@ def test_a_release_and_the_way_back(trainer: Trainer) -> None:
     assert "popularity" in told
     status, told = trainer("release")
     assert (status, told) == (0, f"{NAME} {FIRST} is released already\n")
-    [first] = trainer.released()
+    [first] = trainer.read_releases()
     assert (first.version, first.gate.outcome, first.previous) == (FIRST, "passed", None)
     assert first.location == f"file://{folder}"
     assert artifact.load(folder, first.digest).manifest.metrics == first.metrics
@@ -43,12 +43,12 @@ def test_a_release_and_the_way_back(trainer: Trainer) -> None:
     status, told = trainer("release")
     assert status == 0, told
     assert f"released {NAME} {SECOND} (passed)" in told
-    second = trainer.released()[-1]
+    second = trainer.read_releases()[-1]
     assert second.previous == first.released
 
     status, told = trainer("rollback")
     assert (status, told) == (0, f"released {NAME} {FIRST} again. Back from {SECOND}.\n")
-    back = trainer.released()[-1]
+    back = trainer.read_releases()[-1]
     assert back.released == first.released
     assert (back.gate.outcome, back.metrics) == ("rolled_back", first.metrics)
 
@@ -58,8 +58,8 @@ def test_a_release_and_the_way_back(trainer: Trainer) -> None:
 
     status, told = trainer("rollback")  # a rollback of a rollback
     assert (status, told) == (0, f"released {NAME} {SECOND} again. Back from {FIRST}.\n")
-    assert trainer.released()[-1].released == second.released
-    assert len(trainer.released()) == 4
+    assert trainer.read_releases()[-1].released == second.released
+    assert len(trainer.read_releases()) == 4
 
 
 def test_a_worse_model_is_not_released_but_may_be_forced(trainer: Trainer) -> None:
@@ -70,11 +70,11 @@ def test_a_worse_model_is_not_released_but_may_be_forced(trainer: Trainer) -> No
     assert status == 1
     assert f"{SECOND} is not released" in told
     assert f"HR@20 0.4900 against the released {FIRST}'s 0.5000: worse than the released {FIRST}." in told
-    assert len(trainer.released()) == 1
+    assert len(trainer.read_releases()) == 1
 
     status, told = trainer("release", "--force")
     assert status == 0, told
-    forced = trainer.released()[-1]
+    forced = trainer.read_releases()[-1]
     assert (forced.version, forced.gate.outcome) == (SECOND, "forced")
     assert forced.gate.reasons[0].startswith("HR@20 0.4900 against")
 
@@ -97,7 +97,7 @@ def test_an_artifact_that_is_not_whole_is_refused_by_name(trainer: Trainer, comm
         assert trainer("release")[0] == 0
         trainer.add(SECOND, 0.51, Compared(FIRST, metrics(0.5)))
         assert trainer("release")[0] == 0
-    before = len(trainer.released())
+    before = len(trainer.read_releases())
     path = folder / "vectors.npy"
     whole = path.read_bytes()
     spoils: dict[str, Callable[[], object]] = {
@@ -110,7 +110,7 @@ def test_an_artifact_that_is_not_whole_is_refused_by_name(trainer: Trainer, comm
     assert status == 2
     assert f"{FIRST}/vectors.npy: " in told
     assert len(told.splitlines()) == 1
-    assert len(trainer.released()) == before
+    assert len(trainer.read_releases()) == before
     assert not list(trainer.datadir.iterdir())
 
 
@@ -148,7 +148,7 @@ def replace_broker(settings: ServiceSettings, port: int) -> ServiceSettings:
 def test_a_release_that_cannot_be_read_is_told_and_not_guessed_at(trainer: Trainer) -> None:
     filling = TopicWriter(trainer.settings)
     filling.raw(MODELS, NAME, b"rubbish")
-    filling.done()
+    filling.flush()
     trainer.add(FIRST, 0.5)
     status, told = trainer("release")
     assert (status, told.count("\n")) == (2, 1)
@@ -191,7 +191,7 @@ def many_events(settings: ServiceSettings) -> None:
     filling = TopicWriter(settings)
     for number in range(60_000):
         filling.event(f"p{number % 100}", visitor=f"v{number % 1_000}")
-    filling.done()
+    filling.flush()
 
 
 def when_reading(process: ModuleProcess) -> None:

@@ -27,8 +27,8 @@ def a_day_of_pairs(filling: TopicWriter, day: int, seed: int = 0) -> None:
             filling.event(product, visitor=visitor, at=at + step * 60_000)
 
 
-def released(trainer: Trainer) -> ModelRelease:
-    return trainer.released()[-1]
+def newest_release(trainer: Trainer) -> ModelRelease:
+    return trainer.read_releases()[-1]
 
 
 def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: Trainer) -> None:
@@ -37,7 +37,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
         a_day_of_pairs(filling, day)
     filling.event("secret", visitor="forgotten", at=NOON + DAY_MS)
     filling.erasure("forgotten", NOON + 2 * DAY_MS)
-    filling.done()
+    filling.flush()
 
     status, told = trainer("train")
     assert status == 0, told
@@ -46,7 +46,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
     status, told = trainer("release")
     assert status == 0, told
 
-    release = released(trainer)
+    release = newest_release(trainer)
     assert isinstance(release.gate, Gate)
     model = fetch(release.location, release.digest, trainer.folder / "cache")
     products = msgspec.json.decode(model.texts[PRODUCTS])
@@ -66,7 +66,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
     filling = TopicWriter(trainer.settings)
     filling.event("a0", visitor="first-of-the-day", at=NOON + DAYS * DAY_MS)
     a_day_of_pairs(filling, DAYS + 1, seed=7)
-    filling.done()
+    filling.flush()
     status, told = trainer("train")
     assert status == 0, told
     assert "released" in told
@@ -81,7 +81,7 @@ def test_events_become_a_model_that_is_released_and_tells_what_follows(trainer: 
 def test_one_visitor_with_one_product_is_a_model_that_the_gate_refuses(trainer: Trainer) -> None:
     filling = TopicWriter(trainer.settings)
     filling.event("das einzige Stück ☂", at=NOON)
-    filling.done()
+    filling.flush()
     status, told = trainer("train")
     assert status == 0, told
     assert "not measured on held-out cases" in told

@@ -65,35 +65,35 @@ class Visited:
     def put(self, topic: Topic, key: str, value: bytes | None, at: int = NOW) -> None:
         """Any message; it is on the broker when this returns."""
         self.filling.raw(topic, key, value, at)
-        self.filling.done()
+        self.filling.flush()
 
 
 @pytest.fixture(scope="module")
-def visited(broker: Broker) -> Visited:
+def shop(broker: Broker) -> Visited:
     return Visited(open_shop(broker))
 
 
 @pytest.fixture(scope="module")
-def recommender(visited: Visited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def recommender(shop: Visited, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
     log = tmp_path_factory.mktemp("recommender") / "log"
-    with run_service("recommender", visited.settings, log) as service:
+    with run_service("recommender", shop.settings, log) as service:
         yield service
 
 
 @pytest.fixture(scope="module")
-def ops(visited: Visited, recommender: RunningService) -> Operator:
+def ops(shop: Visited, recommender: RunningService) -> Operator:
     """With a recommender that answers."""
-    return Operator(visited.settings, {"EDDY_RECOMMENDER_URL": recommender.url})
+    return Operator(shop.settings, {"EDDY_RECOMMENDER_URL": recommender.url})
 
 
 @pytest.fixture(scope="module")
-def alone(visited: Visited) -> Operator:
+def alone(shop: Visited) -> Operator:
     """With Kafka alone."""
     [nobody] = free_ports(1)
-    return Operator(visited.settings, {"EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{nobody}"})
+    return Operator(shop.settings, {"EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{nobody}"})
 
 
-def shown_row(visited: Visited, recommender: RunningService, visitor: str) -> Json:
+def show_row(visited: Visited, recommender: RunningService, visitor: str) -> Json:
     """A row for a visitor, which the recommender has recorded."""
     authorised = {"Authorization": f"Bearer {KEY}"}
     answer = recommender.http.get(
@@ -101,11 +101,11 @@ def shown_row(visited: Visited, recommender: RunningService, visitor: str) -> Js
     )
     row: Json = answer.raise_for_status().json()
 
-    async def recorded() -> None:
+    async def check_recorded() -> None:
         keys = [message.key() for message in read_topic(visited.settings, RECOMMENDATIONS)]
         assert visitor.encode() in keys
 
-    asyncio.run(eventually(recorded))
+    asyncio.run(eventually(check_recorded))
     return row
 
 
@@ -113,11 +113,11 @@ def knows(recommender: RunningService, visitor: str, count: int) -> None:
     """Returns when the recommender has a session of so many events."""
     authorised = {"Authorization": f"Bearer {KEY}"}
 
-    async def known() -> None:
+    async def check_known() -> None:
         profile = recommender.http.get(f"/v1/visitors/{visitor}/profile", headers=authorised).json()
         assert len(profile["events"]) == count
 
-    asyncio.run(eventually(known))
+    asyncio.run(eventually(check_known))
 
 
 async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSettings) -> None:
@@ -130,7 +130,7 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
     filling = TopicWriter(kafka)
     for key in keys:
         filling.raw(SESSIONS, key.decode(), b"l")
-    filling.done()
+    filling.flush()
     found = read_topic(kafka, SESSIONS)
     assert len(found) == 2 * len(keys)
     assert {message.partition() for message in found} == set(range(SESSIONS.partitions))
@@ -144,15 +144,15 @@ async def test_every_producer_puts_a_key_where_it_is_looked_for(kafka: ServiceSe
 
 
 def test_a_visitor_is_told_from_what_it_did_to_what_it_was_shown_and_why(
-    visited: Visited, recommender: RunningService, ops: Operator
+    shop: Visited, recommender: RunningService, ops: Operator
 ) -> None:
     visitor = "anna"
-    visited.happens(visitor, "view_item", "p3", NOW - 70 * MINUTE)
-    visited.happens(visitor, "view_item", "p6", NOW - 10 * MINUTE)
-    visited.happens(visitor, "view_item", "p1", NOW - 9 * MINUTE)
-    last = visited.happens(visitor, "add_to_cart", "p9", NOW - 8 * MINUTE, list_id="shelf")
+    shop.happens(visitor, "view_item", "p3", NOW - 70 * MINUTE)
+    shop.happens(visitor, "view_item", "p6", NOW - 10 * MINUTE)
+    shop.happens(visitor, "view_item", "p1", NOW - 9 * MINUTE)
+    last = shop.happens(visitor, "add_to_cart", "p9", NOW - 8 * MINUTE, list_id="shelf")
     knows(recommender, visitor, 4)
-    row = shown_row(visited, recommender, visitor)
+    row = show_row(shop, recommender, visitor)
     clicked = row["items"][0]["product_id"]
     click = replace(
         last,
@@ -163,7 +163,7 @@ def test_a_visitor_is_told_from_what_it_did_to_what_it_was_shown_and_why(
         occurred_at=NOW,
     )
     for _ in range(2):
-        visited.put(EVENTS, visitor, events.encode(click))
+        shop.put(EVENTS, visitor, events.encode(click))
 
     found = ops("visitor", visitor, "--events", "3", "--json").json
     told = found["events"]
@@ -207,8 +207,8 @@ def test_a_visitor_is_told_from_what_it_did_to_what_it_was_shown_and_why(
         assert sentence in text
 
 
-def test_kafka_alone_is_enough_and_what_was_not_asked_is_said(visited: Visited, alone: Operator) -> None:
-    visited.happens("ben", "view_item", "p2", NOW - MINUTE)
+def test_kafka_alone_is_enough_and_what_was_not_asked_is_said(shop: Visited, alone: Operator) -> None:
+    shop.happens("ben", "view_item", "p2", NOW - MINUTE)
     done = alone("visitor", "ben", "--json")
     assert done.json["session"]["interests"][0]["category"] == "Tents"
     assert done.json["profile"] is None
@@ -217,23 +217,21 @@ def test_kafka_alone_is_enough_and_what_was_not_asked_is_said(visited: Visited, 
     assert "EDDY_RECOMMENDER_URL" in sentence
 
 
-def test_a_key_that_the_recommender_does_not_take_is_said(
-    visited: Visited, recommender: RunningService
-) -> None:
-    visited.happens("ben", "view_item", "p5", NOW - MINUTE)
+def test_a_key_that_the_recommender_does_not_take_is_said(shop: Visited, recommender: RunningService) -> None:
+    shop.happens("ben", "view_item", "p5", NOW - MINUTE)
     other = Operator(
-        visited.settings, {"EDDY_RECOMMENDER_URL": recommender.url, "EDDY_API_KEY": "some other key, as long"}
+        shop.settings, {"EDDY_RECOMMENDER_URL": recommender.url, "EDDY_API_KEY": "some other key, as long"}
     )
     [sentence] = other("visitor", "ben", "--json").json["unasked"]
     assert "does not take the API key: set EDDY_API_KEY" in sentence
 
 
-def test_of_an_erased_visitor_only_what_came_after_is_shown(visited: Visited, alone: Operator) -> None:
+def test_of_an_erased_visitor_only_what_came_after_is_shown(shop: Visited, alone: Operator) -> None:
     visitor, erased_at = "carla", NOW - 30 * MINUTE
-    visited.happens(visitor, "view_item", "p3", erased_at - MINUTE)
-    after = visited.happens(visitor, "view_item", "p6", erased_at + MINUTE)
-    visited.filling.erasure(visitor, erased_at)
-    visited.put(EVENTS, visitor, b"rubbish")
+    shop.happens(visitor, "view_item", "p3", erased_at - MINUTE)
+    after = shop.happens(visitor, "view_item", "p6", erased_at + MINUTE)
+    shop.filling.erasure(visitor, erased_at)
+    shop.put(EVENTS, visitor, b"rubbish")
     found = alone("visitor", visitor, "--json").json
     assert found["erased_until"] == erased_at
     assert [each["event_id"] for each in found["events"]["newest"]] == [after.event_id]
@@ -243,17 +241,17 @@ def test_of_an_erased_visitor_only_what_came_after_is_shown(visited: Visited, al
     text = alone("visitor", visitor).out
     assert "erased: what came up to" in text
     assert "p3" not in text
-    visited.put(ERASURES, visitor, None)  # taken back
+    shop.put(ERASURES, visitor, None)  # taken back
     assert alone("visitor", visitor, "--json").json["events"]["total"] == 2
 
 
 def test_a_visitor_who_is_a_user_is_told_with_the_others_of_that_person(
-    visited: Visited, alone: Operator
+    shop: Visited, alone: Operator
 ) -> None:
     for visitor in ("dora-phone", "dora-laptop"):
         identity = Identity(visitor_id=visitor, user_id="dora", occurred_at=NOW - MINUTE)
-        visited.put(IDENTITIES, visitor, identities.encode(identity))
-    visited.happens("dora-laptop", "view_item", "p4", NOW - MINUTE)
+        shop.put(IDENTITIES, visitor, identities.encode(identity))
+    shop.happens("dora-laptop", "view_item", "p4", NOW - MINUTE)
     found = alone("visitor", "dora-phone", "--json").json
     assert (found["user_id"], found["user_since"]) == ("dora", NOW - MINUTE)
     assert {each["visitor_id"]: each["events"] for each in found["person"]} == {
@@ -264,15 +262,15 @@ def test_a_visitor_who_is_a_user_is_told_with_the_others_of_that_person(
     assert "but a user of that id: look at user:dora" in alone("visitor", "dora", status=1).err
 
 
-def test_a_range_leaves_out_what_is_older(visited: Visited, alone: Operator) -> None:
-    visited.happens("emil", "view_item", "p4", NOW - 50 * 60 * MINUTE)
-    visited.happens("emil", "view_item", "p7", NOW - MINUTE)
+def test_a_range_leaves_out_what_is_older(shop: Visited, alone: Operator) -> None:
+    shop.happens("emil", "view_item", "p4", NOW - 50 * 60 * MINUTE)
+    shop.happens("emil", "view_item", "p7", NOW - MINUTE)
     assert alone("visitor", "emil", "--from", "1d", "--json").json["events"]["total"] == 1
     assert alone("visitor", "emil", "--from", "3d", "--json").json["events"]["total"] == 2
     assert alone("visitor", "emil", "--from", "3d", "--to", "1d", "--json").json["events"]["total"] == 1
 
 
-def test_what_cannot_be_told_ends_with_a_sentence(visited: Visited, alone: Operator) -> None:
+def test_what_cannot_be_told_ends_with_a_sentence(shop: Visited, alone: Operator) -> None:
     for arguments, status, sentence in [
         (("visitor", "nobody"), 1, "nothing is known of a visitor nobody"),
         (("visitor", "no body"), 2, "can be no visitor's id"),
@@ -289,11 +287,11 @@ def test_what_cannot_be_told_ends_with_a_sentence(visited: Visited, alone: Opera
 
 
 def test_a_product_is_told_with_vectors_neighbours_and_what_happened(
-    visited: Visited, recommender: RunningService, ops: Operator
+    shop: Visited, recommender: RunningService, ops: Operator
 ) -> None:
     for visitor, type_ in (("fred", "view_item"), ("gina", "view_item"), ("gina", "purchase")):
-        visited.happens(visitor, type_, "p30", NOW - MINUTE)  # type: ignore[arg-type]
-    visited.put(
+        shop.happens(visitor, type_, "p30", NOW - MINUTE)  # type: ignore[arg-type]
+    shop.put(
         RULES, "summer", rules.encode(Rule(rule_id="summer", action="boost", brands=("Brand 2",), factor=3.0))
     )
     found = ops("product", "p30", "--json").json
@@ -318,9 +316,9 @@ def test_a_product_is_told_with_vectors_neighbours_and_what_happened(
     assert "events from" not in text
 
 
-def test_a_product_that_waits_says_what_differs_and_why(visited: Visited, alone: Operator) -> None:
+def test_a_product_that_waits_says_what_differs_and_why(shop: Visited, alone: Operator) -> None:
     changed = replace(CATALOGUE[31], price=99.5, updated_at=NOW)
-    asyncio.run(visited.shop.put(changed))
+    asyncio.run(shop.shop.put(changed))
     headers = deadletters.headers(
         reason="the picture's host did not deliver it",
         service="embedder",
@@ -328,7 +326,7 @@ def test_a_product_that_waits_says_what_differs_and_why(visited: Visited, alone:
         source="products/1/7",
         failed_at=NOW,
     )
-    asyncio.run(visited.shop._send(PRODUCTS_DLQ.name, [("p31", products.encode(changed), [*headers])]))
+    asyncio.run(shop.shop._send(PRODUCTS_DLQ.name, [("p31", products.encode(changed), [*headers])]))
     found = alone("product", "p31", "--json").json
     assert found["state"].startswith("waiting to be embedded anew since")
     assert [(each["field"], each["embedded"], each["now"]) for each in found["differences"]] == [
@@ -342,14 +340,14 @@ def test_a_product_that_waits_says_what_differs_and_why(visited: Visited, alone:
 
 
 def test_a_product_that_is_gone_is_told_and_ends_with_1(
-    visited: Visited, recommender: RunningService, ops: Operator
+    shop: Visited, recommender: RunningService, ops: Operator
 ) -> None:
-    asyncio.run(visited.shop.delete("p32"))
+    asyncio.run(shop.shop.delete("p32"))
 
-    async def gone() -> None:
+    async def check_gone() -> None:
         assert not get(recommender, "/v1/products", product_id="p32")["items"]
 
-    asyncio.run(eventually(gone))
+    asyncio.run(eventually(check_gone))
     done = ops("product", "p32", "--no-events", "--json", status=1)
     assert done.json["gone_at"] is not None
     assert done.json["state"].endswith("its vectors are still there: the embedder is behind")
@@ -357,33 +355,31 @@ def test_a_product_that_is_gone_is_told_and_ends_with_1(
     assert "the shop does not have p32" in done.err
 
 
-def test_a_product_of_which_only_a_dead_letter_is_left_is_told(visited: Visited, alone: Operator) -> None:
+def test_a_product_of_which_only_a_dead_letter_is_left_is_told(shop: Visited, alone: Operator) -> None:
     headers = deadletters.headers(
         reason="Expected `float`", service="embedder", stage="decode", source="products/0/1", failed_at=NOW
     )
-    asyncio.run(visited.shop._send(PRODUCTS_DLQ.name, [("never", b"{}", [*headers])]))
+    asyncio.run(shop.shop._send(PRODUCTS_DLQ.name, [("never", b"{}", [*headers])]))
     done = alone("product", "never", "--no-events", status=1)
     assert "Expected `float`" in done.out
 
 
-def test_looking_writes_nothing(visited: Visited, alone: Operator) -> None:
-    before = {topic.name: len(read_topic(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)}
+def test_looking_writes_nothing(shop: Visited, alone: Operator) -> None:
+    before = {topic.name: len(read_topic(shop.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)}
     alone("product", "p1", "--no-events")
     assert "! no recommender answers" in alone("visitor", "ben").out
     assert before == {
-        topic.name: len(read_topic(visited.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)
+        topic.name: len(read_topic(shop.settings, topic)) for topic in (EVENTS, SESSIONS, MODELS)
     }
 
 
-def test_a_killed_command_leaves_nothing_and_a_signal_ends_it_cleanly(
-    visited: Visited, tmp_path: Path
-) -> None:
-    filling = TopicWriter(visited.settings)
+def test_a_killed_command_leaves_nothing_and_a_signal_ends_it_cleanly(shop: Visited, tmp_path: Path) -> None:
+    filling = TopicWriter(shop.settings)
     for number in range(60_000):
         filling.event("p50", visitor=f"many-{number % 500}", at=NOW - MINUTE)
-    filling.done()
+    filling.flush()
     work = tmp_path / "work"
-    process = Operator(visited.settings, {"EDDY_OPS_DATADIR": str(work)}).start("product", "p50")
+    process = Operator(shop.settings, {"EDDY_OPS_DATADIR": str(work)}).start("product", "p50")
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("looking through events"):

@@ -102,19 +102,19 @@ def put(settings: ServiceSettings, made: Sequence[Product]) -> None:
     assert producer.flush(10) == 0
 
 
-def embedded(settings: ServiceSettings, made: Sequence[Product]) -> Matrix:
+def embed(settings: ServiceSettings, made: Sequence[Product]) -> Matrix:
     """(products, width) their vectors, once the embedder has published them all."""
     put(settings, made)
 
     @patiently(60)
-    def published() -> Matrix:
+    def read_published() -> Matrix:
         found = {
             (message.key() or b"").decode(): vectors.decode(message.value() or b"").content
             for message in read_topic(settings, PRODUCT_VECTORS)
         }
         return np.stack([unpack(found[each.product_id]) for each in made])
 
-    return published()
+    return read_published()
 
 
 def ask(shop: Shop, texts: Sequence[str], layout: Layout = LAYOUT) -> list[WordVector | None]:
@@ -176,7 +176,7 @@ def test_words_reach_the_pictures_that_show_them(shop: Shop) -> None:
         for number in range(len(LOOKS))
         for copy in range(EACH)
     ]
-    content = embedded(shop.settings, pictured)
+    content = embed(shop.settings, pictured)
     asked = queries(shop, [caption(look) for look in LOOKS], image=1.0)
     # (words, looks): the mean over the pictures of a look. Nothing but the pictures tells them apart.
     scores = (asked @ content.T).reshape(len(LOOKS), len(LOOKS), EACH).mean(axis=2)
@@ -193,9 +193,7 @@ def test_words_reach_what_products_say_of_themselves(shop: Shop) -> None:
         "coffee": "For espresso and cappuccino at the kitchen table.",
         "sleep": "Soft pillows for a quiet night.",
     }
-    content = embedded(
-        shop.settings, [article(f"says-{key}", description=each) for key, each in said.items()]
-    )
+    content = embed(shop.settings, [article(f"says-{key}", description=each) for key, each in said.items()])
     asked = queries(shop, ["waterproof", "coffee cup", "bedding"], text=1.0)
     assert (asked @ content.T).argmax(axis=1).tolist() == [0, 1, 2]
 

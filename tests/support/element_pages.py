@@ -125,7 +125,7 @@ class Recommender:
         self.sockets[-1].send(msgspec.json.encode(message).decode())
 
     @patiently(15)
-    def subscribed(self, *slots: tuple[str, str]) -> None:
+    def wait_for_subscription(self, *slots: tuple[str, str]) -> None:
         """Waits until the newest subscription has these names and kinds."""
         assert [(slot.name, slot.kind) for slot in self.subscriptions[-1]] == [*slots]
 

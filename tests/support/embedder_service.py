@@ -61,7 +61,7 @@ class EmbedderService:
         ]
         return sum(found)
 
-    def made(self) -> dict[str, float]:
+    def count_made(self) -> dict[str, float]:
         """How many segments each model has made."""
         return {
             name: self.metric("eddy_embedder_segments_total", segment=name)
@@ -172,7 +172,7 @@ def read_dead_letters(settings: ServiceSettings) -> list[tuple[bytes, bytes, dic
     ]
 
 
-def committed_count(settings: ServiceSettings) -> int:
+def count_committed(settings: ServiceSettings) -> int:
     """Messages of `products` that will not be read again."""
     consumer = Consumer(
         {"bootstrap.servers": settings.kafka_bootstrap, "group.id": settings.topic_prefix + "embedder"}
@@ -185,6 +185,6 @@ def committed_count(settings: ServiceSettings) -> int:
 
 def wait_until_committed(settings: ServiceSettings) -> None:
     def check() -> None:
-        assert committed_count(settings) == len(read_topic(settings, PRODUCTS))
+        assert count_committed(settings) == len(read_topic(settings, PRODUCTS))
 
     wait_until(check)

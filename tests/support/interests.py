@@ -57,7 +57,7 @@ def content(each: Product) -> Vector:
     return LAYOUT.normalise(np.concatenate(parts))
 
 
-def embedded() -> VectorTable:
+def embed_products() -> VectorTable:
     made = VectorTable(LAYOUT)
     for each in CATALOGUE:
         made.products[each.product_id] = each
@@ -65,4 +65,4 @@ def embedded() -> VectorTable:
     return made
 
 
-EMBEDDED = embedded()
+EMBEDDED = embed_products()

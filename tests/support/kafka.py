@@ -135,7 +135,7 @@ class TopicWriter:
         self._producer.produce(self._settings.topic(topic), value, key.encode(), timestamp=at)
         self._producer.poll(0)
 
-    def done(self) -> None:
+    def flush(self) -> None:
         """All of it is on the broker."""
         assert self._producer.flush(20) == 0
 

@@ -34,11 +34,11 @@ class RunningService:
         """Returns when the path answers 200; fails with the log when the process has ended."""
 
         @patiently(within_s, 0.05)
-        def answered() -> None:
+        def check_answer() -> None:
             assert self.process.poll() is None, self.log.read_text()
             self.http.get(path).raise_for_status()
 
-        answered()
+        check_answer()
 
     def kill(self) -> None:
         """kill -9."""

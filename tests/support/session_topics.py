@@ -58,7 +58,7 @@ class SessionTopics:
         self.vectors.apply(product.product_id, message)
         self.send(PRODUCT_VECTORS, [(product.product_id.encode(), vectors.encode(message))])
 
-    def published(self, visitor_id: str) -> list[Message]:
+    def read_published(self, visitor_id: str) -> list[Message]:
         return [each for each in read_topic(self.settings, SESSIONS) if each.key() == visitor_id.encode()]
 
     def dead_letters(self, holding: bytes) -> list[Message]:

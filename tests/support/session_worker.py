@@ -133,7 +133,7 @@ class Worker:
     def _ack(self) -> None:
         self.acknowledged += 1
 
-    def evicted(self, rank: str) -> float:
+    def count_evicted(self, rank: str) -> float:
         found = self.metrics.registry.get_sample_value("eddy_session_processor_evicted_total", {"rank": rank})
         return found or 0.0
 

@@ -171,14 +171,14 @@ class Live:
             message: Json = json.loads(await self.socket.recv())
         return message
 
-    async def closed(self) -> tuple[int, str]:
+    async def wait_for_close(self) -> tuple[int, str]:
         """How the server ends the socket; what comes until then is passed over."""
         with suppress(ConnectionClosed):
             while True:
                 await self.next()
         return self.socket.close_code or 0, self.socket.close_reason or ""
 
-    async def caused_by(self, event_id: str) -> Json:
+    async def push_of(self, event_id: str) -> Json:
         """The push that an event caused; what was under way before is passed over."""
         while (message := await self.next()).get("caused_by") != event_id:
             pass

@@ -137,10 +137,10 @@ def look_for(page: Page, words: str) -> None:
     page.get_by_role("searchbox").fill(words)
     page.get_by_role("searchbox").press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"“{words}”")
-    answered(page)
+    wait_for_answer(page)
 
 
-def answered(page: Page) -> None:
+def wait_for_answer(page: Page) -> None:
     """Waits until the page shows what the recommender has found."""
     expect(page.locator("[data-part=told]")).not_to_be_empty()
     expect(page.locator("main.is-asking")).to_have_count(0)
@@ -151,7 +151,7 @@ def chips(page: Page) -> Locator:
     return page.locator("[data-part=chips] .chip:not(.reset)")
 
 
-def found(page: Page) -> list[str]:
+def read_results(page: Page) -> list[str]:
     """Product ids of a search's results, those that are only close to it last."""
     return ids(page.locator("main .card"))
 

@@ -72,7 +72,7 @@ class Trainer:
         ModelStore(str(self.store), NAME).upload(made, version)
         return self.store / NAME / version
 
-    def released(self) -> list[ModelRelease]:
+    def read_releases(self) -> list[ModelRelease]:
         """All releases, the oldest first."""
         found = read_topic(self.settings, MODELS)
         assert all(message.key() == NAME.encode() for message in found)

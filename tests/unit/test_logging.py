@@ -21,7 +21,7 @@ TOKEN = TokenSigner(SecretStr(KEYS["token_secret"])).issue("user:a.b-c_d").token
 
 
 @pytest.fixture(autouse=True)
-def restored() -> Iterator[None]:
+def logging_kept() -> Iterator[None]:
     """The logging of the tests, afterwards."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level

@@ -16,7 +16,7 @@ def app_of(*origins: str) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/events")
-    async def taken() -> dict[str, bool]:
+    async def take() -> dict[str, bool]:
         return {"taken": True}
 
     app.add_middleware(

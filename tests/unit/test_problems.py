@@ -17,15 +17,15 @@ class OutOfTea(Problem):
 
 
 @pytest.fixture
-def answered() -> list[int]:
+def statuses() -> list[int]:
     """The statuses that were told to the metrics."""
     return []
 
 
 @pytest.fixture
-def client(answered: list[int]) -> httpx.AsyncClient:
+def client(statuses: list[int]) -> httpx.AsyncClient:
     app = FastAPI()
-    install(app, answered.append)
+    install(app, statuses.append)
 
     @app.get("/tea")
     async def tea() -> None:
@@ -54,7 +54,7 @@ def client(answered: list[int]) -> httpx.AsyncClient:
     ],
 )
 async def test_an_error_is_a_problem_document(
-    client: httpx.AsyncClient, answered: list[int], asked: str, status: int, kind: str
+    client: httpx.AsyncClient, statuses: list[int], asked: str, status: int, kind: str
 ) -> None:
     method, path = asked.split()
     response = await client.request(method, path + "?token=secret")
@@ -65,7 +65,7 @@ async def test_an_error_is_a_problem_document(
     assert document["title"] == HTTPStatus(status).phrase
     assert document["instance"] == path
     assert "secret" not in response.text
-    assert answered == [status]
+    assert statuses == [status]
 
 
 async def test_a_problem_brings_its_own_headers_and_fields(client: httpx.AsyncClient) -> None:

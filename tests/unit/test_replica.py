@@ -25,7 +25,7 @@ def content(seed: int) -> np.ndarray:
     return LAYOUT.normalise(np.random.default_rng(seed).normal(size=LAYOUT.width)).astype(np.float16)
 
 
-def filled(count: int) -> VectorReplica:
+def fill(count: int) -> VectorReplica:
     replica = VectorReplica(LAYOUT)
     for number in range(count):
         replica.put(product(f"p{number}", f"category {number}"), content(number))
@@ -33,7 +33,7 @@ def filled(count: int) -> VectorReplica:
 
 
 def test_a_component_is_off_by_half_a_step_at_most() -> None:
-    replica = filled(1)
+    replica = fill(1)
     vector = replica.vector("p0")
     assert vector is not None
     assert np.abs(vector - content(0).astype(np.float32)).max() <= 0.51 / STEPS
@@ -52,24 +52,24 @@ def test_the_greatest_and_the_least_component_keep_their_sign() -> None:
 
 
 def test_an_unknown_product_has_a_row_of_zeros_and_no_category() -> None:
-    rows, known = filled(3).matrix(["p2", "never seen", "p0"])
+    rows, known = fill(3).matrix(["p2", "never seen", "p0"])
     assert known == [True, False, True]
     assert [bool(row.any()) for row in rows] == known
-    assert filled(3).top_categories(["p2", "never seen"]) == ["category 2", None]
+    assert fill(3).top_categories(["p2", "never seen"]) == ["category 2", None]
 
 
 def test_no_products_are_no_rows() -> None:
-    assert filled(1).matrix([])[0].shape == (0, LAYOUT.width)
+    assert fill(1).matrix([])[0].shape == (0, LAYOUT.width)
 
 
 def test_more_products_than_rows_make_it_grow() -> None:
-    replica = filled(1500)
+    replica = fill(1500)
     [row], _ = replica.matrix(["p1499"])
     assert np.allclose(row / STEPS, content(1499), atol=1e-4)
 
 
 def test_a_removed_product_is_gone_and_its_row_serves_another() -> None:
-    replica = filled(2)
+    replica = fill(2)
     replica.remove("p0")
     replica.remove("p0")
     replica.put(product("new"), content(9))

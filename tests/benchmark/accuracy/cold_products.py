@@ -17,9 +17,9 @@ from services.trainer.evaluation import K, answers
 from services.trainer.sessions import Histories
 from services.trainer.training import fit
 from tests.benchmark.accuracy import rees46
-from tests.benchmark.accuracy.differences import Hits, paired
+from tests.benchmark.accuracy.differences import Hits, compare_pairs
 from tests.benchmark.accuracy.figures import ColdFigures
-from tests.benchmark.accuracy.models import stored
+from tests.benchmark.accuracy.models import store
 from tests.benchmark.accuracy.rees46 import Held
 from tests.benchmark.machine import this_machine
 
@@ -38,7 +38,7 @@ class Fold:
     warm_sessions: npt.NDArray[np.int64]
 
 
-def measured(histories: Histories, contents: Contents, work: Path, progress: Progress) -> ColdFigures:
+def measure(histories: Histories, contents: Contents, work: Path, progress: Progress) -> ColdFigures:
     """Hides a random fifth of the products after the other; learns with and without contents each time."""
     machine = this_machine()
     training, newest = rees46.split(histories)
@@ -48,8 +48,8 @@ def measured(histories: Histories, contents: Contents, work: Path, progress: Pro
 
     cold_sessions = np.concatenate([fold.cold_sessions for fold in folds])
     warm_sessions = np.concatenate([fold.warm_sessions for fold in folds])
-    content, model, without = _pooled([fold.cold for fold in folds])
-    warm, warm_without = _pooled([fold.warm for fold in folds])
+    content, model, without = _pool([fold.cold for fold in folds])
+    warm, warm_without = _pool([fold.warm for fold in folds])
     return ColdFigures(
         machine=machine,
         products=len(histories.products),
@@ -61,12 +61,12 @@ def measured(histories: Histories, contents: Contents, work: Path, progress: Pro
         cold_without=_share(without),
         warm_model=_share(warm),
         warm_without=_share(warm_without),
-        cold_gain=paired(model, content, cold_sessions),
-        warm_price=paired(warm, warm_without, warm_sessions),
+        cold_gain=compare_pairs(model, content, cold_sessions),
+        warm_price=compare_pairs(warm, warm_without, warm_sessions),
     )
 
 
-def _pooled(folds: Sequence[tuple[Hits, ...]]) -> list[Hits]:
+def _pool(folds: Sequence[tuple[Hits, ...]]) -> list[Hits]:
     return [np.concatenate(hits) for hits in zip(*folds, strict=True)]
 
 
@@ -82,7 +82,7 @@ def _fold(
     progress: Progress,
 ) -> Fold:
     training, newest = histories
-    seen = rees46.hidden(training, hidden)
+    seen = rees46.hide(training, hidden)
     cold = rees46.cases(newest, hidden, without=hidden)
     warm = rees46.cases(newest, frozenset(seen.products), without=hidden)
     model = _hits(seen, contents, (cold, warm), work, progress)
@@ -100,7 +100,7 @@ def _hits(
 ) -> list[Hits]:
     with scratch(work) as folder:
         trained = fit(training, rees46.PARAMETERS, progress, contents)
-        model = Behaviour.of(stored(trained, folder / "model"))
+        model = Behaviour.of(store(trained, folder / "model"))
         return [answers(model, held.cases, progress, TUNING, contents).ranks > 0 for held in asked]
 
 

@@ -23,7 +23,7 @@ from tests.benchmark.accuracy.figures import (
     SERVES,
     DatasetFigures,
 )
-from tests.benchmark.accuracy.models import ByItem2Vec, ByKnn, stored, without_trees
+from tests.benchmark.accuracy.models import ByItem2Vec, ByKnn, store, without_trees
 from tests.benchmark.machine import this_machine
 
 
@@ -31,10 +31,10 @@ def from_files(folder: Path, work: Path, progress: Progress) -> DatasetFigures:
     """Learns from a dataset's train file; its test file is looked at for measuring only."""
     progress.stage("reading files")
     histories = session_files.read_histories(folder / "train.txt.gz")
-    return measured(histories, session_files.read_cases(folder / "test.txt.gz"), work, progress)
+    return measure(histories, session_files.read_cases(folder / "test.txt.gz"), work, progress)
 
 
-def measured(
+def measure(
     histories: Histories,
     cases: list[Case],
     work: Path,
@@ -45,7 +45,7 @@ def measured(
     parameters, machine = parameters or Parameters(), this_machine()
     with scratch(work) as folder:
         started = perf_counter()
-        model = stored(fit(histories, parameters, progress), folder / "model")
+        model = store(fit(histories, parameters, progress), folder / "model")
         learning_s = perf_counter() - started
         rows = _rows(model, cases, parameters.tuning, progress)
         progress.stage("the index alone, and numpy")
@@ -62,7 +62,7 @@ def measured(
 
 def _rows(model: Artifact, cases: list[Case], tuning: Tuning, progress: Progress) -> dict[str, Metrics]:
     serves = Behaviour.of(model)
-    rows = {ITEM2VEC: metrics(serves, item2vec_search.searched(model, cases, progress, tuning))}
+    rows = {ITEM2VEC: metrics(serves, item2vec_search.search(model, cases, progress, tuning))}
     ways = {
         ITEM2VEC_ORDERS: ByItem2Vec.of(model),
         KNN_ORDERS: ByKnn.of(model),

@@ -15,7 +15,7 @@ LEVEL: Final = (2.5, 97.5)  # percentiles: an interval of 95 %
 Hits = npt.NDArray[np.bool_]
 
 
-def paired(first: Hits, second: Hits, sessions: npt.NDArray[np.int64]) -> Difference:
+def compare_pairs(first: Hits, second: Hits, sessions: npt.NDArray[np.int64]) -> Difference:
     """The difference of two hit rates on the same cases (n,), which are from the `sessions` (n,).
 
     The interval is that of the bootstrap (Efron 1979) over sessions, percentiles of 4,000 draws.

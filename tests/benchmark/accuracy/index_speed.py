@@ -35,7 +35,7 @@ Asked = tuple[Ints, Floats]
 def measure(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> Speed:
     """The median of three rounds, which take turns; asked are cases evenly spread over all."""
     index = SessionIndex.of(model.arrays)
-    asked = _asked(Behaviour.of(model), cases, tuning)
+    asked = _ask(Behaviour.of(model), cases, tuning)
     vectors, work = nothing(index.products), Workspace.of(index.sessions, index.products)
     ways: dict[str, Callable[[Asked], Ints]] = {
         "index": lambda case: best_of_index(index, vectors, case, work),
@@ -54,7 +54,7 @@ def measure(model: Artifact, cases: Sequence[Case], tuning: Tuning) -> Speed:
     return Speed(round(median(rates["index"]), 1), round(median(rates["numpy"]), 1), len(asked))
 
 
-def _asked(model: Behaviour, cases: Sequence[Case], tuning: Tuning) -> list[Asked]:
+def _ask(model: Behaviour, cases: Sequence[Case], tuning: Tuning) -> list[Asked]:
     places = np.unique(np.linspace(0, len(cases) - 1, min(CASES, len(cases))).astype(int))
     return [model.context(cases[place].remember(tuning), tuning) for place in places.tolist()]
 

@@ -20,7 +20,7 @@ from services.trainer.evaluation import Answers, K
 BLOCK: Final = 1024  # cases that are searched at once
 
 
-def searched(model: Artifact, cases: Sequence[Case], progress: Progress, tuning: Tuning) -> Answers:
+def search(model: Artifact, cases: Sequence[Case], progress: Progress, tuning: Tuning) -> Answers:
     """For each case the products of greatest OUT · the session's decayed IN."""
     progress.stage("searching by item2vec", len(cases))
     behaviour = Behaviour.of(model)

@@ -14,7 +14,7 @@ from services.trainer.training import TrainedModel
 VERSION = "20000101T000000Z-0000"  # nobody releases it
 
 
-def stored(trained: TrainedModel, folder: Path) -> Artifact:
+def store(trained: TrainedModel, folder: Path) -> Artifact:
     """A model as services get it; its arrays are mapped from `folder`, which must outlive it."""
     manifest = Manifest(
         version=VERSION, created_at=0, data=DataRange(0, 0), counts={}, parameters=trained.parameters

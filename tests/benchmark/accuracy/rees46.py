@@ -97,7 +97,7 @@ def cases(held: Histories, targets: frozenset[str], without: frozenset[str] = fr
     return Held(found, np.array(sessions, np.int64))
 
 
-def hidden(histories: Histories, products: frozenset[str]) -> Histories:
+def hide(histories: Histories, products: frozenset[str]) -> Histories:
     """The histories as if nobody had ever seen these products."""
     is_hidden = np.array([product in products for product in histories.products], np.bool_)
     kept = ~is_hidden[histories.items]

@@ -20,19 +20,19 @@ ENDINGS = [
 ]
 
 
-def unasked_filters(query: str, told: Inferred) -> list[str]:
+def find_unasked_filters(query: str, told: Inferred) -> list[str]:
     """The hard filters that no words of the query stand for."""
     words = _words(query, told.corrections)
     found = [
         f"{field} {value}"
         for field in ("brands", "types", "not_brands", "not_types", "not_tags")
         for value in getattr(told, field)
-        if not _said(_surfaces(value), words)
+        if not _is_said(_surfaces(value), words)
     ]
     for path in (*told.categories, *told.not_categories):
-        if not _said(_surfaces(path.rpartition("/")[2]), words):
+        if not _is_said(_surfaces(path.rpartition("/")[2]), words):
             found.append(f"category {path}")
-    return found + _unasked_prices(query, told)
+    return found + _find_unasked_prices(query, told)
 
 
 def _words(query: str, corrections: dict[str, str]) -> list[list[str]]:
@@ -42,7 +42,7 @@ def _words(query: str, corrections: dict[str, str]) -> list[list[str]]:
     return [typed, [part for word in typed for part in corrected.get(word, word).split()]]
 
 
-def _said(surfaces: Iterable[str], readings: list[list[str]]) -> bool:
+def _is_said(surfaces: Iterable[str], readings: list[list[str]]) -> bool:
     """Whether some run of whole words is a surface, whatever the spaces."""
     runs = {run for words in readings for run in _runs(words)}
     return any(surface.replace(" ", "") in runs for surface in surfaces)
@@ -82,7 +82,7 @@ def _numbers(key: str) -> set[str]:
     return {f"{first} {form}".strip() for form in plurals | singulars}
 
 
-def _unasked_prices(query: str, told: Inferred) -> list[str]:
+def _find_unasked_prices(query: str, told: Inferred) -> list[str]:
     prices = english().prices
     words = set(key_of(query).split())
     if words & (prices.numbers.keys() | prices.slang.keys() | {"hundred", "thousand"}):

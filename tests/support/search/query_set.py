@@ -176,7 +176,7 @@ class _Sentence:
         self._wished: list[str] = []
         self._weights: dict[str, float] = {}
 
-    def made(self) -> ByHand:
+    def make(self) -> ByHand:
         """Drawn with the generator given."""
         kind = self._rng.choice(TYPES[self._shop])
         tops = TOPS.get(kind[1], ())  # the hardware shop's things are for everybody
@@ -196,9 +196,9 @@ class _Sentence:
         self._maybe(0.5, self._price)
         if self._chance(0.15):
             self._words.append(self._rng.choice(CLOSINGS))
-        return self._told()
+        return self._tell()
 
-    def _told(self) -> ByHand:
+    def _tell(self) -> ByHand:
         if self._wished:
             self._expected |= {"tags": self._wished, "description": " ".join(self._wished)}
             if self._shop == "demo":  # whose tags are all of colours and patterns
@@ -227,7 +227,7 @@ class _Sentence:
     def _type(self, words: str, kind: str) -> None:
         self._expected["types"] = [kind]
         if self._chance(0.12) and len(words) >= 7 and words.isalpha():
-            typed = _mistyped(words, self._rng)
+            typed = _mistype(words, self._rng)
             self._expected["corrections"] = {typed: words}
             words = typed
         self._words.append(words)
@@ -250,7 +250,7 @@ class _Sentence:
         self._expected |= bounds
 
 
-def _mistyped(word: str, rng: random.Random) -> str:
+def _mistype(word: str, rng: random.Random) -> str:
     """Two letters inside swapped, one left out or one doubled."""
     at = rng.randrange(2, len(word) - 3)
     if word[at] == word[at + 1]:
@@ -267,7 +267,7 @@ def _mistyped(word: str, rng: random.Random) -> str:
 def _from_templates() -> Iterator[ByHand]:
     rng = random.Random(SEED)
     for number in range(FROM_TEMPLATES):
-        yield _Sentence("hardware" if number % 4 == 3 else "demo", rng).made()
+        yield _Sentence("hardware" if number % 4 == 3 else "demo", rng).make()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.benchmark.arrivals import poisson
-from tests.benchmark.profiling import summary
+from tests.benchmark.profiles import summary
 from tests.benchmark.spread import Spread
 
 

@@ -26,7 +26,7 @@ BYTES_MAX = 3 * 1024 * 1024
 
 
 @cache
-def shipped(size: int) -> tuple[Artifact, Behaviour, dict[str, Product]]:
+def load_shipped(size: int) -> tuple[Artifact, Behaviour, dict[str, Product]]:
     found = behaviour_of(Catalogue(size))
     assert found is not None, "not of today's catalogue: run `make demo-history`"
     artifact = load(found[0])
@@ -46,14 +46,14 @@ def beside(model: Behaviour, product_id: str) -> list[str]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_loads_and_knows_the_catalogue(size: int) -> None:
-    _, model, catalogue = shipped(size)
+    _, model, catalogue = load_shipped(size)
     assert set(model.products) <= set(catalogue)
     assert len(model) > 0.95 * size
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_it_is_older_than_whatever_happens_in_the_shop_and_carries_no_figures(size: int) -> None:
-    artifact, model, _ = shipped(size)
+    artifact, model, _ = load_shipped(size)
     assert model.learned_until < UPDATED_AT
     assert artifact.manifest.created_at < UPDATED_AT
     assert SIMULATED in artifact.manifest.parameters
@@ -63,7 +63,7 @@ def test_it_is_older_than_whatever_happens_in_the_shop_and_carries_no_figures(si
 
 @pytest.mark.parametrize("size", SIZES)
 def test_beside_a_product_it_puts_what_goes_with_it_and_is_of_other_types(size: int) -> None:
-    _, model, catalogue = shipped(size)
+    _, model, catalogue = load_shipped(size)
     told: Counter[str] = Counter()
     by_chance = []
     known = [product_id for product_id in sorted(catalogue) if product_id in model][:: size // 60]
@@ -85,7 +85,7 @@ def test_its_figures_say_that_they_are_simulated_and_beat_popularity() -> None:
     assert "SIMULATED" in told["note"]
     for size in SIZES:
         figures = told[Catalogue(size).folder]
-        assert figures["version"] == shipped(size)[0].manifest.version
+        assert figures["version"] == load_shipped(size)[0].manifest.version
         held_out = figures["held-out simulated visits"]
         assert held_out["model"]["cases"] == held_out["the 20 most popular"]["cases"] > 100
         for measure in ("HR@20", "MRR@20"):

@@ -32,7 +32,7 @@ def many() -> tuple[Visit, ...]:
     return tuple(simulated(list(catalogue().values()), 1_000, 11))
 
 
-def viewed(visit: Visit) -> list[Product]:
+def products_viewed(visit: Visit) -> list[Product]:
     return [catalogue()[step.product_id] for step in visit.steps if step.type == "view_item"]
 
 
@@ -85,10 +85,10 @@ def test_every_kind_goes_with_others_and_never_with_itself() -> None:
 def test_what_goes_together_is_seen_together_more_often_than_chance_has_it() -> None:
     together: Counter[bool] = Counter()
     by_chance = 0.0
-    of_kind = Counter(product.type for visit in many() for product in viewed(visit))
+    of_kind = Counter(product.type for visit in many() for product in products_viewed(visit))
     total = of_kind.total()
     for visit in many():
-        for one, other in pairwise(viewed(visit)):
+        for one, other in pairwise(products_viewed(visit)):
             if one.type != other.type:
                 fitting = GOES_WITH[one.type or ""]
                 together[other.type in fitting] += 1
@@ -98,7 +98,7 @@ def test_what_goes_together_is_seen_together_more_often_than_chance_has_it() -> 
 
 
 def test_visits_hold_similar_products_and_products_of_other_types_and_categories() -> None:
-    pairs = [pair for visit in many() for pair in pairwise(viewed(visit))]
+    pairs = [pair for visit in many() for pair in pairwise(products_viewed(visit))]
     same_type = sum(one.type == other.type for one, other in pairs) / len(pairs)
     other_top = sum(one.top_category != other.top_category for one, other in pairs) / len(pairs)
     assert 0.35 < same_type < 0.65
@@ -106,14 +106,14 @@ def test_visits_hold_similar_products_and_products_of_other_types_and_categories
 
 
 def test_few_products_draw_many_and_nearly_all_draw_somebody() -> None:
-    views = Counter(product.product_id for visit in many() for product in viewed(visit))
+    views = Counter(product.product_id for visit in many() for product in products_viewed(visit))
     tenth = sum(count for _, count in views.most_common(COUNT // 10))
     assert 0.25 < tenth / views.total() < 0.6
     assert len(views) > 0.9 * COUNT
 
 
 def test_visits_differ_in_length_and_some_shoppers_come_back() -> None:
-    lengths = Counter(len(viewed(visit)) for visit in many())
+    lengths = Counter(len(products_viewed(visit)) for visit in many())
     assert min(lengths) == 1
     assert max(lengths) > 20
     assert max(lengths.values()) < 0.3 * len(many())

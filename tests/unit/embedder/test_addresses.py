@@ -55,10 +55,10 @@ def test_an_ipv4_inside_an_ipv6_is_judged_as_itself(inner: IPv4Address, prefix: 
 def names(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> None:
     """Lets every name resolve to these addresses."""
 
-    def found(_host: str, port: int, **_: Any) -> list[Any]:
+    def resolve(_host: str, port: int, **_: Any) -> list[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr(socket, "getaddrinfo", found)
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
 
 
 def test_a_name_is_judged_by_what_it_resolves_to(monkeypatch: pytest.MonkeyPatch) -> None:

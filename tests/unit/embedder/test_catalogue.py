@@ -46,7 +46,7 @@ def through_the_models(
     return order
 
 
-def made(catalogue: Catalogue, message: IncomingProduct, **how: Any) -> list[Effect]:
+def make(catalogue: Catalogue, message: IncomingProduct, **how: Any) -> list[Effect]:
     """Takes a product and lets the models have it."""
     effects = catalogue.take(message)
     for order in catalogue.orders(10):
@@ -54,7 +54,7 @@ def made(catalogue: Catalogue, message: IncomingProduct, **how: Any) -> list[Eff
     return effects
 
 
-def published(effects: list[Effect]) -> Publish:
+def find_published(effects: list[Effect]) -> Publish:
     [found] = [effect for effect in effects if isinstance(effect, Publish)]
     return found
 
@@ -73,16 +73,16 @@ def test_a_new_product_waits_for_the_models_and_is_published_whole(catalogue: Ca
     assert catalogue.orders(10) == []
     assert catalogue.waiting_bytes == 0
     effects = catalogue.complete(through_the_models(order))
-    assert published(effects).outcome == "published"
-    assert published(effects).place == Place(0, 0)
+    assert find_published(effects).outcome == "published"
+    assert find_published(effects).place == Place(0, 0)
     assert effects[-1] == Acknowledge(Place(0, 0))
     assert catalogue.waiting == 0
 
 
 def test_a_change_that_no_model_sees_is_published_at_once(catalogue: Catalogue) -> None:
-    before = published(made(catalogue, take_product(0)))
+    before = find_published(make(catalogue, take_product(0)))
     effects = catalogue.take(take_product(1, availability="out_of_stock", price=5.0, updated_at=2_000))
-    after = published(effects)
+    after = find_published(effects)
     assert after.vectors is not None
     assert after.vectors.product.availability == "out_of_stock"
     assert {name for name, _ in LAYOUT.widths if segment(before, name) != segment(after, name)} == {"price"}
@@ -90,16 +90,16 @@ def test_a_change_that_no_model_sees_is_published_at_once(catalogue: Catalogue) 
 
 
 def test_the_same_again_is_no_news(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
+    make(catalogue, take_product(0))
     assert catalogue.take(take_product(1)) == [Acknowledge(Place(0, 1), "unchanged")]
 
 
 def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogue: Catalogue) -> None:
-    before = published(made(catalogue, take_product(0)))
+    before = find_published(make(catalogue, take_product(0)))
     effects = catalogue.take(
         take_product(1, description="Lined.", availability="out_of_stock", price=5.0, updated_at=2_000)
     )
-    interim = published(effects)
+    interim = find_published(effects)
     assert (interim.outcome, interim.place) == ("interim", None)
     assert interim.vectors is not None
     assert interim.vectors.product.availability == "out_of_stock"
@@ -107,7 +107,7 @@ def test_only_what_changed_is_made_again_and_the_rest_is_told_meanwhile(catalogu
     assert segment(interim, "price") != segment(before, "price")
     [order] = catalogue.orders(10)
     assert order.needs == {"text"}
-    after = published(catalogue.complete(through_the_models(order, component=3)))
+    after = find_published(catalogue.complete(through_the_models(order, component=3)))
     assert segment(after, "text") == [0, 0, 0, 1, 0, 0]
     assert segment(after, "image") == segment(before, "image")
     assert after.place == Place(0, 1)
@@ -140,7 +140,7 @@ def test_a_sold_out_product_is_never_shown_in_stock_when_its_vectors_arrive(cata
     assert catalogue.orders(10) == []  # one at a time
     effects = catalogue.complete(through_the_models(order))
     assert effects[0] == Acknowledge(Place(0, 0), "older")
-    only = published(effects)
+    only = find_published(effects)
     assert only.vectors is not None
     assert only.vectors.product.availability == "out_of_stock"
     assert only.place == Place(0, 1)
@@ -148,11 +148,11 @@ def test_a_sold_out_product_is_never_shown_in_stock_when_its_vectors_arrive(cata
 
 
 def test_a_text_that_changes_under_the_model_is_made_once_more(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
+    make(catalogue, take_product(0))
     catalogue.take(take_product(1, description="Lined.", image_url="q.png", updated_at=2_000))
     [order] = catalogue.orders(10)
     catalogue.take(take_product(2, description="Lined twice.", image_url="q.png", updated_at=3_000))
-    interim = published(catalogue.complete(through_the_models(order, component=2)))
+    interim = find_published(catalogue.complete(through_the_models(order, component=2)))
     assert interim.outcome == "interim"
     assert segment(interim, "image") == [0, 0, 1, 0]  # what is right for the newest is used
     assert segment(interim, "text") == [0, 1, 0, 0, 0, 0]
@@ -161,22 +161,22 @@ def test_a_text_that_changes_under_the_model_is_made_once_more(catalogue: Catalo
 
 
 def test_a_change_taken_back_is_not_waited_for(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
+    make(catalogue, take_product(0))
     catalogue.take(take_product(1, description="Lined.", updated_at=2_000))
     [order] = catalogue.orders(10)
     effects = catalogue.take(take_product(2, updated_at=3_000))
-    assert published(effects).outcome == "published"
+    assert find_published(effects).outcome == "published"
     assert Acknowledge(Place(0, 1), "older") in effects
     assert catalogue.complete(through_the_models(order)) == []
 
 
 def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
+    make(catalogue, take_product(0))
     catalogue.take(take_product(1, name="Waits", updated_at=2_000))
     [order] = catalogue.orders(10)
     catalogue.take(take_product(2, name="Waits, too", updated_at=3_000))
     effects = catalogue.remove("p", Place(0, 3))
-    assert published(effects).raw is None
+    assert find_published(effects).raw is None
     settled = [effect.place.offset for effect in effects if isinstance(effect, Acknowledge)]
     assert sorted(settled) == [1, 2, 3]
     assert catalogue.complete(through_the_models(order)) == []
@@ -184,12 +184,12 @@ def test_a_tombstone_removes_what_is_known_waits_and_runs(catalogue: Catalogue) 
 
 
 def test_a_refused_picture_leaves_a_product_without_it_and_a_dead_letter(catalogue: Catalogue) -> None:
-    effects = made(catalogue, take_product(0), picture=False)
+    effects = make(catalogue, take_product(0), picture=False)
     [letter] = [effect for effect in effects if isinstance(effect, SendToDlq)]
     assert (letter.key, letter.reason, letter.stage, letter.place) == (
         b"p", "no picture", "picture", Place(0, 0),
     )  # fmt: skip
-    without = published(effects)
+    without = find_published(effects)
     assert without.outcome == "published"
     assert segment(without, "image") == [0, 0, 0, 0]
     assert without.vectors is not None
@@ -199,25 +199,25 @@ def test_a_refused_picture_leaves_a_product_without_it_and_a_dead_letter(catalog
 def test_a_refused_picture_is_tried_again_when_the_product_comes_but_not_at_once(
     catalogue: Catalogue, clock: Clock
 ) -> None:
-    made(catalogue, take_product(0), picture=False)
-    assert published(catalogue.take(take_product(1, price=1.0, updated_at=2_000))).outcome == "published"
+    make(catalogue, take_product(0), picture=False)
+    assert find_published(catalogue.take(take_product(1, price=1.0, updated_at=2_000))).outcome == "published"
     clock.now = 61
-    assert published(catalogue.take(take_product(2, price=2.0, updated_at=3_000))).outcome == "interim"
+    assert find_published(catalogue.take(take_product(2, price=2.0, updated_at=3_000))).outcome == "interim"
     [order] = catalogue.orders(10)
     assert order.needs == {"image"}
-    after = published(catalogue.complete(through_the_models(order)))
+    after = find_published(catalogue.complete(through_the_models(order)))
     assert segment(after, "image") == [0, 1, 0, 0]
 
 
 def test_a_dead_letter_that_was_put_back_has_its_picture_tried_at_once_and_counts(
     catalogue: Catalogue,
 ) -> None:
-    made(catalogue, take_product(0), picture=False)
+    make(catalogue, take_product(0), picture=False)
     [letter] = [
-        effect for effect in made(catalogue, _again(1, 2), picture=False) if isinstance(effect, SendToDlq)
+        effect for effect in make(catalogue, _again(1, 2), picture=False) if isinstance(effect, SendToDlq)
     ]
     assert letter.attempts == 2
-    assert any(segment(published(made(catalogue, _again(2, 3))), "image"))
+    assert any(segment(find_published(make(catalogue, _again(2, 3))), "image"))
 
 
 def retrying(clock: Clock, retries: int = 2) -> Catalogue:
@@ -235,9 +235,9 @@ def letters(effects: list[Effect]) -> list[str]:
 
 def test_a_picture_whose_host_was_away_is_tried_again_by_itself_as_often_as_is_said(clock: Clock) -> None:
     catalogue = retrying(clock)
-    first = made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    first = make(catalogue, take_product(0), refusal=HostAway("too slow"))
     assert letters(first) == ["too slow; it is tried again by itself"]
-    assert (published(first).outcome, tries(published(first))) == ("published", 1)
+    assert (find_published(first).outcome, tries(find_published(first))) == ("published", 1)
     clock.now = 59
     catalogue.retry_pictures()
     assert catalogue.orders(10) == []
@@ -247,7 +247,7 @@ def test_a_picture_whose_host_was_away_is_tried_again_by_itself_as_often_as_is_s
     assert (set(order.needs), order.tries) == ({"image"}, 1)
     second = catalogue.complete(through_the_models(order, refusal=HostAway("still too slow")))
     assert letters(second) == []
-    assert (published(second).place, tries(published(second))) == (None, 2)
+    assert (find_published(second).place, tries(find_published(second))) == (None, 2)
     clock.now = 60 + 119
     catalogue.retry_pictures()
     assert catalogue.orders(10) == []
@@ -256,7 +256,7 @@ def test_a_picture_whose_host_was_away_is_tried_again_by_itself_as_often_as_is_s
     [order] = catalogue.orders(10)
     last = catalogue.complete(through_the_models(order, refusal=HostAway("never")))
     assert letters(last) == ["never"]
-    assert tries(published(last)) == 0
+    assert tries(find_published(last)) == 0
     assert catalogue.pictures_to_retry == 0
     clock.now = 1e9
     catalogue.retry_pictures()
@@ -265,17 +265,17 @@ def test_a_picture_whose_host_was_away_is_tried_again_by_itself_as_often_as_is_s
 
 def test_a_picture_that_is_there_at_last_is_published(clock: Clock) -> None:
     catalogue = retrying(clock)
-    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    make(catalogue, take_product(0), refusal=HostAway("too slow"))
     clock.now = 60
     catalogue.retry_pictures()
     [order] = catalogue.orders(10)
-    after = published(catalogue.complete(through_the_models(order)))
+    after = find_published(catalogue.complete(through_the_models(order)))
     assert any(segment(after, "image"))
     assert (tries(after), catalogue.pictures_to_retry) == (0, 0)
 
 
 def test_a_picture_is_tried_again_after_a_restart(clock: Clock) -> None:
-    before = published(made(retrying(clock), take_product(0), refusal=HostAway("too slow")))
+    before = find_published(make(retrying(clock), take_product(0), refusal=HostAway("too slow")))
     restarted = retrying(clock)
     restarted.know("p", before.raw)
     assert restarted.make_anew(["p"]) == 0
@@ -288,7 +288,7 @@ def test_a_picture_is_tried_again_after_a_restart(clock: Clock) -> None:
 @pytest.mark.parametrize("change", ["removed", "another picture", "no picture", "refused for good"])
 def test_what_is_of_no_use_any_more_is_not_tried_again(clock: Clock, change: str) -> None:
     catalogue = retrying(clock)
-    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    make(catalogue, take_product(0), refusal=HostAway("too slow"))
     if change == "removed":
         catalogue.remove("p", Place(0, 1))
     elif change == "refused for good":
@@ -298,7 +298,7 @@ def test_what_is_of_no_use_any_more_is_not_tried_again(clock: Clock, change: str
         assert letters(catalogue.complete(through_the_models(order, picture=False))) == ["no picture"]
     else:
         address = "q.png" if change == "another picture" else None
-        made(catalogue, take_product(1, image_url=address, updated_at=2_000))
+        make(catalogue, take_product(1, image_url=address, updated_at=2_000))
     clock.now = 1_000
     catalogue.retry_pictures()
     assert catalogue.orders(10) == []
@@ -307,13 +307,13 @@ def test_what_is_of_no_use_any_more_is_not_tried_again(clock: Clock, change: str
 
 def test_a_product_that_is_under_way_has_its_picture_tried_afterwards(clock: Clock) -> None:
     catalogue = retrying(clock)
-    made(catalogue, take_product(0), refusal=HostAway("too slow"))
+    make(catalogue, take_product(0), refusal=HostAway("too slow"))
     clock.now = 59
     catalogue.take(take_product(1, name="Blue boot", updated_at=2_000))
     [order] = catalogue.orders(10)
     clock.now = 60
     catalogue.retry_pictures()
-    assert tries(published(catalogue.complete(through_the_models(order)))) == 1
+    assert tries(find_published(catalogue.complete(through_the_models(order)))) == 1
     clock.now = 61
     catalogue.retry_pictures()
     [order] = catalogue.orders(10)
@@ -325,21 +325,21 @@ def _again(offset: int, attempts: int) -> IncomingProduct:
 
 
 def test_another_picture_is_tried_at_once_and_the_former_is_not_kept(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
-    effects = made(catalogue, take_product(1, image_url="q.png", updated_at=2_000), picture=False)
+    make(catalogue, take_product(0))
+    effects = make(catalogue, take_product(1, image_url="q.png", updated_at=2_000), picture=False)
     last = [effect for effect in effects if isinstance(effect, Publish)][-1]
     assert segment(last, "image") == [0, 0, 0, 0]
 
 
 def test_a_picture_taken_away_is_gone_at_once(catalogue: Catalogue) -> None:
-    made(catalogue, take_product(0))
-    after = published(catalogue.take(take_product(1, image_url=None, updated_at=2_000)))
+    make(catalogue, take_product(0))
+    after = find_published(catalogue.take(take_product(1, image_url=None, updated_at=2_000)))
     assert after.outcome == "published"
     assert segment(after, "image") == [0, 0, 0, 0]
 
 
 def test_what_was_published_is_known_after_a_restart(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, take_product(0))).raw
+    raw = find_published(make(catalogue, take_product(0))).raw
     restarted = Catalogue(RECIPE, picture_retry_s=60, timer=clock)
     restarted.know("p", raw)
     assert restarted.take(take_product(0)) == [Acknowledge(Place(0, 0), "unchanged")]
@@ -349,7 +349,7 @@ def test_what_was_published_is_known_after_a_restart(catalogue: Catalogue, clock
 
 
 def test_another_model_makes_anew_what_the_former_made(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, take_product(0))).raw
+    raw = find_published(make(catalogue, take_product(0))).raw
     updated = Catalogue(Recipe(LAYOUT, MODELS | {"text": "t2"}), picture_retry_s=60, timer=clock)
     updated.know("p", raw)
     assert updated.make_anew(["p"]) == 1
@@ -363,14 +363,14 @@ def test_another_model_makes_anew_what_the_former_made(catalogue: Catalogue, clo
 
 
 def test_a_missing_picture_is_not_made_anew_at_every_start(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, take_product(0), picture=False)).raw
+    raw = find_published(make(catalogue, take_product(0), picture=False)).raw
     restarted = Catalogue(RECIPE, picture_retry_s=60, timer=clock)
     restarted.know("p", raw)
     assert restarted.make_anew(["p"]) == 0
 
 
 def test_vectors_of_another_layout_stop_the_start(catalogue: Catalogue, clock: Clock) -> None:
-    raw = published(made(catalogue, take_product(0))).raw
+    raw = find_published(make(catalogue, take_product(0))).raw
     other = Catalogue(Recipe(Layout.of(7, 4), MODELS), picture_retry_s=60, timer=clock)
     with pytest.raises(LayoutMismatch, match="EDDY_TEXT_WIDTH"):
         other.know("p", raw)

@@ -68,7 +68,7 @@ def status_kib(pid: int, name: str) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
 
 
-def saved(size: tuple[int, int], mode: str, kind: str, **options: Any) -> bytes:
+def save(size: tuple[int, int], mode: str, kind: str, **options: Any) -> bytes:
     """A picture; empty where Pillow cannot write it so."""
     buffer = io.BytesIO()
     try:
@@ -125,16 +125,16 @@ def test_a_shape_that_the_model_could_not_bear_is_refused(
 def test_what_takes_more_memory_is_refused_and_the_next_is_not() -> None:
     with closing(start(memory_bytes=12 << 20)) as decoder:
         with pytest.raises(TooLarge, match="EDDY_PICTURE_MEMORY_MB"):
-            decoder.decode(saved((2000, 2000), "RGBA", "PNG"))
+            decoder.decode(save((2000, 2000), "RGBA", "PNG"))
         with pytest.raises(PictureRefused):  # unpacked several times over before Pillow has it
-            decoder.decode(saved((2000, 2000), "RGB", "WEBP", lossless=True))
+            decoder.decode(save((2000, 2000), "RGB", "WEBP", lossless=True))
         assert decoder.decode(png()).size == (8, 8)
         assert status_kib(decoder.pid, "VmPeak") < 128 << 10
 
 
 def test_large_pictures_come_back_small(decoder: DecoderProcess) -> None:
     for kind, mode in [("PNG", "RGBA"), ("PNG", "I;16"), ("GIF", "P"), ("BMP", "RGB"), ("TIFF", "CMYK")]:
-        picture = decoder.decode(saved((1000, 3000), mode, kind))
+        picture = decoder.decode(save((1000, 3000), mode, kind))
         assert picture.size == (334, 1000)  # 1000 is 3 times 4 times the model's edge, and a bit
 
 
@@ -150,7 +150,7 @@ def test_large_pictures_come_back_small(decoder: DecoderProcess) -> None:
 def test_hostile_pictures_end_in_an_answer(  # noqa: PLR0917 - hypothesis gives them by place
     decoder: DecoderProcess, kind: str, mode: str, size: tuple[int, int], how: str, at: int, noise: bytes
 ) -> None:
-    raw = saved(size, mode, kind)
+    raw = save(size, mode, kind)
     place = at % (min(len(raw), 400) + 1)  # headers are at the beginning
     raw = {
         "whole": raw,
@@ -181,13 +181,13 @@ def test_headers_that_lie_end_in_an_answer(  # noqa: PLR0917 - hypothesis gives 
     frame = b"," + struct.pack("<HHHH", 0, 0, height & 0xFFFF, width & 0xFFFF) + bytes([colour, 8]) + body
     assert isinstance(answers(decoder, gif + frame), Image.Image | PictureRefused)
     bmp = b"BM" + struct.pack(
-        "<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, *_signed(width, height), 1, depth, *[0] * 6
+        "<IHHIIiiHHIIiiII", 99, 0, 0, 54, 40, *_to_signed(width, height), 1, depth, *[0] * 6
     )
     assert isinstance(answers(decoder, bmp + body), Image.Image | PictureRefused)
     assert decoder.is_alive
 
 
-def _signed(*numbers: int) -> tuple[int, ...]:
+def _to_signed(*numbers: int) -> tuple[int, ...]:
     return struct.unpack(f"<{len(numbers)}i", struct.pack(f"<{len(numbers)}I", *numbers))
 
 
@@ -202,7 +202,7 @@ def test_an_animation_is_as_large_as_its_first_frame(decoder: DecoderProcess) ->
 def test_a_picture_that_takes_too_long_is_refused() -> None:
     pool = DecoderPool(1, pixels_max=PIXELS_MAX, edge=64, memory_bytes=512 << 20, timeout_s=0.01)
     with pytest.raises(Unreadable, match=r"more than 0\.01 s"):
-        pool.decode(saved((2000, 2000), "RGB", "PNG"))
+        pool.decode(save((2000, 2000), "RGB", "PNG"))
     pool.close()
 
 
@@ -250,10 +250,10 @@ def test_a_decoder_ends_with_whoever_started_it() -> None:
         decoder._requests.close()
 
         @patiently(10, 0.01)
-        def ended() -> None:
+        def check_ended() -> None:
             assert not decoder.is_alive
 
-        ended()
+        check_ended()
 
 
 def test_threads_share_the_decoders(pool: DecoderPool) -> None:

@@ -87,11 +87,11 @@ def test_the_pause_doubles_as_long_as_the_host_stays_away(threads: Threads) -> N
 def test_an_answer_that_is_no_picture_is_an_answer(threads: Threads) -> None:
     hosts = places(threads)
 
-    def gone() -> str:
+    def raise_gone() -> str:
         raise Unreachable("status 404")
 
     for _ in range(3 * FAILURES_MAX):
-        hosts.submit("host", gone)
+        hosts.submit("host", raise_gone)
         threads.run_all()
     fine = hosts.submit("host", lambda: "picture")
     threads.run_all()

@@ -25,12 +25,12 @@ Start = Callable[[Callable[[], Collection]], ServerIndex]
 def start() -> Iterator[Start]:
     made: list[ServerIndex] = []
 
-    def started(open_collection: Callable[[], Collection]) -> ServerIndex:
+    def start_index(open_collection: Callable[[], Collection]) -> ServerIndex:
         made.append(ServerIndex(open_collection, Metrics()))
         made[-1].start()
         return made[-1]
 
-    yield started
+    yield start_index
     for each in made:
         each.stop(5)
 
@@ -40,7 +40,7 @@ def point(**fields: Any) -> tuple[Product, Vector]:
 
 
 @patiently(10, 0.01)
-def called(server: ServerIndex, done: list[str], expected: list[str]) -> None:
+def wait_for_calls(server: ServerIndex, done: list[str], expected: list[str]) -> None:
     server.serve()
     assert done == expected
 
@@ -55,7 +55,7 @@ def test_products_go_in_and_out_in_their_order(start: Start) -> None:
     server.put("p", point(price=2.0), lambda: done.append("newer"))
     server.put("q", point(product_id="q"), lambda: done.append("q"))
     server.put("q", None, lambda: done.append("gone"))
-    called(server, done, ["first", "newer", "q", "gone"])
+    wait_for_calls(server, done, ["first", "newer", "q", "gone"])
     assert collection.count() == 1
     [found], _ = client.scroll("products")
     assert (found.payload or {})["price"] == 2.0
@@ -93,7 +93,7 @@ def test_a_server_that_is_away_is_waited_for(start: Start) -> None:
     server = start(lambda: collection)
     done: list[str] = []
     server.put("p", point(), lambda: done.append("p"))
-    called(server, done, ["p"])
+    wait_for_calls(server, done, ["p"])
     assert collection.written == ["p"]
 
 
@@ -117,9 +117,9 @@ def test_what_will_not_pass_is_raised_to_the_owner(start: Start, error: Exceptio
 def test_a_collection_of_another_layout_is_not_written(start: Start) -> None:
     mismatch = LayoutMismatch(Layout.of(7, 4).id, LAYOUT.id, "the Qdrant collection")
 
-    def mismatched() -> Collection:
+    def raise_mismatch() -> Collection:
         raise mismatch
 
-    server = start(mismatched)
+    server = start(raise_mismatch)
     assert failure(server) is mismatch
     assert server.products is None

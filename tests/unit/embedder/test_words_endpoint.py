@@ -46,7 +46,7 @@ class Asked:
 
 
 @pytest.fixture
-def asked() -> Iterator[Asked]:
+def endpoint() -> Iterator[Asked]:
     made = Asked(patience_s=10)
     yield made
     made.close()
@@ -60,9 +60,9 @@ def hasty() -> Iterator[Asked]:
 
 
 @pytest.fixture
-def ready(asked: Asked) -> Asked:
-    asked.use(StandInText())
-    return asked
+def ready(endpoint: Asked) -> Asked:
+    endpoint.use(StandInText())
+    return endpoint
 
 
 def problem(answer: httpx.Response, status: int) -> str:
@@ -101,12 +101,12 @@ def test_requests_are_counted_and_timed(ready: Asked) -> None:
     assert "eddy_embedder_words_seconds_count 1.0" in told
 
 
-def test_before_the_models_are_there_it_says_when_to_come_again(asked: Asked) -> None:
-    answer = asked.post({"texts": ["red shoes"]})
+def test_before_the_models_are_there_it_says_when_to_come_again(endpoint: Asked) -> None:
+    answer = endpoint.post({"texts": ["red shoes"]})
     assert "models" in problem(answer, 503)
     assert int(answer.headers["Retry-After"]) >= 1
-    asked.use(StandInText())
-    assert asked.post({"texts": ["red shoes"]}).status_code == 200
+    endpoint.use(StandInText())
+    assert endpoint.post({"texts": ["red shoes"]}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_a_body_that_is_not_as_long_as_said_is_refused(ready: Asked, length: str
         assert b"".join(iter(lambda: connection.recv(4096), b"")).startswith(b"HTTP/1.0 400 ")
 
 
-def test_an_error_in_a_model_is_ours_and_the_next_is_answered(asked: Asked) -> None:
+def test_an_error_in_a_model_is_ours_and_the_next_is_answered(endpoint: Asked) -> None:
     class Broken(StandInText):
         def encode(self, texts: Sequence[str]) -> Vector:
             if "broken" in texts:
                 raise RuntimeError("out of memory at 0x7f")
             return super().encode(texts)
 
-    asked.use(Broken())
-    assert "0x7f" not in problem(asked.post({"texts": ["broken"]}), 500)
-    assert asked.post({"texts": ["red shoes"]}).status_code == 200
+    endpoint.use(Broken())
+    assert "0x7f" not in problem(endpoint.post({"texts": ["broken"]}), 500)
+    assert endpoint.post({"texts": ["red shoes"]}).status_code == 200
 
 
 def test_who_would_wait_too_long_is_told_to_come_again(hasty: Asked) -> None:
@@ -185,10 +185,10 @@ def test_who_would_wait_too_long_is_told_to_come_again(hasty: Asked) -> None:
     go.set()
 
     @patiently(10, 0.01)
-    def answered() -> None:
+    def check_answered() -> None:
         assert hasty.post({"texts": ["red shoes"]}).status_code == 200
 
-    answered()
+    check_answered()
 
 
 def test_other_paths_are_as_they_were(ready: Asked) -> None:

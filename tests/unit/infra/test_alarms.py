@@ -22,7 +22,7 @@ NAMES = [alarm.name for alarm in ALARMS]
 SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
 
 
-def declared(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
+def find_declared(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
     """Every series of a registry and its labels, whether or not it has samples yet."""
     found: dict[str, frozenset[str]] = {}
     for collector in set(registry._collector_to_names):
@@ -36,7 +36,7 @@ def declared(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
 SERIES = {
     name: labels
     for made in (IngestMetrics(), EmbedderMetrics(), RecommenderMetrics(), SessionProcessorMetrics())
-    for name, labels in declared(made.registry).items()
+    for name, labels in find_declared(made.registry).items()
 }
 
 

@@ -45,7 +45,7 @@ def basic(name: str) -> str:
 
 
 @pytest.fixture
-def aged(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], str]:
+def token_of_age(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], str]:
     """Makes a token of visitor v1 that was issued so many seconds ago."""
 
     def token(age_s: float) -> str:
@@ -105,17 +105,17 @@ def test_only_a_back_end_names_a_visitor() -> None:
         door().issue(request(), "customer-17")
 
 
-def test_an_expired_token_is_refused_but_can_be_renewed(aged: Callable[[float], str]) -> None:
-    token = aged(TOKEN_MAX_AGE_S + 60)
+def test_an_expired_token_is_refused_but_can_be_renewed(token_of_age: Callable[[float], str]) -> None:
+    token = token_of_age(TOKEN_MAX_AGE_S + 60)
     with pytest.raises(NotAuthorised, match="expired"):
         door().sender_of_events(request(token))
     renewed = door().renew(token)
     assert door().sender_of_events(request(renewed.token)) == "v1"
 
 
-def test_a_token_of_long_ago_cannot_be_renewed(aged: Callable[[float], str]) -> None:
+def test_a_token_of_long_ago_cannot_be_renewed(token_of_age: Callable[[float], str]) -> None:
     with pytest.raises(NotAuthorised, match="expired"):
-        door().renew(aged(RENEWABLE_S + 60))
+        door().renew(token_of_age(RENEWABLE_S + 60))
 
 
 def test_however_often_it_is_renewed_a_token_lasts_no_longer_than_13_months_after_the_first(

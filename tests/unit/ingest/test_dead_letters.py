@@ -22,7 +22,7 @@ VIEW = {"event_id": ID, "type": "view_item", "visitor_id": "v1", "occurred_at": 
 TRACK = {"type": "track", "event": "Product Viewed", "anonymousId": "a1", "properties": {"product_id": "p1"}}
 
 
-def returned(raw: Any, path: str = "/v1/events", **more: Any) -> Returned:
+def make_returned(raw: Any, path: str = "/v1/events", **more: Any) -> Returned:
     encoded = raw if isinstance(raw, bytes) else msgspec.json.encode(raw)
     made = Returned(letter="events.dlq/0/17", raw=encoded, path=path, received_at=NOW, attempts=2)
     return msgspec.structs.replace(made, **more)
@@ -33,20 +33,22 @@ def iso(at: int) -> str:
 
 
 def test_an_event_was_received_when_it_came() -> None:
-    found = revalidate(returned(VIEW | {"occurred_at": NOW + 10**9}))
+    found = revalidate(make_returned(VIEW | {"occurred_at": NOW + 10**9}))
     [event] = found.events
     assert (event.event_id, event.received_at, event.occurred_at) == (ID, NOW, NOW)
     assert (found.verdict.accepted, found.verdict.reasons, found.verdict.visitors) == (1, [], ["v1"])
 
 
 def test_an_event_of_another_visitor_than_the_senders_is_refused_again() -> None:
-    assert revalidate(returned(VIEW, sender="v1")).accepted == 1
-    assert "another visitor" in revalidate(returned(VIEW, sender="v2")).verdict.reasons[0]
+    assert revalidate(make_returned(VIEW, sender="v1")).accepted == 1
+    assert "another visitor" in revalidate(make_returned(VIEW, sender="v2")).verdict.reasons[0]
 
 
 def test_a_refused_letter_keeps_how_it_came() -> None:
     frame = Frame(sent_at=iso(NOW))
-    found = revalidate(returned(TRACK | {"event": None}, "/v1/batch", frame=frame, sender="v1", attempts=3))
+    found = revalidate(
+        make_returned(TRACK | {"event": None}, "/v1/batch", frame=frame, sender="v1", attempts=3)
+    )
     [rejected] = found.rejected
     _, raw, headers = dead_letter(rejected, found.way, at=NOW + 7)
     told = dict(headers)
@@ -66,9 +68,9 @@ def test_a_letter_of_today_says_only_what_is_not_plain() -> None:
     ("path", "raw"), [("/v1/events", {"events": [VIEW, {}]}), ("/v1/batch", {"batch": [TRACK, {}]})]
 )
 def test_a_whole_body_is_taken_entry_by_entry(path: str, raw: Any) -> None:
-    found = revalidate(returned(raw, path, whole=True))
+    found = revalidate(make_returned(raw, path, whole=True))
     assert (found.accepted, len(found.rejected)) == (1, 1)
-    unreadable = revalidate(returned(b"{", path, whole=True))
+    unreadable = revalidate(make_returned(b"{", path, whole=True))
     assert (unreadable.accepted, unreadable.rejected[0].stage, unreadable.rejected[0].raw) == (
         0,
         "body",
@@ -82,7 +84,7 @@ def test_the_frame_of_a_batch_is_enough_to_judge_its_messages_as_in_the_batch() 
     body = {"batch": [message], "sentAt": iso(NOW - 60_000), "context": context}
     parcel = split_batch(msgspec.json.encode(body))
     then = validate_messages(parcel, received_at=NOW)
-    now = revalidate(returned(message, "/v1/batch", frame=frame_of(parcel)))
+    now = revalidate(make_returned(message, "/v1/batch", frame=frame_of(parcel)))
     assert now.events == then.events
     assert now.events[0].occurred_at == NOW - 30_000
 
@@ -95,8 +97,8 @@ def test_a_frame_never_has_much() -> None:
 
 
 def test_a_message_that_names_neither_itself_nor_a_time_is_named_after_its_letter() -> None:
-    first, again = (revalidate(returned(TRACK, "/v1/track")).events[0] for _ in range(2))
-    other = revalidate(returned(TRACK, "/v1/track", letter="events.dlq/0/18")).events[0]
+    first, again = (revalidate(make_returned(TRACK, "/v1/track")).events[0] for _ in range(2))
+    other = revalidate(make_returned(TRACK, "/v1/track", letter="events.dlq/0/18")).events[0]
     assert first == again
     assert first.event_id != other.event_id
     for name in ("messageId", "timestamp", "originalTimestamp"):
@@ -106,15 +108,15 @@ def test_a_message_that_names_neither_itself_nor_a_time_is_named_after_its_lette
 
 def test_joins_are_told_and_left_out_where_something_newer_is_known() -> None:
     login = {"anonymousId": "a1", "userId": "u1", "timestamp": iso(NOW - 5)}
-    found = revalidate(returned(login, "/v1/identify"))
+    found = revalidate(make_returned(login, "/v1/identify"))
     assert found.verdict.joins == {"a1": NOW - 5}
     assert found.verdict.visitors == ["a1", "user:u1"]
     assert len(found.joins_to_write) == 1
-    assert revalidate(returned(login, "/v1/identify", joined=["a1"])).joins_to_write == []
+    assert revalidate(make_returned(login, "/v1/identify", joined=["a1"])).joins_to_write == []
 
 
 @given(st.sampled_from([*sorted(PATHS), "/v1/products", ""]), st.binary(max_size=60), st.booleans())
 def test_whatever_the_bytes_are_a_letter_is_taken_or_refused(path: str, raw: bytes, whole: bool) -> None:
-    found = revalidate(returned(raw, path, whole=whole))
+    found = revalidate(make_returned(raw, path, whole=whole))
     assert found.accepted or found.rejected or (whole and raw)
-    assert found == revalidate(returned(raw, path, whole=whole))
+    assert found == revalidate(make_returned(raw, path, whole=whole))

@@ -63,7 +63,7 @@ def boot(updated_at: int, product_id: str = "p1") -> bytes:
     return products.encode(product)
 
 
-def gone(at: int) -> Lying:
+def lie_deleted(at: int) -> Lying:
     return Lying(None, told=[(DELETED_AT, str(at).encode())])
 
 
@@ -83,7 +83,7 @@ def test_what_is_older_is_outdated_and_what_is_of_the_same_moment_is_not() -> No
 
 
 def test_a_deletion_is_a_fact_with_a_time() -> None:
-    known = facts(Lying(boot(NOW - 5)), gone(NOW))
+    known = facts(Lying(boot(NOW - 5)), lie_deleted(NOW))
     assert known.reason_to_ignore(b"p1", (NOW - 1, "", False))
     assert known.reason_to_ignore(b"p1", (NOW + 1, "", False)) is None
 
@@ -101,7 +101,7 @@ def test_times_ahead_of_their_message_are_of_when_that_was_sent() -> None:
     """Else nobody could change or put back the product until 2099."""
     known = facts(Lying(boot(YEAR_2099)))
     assert known.newest(b"p1") == (NOW, "", False)
-    known.take(gone(YEAR_2099))
+    known.take(lie_deleted(YEAR_2099))
     assert known.newest(b"p1") == (NOW, "", False)
 
 
@@ -127,7 +127,7 @@ def test_an_older_fact_behind_a_newer_one_is_told_once() -> None:
     assert known.pop_disorder() == {b"p1"}
 
 
-messages = st.lists(st.builds(lambda at, is_gone: gone(at) if is_gone else Lying(boot(at)),
+messages = st.lists(st.builds(lambda at, is_gone: lie_deleted(at) if is_gone else Lying(boot(at)),
                               st.integers(NOW - 5, NOW), st.booleans()), max_size=8)  # fmt: skip
 
 

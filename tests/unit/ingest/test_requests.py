@@ -75,12 +75,12 @@ async def test_a_bomb_is_refused_and_not_unpacked(monkeypatch: pytest.MonkeyPatc
     limit = len(bomb)
     unpacked: list[int] = []
 
-    def noted(unpacker: Any, chunk: bytes, at_most: int) -> bytes:
+    def note(unpacker: Any, chunk: bytes, at_most: int) -> bytes:
         part: bytes = unpacker.decompress(chunk, at_most)
         unpacked.append(len(part))
         return part
 
-    monkeypatch.setattr(requests, "_unpack", noted)
+    monkeypatch.setattr(requests, "_unpack", note)
     chunks = [bomb[start : start + 5000] for start in range(0, len(bomb), 5000)]
     with pytest.raises(TooLarge):
         await read_body(request(chunks, content_encoding="gzip"), limit)

@@ -33,19 +33,19 @@ def iso(at: int) -> str:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat()
 
 
-def taken(*messages: Json, received_at: int = NOW, kind: Kind | None = None, **batch: Any) -> Messages:
+def take(*messages: Json, received_at: int = NOW, kind: Kind | None = None, **batch: Any) -> Messages:
     parcel = split_batch(msgspec.json.encode({"batch": messages, **batch}))
     return validate_messages(parcel, received_at=received_at, kind=kind)
 
 
 def event(message: Json, **batch: Any) -> Event:
-    messages = taken(message, **batch)
+    messages = take(message, **batch)
     assert not messages.rejected, messages.rejected[0].reason
     return messages.events[0]
 
 
 def reason(message: Json) -> str:
-    messages = taken(message)
+    messages = take(message)
     assert not messages.events
     assert not messages.joins
     return messages.rejected[0].reason
@@ -62,7 +62,7 @@ def test_the_anonymous_visitor_speaks_and_the_user_is_named() -> None:
 def test_without_an_anonymous_id_the_users_own_visitor_speaks() -> None:
     told = event(VIEW | {"anonymousId": None, "userId": 17})
     assert (told.visitor_id, told.user_id) == (visitor_of("17"), "17")
-    assert taken(VIEW | {"anonymousId": "", "userId": 17}).joins == []
+    assert take(VIEW | {"anonymousId": "", "userId": 17}).joins == []
 
 
 @pytest.mark.parametrize("odd", ["a b", "ä", "x" * 65, "user:17", "line\nfeed"])
@@ -74,7 +74,7 @@ def test_an_odd_anonymous_id_becomes_a_visitor_that_stays_the_same(odd: str) -> 
 
 
 def test_identify_joins_the_visitor_to_the_user() -> None:
-    messages = taken(LOGIN | {"timestamp": iso(NOW - 5)})
+    messages = take(LOGIN | {"timestamp": iso(NOW - 5)})
     [join] = messages.joins
     assert join.identity == Identity(visitor_id="anon-1", user_id="customer-17", occurred_at=NOW - 5)
     assert join.stated
@@ -83,25 +83,25 @@ def test_identify_joins_the_visitor_to_the_user() -> None:
 
 @pytest.mark.parametrize("kind", ["track", "page", "screen", "group"])
 def test_both_ids_on_another_message_join_too(kind: str) -> None:
-    [join] = taken(VIEW | {"type": kind, "userId": "customer-17"}).joins
+    [join] = take(VIEW | {"type": kind, "userId": "customer-17"}).joins
     assert join.identity.user_id == "customer-17"
     assert not join.stated
 
 
 @pytest.mark.parametrize("missing", ["anonymousId", "userId"])
 def test_identify_with_one_id_is_taken_and_joins_nothing(missing: str) -> None:
-    messages = taken({name: value for name, value in LOGIN.items() if name != missing})
+    messages = take({name: value for name, value in LOGIN.items() if name != missing})
     assert (messages.accepted, messages.ignored, messages.rejected) == (0, {"identify": 1}, [])
 
 
 def test_alias_joins_the_former_id_as_a_visitor_and_as_a_user() -> None:
-    joins = taken({"type": "alias", "previousId": "17", "userId": "customer-17"}).joins
+    joins = take({"type": "alias", "previousId": "17", "userId": "customer-17"}).joins
     assert {(each.identity.visitor_id, each.identity.user_id) for each in joins} == {
         ("17", "customer-17"),
         (visitor_of("17"), "customer-17"),
     }
-    assert taken({"type": "alias", "userId": "u"}).ignored == {"alias": 1}
-    assert taken({"type": "alias", "previousId": "u", "userId": "u"}).ignored == {"alias": 1}
+    assert take({"type": "alias", "userId": "u"}).ignored == {"alias": 1}
+    assert take({"type": "alias", "previousId": "u", "userId": "u"}).ignored == {"alias": 1}
 
 
 @pytest.mark.parametrize("name", ["userId", "previousId"])
@@ -144,7 +144,7 @@ def test_an_id_that_is_too_long_is_refused(name: str) -> None:
 def test_the_time_is_corrected_by_segments_rule(told: Json, sent_at: str | None, expected: int) -> None:
     found = event(VIEW | told, sentAt=sent_at)
     assert (found.occurred_at, found.received_at) == (expected, NOW)
-    assert taken(LOGIN | told, sentAt=sent_at).joins[0].identity.occurred_at == expected
+    assert take(LOGIN | told, sentAt=sent_at).joins[0].identity.occurred_at == expected
 
 
 @pytest.mark.parametrize("name", ["timestamp", "originalTimestamp", "sentAt"])
@@ -165,8 +165,8 @@ def test_a_message_id_that_events_can_have_is_kept(message_id: str) -> None:
 @given(st.text(min_size=1, max_size=40) | st.integers(-(2**63), 2**63 - 1), st.integers(0, 2**41))
 def test_a_retried_message_has_the_same_event_id(message_id: str | int, later: int) -> None:
     message = VIEW | {"messageId": message_id}
-    first = taken(message, sentAt=iso(NOW)).events[0]
-    again = taken(VIEW, message, received_at=NOW + later, sentAt=iso(NOW + later)).events[1]
+    first = take(message, sentAt=iso(NOW)).events[0]
+    again = take(VIEW, message, received_at=NOW + later, sentAt=iso(NOW + later)).events[1]
     assert first.event_id == again.event_id
     assert events.decode(events.encode(first)) == first
 
@@ -182,14 +182,14 @@ def test_other_message_ids_make_other_events() -> None:
 
 def test_without_a_message_id_the_same_bytes_are_the_same_event() -> None:
     message = VIEW | {"messageId": None, "timestamp": iso(NOW)}
-    first, again = event(message), taken(message, received_at=NOW + 9).events[0]
+    first, again = event(message), take(message, received_at=NOW + 9).events[0]
     other = event(message | {"timestamp": iso(NOW + 1)})
     assert first.event_id == again.event_id != other.event_id
 
 
 def test_without_an_id_and_a_time_the_same_view_again_is_another_event() -> None:
     message = VIEW | {"messageId": None}
-    ids = [each.event_id for at in (NOW, NOW + 1) for each in taken(message, message, received_at=at).events]
+    ids = [each.event_id for at in (NOW, NOW + 1) for each in take(message, message, received_at=at).events]
     assert len(set(ids)) == 4
 
 
@@ -277,7 +277,7 @@ def test_what_cannot_be_taken_is_refused_with_its_place(message: Json, expected:
 def test_each_message_of_a_batch_is_judged_on_its_own() -> None:
     bad = VIEW | {"properties": {}}
     other = VIEW | {"event": "Signed Up"}
-    messages = taken(VIEW, bad, other, LOGIN, {"type": "page", "anonymousId": "anon-1"})
+    messages = take(VIEW, bad, other, LOGIN, {"type": "page", "anonymousId": "anon-1"})
     assert (messages.accepted, messages.ignored) == (2, {"track": 1, "page": 1})
     [refused] = messages.rejected
     assert (refused.index, msgspec.json.decode(refused.raw)) == (1, bad)

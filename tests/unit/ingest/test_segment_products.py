@@ -41,7 +41,7 @@ def test_every_name_leads_to_a_type_of_ours() -> None:
     assert set(SEGMENT_EVENTS.values()) <= set(EVENT_TYPES)
 
 
-def told(type_: EventType, properties: Json) -> Json:
+def tell(type_: EventType, properties: Json) -> Json:
     event = Event(event_id="e", type=type_, visitor_id="v", occurred_at=0)
     filled = with_properties(event, properties)
     names = ("product_id", "items", "value", "currency", "list_id", "recommendation_id", "query")
@@ -134,7 +134,7 @@ def camel(value: Any) -> Any:
 def test_properties_are_read_in_both_spellings(
     spelled: Any, type_: EventType, properties: Json, expected: Json
 ) -> None:
-    assert told(type_, spelled(properties)) == expected
+    assert tell(type_, spelled(properties)) == expected
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_properties_are_read_in_both_spellings(
     ],
 )
 def test_the_product_is_named_by_its_id_or_else_its_sku(properties: Json, product_id: str | None) -> None:
-    assert told("view_item", properties).get("product_id") == product_id
+    assert tell("view_item", properties).get("product_id") == product_id
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_the_product_is_named_by_its_id_or_else_its_sku(properties: Json, produc
     ],
 )
 def test_an_odd_price_or_quantity_is_left_out(field: str, value: object, expected: float | None) -> None:
-    [item] = told("add_to_cart", {"product_id": "p1", field: value})["items"]
+    [item] = tell("add_to_cart", {"product_id": "p1", field: value})["items"]
     assert getattr(item, field) == expected
 
 
@@ -189,16 +189,16 @@ def test_an_odd_price_or_quantity_is_left_out(field: str, value: object, expecte
     ],
 )
 def test_the_value_is_what_was_earned_before_tax_and_shipping(properties: Json, value: float | None) -> None:
-    found = told("purchase", ORDER | {"revenue": None, "total": None, "currency": None} | properties)
+    found = tell("purchase", ORDER | {"revenue": None, "total": None, "currency": None} | properties)
     assert found.get("value") == value
     assert "currency" not in found
 
 
 def test_a_line_without_a_product_takes_none_of_the_others_with_it() -> None:
     lines: list[object] = [{"name": "Gift card"}, "p1", None, {"sku": "s1"}, []]
-    assert told("purchase", {"products": lines})["items"] == (Item(product_id="s1"),)
+    assert tell("purchase", {"products": lines})["items"] == (Item(product_id="s1"),)
 
 
 def test_lines_that_are_no_list_are_refused() -> None:
     with pytest.raises(Refused, match=r"properties\.products"):
-        told("purchase", {"products": "p1,p2"})
+        tell("purchase", {"products": "p1,p2"})

@@ -63,7 +63,7 @@ def name_of(kind: MessageType[Any]) -> str:
     return f"{kind.topic.name}-{TYPES.index(kind)}"
 
 
-def stored(topic: Topic) -> list[StoredMessage]:
+def store(topic: Topic) -> list[StoredMessage]:
     return [
         StoredMessage(key, value, headers, topic=topic.name, offset=offset, at=1_700_000_000_000)
         for offset, (key, value, headers) in enumerate(odd_bytes.messages(topic, LAYOUT))
@@ -88,7 +88,7 @@ def test_a_good_message_is_read(kind: MessageType[Any]) -> None:
 
 @pytest.mark.parametrize("kind", STRICT, ids=name_of)
 def test_what_is_no_message_has_a_reason_that_groups_and_may_be_shown(kind: MessageType[Any]) -> None:
-    for message in stored(kind.topic):
+    for message in store(kind.topic):
         found = decode(kind, message)
         assert isinstance(found, Unreadable), (message.key(), message.value())
         assert str(found).isprintable()
@@ -147,7 +147,7 @@ def test_a_topics_newest_are_messages_or_reasons() -> None:
         StoredMessage(key, value),
         StoredMessage(b"other", value),
         StoredMessage(b"gone", None),
-        *stored(RULES),
+        *store(RULES),
     ]
     found = newest_of_topic(TopicReader(rules=lying), messages.RULE)
     assert isinstance(found["other"], Unreadable)
@@ -183,7 +183,7 @@ def test_headers_whose_names_are_no_text_are_none() -> None:
 
 
 def test_erasures_and_joins_are_read_whole_whatever_lies_between() -> None:
-    lying = {topic.name: [*stored(topic), good(topic), *stored(topic)] for topic in (ERASURES, IDENTITIES)}
+    lying = {topic.name: [*store(topic), good(topic), *store(topic)] for topic in (ERASURES, IDENTITIES)}
     reader = TopicReader(**lying)
     erased = erasure.read(reader)
     key, _ = odd_bytes.good(ERASURES)
@@ -192,13 +192,13 @@ def test_erasures_and_joins_are_read_whole_whatever_lies_between() -> None:
     graph, unreadable = identity_graph.read(reader, ServiceSettings())
     key, _ = odd_bytes.good(IDENTITIES)
     assert graph.identity(key.decode()) is not None
-    assert unreadable == 2 * len(stored(IDENTITIES))
+    assert unreadable == 2 * len(store(IDENTITIES))
 
 
 @pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
 def test_archives_and_dead_letters_take_anything(topic: Topic) -> None:
     erasures = Erasures({"v": 1})
-    for message in stored(topic):
+    for message in store(topic):
         event_fields(message.value())
         leaves_out(erasures, topic, message)
         letter = letter_of(message, topic)

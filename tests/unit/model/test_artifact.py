@@ -16,14 +16,14 @@ from tests.support.artifacts import ARRAYS, TEXTS, VERSION, manifest
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> tuple[Path, str]:
+def artifact(tmp_path: Path) -> tuple[Path, str]:
     """A whole artifact, and its digest."""
     folder = tmp_path / VERSION
     return folder, write(folder, ARRAYS, TEXTS, manifest())
 
 
-def test_what_was_written_is_read(written: tuple[Path, str]) -> None:
-    folder, digest = written
+def test_what_was_written_is_read(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
     found = load(folder, digest)
     assert found.digest == digest
     assert found.texts == TEXTS
@@ -35,15 +35,15 @@ def test_what_was_written_is_read(written: tuple[Path, str]) -> None:
     assert not list(folder.parent.glob(".*"))
 
 
-def test_arrays_are_mapped_and_nobody_can_write_to_them(written: tuple[Path, str]) -> None:
-    vectors = load(*written).arrays["vectors"]
+def test_arrays_are_mapped_and_nobody_can_write_to_them(artifact: tuple[Path, str]) -> None:
+    vectors = load(*artifact).arrays["vectors"]
     assert isinstance(vectors, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         vectors[0] = 1
 
 
-def test_the_same_content_has_the_same_digest(written: tuple[Path, str]) -> None:
-    folder, digest = written
+def test_the_same_content_has_the_same_digest(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
     again = folder.parent / "again"
     assert write(again, dict(reversed(list(ARRAYS.items()))), TEXTS, manifest()) == digest
     assert read_manifest(again)[1] == digest
@@ -51,8 +51,8 @@ def test_the_same_content_has_the_same_digest(written: tuple[Path, str]) -> None
 
 @pytest.mark.parametrize("name", ["vectors.npy", "empty.npy", "items.json", "manifest.json"])
 @pytest.mark.parametrize("cut", [1, 10])
-def test_a_cut_file_is_refused_by_name(written: tuple[Path, str], name: str, cut: int) -> None:
-    folder, digest = written
+def test_a_cut_file_is_refused_by_name(artifact: tuple[Path, str], name: str, cut: int) -> None:
+    folder, digest = artifact
     path = folder / name
     os.truncate(path, path.stat().st_size - cut)
     with pytest.raises(ArtifactRefused, match=name) as refused:
@@ -61,21 +61,21 @@ def test_a_cut_file_is_refused_by_name(written: tuple[Path, str], name: str, cut
 
 
 @pytest.mark.parametrize("name", ["vectors.npy", "items.json", "manifest.json"])
-def test_a_byte_more_is_refused_by_name(written: tuple[Path, str], name: str) -> None:
-    folder, digest = written
+def test_a_byte_more_is_refused_by_name(artifact: tuple[Path, str], name: str) -> None:
+    folder, digest = artifact
     with (folder / name).open("ab") as file:
         file.write(b"\n")
     with pytest.raises(ArtifactRefused, match=name):
         load(folder, digest)
 
 
-def test_any_changed_bit_is_refused_by_name(written: tuple[Path, str]) -> None:
-    folder, digest = written
+def test_any_changed_bit_is_refused_by_name(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
     files = sorted(folder.iterdir())
 
     @given(st.sampled_from(files), st.data())
     @settings(max_examples=100, deadline=None)
-    def refused(path: Path, data: st.DataObject) -> None:
+    def check_refused(path: Path, data: st.DataObject) -> None:
         whole = path.read_bytes()
         place = data.draw(st.integers(0, len(whole) - 1))
         bit = 1 << data.draw(st.integers(0, 7))
@@ -84,26 +84,26 @@ def test_any_changed_bit_is_refused_by_name(written: tuple[Path, str]) -> None:
             load(folder, digest)
         path.write_bytes(whole)
 
-    refused()
+    check_refused()
     load(folder, digest)
 
 
-def test_a_missing_file_is_refused_by_name(written: tuple[Path, str]) -> None:
-    folder, _ = written
+def test_a_missing_file_is_refused_by_name(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
     (folder / "counts.npy").unlink()
     with pytest.raises(ArtifactRefused, match=r"counts\.npy: is missing"):
         load(folder)
 
 
-def test_a_foreign_file_is_refused_by_name(written: tuple[Path, str]) -> None:
-    folder, _ = written
+def test_a_foreign_file_is_refused_by_name(artifact: tuple[Path, str]) -> None:
+    folder, _ = artifact
     (folder / "model.pkl").write_bytes(b"")
     with pytest.raises(ArtifactRefused, match=r"model\.pkl: is foreign"):
         load(folder)
 
 
-def test_another_version_is_refused(written: tuple[Path, str]) -> None:
-    folder, digest = written
+def test_another_version_is_refused(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
     with pytest.raises(ArtifactRefused, match=f"manifest.json: its sha256 is {digest}, expected {'0' * 64}"):
         load(folder, "0" * 64)
 
@@ -118,21 +118,21 @@ def test_another_version_is_refused(written: tuple[Path, str]) -> None:
     ],
 )
 def test_a_folder_without_a_good_manifest_is_refused(
-    written: tuple[Path, str], spoil: Callable[[Path], object], told: str
+    artifact: tuple[Path, str], spoil: Callable[[Path], object], told: str
 ) -> None:
-    spoil(written[0])
+    spoil(artifact[0])
     with pytest.raises(ArtifactRefused, match=told):
-        load(written[0])
+        load(artifact[0])
 
 
 @pytest.mark.parametrize("name", ["../secret.npy", "/etc/passwd.npy", "manifest.json", "model.pkl", ".x.npy"])
-def test_a_manifest_names_nothing_outside_its_folder(written: tuple[Path, str], name: str) -> None:
-    path = written[0] / "manifest.json"
+def test_a_manifest_names_nothing_outside_its_folder(artifact: tuple[Path, str], name: str) -> None:
+    path = artifact[0] / "manifest.json"
     told = json.loads(path.read_text())
     told["files"][name] = told["files"]["vectors.npy"]
     path.write_text(json.dumps(told))
     with pytest.raises(ArtifactRefused, match="which no artifact has"):
-        load(written[0])
+        load(artifact[0])
 
 
 def test_objects_are_neither_written_nor_read(tmp_path: Path) -> None:
@@ -169,8 +169,8 @@ def test_names_that_are_none_are_refused(tmp_path: Path, arrays: list[str], text
         )
 
 
-def test_a_version_is_never_written_over(written: tuple[Path, str]) -> None:
-    folder, digest = written
+def test_a_version_is_never_written_over(artifact: tuple[Path, str]) -> None:
+    folder, digest = artifact
     with pytest.raises(FileExistsError):
         write(folder, {}, {}, manifest())
     load(folder, digest)

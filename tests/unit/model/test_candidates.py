@@ -23,7 +23,7 @@ NO_VECTORS = build_item2vec(np.zeros((PRODUCTS, 8), np.float32), np.zeros((PRODU
 visits = st.lists(st.integers(-1, PRODUCTS - 1), max_size=6)
 
 
-def asked(
+def ask(
     index: SessionIndex, items: list[int], weights: list[float] | None = None, vectors: Item2Vec = VECTORS
 ) -> tuple[Ints, Floats]:
     work = Workspace.of(index.sessions, index.products)
@@ -69,7 +69,7 @@ def votes(sessions: list[list[int]], index: SessionIndex, items: list[int]) -> d
 @settings(deadline=None)
 def test_neighbours_vote_as_session_knn_defines(sessions: list[list[int]], items: list[int]) -> None:
     index = index_of(sessions)
-    candidates, features = asked(index, items)
+    candidates, features = ask(index, items)
     expected = votes(sessions, index, items)
     found = dict(zip(candidates.tolist(), column(features, "knn"), strict=True))
     assert {product for product, score in expected.items() if score > 0} <= set(found)
@@ -82,7 +82,7 @@ def test_neighbours_vote_as_session_knn_defines(sessions: list[list[int]], items
 def test_transitions_are_counted_from_the_last_product(sessions: list[list[int]], items: list[int]) -> None:
     known = [item for item in items if item >= 0]
     index = index_of(sessions)
-    candidates, features = asked(index, items)
+    candidates, features = ask(index, items)
     shares = dict(zip(candidates.tolist(), column(features, "next_share"), strict=True))
     if not known:
         assert not any(shares.values())
@@ -104,14 +104,14 @@ def test_transitions_are_counted_from_the_last_product(sessions: list[list[int]]
 def test_no_candidate_comes_twice_and_all_numbers_are_finite(
     sessions: list[list[int]], items: list[int]
 ) -> None:
-    candidates, features = asked(index_of(sessions), items)
+    candidates, features = ask(index_of(sessions), items)
     assert len(set(candidates.tolist())) == len(candidates)
     assert features.shape == (len(candidates), len(FEATURES))
     assert np.isfinite(features).all()
 
 
 def test_item2vec_brings_what_no_session_holds() -> None:
-    candidates, features = asked(index_of([[0, 1]]), [2])
+    candidates, features = ask(index_of([[0, 1]]), [2])
     assert set(VECTORS.nearest[2].tolist()) <= set(candidates.tolist())
     of_last = dict(zip(candidates.tolist(), column(features, "item2vec_last"), strict=True))
     for product in VECTORS.nearest[2].tolist():
@@ -121,14 +121,14 @@ def test_item2vec_brings_what_no_session_holds() -> None:
 
 def test_a_heavier_event_pulls_more() -> None:
     index = index_of([[0, 3], [1, 4]])
-    _, light = asked(index, [0, 1], [0.2, 1.0], NO_VECTORS)
-    candidates, heavy = asked(index, [0, 1], [1.0, 0.2], NO_VECTORS)
+    _, light = ask(index, [0, 1], [0.2, 1.0], NO_VECTORS)
+    candidates, heavy = ask(index, [0, 1], [1.0, 0.2], NO_VECTORS)
     place = candidates.tolist().index(3)
     assert heavy[place, recall.KNN_SHARE] > light[place, recall.KNN_SHARE]
 
 
 def test_what_was_taken_back_brings_nothing() -> None:
-    candidates, _ = asked(index_of([[0, 3], [1, 4]]), [0, 1, 0], [1.0, 1.0, -0.5], NO_VECTORS)
+    candidates, _ = ask(index_of([[0, 3], [1, 4]]), [0, 1, 0], [1.0, 1.0, -0.5], NO_VECTORS)
     assert 4 in candidates.tolist()
     assert 3 not in candidates.tolist()
 
@@ -147,7 +147,7 @@ def test_other_sources_candidates_are_told_of_as_well() -> None:
 
 
 def test_repeats_and_how_long_ago_are_told() -> None:
-    candidates, features = asked(index_of([[0, 1]]), [0, 1, 0, -1])
+    candidates, features = ask(index_of([[0, 1]]), [0, 1, 0, -1])
     told = dict(zip(candidates.tolist(), features, strict=True))
     assert (told[0][recall.REPEATS], told[0][recall.EVENTS_AGO]) == (2, 1)
     assert (told[1][recall.REPEATS], told[1][recall.EVENTS_AGO]) == (1, 2)

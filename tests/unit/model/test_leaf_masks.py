@@ -9,7 +9,7 @@ from services.model.forest import LEAVES_MAX, Trees, masks, score_masked, score_
 from services.model.session_index import Floats
 
 
-def grown(sizes: list[int], random: np.random.Generator) -> Trees:
+def grow(sizes: list[int], random: np.random.Generator) -> Trees:
     """Trees of so many leaves each, of any form, with few thresholds: so that some features equal them."""
     feature: list[int] = []
     value: list[float] = []
@@ -40,11 +40,11 @@ def rows(count: int, random: np.random.Generator) -> Floats:
 @given(st.lists(st.integers(1, LEAVES_MAX), max_size=6), st.integers(0, 40), st.integers(0, 1_000))
 def test_both_ways_give_the_same_scores(sizes: list[int], count: int, seed: int) -> None:
     random = np.random.default_rng(seed)
-    trees, features = grown(sizes, random), rows(count, random)
+    trees, features = grow(sizes, random), rows(count, random)
     as_masks = masks(trees)
     assert as_masks is not None
     assert np.array_equal(score_masked(as_masks, features), score_trees(trees, features))
 
 
 def test_trees_of_too_many_leaves_have_no_masks() -> None:
-    assert masks(grown([LEAVES_MAX + 1], np.random.default_rng(1))) is None
+    assert masks(grow([LEAVES_MAX + 1], np.random.default_rng(1))) is None

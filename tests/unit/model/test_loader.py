@@ -69,17 +69,17 @@ def test_a_store_that_is_away_is_no_refusal(tmp_path: Path) -> None:
         load(release(tmp_path / "nowhere", "0" * 64), tmp_path / "cache")
 
 
-def _changed(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
+def _change(name: str, change: Callable[[Any], Any]) -> Callable[[Arrays], Arrays]:
     return lambda arrays: arrays | {name: change(arrays[name])}
 
 
 def _with(place: int, number: int) -> Callable[[Any], Any]:
-    def changed(array: Any) -> Any:
+    def change_array(array: Any) -> Any:
         copy = array.copy()
         copy.reshape(-1)[place] = number
         return copy
 
-    return changed
+    return change_array
 
 
 @pytest.mark.parametrize(
@@ -89,23 +89,23 @@ def _with(place: int, number: int) -> Callable[[Any], Any]:
             lambda arrays: {k: v for k, v in arrays.items() if k != "sessions_places"},
             "places.npy: is missing",
         ),
-        (_changed("item2vec_in", lambda it: it.astype(np.float64)), "item2vec_in.npy: holds float64"),
-        (_changed("item2vec_out", np.asfortranarray), "item2vec_out.npy: holds"),
-        (_changed("item2vec_out", lambda it: it[:, :2].copy()), r"item2vec_out.npy: has the shape \(4, 2\)"),
-        (_changed("sessions_items", _with(0, 4)), "sessions_items.npy: has numbers outside of 0 to 3"),
-        (_changed("sessions_items", _with(0, -1)), "sessions_items.npy: has numbers outside"),
-        (_changed("sessions_session_of", lambda it: it[:-1]), "sessions_session_of.npy: tells of 6 of 7"),
-        (_changed("sessions_places", _with(0, 7)), "sessions_places.npy: has numbers outside of 0 to 6"),
-        (_changed("sessions_starts", lambda it: it[:0]), "sessions_starts.npy: does not lead from 0 to 7"),
-        (_changed("sessions_starts", _with(1, 6)), "sessions_starts.npy: does not rise"),
-        (_changed("sessions_place_starts", lambda it: it[:-1]), "place_starts.npy: does not lead"),
-        (_changed("sessions_last", lambda it: it[:-1]), "sessions_last.npy: has 3 products"),
-        (_changed("item2vec_nearest", _with(0, 4)), "item2vec_nearest.npy: has numbers outside of 0 to 3"),
-        (_changed("item2vec_nearest", lambda it: it[:-1]), "item2vec_nearest.npy: has 3 products"),
-        (_changed("trees_roots", _with(0, 3)), "trees_roots.npy: has numbers outside of 0 to 2"),
-        (_changed("trees_feature", _with(0, 10_000)), "trees_feature.npy: has numbers outside"),
-        (_changed("trees_left", _with(0, 0)), "trees_left.npy: leads from a node to one before it"),
-        (_changed("trees_right", lambda it: it[:-1]), "trees_right.npy: has 2 nodes"),
+        (_change("item2vec_in", lambda it: it.astype(np.float64)), "item2vec_in.npy: holds float64"),
+        (_change("item2vec_out", np.asfortranarray), "item2vec_out.npy: holds"),
+        (_change("item2vec_out", lambda it: it[:, :2].copy()), r"item2vec_out.npy: has the shape \(4, 2\)"),
+        (_change("sessions_items", _with(0, 4)), "sessions_items.npy: has numbers outside of 0 to 3"),
+        (_change("sessions_items", _with(0, -1)), "sessions_items.npy: has numbers outside"),
+        (_change("sessions_session_of", lambda it: it[:-1]), "sessions_session_of.npy: tells of 6 of 7"),
+        (_change("sessions_places", _with(0, 7)), "sessions_places.npy: has numbers outside of 0 to 6"),
+        (_change("sessions_starts", lambda it: it[:0]), "sessions_starts.npy: does not lead from 0 to 7"),
+        (_change("sessions_starts", _with(1, 6)), "sessions_starts.npy: does not rise"),
+        (_change("sessions_place_starts", lambda it: it[:-1]), "place_starts.npy: does not lead"),
+        (_change("sessions_last", lambda it: it[:-1]), "sessions_last.npy: has 3 products"),
+        (_change("item2vec_nearest", _with(0, 4)), "item2vec_nearest.npy: has numbers outside of 0 to 3"),
+        (_change("item2vec_nearest", lambda it: it[:-1]), "item2vec_nearest.npy: has 3 products"),
+        (_change("trees_roots", _with(0, 3)), "trees_roots.npy: has numbers outside of 0 to 2"),
+        (_change("trees_feature", _with(0, 10_000)), "trees_feature.npy: has numbers outside"),
+        (_change("trees_left", _with(0, 0)), "trees_left.npy: leads from a node to one before it"),
+        (_change("trees_right", lambda it: it[:-1]), "trees_right.npy: has 2 nodes"),
         (lambda arrays: {k: v for k, v in arrays.items() if k != "trees_left"}, "trees_left.npy: is missing"),
     ],
 )

@@ -37,7 +37,7 @@ def models(url: str) -> ModelStore:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> tuple[Path, str]:
+def artifact(tmp_path: Path) -> tuple[Path, str]:
     """An artifact that is not in the store yet, and its digest."""
     folder = tmp_path / "made"
     return folder, write(folder, ARRAYS, TEXTS, manifest())
@@ -48,8 +48,8 @@ def test_an_empty_store_has_no_versions(models: ModelStore) -> None:
     assert models.latest() is None
 
 
-def test_what_was_uploaded_is_fetched(models: ModelStore, made: tuple[Path, str], tmp_path: Path) -> None:
-    folder, digest = made
+def test_what_was_uploaded_is_fetched(models: ModelStore, artifact: tuple[Path, str], tmp_path: Path) -> None:
+    folder, digest = artifact
     for version in (SECOND, FIRST):
         assert models.upload(folder, version) == models.location(version)
     assert models.versions() == [FIRST, SECOND]
@@ -62,10 +62,10 @@ def test_what_was_uploaded_is_fetched(models: ModelStore, made: tuple[Path, str]
     assert not list((tmp_path / "work").iterdir())
 
 
-def test_a_version_never_changes(models: ModelStore, made: tuple[Path, str]) -> None:
-    models.upload(made[0], FIRST)
+def test_a_version_never_changes(models: ModelStore, artifact: tuple[Path, str]) -> None:
+    models.upload(artifact[0], FIRST)
     with pytest.raises(StoreFailed, match="is there already"):
-        models.upload(made[0], FIRST)
+        models.upload(artifact[0], FIRST)
 
 
 def test_a_store_that_can_be_written_is_left_as_it_was(models: ModelStore) -> None:
@@ -75,8 +75,8 @@ def test_a_store_that_can_be_written_is_left_as_it_was(models: ModelStore) -> No
     assert not fs.exists(root) or not fs.ls(root)
 
 
-def test_what_has_no_manifest_is_no_version(models: ModelStore, made: tuple[Path, str]) -> None:
-    models.upload(made[0], FIRST)
+def test_what_has_no_manifest_is_no_version(models: ModelStore, artifact: tuple[Path, str]) -> None:
+    models.upload(artifact[0], FIRST)
     fs, root = fsspec.core.url_to_fs(models.location(SECOND))
     fs.makedirs(root, exist_ok=True)
     fs.pipe_file(f"{root}/vectors.npy", b"half")
@@ -84,9 +84,9 @@ def test_what_has_no_manifest_is_no_version(models: ModelStore, made: tuple[Path
 
 
 def test_a_changed_byte_in_the_store_is_refused_by_name(
-    models: ModelStore, made: tuple[Path, str], tmp_path: Path
+    models: ModelStore, artifact: tuple[Path, str], tmp_path: Path
 ) -> None:
-    folder, digest = made
+    folder, digest = artifact
     location = models.upload(folder, FIRST)
     fs, root = fsspec.core.url_to_fs(location)
     whole = fs.cat_file(f"{root}/vectors.npy")
@@ -108,8 +108,8 @@ def test_a_version_that_is_not_there_is_told(models: ModelStore, tmp_path: Path)
         store.fetch(models.location(FIRST), "0" * 64, tmp_path / "cache")
 
 
-def test_the_cache_is_used_and_mended(models: ModelStore, made: tuple[Path, str], tmp_path: Path) -> None:
-    folder, digest = made
+def test_the_cache_is_used_and_mended(models: ModelStore, artifact: tuple[Path, str], tmp_path: Path) -> None:
+    folder, digest = artifact
     location, cache = models.upload(folder, FIRST), tmp_path / "cache"
     store.fetch(location, digest, cache)
     fs, root = fsspec.core.url_to_fs(location)
@@ -136,15 +136,15 @@ def test_the_cache_forgets_the_oldest_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in cache.iterdir()} == {*digests[-KEPT:], "holiday pictures"}
 
 
-def test_a_failed_upload_leaves_no_version(made: tuple[Path, str]) -> None:
+def test_a_failed_upload_leaves_no_version(artifact: tuple[Path, str]) -> None:
     models = ModelStore("memory://failing", "behaviour")
-    (made[0] / "broken.npy").symlink_to("nowhere")
+    (artifact[0] / "broken.npy").symlink_to("nowhere")
     with pytest.raises(StoreFailed, match="No such file"):
-        models.upload(made[0], FIRST)
+        models.upload(artifact[0], FIRST)
     assert models.versions() == []
     assert not fsspec.filesystem("memory").find("failing")
-    (made[0] / "broken.npy").unlink()
-    models.upload(made[0], FIRST)
+    (artifact[0] / "broken.npy").unlink()
+    models.upload(artifact[0], FIRST)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +156,10 @@ def test_a_store_that_cannot_be_reached_is_told(url: str, told: str) -> None:
         ModelStore(url, "behaviour").versions()
 
 
-def test_a_store_that_may_not_be_written_is_told(tmp_path: Path, made: tuple[Path, str]) -> None:
+def test_a_store_that_may_not_be_written_is_told(tmp_path: Path, artifact: tuple[Path, str]) -> None:
     (tmp_path / "store").write_text("a file, not a folder")
     models = ModelStore(str(tmp_path / "store"), "behaviour")
     with pytest.raises(StoreFailed, match="store"):
         models.require_writable()
     with pytest.raises(StoreFailed, match="store"):
-        models.upload(made[0], FIRST)
+        models.upload(artifact[0], FIRST)

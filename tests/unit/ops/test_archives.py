@@ -130,14 +130,14 @@ def test_an_export_that_fails_leaves_nothing(
 
 
 def breaking(read: object) -> object:
-    def broken(self: Topics, spans: Sequence[Span]) -> Iterator[Sequence[ArchivedMessage]]:
+    def break_off(self: Topics, spans: Sequence[Span]) -> Iterator[Sequence[ArchivedMessage]]:
         assert callable(read)
         for number, batch in enumerate(read(self, spans)):
             if number == 30:
                 raise ConnectionResetError
             yield batch
 
-    return broken
+    return break_off
 
 
 def test_a_place_that_takes_nothing_is_told_before_the_topic_is_read(

@@ -21,13 +21,13 @@ def run(*arguments: str) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def checked(path: Path, *more: str) -> tuple[int, dict[str, Any]]:
+def check(path: Path, *more: str) -> tuple[int, dict[str, Any]]:
     status, output = run("check", str(path), "--json", *more)
     return status, json.loads(output)
 
 
 def test_a_sound_feed_has_nothing_to_tell(tmp_path: Path) -> None:
-    status, report = checked(write_file(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2"})))
+    status, report = check(write_file(tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2"})))
     assert status == 0
     assert (report["format"], report["mapping"], report["rows"], report["products"]) == (
         "xml",
@@ -51,7 +51,7 @@ def test_what_is_missing_or_odd_is_counted_with_its_rows(tmp_path: Path) -> None
         GOOD | {"id": "8", "title": "x" * 501},
         GOOD | {"id": "9", "updated": "2099-01-01"},
     ]
-    status, report = checked(write_file(tmp_path, "f.xml", rss(*rows)))
+    status, report = check(write_file(tmp_path, "f.xml", rss(*rows)))
     assert status == 1
     assert (report["rows"], report["products"]) == (9, 4)
     refused = {each["what"]: each for each in report["refused"]}
@@ -94,7 +94,7 @@ def test_the_example_of_columns_is_printed_and_can_be_used(tmp_path: Path) -> No
         "Artikelnummer;Bezeichnung;Marke;Preis (brutto);Lagerstatus;Warengruppe;Beschreibung;Merkmale;Bild;"
     )
     path = write_file(tmp_path, "p.csv", rows + "Geändert am\n1;Lampe;Hell;5,50 €;;;;;;\n", "cp1252")
-    status, report = checked(path, "--columns", str(write_file(tmp_path, "c.toml", example)))
+    status, report = check(path, "--columns", str(write_file(tmp_path, "c.toml", example)))
     assert (status, report["products"], report["mapping"]) == (0, 1, "columns")
 
 
@@ -108,6 +108,6 @@ def test_options_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
 def test_shopifys_prices_are_in_the_currency_that_was_told(tmp_path: Path) -> None:
     row = {"id": 1, "title": "Shirt", "variants": [{"price": "5.00"}]}
     path = write_file(tmp_path, "p.json", json.dumps({"products": [row, row | {"id": 2, "status": "draft"}]}))
-    status, report = checked(path, "--currency", "SEK")
+    status, report = check(path, "--currency", "SEK")
     assert (status, report["currencies"]) == (0, {"SEK": 1})
     assert [each["what"] for each in report["left_out"]] == ["a draft"]

@@ -17,14 +17,14 @@ HEAD = (
 LAMP = "17;Lampe;Hell;1.299,00 €;auf Lager;Haus/Lampen;<p>Schön</p>;rot, warm;17.jpg;2026-01-01"
 
 
-def found(folder: Path, rows: str, toml: Path, encoding: str = "cp1252") -> list[Found]:
+def find(folder: Path, rows: str, toml: Path, encoding: str = "cp1252") -> list[Found]:
     columns = read(toml)
     feed = Feed(write_file(folder, "p.csv", rows, encoding), columns.dialect)
     return [each for _, each in entries(feed, mapping_by(columns, feed), DEFAULTS)]
 
 
 def test_the_example_reads_such_a_feed(tmp_path: Path) -> None:
-    [product] = found(tmp_path, f"{HEAD}\n{LAMP}\n", EXAMPLE)
+    [product] = find(tmp_path, f"{HEAD}\n{LAMP}\n", EXAMPLE)
     assert product == Product(
         product_id="17",
         name="Hell Lampe",
@@ -43,13 +43,13 @@ def test_the_example_reads_such_a_feed(tmp_path: Path) -> None:
 
 
 def test_empty_cells_make_no_half_filled_templates(tmp_path: Path) -> None:
-    [product] = found(tmp_path, f"{HEAD}\n17;Lampe;;5;;;;;;\n", EXAMPLE)
+    [product] = find(tmp_path, f"{HEAD}\n17;Lampe;;5;;;;;;\n", EXAMPLE)
     assert isinstance(product, Product)
     assert (product.name, product.image_url, product.availability) == ("Lampe", None, "in_stock")
 
 
 def test_a_bad_row_tells_its_cell(tmp_path: Path) -> None:
-    [bad] = found(tmp_path, f"{HEAD}\n" + LAMP.replace("auf Lager", "bald") + "\n", EXAMPLE)
+    [bad] = find(tmp_path, f"{HEAD}\n" + LAMP.replace("auf Lager", "bald") + "\n", EXAMPLE)
     assert isinstance(bad, BadRow)
     assert bad.value == "bald"
 
@@ -93,7 +93,7 @@ def test_a_mistake_is_named_with_its_place(tmp_path: Path, toml: str, told: str)
 
 def test_a_column_that_the_feed_lacks_is_named_before_any_row(tmp_path: Path) -> None:
     with pytest.raises(UnreadableFile, match=r"no column 'Preis \(brutto\)'"):
-        found(tmp_path, f"{HEAD.replace('Preis (brutto)', 'Preis')}\n{LAMP}\n", EXAMPLE)
+        find(tmp_path, f"{HEAD.replace('Preis (brutto)', 'Preis')}\n{LAMP}\n", EXAMPLE)
 
 
 def test_every_field_of_a_product_can_be_told() -> None:

@@ -43,12 +43,12 @@ def session(*deeds: tuple[EventType, str]) -> Session:
     return folded
 
 
-def told(*deeds: tuple[EventType, str]) -> tuple[InterestInWords, ...]:
+def tell(*deeds: tuple[EventType, str]) -> tuple[InterestInWords, ...]:
     return interests.describe(InterestContext(session(*deeds), EMBEDDED, Tuning(), NAME))
 
 
 def test_one_cart_tells_category_type_colour_brand_price_and_cause() -> None:
-    [found] = told(("add_to_cart", "boots-4"))
+    [found] = tell(("add_to_cart", "boots-4"))
     assert found.path == BOOTS
     assert [each.word for each in found.types] == ["boots"]
     assert [each.word for each in found.brands] == ["Ilse"]
@@ -63,13 +63,13 @@ def test_one_cart_tells_category_type_colour_brand_price_and_cause() -> None:
 
 
 def test_a_colour_counts_as_much_as_what_it_was_seen_on() -> None:
-    [found] = told(("view_item", "boots-0"), ("purchase", "boots-4"), ("remove_from_cart", "boots-8"))
+    [found] = tell(("view_item", "boots-0"), ("purchase", "boots-4"), ("remove_from_cart", "boots-8"))
     assert [each.word for each in found.tags] == ["blue", "red"], "the purchase first, nothing put back"
     assert "boots, blue, red," in found.sentence
 
 
 def test_two_shelves_are_two_interests_the_stronger_first() -> None:
-    found = told(("view_item", "lamps-3"), ("add_to_cart", "sneakers-0"), ("view_item", "sneakers-12"))
+    found = tell(("view_item", "lamps-3"), ("add_to_cart", "sneakers-0"), ("view_item", "sneakers-12"))
     assert [each.category for each in found] == ["Women", "Home"]
     assert [each.path for each in found] == [SHOES, LAMPS]
     assert found[0].weight > found[1].weight
@@ -80,7 +80,7 @@ def test_two_shelves_are_two_interests_the_stronger_first() -> None:
 
 
 def test_boots_and_sneakers_alike_are_told_as_shoes() -> None:
-    [found] = told(
+    [found] = tell(
         *(("view_item", f"{kind}-{number}") for number in range(4) for kind in ("boots", "sneakers"))
     )
     assert found.path == ("Women", "Shoes")
@@ -89,7 +89,7 @@ def test_boots_and_sneakers_alike_are_told_as_shoes() -> None:
 
 
 def test_what_was_put_back_counts_against_it() -> None:
-    [found] = told(("add_to_cart", "boots-4"), ("view_item", "boots-1"), ("remove_from_cart", "boots-9"))
+    [found] = tell(("add_to_cart", "boots-4"), ("view_item", "boots-1"), ("remove_from_cart", "boots-9"))
     shares = {each.product.product_id: each.share for each in found.made_of}
     assert shares["boots-9"] < 0 < shares["boots-1"]
 

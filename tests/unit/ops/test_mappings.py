@@ -97,8 +97,8 @@ def test_garbage_is_one_clear_error(tmp_path: Path, name: str) -> None:
         detect(Feed(path))
 
 
-def test_all_of_the_rees46_file_is_events(shared_data: Path) -> None:
-    found = list(events(Feed(shared_data / "rees46_oct2019_17k.csv.gz"), MAPPINGS["rees46"]))
+def test_all_of_the_rees46_file_is_events(data_folder: Path) -> None:
+    found = list(events(Feed(data_folder / "rees46_oct2019_17k.csv.gz"), MAPPINGS["rees46"]))
     counted = Counter(event.type for event in found if isinstance(event, Event))
     assert counted == {"view_item": 17_056, "add_to_cart": 165, "purchase": 214}
 

@@ -22,15 +22,15 @@ def as_listed() -> dict[str, TopicOnBroker]:
     }
 
 
-def changed(topic: str, **fields: object) -> list[Difference]:
+def change(topic: str, **fields: object) -> list[Difference]:
     found = as_listed()
     found[PREFIX + topic] = msgspec.structs.replace(found[PREFIX + topic], **fields)
     return compare(PREFIX, found, NAMES, brokers=1)
 
 
-def configured(topic: str, **settings: str) -> list[Difference]:
+def configure(topic: str, **settings: str) -> list[Difference]:
     before = as_listed()[PREFIX + topic].config
-    return changed(
+    return change(
         topic, config=dict(before) | {key.replace("_", "."): each for key, each in settings.items()}
     )
 
@@ -48,7 +48,7 @@ def test_a_missing_topic_is_to_be_created() -> None:
 
 
 def test_partitions_are_never_changed_and_why_is_said() -> None:
-    [difference] = changed("events", partitions=12)
+    [difference] = change("events", partitions=12)
     assert str(difference) == "t.events: 12 partitions, expected 8 partitions"
     assert difference.alter is None
     assert "keys would move" in difference.what_to_do
@@ -69,7 +69,7 @@ def test_partitions_are_never_changed_and_why_is_said() -> None:
     ],
 )
 def test_only_what_deletes_nothing_is_set(topic: str, key: str, found: str, is_safe: bool) -> None:
-    [difference] = configured(topic, **{key: found})
+    [difference] = configure(topic, **{key: found})
     name = key.replace("_", ".")
     wanted = {each.name: each for each in TOPICS}[topic].config()[name]
     assert difference.is_drift
@@ -79,15 +79,15 @@ def test_only_what_deletes_nothing_is_set(topic: str, key: str, found: str, is_s
 
 
 def test_the_order_of_a_cleanup_policy_says_nothing_and_a_command_quotes_it() -> None:
-    assert configured("sessions", cleanup_policy="delete,compact") == []
-    [difference] = configured("sessions", cleanup_policy="compact")
+    assert configure("sessions", cleanup_policy="delete,compact") == []
+    [difference] = configure("sessions", cleanup_policy="compact")
     assert "cleanup.policy=[compact,delete]" in difference.what_to_do
 
 
 def test_a_broker_that_is_away_is_seen_by_the_partitions_it_had() -> None:
-    [difference] = changed("events", out_of_sync=(1, 4), replicas=3)
+    [difference] = change("events", out_of_sync=(1, 4), replicas=3)
     assert difference.found == "partition 1, 4 not fully replicated"
-    [difference] = changed("events", leaderless=(2,))
+    [difference] = change("events", leaderless=(2,))
     assert difference.found == "partition 2 without a leader"
 
 
@@ -95,7 +95,7 @@ def test_one_replica_on_many_brokers_and_settings_of_others_are_told_and_no_drif
     notes = compare(PREFIX, as_listed(), NAMES, brokers=3)
     assert {each.kind for each in notes} == {"replication"}
     assert not any(each.is_drift for each in notes)
-    [note] = changed("events", overrides={"retention.bytes": "1000"})
+    [note] = change("events", overrides={"retention.bytes": "1000"})
     assert (note.kind, note.is_drift) == ("override", False)
     assert "--delete-config retention.bytes" in note.what_to_do
 
@@ -131,7 +131,7 @@ def test_of_three_replicas_two_have_to_have_what_is_acknowledged(
     replicas: int, in_sync: str, is_drift: bool
 ) -> None:
     config = dict(as_listed()["t.events"].config) | {"min.insync.replicas": in_sync}
-    found = changed("events", replicas=replicas, config=config)
+    found = change("events", replicas=replicas, config=config)
     assert [each.alter for each in found] == ([("min.insync.replicas", "2")] if is_drift else [])
     if is_drift:
         assert "topics check --fix" in found[0].what_to_do

@@ -17,7 +17,7 @@ def shop(tmp_path: Path) -> Iterator[PipelineShop]:
 
 
 @pytest.fixture
-def learned(shop: PipelineShop) -> PipelineShop:
+def model_shop(shop: PipelineShop) -> PipelineShop:
     """The shop with a model of what its visitors did."""
     shop.model = behaviour(PAST)
     return shop

@@ -180,14 +180,14 @@ async def test_a_bad_rule_is_refused_with_the_field_named(admin: Admin, body: ob
 async def test_of_many_rules_one_bad_one_is_named_and_none_is_taken(admin: Admin) -> None:
     good = BLOCK | {"rule_id": "a"}
 
-    async def refused(*rules: Json) -> str:
+    async def read_refusal(*rules: Json) -> str:
         return str((await admin.ask("PUT", "/v1/rules", 422, json={"rules": rules}))["detail"])
 
-    assert "$.rules[1].products" in await refused(good, good | {"products": [""]})
-    assert "rules[1]: a pin" in await refused(good, {"rule_id": "b", "action": "pin", "tags": ["x"]})
-    assert "rules have the rule_id 'a'" in await refused(good, good)
-    assert "rule_id" in await refused(BLOCK)
-    assert "$.rules" in await refused()
+    assert "$.rules[1].products" in await read_refusal(good, good | {"products": [""]})
+    assert "rules[1]: a pin" in await read_refusal(good, {"rule_id": "b", "action": "pin", "tags": ["x"]})
+    assert "rules have the rule_id 'a'" in await read_refusal(good, good)
+    assert "rule_id" in await read_refusal(BLOCK)
+    assert "$.rules" in await read_refusal()
     assert admin.published == []
 
 
@@ -234,20 +234,20 @@ async def test_what_may_be_a_mistake_is_taken_with_a_warning(admin: Admin) -> No
         )
     )
 
-    async def warned(**rule: object) -> list[str]:
+    async def read_warnings(**rule: object) -> list[str]:
         found: list[str] = (await admin.ask("PUT", "/v1/rules/a", json=rule))["warnings"]
         return found
 
-    assert await warned(action="pin", products=["p1"]) == []
-    assert await warned(action="pin", products=["p1", "p2", "p3"]) == [
+    assert await read_warnings(action="pin", products=["p1"]) == []
+    assert await read_warnings(action="pin", products=["p1", "p2", "p3"]) == [
         "a: the catalogue does not know p2, p3"
     ]
-    lots = await warned(action="pin", products=[f"x{number}" for number in range(8)])
+    lots = await read_warnings(action="pin", products=[f"x{number}" for number in range(8)])
     assert lots == ["a: the catalogue does not know x0, x1, x2, x3, x4 and 3 more"]
-    assert "down" in (await warned(action="boost", brands=["Bo"], factor=0.5))[0]
-    assert "up" in (await warned(action="bury", brands=["Bo"], factor=0.5))[0]
-    assert "nothing" in (await warned(action="boost", brands=["Bo"], factor=1))[0]
-    assert "past" in (await warned(action="block", brands=["Bo"], ends_at=NOW))[0]
+    assert "down" in (await read_warnings(action="boost", brands=["Bo"], factor=0.5))[0]
+    assert "up" in (await read_warnings(action="bury", brands=["Bo"], factor=0.5))[0]
+    assert "nothing" in (await read_warnings(action="boost", brands=["Bo"], factor=1))[0]
+    assert "past" in (await read_warnings(action="block", brands=["Bo"], ends_at=NOW))[0]
 
 
 async def test_an_answer_of_200_waits_until_this_process_has_read_the_change(admin: Admin) -> None:
@@ -350,19 +350,19 @@ async def test_a_bad_experiment_is_refused_with_the_field_named(admin: Admin, bo
 async def test_experiments_that_meet_on_one_knob_are_told_who_wins(admin: Admin) -> None:
     await admin.ask("PUT", "/v1/experiments/b", json=variants(0.5, 0.5, model="other", diversity=0.1))
 
-    async def warned(name: str, **fields: object) -> list[str]:
+    async def read_warnings(name: str, **fields: object) -> list[str]:
         body = variants(0.5, 0.5, diversity=0.3) | fields
         found: list[str] = (await admin.ask("PUT", f"/v1/experiments/{name}", json=body))["warnings"]
         return found
 
-    assert await warned("a", ends_at=NOW + 1) == [
+    assert await read_warnings("a", ends_at=NOW + 1) == [
         "b sets diversity at the same time: for visitors in both, a wins, as the first by name"
     ]
-    assert "b wins" in (await warned("c"))[1]
+    assert "b wins" in (await read_warnings("c"))[1]
     assert (
         "no variant sets" in (await admin.ask("PUT", "/v1/experiments/n", json=variants(1, 0)))["warnings"][0]
     )
-    assert "change sides" in (await warned("c", **variants(0.2, 0.8, diversity=0.3)))[0]
+    assert "change sides" in (await read_warnings("c", **variants(0.2, 0.8, diversity=0.3)))[0]
 
 
 def test_the_document_tells_what_the_routes_take_and_answer(admin: Admin) -> None:

@@ -25,7 +25,7 @@ def product(number: int, **fields: object) -> Product:
     return msgspec.structs.replace(made, **fields)
 
 
-def filled(count: int = 30) -> Catalogue:
+def fill(count: int = 30) -> Catalogue:
     catalogue = Catalogue()
     for number in range(count):
         catalogue.put(product(number))
@@ -47,7 +47,7 @@ def test_the_newest_description_counts_whatever_the_order(order: list[int]) -> N
 
 
 def test_what_changes_nothing_is_told() -> None:
-    catalogue = filled(1)
+    catalogue = fill(1)
     assert not catalogue.put(product(0))
     assert catalogue.put(product(0, price=9.0))
     assert catalogue.remove("p0")
@@ -55,8 +55,8 @@ def test_what_changes_nothing_is_told() -> None:
 
 
 def test_popular_are_the_most_popular_not_all_of_one_shelf_or_brand() -> None:
-    assert popular(filled(), 3)[0] == "p0"
-    brands = [int(each[1:]) % 5 for each in popular(filled(), 10, brand_max=2)]
+    assert popular(fill(), 3)[0] == "p0"
+    brands = [int(each[1:]) % 5 for each in popular(fill(), 10, brand_max=2)]
     assert max(brands.count(brand) for brand in brands) == 2
 
 
@@ -68,7 +68,7 @@ def test_a_short_shelf_still_fills_the_row() -> None:
 
 
 def test_popular_respects_filters_and_changes() -> None:
-    catalogue = filled()
+    catalogue = fill()
     catalogue.put(product(0, availability="out_of_stock", updated_at=1))
     assert "p0" not in popular(catalogue, 30, Where(availability=AVAILABLE))
     assert set(popular(catalogue, 30, Where(price_max=3, exclude=frozenset({"p2"})))) == {"p0", "p1", "p3"}
@@ -80,19 +80,19 @@ def test_what_fits_a_filter_is_known_anew_when_the_product_changes() -> None:
     catalogue = Catalogue()
     numbers = catalogue.numbers.number_all(["p0", "p1"])
 
-    def shown(where: Where) -> list[bool]:
+    def find_shown(where: Where) -> list[bool]:
         return [bool(each) for each in catalogue.filter(where).mask(numbers)]
 
     where = Where(availability=AVAILABLE, exclude=frozenset({"p0", "unheard of"}))
-    assert shown(where) == [False, False]
+    assert find_shown(where) == [False, False]
     catalogue.put(product(0))
     catalogue.put(product(1))
-    assert shown(where) == [False, True]
+    assert find_shown(where) == [False, True]
     catalogue.put(product(1, availability="out_of_stock", updated_at=10))
-    assert shown(where) == [False, False]
-    assert shown(Where()) == [True, True]
+    assert find_shown(where) == [False, False]
+    assert find_shown(Where()) == [True, True]
     catalogue.remove("p1")
-    assert shown(Where()) == [True, False]
+    assert find_shown(Where()) == [True, False]
 
 
 def test_a_filter_knows_products_that_came_after_it() -> None:
@@ -106,14 +106,14 @@ def test_a_filter_knows_products_that_came_after_it() -> None:
 
 
 def test_brands_that_are_in_a_row_already_count_in_what_fills_it() -> None:
-    found = filled().popular(5, Where(), 2, beside=["brand 0", "brand 0", None, "brand 1"])
+    found = fill().popular(5, Where(), 2, beside=["brand 0", "brand 0", None, "brand 1"])
     brands = [int(each.product_id[1:]) % 5 for each in found]
     assert brands.count(0) == 0
     assert brands.count(1) == 1
 
 
 def test_what_visitors_did_lately_counts_beside_the_shop_s_own_figure() -> None:
-    catalogue = filled()
+    catalogue = fill()
     catalogue.count({"p9": 100.0, "p8": 1.0, "gone": 5.0})
     assert popular(catalogue, 2) == ["p9", "p0"]
     catalogue.count({})
@@ -143,7 +143,7 @@ def test_a_text_names_the_brands_that_products_have_now_as_whole_words() -> None
 def test_the_order_by_popularity_is_kept_up_with_every_change(
     changes: list[tuple[int, float | None, bool]], counts: dict[str, float]
 ) -> None:
-    kept = filled(3)
+    kept = fill(3)
     kept.count(counts)
     for time, (number, figure, is_gone) in enumerate(changes, start=1):
         if is_gone:

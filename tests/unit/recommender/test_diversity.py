@@ -51,24 +51,24 @@ def interleave(
     return [RankedProduct(hits[place].product_id, 0, hits[place].score, origin) for place, origin in chosen]
 
 
-def named(*names: str, k: int, brands: dict[str, str | None] | None = None, brand_max: int = 99) -> list[str]:
+def pick(*names: str, k: int, brands: dict[str, str | None] | None = None, brand_max: int = 99) -> list[str]:
     rules = RowLimits(k=k, diversity=0.0, brand_max=brand_max)
     chosen = interleave([hits(*names)], [1.0], unlike(len(names)), brands or {}, rules)
     return [each.product_id for each in chosen]
 
 
 def test_without_diversity_the_best_come_first() -> None:
-    assert named("a", "b", "c", k=2) == ["a", "b"]
+    assert pick("a", "b", "c", k=2) == ["a", "b"]
 
 
 def test_fewer_candidates_make_a_shorter_row() -> None:
-    assert named("a", k=5) == ["a"]
+    assert pick("a", k=5) == ["a"]
     assert interleave([], [], np.zeros((0, 3), dtype=np.float32), {}, RowLimits(3, 0.2, 2)) == []
 
 
 def test_a_brand_gets_no_more_than_its_share() -> None:
     brands: dict[str, str | None] = {"a": "x", "b": "x", "c": "x", "d": "y", "e": None, "f": None}
-    assert named("a", "b", "c", "d", "e", "f", k=5, brands=brands, brand_max=2) == ["a", "b", "d", "e", "f"]
+    assert pick("a", "b", "c", "d", "e", "f", k=5, brands=brands, brand_max=2) == ["a", "b", "d", "e", "f"]
 
 
 def test_where_nothing_else_is_left_a_soft_row_goes_on_with_the_brand_list_by_list() -> None:

@@ -53,13 +53,13 @@ ROW = tuple(item(product(number), 0.5 - number / 10, "content", "looks alike") f
 MADE = RecommendationResult(ROW, "m1", fallback="index_away", experiments={"x": "b"})
 
 
-def asked(**fields: Any) -> RecommendationRequest:
+def ask(**fields: Any) -> RecommendationRequest:
     return RecommendationRequest("similar", 3, Where(), **{"visitor_id": "v1"} | fields)
 
 
 async def test_a_row_is_recorded_with_all_that_clicks_and_training_ask_of_it(recorder: Recorder) -> None:
     shown_id = recorder.impressions.record(
-        asked(slot="home", product_id="p9"), MADE, {"text": "t"}, query="words", caused_by="e1"
+        ask(slot="home", product_id="p9"), MADE, {"text": "t"}, query="words", caused_by="e1"
     )
     [(topic, (key, value, headers))] = recorder.port.taken
     assert (topic, key, headers) == ("t.recommendations", b"v1", [])
@@ -84,22 +84,22 @@ async def test_a_row_is_recorded_with_all_that_clicks_and_training_ask_of_it(rec
 
 
 async def test_a_row_without_a_slot_s_name_is_of_its_kind_and_ids_differ(recorder: Recorder) -> None:
-    ids = {recorder.impressions.record(asked(), MADE, {}) for _ in range(5)}
+    ids = {recorder.impressions.record(ask(), MADE, {}) for _ in range(5)}
     assert len(ids) == 5
     assert impressions.decode(recorder.port.taken[0][1][1]).slot == "similar"
 
 
 async def test_rows_of_nobody_and_of_nothing_are_not_recorded(recorder: Recorder) -> None:
-    assert recorder.impressions.record(asked(visitor_id=None), MADE, {}) is None
-    assert recorder.impressions.record(asked(), RecommendationResult(()), {}) is None
+    assert recorder.impressions.record(ask(visitor_id=None), MADE, {}) is None
+    assert recorder.impressions.record(ask(), RecommendationResult(()), {}) is None
     switched_off = Impressions(None, "t.recommendations", recorder.metrics, lambda: 0.0)
-    assert switched_off.record(asked(), MADE, {}) is None
+    assert switched_off.record(ask(), MADE, {}) is None
     assert recorder.port.taken == []
 
 
 async def test_a_lost_record_is_counted_and_an_outage_is_told_once(recorder: Recorder) -> None:
     async def one(error: Exception | None) -> None:
-        recorder.impressions.record(asked(), MADE, {})
+        recorder.impressions.record(ask(), MADE, {})
         answer = recorder.port.answers[-1]
         if error is None:
             answer.set_result(None)
@@ -122,7 +122,7 @@ async def test_a_lost_record_is_counted_and_an_outage_is_told_once(recorder: Rec
 
 
 async def test_what_is_given_up_at_the_end_breaks_nothing(recorder: Recorder) -> None:
-    recorder.impressions.record(asked(), MADE, {})
+    recorder.impressions.record(ask(), MADE, {})
     recorder.port.answers[-1].cancel()
     await asyncio.sleep(0)
     assert recorder.count("impressions_lost") == 1

@@ -66,7 +66,7 @@ class Page:
         await self.open.wait()
         self.messages.append(msgspec.json.decode(message, type=Recommendations))
 
-    async def settled(self) -> list[Recommendations]:
+    async def settle(self) -> list[Recommendations]:
         """All messages, once nothing is due."""
         for _ in range(20):
             await asyncio.sleep(0)
@@ -134,7 +134,7 @@ class Shop:
         self.hub.session_changed(visitor_id, published)
 
     @contextmanager
-    def registered(self, page: Page) -> Iterator[None]:
+    def register(self, page: Page) -> Iterator[None]:
         self.hub.add(page.subscriber)
         try:
             yield
@@ -169,13 +169,13 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-async def opened(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
+async def open_page(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
     async with AsyncExitStack() as stack:
 
         async def open_page(visitor_id: str, *slots: Slot) -> Page:
             page = shop.page(visitor_id, *slots)
-            stack.enter_context(shop.registered(page))
-            await page.settled()
+            stack.enter_context(shop.register(page))
+            await page.settle()
             return page
 
         yield open_page
@@ -184,48 +184,48 @@ async def opened(shop: Shop) -> AsyncIterator[Callable[..., Awaitable[Page]]]:
 Opened = Callable[..., Awaitable[Page]]
 
 
-async def test_only_the_visitors_own_sockets_hear_of_a_session(shop: Shop, opened: Opened) -> None:
+async def test_only_the_visitors_own_sockets_hear_of_a_session(shop: Shop, open_page: Opened) -> None:
     mine, again, other = (
-        await opened("me", FOR_YOU),
-        await opened("me", FOR_YOU),
-        await opened("you", FOR_YOU),
+        await open_page("me", FOR_YOU),
+        await open_page("me", FOR_YOU),
+        await open_page("you", FOR_YOU),
     )
     shop.publish("me", "e1")
-    assert [each.caused_by for each in await mine.settled()] == [None, "e1"]
-    assert [each.caused_by for each in await again.settled()] == [None, "e1"]
-    assert len(await other.settled()) == 1
+    assert [each.caused_by for each in await mine.settle()] == [None, "e1"]
+    assert [each.caused_by for each in await again.settle()] == [None, "e1"]
+    assert len(await other.settle()) == 1
 
 
-async def test_a_product_matters_to_those_who_show_it(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", POPULAR)
+async def test_a_product_matters_to_those_who_show_it(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", POPULAR)
     shop.put(5, price=7.0)
-    assert len(await page.settled()) == 1
+    assert len(await page.settle()) == 1
     shop.put(1, availability="out_of_stock", updated_at=1)
-    messages = await page.settled()
+    messages = await page.settle()
     assert [item.product_id for item in messages[-1].items] == ["p0", "p2", "p3"]
     shop.put(3, price=7.0, updated_at=1)
-    assert len(await page.settled()) == 3
+    assert len(await page.settle()) == 3
 
 
-async def test_a_row_that_is_not_full_hears_of_every_product(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", Slot(name="all", kind="popular", k=7))
+async def test_a_row_that_is_not_full_hears_of_every_product(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", Slot(name="all", kind="popular", k=7))
     shop.put(6)
     shop.put(7)
-    messages = await page.settled()
+    messages = await page.settle()
     assert [len(each.items) for each in messages] == [6, 7]
     shop.put(8)
-    assert len(await page.settled()) == 2
+    assert len(await page.settle()) == 2
 
 
-async def test_products_that_a_page_names_are_told_as_they_are_now(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", Slot(name="shown", kind="products", product_ids=("p3", "p9", "p1")))
+async def test_products_that_a_page_names_are_told_as_they_are_now(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", Slot(name="shown", kind="products", product_ids=("p3", "p9", "p1")))
     shop.put(3, availability="out_of_stock", updated_at=1)
-    await page.settled()
+    await page.settle()
     shop.put(9, price=7.0)  # the page knew of it before we did
-    await page.settled()
+    await page.settle()
     shop.put(2, price=3.0, updated_at=1)  # not on show
     shop.publish("me", "e1")
-    messages = await page.settled()
+    messages = await page.settle()
     assert [[each.product_id for each in message.items] for message in messages] == [
         ["p3", "p1"], ["p3", "p1"], ["p3", "p9", "p1"],
     ]  # fmt: skip
@@ -234,52 +234,52 @@ async def test_products_that_a_page_names_are_told_as_they_are_now(shop: Shop, o
     assert {each.source for each in messages[2].items} == {"named"}
 
 
-async def test_newer_state_replaces_what_was_not_sent_yet(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", FOR_YOU)
+async def test_newer_state_replaces_what_was_not_sent_yet(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", FOR_YOU)
     page.open.clear()
     for number in range(50):
         shop.publish("me", f"e{number}")
         await asyncio.sleep(0)
     page.open.set()
-    messages = await page.settled()
+    messages = await page.settle()
     assert len(messages) <= 3
     assert messages[-1].caused_by == "e49"
     assert [each.seq for each in messages] == sorted({each.seq for each in messages})
 
 
-async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", FOR_YOU)
+async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", FOR_YOU)
     page.open.clear()
     shop.publish("me", "e1")
     shop.put(1, price=3.0, updated_at=1)
     page.open.set()
-    assert (await page.settled())[-1].caused_by == "e1"
+    assert (await page.settle())[-1].caused_by == "e1"
 
 
-async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", FOR_YOU)
+async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", FOR_YOU)
     page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), FOR_YOU])
     shop.publish("me", "e1")
-    first, *others = (await page.settled())[1:]
+    first, *others = (await page.settle())[1:]
     assert (first.slot, first.caused_by) == (FOR_YOU.name, "e1")
     assert [each.slot for each in others] == ["all", "shown"]
 
 
-async def test_other_slots_replace_the_former(shop: Shop, opened: Opened) -> None:
-    page = await opened("me", FOR_YOU)
+async def test_other_slots_replace_the_former(shop: Shop, open_page: Opened) -> None:
+    page = await open_page("me", FOR_YOU)
     page.subscriber.subscribe([POPULAR])
-    assert (await page.settled())[-1].slot == "all"
+    assert (await page.settle())[-1].slot == "all"
     shop.publish("me", "e1")
-    assert len(await page.settled()) == 2
+    assert len(await page.settle()) == 2
 
 
 async def test_who_has_left_is_told_nothing(shop: Shop) -> None:
     page = shop.page("me", FOR_YOU, POPULAR)
-    with shop.registered(page):
-        await page.settled()
+    with shop.register(page):
+        await page.settle()
     shop.publish("me", "e1")
     shop.put(0, price=5.0, updated_at=1)
-    assert len(await page.settled()) == 2
+    assert len(await page.settle()) == 2
 
 
 @pytest.mark.parametrize("layout", ["v0/other", LAYOUT.id, form(Layout.of(5, 4))])
@@ -294,7 +294,7 @@ async def test_sessions_as_they_were_written_before_are_no_session_and_do_no_har
     former = ["me", [[1, id_, "p0", "view_item"]], LAYOUT.id, b"\x00\x3c" * LAYOUT.width, [], []]
     shop.sessions.put("me", PublishedSession(msgspec.msgpack.encode(former)))
     page = shop.page("me", FOR_YOU)
-    [row] = await page.settled()
+    [row] = await page.settle()
     assert {item.source for item in row.items} == {"popular"}
 
 
@@ -309,34 +309,36 @@ class Waiting(AsTheyStand):
         return await super().understand(query)
 
 
-async def test_words_that_wait_for_the_network_hold_up_no_other_socket(shop: Shop, opened: Opened) -> None:
+async def test_words_that_wait_for_the_network_hold_up_no_other_socket(shop: Shop, open_page: Opened) -> None:
     waiting = Waiting()
     shop.searcher = Searcher(waiting, shop.words)
-    searching = await opened("me", Slot(name="found", kind="search", query="boots", k=3), POPULAR)
-    other = await opened("you", POPULAR)
-    assert len(await other.settled()) == 1
+    searching = await open_page("me", Slot(name="found", kind="search", query="boots", k=3), POPULAR)
+    other = await open_page("you", POPULAR)
+    assert len(await other.settle()) == 1
     assert searching.messages == []
     waiting.go.set()
-    assert {each.slot for each in await searching.settled()} == {"found", "all"}
+    assert {each.slot for each in await searching.settle()} == {"found", "all"}
 
 
-async def test_a_search_that_nobody_shows_any_more_is_not_answered(shop: Shop, opened: Opened) -> None:
+async def test_a_search_that_nobody_shows_any_more_is_not_answered(shop: Shop, open_page: Opened) -> None:
     waiting = Waiting()
     shop.searcher = Searcher(waiting, shop.words)
-    page = await opened("me", Slot(name="found", kind="search", query="boots"))
+    page = await open_page("me", Slot(name="found", kind="search", query="boots"))
     page.subscriber.subscribe([Slot(name="found", kind="popular", k=2)])
     waiting.go.set()
-    [message] = await page.settled()
+    [message] = await page.settle()
     assert [item.product_id for item in message.items] == ["p0", "p1"]
 
 
-async def test_a_slot_of_the_whole_catalogue_s_category_shows_all_of_it(shop: Shop, opened: Opened) -> None:
+async def test_a_slot_of_the_whole_catalogue_s_category_shows_all_of_it(
+    shop: Shop, open_page: Opened
+) -> None:
     for number in range(3):
         shop.put(number, category=("Women", "Shoes"), updated_at=1)
     slots = [
         Slot(name=category, kind="popular", category=category) for category in ("/", "Women/", "Women/Shoes")
     ]
-    messages = await (await opened("me", *slots)).settled()
+    messages = await (await open_page("me", *slots)).settle()
     assert {each.slot: len(each.items) for each in messages} == {"/": 6, "Women/": 3, "Women/Shoes": 3}
 
 
@@ -371,7 +373,7 @@ class Tabs:
         )
         page = Page(subscriber)
         subscriber.subscribe(slots)
-        self.stack.enter_context(shop.registered(page))
+        self.stack.enter_context(shop.register(page))
         return page
 
     @property
@@ -391,28 +393,28 @@ async def test_all_sockets_of_a_visitor_share_one_computation_and_one_impression
     open_pages = [tabs.open(FOR_YOU) for _ in range(SOCKETS_MAX)]
     assert shop.hub.is_full("v")
     for page in open_pages:
-        await page.settled()
+        await page.settle()
     assert (tabs.computed, tabs.impressions) == (1, 1)
     shop.publish("v", "click")
     for page in open_pages:
-        await page.settled()
+        await page.settle()
     messages = [page.messages[-1] for page in open_pages]
     assert (tabs.computed, tabs.impressions) == (2, 2)
     assert {each.recommendation_id for each in messages} == {"r2"}
     assert {each.caused_by for each in messages} == {"click"}
     other = tabs.open(Slot(name="you", kind="for_you", k=2))  # asks for something else
-    await other.settled()
+    await other.settle()
     assert tabs.computed == 3
 
 
 async def test_a_row_that_is_about_to_change_is_not_taken_over(shop: Shop, tabs: Tabs) -> None:
     slow, quick = tabs.open(FOR_YOU), tabs.open(FOR_YOU)
     for page in (slow, quick):
-        await page.settled()
+        await page.settle()
     slow.open.clear()  # its client takes nothing any more
     shop.publish("v", "first")
-    await quick.settled()
+    await quick.settle()
     shop.publish("v", "second")
     shop.put(9, popularity=2.0)
-    newest = (await quick.settled())[-1]
+    newest = (await quick.settle())[-1]
     assert newest.caused_by == "second"

@@ -39,7 +39,7 @@ class Joined:
         self.people.put(visitor_id, told)
 
 
-def told(session: Session | None) -> tuple[object, ...]:
+def contents_of(session: Session | None) -> tuple[object, ...]:
     """All but whose it is."""
     assert session is not None
     return (
@@ -80,8 +80,8 @@ def test_two_histories_become_the_one_of_a_visitor_who_did_it_all(
         )
         joined.join(visitor_id)
     # Each side has left out what lies too long before its own newest event: so would the whole have done.
-    assert told(joined.sessions.session("v1")) == told(fold_all(everything))
-    assert told(joined.sessions.session("user:ada")) == told(joined.sessions.session("v2"))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all(everything))
+    assert contents_of(joined.sessions.session("user:ada")) == contents_of(joined.sessions.session("v2"))
 
 
 @given(st.lists(st.lists(st.integers(0, 400), max_size=SESSION_EVENTS_MAX), max_size=6))
@@ -94,7 +94,7 @@ def test_many_histories_become_the_one_of_a_visitor_who_did_it_all(parts: list[l
     everything = sorted({number for numbers in parts for number in numbers})
     whole = [event(number, number * 1000, f"p{number % 20}") for number in everything]
     if len(parts) > 1:
-        assert told(joined.sessions.session("v0")) == told(fold_all(whole)) or not whole
+        assert contents_of(joined.sessions.session("v0")) == contents_of(fold_all(whole)) or not whole
 
 
 def test_a_visitor_is_told_only_of_what_is_proven_to_be_its_own() -> None:
@@ -121,7 +121,7 @@ def test_more_than_a_session_holds_are_the_newest_of_both() -> None:
     joined.put("v2", many[1::2])
     for visitor_id in ("v1", "v2"):
         joined.join(visitor_id)
-    assert told(joined.sessions.session("v1")) == told(fold_all(many[SESSION_EVENTS_MAX:]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all(many[SESSION_EVENTS_MAX:]))
 
 
 def test_before_they_are_one_each_has_its_own() -> None:
@@ -159,7 +159,7 @@ def test_what_was_merged_longest_ago_gives_way_where_memory_ends() -> None:
     joined.sessions.session("v3")
     again = joined.sessions.session("v1")
     assert again is not first
-    assert told(again) == told(first)
+    assert contents_of(again) == contents_of(first)
 
 
 def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
@@ -169,7 +169,7 @@ def test_a_member_without_a_session_is_no_matter_and_nobody_has_one() -> None:
     assert joined.sessions.session("v1") is None
     assert joined.sessions.latest("v1") is None
     joined.put("v2", [event(1, 1, "p1")])
-    assert told(joined.sessions.session("v1")) == told(fold_all([event(1, 1, "p1")]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all([event(1, 1, "p1")]))
 
 
 def test_a_newer_session_of_either_is_seen_at_once_and_a_forgotten_one_no_more() -> None:
@@ -179,14 +179,14 @@ def test_a_newer_session_of_either_is_seen_at_once_and_a_forgotten_one_no_more()
     joined.put("v2", [two])
     joined.join("v1")
     joined.join("v2")
-    assert told(joined.sessions.session("v1")) == told(fold_all([one, two]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all([one, two]))
     joined.put("v2", [two, three])
-    assert told(joined.sessions.session("v1")) == told(fold_all([one, two, three]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all([one, two, three]))
     joined.alone.remove("v1")
-    assert told(joined.sessions.session("v1")) == told(fold_all([two, three]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all([two, three]))
     joined.put("v1", [one])
     joined.join("v1", "bob", at=2)
-    assert told(joined.sessions.session("v1")) == told(fold_all([one]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all([one]))
 
 
 def test_the_newest_message_about_any_of_them_tells_what_caused_it() -> None:
@@ -213,7 +213,7 @@ def test_a_product_that_gets_its_vector_later_joins_the_session() -> None:
     assert before is not None
     assert before.missing_products == {"p2"}
     vectors.put(product(2), content(2))
-    assert told(joined.sessions.session("v1")) == told(fold_all(both, vectors))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(fold_all(both, vectors))
 
 
 def test_a_session_of_another_layout_is_computed_anew_from_its_events() -> None:
@@ -224,4 +224,6 @@ def test_a_session_of_another_layout_is_computed_anew_from_its_events() -> None:
     assert joined.sessions.session("v1") is None
     joined.join("v1")
     joined.join("v2")
-    assert told(joined.sessions.session("v1")) == told(fold_all([event(1, 1, "p1"), event(2, 2, "p2")]))
+    assert contents_of(joined.sessions.session("v1")) == contents_of(
+        fold_all([event(1, 1, "p1"), event(2, 2, "p2")])
+    )

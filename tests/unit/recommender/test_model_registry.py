@@ -34,81 +34,81 @@ class Served:
         model = self.lines.model(name)
         return model.version if model else None
 
-    def told(self, name: str, version: str) -> float | None:
+    def read_gauge(self, name: str, version: str) -> float | None:
         labels = {"model": name, "version": version}
         return self.metrics.registry.get_sample_value("eddy_recommender_model_served", labels)
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Served:
+def server(tmp_path: Path) -> Served:
     return Served(tmp_path)
 
 
-async def test_the_shop_s_own_line_is_followed_by_both_of_its_names(served: Served) -> None:
-    assert served.version(None) is None
-    served.lines.take_release("behaviour", served.message(OWN))
-    await served.lines.wait_until_settled()
-    assert served.version(None) == served.version("behaviour") == OWN
-    assert served.version("") is None  # no model at all
-    assert served.version("other") is None
-    served.lines.take_release("behaviour", None)
-    await served.lines.wait_until_settled()
-    assert served.version(None) is None
-    await served.lines.close()
+async def test_the_shop_s_own_line_is_followed_by_both_of_its_names(server: Served) -> None:
+    assert server.version(None) is None
+    server.lines.take_release("behaviour", server.message(OWN))
+    await server.lines.wait_until_settled()
+    assert server.version(None) == server.version("behaviour") == OWN
+    assert server.version("") is None  # no model at all
+    assert server.version("other") is None
+    server.lines.take_release("behaviour", None)
+    await server.lines.wait_until_settled()
+    assert server.version(None) is None
+    await server.lines.close()
 
 
 @pytest.mark.parametrize("is_released_first", [True, False])
 async def test_another_line_is_served_while_an_experiment_names_it(
-    served: Served, is_released_first: bool
+    server: Served, is_released_first: bool
 ) -> None:
     if is_released_first:
-        served.lines.take_release("other", served.message(OTHER))
-        await served.lines.wait_until_settled()
-        assert served.version("other") is None
-        assert served.created == ["behaviour"]
-        served.lines.follow(["other", "", "other"])
+        server.lines.take_release("other", server.message(OTHER))
+        await server.lines.wait_until_settled()
+        assert server.version("other") is None
+        assert server.created == ["behaviour"]
+        server.lines.follow(["other", "", "other"])
     else:
-        served.lines.follow(["other"])
-        served.lines.take_release("other", served.message(OTHER))
-    await served.lines.wait_until_settled()
-    assert served.version("other") == OTHER
-    assert served.version(None) is None
-    assert served.created == ["behaviour", "other"]
-    assert served.told("other", OTHER) == 1
-    served.lines.follow([])
-    assert served.version("other") is None
-    assert served.told("other", OTHER) is None
-    await served.lines.close()
+        server.lines.follow(["other"])
+        server.lines.take_release("other", server.message(OTHER))
+    await server.lines.wait_until_settled()
+    assert server.version("other") == OTHER
+    assert server.version(None) is None
+    assert server.created == ["behaviour", "other"]
+    assert server.read_gauge("other", OTHER) == 1
+    server.lines.follow([])
+    assert server.version("other") is None
+    assert server.read_gauge("other", OTHER) is None
+    await server.lines.close()
 
 
-async def test_a_line_that_is_named_again_serves_what_was_released_meanwhile(served: Served) -> None:
-    served.lines.follow(["other"])
-    served.lines.take_release("other", served.message(OTHER))
-    await served.lines.wait_until_settled()
-    served.lines.follow([])
-    served.lines.take_release("other", served.message(NEWER))
-    served.lines.follow(["other"])
-    await served.lines.wait_until_settled()
-    assert served.version("other") == NEWER
-    await served.lines.close()
+async def test_a_line_that_is_named_again_serves_what_was_released_meanwhile(server: Served) -> None:
+    server.lines.follow(["other"])
+    server.lines.take_release("other", server.message(OTHER))
+    await server.lines.wait_until_settled()
+    server.lines.follow([])
+    server.lines.take_release("other", server.message(NEWER))
+    server.lines.follow(["other"])
+    await server.lines.wait_until_settled()
+    assert server.version("other") == NEWER
+    await server.lines.close()
 
 
-async def test_the_shop_s_own_line_stays_whatever_experiments_name(served: Served) -> None:
-    served.lines.take_release("behaviour", served.message(OWN))
-    await served.lines.wait_until_settled()
-    served.lines.follow(["other"])
-    served.lines.follow(["behaviour"])
-    served.lines.follow([])
-    assert served.version(None) == OWN
-    assert served.created == ["behaviour", "other"]
-    await served.lines.close()
-    assert served.version(None) == OWN
+async def test_the_shop_s_own_line_stays_whatever_experiments_name(server: Served) -> None:
+    server.lines.take_release("behaviour", server.message(OWN))
+    await server.lines.wait_until_settled()
+    server.lines.follow(["other"])
+    server.lines.follow(["behaviour"])
+    server.lines.follow([])
+    assert server.version(None) == OWN
+    assert server.created == ["behaviour", "other"]
+    await server.lines.close()
+    assert server.version(None) == OWN
 
 
-async def test_a_removed_release_is_forgotten_for_a_line_that_is_followed_later(served: Served) -> None:
-    served.lines.take_release("other", served.message(OTHER))
-    served.lines.take_release("other", None)
-    served.lines.follow(["other"])
-    await served.lines.wait_until_settled()
-    assert served.version("other") is None
-    await served.lines.close()
+async def test_a_removed_release_is_forgotten_for_a_line_that_is_followed_later(server: Served) -> None:
+    server.lines.take_release("other", server.message(OTHER))
+    server.lines.take_release("other", None)
+    server.lines.follow(["other"])
+    await server.lines.wait_until_settled()
+    assert server.version("other") is None
+    await server.lines.close()

@@ -88,7 +88,7 @@ class Recommender:
     async def take(self, topic: Topic, *messages: StoredMessage) -> None:
         await self.takers[topic](cast("list[Message]", list(messages)))
 
-    def left_out(self, topic: Topic) -> float:
+    def count_left_out(self, topic: Topic) -> float:
         found = self.metrics.registry.get_sample_value(
             "eddy_recommender_unreadable_total", {"topic": topic.name}
         )
@@ -114,7 +114,7 @@ async def test_odd_messages_are_left_out_one_by_one_and_in_a_heap(
     lying = odd(topic)
     for message in lying:
         await recommender.take(topic, message)
-    assert recommender.left_out(topic) == len(lying)
+    assert recommender.count_left_out(topic) == len(lying)
     good = StoredMessage(*odd_bytes.good(topic, LAYOUT), topic=topic.name, at=NOW)
     await recommender.take(topic, *lying, good, *lying)
     holds = {

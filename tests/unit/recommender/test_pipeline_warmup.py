@@ -7,8 +7,8 @@ from tests.support.pipeline import PipelineShop, ids
 COMPILED = (candidate_list._dot_products, candidate_list.distinct, diversity._interleave)
 
 
-async def test_what_was_warmed_is_not_compiled_again(learned: PipelineShop) -> None:
+async def test_what_was_warmed_is_not_compiled_again(model_shop: PipelineShop) -> None:
     warm()
     before = [len(each.signatures) for each in COMPILED]
-    assert ids(await learned.row("p0", "p3", "p1"))
+    assert ids(await model_shop.row("p0", "p3", "p1"))
     assert [len(each.signatures) for each in COMPILED] == before

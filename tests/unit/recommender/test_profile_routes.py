@@ -50,7 +50,7 @@ class Visitors:
         )
         problems.install(self.app, lambda _status: None)
 
-    def looked_at(self, visitor_id: str, *products: str, type_: EventType = "view_item") -> None:
+    def look_at(self, visitor_id: str, *products: str, type_: EventType = "view_item") -> None:
         session = msgspec.structs.replace(self.shop.session(*products, type_=type_), visitor_id=visitor_id)
         self.sessions.put(visitor_id, PublishedSession(encode(session)))
 
@@ -86,7 +86,7 @@ async def profile(client: httpx.AsyncClient, visitor_id: str) -> Profile:
 async def test_interests_come_with_the_event_that_weighs_most(
     visitors: Visitors, client: httpx.AsyncClient
 ) -> None:
-    visitors.looked_at("v", "p1", "p0", "p3")  # a lamp, then two pairs of shoes
+    visitors.look_at("v", "p1", "p0", "p3")  # a lamp, then two pairs of shoes
     found = await profile(client, "v")
     assert [interest.category for interest in found.interests] == ["Shoes", "Lamps"]
     weights = [interest.weight for interest in found.interests]
@@ -100,7 +100,7 @@ async def test_interests_come_with_the_event_that_weighs_most(
 async def test_events_are_the_newest_first_and_have_names_while_the_product_is_sold(
     visitors: Visitors, client: httpx.AsyncClient
 ) -> None:
-    visitors.looked_at("v", "p1", "p2", type_="purchase")
+    visitors.look_at("v", "p1", "p2", type_="purchase")
     visitors.shop.catalogue.remove("p1")
     events = (await profile(client, "v")).events
     assert [(each.product_id, each.name, each.type) for each in events] == [
@@ -117,8 +117,8 @@ async def test_of_somebody_unknown_nothing_is_known(client: httpx.AsyncClient) -
 
 
 async def test_joined_visitors_have_one_history(visitors: Visitors, client: httpx.AsyncClient) -> None:
-    visitors.looked_at("phone", "p0")
-    visitors.looked_at("laptop", "p1")
+    visitors.look_at("phone", "p0")
+    visitors.look_at("laptop", "p1")
     for visitor_id in ("phone", "laptop"):
         visitors.join(visitor_id, "ada")
     found = await profile(client, "phone")
@@ -130,14 +130,14 @@ async def test_joined_visitors_have_one_history(visitors: Visitors, client: http
 async def test_a_visitor_is_shown_what_is_proven_to_be_its_own(
     visitors: Visitors, client: httpx.AsyncClient
 ) -> None:
-    visitors.looked_at("phone", "p0")
-    visitors.looked_at("laptop", "p1")
-    visitors.looked_at("thief", "p2")
+    visitors.look_at("phone", "p0")
+    visitors.look_at("laptop", "p1")
+    visitors.look_at("thief", "p2")
     for visitor_id in ("phone", "laptop"):
         visitors.join(visitor_id, "ada", proven=True)
     visitors.join("thief", "ada")
 
-    async def told(visitor_id: str) -> tuple[set[str], int, set[str]]:
+    async def ask(visitor_id: str) -> tuple[set[str], int, set[str]]:
         token = {"X-Eddy-Token": visitors.signer.issue(visitor_id).token}
         answer = await client.get(f"/v1/visitors/{visitor_id}/profile", headers=token)
         assert answer.status_code == 200, answer.text
@@ -145,8 +145,8 @@ async def test_a_visitor_is_shown_what_is_proven_to_be_its_own(
         because = {each.because.product_id for each in found.interests}
         return {each.product_id for each in found.events}, found.visitors, because
 
-    assert await told("thief") == ({"p2"}, 1, {"p2"})
-    events, browsers, because = await told("phone")
+    assert await ask("thief") == ({"p2"}, 1, {"p2"})
+    events, browsers, because = await ask("phone")
     assert (events, browsers) == ({"p0", "p1"}, 2)
     assert because <= events
     whole = await profile(client, "thief")  # the back end's key

@@ -20,7 +20,7 @@ from services.recommender.api.parameters import (
 from services.recommender.index.port import AVAILABLE, Where
 
 
-def refused(text: str, kind: str = "similar") -> BadWeight:
+def read_refusal(text: str, kind: str = "similar") -> BadWeight:
     with pytest.raises(BadWeight) as caught:
         RowParameters(weights=text).weights_of(kind)
     return caught.value
@@ -71,7 +71,7 @@ def test_both_forms_say_the_same(weights: dict[str, float]) -> None:
     ],
 )
 def test_a_wrong_weight_is_refused_by_its_name_with_those_that_there_are(text: str, name: str) -> None:
-    problem = refused(text)
+    problem = read_refusal(text)
     assert problem.fields["weight"] == name
     assert repr(name) in problem.detail
     assert {"brand", "behaviour"} <= set(problem.fields["weights"])  # type: ignore[call-overload]
@@ -84,7 +84,7 @@ def test_a_wrong_weight_is_refused_by_its_name_with_those_that_there_are(text: s
      '{"a": {}}', "{" * 900, '{"\\ud800": 1}', '{"brand": 1} x'],
 )  # fmt: skip
 def test_what_is_no_object_of_numbers_is_refused_with_what_is_wrong(text: str) -> None:
-    problem = refused(text)
+    problem = read_refusal(text)
     assert problem.status == 422
     assert len(problem.fields["weight"]) <= 100  # type: ignore[arg-type]
 

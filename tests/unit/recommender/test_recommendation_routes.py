@@ -97,7 +97,7 @@ def api(shop: PipelineShop) -> Api:
 
 
 @pytest.fixture(scope="module")
-def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+def common_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """For tests that only ask: to build the routes takes longer than all their questions."""
     shop = PipelineShop(tmp_path_factory.mktemp("unchanged") / "index")
     yield Api(shop)
@@ -105,16 +105,16 @@ def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 
 @pytest.mark.parametrize("path", OPEN)
-async def test_rows_about_products_and_words_are_anybody_s(unchanged: Api, path: str) -> None:
-    answer = await unchanged.get(path)
+async def test_rows_about_products_and_words_are_anybody_s(common_api: Api, path: str) -> None:
+    answer = await common_api.get(path)
     assert len(answer["items"]) <= K
     assert "caused_by" not in answer
-    assert unchanged.headers["Cache-Control"] == "no-store"
+    assert common_api.headers["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("name", ABOUT)
-async def test_an_unknown_product_is_404(unchanged: Api, name: str) -> None:
-    refused = await unchanged.get(f"/v1/products/nobody/{name}", 404)
+async def test_an_unknown_product_is_404(common_api: Api, name: str) -> None:
+    refused = await common_api.get(f"/v1/products/nobody/{name}", 404)
     assert refused["type"] == "urn:eddy:problem:unknown-product"
     assert "'nobody'" in refused["detail"]
 
@@ -149,11 +149,11 @@ async def test_a_visitor_s_row_needs_the_token_or_the_key(api: Api) -> None:
 
 
 @pytest.mark.parametrize("path", OPEN)
-async def test_naming_a_visitor_needs_the_token_everywhere(unchanged: Api, path: str) -> None:
+async def test_naming_a_visitor_needs_the_token_everywhere(common_api: Api, path: str) -> None:
     with_visitor = {"visitor_id": "v1"}
     url = httpx.URL(path).copy_merge_params(with_visitor)
-    await unchanged.get(str(url), 401)
-    await unchanged.get(str(url.copy_merge_params({"token": TOKENS.issue("v1").token})))
+    await common_api.get(str(url), 401)
+    await common_api.get(str(url.copy_merge_params({"token": TOKENS.issue("v1").token})))
 
 
 async def test_a_visitor_s_row_follows_the_session_and_names_its_newest_event(api: Api) -> None:
@@ -188,28 +188,28 @@ PATHS = (*OPEN, "/v1/recommendations?visitor_id=v1")
     ],
 )  # fmt: skip
 async def test_a_parameter_out_of_its_bounds_is_422_with_its_name(
-    unchanged: Api, parameter: str, value: str
+    common_api: Api, parameter: str, value: str
 ) -> None:
     for path in PATHS:
         url = str(httpx.URL(path).copy_merge_params({parameter: value}))
-        refused = await unchanged.get(url, 422, headers=KEYED)
+        refused = await common_api.get(url, 422, headers=KEYED)
         assert f"query.{parameter}" in refused["detail"]
 
 
-async def test_a_parameter_of_one_value_is_given_once(unchanged: Api) -> None:
+async def test_a_parameter_of_one_value_is_given_once(common_api: Api) -> None:
     for twice in ("k=1&k=2", "price_max=1&price_max=2", "slot=a&slot=b"):
-        refused = await unchanged.get(f"/v1/popular?{twice}", 422)
+        refused = await common_api.get(f"/v1/popular?{twice}", 422)
         assert refused["type"] == "urn:eddy:problem:repeated-parameter"
         assert refused["parameter"] == twice.partition("=")[0]
-    found = await unchanged.ids("/v1/popular?brand=Brand%201&brand=Brand%202&exclude=p1&exclude=p2&k=30")
+    found = await common_api.ids("/v1/popular?brand=Brand%201&brand=Brand%202&exclude=p1&exclude=p2&k=30")
     assert len(found) == 10
 
 
-async def test_lists_of_values_have_an_end(unchanged: Api) -> None:
+async def test_lists_of_values_have_an_end(common_api: Api) -> None:
     many = "&".join(f"brand=b{number}" for number in range(VALUES_MAX + 1))
-    assert "query.brand" in (await unchanged.get(f"/v1/popular?{many}", 422))["detail"]
+    assert "query.brand" in (await common_api.get(f"/v1/popular?{many}", 422))["detail"]
     excluded = "&".join(f"exclude=p{number}" for number in range(EXCLUDED_MAX + 1))
-    assert "query.exclude" in (await unchanged.get(f"/v1/popular?{excluded}", 422))["detail"]
+    assert "query.exclude" in (await common_api.get(f"/v1/popular?{excluded}", 422))["detail"]
 
 
 @pytest.mark.parametrize(
@@ -217,10 +217,10 @@ async def test_lists_of_values_have_an_end(unchanged: Api) -> None:
     [("brnad:1", "brnad"), ("brand:much", "brand"), ("brand:nan", "brand"), ("brand:11", "brand"),
      ('{"brand": -11}', "brand"), ('{"colour": 1}', "colour")],
 )  # fmt: skip
-async def test_a_bad_weight_is_422_with_its_name(unchanged: Api, weights: str, name: str) -> None:
+async def test_a_bad_weight_is_422_with_its_name(common_api: Api, weights: str, name: str) -> None:
     for path in PATHS:
         url = str(httpx.URL(path).copy_merge_params({"weights": weights}))
-        refused = await unchanged.get(url, 422, headers=KEYED)
+        refused = await common_api.get(url, 422, headers=KEYED)
         assert refused["type"] == "urn:eddy:problem:bad-weight"
         assert refused["weight"] == name
         assert name in refused["detail"]
@@ -230,23 +230,23 @@ async def test_a_bad_weight_is_422_with_its_name(unchanged: Api, weights: str, n
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_filter_on_a_field_that_is_not_indexed_is_422_with_those_that_are(
-    unchanged: Api, path: str
+    common_api: Api, path: str
 ) -> None:
     url = str(httpx.URL(path).copy_merge_params({"colour": "red"}))
-    refused = await unchanged.get(url, 422, headers=KEYED)
+    refused = await common_api.get(url, 422, headers=KEYED)
     assert refused["type"] == "urn:eddy:problem:unknown-parameter"
     assert refused["parameter"] == "colour"
     assert refused["filters"] == list(FILTERS)
     assert {"price_min", "category", "brand", "tag", "market", "without_brand", "exclude"} <= set(FILTERS)
 
 
-async def test_parameters_of_one_route_are_unknown_to_the_others(unchanged: Api) -> None:
+async def test_parameters_of_one_route_are_unknown_to_the_others(common_api: Api) -> None:
     for path in ("/v1/popular?by=topic", "/v1/popular?q=x", "/v1/products/p0/similar?price_near=5"):
-        assert (await unchanged.get(path, 422))["type"] == "urn:eddy:problem:unknown-parameter"
-    assert "query.by" in (await unchanged.get("/v1/products/p0/complements?by=colour", 422))["detail"]
-    assert "query.q" in (await unchanged.get("/v1/search", 422))["detail"]
-    assert "query.q" in (await unchanged.get("/v1/search?q=", 422))["detail"]
-    assert "query.q" in (await unchanged.get(f"/v1/search?q={'x' * 201}", 422))["detail"]
+        assert (await common_api.get(path, 422))["type"] == "urn:eddy:problem:unknown-parameter"
+    assert "query.by" in (await common_api.get("/v1/products/p0/complements?by=colour", 422))["detail"]
+    assert "query.q" in (await common_api.get("/v1/search", 422))["detail"]
+    assert "query.q" in (await common_api.get("/v1/search?q=", 422))["detail"]
+    assert "query.q" in (await common_api.get(f"/v1/search?q={'x' * 201}", 422))["detail"]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -321,26 +321,26 @@ async def test_a_search_tells_what_its_words_were_understood_as(api: Api) -> Non
 async def test_each_inferred_parameter_can_be_replaced_or_taken_away(api: Api) -> None:
     q = "red lamps by Brand 1 under $20"
 
-    async def told(**given: object) -> Json:
+    async def ask(**given: object) -> Json:
         answer = await api.get("/v1/search", params={"q": q, "k": 30, **given})
         inferred: Json = answer["inferred"]
         return inferred | {"found": {item["product_id"] for item in answer["items"]}}
 
-    assert (await told())["found"] == {"p1", "p16"}
-    assert (await told(price_max=""))["found"] == {"p1", "p16"}
-    assert "price_max" not in await told(price_max="")
-    assert (await told(price_max=10))["found"] == {"p1"}
-    without_brand = await told(brand="")
+    assert (await ask())["found"] == {"p1", "p16"}
+    assert (await ask(price_max=""))["found"] == {"p1", "p16"}
+    assert "price_max" not in await ask(price_max="")
+    assert (await ask(price_max=10))["found"] == {"p1"}
+    without_brand = await ask(brand="")
     assert "brands" not in without_brand
     assert without_brand["found"] == {"p1", "p4", "p7", "p10", "p13", "p16", "p19"}
-    assert (await told(brand="Brand 4"))["found"] == {"p4", "p19"}
-    assert (await told(category=""))["found"] == {"p1", "p6", "p11", "p16"}
-    assert (await told(tag=""))["found"] == {"p1", "p16"}
-    assert (await told(tag="red"))["found"] == {"p16"}
-    assert (await told(brand="", category="", tag="", price_max="", price_min=29))["found"] == {"p28", "p29"}
-    described = await told(description="with stripes")
+    assert (await ask(brand="Brand 4"))["found"] == {"p4", "p19"}
+    assert (await ask(category=""))["found"] == {"p1", "p6", "p11", "p16"}
+    assert (await ask(tag=""))["found"] == {"p1", "p16"}
+    assert (await ask(tag="red"))["found"] == {"p16"}
+    assert (await ask(brand="", category="", tag="", price_max="", price_min=29))["found"] == {"p28", "p29"}
+    described = await ask(description="with stripes")
     assert described["description"] == "with stripes"
-    near = await told(price_near=5)
+    near = await ask(price_near=5)
     assert near["price_near"] == 5
 
 
@@ -355,8 +355,8 @@ async def test_words_that_nobody_turns_into_vectors_leave_the_filters_and_say_so
     assert api.metrics.registry.get_sample_value("eddy_recommender_understood_total", {"by": "parser"}) == 1
 
 
-def test_the_document_names_every_parameter_once(unchanged: Api) -> None:
-    document = unchanged.app.openapi()
+def test_the_document_names_every_parameter_once(common_api: Api) -> None:
+    document = common_api.app.openapi()
     rows = {path: methods for path, methods in document["paths"].items() if path != "/v1/products"}
     assert len(rows) == len(PATHS)
     for path, methods in rows.items():

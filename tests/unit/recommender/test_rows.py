@@ -20,54 +20,54 @@ async def test_without_a_model_rows_are_of_content_and_name_none(shop: PipelineS
     assert {item.category[0] for item in made.row} == {"Shoes", "Lamps"}
 
 
-async def test_what_others_looked_at_is_in_the_row_and_says_so(learned: PipelineShop) -> None:
-    made = await learned.row("p0")
+async def test_what_others_looked_at_is_in_the_row_and_says_so(model_shop: PipelineShop) -> None:
+    made = await model_shop.row("p0")
     assert made.model == VERSION
     reasons = {item.product_id: item.why for item in made.row if item.source == "behaviour"}
     assert {"p1", "p2", "p4"} <= reasons.keys()
     assert reasons["p1"] == "others who looked at Product 0 also looked at this"
 
 
-async def test_what_only_content_found_says_so(learned: PipelineShop) -> None:
-    made = await learned.row("p0", k=COUNT)
+async def test_what_only_content_found_says_so(model_shop: PipelineShop) -> None:
+    made = await model_shop.row("p0", k=COUNT)
     [like] = [item for item in made.row if item.product_id == "p3"]  # in no past session
     assert (like.source, like.why) == ("content", "because you looked at Product 0")
 
 
-async def test_the_newest_product_that_past_sessions_hold_is_named(learned: PipelineShop) -> None:
-    made = await learned.row("p1", "p0", "p3")
+async def test_the_newest_product_that_past_sessions_hold_is_named(model_shop: PipelineShop) -> None:
+    made = await model_shop.row("p1", "p0", "p3")
     reasons = {item.why for item in made.row if item.source == "behaviour"}
     assert "others who looked at Product 0 also looked at this" in reasons
 
 
 async def test_what_others_looked_at_is_explained_by_the_nearest_of_the_visitor_s_own_events(
-    learned: PipelineShop,
+    model_shop: PipelineShop,
 ) -> None:
     # p1 and p4 are of another shelf than p0: of p4's shelf the visitor has seen p1, of p2's none.
-    made = await learned.row("p1", "p0")
+    made = await model_shop.row("p1", "p0")
     reasons = {item.product_id: item.cause.product_id for item in made.row if item.cause is not None}
     assert reasons["p4"] == "p1"
     assert reasons["p2"] == "p0"  # the newest of all
 
 
-async def test_what_was_seen_never_comes_back(learned: PipelineShop) -> None:
+async def test_what_was_seen_never_comes_back(model_shop: PipelineShop) -> None:
     for seen in (("p0",), ("p0", "p1"), ("p0", "p1", "p2", "p4"), ("p20", "p21", "p20")):
-        assert not set(seen) & set(ids(await learned.row(*seen, k=COUNT)))
+        assert not set(seen) & set(ids(await model_shop.row(*seen, k=COUNT)))
 
 
-async def test_what_sells_out_is_gone_at_once_and_comes_back_with_stock(learned: PipelineShop) -> None:
-    assert "p1" in ids(await learned.row("p0"))
-    learned.put(1, availability="out_of_stock", updated_at=1)
-    assert "p1" not in ids(await learned.row("p0", k=COUNT))
-    learned.put(1, updated_at=2)
-    assert "p1" in ids(await learned.row("p0"))
-    learned.catalogue.remove("p1")
-    assert "p1" not in ids(await learned.row("p0", k=COUNT))
+async def test_what_sells_out_is_gone_at_once_and_comes_back_with_stock(model_shop: PipelineShop) -> None:
+    assert "p1" in ids(await model_shop.row("p0"))
+    model_shop.put(1, availability="out_of_stock", updated_at=1)
+    assert "p1" not in ids(await model_shop.row("p0", k=COUNT))
+    model_shop.put(1, updated_at=2)
+    assert "p1" in ids(await model_shop.row("p0"))
+    model_shop.catalogue.remove("p1")
+    assert "p1" not in ids(await model_shop.row("p0", k=COUNT))
 
 
-async def test_what_has_no_vector_is_not_shown_because_of_others(learned: PipelineShop) -> None:
-    learned.replica.remove("p1")
-    assert sources(await learned.row("p0", k=COUNT))["p1"] == "popular"
+async def test_what_has_no_vector_is_not_shown_because_of_others(model_shop: PipelineShop) -> None:
+    model_shop.replica.remove("p1")
+    assert sources(await model_shop.row("p0", k=COUNT))["p1"] == "popular"
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -83,20 +83,20 @@ async def test_what_has_no_vector_is_not_shown_because_of_others(learned: Pipeli
     ),
 )
 async def test_filters_never_leak(
-    learned: PipelineShop,
+    model_shop: PipelineShop,
     seen: list[int],
     sold_out: set[int],
     where: Where,
 ) -> None:
     for number in range(COUNT):
-        known = learned.catalogue.get(f"p{number}")
+        known = model_shop.catalogue.get(f"p{number}")
         assert known is not None
-        learned.put(
+        model_shop.put(
             number,
             availability="out_of_stock" if number in sold_out else "in_stock",
             updated_at=known.updated_at + 1,
         )
-    made = await learned.row(*[f"p{each}" for each in seen], k=12, where=where)
+    made = await model_shop.row(*[f"p{each}" for each in seen], k=12, where=where)
     gone = {f"p{each}" for each in (*seen, *sold_out)} | where.exclude
     assert not gone & set(ids(made))
     assert len(ids(made)) == len(set(ids(made)))
@@ -104,29 +104,29 @@ async def test_filters_never_leak(
     assert all(where.price_max is None or item.price <= where.price_max for item in made.row)
 
 
-async def test_interests_take_turns_with_what_lies_outside_of_them(learned: PipelineShop) -> None:
+async def test_interests_take_turns_with_what_lies_outside_of_them(model_shop: PipelineShop) -> None:
     # Two interests, and a model to whose mind all that others looked at is tents.
-    learned.model = behaviour([["p0", "p1", "p2", "p5", "p8"]] * 3)
-    made = await learned.row("p0", "p1", k=9)
+    model_shop.model = behaviour([["p0", "p1", "p2", "p5", "p8"]] * 3)
+    made = await model_shop.row("p0", "p1", k=9)
     shelves = [item.category[0] for item in made.row]
     assert set(shelves) == set(SHELVES)
     assert "Tents" in shelves[:4]
 
 
 async def test_a_session_that_the_model_knows_nothing_of_has_the_row_of_content(
-    learned: PipelineShop,
+    model_shop: PipelineShop,
 ) -> None:
-    made = await learned.row("p9", "p10")
+    made = await model_shop.row("p9", "p10")
     assert made.model == VERSION
-    learned.model = None
-    assert made.row == (await learned.row("p9", "p10")).row
+    model_shop.model = None
+    assert made.row == (await model_shop.row("p9", "p10")).row
 
 
-async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: PipelineShop) -> None:
-    learned.replica.remove("p0")
-    session = learned.session("p0")
+async def test_a_session_without_vectors_has_the_row_of_behaviour(model_shop: PipelineShop) -> None:
+    model_shop.replica.remove("p0")
+    session = model_shop.session("p0")
     assert not session.vector
-    made = await learned.for_you(session, 5)
+    made = await model_shop.for_you(session, 5)
     assert set(sources(made).values()) == {"behaviour"}
     reasons = {item.product_id: item.why for item in made.row}
     assert reasons.keys() == {"p1", "p2", "p4", "p20", "p21"}
@@ -136,15 +136,15 @@ async def test_a_session_without_vectors_has_the_row_of_behaviour(learned: Pipel
     )  # nobody had both: item2vec
 
 
-async def test_nobody_s_session_shows_what_is_popular(learned: PipelineShop) -> None:
-    made = await learned.for_you(None, 3)
+async def test_nobody_s_session_shows_what_is_popular(model_shop: PipelineShop) -> None:
+    made = await model_shop.for_you(None, 3)
     assert (ids(made), made.model) == (["p0", "p1", "p2"], VERSION)
     assert set(sources(made).values()) == {"popular"}
 
 
-async def test_the_re_ranker_hears_how_like_the_session_a_product_is(learned: PipelineShop) -> None:
-    learned.model = behaviour(PAST, trees=tree_leaning_to(CONTENT, threshold=1.2))
-    made = await learned.row("p0", k=12)
+async def test_the_re_ranker_hears_how_like_the_session_a_product_is(model_shop: PipelineShop) -> None:
+    model_shop.model = behaviour(PAST, trees=tree_leaning_to(CONTENT, threshold=1.2))
+    made = await model_shop.row("p0", k=12)
     likely = [item.score for item in made.row if item.category == ("Shoes",)]
     others = [item.score for item in made.row if item.category != ("Shoes",)]
     assert min(likely) > 5 * max(others)
@@ -163,16 +163,16 @@ async def test_a_row_is_of_one_generation_whatever_is_swapped_meanwhile(shop: Pi
         assert made.row == rows[made.model]
 
 
-async def test_while_the_index_is_away_the_row_says_so(learned: PipelineShop) -> None:
-    learned.index.away = True
-    made = await learned.row("p0", k=6)
+async def test_while_the_index_is_away_the_row_says_so(model_shop: PipelineShop) -> None:
+    model_shop.index.away = True
+    made = await model_shop.row("p0", k=6)
     assert made.fallback == "index_away"
     assert set(sources(made).values()) == {"behaviour", "popular"}  # the model is in this process
-    learned.model = None
-    made = await learned.row("p0", k=6)
+    model_shop.model = None
+    made = await model_shop.row("p0", k=6)
     assert (made.fallback, set(sources(made).values())) == ("index_away", {"popular"})
-    learned.index.away = False
-    assert (await learned.row("p0", k=6)).fallback is None
+    model_shop.index.away = False
+    assert (await model_shop.row("p0", k=6)).fallback is None
 
 
 async def test_a_row_that_is_not_what_was_asked_for_says_why(shop: PipelineShop) -> None:
@@ -195,13 +195,15 @@ async def test_parts_are_of_the_interest_that_found_the_product_and_add_up_to_th
 
 
 async def test_named_weights_order_the_row_by_their_sum_instead_of_what_was_learned(
-    learned: PipelineShop,
+    model_shop: PipelineShop,
 ) -> None:
-    session = learned.session("p0")
+    session = model_shop.session("p0")
     weights = {"brand": 9.0, "behaviour": 0.1}
-    branded = await learned.ask("for_you", 2, session=session, weights=weights, diversity=0.0)
+    branded = await model_shop.ask("for_you", 2, session=session, weights=weights, diversity=0.0)
     assert ids(branded) == ["p0", "p15"]  # of the interest's shelf those of the brand
-    behaves = await learned.ask("for_you", 3, session=session, without_seen=True, weights={"behaviour": 9.0})
+    behaves = await model_shop.ask(
+        "for_you", 3, session=session, without_seen=True, weights={"behaviour": 9.0}
+    )
     assert set(ids(behaves)) == {"p1", "p2", "p4"}
 
 

@@ -36,19 +36,19 @@ async def test_similar_is_by_content_where_there_is_no_model(shop: PipelineShop)
     assert "p0" not in ids(made)
 
 
-async def test_similar_blends_content_and_behaviour(learned: PipelineShop) -> None:
-    made = await about(learned, "similar", k=COUNT)
+async def test_similar_blends_content_and_behaviour(model_shop: PipelineShop) -> None:
+    made = await about(model_shop, "similar", k=COUNT)
     assert made.model == VERSION
     assert {"content", "behaviour"} == set(sources(made).values())
     reasons = {item.product_id: item.why for item in made.row}
     assert reasons["p1"] == "others who looked at Product 0 also looked at this"
-    without = await about(learned, "similar", k=COUNT, weights={"behaviour": 0.0})
+    without = await about(model_shop, "similar", k=COUNT, weights={"behaviour": 0.0})
     assert ids(made).index("p1") < ids(without).index("p1")
     assert set(sources(without).values()) == {"content"}
 
 
-async def test_also_liked_is_what_visits_hold_whatever_it_looks_like(learned: PipelineShop) -> None:
-    made = await about(learned, "also_liked", k=3)
+async def test_also_liked_is_what_visits_hold_whatever_it_looks_like(model_shop: PipelineShop) -> None:
+    made = await about(model_shop, "also_liked", k=3)
     assert set(ids(made)) == {"p1", "p2", "p4"}
     assert {item.source for item in made.row} == {"behaviour"}
     assert {item.why for item in made.row} == {"others who looked at Product 0 also looked at this"}
@@ -81,52 +81,54 @@ async def test_also_liked_and_complements_differ_from_similar(shop: PipelineShop
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_unknown_product_has_what_is_popular_and_says_why(
-    learned: PipelineShop, kind: SlotKind
+    model_shop: PipelineShop, kind: SlotKind
 ) -> None:
-    made = await about(learned, kind, number=99, k=3)
+    made = await about(model_shop, kind, number=99, k=3)
     assert made.fallback == "unknown_product"
     assert ids(made) == ["p0", "p1", "p2"]
     assert set(sources(made).values()) == {"popular"}
 
 
-async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(learned: PipelineShop) -> None:
-    learned.replica.remove("p0")
-    assert (await about(learned, "similar")).fallback == "no_vectors"
-    liked = await about(learned, "also_liked", k=3)
+async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(model_shop: PipelineShop) -> None:
+    model_shop.replica.remove("p0")
+    assert (await about(model_shop, "similar")).fallback == "no_vectors"
+    liked = await about(model_shop, "also_liked", k=3)
     assert (liked.fallback, set(ids(liked))) == (None, {"p1", "p2", "p4"})
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
 async def test_where_no_visit_speaks_the_row_is_popular_and_says_why(
-    learned: PipelineShop, kind: SlotKind
+    model_shop: PipelineShop, kind: SlotKind
 ) -> None:
-    made = await about(learned, kind, number=9)
+    made = await about(model_shop, kind, number=9)
     assert (made.fallback, set(sources(made).values())) == ("no_behaviour", {"popular"})
-    learned.model = None
-    assert (await about(learned, kind)).fallback == "no_behaviour"
+    model_shop.model = None
+    assert (await about(model_shop, kind)).fallback == "no_behaviour"
 
 
-async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(learned: PipelineShop) -> None:
-    learned.index.away = True
-    made = await about(learned, "similar", k=8)
+async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(
+    model_shop: PipelineShop,
+) -> None:
+    model_shop.index.away = True
+    made = await about(model_shop, "similar", k=8)
     assert made.fallback == "index_away"
     assert sources(made)["p1"] == "behaviour"
-    learned.model = None
-    made = await about(learned, "similar")
+    model_shop.model = None
+    made = await about(model_shop, "similar")
     assert (made.fallback, set(sources(made).values())) == ("index_away", {"popular"})
     assert len(made.row) == 6
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_the_parts_of_a_score_add_up_to_it(learned: PipelineShop, kind: SlotKind) -> None:
+async def test_the_parts_of_a_score_add_up_to_it(model_shop: PipelineShop, kind: SlotKind) -> None:
     weights = {"price": 0.3, "image": 0.7, "brand": 0.4, "popularity": 0.2}
-    made = await about(learned, kind, k=8, explains=True, weights=weights)
+    made = await about(model_shop, kind, k=8, explains=True, weights=weights)
     explained = [item for item in made.row if item.source != "popular"]
     assert len(explained) >= 3
     for item in explained:
         assert item.parts is not None
         assert sum(item.parts.values()) == pytest.approx(item.score, abs=1e-3)
-    assert all(item.parts is None for item in (await about(learned, kind, weights=weights)).row)
+    assert all(item.parts is None for item in (await about(model_shop, kind, weights=weights)).row)
 
 
 async def test_a_reason_names_the_part_that_counts_most(shop: PipelineShop) -> None:
@@ -142,13 +144,15 @@ async def test_a_reason_names_the_part_that_counts_most(shop: PipelineShop) -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_every_weight_can_be_given(learned: PipelineShop, kind: SlotKind) -> None:
+async def test_every_weight_can_be_given(model_shop: PipelineShop, kind: SlotKind) -> None:
     names = {*PROFILES["for_you"], *PROFILES["search"], "price"} - {"session"}
-    learned.model = behaviour(WIDE)
+    model_shop.model = behaviour(WIDE)
     for name in names:
         scores = []
         for weight in (0.0, 5.0):
-            made = await about(learned, kind, k=COUNT, weights={name: weight}, explains=True, diversity=0.0)
+            made = await about(
+                model_shop, kind, k=COUNT, weights={name: weight}, explains=True, diversity=0.0
+            )
             scores.append({item.product_id: item.score for item in made.row if item.parts})
         assert scores[0] != scores[1], name
 
@@ -172,32 +176,32 @@ async def test_a_shop_that_has_mostly_sold_out_a_moment_ago_still_has_a_full_row
 
 @pytest.mark.parametrize("kind", [*KINDS, "for_you", "popular"])
 async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
-    learned: PipelineShop, kind: SlotKind
+    model_shop: PipelineShop, kind: SlotKind
 ) -> None:
-    bought = learned.session("p1", "p2", type_="purchase")
-    seen = learned.session("p1", "p2")
+    bought = model_shop.session("p1", "p2", type_="purchase")
+    seen = model_shop.session("p1", "p2")
     fields: dict[str, Any] = {"product_id": "p0"} if kind in KINDS else {}
     for session, without in ((seen, "without_seen"), (bought, "without_seen"), (bought, "without_bought")):
-        made = await learned.ask(kind, COUNT, session=session, **{**fields, without: True})
+        made = await model_shop.ask(kind, COUNT, session=session, **{**fields, without: True})
         assert not {"p1", "p2"} & set(ids(made))
         assert made.notice is not None
-    made = await learned.ask(kind, COUNT, session=seen, without_bought=True, **fields)
+    made = await model_shop.ask(kind, COUNT, session=seen, without_bought=True, **fields)
     assert {"p1", "p2"} <= set(ids(made))
-    long_ago = msgspec.structs.replace(learned.session("p3"), bought=bought.bought)
-    made = await learned.ask(kind, COUNT, session=long_ago, without_bought=True, **fields)
+    long_ago = msgspec.structs.replace(model_shop.session("p3"), bought=bought.bought)
+    made = await model_shop.ask(kind, COUNT, session=long_ago, without_bought=True, **fields)
     assert not {"p1", "p2"} & set(ids(made))
-    made = await learned.ask(kind, COUNT, session=long_ago, without_bought=False, **fields)
+    made = await model_shop.ask(kind, COUNT, session=long_ago, without_bought=False, **fields)
     assert {"p1", "p2"} <= set(ids(made))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_filters_that_leave_too_few_say_so_and_are_never_broken(
-    learned: PipelineShop, kind: SlotKind
+    model_shop: PipelineShop, kind: SlotKind
 ) -> None:
     where = Where(category=frozenset({"Lamps"}), price_max=10.0)
-    made = await about(learned, kind, k=6, where=where)
+    made = await about(model_shop, kind, k=6, where=where)
     assert set(ids(made)) == {"p1", "p4", "p7"}
     assert made.notice == "only 3 products fit the filters"
-    none = await about(learned, kind, k=6, where=Where(category=frozenset({"Hats"})))
+    none = await about(model_shop, kind, k=6, where=Where(category=frozenset({"Hats"})))
     assert (none.row, none.notice) == ((), "no product fits the filters")
-    assert (await about(learned, kind, k=6, where=SHOWN)).notice is None
+    assert (await about(model_shop, kind, k=6, where=SHOWN)).notice is None

@@ -15,7 +15,7 @@ KINDS: list[SlotKind] = [
 ]  # fmt: skip
 
 
-async def asked(
+async def ask(
     shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any
 ) -> RecommendationResult:
     """A row of a kind that all of the shop's products may be in."""
@@ -33,10 +33,12 @@ def places(made: RecommendationResult) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_pin_takes_its_place_and_says_who_put_it_there(learned: PipelineShop, kind: SlotKind) -> None:
-    before = ids(await asked(learned, kind))
-    learned.rule("r", "pin", products=("p29", before[4]), position=2)
-    made = await asked(learned, kind)
+async def test_a_pin_takes_its_place_and_says_who_put_it_there(
+    model_shop: PipelineShop, kind: SlotKind
+) -> None:
+    before = ids(await ask(model_shop, kind))
+    model_shop.rule("r", "pin", products=("p29", before[4]), position=2)
+    made = await ask(model_shop, kind)
     others = [each for each in before if each not in ("p29", before[4])]
     assert ids(made) == [others[0], "p29", before[4], *others[1:4]]
     for pinned in made.row[1:3]:
@@ -45,10 +47,10 @@ async def test_a_pin_takes_its_place_and_says_who_put_it_there(learned: Pipeline
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_a_block_names_is_in_no_row(learned: PipelineShop, kind: SlotKind) -> None:
-    learned.rule("a", "block", products=("p1",))
-    learned.rule("b", "block", brands=("Brand 2",), categories=("Tents",))
-    learned.rule("c", "block", tags=("red",))
+async def test_what_a_block_names_is_in_no_row(model_shop: PipelineShop, kind: SlotKind) -> None:
+    model_shop.rule("a", "block", products=("p1",))
+    model_shop.rule("b", "block", brands=("Brand 2",), categories=("Tents",))
+    model_shop.rule("c", "block", tags=("red",))
     allowed = {
         each.product_id
         for each in map(product, range(1, COUNT))
@@ -57,32 +59,32 @@ async def test_what_a_block_names_is_in_no_row(learned: PipelineShop, kind: Slot
         and each.category != ("Tents",)
         and not each.tags
     }
-    made = await asked(learned, kind, k=COUNT)
+    made = await ask(model_shop, kind, k=COUNT)
     assert set(ids(made)) == allowed
     assert made.notice == f"only {len(allowed)} products fit the filters"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_block_and_every_filter_beat_a_pin(learned: PipelineShop, kind: SlotKind) -> None:
-    learned.put(26, availability="out_of_stock", updated_at=1)
-    learned.rule("pins", "pin", products=("p29", "p28", "p27", "p26", "p25", "nobody", "p0"))
-    learned.rule("blocked", "block", brands=("Brand 4",))  # p29
+async def test_a_block_and_every_filter_beat_a_pin(model_shop: PipelineShop, kind: SlotKind) -> None:
+    model_shop.put(26, availability="out_of_stock", updated_at=1)
+    model_shop.rule("pins", "pin", products=("p29", "p28", "p27", "p26", "p25", "nobody", "p0"))
+    model_shop.rule("blocked", "block", brands=("Brand 4",))  # p29
     where = Where(availability=AVAILABLE, price_max=28.0, exclude=frozenset({"p25", "p0"}))  # p28 costs 29
-    made = await asked(learned, kind, where=where)
+    made = await ask(model_shop, kind, where=where)
     assert [item.product_id for item in made.row if item.source == "rule"] == ["p27"]
     assert not {"p29", "p28", "p26", "p25", "p0"} & set(ids(made))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_boosts_move_up_buries_move_down_and_both_are_named(
-    learned: PipelineShop, kind: SlotKind
+    model_shop: PipelineShop, kind: SlotKind
 ) -> None:
-    before = places(await asked(learned, kind, k=12, diversity=0.0))
+    before = places(await ask(model_shop, kind, k=12, diversity=0.0))
     [*_, up] = before
     down = next(iter(before))
-    learned.rule("up", "boost", products=(up,), factor=100.0)
-    learned.rule("down", "bury", products=(down,), factor=100.0)
-    made = await asked(learned, kind, k=12, diversity=0.0)
+    model_shop.rule("up", "boost", products=(up,), factor=100.0)
+    model_shop.rule("down", "bury", products=(down,), factor=100.0)
+    made = await ask(model_shop, kind, k=12, diversity=0.0)
     after = places(made)
     assert after[up] < before[up]
     assert after.get(down, 99) > before[down]
@@ -93,12 +95,12 @@ async def test_boosts_move_up_buries_move_down_and_both_are_named(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_rules_that_name_nothing_here_change_nothing(learned: PipelineShop, kind: SlotKind) -> None:
-    before = await asked(learned, kind)
-    learned.rule("up", "boost", brands=("nobody's",), factor=10.0)
-    learned.rule("out", "block", brands=("nobody's",))
-    learned.rule("pin", "pin", products=("nobody's",))
-    assert (await asked(learned, kind)).row == before.row
+async def test_rules_that_name_nothing_here_change_nothing(model_shop: PipelineShop, kind: SlotKind) -> None:
+    before = await ask(model_shop, kind)
+    model_shop.rule("up", "boost", brands=("nobody's",), factor=10.0)
+    model_shop.rule("out", "block", brands=("nobody's",))
+    model_shop.rule("pin", "pin", products=("nobody's",))
+    assert (await ask(model_shop, kind)).row == before.row
 
 
 async def test_a_boost_far_away_does_not_make_what_is_popular_less_mixed(shop: PipelineShop) -> None:

@@ -33,7 +33,7 @@ class Told:
         return self._inferred, "parser"
 
 
-async def searched(inferred: Inferred, **given: object) -> Search:
+async def search_for(inferred: Inferred, **given: object) -> Search:
     """A search of words that are understood so, with parameters as a request gives them."""
     row = {name: value for name, value in given.items() if name in RowParameters.model_fields}
     own = {name: value for name, value in given.items() if name in SearchParameters.model_fields}
@@ -141,12 +141,12 @@ async def test_a_brand_that_is_only_likened_orders_and_does_not_filter(shop: Pip
 async def test_two_visitors_find_different_products_by_the_same_words(shop: PipelineShop) -> None:
     lamps, tents = shop.session("p1", "p4"), shop.session("p2", "p5")
 
-    async def found(**fields: object) -> list[str]:
+    async def find(**fields: object) -> list[str]:
         return ids(await shop.search(Inferred(description="x"), like="p0", k=8, **fields))
 
-    nobody, one, other = await found(), await found(session=lamps), await found(session=tents)
+    nobody, one, other = await find(), await find(session=lamps), await find(session=tents)
     assert len({tuple(nobody), tuple(one), tuple(other)}) == 3
-    plain = [await found(session=each, weights={"session": 0.0}) for each in (lamps, tents)]
+    plain = [await find(session=each, weights={"session": 0.0}) for each in (lamps, tents)]
     assert plain == [nobody, nobody]
     strong = await shop.search(
         Inferred(description="x"), like="p0", session=lamps, weights={"session": 9.0}, diversity=0.0
@@ -253,7 +253,7 @@ async def test_what_the_caller_gives_stands_in_for_what_the_words_said() -> None
         "without_tag": ["silk"],
         "tag": ["new"],
     }
-    search = await searched(UNDERSTOOD, **given)
+    search = await search_for(UNDERSTOOD, **given)
     told = search.inferred
     assert (told.description, told.price_min, told.price_max, told.price_near) == ("dots", 5.0, 9.0, 7.0)
     assert (told.categories, told.brands, told.types) == (
@@ -287,7 +287,7 @@ EMPTY: dict[str, object] = {
 
 @pytest.mark.parametrize("name", EMPTY)
 async def test_an_empty_parameter_takes_away_what_the_words_said(name: str) -> None:
-    search = await searched(UNDERSTOOD, **{name: EMPTY[name]})
+    search = await search_for(UNDERSTOOD, **{name: EMPTY[name]})
     fields = Inferred.__struct_fields__
     changed = {field for field in fields if getattr(search.inferred, field) != getattr(UNDERSTOOD, field)}
     assert len(changed) == 1
@@ -301,7 +301,7 @@ async def test_an_empty_parameter_takes_away_what_the_words_said(name: str) -> N
 
 
 async def test_nothing_given_leaves_what_the_words_said() -> None:
-    search = await searched(UNDERSTOOD, k=5)
+    search = await search_for(UNDERSTOOD, k=5)
     assert search.inferred == UNDERSTOOD
     assert search.words is WORDS
     assert not search.lacks_words

@@ -47,7 +47,7 @@ async def serving(served: Served, version: str) -> None:
 
 
 @pytest.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def server(tmp_path: Path) -> AsyncIterator[Served]:
     served = Served(tmp_path)
     yield served
     await served.generations.close()
@@ -63,102 +63,102 @@ def second(tmp_path: Path) -> ModelRelease:
     return store_artifact(tmp_path / "second", version=SECOND)
 
 
-async def test_nothing_serves_before_a_release(served: Served) -> None:
-    await served.generations.wait_until_settled()
-    assert served.version is None
+async def test_nothing_serves_before_a_release(server: Served) -> None:
+    await server.generations.wait_until_settled()
+    assert server.version is None
 
 
 async def test_the_newest_release_serves_and_is_told(
-    served: Served, first: ModelRelease, second: ModelRelease
+    server: Served, first: ModelRelease, second: ModelRelease
 ) -> None:
-    assert await served.after(first) == FIRST
-    assert served.count("served", model="behaviour", version=FIRST) == 1
-    assert await served.after(second) == SECOND
-    assert served.count("served", model="behaviour", version=FIRST) is None
-    assert served.count("served", model="behaviour", version=SECOND) == 1
-    assert served.count("swaps_total") == 2
+    assert await server.after(first) == FIRST
+    assert server.count("served", model="behaviour", version=FIRST) == 1
+    assert await server.after(second) == SECOND
+    assert server.count("served", model="behaviour", version=FIRST) is None
+    assert server.count("served", model="behaviour", version=SECOND) == 1
+    assert server.count("swaps_total") == 2
 
 
-async def test_the_same_release_again_changes_nothing(served: Served, first: ModelRelease) -> None:
-    await served.after(first)
-    model = served.generations.model
-    await served.after(replace(first, released_at=2))
-    assert served.generations.model is model
-    assert served.count("swaps_total") == 1
+async def test_the_same_release_again_changes_nothing(server: Served, first: ModelRelease) -> None:
+    await server.after(first)
+    model = server.generations.model
+    await server.after(replace(first, released_at=2))
+    assert server.generations.model is model
+    assert server.count("swaps_total") == 1
 
 
 async def test_the_one_before_serves_again_without_store_and_cache(
-    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+    server: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
 ) -> None:
-    await served.after(first)
-    model = served.generations.model
-    await served.after(second)
-    for folder in (tmp_path / "first", served.cache):
+    await server.after(first)
+    model = server.generations.model
+    await server.after(second)
+    for folder in (tmp_path / "first", server.cache):
         shutil.rmtree(folder)
-    assert await served.after(first) == FIRST
-    assert served.generations.model is model
-    assert await served.after(second) == SECOND
+    assert await server.after(first) == FIRST
+    assert server.generations.model is model
+    assert await server.after(second) == SECOND
 
 
 async def test_of_older_ones_none_is_kept(
-    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+    server: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
 ) -> None:
     for each in (first, second, store_artifact(tmp_path / "third", version=THIRD)):
-        await served.after(each)
+        await server.after(each)
     shutil.rmtree(tmp_path / "first")
-    shutil.rmtree(served.cache)
-    assert await served.after(first) == THIRD
-    assert served.count("store_away_total") == 1
+    shutil.rmtree(server.cache)
+    assert await server.after(first) == THIRD
+    assert server.count("store_away_total") == 1
 
 
-async def test_a_tombstone_ends_it(served: Served, first: ModelRelease) -> None:
-    await served.after(first)
-    assert await served.after(None) is None
-    assert served.count("served", model="behaviour", version=FIRST) is None
+async def test_a_tombstone_ends_it(server: Served, first: ModelRelease) -> None:
+    await server.after(first)
+    assert await server.after(None) is None
+    assert server.count("served", model="behaviour", version=FIRST) is None
 
 
 async def test_a_changed_byte_is_refused_by_name_and_what_served_goes_on(
-    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+    server: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
 ) -> None:
-    await served.after(first)
+    await server.after(first)
     path = tmp_path / "second" / "item2vec_in.npy"
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     with capture_logs() as logs:
-        assert await served.after(second) == FIRST
+        assert await server.after(second) == FIRST
     [refused] = [each for each in logs if each["event"] == "model refused"]
     assert (refused["version"], refused["file"], refused["serving"]) == (SECOND, "item2vec_in.npy", FIRST)
     assert "its sha256 is" in refused["reason"]
-    assert served.count("refused_total") == 1
+    assert server.count("refused_total") == 1
     path.write_bytes(whole)
-    assert await served.after(second) == SECOND
+    assert await server.after(second) == SECOND
 
 
-async def test_what_is_no_release_is_refused(served: Served, first: ModelRelease) -> None:
-    await served.after(first)
-    served.generations.follow(b"rubbish")
-    await served.generations.wait_until_settled()
-    assert served.version == FIRST
-    assert served.count("refused_total") == 1
+async def test_what_is_no_release_is_refused(server: Served, first: ModelRelease) -> None:
+    await server.after(first)
+    server.generations.follow(b"rubbish")
+    await server.generations.wait_until_settled()
+    assert server.version == FIRST
+    assert server.count("refused_total") == 1
 
 
 async def test_a_store_that_is_away_is_asked_again_until_it_gives_the_model(
-    served: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
+    server: Served, first: ModelRelease, second: ModelRelease, tmp_path: Path
 ) -> None:
     away = tmp_path / "second"
     away.rename(tmp_path / "away")
-    await served.after(first)
+    await server.after(first)
     with capture_logs() as logs:
-        assert await served.after(second) == FIRST
+        assert await server.after(second) == FIRST
     [told] = [each for each in logs if "asking again" in each["event"]]
     assert (told["version"], told["in_s"], told["serving"]) == (SECOND, 1, FIRST)
-    assert (served.count("store_away_total"), served.count("refused_total")) == (1, 0)
+    assert (server.count("store_away_total"), server.count("refused_total")) == (1, 0)
     (tmp_path / "away").rename(away)
-    await serving(served, SECOND)
+    await serving(server, SECOND)
 
 
 async def test_a_newer_release_is_not_kept_waiting_by_one_whose_store_is_away(
-    served: Served, first: ModelRelease, tmp_path: Path
+    server: Served, first: ModelRelease, tmp_path: Path
 ) -> None:
-    await served.after(release(tmp_path / "nowhere", "0" * 64, SECOND))
-    assert await served.after(first) == FIRST
+    await server.after(release(tmp_path / "nowhere", "0" * 64, SECOND))
+    assert await server.after(first) == FIRST

@@ -49,7 +49,7 @@ async def watching(
 ) -> AsyncIterator[None]:
     changes = (rules.next_change, experiments.next_change)
     task = asyncio.create_task(topic_feeds.watch(changes, pages, clock))  # type: ignore[arg-type]
-    await looked()
+    await let_it_look()
     try:
         yield
     finally:
@@ -57,7 +57,7 @@ async def watching(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def looked() -> None:
+async def let_it_look() -> None:
     """The watch has looked at the clock some times."""
     for _ in range(5):
         await asyncio.sleep(0.001)
@@ -76,7 +76,7 @@ async def test_pages_are_told_once_when_a_rule_begins_and_once_when_it_ends() ->
         for now, told in ((99, 0), (100, 1), (199, 1), (205, 2), (1000, 2)):
             clock.now = now
             await eventually(lambda told=told: pages.all == told, every_s=0.001)  # type: ignore[misc]
-            await looked()
+            await let_it_look()
             assert pages.all == told, now
 
 
@@ -105,7 +105,7 @@ async def test_what_began_before_the_watch_did_is_no_change() -> None:
     clock.now = 500
     rules.put("a", block("a", 100, 200))
     async with watching(rules, ExperimentSchedule(), pages, clock):
-        await looked()
+        await let_it_look()
         assert pages.all == 0
 
 
@@ -134,7 +134,7 @@ async def test_when_pages_are_told_the_rules_that_they_ask_for_are_the_new_ones(
     async with watching(rules, ExperimentSchedule(), pages, clock):
         clock.now = 100
         await eventually(lambda: pages.all == 1, every_s=0.001)
-        await looked()
+        await let_it_look()
         assert rules.active_rules("home", "popular", clock.now).blocked == {"products": {"p1"}}
 
 

@@ -257,7 +257,7 @@ async def test_a_flood_of_invented_visitors_is_forgotten_and_nobody_real() -> No
         await worker.broker.acknowledge()
     assert b"real" in worker.data
     assert sum(map(len, worker.data.values())) < data_bytes
-    assert 300 - worker.evicted("once") == len(worker.data) - 1
+    assert 300 - worker.count_evicted("once") == len(worker.data) - 1
     assert worker.expired == 0
     first = b"invented-0"
     assert worker.broker.to("sessions", first)[-1] is worker.broker.to("changelog", first)[-1] is None

@@ -7,7 +7,7 @@ from services.session_processor.settings import SessionProcessorSettings
 from services.settings import load
 
 
-def loaded(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Tuning:
+def load_tuning(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Tuning:
     for name, value in variables.items():
         monkeypatch.setenv(f"EDDY_{name}", value)
     return load(SessionProcessorSettings).tuning
@@ -18,7 +18,7 @@ def test_without_settings_the_tuning_is_the_designs() -> None:
 
 
 def test_every_constant_of_the_formula_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    tuning = loaded(
+    tuning = load_tuning(
         monkeypatch,
         SESSION_TYPE_WEIGHTS='{"select_item": 0.2, "view_item": 0}',
         SESSION_HALF_LIFE_EVENTS="4",
@@ -71,7 +71,7 @@ def test_a_bad_value_is_told_by_its_settings_name(
     reason: str,
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        loaded(monkeypatch, **{variable: value})
+        load_tuning(monkeypatch, **{variable: value})
     assert ended.value.code == 2
     [told] = capsys.readouterr().err.splitlines()
     assert told.startswith(f"EDDY_{variable} (")

@@ -35,7 +35,7 @@ def node(*arguments: str) -> str:
 
 
 @cache
-def emitted() -> dict[str, dict[str, Any]]:
+def emit() -> dict[str, dict[str, Any]]:
     lines = node(str(HERE / "emitted.mjs")).splitlines()
     return {event["type"]: event for event in map(json.loads, lines)}
 
@@ -46,17 +46,17 @@ def test_under_node(path: Path) -> None:
     node("--test-reporter=spec", str(path))
 
 
-def gzipped(names: Iterable[str]) -> dict[str, int]:
+def gzip_sizes(names: Iterable[str]) -> dict[str, int]:
     return {name: len(gzip.compress((STOREFRONT / name).read_bytes())) for name in names}
 
 
 def test_tracker_and_live_rows_are_under_10_kb_gzipped() -> None:
-    sizes = gzipped(NAMED)
+    sizes = gzip_sizes(NAMED)
     assert sum(sizes.values()) < GZIPPED_MAX_BYTES, sizes
 
 
 def test_with_the_element_it_is_under_24_kb_gzipped() -> None:
-    sizes = gzipped(path.name for path in STOREFRONT.glob("*.js"))
+    sizes = gzip_sizes(path.name for path in STOREFRONT.glob("*.js"))
     assert sum(sizes.values()) < ALL_GZIPPED_MAX_BYTES, sizes
 
 
@@ -79,7 +79,7 @@ def test_modules_import_their_siblings_alone_and_the_demo_serves_them_all() -> N
 @pytest.mark.parametrize("kind", ["view_item", "add_to_cart", "purchase", "search", "view_item_list"])
 def test_an_emitted_event_is_shaped_like_its_example(kind: str) -> None:
     example = json.loads((EXAMPLES / f"{kind}.json").read_text())
-    event = emitted()[kind]
+    event = emit()[kind]
     changing = {"event_id", "occurred_at", "visitor_id", "context"}
     assert set(event) == set(example)
     assert {name: event[name] for name in set(event) - changing} == {
@@ -90,6 +90,6 @@ def test_an_emitted_event_is_shaped_like_its_example(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["view_item", "add_to_cart", "purchase", "search", "view_item_list"])
 def test_an_emitted_event_is_decoded_by_the_contracts(kind: str) -> None:
-    event = events.decode(json.dumps(emitted()[kind]).encode())
+    event = events.decode(json.dumps(emit()[kind]).encode())
     assert events.check(event) is None
     assert event.type == kind

@@ -73,7 +73,7 @@ async def shop(settings: ShopSettings, ingest: FakeIngest) -> AsyncIterator[http
         yield client
 
 
-def happened(answer: httpx.Response) -> list[dict[str, Any]]:
+def read_happenings(answer: httpx.Response) -> list[dict[str, Any]]:
     """What the page tells the dataLayer."""
     match = re.search(r"data-happened='([^']*)'", answer.text)
     assert match is not None
@@ -97,7 +97,7 @@ def can_be_had(answer: httpx.Response) -> bool:
     return not offered[0].endswith(" hidden>")
 
 
-def sold_out(everything: list[Product]) -> Product:
+def find_sold_out(everything: list[Product]) -> Product:
     return next(product for product in everything if product.availability == "out_of_stock")
 
 
@@ -140,7 +140,7 @@ async def test_a_product_page_tells_what_was_viewed(
     answer = await shop.get("/product/p0001")
     assert unescape(answer.text).count(product.name) > 1
     assert f"€{product.price:.2f}" in answer.text
-    (push,) = happened(answer)
+    (push,) = read_happenings(answer)
     assert push["event"] == "view_item"
     assert push["ecommerce"]["items"][0]["item_id"] == "p0001"
 
@@ -150,15 +150,17 @@ async def test_a_shelf_tells_its_list_and_shows_pages_of_it(
 ) -> None:
     women = [product for product in everything if product.top_category == "Women"]
     first, second = await shop.get("/category/women"), await shop.get("/category/women?page=2")
-    shown = [item["item_id"] for page in (first, second) for item in happened(page)[0]["ecommerce"]["items"]]
-    assert happened(first)[0]["ecommerce"]["item_list_id"] == "category:Women"
+    shown = [
+        item["item_id"] for page in (first, second) for item in read_happenings(page)[0]["ecommerce"]["items"]
+    ]
+    assert read_happenings(first)[0]["ecommerce"]["item_list_id"] == "category:Women"
     assert set(shown) == {product.product_id for product in women}
     assert len(shown) == len(women)
 
 
 async def test_a_shelf_is_sorted_by_price(shop: httpx.AsyncClient, everything: list[Product]) -> None:
     prices = {product.product_id: product.price for product in everything}
-    (push,) = happened(await shop.get("/category/home?sort=price"))
+    (push,) = read_happenings(await shop.get("/category/home?sort=price"))
     shown = [prices[item["item_id"]] for item in push["ecommerce"]["items"]]
     assert shown == sorted(shown)
 
@@ -166,7 +168,7 @@ async def test_a_shelf_is_sorted_by_price(shop: httpx.AsyncClient, everything: l
 async def test_search_finds_every_word_anywhere(shop: httpx.AsyncClient, everything: list[Product]) -> None:
     product = everything[0]
     answer = await shop.get("/search", params={"q": f"{product.brand} {product.type}".upper()})
-    assert [push["event"] for push in happened(answer)] == ["search"]
+    assert [push["event"] for push in read_happenings(answer)] == ["search"]
     assert product.product_id in cards(answer)
 
 
@@ -232,7 +234,7 @@ async def test_a_product_page_shows_its_kind_where_rows_do_not_come(
 async def test_what_is_typed_comes_back_as_text(shop: httpx.AsyncClient) -> None:
     answer = await shop.get("/search", params={"q": "<script>alert('1')</script>\"'"})
     assert "<script>alert" not in answer.text
-    assert happened(answer) == [{"event": "search", "search_term": "<script>alert('1')</script>\"'"}]
+    assert read_happenings(answer) == [{"event": "search", "search_term": "<script>alert('1')</script>\"'"}]
 
 
 async def test_a_cart_works_without_javascript(shop: httpx.AsyncClient, everything: list[Product]) -> None:
@@ -242,9 +244,9 @@ async def test_a_cart_works_without_javascript(shop: httpx.AsyncClient, everythi
         assert (added.status_code, added.headers["location"]) == (303, "/cart")
     answer = await shop.get("/cart")
     assert f"€{2 * product.price:,.2f}" in answer.text
-    assert happened(await shop.get("/checkout"))[0]["event"] == "begin_checkout"
+    assert read_happenings(await shop.get("/checkout"))[0]["event"] == "begin_checkout"
     placed = await shop.post("/checkout")
-    (push,) = happened(await shop.get(placed.headers["location"]))
+    (push,) = read_happenings(await shop.get(placed.headers["location"]))
     assert push["event"] == "purchase"
     assert push["ecommerce"]["items"][0]["quantity"] == 2
     assert push["ecommerce"]["value"] == round(2 * product.price, 2)
@@ -269,7 +271,7 @@ async def test_a_broken_cart_is_an_empty_one(shop: httpx.AsyncClient, cookie: st
 async def test_what_is_sold_out_is_no_part_of_an_order(
     shop: httpx.AsyncClient, everything: list[Product]
 ) -> None:
-    await shop.post("/cart/add", data={"product_id": sold_out(everything).product_id})
+    await shop.post("/cart/add", data={"product_id": find_sold_out(everything).product_id})
     assert "Sold out, not part of the order" in (await shop.get("/cart")).text
     assert (await shop.get("/checkout")).headers["location"] == "/cart"
 

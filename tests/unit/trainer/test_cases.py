@@ -7,14 +7,14 @@ from services.trainer.cases import DAY_MS, Case, Split, last_day
 from tests.support.histories import REMOVE, histories
 
 
-def asked(split: Split) -> list[tuple[str, str]]:
+def ask(split: Split) -> list[tuple[str, str]]:
     return [("".join(case.prefix), case.target) for case in split.cases]
 
 
 def test_sessions_that_end_on_the_last_day_are_held_out() -> None:
     split = last_day(histories((1, "ab"), (2, "bc"), (8.9, "abc"), (9.1, "cab"), (10, "ab")))
     assert split.training.sessions == 3
-    assert asked(split) == [("c", "a"), ("ca", "b"), ("a", "b")]
+    assert ask(split) == [("c", "a"), ("ca", "b"), ("a", "b")]
 
 
 def test_a_case_knows_when_its_events_were_and_of_which_type() -> None:
@@ -35,13 +35,13 @@ def test_of_a_case_without_times_the_events_are_views_a_second_apart() -> None:
 
 def test_what_nobody_could_know_is_no_case() -> None:
     split = last_day(histories((1, "ab"), (2, "ab"), (10, "axb")))
-    assert asked(split) == [("ax", "b")]
+    assert ask(split) == [("ax", "b")]
     assert "x" not in split.training.products
 
 
 def test_what_was_taken_out_of_a_cart_is_no_case() -> None:
     split = last_day(histories((1, "abr"), (2, "ab"), (10, "arb"), types={"r": REMOVE}))
-    assert asked(split) == [("ar", "b")]
+    assert ask(split) == [("ar", "b")]
 
 
 def test_of_a_single_day_the_newest_tenth_is_held_out() -> None:

@@ -8,7 +8,7 @@ from services.model.forest import Trees, score_trees
 from services.trainer.lambdarank import flatten
 
 
-def boosted(features: np.ndarray, labels: np.ndarray, **options: object) -> lightgbm.Booster:
+def boost(features: np.ndarray, labels: np.ndarray, **options: object) -> lightgbm.Booster:
     settings = {"objective": "binary", "verbosity": -1, "use_missing": False, "min_data_in_leaf": 5}
     return lightgbm.train(settings | options, lightgbm.Dataset(features, labels), 20)
 
@@ -17,7 +17,7 @@ def test_they_agree_with_lightgbm_also_on_the_edges_of_splits() -> None:
     random = np.random.default_rng(0)
     features = random.integers(0, 30, size=(2000, 6)).astype(np.float32) / np.float32(7)
     labels = (features[:, 0] * features[:, 1] + features[:, 2] > 5).astype(int)
-    booster = boosted(features, labels)
+    booster = boost(features, labels)
     assert np.allclose(
         score_trees(flatten(booster.dump_model()), features),
         booster.predict(features, raw_score=True),
@@ -26,7 +26,7 @@ def test_they_agree_with_lightgbm_also_on_the_edges_of_splits() -> None:
 
 
 def test_a_model_without_any_split_is_a_constant() -> None:
-    booster = boosted(np.ones((50, 2), np.float32), np.arange(50) % 2)
+    booster = boost(np.ones((50, 2), np.float32), np.arange(50) % 2)
     scores = score_trees(flatten(booster.dump_model()), np.zeros((3, 2), np.float32))
     assert np.allclose(scores, scores[0])
 

@@ -58,7 +58,7 @@ def plain(found: Histories) -> Plain:
     return [rows[begin:end] for begin, end in zip(found.starts[:-1], found.starts[1:], strict=True)]
 
 
-def expected(found: Sequence[HistoryEvent]) -> Plain:
+def reckon(found: Sequence[HistoryEvent]) -> Plain:
     """The same, one event after the other."""
     entries: dict[tuple[str, bytes, str], tuple[int, int]] = {}
     for each in found:
@@ -102,7 +102,7 @@ an_event = st.builds(
 @given(st.lists(an_event, max_size=60))
 @settings(max_examples=200, deadline=None)
 def test_they_are_what_plain_python_finds(found: list[HistoryEvent]) -> None:
-    assert plain(histories(found)) == expected(found)
+    assert plain(histories(found)) == reckon(found)
 
 
 @given(st.lists(an_event, max_size=60), st.randoms(use_true_random=False))

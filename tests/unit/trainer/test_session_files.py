@@ -20,12 +20,12 @@ Write = Callable[[str | bytes], Path]
 def write(tmp_path: Path) -> Write:
     """Writes a file."""
 
-    def written(content: str | bytes) -> Path:
+    def write_file(content: str | bytes) -> Path:
         path = tmp_path / "sessions.txt"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    return written
+    return write_file
 
 
 def test_a_plain_file_has_a_session_a_line(write: Write) -> None:

@@ -23,7 +23,7 @@ from services.trainer.sessions import Histories, compact
 from services.trainer.skipgram import SkipGram
 from services.trainer.training import Parameters, fit, refit
 from services.vector_replica import VectorReplica
-from tests.benchmark.accuracy.models import stored
+from tests.benchmark.accuracy.models import store
 
 SMALL = Parameters(
     item2vec=SkipGram(width=16, epochs=20),
@@ -55,7 +55,7 @@ def shop(count: int) -> list[list[str]]:
 def test_what_follows_what_is_learned(tmp_path: Path) -> None:
     trained = fit(histories(shop(400)), SMALL, Silent())
     cases = [Case((f"a{number}",), f"b{number}") for number in range(40)]
-    metrics = evaluate(stored(trained, tmp_path / "model"), cases, Silent())
+    metrics = evaluate(store(trained, tmp_path / "model"), cases, Silent())
     assert metrics.hr_20 == 1
     assert metrics.mrr_20 > 0.9
     assert metrics.cases == 40
@@ -79,7 +79,7 @@ def test_growing_by_the_newest_day_keeps_the_re_ranker() -> None:
     ids=["one item", "one item twice", "sessions of one event", "Unicode and spaces"],
 )
 def test_little_to_learn_from_is_a_model_too(sessions: list[list[str]], tmp_path: Path) -> None:
-    model = stored(fit(histories(sessions), SMALL, Silent()), tmp_path / "model")
+    model = store(fit(histories(sessions), SMALL, Silent()), tmp_path / "model")
     cases = [Case((sessions[0][0],), sessions[-1][-1]), Case(("unknown",), "unknown too")]
     metrics = evaluate(model, cases, Silent())
     assert 0 <= metrics.hr_20 <= 0.5
@@ -87,7 +87,7 @@ def test_little_to_learn_from_is_a_model_too(sessions: list[list[str]], tmp_path
 
 
 def test_no_cases_are_measured_as_nothing(tmp_path: Path) -> None:
-    model = stored(fit(histories(shop(50)), SMALL, Silent()), tmp_path / "model")
+    model = store(fit(histories(shop(50)), SMALL, Silent()), tmp_path / "model")
     assert evaluate(model, [], Silent()).cases == 0
 
 
@@ -95,7 +95,7 @@ def test_a_product_nobody_clicked_is_found_by_its_content(tmp_path: Path) -> Non
     described = replica({"a1": (1, 0, 0, 0), "b1": (0, 1, 0, 0), "b1 in red": (0, 1, 0, 0)})
     contents = Contents(described, LAYOUT)
     trained = fit(histories(shop(400)), SMALL, Silent(), contents)
-    model = stored(trained, tmp_path / "model")
+    model = store(trained, tmp_path / "model")
     metrics = evaluate(model, [Case(("a1",), "b1 in red")], Silent(), contents=contents)
     assert metrics.hr_20 == 1
     vectors = dict(zip(Behaviour.of(model).products, trained.arrays["item2vec_out"], strict=True))
@@ -116,6 +116,6 @@ def replica(products: dict[str, tuple[float, ...]]) -> VectorReplica:
 def test_an_artifact_for_other_code_is_refused_by_name(tmp_path: Path) -> None:
     trained = fit(histories(shop(50)), SMALL, Silent())
     fewer = trained.texts | {FEATURE_NAMES: str(list(FEATURES[:-1])).replace("'", '"')}
-    model = stored(replace(trained, texts=fewer), tmp_path / "model")
+    model = store(replace(trained, texts=fewer), tmp_path / "model")
     with pytest.raises(ArtifactRefused, match=r"features\.json.*without the features content"):
         Behaviour.of(model)

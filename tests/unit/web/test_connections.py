@@ -47,7 +47,7 @@ def shop() -> Shop:
 
 
 @pytest.fixture
-def served(shop: Shop) -> Iterator[ServedApp]:
+def server(shop: Shop) -> Iterator[ServedApp]:
     with serve_app(shop.app, bounds=BOUNDS) as served:
         yield served
 
@@ -89,17 +89,17 @@ def say(served: ServedApp, *pieces: bytes) -> tuple[int, dict[str, object]]:
     ],
 )
 def test_what_goes_beyond_is_answered_with_a_problem_and_ends(
-    shop: Shop, served: ServedApp, pieces: tuple[bytes, ...], status: int, limit: str
+    shop: Shop, server: ServedApp, pieces: tuple[bytes, ...], status: int, limit: str
 ) -> None:
-    found, document = say(served, *pieces)
+    found, document = say(server, *pieces)
     assert (found, document["status"]) == (status, status)
     assert shop.refused == [limit]
-    assert served.get("/").json() == {"hello": "shop"}
+    assert server.get("/").json() == {"hello": "shop"}
     assert shop.disconnected == (1 if b"POST" in pieces[0] and status == 408 else shop.disconnected)
 
 
-def test_a_request_may_come_in_pieces_and_connections_are_kept(served: ServedApp, shop: Shop) -> None:
-    with closing(served.connect()) as connection:
+def test_a_request_may_come_in_pieces_and_connections_are_kept(server: ServedApp, shop: Shop) -> None:
+    with closing(server.connect()) as connection:
         for _ in range(3):
             for piece in (b"POST /body HTTP/1.1\r\n", HOST, b"Content-Length: 6\r\n\r\n", b"abc", b"def"):
                 connection.sendall(piece)
@@ -110,11 +110,11 @@ def test_a_request_may_come_in_pieces_and_connections_are_kept(served: ServedApp
     assert shop.refused == []
 
 
-def test_a_body_does_not_go_on_for_ever(served: ServedApp, shop: Shop) -> None:
+def test_a_body_does_not_go_on_for_ever(server: ServedApp, shop: Shop) -> None:
     head = (
         b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 99999999999\r\n\r\n"
     )  # answered before it has come
-    with closing(served.connect()) as connection:
+    with closing(server.connect()) as connection:
         connection.sendall(head)
         assert connection.recv(12) == b"HTTP/1.1 405"
         with suppress(OSError):  # the connection is reset while more is sent
@@ -123,14 +123,14 @@ def test_a_body_does_not_go_on_for_ever(served: ServedApp, shop: Shop) -> None:
     assert shop.refused in (["body_bytes"], ["slow_body"])
 
 
-def test_who_says_nothing_is_let_go_without_a_word(served: ServedApp, shop: Shop) -> None:
-    with closing(served.connect()) as connection:
+def test_who_says_nothing_is_let_go_without_a_word(server: ServedApp, shop: Shop) -> None:
+    with closing(server.connect()) as connection:
         assert connection.recv(1) == b""
     assert shop.refused == []
 
 
-def test_empty_lines_do_not_keep_a_connection(served: ServedApp) -> None:
-    with closing(served.connect()) as connection:
+def test_empty_lines_do_not_keep_a_connection(server: ServedApp) -> None:
+    with closing(server.connect()) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         while b"}" not in connection.recv(65536):
             pass
@@ -139,19 +139,19 @@ def test_empty_lines_do_not_keep_a_connection(served: ServedApp) -> None:
             pass
 
 
-def test_one_address_has_so_many_connections(served: ServedApp, shop: Shop) -> None:
+def test_one_address_has_so_many_connections(server: ServedApp, shop: Shop) -> None:
     with ExitStack() as stack:
-        kept = [stack.enter_context(closing(served.connect())) for _ in range(4)]
+        kept = [stack.enter_context(closing(server.connect())) for _ in range(4)]
         for connection in kept:
             connection.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
             assert connection.recv(12) == b"HTTP/1.1 200"
-        status, document = say(served)
+        status, document = say(server)
         assert (status, shop.refused) == (503, ["connections"])
         assert "come back" in str(document["detail"])
         kept[0].sendall(b"GET / HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n")
         while kept[0].recv(65536):
             pass
-        assert served.get("/").status_code == 200
+        assert server.get("/").status_code == 200
 
 
 def test_sockets_count_as_connections_once(shop: Shop) -> None:
@@ -190,20 +190,20 @@ def test_sockets_wait_until_the_service_is_ready_and_requests_do_not(shop: Shop)
             pass
 
 
-def test_connections_that_wait_are_taken_several_in_a_turn(served: ServedApp, shop: Shop) -> None:
+def test_connections_that_wait_are_taken_several_in_a_turn(server: ServedApp, shop: Shop) -> None:
     """libuv takes one of a socket, and a turn may be long: pages would give up before they are taken."""
     turns: list[int] = []
 
     async def count() -> dict[str, int]:
-        before = len(served.server.server_state.connections)
+        before = len(server.server.server_state.connections)
         with ExitStack() as stack:
             for _ in range(3):
-                stack.enter_context(closing(served.connect()))
+                stack.enter_context(closing(server.connect()))
             await asyncio.sleep(0)
             await asyncio.sleep(0)
-            turns.append(len(served.server.server_state.connections) - before)
+            turns.append(len(server.server.server_state.connections) - before)
         return {}
 
     shop.app.add_api_route("/count", count)
-    assert served.get("/count").status_code == 200
+    assert server.get("/count").status_code == 200
     assert turns == [3]

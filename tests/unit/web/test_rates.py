@@ -123,12 +123,12 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def refused() -> list[str]:
+def refusals() -> list[str]:
     return []
 
 
 @pytest.fixture
-def client(clock: Clock, refused: list[str]) -> Client:
+def client(clock: Clock, refusals: list[str]) -> Client:
     app = FastAPI()
 
     async def take_events(request: Request) -> dict[str, str]:
@@ -146,7 +146,7 @@ def client(clock: Clock, refused: list[str]) -> Client:
     app.add_api_websocket_route("/v1/live", live)
     problems.install(app, lambda _status: None)
     limits = RateLimits(TIGHT, (API_KEY, None), WRITE_KEY, clock)
-    app.add_middleware(RateMiddleware, limits=limits, on_refused=refused.append)
+    app.add_middleware(RateMiddleware, limits=limits, on_refused=refusals.append)
     return Client(app)
 
 
@@ -158,7 +158,7 @@ def count(client: Client, path: str = "/v1/popular", **options: Any) -> int:
     return 200
 
 
-def test_a_token_has_a_burst_and_then_its_rate(client: Client, clock: Clock, refused: list[str]) -> None:
+def test_a_token_has_a_burst_and_then_its_rate(client: Client, clock: Clock, refusals: list[str]) -> None:
     assert count(client, params={"token": "a"}) == 10
     answer = client.get("/v1/popular", params={"token": "a"})
     assert answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
@@ -166,16 +166,16 @@ def test_a_token_has_a_burst_and_then_its_rate(client: Client, clock: Clock, ref
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["type"] == "urn:eddy:problem:too-many-requests"
     assert "this token" in answer.json()["detail"]
-    assert refused == ["token", "token"]
+    assert refusals == ["token", "token"]
     clock.now += 1
     assert count(client, params={"token": "a"}) == 1
     assert count(client, params={"token": "b"}) == 10
 
 
-def test_invented_tokens_are_held_by_the_address(client: Client, refused: list[str]) -> None:
+def test_invented_tokens_are_held_by_the_address(client: Client, refusals: list[str]) -> None:
     answers = [client.get("/v1/popular", params={"token": str(number)}) for number in range(40)]
     assert [each.status_code for each in answers].count(200) == 30
-    assert set(refused) == {"address"}
+    assert set(refusals) == {"address"}
 
 
 @pytest.mark.parametrize(
@@ -190,23 +190,23 @@ def test_a_back_end_is_held_by_its_key_and_not_by_its_address(client: Client, sh
     assert count(client) == 30
 
 
-def test_the_public_write_key_is_held_by_the_address_first(client: Client, refused: list[str]) -> None:
+def test_the_public_write_key_is_held_by_the_address_first(client: Client, refusals: list[str]) -> None:
     basic = b64encode(f"{WRITE_KEY.get_secret_value()}:".encode()).decode()
     assert count(client, headers={"Authorization": f"Basic {basic}"}) == 30
-    assert refused == ["address"]
+    assert refusals == ["address"]
 
 
 def test_a_wrong_key_is_no_key(client: Client) -> None:
     assert count(client, headers={"Authorization": "Bearer the key of the shap"}) == 10
 
 
-def test_visitors_are_not_invented_without_end(client: Client, refused: list[str]) -> None:
+def test_visitors_are_not_invented_without_end(client: Client, refusals: list[str]) -> None:
     answers = [client.post("/v1/visitors").status_code for _ in range(7)]
     assert answers == [200] * 5 + [429] * 2
-    assert set(refused) == {"new_visitors"}
+    assert set(refusals) == {"new_visitors"}
 
 
-def test_a_token_has_so_many_events_whatever_the_batches(client: Client, refused: list[str]) -> None:
+def test_a_token_has_so_many_events_whatever_the_batches(client: Client, refusals: list[str]) -> None:
     answers = [client.post("/v1/events", params={"token": "a"}) for _ in range(3)]
     assert [each.status_code for each in answers] == [200, 200, 429]
     assert answers[-1].headers["retry-after"] == "5"

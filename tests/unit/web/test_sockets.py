@@ -232,33 +232,33 @@ async def _echoing(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.fixture
-def served() -> Iterator[ServedApp]:
+def server() -> Iterator[ServedApp]:
     with serve_app(_echoing, sockets=True) as served:
         yield served
 
 
-def test_a_socket_is_taken_over_from_asgi_and_costs_no_task(served: ServedApp) -> None:
-    address = f"ws://{served.address}/live?visitor_id=v"
+def test_a_socket_is_taken_over_from_asgi_and_costs_no_task(server: ServedApp) -> None:
+    address = f"ws://{server.address}/live?visitor_id=v"
     with connect(address, proxy=None) as one, connect(address, proxy=None) as other:
         for socket in (one, other):
             socket.send("hello")
             assert socket.recv(10) == "hello"
-        state = served.server.server_state
+        state = server.server.server_state
         assert (len(state.tasks), len(state.connections)) == (0, 2)
         one.close()
         other.send("still here?")
         assert other.recv(10) == "still here?"
-        served.terminate()
+        server.terminate()
         with pytest.raises(ConnectionClosed) as end:
             other.recv(10)
         assert end.value.rcvd is not None
         assert end.value.rcvd.code == 1012
-    assert served.wait(10)
+    assert server.wait(10)
 
 
 @pytest.mark.parametrize("path", [b"/live?v=\xff", b"/live\xc3\xa9"])
-def test_an_address_that_is_none_is_refused(served: ServedApp, path: bytes) -> None:
-    connection = served.connect()
+def test_an_address_that_is_none_is_refused(server: ServedApp, path: bytes) -> None:
+    connection = server.connect()
     connection.sendall(
         b"GET " + path + b" HTTP/1.1\r\nHost: shop\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

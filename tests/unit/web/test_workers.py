@@ -19,7 +19,7 @@ Parent = subprocess.Popen[str]
 
 
 @contextmanager
-def started(work: str) -> Iterator[Parent]:
+def start_workers(work: str) -> Iterator[Parent]:
     """A parent of two workers that do `work` of `light_workers`."""
     code = (
         "from services.web.workers import Workers; from tests.support import light_workers; "
@@ -45,7 +45,7 @@ def next_worker(parent: Parent) -> psutil.Process:
 
 
 def test_a_worker_that_dies_is_started_anew_and_sigterm_ends_all() -> None:
-    with started("work") as parent:
+    with start_workers("work") as parent:
         workers = [next_worker(parent), next_worker(parent)]
         workers[0].kill()
         workers.append(next_worker(parent))
@@ -55,14 +55,14 @@ def test_a_worker_that_dies_is_started_anew_and_sigterm_ends_all() -> None:
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:
-    with started("work") as parent:
+    with start_workers("work") as parent:
         workers = [next_worker(parent), next_worker(parent)]
         parent.kill()
         assert not psutil.wait_procs(workers, timeout=30)[1]
 
 
 def test_a_worker_that_cannot_start_ends_all_with_its_status() -> None:
-    with started("break_down") as parent:
+    with start_workers("break_down") as parent:
         assert parent.wait(60) == STATUS
 
 

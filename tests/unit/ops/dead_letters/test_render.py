@@ -15,13 +15,13 @@ from services.ops.dead_letters.report import Groups, Newest, describe, pattern
 from tests.support.dead_letters import letter
 
 
-def found(number: int, reason: str = "no event") -> Found:
+def find(number: int, reason: str = "no event") -> Found:
     return Found(letter(b"{}", offset=number, reason=reason), None)
 
 
 @given(st.lists(st.integers(0, 9), max_size=9), st.integers(1, 20))
 def test_a_list_keeps_the_newest_in_their_order(batches: list[int], limit: int) -> None:
-    newest, all_of_them = Newest(limit), [found(number) for number in range(sum(batches))]
+    newest, all_of_them = Newest(limit), [find(number) for number in range(sum(batches))]
     left = all_of_them
     for size in batches:
         newest.take(left[:size])
@@ -33,8 +33,8 @@ def test_a_list_keeps_the_newest_in_their_order(batches: list[int], limit: int) 
 
 def test_reasons_are_grouped_whatever_they_quote() -> None:
     groups = Groups()
-    groups.take(found(number, f"Invalid enum value 'type{number}' - at `$.type`") for number in range(3))
-    groups.take([found(7, "40000 bytes, at most 32768 are taken")])
+    groups.take(find(number, f"Invalid enum value 'type{number}' - at `$.type`") for number in range(3))
+    groups.take([find(7, "40000 bytes, at most 32768 are taken")])
     large, small = groups.largest_first()
     assert (large.reason, large.count) == ("Invalid enum value '…' - at `$.type`", 3)
     assert (small.reason, small.count, small.example) == ("# bytes, at most # are taken", 1, "events.dlq/0/7")

@@ -28,14 +28,14 @@ def nothing_is_read() -> NoReturn:
     raise AssertionError("no topic is to be read for this letter")
 
 
-def judged(of: DeadLetter, erasures: Erasures | None = None, *, as_is: bool = False) -> RequeueVerdict:
+def judge_letter(of: DeadLetter, erasures: Erasures | None = None, *, as_is: bool = False) -> RequeueVerdict:
     judge = RequeuePolicy(nothing_is_read, erasures or Erasures(), attempts_max=3, as_is=as_is)
     [found] = judge.on_topic([of])
     return found
 
 
 def test_an_event_that_is_one_today_goes_under_its_visitor() -> None:
-    found = judged(letter(RAW, key=b"somebody else"))
+    found = judge_letter(letter(RAW, key=b"somebody else"))
     assert (found.kind, found.key) == ("good", b"v1")
 
 
@@ -50,25 +50,25 @@ def test_an_event_that_is_one_today_goes_under_its_visitor() -> None:
     ],
 )
 def test_what_is_no_event_today_stays_unless_nobody_is_to_look(raw: bytes | None, why: str) -> None:
-    found = judged(letter(raw, key=b"k"))
+    found = judge_letter(letter(raw, key=b"k"))
     assert found.kind == "bad"
     assert why in found.why
-    found = judged(letter(raw, key=b"k"), as_is=True)
+    found = judge_letter(letter(raw, key=b"k"), as_is=True)
     assert (found.kind, found.key) == ("good", b"k")
 
 
 @pytest.mark.parametrize("as_is", [False, True])
 def test_what_failed_too_often_stays_either_way(as_is: bool) -> None:
-    assert judged(letter(RAW, more=[("attempts", b"2")]), as_is=as_is).kind == "good"
-    found = judged(letter(RAW, more=[("attempts", b"3")]), as_is=as_is)
+    assert judge_letter(letter(RAW, more=[("attempts", b"2")]), as_is=as_is).kind == "good"
+    found = judge_letter(letter(RAW, more=[("attempts", b"3")]), as_is=as_is)
     assert found.kind == "often"
     assert "3 times" in found.why
 
 
 @pytest.mark.parametrize("as_is", [False, True])
 def test_an_erased_visitors_event_stays_unless_it_came_after(as_is: bool) -> None:
-    assert judged(letter(RAW), Erasures({"v1": AT - 9}), as_is=as_is).kind == "erased"
-    assert judged(letter(RAW), Erasures({"v1": AT - 10}), as_is=as_is).kind == "good"
+    assert judge_letter(letter(RAW), Erasures({"v1": AT - 9}), as_is=as_is).kind == "erased"
+    assert judge_letter(letter(RAW), Erasures({"v1": AT - 10}), as_is=as_is).kind == "good"
 
 
 SEGMENT = {"anonymousId": "a1", "userId": 17, "previousId": "old"}
@@ -120,7 +120,9 @@ def lamp(updated_at: int, name: str = "Lamp") -> bytes:
     return products.encode(msgspec.structs.replace(LAMP, updated_at=updated_at, name=name))
 
 
-def overtaken(*lying: tuple[int, bytes | None], source: str = "products/0/5", at: int = AT - 1) -> str | None:
+def find_overtaking(
+    *lying: tuple[int, bytes | None], source: str = "products/0/5", at: int = AT - 1
+) -> str | None:
     """`lying`: offsets and values on partition 0 of `products`."""
     of = letter(lamp(5), key=b"p1", source=source, topic=PRODUCTS_DLQ)
     return NewerProducts(StoredMessage(b"p1", raw, offset=offset, at=at) for offset, raw in lying).of(
@@ -129,33 +131,33 @@ def overtaken(*lying: tuple[int, bytes | None], source: str = "products/0/5", at
 
 
 def test_a_product_is_overtaken_by_a_newer_one_wherever_that_lies() -> None:
-    assert "newer one lies" in (overtaken((3, lamp(6))) or "")
-    assert "newer one lies" in (overtaken((7, lamp(6))) or "")
-    assert overtaken((3, lamp(4)), (7, lamp(4))) is None
-    assert overtaken() is None
+    assert "newer one lies" in (find_overtaking((3, lamp(6))) or "")
+    assert "newer one lies" in (find_overtaking((7, lamp(6))) or "")
+    assert find_overtaking((3, lamp(4)), (7, lamp(4))) is None
+    assert find_overtaking() is None
 
 
 def test_of_equal_times_the_later_counts_unless_it_is_the_same() -> None:
-    assert "later one" in (overtaken((7, lamp(5, "Lamp 2"))) or "")
-    assert overtaken((3, lamp(5, "Lamp 2"))) is None
-    assert overtaken((5, lamp(5)), (7, lamp(5))) is None
+    assert "later one" in (find_overtaking((7, lamp(5, "Lamp 2"))) or "")
+    assert find_overtaking((3, lamp(5, "Lamp 2"))) is None
+    assert find_overtaking((5, lamp(5)), (7, lamp(5))) is None
 
 
 def test_a_product_that_was_deleted_since_is_overtaken() -> None:
-    assert "deleted since" in (overtaken((7, None)) or "")
-    assert "deleted since" in (overtaken((7, None), (8, lamp(4))) or "")
-    assert overtaken((3, None)) is None
+    assert "deleted since" in (find_overtaking((7, None)) or "")
+    assert "deleted since" in (find_overtaking((7, None), (8, lamp(4))) or "")
+    assert find_overtaking((3, None)) is None
 
 
 def test_without_a_place_it_is_told_by_time() -> None:
     read_earlier = "products, read earlier"
-    assert overtaken((7, None), source=read_earlier) is None
-    assert "deleted since" in (overtaken((7, None), source=read_earlier, at=AT) or "")
-    assert "deleted since" in (overtaken((7, None), source="products/2/9", at=AT) or "")
+    assert find_overtaking((7, None), source=read_earlier) is None
+    assert "deleted since" in (find_overtaking((7, None), source=read_earlier, at=AT) or "")
+    assert "deleted since" in (find_overtaking((7, None), source="products/2/9", at=AT) or "")
 
 
 def test_what_is_no_product_overtakes_nothing() -> None:
-    assert overtaken((7, b"{")) is None
+    assert find_overtaking((7, b"{")) is None
 
 
 @pytest.mark.parametrize("as_is", [False, True])
@@ -171,7 +173,7 @@ def test_a_letter_that_was_cut_stays_and_says_which_bytes_are_missing(as_is: boo
         failed_at=AT,
     )
     assert raw == whole[: 16 * 1024]
-    found = judged(letter_of(StoredMessage(b"v1", raw, [*told]), EVENTS_DLQ), as_is=as_is)
+    found = judge_letter(letter_of(StoredMessage(b"v1", raw, [*told]), EVENTS_DLQ), as_is=as_is)
     assert found.kind == "cut"
     assert f"of its {len(whole):,} bytes" in found.why
     assert sha256(whole).hexdigest() in found.why

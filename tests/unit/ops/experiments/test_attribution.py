@@ -73,7 +73,7 @@ def graph_of(identities: Iterable[Identity]) -> IdentityGraph:
     return graph
 
 
-def joined(
+def join(
     rows: Sequence[ShownRow],
     events: Iterable[HistoryEvent],
     identities: Sequence[Identity] = (),
@@ -89,7 +89,7 @@ def joined(
     return taken.attribute(WINDOW)
 
 
-def told(found: Attribution) -> list[tuple[object, ...]]:
+def lines_of(found: Attribution) -> list[tuple[object, ...]]:
     """A line a person, in an order of their own: who is who is not told."""
     columns = (found.first_at, found.switched, found.shown, found.clicked, found.clicks, found.purchases)
     lines = [
@@ -105,7 +105,7 @@ def told(found: Attribution) -> list[tuple[object, ...]]:
     return sorted(lines)
 
 
-def reckoned(rows: Sequence[ShownRow], events: Sequence[HistoryEvent]) -> list[tuple[object, ...]]:
+def reckon(rows: Sequence[ShownRow], events: Sequence[HistoryEvent]) -> list[tuple[object, ...]]:
     """The same by sets and loops, written for nothing but to be plain."""
     who = {"a": "user:u"}
     lines = []
@@ -207,7 +207,7 @@ def event_numbered(each: HistoryEvent, number: int) -> HistoryEvent:
 
 @given(worlds_rows, worlds_events)
 def test_the_counts_are_those_of_a_plain_reckoning(rows: list[ShownRow], events: list[HistoryEvent]) -> None:
-    assert told(joined(rows, events, JOIN)) == reckoned(rows, events)
+    assert lines_of(join(rows, events, JOIN)) == reckon(rows, events)
 
 
 @given(worlds_rows, worlds_events, st.randoms(use_true_random=False), st.integers(1, 5))
@@ -218,11 +218,11 @@ def test_neither_order_nor_repetition_changes_anything(
     again_events = [*events, *(random.choice(events) for _ in range(len(events)))]
     random.shuffle(again_rows)
     random.shuffle(again_events)
-    assert told(joined(again_rows, again_events, JOIN, batch=batch)) == told(joined(rows, events, JOIN))
+    assert lines_of(join(again_rows, again_events, JOIN, batch=batch)) == lines_of(join(rows, events, JOIN))
 
 
 def test_a_click_and_the_view_of_the_same_page_are_one_click() -> None:
-    found = joined([row(1)], [event(1, of=1), event(2, "view_item", of=1), event(3, of=1, product="q")])
+    found = join([row(1)], [event(1, of=1), event(2, "view_item", of=1), event(3, of=1, product="q")])
     assert (found.clicks.tolist(), found.clicked.tolist()) == ([2], [1])
 
 
@@ -238,16 +238,16 @@ def test_a_click_and_the_view_of_the_same_page_are_one_click() -> None:
     ids=["another row", "not in the row", "another's row", "no row", "no click"],
 )
 def test_what_is_no_click_on_a_row_that_was_shown(click: HistoryEvent) -> None:
-    assert joined([row(1)], [click]).clicked.tolist() == [0]
+    assert join([row(1)], [click]).clicked.tolist() == [0]
 
 
 def test_a_click_counts_whatever_the_clocks_say() -> None:
-    assert joined([row(1, at=50)], [event(of=1, at=3)]).clicked.tolist() == [1]
+    assert join([row(1, at=50)], [event(of=1, at=3)]).clicked.tolist() == [1]
 
 
 def test_a_purchase_counts_from_the_first_row_on_up_to_the_windows_end() -> None:
     for at, counts in [(49, 0), (50, 1), (149, 1), (150, 0)]:
-        found = joined([row(1, at=50), row(2, at=90)], [event(type_="purchase", at=at)])
+        found = join([row(1, at=50), row(2, at=90)], [event(type_="purchase", at=at)])
         assert found.purchases.tolist() == [counts], at
 
 
@@ -259,7 +259,7 @@ def test_a_purchase_is_attributed_to_an_earlier_click_on_the_product() -> None:
         (event(of=1, at=60, product="q"), 0),
         (event(at=60), 0),
     ]:
-        assert joined([row(1)], [click, bought]).attributed.tolist() == [attributed]
+        assert join([row(1)], [click, bought]).attributed.tolist() == [attributed]
 
 
 def test_what_a_user_buys_counts_for_what_the_anonymous_visitor_was_shown() -> None:
@@ -268,16 +268,16 @@ def test_what_a_user_buys_counts_for_what_the_anonymous_visitor_was_shown() -> N
         event(1, visitor="user:u", of=1),
         event(2, "purchase", visitor="user:u", at=80, value=5.0, currency="EUR"),
     ]
-    assert told(joined(rows, events, JOIN)) == [
+    assert lines_of(join(rows, events, JOIN)) == [
         ("one", 50, False, 1, 1, 1, 1, 1, 0, (("EUR", 5.0),)),
     ]
-    assert joined(rows, events).purchases.tolist() == [0]
+    assert join(rows, events).purchases.tolist() == [0]
 
 
 def test_two_devices_of_a_user_are_one_visitor_of_the_variant_seen_first() -> None:
     both = [Identity(visitor_id=each, user_id="u", occurred_at=1) for each in ("a", "b")]
-    found = joined([row(1, "a", "two", at=9), row(2, "b", "one", at=8)], [], both)
-    assert told(found) == [("one", 8, True, 2, 0, 0, 0, 0, 0, ())]
+    found = join([row(1, "a", "two", at=9), row(2, "b", "one", at=8)], [], both)
+    assert lines_of(found) == [("one", 8, True, 2, 0, 0, 0, 0, 0, ())]
 
 
 def test_a_shopper_whose_user_took_another_name_is_one_person_on_all_devices() -> None:
@@ -288,7 +288,7 @@ def test_a_shopper_whose_user_took_another_name_is_one_person_on_all_devices() -
     ]
     rows = [row(1, "a", "one", at=8), row(2, "b", "two", at=9), row(3, "user:new", "one", at=10)]
     events = [event(1, visitor="b", of=1), event(2, "purchase", visitor="user:new", at=80)]
-    assert told(joined(rows, events, known)) == [("one", 8, True, 3, 1, 1, 1, 1, 1, ())]
+    assert lines_of(join(rows, events, known)) == [("one", 8, True, 3, 1, 1, 1, 1, 1, ())]
 
 
 def test_the_newest_identity_of_a_visitor_counts_whichever_comes_first() -> None:
@@ -301,14 +301,14 @@ def test_the_newest_identity_of_a_visitor_counts_whichever_comes_first() -> None
 def test_other_slots_and_experiments_are_forgotten() -> None:
     other = ShownRow(recommendation_id="x", visitor_id="z", slot="top", shown_at=1, items=())
     rows = [row(1, slot="top"), row(2, slot="basket"), row(3, "c", slot="basket"), other]
-    assert joined(rows, []).shown.tolist() == [2, 1]
-    assert joined(rows, [], slot="top").shown.tolist() == [1]
-    assert len(joined([other], [])) == 0
+    assert join(rows, []).shown.tolist() == [2, 1]
+    assert join(rows, [], slot="top").shown.tolist() == [1]
+    assert len(join([other], [])) == 0
 
 
 def test_an_orders_worth_is_its_value_else_what_its_lines_cost() -> None:
     def order(value: float | None, *lines: Line) -> float | None:
-        return ordered(value, lines).worth()
+        return place_order(value, lines).worth()
 
     assert order(3.0, Line("p", 2, 9.0)) == 3.0
     assert order(None, Line("p", 2, 9.0), Line("q", None, 1.5)) == 19.5
@@ -317,7 +317,7 @@ def test_an_orders_worth_is_its_value_else_what_its_lines_cost() -> None:
     assert order(0.0) == 0.0
 
 
-def ordered(value: float | None, lines: tuple[Line, ...]) -> HistoryEvent:
+def place_order(value: float | None, lines: tuple[Line, ...]) -> HistoryEvent:
     return HistoryEvent(
         event_id="00000000-0000-4000-8000-000000000000",
         type="purchase",

@@ -25,7 +25,7 @@ QUESTION = ReportRequest(experiment="colours", window_ms=7 * DAY, confidence=0.9
 CLICK = {"as-is": 0.1, "[bold]": 0.2}
 
 
-def simulated(
+def simulate(
     seed: int, people: int, shown: dict[str, float] = CLICK
 ) -> tuple[list[ShownRow], list[HistoryEvent]]:
     """Visitors assigned by hash see five rows each, and click on a row as likely as their variant says."""
@@ -47,13 +47,13 @@ def simulated(
                 )
             )  # fmt: skip
             if rng.random() < shown[variant.name]:
-                events.append(happened(len(events), visitor, at + 500, "select_item", name))
+                events.append(make_event(len(events), visitor, at + 500, "select_item", name))
         if rng.random() < 0.1:
-            events.append(happened(len(events), visitor, BEGIN + DAY, "purchase", None))
+            events.append(make_event(len(events), visitor, BEGIN + DAY, "purchase", None))
     return rows, events
 
 
-def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -> HistoryEvent:
+def make_event(number: int, visitor: str, at: int, type_: str, name: str | None) -> HistoryEvent:
     return HistoryEvent(
         event_id=f"00000000-0000-4000-8000-{number:012d}",
         type=type_,  # type: ignore[arg-type]
@@ -66,7 +66,7 @@ def happened(number: int, visitor: str, at: int, type_: str, name: str | None) -
     )
 
 
-def reported(rows: list[ShownRow], events: list[HistoryEvent], now: int = LATER) -> Report:
+def make_report(rows: list[ShownRow], events: list[HistoryEvent], now: int = LATER) -> Report:
     behaviour = Behaviour()
     for event in events:
         behaviour.add(event.visitor_id, event)
@@ -75,15 +75,15 @@ def reported(rows: list[ShownRow], events: list[HistoryEvent], now: int = LATER)
     return report(QUESTION, EXPERIMENT, taken.attribute(QUESTION.window_ms), Omissions(), now)
 
 
-def drawn(made: Report) -> str:
+def draw(made: Report) -> str:
     with patch.object(console, "_width", 160), console.capture() as capture:
         render.show(made)
     return capture.get()
 
 
 def test_a_simulated_experiment_is_told_as_it_was_made() -> None:
-    rows, events = simulated(1, 2_000)
-    made = reported(rows, events)
+    rows, events = simulate(1, 2_000)
+    made = make_report(rows, events)
     first, second = made.variants
     assert (made.visitors, made.impressions) == (2_000, 10_000)
     for variant, expected in zip(made.variants, CLICK.values(), strict=True):
@@ -114,37 +114,37 @@ def test_a_simulated_experiment_is_told_as_it_was_made() -> None:
 
 
 def test_the_same_messages_in_another_order_make_the_same_document() -> None:
-    rows, events = simulated(2, 60)
-    mixed = reported([*rows[::-1], *rows[:20]], [*events[::-1], *events])
-    assert msgspec.json.encode(mixed) == msgspec.json.encode(reported(rows, events))
+    rows, events = simulate(2, 60)
+    mixed = make_report([*rows[::-1], *rows[:20]], [*events[::-1], *events])
+    assert msgspec.json.encode(mixed) == msgspec.json.encode(make_report(rows, events))
 
 
 @pytest.mark.parametrize("people", [1, 3, 60])
 @pytest.mark.parametrize("shown", [CLICK, {"as-is": 0.0, "[bold]": 0.0}, {"[bold]": 0.5}, {"as-is": 1.0}])
 def test_what_cannot_be_told_is_null(people: int, shown: dict[str, float]) -> None:
-    rows, events = simulated(4, people, shown)
-    text = msgspec.json.encode(reported(rows, events)).decode()
+    rows, events = simulate(4, people, shown)
+    text = msgspec.json.encode(make_report(rows, events)).decode()
 
     def refuse(constant: str) -> None:
         raise AssertionError(constant)
 
     assert json.loads(text, parse_constant=refuse)["experiment"] == "colours"
-    assert drawn(reported(rows, events))
+    assert draw(make_report(rows, events))
 
 
 def test_a_variant_that_is_not_shown_is_a_mismatch_and_said() -> None:
-    made = reported(*simulated(4, 60, {"[bold]": 0.5}))
+    made = make_report(*simulate(4, 60, {"[bold]": 0.5}))
     assert made.sample_ratio.mismatch
     assert any("sample ratio mismatch" in warning for warning in made.warnings)
     assert any("nobody was shown as-is" in warning for warning in made.warnings)
 
 
 def test_a_variant_that_is_gone_is_told_apart() -> None:
-    rows, events = simulated(4, 20)
+    rows, events = simulate(4, 20)
     former = msgspec.structs.replace(
         rows[0], experiments={"colours": "former"}, recommendation_id="x", shown_at=1
     )
-    made = reported([*rows, former], events)
+    made = make_report([*rows, former], events)
     assert [variant.share for variant in made.variants] == [0.5, 0.5, None]
     assert made.switched == 1
     assert made.variants[2].visitors == 1
@@ -153,13 +153,13 @@ def test_a_variant_that_is_gone_is_told_apart() -> None:
 
 
 def test_windows_that_are_still_open_are_said() -> None:
-    made = reported(*simulated(4, 20), now=BEGIN + DAY)
+    made = make_report(*simulate(4, 20), now=BEGIN + DAY)
     assert sum(variant.open_windows for variant in made.variants) == 20
     assert any("may still buy" in warning for warning in made.warnings)
 
 
 def test_people_see_names_as_they_are() -> None:
-    text = drawn(reported(*simulated(1, 300)))
+    text = draw(make_report(*simulate(1, 300)))
     for expected in ("[bold] (50%)", "click rate, rows", "conversion", "EUR a visitor", "300 visitors"):
         assert expected in text
 

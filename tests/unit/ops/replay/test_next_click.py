@@ -29,34 +29,34 @@ def event(
     )
 
 
-def collected(events: Iterable[Event], most: int = 1_000) -> CaseCollector:
+def collect(events: Iterable[Event], most: int = 1_000) -> CaseCollector:
     collector = CaseCollector(most, GAP_MS)
     for each in events:
         collector.add(each)
     return collector
 
 
-def told(cases: Iterable[Case]) -> list[tuple[int, str]]:
+def tell(cases: Iterable[Case]) -> list[tuple[int, str]]:
     """After which minute, and what was clicked."""
     return [(case.at // MINUTE_MS, case.target) for case in cases]
 
 
 def test_the_next_click_on_another_product_is_a_case() -> None:
     views = [event("v", number, product) for number, product in enumerate(["p1", "p2", "p3"])]
-    [first, second] = collected(views).cases()
+    [first, second] = collect(views).cases()
     assert first == Case("v", 0, views[0].event_id, MINUTE_MS, "p2")
     assert second == Case("v", MINUTE_MS, views[1].event_id, 2 * MINUTE_MS, "p3")
 
 
 def test_a_product_looked_at_again_is_no_case_and_the_row_after_it_counts() -> None:
     views = [event("v", number, product) for number, product in enumerate(["p1", "p1", "p2"])]
-    assert told(collected(views).cases()) == [(1, "p2")]
+    assert tell(collect(views).cases()) == [(1, "p2")]
 
 
 def test_going_back_to_a_seen_product_is_no_case_but_counted() -> None:
     views = [event("v", number, product) for number, product in enumerate(["p1", "p2", "p1", "p3"])]
-    found = collected(views)
-    assert told(found.cases()) == [(0, "p2"), (2, "p3")]
+    found = collect(views)
+    assert tell(found.cases()) == [(0, "p2"), (2, "p3")]
     assert found.returns == 1
     assert "1 clicks" in found.notes()[0]
 
@@ -68,7 +68,7 @@ def test_a_click_in_a_list_ends_the_case_and_the_view_that_follows_is_no_second_
         event("v", 2, "p2"),
         event("v", 3, "p3"),
     ]
-    assert told(collected(events).cases()) == [(0, "p2"), (2, "p3")]
+    assert tell(collect(events).cases()) == [(0, "p2"), (2, "p3")]
 
 
 def test_a_row_after_a_cart_counts_and_what_is_in_it_is_no_target() -> None:
@@ -79,17 +79,17 @@ def test_a_row_after_a_cart_counts_and_what_is_in_it_is_no_target() -> None:
         event("v", 3, "p4"),
     ]
     # The cart is no click; the view of what is in it goes on from it.
-    assert told(collected(events).cases()) == [(2, "p4")]
+    assert tell(collect(events).cases()) == [(2, "p4")]
 
 
 def test_what_sessions_do_not_remember_asks_for_no_row() -> None:
     events = [event("v", 0, "p1"), event("v", 1, "p9", "view_item_list"), event("v", 2, None, "search")]
-    assert told(collected([*events, event("v", 3, "p2")]).cases()) == [(0, "p2")]
+    assert tell(collect([*events, event("v", 3, "p2")]).cases()) == [(0, "p2")]
 
 
 def test_the_next_visit_is_no_next_click() -> None:
-    at_the_end = collected([event("v", 0, "p1"), event("v", 1, "p2", at=GAP_MS)])
-    after_it = collected([event("v", 0, "p1"), event("v", 1, "p2", at=GAP_MS + 1)])
+    at_the_end = collect([event("v", 0, "p1"), event("v", 1, "p2", at=GAP_MS)])
+    after_it = collect([event("v", 0, "p1"), event("v", 1, "p2", at=GAP_MS + 1)])
     assert len(at_the_end.cases()) == 1
     assert after_it.cases() == ()
 
@@ -97,19 +97,19 @@ def test_the_next_visit_is_no_next_click() -> None:
 def test_a_late_event_begins_and_ends_nothing_but_its_product_is_seen() -> None:
     first, late, second, third = (event("v", number, f"p{number}") for number in range(4))
     returned = event("v", 4, "p1")
-    found = collected([first, second, late, third, returned])
-    assert told(found.cases()) == [(0, "p2"), (2, "p3")]
+    found = collect([first, second, late, third, returned])
+    assert tell(found.cases()) == [(0, "p2"), (2, "p3")]
     assert found.returns == 1
 
 
 def test_notes_tell_of_how_many_cases_some_were_drawn() -> None:
     views = [event("v", number, f"p{number}") for number in range(9)]
-    assert any("3 of 8 cases" in note for note in collected(views, most=3).notes())
-    assert len(collected(views).notes()) == 1
+    assert any("3 of 8 cases" in note for note in collect(views, most=3).notes())
+    assert len(collect(views).notes()) == 1
 
 
 def test_no_case_is_kept_where_none_is_wanted() -> None:
-    assert collected([event("v", 0, "p1"), event("v", 1, "p2")], most=0).cases() == ()
+    assert collect([event("v", 0, "p1"), event("v", 1, "p2")], most=0).cases() == ()
 
 
 TYPES: Sequence[EventType] = ("view_item", "select_item", "add_to_cart", "remove_from_cart", "view_item_list")
@@ -133,7 +133,7 @@ def test_interleaving_and_repetition_change_nothing(
     people: list[list[tuple[EventType, int, int]]], most: int, data: st.DataObject
 ) -> None:
     streams = [stream(f"v{number}", done) for number, done in enumerate(people)]
-    one_after_the_other = collected([each for events in streams for each in events], most)
+    one_after_the_other = collect([each for events in streams for each in events], most)
     turns = data.draw(st.permutations([who for who, events in enumerate(streams) for _ in events]))
     left, passed, mixed = [list(events) for events in streams], [], []
     for who in turns:
@@ -141,7 +141,7 @@ def test_interleaving_and_repetition_change_nothing(
         passed.append(mixed[-1])
         if data.draw(st.booleans()):
             mixed.append(data.draw(st.sampled_from(passed)))
-    found = collected(mixed, most)
+    found = collect(mixed, most)
     assert found.cases() == one_after_the_other.cases()
     assert (found.found, found.returns) == (one_after_the_other.found, one_after_the_other.returns)
 
@@ -152,7 +152,7 @@ def test_a_sample_is_part_of_every_larger_one(
     people: list[list[tuple[EventType, int, int]]], most: int
 ) -> None:
     events = [each for number, done in enumerate(people) for each in stream(f"v{number}", done)]
-    small, large, whole = (set(collected(events, size).cases()) for size in (most, most + 3, 1_000))
+    small, large, whole = (set(collect(events, size).cases()) for size in (most, most + 3, 1_000))
     assert small <= large <= whole
     assert len(small) == min(most, len(whole))
 
@@ -160,7 +160,7 @@ def test_a_sample_is_part_of_every_larger_one(
 @given(DONE)
 def test_no_target_was_seen_before_its_click(done: list[tuple[EventType, int, int]]) -> None:
     events = stream("v", done)
-    for case in collected(events).cases():
+    for case in collect(events).cases():
         before = [each for each in events if each.type in ("view_item", "add_to_cart", "remove_from_cart")]
         assert case.target not in {each.product_id for each in before if each.occurred_at < case.next_at}
         assert 0 <= case.next_at - case.at <= GAP_MS

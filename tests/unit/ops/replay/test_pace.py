@@ -8,7 +8,7 @@ from services.ops.replay.source import LOOK_EVERY_S, Pace
 from tests.support.clock import Clock
 
 
-def paced(speed: float | None, clock: Clock, looks: list[float] | None = None) -> Pace:
+def make_pace(speed: float | None, clock: Clock, looks: list[float] | None = None) -> Pace:
     seen = [] if looks is None else looks
     return Pace(speed, clock=clock, sleep=clock.sleep, meanwhile=lambda: seen.append(clock.now))
 
@@ -19,7 +19,7 @@ def paced(speed: float | None, clock: Clock, looks: list[float] | None = None) -
 )
 def test_each_event_leaves_when_its_share_of_the_time_has_passed(times: list[int], speed: float) -> None:
     clock = Clock(100)
-    pace = paced(speed, clock)
+    pace = make_pace(speed, clock)
 
     for at in times:
         pace.wait_for(at)
@@ -29,7 +29,7 @@ def test_each_event_leaves_when_its_share_of_the_time_has_passed(times: list[int
 
 def test_what_is_late_delays_nothing_after_it() -> None:
     clock = Clock(100)
-    pace = paced(1, clock)
+    pace = make_pace(1, clock)
     pace.wait_for(0)
     clock.now += 3  # the broker did not take it at once
 
@@ -43,7 +43,7 @@ def test_what_is_late_delays_nothing_after_it() -> None:
 
 def test_an_event_older_than_one_before_it_is_due_at_once() -> None:
     clock = Clock(100)
-    pace = paced(1, clock)
+    pace = make_pace(1, clock)
     for at in (0, 4_000, 1_000):
         pace.wait_for(at)
 
@@ -52,7 +52,7 @@ def test_an_event_older_than_one_before_it_is_due_at_once() -> None:
 
 def test_who_is_fed_is_looked_at_while_nothing_is_due() -> None:
     clock, looks = Clock(100), list[float]()
-    pace = paced(2, clock, looks)
+    pace = make_pace(2, clock, looks)
     pace.wait_for(0)
     pace.wait_for(10_000)
 
@@ -61,7 +61,7 @@ def test_who_is_fed_is_looked_at_while_nothing_is_due() -> None:
 
 def test_at_full_speed_nothing_is_waited_for() -> None:
     clock = Clock(100)
-    pace = paced(None, clock)
+    pace = make_pace(None, clock)
     for at in (0, 10_000_000):
         pace.wait_for(at)
 

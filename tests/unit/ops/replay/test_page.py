@@ -18,14 +18,14 @@ EVIL = "<img src=x onerror=alert(1)>&\"'"
 
 
 @pytest.fixture(scope="module")
-def made() -> ReplayReport:
+def replay_report() -> ReplayReport:
     cases, rows = shop(1, 60, WORSE)
     return report(ASKED, FED, SESSIONS, cases, rows, CATALOGUE, ["17 targets are gone"], 1_731_000_000_000)
 
 
 @pytest.fixture(scope="module")
-def written(made: ReplayReport) -> str:
-    return html(made)
+def page(replay_report: ReplayReport) -> str:
+    return html(replay_report)
 
 
 class Page(HTMLParser):
@@ -46,39 +46,39 @@ class Page(HTMLParser):
         self.texts.append(data)
 
 
-def test_nothing_is_loaded_from_elsewhere(written: str) -> None:
-    read = Page(written)
+def test_nothing_is_loaded_from_elsewhere(page: str) -> None:
+    read = Page(page)
     assert not {"script", "img", "link", "iframe", "object", "image"} & set(read.tags)
     for name, value in read.attributes:
         assert not name.startswith("on")
         if name in {"src", "href", "xlink:href", "srcset"}:
             assert (value or "").startswith("#")
-    assert not re.search(r"@import|url\((?!#)", written)
+    assert not re.search(r"@import|url\((?!#)", page)
 
 
-def test_every_figure_is_on_the_page(written: str, made: ReplayReport) -> None:
-    texts = set(Page(written).texts)
-    cells = [cell for _, cells in (*quality_rows(made), *pair_rows(made)) for cell in cells]
+def test_every_figure_is_on_the_page(page: str, replay_report: ReplayReport) -> None:
+    texts = set(Page(page).texts)
+    cells = [cell for _, cells in (*quality_rows(replay_report), *pair_rows(replay_report)) for cell in cells]
     assert len(cells) > 50
     assert set(cells) <= texts
-    assert set(made.notes) <= texts
-    head, _, rest = made.verdict.partition(": ")
+    assert set(replay_report.notes) <= texts
+    head, _, rest = replay_report.verdict.partition(": ")
     assert {head, rest} <= texts
 
 
-def test_six_plots_in_the_pages_own_colours(written: str) -> None:
-    assert written.count("<svg") == 6
-    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", written))
-    assert used <= set(re.findall(r"(--[a-z0-9-]+):", written))
+def test_six_plots_in_the_pages_own_colours(page: str) -> None:
+    assert page.count("<svg") == 6
+    used = set(re.findall(r"var\((--[a-z0-9-]+)\)", page))
+    assert used <= set(re.findall(r"(--[a-z0-9-]+):", page))
     assert {"--series-1", "--series-2", "--series-3"} <= used
-    assert not set(re.findall(r"#[0-9a-f]{6}", "".join(re.findall(r"<svg.*?</svg>", written, re.DOTALL))))
+    assert not set(re.findall(r"#[0-9a-f]{6}", "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))))
 
 
-def test_marks_stand_where_the_figures_are(made: ReplayReport) -> None:
-    rates, _, differences, *_, by_length, overlaps = plots(made)
+def test_marks_stand_where_the_figures_are(replay_report: ReplayReport) -> None:
+    rates, _, differences, *_, by_length, overlaps = plots(replay_report)
     for plot, found in (
-        (rates, [each.hit_rate for each in made.qualities]),
-        (differences, [each.hit_rate_difference for each in made.compared]),
+        (rates, [each.hit_rate for each in replay_report.qualities]),
+        (differences, [each.hit_rate_difference for each in replay_report.compared]),
     ):
         start, end = (float(tick.text.replace("−", "-").rstrip("%")) for tick in plot.across[:2])
         unit = (plot.across[1].at - plot.across[0].at) / (end - start)
@@ -91,28 +91,32 @@ def test_marks_stand_where_the_figures_are(made: ReplayReport) -> None:
                 assert place is not None
                 assert value is not None
                 assert place == pytest.approx(plot.across[0].at + (100 * value - start) * unit, abs=0.2)
-    for curve, quality in zip(by_length.curves, made.qualities, strict=True):
+    for curve, quality in zip(by_length.curves, replay_report.qualities, strict=True):
         assert len(curve.dots) == len(quality.hits_by_rank)
         assert [y for _, y in curve.dots] == sorted((y for _, y in curve.dots), reverse=True)
     heights = [bar.height for bar in overlaps.bars]
-    counts = made.compared[0].overlaps
+    counts = replay_report.compared[0].overlaps
     assert [height / max(heights) for height in heights] == pytest.approx(
         [count / max(counts) for count in counts], abs=0.01
     )
 
 
-def test_the_same_report_makes_the_same_page(written: str, made: ReplayReport) -> None:
-    assert html(made) == written
+def test_the_same_report_makes_the_same_page(page: str, replay_report: ReplayReport) -> None:
+    assert html(replay_report) == page
 
 
-def test_what_others_have_named_is_text_and_nothing_else(made: ReplayReport) -> None:
-    asked = msgspec.structs.replace(made.asked, visitor_id=EVIL, models=(EVIL,), settings={EVIL: EVIL})
+def test_what_others_have_named_is_text_and_nothing_else(replay_report: ReplayReport) -> None:
+    asked = msgspec.structs.replace(
+        replay_report.asked, visitor_id=EVIL, models=(EVIL,), settings={EVIL: EVIL}
+    )
     sessions = msgspec.structs.replace(SESSIONS, differences=(Difference(EVIL, EVIL),))
-    qualities = tuple(msgspec.structs.replace(each, name=EVIL, models=(EVIL,)) for each in made.qualities)
-    pairs = tuple(msgspec.structs.replace(each, name=EVIL) for each in made.compared)
+    qualities = tuple(
+        msgspec.structs.replace(each, name=EVIL, models=(EVIL,)) for each in replay_report.qualities
+    )
+    pairs = tuple(msgspec.structs.replace(each, name=EVIL) for each in replay_report.compared)
     text = html(
         msgspec.structs.replace(
-            made, asked=asked, sessions=sessions, qualities=qualities, compared=pairs,
+            replay_report, asked=asked, sessions=sessions, qualities=qualities, compared=pairs,
             notes=(EVIL,), verdict=f"{EVIL}: {EVIL}",
         )
     )  # fmt: skip
@@ -122,9 +126,9 @@ def test_what_others_have_named_is_text_and_nothing_else(made: ReplayReport) -> 
     assert sum(EVIL in each for each in read.texts) >= 8
 
 
-def test_dollars_in_a_name_are_no_formula(made: ReplayReport) -> None:
-    qualities = tuple(msgspec.structs.replace(each, name="$x^$ & _") for each in made.qualities)
-    assert "$x^$ &amp; _" in html(msgspec.structs.replace(made, qualities=qualities))
+def test_dollars_in_a_name_are_no_formula(replay_report: ReplayReport) -> None:
+    qualities = tuple(msgspec.structs.replace(each, name="$x^$ & _") for each in replay_report.qualities)
+    assert "$x^$ &amp; _" in html(msgspec.structs.replace(replay_report, qualities=qualities))
 
 
 def test_without_rows_there_are_sessions_and_no_plots() -> None:
@@ -140,10 +144,10 @@ def test_figures_that_cannot_be_told_are_no_trouble() -> None:
 
 
 def test_the_page_is_written_whole_or_not_at_all(
-    made: ReplayReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    replay_report: ReplayReport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "new folder" / "report.html"
-    write_page(made, target)
+    write_page(replay_report, target)
     before = target.read_text()
     assert before.endswith("</html>")
     assert [each.name for each in target.parent.iterdir()] == ["report.html"]
@@ -153,6 +157,6 @@ def test_the_page_is_written_whole_or_not_at_all(
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        write_page(msgspec.structs.replace(made, notes=("another",)), target)
+        write_page(msgspec.structs.replace(replay_report, notes=("another",)), target)
     assert target.read_text() == before
     assert [each.name for each in target.parent.iterdir()] == ["report.html"]

@@ -33,7 +33,7 @@ def of(rows: Mapping[str, Mapping[Case, Row]], notes: tuple[str, ...] = ()) -> R
     return report(ASKED, FED, SESSIONS, cases, rows, CATALOGUE, notes, NOW)
 
 
-def printed(made: ReplayReport, width: int = 100) -> str:
+def print_report(made: ReplayReport, width: int = 100) -> str:
     with patch.object(console, "_width", width), console.capture() as capture:
         render.show(made)
     return capture.get()
@@ -106,17 +106,17 @@ def test_a_replay_into_live_has_sessions_and_no_verdict() -> None:
     made = report(ASKED, FED, SESSIONS, [], {}, CATALOGUE, ["a note"], NOW)
     assert made.verdict == ""
     assert made.notes == ("a note",)
-    assert "298 equal, 1 different" in printed(made)
+    assert "298 equal, 1 different" in print_report(made)
 
 
 def test_that_visitors_clicked_on_what_they_saw_stands_beside_the_figure() -> None:
     made = of(shop(1, 40, WORSE)[1])
     assert any("no fair rival" in note for note in made.notes)
     assert any(f"“{SHADOW}” against “{LIVE}”: the visitor saw neither" in note for note in made.notes)
-    assert f"“{SHOWN}” has the advantage" in printed(made)
+    assert f"“{SHOWN}” has the advantage" in print_report(made)
     unseen = of(shop(1, 40, BETTER)[1])
     assert not any("no fair rival" in note for note in unseen.notes)
-    assert "has the advantage" not in printed(unseen)
+    assert "has the advantage" not in print_report(unseen)
     assert any(note.startswith("Clicks were made on what live showed") for note in unseen.notes)
 
 
@@ -154,7 +154,7 @@ def test_a_report_comes_back_from_its_json() -> None:
 
 def test_at_a_terminal_all_figures_have_their_intervals_and_nothing_is_taken_for_markup() -> None:
     made = of(shop(1, 100, WORSE)[1], ("[bold]p1[/] is gone",))
-    text = printed(made, 160)
+    text = print_report(made, 160)
     assert "! [bold]p1[/] is gone" in text
     for pair in made.compared:
         assert interval(pair.hit_rate_difference, points) in text

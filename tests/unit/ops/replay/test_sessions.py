@@ -17,7 +17,7 @@ def session(visitor_id: str, *identities: int, vector: bytes = b"v") -> bytes:
     return sessions.encode(Session(visitor_id, made, "layout", vector))
 
 
-def seen(*each: bytes) -> Seen:
+def make_seen(*each: bytes) -> Seen:
     made = Seen()
     for one in each:
         made.add(one)
@@ -28,8 +28,8 @@ def topic(**newest: bytes | None) -> list[list[StoredMessage]]:
     return [[StoredMessage(name.encode(), value, at=1) for name, value in newest.items()], []]
 
 
-REPLAYED = seen(*(bytes([each]) for each in (1, 2, 3)))
-EVERYONE = seen(*(f"{each}".encode() for each in "abcdefg"))
+REPLAYED = make_seen(*(bytes([each]) for each in (1, 2, 3)))
+EVERYONE = make_seen(*(f"{each}".encode() for each in "abcdefg"))
 
 
 def test_each_visitor_is_equal_different_missing_or_beyond() -> None:

@@ -20,7 +20,7 @@ def source(*partitions: list[StoredMessage], times: TimeRange = TimeRange(), **f
     return Source(lambda: open_partitions(partitions), spans, times=times, **given)
 
 
-def taken(found: Source) -> tuple[list[str], Tally]:
+def take(found: Source) -> tuple[list[str], Tally]:
     tally = Tally()
     sent = [each.event_id[-1] for _, each in sift(found.messages(in_order=False), found, tally)]
     return sent, tally
@@ -29,7 +29,7 @@ def taken(found: Source) -> tuple[list[str], Tally]:
 def test_what_is_no_event_or_anothers_is_counted_and_left_out() -> None:
     good = store(view("v", 1, 5))
     wrong_key = StoredMessage(b"w", events.encode(view("v", 2, 6)), at=6)
-    sent, tally = taken(
+    sent, tally = take(
         source([good, wrong_key, StoredMessage(b"v", b"{}", at=7), StoredMessage(b"v", None, at=8)])
     )
 
@@ -40,7 +40,7 @@ def test_what_is_no_event_or_anothers_is_counted_and_left_out() -> None:
 def test_what_an_erased_visitor_did_before_the_erasure_is_left_out() -> None:
     before, after = store(view("v", 1, 5)), store(view("v", 2, 11))
     ahead = store(view("v", 3, 12), at=9)  # a browser's clock that runs ahead saves nothing
-    sent, tally = taken(source([before, after, ahead], erasures=Erasures({"v": 10})))
+    sent, tally = take(source([before, after, ahead], erasures=Erasures({"v": 10})))
 
     assert (sent, tally.erased) == (["2"], 2)
 
@@ -48,7 +48,7 @@ def test_what_an_erased_visitor_did_before_the_erasure_is_left_out() -> None:
 def test_only_the_range_and_only_the_visitor_are_fed() -> None:
     found = [store(view("v", number, number)) for number in range(1, 6)]
     other = store(view("w", 9, 3))
-    sent, tally = taken(source([*found, other], times=TimeRange(2, 4), visitor_id="v"))
+    sent, tally = take(source([*found, other], times=TimeRange(2, 4), visitor_id="v"))
 
     assert sent == ["2", "3"]
     assert (tally.since, tally.until) == (2, 3)

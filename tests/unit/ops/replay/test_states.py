@@ -65,7 +65,7 @@ def test_a_case_whose_target_the_session_knows_and_what_cannot_be_read_are_left_
     assert states_of([CASE], [knowing, broken, gone]) == {}
 
 
-def shown(name: str, at: int, caused_by: str | None = CASE.event_id, **fields: object) -> StoredMessage:
+def show(name: str, at: int, caused_by: str | None = CASE.event_id, **fields: object) -> StoredMessage:
     row = Shown(
         recommendation_id=name,
         visitor_id="v",
@@ -80,7 +80,7 @@ def shown(name: str, at: int, caused_by: str | None = CASE.event_id, **fields: o
     return StoredMessage(row.visitor_id.encode(), impressions.encode(row), at=at)
 
 
-def found(*messages: StoredMessage, erased: int | None = None, times: TimeRange = EVERYTHING) -> str | None:
+def find(*messages: StoredMessage, erased: int | None = None, times: TimeRange = EVERYTHING) -> str | None:
     """The first product of the case's row."""
     said = (
         []
@@ -92,42 +92,40 @@ def found(*messages: StoredMessage, erased: int | None = None, times: TimeRange 
 
 
 def test_the_newest_row_that_the_event_has_caused_before_the_next_click_counts() -> None:
-    rows = [shown("a", 1_100), shown("b", 4_000), shown("c", 2_000), shown("d", 5_000)]
-    assert found(*rows) == "b"
-    assert found(*reversed(rows)) == "b"
+    rows = [show("a", 1_100), show("b", 4_000), show("c", 2_000), show("d", 5_000)]
+    assert find(*rows) == "b"
+    assert find(*reversed(rows)) == "b"
 
 
 def test_a_row_that_the_event_has_caused_wins_over_a_newer_one_of_before() -> None:
-    assert found(shown("a", 1_100), shown("b", 4_000, event_id(0))) == "a"
-    assert found(shown("b", 4_000, None)) == "b"
+    assert find(show("a", 1_100), show("b", 4_000, event_id(0))) == "a"
+    assert find(show("b", 4_000, None)) == "b"
 
 
 def test_where_the_browsers_clock_is_behind_the_first_row_that_the_event_has_caused_counts() -> None:
-    assert found(shown("late", 9_000), shown("first", 7_000)) == "first"
+    assert find(show("late", 9_000), show("first", 7_000)) == "first"
 
 
 def test_rows_of_before_and_after_are_not_what_was_clicked_on() -> None:
-    assert found(shown("a", 900, event_id(0)), shown("b", 5_000, event_id(2))) is None
+    assert find(show("a", 900, event_id(0)), show("b", 5_000, event_id(2))) is None
 
 
 def test_other_rows_and_other_visitors_and_what_cannot_be_read_do_not_count() -> None:
-    others = shown("b", 2_000, visitor_id="another")
+    others = show("b", 2_000, visitor_id="another")
     wrong_key = StoredMessage(b"v", others.value(), at=2_000)
-    assert (
-        found(shown("a", 2_000, kind="similar"), others, wrong_key, StoredMessage(b"v", b"{}", at=1)) is None
-    )
+    assert find(show("a", 2_000, kind="similar"), others, wrong_key, StoredMessage(b"v", b"{}", at=1)) is None
 
 
 def test_what_an_erased_visitor_was_shown_is_left_out() -> None:
-    assert found(shown("a", 2_000), erased=3_000) is None
-    assert found(shown("a", 2_000), erased=1_500) == "a"
+    assert find(show("a", 2_000), erased=3_000) is None
+    assert find(show("a", 2_000), erased=1_500) == "a"
 
 
 def test_only_rows_within_the_range_of_time_are_read() -> None:
-    assert found(shown("a", 2_000), shown("b", 3_000), times=TimeRange(0, 3_000)) == "a"
+    assert find(show("a", 2_000), show("b", 3_000), times=TimeRange(0, 3_000)) == "a"
 
 
 def test_a_row_tells_what_made_it() -> None:
-    message = shown("a", 2_000, fallback="no_vectors", experiments={"e": "b"})
+    message = show("a", 2_000, fallback="no_vectors", experiments={"e": "b"})
     rows = read_shown_rows(TopicReader(recommendations=[message]), [CASE], EVERYTHING)
     assert rows == {CASE: Row(("a",), "no_vectors", {"behaviour": "5"}, {"e": "b"})}

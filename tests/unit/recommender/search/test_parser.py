@@ -14,7 +14,7 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.text import english, key_of
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
-from tests.support.search.oracle import unasked_filters
+from tests.support.search.oracle import find_unasked_filters
 from tests.support.search.query_set import Shop, vocabulary
 
 HARD = ("categories", "brands", "types", "not_tags", "not_brands", "not_categories", "not_types")
@@ -58,7 +58,7 @@ def sentences(draw: st.DrawFn) -> tuple[Shop, str]:
 @given(sentences())
 def test_no_hard_filter_comes_of_nothing(said: tuple[Shop, str]) -> None:
     shop, query = said
-    assert unasked_filters(query, parse(query, vocabulary(shop))) == []
+    assert find_unasked_filters(query, parse(query, vocabulary(shop))) == []
 
 
 @settings(max_examples=400)
@@ -95,7 +95,7 @@ def test_any_text_is_understood_somehow(text: str) -> None:
 
 @given(st.text(alphabet="$€<>=~-+&/.,'\"() 0159kax%", max_size=60))
 def test_any_signs_and_numbers_are_understood_somehow(text: str) -> None:
-    assert unasked_filters(text, parse(text, vocabulary("demo"))) == []
+    assert find_unasked_filters(text, parse(text, vocabulary("demo"))) == []
 
 
 @given(sentences())

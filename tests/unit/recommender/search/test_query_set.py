@@ -7,13 +7,13 @@ import pytest
 from services.recommender.search.parser import parse
 from services.recommender.search.query import Inferred
 from tests.support.search import query_set
-from tests.support.search.oracle import unasked_filters
+from tests.support.search.oracle import find_unasked_filters
 from tests.support.search.query_set import Case, Split, cases, encode_cases, generate_cases, vocabulary
 
 RIGHT: Final = 0.95
 
 
-def understood(case: Case) -> Inferred:
+def understand(case: Case) -> Inferred:
     return parse(case.query, vocabulary(case.catalogue))
 
 
@@ -36,14 +36,14 @@ def test_the_query_set_is_what_its_sources_make() -> None:
 @pytest.mark.parametrize("source", ["hand", "template"])
 def test_sentences_are_understood_exactly(split: Split, source: str) -> None:
     asked = [case for case in cases() if case.split == split and case.source == source]
-    right = sum(understood(case) == case.expected for case in asked)
+    right = sum(understand(case) == case.expected for case in asked)
     assert right / len(asked) >= RIGHT, f"{right} of {len(asked)}"
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.query[:40] or "nothing")
 def test_no_sentence_gets_a_hard_filter_that_it_did_not_ask_for(case: Case) -> None:
-    told = understood(case)
-    assert unasked_filters(case.query, told) == []
+    told = understand(case)
+    assert find_unasked_filters(case.query, told) == []
     for name in ("categories", "brands", "types", "not_tags", "not_brands", "not_categories", "not_types"):
         extra = set(getattr(told, name)) - set(getattr(case.expected, name))
         assert not extra, f"{name}: {extra}"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from schemas.live import Recommendations, Timing
-from tests.benchmark.matching import STAGES, growth_s, latencies, shown, stages
+from tests.benchmark.matches import STAGES, growth_s, latencies, match_pushes, stages
 from tests.benchmark.recording import Push, Recording, SentEvent
 from tests.benchmark.spread import Spread
 from tests.benchmark.window import Window
@@ -13,7 +13,7 @@ from tests.benchmark.window import Window
 UNIX_S = 1_700_000_000.0  # perf_counter's 0 in these tests
 
 
-def sent(visitor: int, event_id: str, due: float, late: float = 0.0) -> SentEvent:
+def send(visitor: int, event_id: str, due: float, late: float = 0.0) -> SentEvent:
     return SentEvent(visitor, event_id, due, due + late, due + late + 0.002, 202)
 
 
@@ -52,39 +52,39 @@ def test_a_row_that_no_event_caused_is_none_of_ours() -> None:
 
 
 def test_an_event_counts_at_the_first_push_that_names_it() -> None:
-    found = shown([sent(0, "a", 0.0)], [push(0, "a", 0.5), push(0, "a", 0.9)])
+    found = match_pushes([send(0, "a", 0.0)], [push(0, "a", 0.5), push(0, "a", 0.9)])
     assert found.at.tolist() == [0.5]
     assert found.named.all()
 
 
 def test_an_unnamed_event_counts_at_the_first_push_of_a_later_one() -> None:
-    events = [sent(0, "a", 0.0), sent(0, "b", 0.1), sent(0, "c", 0.2)]
-    found = shown(events, [push(0, "b", 0.5), push(0, "c", 0.6)])
+    events = [send(0, "a", 0.0), send(0, "b", 0.1), send(0, "c", 0.2)]
+    found = match_pushes(events, [push(0, "b", 0.5), push(0, "c", 0.6)])
     assert found.at.tolist() == [0.5, 0.5, 0.6]
     assert found.named.tolist() == [False, True, True]
 
 
 def test_what_an_earlier_event_or_another_visitor_caused_shows_nothing() -> None:
-    events = [sent(0, "a", 0.0), sent(0, "b", 0.1), sent(1, "c", 0.2)]
-    found = shown(events, [push(0, "a", 0.5), push(1, "c", 0.6)])
+    events = [send(0, "a", 0.0), send(0, "b", 0.1), send(1, "c", 0.2)]
+    found = match_pushes(events, [push(0, "a", 0.5), push(1, "c", 0.6)])
     assert found.lost.tolist() == [False, True, False]
 
 
 def test_later_is_what_was_sent_later_not_what_was_due_later() -> None:
-    events = [sent(0, "a", 0.0, late=0.5), sent(0, "b", 0.1)]
-    found = shown(events, [push(0, "b", 0.3)])
+    events = [send(0, "a", 0.0, late=0.5), send(0, "b", 0.1)]
+    found = match_pushes(events, [push(0, "b", 0.3)])
     assert found.lost.tolist() == [True, False]
 
 
 def test_time_counts_from_when_the_post_was_due_and_a_lost_event_waits_to_the_end() -> None:
-    late = recording(sent(0, "a", 1.0, late=0.4), sent(0, "b", 2.0), pushes=[push(0, "a", 1.5)])
-    found = shown(late.events, late.pushes)
+    late = recording(send(0, "a", 1.0, late=0.4), send(0, "b", 2.0), pushes=[push(0, "a", 1.5)])
+    found = match_pushes(late.events, late.pushes)
     assert latencies(late, found).tolist() == [0.5, 8.0]
 
 
 def test_the_stages_of_a_way_add_up_to_the_whole() -> None:
-    one = recording(sent(0, "a", 1.0, late=0.001), pushes=[push(0, "a", 1.02)])
-    found = shown(one.events, one.pushes)
+    one = recording(send(0, "a", 1.0, late=0.001), pushes=[push(0, "a", 1.02)])
+    found = match_pushes(one.events, one.pushes)
     parts = stages(one, found)
     assert tuple(parts) == STAGES
     assert sum(float(part[0]) for part in parts.values()) == pytest.approx(0.02, abs=1e-5)
@@ -93,7 +93,7 @@ def test_the_stages_of_a_way_add_up_to_the_whole() -> None:
 
 
 def test_nothing_was_pushed() -> None:
-    silent = recording(sent(0, "a", 1.0), pushes=[])
+    silent = recording(send(0, "a", 1.0), pushes=[])
     window = Window.of(1, silent, {})
     assert window.lost == 1
     assert window.stages["folded"] == Spread(0, 0.0, 0.0, 0.0, 0.0)
@@ -103,7 +103,7 @@ def test_nothing_was_pushed() -> None:
 def even(rate: int, waits: np.ndarray) -> Recording:
     """Events of one visitor each, evenly over 3 s."""
     times = np.arange(3 * rate) / rate
-    events = [sent(number, f"e{number}", float(at)) for number, at in enumerate(times)]
+    events = [send(number, f"e{number}", float(at)) for number, at in enumerate(times)]
     pushes = [
         push(number, f"e{number}", float(at + wait))
         for number, (at, wait) in enumerate(zip(times, waits, strict=True))

@@ -38,7 +38,7 @@ class Shown:
         return np.isnan(self.at)
 
 
-def shown(events: Sequence[SentEvent], pushes: Iterable[Push]) -> Shown:
+def match_pushes(events: Sequence[SentEvent], pushes: Iterable[Push]) -> Shown:
     """Matches pushes, in the order of their arrival, with events."""
     first: dict[str, Push] = {}
     for each in pushes:

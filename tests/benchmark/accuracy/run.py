@@ -27,7 +27,7 @@ def measure(wanted: Sequence[Part], data: Path, out: Path, console: Console) -> 
 
     Figures that other settings gave are not kept.
     """
-    figures = known(out)
+    figures = read_figures(out)
     for part in wanted:
         source = data / SOURCES[part]
         if not source.exists():
@@ -41,7 +41,7 @@ def measure(wanted: Sequence[Part], data: Path, out: Path, console: Console) -> 
     return figures
 
 
-def known(file: Path) -> AccuracyFigures:
+def read_figures(file: Path) -> AccuracyFigures:
     """What is in the file, where it is of the same settings; else nothing."""
     nothing = AccuracyFigures(parameters=parameters())
     try:
@@ -54,11 +54,11 @@ def known(file: Path) -> AccuracyFigures:
 
 
 def _types(source: Path, work: Path, progress: Progress) -> TypesFigures:
-    return event_types.measured(rees46.read(source), work, progress)
+    return event_types.measure(rees46.read(source), work, progress)
 
 
 def _cold(source: Path, work: Path, progress: Progress) -> ColdFigures:
-    return cold_products.measured(rees46.read(source), rees46.contents(source), work, progress)
+    return cold_products.measure(rees46.read(source), rees46.contents(source), work, progress)
 
 
 _WAYS: Mapping[Part, Callable[[Path, Path, Progress], Found]] = {
