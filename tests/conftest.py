@@ -6,15 +6,15 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
-import psutil
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from infra.stack.broker import LIBS, ROOT, Broker
+from infra.stack.broker import LIBS, Broker
 from infra.stack.lifecycle import Stack
 from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, wait_for_broker
@@ -25,7 +25,7 @@ from tests.support.machine import (
     put_temporary_folders_in_memory,
     skip_or_fail,
 )
-from tests.support.stack import secrets_in_logs, settings_on_free_ports
+from tests.support.stack import run_stack
 
 # Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
 hypothesis.settings.register_profile("eddy", deadline=None)
@@ -40,6 +40,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # What one worker runs together: a module, whose fixtures are dear; all that asks for the one stack; all that
 # needs torch, which is imported once.
 STACK = "the stack"
+STACK_ENDS = pytest.StashKey[ExitStack]()  # what ends it
 STACK_S = (
     400  # seconds for the first test of it, which waits for the start of all and for a catalogue to be drawn
 )
@@ -144,27 +145,21 @@ def kafka(broker: Broker) -> ServiceSettings:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole flow, as `make up` starts it, on ports and in a folder of its own; one for the whole run."""
     if shutil.which("java") is None or not LIBS.is_dir():
         skip_or_fail("the stack needs Java 17 and the jars of `make setup`")
-    settings = settings_on_free_ports(tmp_path_factory.mktemp("stack"))
-    catalogue = {"catalogue_dir": ROOT / "build" / "tests" / "catalogue", "stack_products": 600}
-    stack = Stack(settings.model_copy(update=catalogue))
-    pids: list[int] = []
-    given = pytest.MonkeyPatch()
-    # A model that grows every minute pushes nothing, so a row of before it is not the one of now.
-    given.setenv("EDDY_LIVE_LEARNING_S", "0")
-    given.setenv("EDDY_SESSION_TIMEOUT_S", "3")  # how long a killed worker stays in its group
-    try:
-        stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
-        yield stack
-        pids = [stack.pid(name) for name in stack.ports]
-    finally:
-        stack.down()
-        given.undo()
-    assert not [pid for pid in pids if pid and psutil.pid_exists(pid)], "`down` has left processes"
-    assert secrets_in_logs(settings.stack_folder) == []  # whatever the whole run has used
+    with ExitStack() as ends:
+        request.session.stash[STACK_ENDS] = ends
+        yield ends.enter_context(run_stack(tmp_path_factory.mktemp("stack")))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Ends the stack after the last test of its group: idle, its processes take a tenth of a core."""
+    goes_on = nextitem is not None and group_of(nextitem.nodeid) == STACK
+    if STACK_ENDS in item.session.stash and not goes_on:
+        item.session.stash[STACK_ENDS].close()
 
 
 @pytest.fixture(scope="session")

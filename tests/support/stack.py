@@ -1,8 +1,15 @@
 """A stack of the tests' own."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
+import pytest
+
+from infra.stack.broker import ROOT
+from infra.stack.lifecycle import Stack
 from infra.stack.settings import StackSettings
 from services.logging import NAMED, REDACTED
 from tests.support.machine import free_ports
@@ -22,6 +29,28 @@ def settings_on_free_ports(folder: Path) -> StackSettings:
         session_processor_port=processor,
         embedder_port=embedder,
     )
+
+
+@contextmanager
+def run_stack(folder: Path) -> Iterator[Stack]:
+    """The whole flow, as `make up` starts it, with a quarter of its products; leaves nothing."""
+    settings = settings_on_free_ports(folder)
+    catalogue = {"catalogue_dir": ROOT / "build" / "tests" / "catalogue", "stack_products": 600}
+    stack = Stack(settings.model_copy(update=catalogue))
+    pids: list[int] = []
+    given = pytest.MonkeyPatch()
+    # A model that grows every minute pushes nothing, so a row of before it is not the one of now.
+    given.setenv("EDDY_LIVE_LEARNING_S", "0")
+    given.setenv("EDDY_SESSION_TIMEOUT_S", "3")  # how long a killed worker stays in its group
+    try:
+        stack.up(lambda what, seconds: print(f"{what}: {seconds:.1f} s"))
+        yield stack
+        pids = [stack.pid(name) for name in stack.ports]
+    finally:
+        stack.down()
+        given.undo()
+    assert not [pid for pid in pids if pid and psutil.pid_exists(pid)], "`down` has left processes"
+    assert secrets_in_logs(settings.stack_folder) == []  # whatever the whole run has used
 
 
 def secrets_in_logs(folder: Path) -> list[str]:
