@@ -20,8 +20,7 @@ class TrainerSettings(SessionSettings, ModelSettings):
     trainer_events_max: int = Field(
         20_000_000,
         ge=1_000,
-        description="of more events the newest sessions that have so many together are learned from; "
-        "400 bytes of memory each",
+        description="of more events the newest sessions that have so many together are learned from",
     )
     gate_tolerance: float = Field(
         gate.TOLERANCE,
