@@ -151,9 +151,9 @@ def _sockets(sockets: Json) -> Iterator[str]:
     yield (
         f"Open pages (`python -m tests.benchmark.sockets --pages {found['pages']}`), each with a row for "
         f"a visitor of {found['clicks']} clicks: {found['kb_a_page']:.1f} KB of the recommender each; opened "
-        f"with {found['ms_cpu_an_opening']:.1f} ms of its CPU, the row among that. The machine was busy with "
-        f"other work (load average {load:.0f}), so the recommender had {found['recommender_cores']:.1f} of a "
-        f"core: {found['opened_a_second']:,} pages opened and {found['rows_a_second']:,} rows made a second. "
+        f"with {found['ms_cpu_an_opening']:.1f} ms of its CPU, the row among that. The recommender had "
+        f"{found['recommender_cores']:.1f} of a core (load average {load:.0f} before): "
+        f"{found['opened_a_second']:,} pages opened and {found['rows_a_second']:,} rows made a second. "
         f"After kill -9 it was ready in {again['ready_s']:.0f} s, and {again['back_s_after_ready']:.0f} s "
         f"later every page had its row again, for {again['recommender_cpu_s']:.0f} s of CPU in all."
     )
