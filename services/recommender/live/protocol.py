@@ -64,8 +64,8 @@ class LiveSubscription:
     """Recommendations are state, not a log: a slot that is due twice before it is made is made once."""
 
     __slots__ = (
-        "_asks", "_due", "_impressions", "_lock", "_metrics", "_models", "_on_shown", "_rows", "_seq",
-        "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
+        "_asks", "_due", "_impressions", "_lock", "_metrics", "_models", "_on_shown", "_passed_over", "_rows",
+        "_seq", "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,7 @@ class LiveSubscription:
         self._siblings = siblings
         self._lock = lock or asyncio.Lock()  # of the visitor: what its other sockets compute is waited for
         self._seq = 0
+        self._passed_over = False  # whether the oldest stale slot has waited for a newer one
 
     def subscribe(self, slots: Sequence[Slot]) -> None:
         """Replaces the slots; each is made at once from the newest state."""
@@ -153,9 +154,7 @@ class LiveSubscription:
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
         """
-        # What a click has moved comes first: a page that has just asked for more rows waits for these anyway.
-        moved = (name for name, due in self._due.items() if due.published and due.published.accepted_at)
-        slot = self._slots[next(moved, next(iter(self._due)))]
+        slot = self._slots[self._next_due()]
         search = await self._asks.search(slot)  # no turn is held while words wait for the network
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
@@ -163,6 +162,17 @@ class LiveSubscription:
             message = await self._recommend(slot, search, self._due.pop(slot.name))
             await asyncio.sleep(0)
         return message
+
+    def _next_due(self) -> str:
+        """What an event has moved comes first: who has just asked for more rows waits for these anyway.
+
+        But not twice in a row: a visitor who clicks faster than rows are made would never see the others.
+        """
+        oldest = next(iter(self._due))
+        moved = (name for name, due in self._due.items() if due.published and due.published.accepted_at)
+        chosen = oldest if self._passed_over else next(moved, oldest)
+        self._passed_over = chosen != oldest
+        return chosen
 
     async def _recommend(self, slot: Slot, search: Search | None, due: PendingSlot) -> bytes | None:
         before = self._shown.pop(slot.name, None)  # nobody takes over what is being replaced

@@ -265,6 +265,26 @@ async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop,
     assert [each.slot for each in others] == ["all", "shown"]
 
 
+async def test_other_slots_have_their_turn_while_a_visitor_clicks_faster_than_rows_are_made(
+    shop: Shop, open_page: Opened
+) -> None:
+    page = await open_page("me", FOR_YOU)
+    clicks = iter(range(2, 10))
+
+    async def click_again(message: bytes) -> None:
+        page.messages.append(msgspec.json.decode(message, type=Recommendations))
+        if (number := next(clicks, None)) is not None:
+            shop.publish("me", f"e{number}")
+
+    page._take = click_again  # type: ignore[method-assign]
+    shop.publish("me", "e1")
+    page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), FOR_YOU])
+    shop.publish("me", "e1")
+    for _ in range(10):
+        await page.settle()
+    assert [each.slot for each in page.messages[1:7]] == ["you", "all", "you", "shown", "you", "you"]
+
+
 async def test_other_slots_replace_the_former(shop: Shop, open_page: Opened) -> None:
     page = await open_page("me", FOR_YOU)
     page.subscriber.subscribe([POPULAR])
