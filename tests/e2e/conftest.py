@@ -12,7 +12,9 @@ from tests.support.browser import launch_chromium
 from tests.support.shop_pages import NOTE_TRACKED, SOON_MS, WIDE, Open, is_live
 
 # What browsers say where a test has cut the network, ended a service, or asked for what is not there.
-EXPECTED: Final = re.compile(r"net::ERR_|status of (404|503)")
+EXPECTED: Final = re.compile(
+    r"net::ERR_|status of (404|503)|WebSocket .*(response code: 503|before receiving a handshake response)"
+)
 
 
 @pytest.fixture(scope="module")
