@@ -18,6 +18,11 @@ SERVICES: Final = ("ingest", "session_processor", "recommender", "kafka")
 GB: Final = 1_000
 
 
+def cpu_ms(window: Json, name: str) -> float:
+    """Of a process, for each event of a window of load."""
+    return float(1000 * window["cores"][name] * window["seconds"] / window["sent"])
+
+
 def lines(live: Json, scale: Json, sockets: Json, training: list[Json]) -> Iterator[str]:
     """The block of infra/docs/capacity.md."""
     yield from (*_cores(live), "", *_products(scale), "", *_pages(sockets), "", *_training(training))
@@ -27,7 +32,7 @@ def _cores(live: Json) -> Iterator[str]:
     held = [each for each in live["windows"] if each["rate"] in live["held"]] or live["windows"][:1]
     window = held[-1]
     machine = live["machine"]
-    ms = {name: 1000 * window["cores"][name] * window["seconds"] / window["sent"] for name in SERVICES}
+    ms = {name: cpu_ms(window, name) for name in SERVICES}
     costs = ", ".join(f"{ms[name]:.1f} ms in {_title(name)}" for name in SERVICES)
     yield (
         f"At {window['rate']:,} events/s ({machine['cores']} cores, {machine['cpu']}; each event moves a "

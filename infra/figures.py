@@ -120,7 +120,7 @@ def _cpu(live: Json) -> Iterator[str]:
     yield f"| CPU ms an event | {' | '.join(rates)} |"
     yield "|---" * (len(windows) + 1) + "|"
     for name in AT_WORK:
-        each_ms = (1000 * each["cores"][name] * each["seconds"] / each["sent"] for each in windows)
+        each_ms = (capacity.cpu_ms(each, name) for each in windows)
         yield f"| {name.replace('_', ' ')} | {' | '.join(f'{ms:.1f}' for ms in each_ms)} |"
 
 

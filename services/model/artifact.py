@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from schemas.models import File, Manifest, decode_manifest, encode_manifest
 from services.errors import OperationFailed
-from services.files import write_folder
+from services.files import digest, write_folder
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -121,8 +121,7 @@ def _require_names(arrays: Arrays, texts: Mapping[str, str]) -> None:
 
 
 def _describe_file(path: Path) -> File:
-    with path.open("rb") as file:
-        return File(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+    return File(digest(path), path.stat().st_size)
 
 
 def _require_same_files(folder: Path, manifest: Manifest) -> None:

@@ -5,7 +5,6 @@ that is not whole, or was made for something else, is thrown away, and all is re
 """
 
 import asyncio
-import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from schemas.products import Product
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
 from schemas.vectors import Layout
 from services.clock import now_ms
-from services.files import clean, write_folder
+from services.files import clean, digest, write_folder
 from services.kafka.clients import TopicPosition
 from services.product_numbers import UNKNOWN
 from services.recommender.catalogue import Catalogue
@@ -212,7 +211,7 @@ class Snapshots:
                 np.save(folder / f"{name}.npy", getattr(columns, name))
             if self._index:
                 shutil.copytree(self._index.folder, folder / INDEX)
-            files = {path.relative_to(folder).as_posix(): _digest(path) for path in _files(folder)}
+            files = {path.relative_to(folder).as_posix(): digest(path) for path in _files(folder)}
             (folder / MANIFEST).write_bytes(
                 msgspec.json.encode(msgspec.structs.replace(manifest, files=files))
             )
@@ -227,8 +226,8 @@ class Snapshots:
             raise SnapshotRefused("it was made by another version or with other settings")
         if {each.relative_to(path).as_posix() for each in _files(path)} != {*manifest.files, MANIFEST}:
             raise SnapshotRefused("files are missing, or there are others")
-        for name, digest in manifest.files.items():
-            if _digest(path / name) != digest:
+        for name, expected in manifest.files.items():
+            if digest(path / name) != expected:
                 raise SnapshotRefused(f"{name} is not as it was written")
         names = msgspec.json.decode((path / NAMES).read_bytes(), type=Names)
         lines = msgspec.json.Decoder(Product).decode_lines((path / CATALOGUE).read_bytes())
@@ -255,11 +254,6 @@ class Snapshots:
 
 def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _chunks(products: Iterable[Product]) -> Iterator[list[Product]]:

@@ -9,8 +9,6 @@ from typing import Any
 
 import fsspec
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from moto.server import ThreadedMotoServer
 
 from schemas.events import Event, encode
@@ -26,7 +24,7 @@ from services.time_range import TimeRange
 from services.trainer import topic_history
 from services.trainer.sessions import sessionise
 from services.trainer.topic_history import NothingToRead, TopicHistory
-from tests.support.kafka import HOUR, NOON, TopicWriter, read_topic
+from tests.support.kafka import HOUR, NOON, TopicWriter, forget_records, read_topic
 from tests.support.launcher import ModuleProcess
 from tests.support.machine import free_ports
 from tests.support.operator import Operator
@@ -138,15 +136,6 @@ def read(settings: ServiceSettings, *archives: str) -> TopicHistory:
     return topic_history.read(settings, TimeRange(), TYPE_WEIGHTS, Silent(), archives)
 
 
-def forget(settings: ServiceSettings) -> None:
-    """Retention has taken all events."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
-    name = settings.topic(EVENTS)
-    ends = [TopicPartition(name, number, -1) for number in range(EVENTS.partitions)]
-    for done in admin.delete_records(ends).values():
-        done.result()
-
-
 def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSettings, s3: str) -> None:
     fill(ops.settings, 3_000)
     TopicWriter(ops.settings).raw(EVENTS, "v", b"no event")
@@ -167,7 +156,7 @@ def test_to_s3_and_back_every_message_is_as_it_was(ops: Ops, shadow: ServiceSett
 
     # The trainer takes it for the topic, which has forgotten all.
     whole = sessionise(read(ops.settings).events)
-    forget(ops.settings)
+    forget_records(ops.settings, EVENTS)
     found = read(ops.settings, url)
     assert found.tally.sources == {url: count, ops.settings.topic(EVENTS): 0}
     histories = sessionise(found.events)
@@ -215,7 +204,7 @@ def test_erased_visitors_are_in_no_export_and_come_back_from_none(ops: Ops, shad
     assert (back["read"], back["written"], back["erased"], back["agrees"]) == (960, 950, 10, True)
     assert back["archive_digest"] == back["digest"] != back["written_digest"]
     assert {key for key, _ in places(shadow)} == {f"v{number}".encode() for number in range(2, 97)}
-    forget(ops.settings)
+    forget_records(ops.settings, EVENTS)
     found = read(ops.settings, url)
     assert (found.tally.messages, found.tally.erased) == (960, 10)
     # Who is erased where it is written to is left out, too.
@@ -330,7 +319,7 @@ def test_a_model_is_learned_from_an_archive_alone(ops: Ops) -> None:
     filling.flush()
     url = str(ops.folder / "archive")
     ops.json("export", url)
-    forget(ops.settings)
+    forget_records(ops.settings, EVENTS)
     filling.erasure("forgotten", NOON)
     filling.flush()
     trainer = Trainer(ops.settings, ops.folder)

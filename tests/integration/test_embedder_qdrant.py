@@ -1,13 +1,11 @@
 """The embedder's worker with a Qdrant collection, on a real broker; stand-in models, so no torch."""
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from msgspec.structs import replace
 from qdrant_client import QdrantClient
 from qdrant_client.http.exceptions import ResponseHandlingException
@@ -30,7 +28,7 @@ from tests.support.embedder_service import (
     wait_until_committed,
 )
 from tests.support.embedder_worker import working
-from tests.support.kafka import limit_size
+from tests.support.kafka import forget_records, limit_size
 from tests.support.patience import patiently, wait_until
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
@@ -182,24 +180,6 @@ def test_a_server_that_has_it_otherwise_is_repaired_at_the_next_start(
     assert counts == {"missing": 1, "stale": 3, "surplus": 1}
 
 
-def forget_products(kafka: ServiceSettings, partitions: Iterable[int]) -> None:
-    """As compaction leaves it in the end: neither products nor tombstones in these partitions."""
-    topic = kafka.topic(PRODUCTS)
-    admin = AdminClient({"bootstrap.servers": kafka.kafka_bootstrap})
-    may_be_cut = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
-    [altered] = admin.incremental_alter_configs(
-        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[may_be_cut])]
-    ).values()
-    altered.result(30)
-
-    @patiently(90)
-    def forget() -> None:
-        for done in admin.delete_records([TopicPartition(topic, each, -1) for each in partitions]).values():
-            done.result(30)
-
-    forget()
-
-
 def test_a_product_whose_tombstone_nobody_has_read_goes_at_the_next_start(
     kafka: ServiceSettings, client: QdrantClient, tmp_path: Path
 ) -> None:
@@ -215,7 +195,7 @@ def test_a_product_whose_tombstone_nobody_has_read_goes_at_the_next_start(
         put(kafka, gone, *others)
         wait_until_committed(kafka)
     assert "gone" in made.versions()
-    forget_products(kafka, [partition])
+    forget_records(kafka, PRODUCTS, [partition])
     with working(kafka, tmp_path, made):
 
         def check_removed() -> None:
@@ -233,7 +213,7 @@ def test_vectors_are_kept_where_the_topic_of_products_is_lost(
     with working(kafka, tmp_path, made):
         put(kafka, boot("p"))
         wait_until_committed(kafka)
-    forget_products(kafka, range(PRODUCTS.partitions))
+    forget_records(kafka, PRODUCTS, range(PRODUCTS.partitions))
     with working(kafka, tmp_path, made) as worker:
 
         def ready() -> None:

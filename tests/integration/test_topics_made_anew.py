@@ -8,21 +8,14 @@ from uuid import uuid4
 
 import msgspec
 import pytest
-from confluent_kafka import OFFSET_END, Message, Producer, TopicPartition
-from confluent_kafka.admin import (
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka import Message, Producer
 
 from infra.stack.broker import Broker
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, RULES, SESSIONS, Topic
 from services.kafka.admin import KafkaAdmin, create
 from services.kafka.clients import TopicReader, client_config, producer_config
 from services.settings import ServiceSettings
-from tests.support.kafka import delete_topics, make_anew
+from tests.support.kafka import delete_topics, forget_records, make_anew
 from tests.support.patience import wait_until
 from tests.support.services import RunningService, run_service
 from tests.support.session_topics import SessionTopics, newest_in_table, view
@@ -34,18 +27,6 @@ def send(settings: ServiceSettings, topic: Topic, sent: dict[str, str]) -> None:
     for key, value in sent.items():
         producer.produce(settings.topic(topic), value or None, key.encode())
     assert producer.flush(10) == 0
-
-
-def cut_off(settings: ServiceSettings, topic: Topic) -> None:
-    """Lets go of all that lies on a topic; its offsets go on."""
-    name = settings.topic(topic)
-    client = AdminClient(client_config(settings))
-    delete = ConfigEntry("cleanup.policy", "compact,delete", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=[delete])
-    client.incremental_alter_configs([resource])[resource].result()
-    ends = [TopicPartition(name, part, OFFSET_END) for part in range(topic.partitions)]
-    for done in client.delete_records(ends).values():
-        done.result()
 
 
 class Replica:
@@ -147,7 +128,7 @@ def test_a_reader_that_goes_on_where_records_are_gone_reads_all_that_is_left(kaf
     with reading(kafka) as first:
         first.shows(a="1", b="1")
     send(kafka, RULES, {"a": "2", "c": "2"})
-    cut_off(kafka, RULES)
+    forget_records(kafka, RULES)
     send(kafka, RULES, {"d": "3"})
     with reading(kafka, resumed=first) as second:
         second.shows(d="3")

@@ -1,12 +1,12 @@
 """Kafka in tests: all messages of a topic, and messages put there with times as told."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaException, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka import OFFSET_END, Consumer, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from infra.stack.broker import Broker
 from schemas import erasures
@@ -54,6 +54,23 @@ def make_anew(settings: ServiceSettings, *topics: Topic) -> None:
     """Deleted, and there again with nothing on them."""
     delete_topics(settings, *topics)
     create(settings)
+
+
+def forget_records(settings: ServiceSettings, topic: Topic, partitions: Iterable[int] | None = None) -> None:
+    """All that lies on a topic, or in these partitions, is gone; its offsets go on."""
+    name = settings.topic(topic)
+    if topic.cleanup == "compact":  # only what may be deleted can be
+        KafkaAdmin(settings).set_config(name, "cleanup.policy", "compact,delete")
+    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap, "log_level": 0})
+    numbers = range(topic.partitions) if partitions is None else partitions
+    ends = [TopicPartition(name, number, OFFSET_END) for number in numbers]
+
+    @patiently(90)
+    def forget() -> None:  # a broker hears of the other policy a moment later
+        for done in admin.delete_records(ends).values():
+            done.result(30)
+
+    forget()
 
 
 def read_topic(settings: ServiceSettings, topic: Topic) -> list[Message]:
@@ -142,8 +159,4 @@ class TopicWriter:
 
 def limit_size(settings: ServiceSettings, topic: Topic, most: int) -> None:
     """The topic takes batches of at most so many bytes."""
-    admin = AdminClient({"bootstrap.servers": settings.kafka_bootstrap})
-    entry = ConfigEntry("max.message.bytes", str(most), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic(topic), incremental_configs=[entry])
-    [altered] = admin.incremental_alter_configs([resource]).values()
-    altered.result(30)
+    KafkaAdmin(settings).set_config(settings.topic(topic), "max.message.bytes", str(most))
