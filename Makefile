@@ -12,9 +12,9 @@ TORCH  ?= $(shell { command -v nvidia-smi || ls -d /proc/driver/nvidia; } >/dev/
 UV_INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
 # Tests run so many at a time, each worker with a broker of its own and one thread of linear algebra; what is compiled
 # is kept for the hundreds of processes that they start. Half of the time they wait for services and browsers, so there
-# is one worker more than cores, four at most. Unit tests compute, and take one a core.
+# are two workers more than cores, four at most.
 CORES   := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell echo $$(($(CORES) + 1)))
+WORKERS ?= $(shell echo $$(($(CORES) + 2)))
 TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --maxprocesses 4 --dist loadscope --no-loadscope-reorder --durations=60
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
@@ -77,7 +77,7 @@ test: setup ## all tests; how long each took is in build/tests.xml
 	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --junitxml=build/tests.xml
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
-	@$(TEST) -n $(CORES) -q tests/unit tests/contracts --junitxml=build/unit-tests.xml
+	@$(TEST) -n $(WORKERS) -q --hypothesis-profile=quick tests/unit tests/contracts --junitxml=build/unit-tests.xml
 
 bench: setup ## measures; writes build/bench/*.json
 	@$(BIN)/python -m tests.benchmark

@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import hypothesis
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
@@ -17,6 +16,7 @@ from xdist.scheduler import LoadScopeScheduling
 from infra.stack.broker import LIBS, Broker
 from infra.stack.lifecycle import Stack
 from services.settings import ServiceSettings
+from tests.support.examples import register_profiles
 from tests.support.kafka import create_topics, wait_for_broker
 from tests.support.machine import (
     SHARED_DATA,
@@ -27,10 +27,7 @@ from tests.support.machine import (
 )
 from tests.support.stack import run_stack
 
-# Machines are noisy, and compiled code is slow the first time: how long an example takes is no failure.
-hypothesis.settings.register_profile("eddy", deadline=None)
-hypothesis.settings.load_profile("eddy")
-
+register_profiles()
 put_temporary_folders_in_memory()
 
 # A shell starts what runs in its background with Ctrl-C ignored, and what the tests start would inherit that.

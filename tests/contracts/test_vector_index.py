@@ -8,7 +8,7 @@ from uuid import uuid4
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import QdrantClient
 
@@ -20,6 +20,7 @@ from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, VectorIndex, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.index.qdrant_server import ServerIndex
+from tests.support.examples import examples
 from tests.support.machine import QdrantServer
 
 # qdrant-client's local mode takes payload indexes, and says that it has no use for them.
@@ -215,7 +216,7 @@ def test_no_combination_of_filters_leaks(tmp_path: Path) -> None:
     fill(edge)
 
     @given(a_where, st.integers(0, 99))
-    @settings(max_examples=200, deadline=None)
+    @examples(200)
     def none_leaks(where: Where, seed: int) -> None:
         hits = edge.nearest(vector(seed), len(PRODUCTS), where)
         assert {hit.product_id for hit in hits} == find_allowed(where)

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Product
@@ -26,6 +26,7 @@ from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
 from services.recommender.snapshot import MANIFEST, Manifest, Snapshots
 from services.vector_replica import VectorReplica
+from tests.support.examples import examples
 
 LAYOUT = Layout.of(6, 4)
 POSITIONS = {
@@ -127,7 +128,7 @@ changes = st.lists(
 )
 
 
-@settings(max_examples=8)  # a copy of a small shop is 100 MB, most of it holes
+@examples(8)  # a copy of a small shop is 100 MB, most of it holes
 @given(before=changes, between=changes, after=changes)
 def test_what_goes_on_from_a_copy_is_what_has_never_ended(
     tmp_path_factory: pytest.TempPathFactory,

@@ -11,7 +11,7 @@ import fsspec
 import msgspec
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event, Item, encode
@@ -27,6 +27,7 @@ from services.model.store import StoreFailed
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
 from tests.support.archives import DAY, NOON, Topics, empty_archive, export_messages, manifest_of, message
+from tests.support.examples import examples
 
 Fact = tuple[int, int, object]
 
@@ -87,7 +88,7 @@ ranges = st.builds(
 )
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(topics(), st.lists(ranges, max_size=3), ranges)
 def test_after_any_exports_every_message_is_there_once_in_its_order_and_as_it_was(
     drawn: Drawn, before: list[TimeRange], wanted: TimeRange
@@ -108,7 +109,7 @@ def test_after_any_exports_every_message_is_there_once_in_its_order_and_as_it_wa
         assert reader.digest_of(spans) == digest(expected)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(topics(), ranges, ranges)
 def test_what_two_exports_at_the_same_time_both_have_is_read_once(
     drawn: Drawn, one: TimeRange, other: TimeRange

@@ -5,7 +5,7 @@ from functools import cache
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -17,6 +17,7 @@ from storefront.demo.catalogue.generator import made
 from storefront.demo.shoppers.complements import GOES_WITH
 from storefront.demo.shoppers.learning import histories
 from storefront.demo.shoppers.visits import BEGINS, DAY_MS, DAYS, Visit, simulated
+from tests.support.examples import examples
 
 COUNT = 600
 SEED = 7
@@ -43,7 +44,7 @@ def test_the_same_seed_gives_the_same_visits_and_another_seed_others() -> None:
     assert first != other
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(count=st.integers(50, 150), visits=st.integers(1, 40), seed=st.integers(0, 1_000))
 def test_every_visit_is_one_that_a_page_could_have_sent(count: int, visits: int, seed: int) -> None:
     products = {each.product.product_id: each.product for each in made(count, seed)}

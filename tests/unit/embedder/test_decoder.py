@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from services.embedder.errors import PictureRefused, TooLarge, Unreadable
 from services.embedder.pictures.decoder import DecoderDied, DecoderPool, DecoderProcess
 from tests.support.embedding import png
+from tests.support.examples import examples
 from tests.support.patience import patiently
 
 PIXELS_MAX = 4_000_000
@@ -138,7 +139,7 @@ def test_large_pictures_come_back_small(decoder: DecoderProcess) -> None:
         assert picture.size == (334, 1000)  # 1000 is 3 times 4 times the model's edge, and a bit
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     st.sampled_from(FORMATS),
     st.sampled_from(MODES),
@@ -165,7 +166,7 @@ def test_hostile_pictures_end_in_an_answer(  # noqa: PLR0917 - hypothesis gives 
     assert status_kib(decoder.pid, "VmPeak") < 256 << 10
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     st.integers(0, 0xFFFFFFFF),
     st.integers(0, 0xFFFFFFFF),

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, Counter
@@ -42,6 +42,7 @@ from services.settings import ServiceSettings
 from services.visitors import erasure, identity_graph
 from services.visitors.erasure import Erasures
 from tests.support import odd_bytes
+from tests.support.examples import examples
 from tests.support.messages import StoredMessage, TopicReader
 from tests.support.odd_bytes import ANY_VALUE, HEADERS
 from tests.support.sessions import LAYOUT
@@ -97,7 +98,7 @@ def test_what_is_no_message_has_a_reason_that_groups_and_may_be_shown(kind: Mess
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=name_of)
-@settings(max_examples=25)
+@examples(25)
 @given(key=st.none() | st.binary(max_size=40), value=st.none() | ANY_VALUE)
 def test_no_bytes_raise(kind: MessageType[Any], key: bytes | None, value: bytes | None) -> None:
     found = decode(kind, StoredMessage(key, value))
@@ -105,7 +106,7 @@ def test_no_bytes_raise(kind: MessageType[Any], key: bytes | None, value: bytes 
 
 
 @pytest.mark.parametrize("kind", TYPES, ids=name_of)
-@settings(max_examples=25)
+@examples(25)
 @given(data=st.data())
 def test_a_good_message_with_a_few_other_bytes_raises_nothing(
     kind: MessageType[Any], data: st.DataObject

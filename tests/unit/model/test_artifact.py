@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.model.artifact import ArtifactRefused, load, read_manifest, write
 from tests.support.artifacts import ARRAYS, TEXTS, VERSION, manifest
+from tests.support.examples import examples
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ def test_any_changed_bit_is_refused_by_name(artifact: tuple[Path, str]) -> None:
     files = sorted(folder.iterdir())
 
     @given(st.sampled_from(files), st.data())
-    @settings(max_examples=100, deadline=None)
+    @examples(100)
     def check_refused(path: Path, data: st.DataObject) -> None:
         whole = path.read_bytes()
         place = data.draw(st.integers(0, len(whole) - 1))

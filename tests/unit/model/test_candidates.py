@@ -5,7 +5,7 @@ from math import exp, log, sqrt
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.model import candidates as recall
@@ -66,7 +66,6 @@ def votes(sessions: list[list[int]], index: SessionIndex, items: list[int]) -> d
 
 
 @given(histories, visits)
-@settings(deadline=None)
 def test_neighbours_vote_as_session_knn_defines(sessions: list[list[int]], items: list[int]) -> None:
     index = index_of(sessions)
     candidates, features = ask(index, items)
@@ -78,7 +77,6 @@ def test_neighbours_vote_as_session_knn_defines(sessions: list[list[int]], items
 
 
 @given(histories, visits)
-@settings(deadline=None)
 def test_transitions_are_counted_from_the_last_product(sessions: list[list[int]], items: list[int]) -> None:
     known = [item for item in items if item >= 0]
     index = index_of(sessions)
@@ -100,7 +98,6 @@ def test_transitions_are_counted_from_the_last_product(sessions: list[list[int]]
 
 
 @given(histories, visits)
-@settings(deadline=None)
 def test_no_candidate_comes_twice_and_all_numbers_are_finite(
     sessions: list[list[int]], items: list[int]
 ) -> None:

@@ -4,12 +4,13 @@ from itertools import pairwise
 from random import Random
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventType
 from schemas.sessions import SESSION_EVENTS_MAX, Session, SessionEvent, encode, identity
 from services.model.session import Tuning, fold, leave_out_clicks, merge_events, signals
+from tests.support.examples import examples
 from tests.support.sessions import DAY, LAYOUT, MINUTE, TUNING, VECTORS, cosine, event, fold_all
 
 BOTH_COUNT = Tuning(clicks_give_way=False)
@@ -126,7 +127,7 @@ def shuffle(sent: list[Event], seed: int) -> list[Event]:
 
 
 @given(many, seeds)
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> None:
     in_order = sorted(sent, key=lambda each: (each.occurred_at, identity(each.event_id)))
     expected = fold_all(in_order)
@@ -136,7 +137,7 @@ def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> No
 
 
 @given(few, st.lists(st.tuples(st.integers(0, 63), st.integers(0, 9 * MINUTE)), max_size=9), seeds)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_click_may_come_twice_with_another_time(
     sent: list[Event], moved: list[tuple[int, int]], seed: int
 ) -> None:
@@ -146,7 +147,7 @@ def test_a_click_may_come_twice_with_another_time(
 
 
 @given(many)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_what_is_remembered_is_the_newest_without_clicks_that_gave_way(sent: list[Event]) -> None:
     every = sorted(entry for each in sent for entry in signals(each, TUNING))
     counting = [
@@ -162,7 +163,7 @@ def test_what_is_remembered_is_the_newest_without_clicks_that_gave_way(sent: lis
 
 
 @given(many, seeds)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_parts_of_a_person_come_together_as_if_they_had_been_one(sent: list[Event], seed: int) -> None:
     """Two browsers: each has folded its own."""
     random, parts = Random(seed), tuple[list[Event], list[Event]](([], []))
@@ -173,14 +174,14 @@ def test_parts_of_a_person_come_together_as_if_they_had_been_one(sent: list[Even
 
 
 @given(many)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_events_without_clicks_are_folded_as_before_to_the_byte(sent: list[Event]) -> None:
     others = [each for each in sent if each.type != "select_item"]
     assert encode(fold_all(others)) == encode(fold_all(others, tuning=BOTH_COUNT))
 
 
 @given(many, seeds)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_where_a_view_follows_every_click_sessions_are_what_they_were_without_clicks(
     sent: list[Event], seed: int
 ) -> None:

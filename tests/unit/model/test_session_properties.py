@@ -8,7 +8,7 @@ from random import Random
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.events import Event, Item
@@ -33,6 +33,7 @@ from services.model.session import (
 )
 from services.vector_replica import VectorReplica
 from tests.support import sessions
+from tests.support.examples import examples
 from tests.support.sessions import DAY, LAYOUT, VECTORS, content, event, product, unpack_direction
 
 # Here an id comes back with another time, type or product, and what is true then is true of all events.
@@ -92,7 +93,7 @@ seeds = st.integers(0, 1 << 32)
 
 
 @given(many, seeds)
-@settings(max_examples=150, deadline=None)
+@examples(150)
 def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> None:
     shuffled = sent + sent[: len(sent) // 2]
     Random(seed).shuffle(shuffled)
@@ -100,7 +101,7 @@ def test_order_and_duplicates_change_no_byte(sent: list[Event], seed: int) -> No
 
 
 @given(many, st.lists(st.tuples(events, times), max_size=20), seeds)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_a_duplicate_with_another_time_counts_once_whichever_comes_first(
     sent: list[Event], repeated: list[tuple[Event, int]], seed: int
 ) -> None:
@@ -112,7 +113,7 @@ def test_a_duplicate_with_another_time_counts_once_whichever_comes_first(
 
 
 @given(many, st.lists(st.integers(0, 150), max_size=6), seeds)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_any_split_into_batches_changes_no_byte(sent: list[Event], cuts: list[int], seed: int) -> None:
     """Each batch arrives in an order of its own, and twice, for its sender had no answer; between two batches
     the worker starts anew and has only what it stored."""
@@ -128,7 +129,7 @@ def test_any_split_into_batches_changes_no_byte(sent: list[Event], cuts: list[in
 
 
 @given(many)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
     at_once = merge_events((), [], TUNING)
     for each in sent:
@@ -142,7 +143,7 @@ def test_all_at_once_is_the_same_as_one_by_one(sent: list[Event]) -> None:
 
 
 @given(many, st.lists(st.integers(0, 150), min_size=UNKNOWN, max_size=UNKNOWN), seeds)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[int], seed: int) -> None:
     """A product that gets its vector joins the session at once, as the session processor does it."""
     vectors, session = VectorReplica(LAYOUT), Session("v")
@@ -169,7 +170,7 @@ def test_products_may_become_known_at_any_time(sent: list[Event], moments: list[
 
 
 @given(many)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_what_is_remembered_is_the_newest_and_not_too_old(sent: list[Event]) -> None:
     kept = fold_all(sent).events
     every = {(entry.identity, entry.product_id): entry for each in sent for entry in signals(each, TUNING)}
@@ -182,7 +183,7 @@ def test_what_is_remembered_is_the_newest_and_not_too_old(sent: list[Event]) -> 
 
 
 @given(many.filter(bool))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_every_segment_has_length_one_or_zero(sent: list[Event]) -> None:
     session = fold_all(sent)
     for packed in (session.vector, *(interest.vector for interest in session.interests)):
@@ -193,7 +194,7 @@ def test_every_segment_has_length_one_or_zero(sent: list[Event]) -> None:
 
 
 @given(many)
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_interests_are_at_most_three_and_share_the_visit(sent: list[Event]) -> None:
     session = fold_all(sent)
     assert len(session.interests) <= 3
@@ -229,7 +230,7 @@ words = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=
     "v" * 64,
     (1000, Random(1)),
 )
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_a_session_never_needs_more_than_10_kb(
     event_ids: list[str],
     product_ids: list[str],
@@ -269,7 +270,7 @@ orders = st.builds(
 
 
 @given(st.lists(events | orders, max_size=40), seeds)
-@settings(max_examples=100, deadline=None)
+@examples(100)
 def test_what_was_bought_is_remembered_whatever_comes_in_whatever_order(sent: list[Event], seed: int) -> None:
     """The last purchase of each product, of these the newest 256; duplicates and order change nothing."""
     newest: dict[str, int] = {}
@@ -287,7 +288,7 @@ def test_what_was_bought_is_remembered_whatever_comes_in_whatever_order(sent: li
 
 
 @given(st.lists(events | orders, max_size=30), st.integers(0, 30))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_visitors_of_a_person_have_bought_together_what_one_would_have(sent: list[Event], cut: int) -> None:
     parts = [fold_all(sent[:cut]), fold_all(sent[cut:])]
     assert merge_purchases(parts, (), LAYOUT) == fold_all(sent).bought

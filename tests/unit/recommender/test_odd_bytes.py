@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 from confluent_kafka import Message
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from schemas.topics import (
@@ -36,6 +36,7 @@ from services.recommender.visitor_sessions import MergedSessions, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from tests.support import odd_bytes
+from tests.support.examples import examples
 from tests.support.messages import StoredMessage
 from tests.support.odd_bytes import ANY_VALUE, HEADERS
 from tests.support.sessions import LAYOUT
@@ -139,7 +140,7 @@ async def test_headers_decide_nothing_about_a_session(
     assert (published.accepted_at, published.folded_at) == (None, None)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(TOPICS), st.lists(st.tuples(st.none() | st.binary(max_size=8), ANY_VALUE), max_size=4))
 async def test_any_bytes_are_lived_with(recommender: Recommender, topic: Topic, found: list[Any]) -> None:
     await recommender.take(topic, *(StoredMessage(key, value, at=NOW) for key, value in found))

@@ -4,11 +4,12 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from services.model.candidates import CONTENT
 from services.recommender.index.port import AVAILABLE, Where
+from tests.support.examples import examples
 from tests.support.models import VERSION, behaviour, tree_leaning_to
 from tests.support.pipeline import COUNT, PAST, SHELVES, PipelineShop, ids, sources
 
@@ -70,7 +71,7 @@ async def test_what_has_no_vector_is_not_shown_because_of_others(model_shop: Pip
     assert sources(await model_shop.row("p0", k=COUNT))["p1"] == "popular"
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=6),
     st.sets(st.integers(0, COUNT - 1)),

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import events
@@ -18,6 +18,7 @@ from services.ops.experiments import attribution
 from services.trainer.sessions import Histories, newest, sessionise
 from services.trainer.skipgram import SkipGram
 from services.trainer.topic_history import GrowingColumns
+from tests.support.examples import examples
 
 MINUTE = 60_000
 
@@ -100,13 +101,13 @@ an_event = st.builds(
 
 
 @given(st.lists(an_event, max_size=60))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_they_are_what_plain_python_finds(found: list[HistoryEvent]) -> None:
     assert plain(histories(found)) == reckon(found)
 
 
 @given(st.lists(an_event, max_size=60), st.randoms(use_true_random=False))
-@settings(max_examples=200, deadline=None)
+@examples(200)
 def test_order_and_repetition_change_no_number(found: list[HistoryEvent], chance: random.Random) -> None:
     again = found + (chance.choices(found, k=10) if found else [])
     chance.shuffle(again)
@@ -185,7 +186,7 @@ def test_a_click_counts_until_its_product_is_looked_at_within_its_session() -> N
 
 
 @given(st.lists(an_event, max_size=60))
-@settings(max_examples=50, deadline=None)
+@examples(50)
 def test_histories_without_clicks_are_what_they_were(found: list[HistoryEvent]) -> None:
     others = [each for each in found if each.type != "select_item"]
     columns = GrowingColumns(TYPE_WEIGHTS)

@@ -6,11 +6,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from services.trainer.cases import Case
 from services.trainer.session_files import UnreadableFile, read_cases, read_histories
+from tests.support.examples import examples
 
 HEADER = "SessionId\tItemId\tTime\n"
 Write = Callable[[str | bytes], Path]
@@ -124,7 +125,7 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 def test_whatever_a_file_holds_it_is_read_or_refused(write: Write) -> None:
     @given(st.binary(max_size=200))
-    @settings(max_examples=300, deadline=None)
+    @examples(300)
     def read_or_refused(content: bytes) -> None:
         path = write(content)
         for read in (read_histories, read_cases):

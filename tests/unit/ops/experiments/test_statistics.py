@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
@@ -17,6 +17,7 @@ from services.ops.experiments.statistics import (
     share,
     share_lift,
 )
+from tests.support.examples import examples
 
 SEEDS = range(60)
 
@@ -96,7 +97,7 @@ def test_groups_of_persons_give_the_interval_of_persons() -> None:
     assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.permutations(range(40)))
 def test_the_order_of_persons_changes_nothing(order: list[int]) -> None:
     sums = rows_and_clicks(np.random.default_rng(1), 40, 0.3)

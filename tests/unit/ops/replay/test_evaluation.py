@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
@@ -11,6 +11,7 @@ from services.ops.replay.evaluation import compare_rows, mean, quality, rank, ta
 from services.ops.replay.figures import SHOWN
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
+from tests.support.examples import examples
 from tests.support.replay import CATALOGUE, K, case, row, shop, with_target_at
 
 PRODUCTS = st.lists(st.sampled_from([f"p{number}" for number in range(9)]), unique=True, max_size=K)
@@ -24,7 +25,7 @@ def pipelines(draw: st.DrawFn, count: int = 2) -> list[dict[Case, Row]]:
     return [{each: Row(tuple(draw(PRODUCTS))) for each in cases if draw(has)} for _ in range(count)]
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(pipelines(1))
 def test_a_pipeline_is_as_good_as_itself(made: list[dict[Case, Row]]) -> None:
     [rows] = made
@@ -40,7 +41,7 @@ def test_a_pipeline_is_as_good_as_itself(made: list[dict[Case, Row]]) -> None:
         assert found.rank_correlation.value == pytest.approx(1)
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(pipelines())
 def test_the_other_way_round_differences_change_their_sign_and_nothing_else(
     made: list[dict[Case, Row]],
@@ -63,7 +64,7 @@ def test_the_other_way_round_differences_change_their_sign_and_nothing_else(
     assert sum(there.overlaps) == there.cases
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(pipelines())
 def test_only_cases_that_both_have_rows_for_are_compared(made: list[dict[Case, Row]]) -> None:
     rows, others = made

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from zlib import crc32
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.events import Event, EventType
 from services.ops.replay.next_click import Case, CaseCollector
+from tests.support.examples import examples
 
 GAP_MS = 30 * 60_000
 MINUTE_MS = 60_000
@@ -127,7 +128,7 @@ def stream(visitor_id: str, done: Sequence[tuple[EventType, int, int]]) -> list[
     return made
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(DONE, min_size=1, max_size=4), st.integers(1, 8), st.data())
 def test_interleaving_and_repetition_change_nothing(
     people: list[list[tuple[EventType, int, int]]], most: int, data: st.DataObject
@@ -146,7 +147,7 @@ def test_interleaving_and_repetition_change_nothing(
     assert (found.found, found.returns) == (one_after_the_other.found, one_after_the_other.returns)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.lists(DONE, min_size=1, max_size=4), st.integers(1, 8))
 def test_a_sample_is_part_of_every_larger_one(
     people: list[list[tuple[EventType, int, int]]], most: int

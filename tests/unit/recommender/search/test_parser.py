@@ -5,7 +5,7 @@ from functools import cache
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Product
@@ -14,6 +14,7 @@ from services.recommender.search.query import Inferred
 from services.recommender.search.text import english, key_of
 from services.recommender.search.vocabulary import Vocabulary
 from storefront.demo.catalogue.generator import made
+from tests.support.examples import examples
 from tests.support.search.oracle import find_unasked_filters
 from tests.support.search.query_set import Shop, vocabulary
 
@@ -54,14 +55,14 @@ def sentences(draw: st.DrawFn) -> tuple[Shop, str]:
     return shop, " ".join(draw(st.lists(word, max_size=10)))
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(sentences())
 def test_no_hard_filter_comes_of_nothing(said: tuple[Shop, str]) -> None:
     shop, query = said
     assert find_unasked_filters(query, parse(query, vocabulary(shop))) == []
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(sentences())
 def test_filters_are_values_of_the_catalogue_and_never_contradict(said: tuple[Shop, str]) -> None:
     shop, query = said

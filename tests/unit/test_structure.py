@@ -1,4 +1,7 @@
-"""infra/docs/glossary.md against the code: what it names is there, and no former word names anything."""
+"""The code as it is laid out: its names are those of infra/docs/glossary.md, and no test needs another test.
+
+All that reads the whole code is here, so that it is parsed once.
+"""
 
 import ast
 import re
@@ -13,6 +16,8 @@ from infra.structure import functions_of, is_gerund, is_participle, statements
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "infra" / "docs" / "glossary.md").read_text()
 CODE = ("services", "schemas")
+TESTS = Path("tests")
+SHARED = (TESTS / "support", TESTS / "benchmark")  # all else below tests/ is a test or a conftest
 
 PATHS = re.findall(r"`([\w/]+(?:\.py|/))`", TEXT)
 FORMER = set(re.findall(r"\w+", TEXT.rpartition("in its name:")[2]))
@@ -74,3 +79,43 @@ def test_modules_are_nouns_and_functions_verbs(folder: str) -> None:
 def test_it_stays_a_page() -> None:
     rows = [line for line in TEXT.splitlines() if line.startswith("| ")]
     assert len(rows) <= 25 + 1  # and the head
+
+
+def is_shared(path: Path) -> bool:
+    return any(path.is_relative_to(folder) for folder in SHARED)
+
+
+def is_test(path: Path) -> bool:
+    return path.name.startswith("test_") or path.name == "conftest.py"
+
+
+def modules_of_tests(path: Path, tree: ast.Module) -> Iterator[str]:
+    """The modules below tests/ that a file imports, however it says so."""
+    for node in statements(tree):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports by dots"
+            names = [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
+        yield from (name for name in names if name.startswith("tests.") and is_module(name))
+
+
+def is_module(name: str) -> bool:
+    path = ROOT / name.replace(".", "/")
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
+def test_only_tests_lie_outside_of_what_is_shared() -> None:
+    paths = list(parse("tests"))
+    assert [
+        path for path in paths if not is_shared(path) and not is_test(path) and path.name != "__init__.py"
+    ] == []
+    assert [path for path in paths if is_shared(path) and is_test(path)] == []
+
+
+def test_no_module_imports_a_test_or_a_conftest() -> None:
+    found = {(path, name) for path, tree in parse("tests").items() for name in modules_of_tests(path, tree)}
+    assert len(found) > 100
+    others = {each for each in found if not each[1].startswith(("tests.support", "tests.benchmark"))}
+    assert others == set(), "what tests share lies in tests/support"
