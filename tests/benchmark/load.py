@@ -30,6 +30,7 @@ class Load:
 
     def __init__(self, ingest_url: str, recommender_url: str, products: Sequence[str], seed: int = 7) -> None:
         self._ingest_url = ingest_url
+        self._recommender_url = recommender_url
         self._addresses = {"ingest": _address(ingest_url), "recommender": _address(recommender_url)}
         self._products = products
         self._rng = np.random.default_rng(seed)
@@ -91,6 +92,7 @@ class Load:
             events,
             self._pushes,
             sum(not browser.is_live for browser in self._browsers),
+            await self._remembered(events),
         )
 
     def _draw(self, rate: int, seconds: float) -> tuple[list[SentEvent], list[tuple[bytes, bytes]]]:
@@ -98,11 +100,11 @@ class Load:
         visitors = self._rng.integers(len(self._browsers), size=len(due)).tolist()
         products = self._rng.integers(len(self._products), size=len(due)).tolist()
         events = [
-            SentEvent(visitor, str(ULID()), at) for visitor, at in zip(visitors, due.tolist(), strict=True)
+            SentEvent(visitor, str(ULID()), at, product_id=self._products[product])
+            for visitor, at, product in zip(visitors, due.tolist(), products, strict=True)
         ]
         requests = [
-            self._browsers[event.visitor].request(event.event_id, self._products[product])
-            for event, product in zip(events, products, strict=True)
+            self._browsers[event.visitor].request(event.event_id, event.product_id) for event in events
         ]
         return events, requests
 
@@ -116,8 +118,8 @@ class Load:
             while (wait := event.due - perf_counter()) > 0:  # noqa: ASYNC110 - for time, nothing else
                 # uvloop counts in whole ms, and would spin through less than half of one.
                 await asyncio.sleep(max(wait, 0.001))
-            occurred_at = str(int(time.time() * 1000)).encode()
-            self._browsers[event.visitor].post(before + occurred_at + after, event)
+            event.occurred_at = int(time.time() * 1000)
+            self._browsers[event.visitor].post(before + b"%d" % event.occurred_at + after, event)
             if event.due - told >= TELL_S:
                 told = event.due
                 tell(event.due - began)
@@ -131,6 +133,30 @@ class Load:
             if now > until or now - self._last_push > QUIET_S:
                 return
             await asyncio.sleep(0.05)
+
+    async def _remembered(self, events: Sequence[SentEvent]) -> frozenset[str]:
+        """Events of visitors whose last row names another than their newest."""
+        held: set[tuple[int, str, int]] = set()
+        async with httpx.AsyncClient(base_url=self._recommender_url) as client:
+            for number in self._newest:
+                visitor = self._browsers[number].visitor
+                answer = await client.get(
+                    f"/v1/visitors/{visitor.visitor_id}/profile", params={"token": visitor.token}
+                )
+                profile = msgspec.json.decode(answer.raise_for_status().content, type=_Profile)
+                held.update((number, each.product_id, each.occurred_at) for each in profile.events)
+        return frozenset(
+            event.event_id for event in events if (event.visitor, event.product_id, event.occurred_at) in held
+        )
+
+
+class _Seen(msgspec.Struct):
+    product_id: str
+    occurred_at: int
+
+
+class _Profile(msgspec.Struct):
+    events: list[_Seen]
 
 
 def _address(url: str) -> tuple[str, int]:

@@ -3,13 +3,16 @@
 Recommendations are state, not a log: where a visitor's events come close together, the recommender makes one
 row for them (DESIGN §5), which names the newest. So an event counts as shown at the first push that names
 it; one that no push names counts at the first push on the same socket that names an event sent after it,
-for the session it was made from holds both. How many were shown that way is told as `coalesced`. An event
+for the session it was made from holds both. How many were shown that way is told as `coalesced`. A POST may
+overtake another of its visitor on its way, and then the last row holds events that were sent after the one
+it names: those that the visitor's session remembers in the end count at the visitor's last push. An event
 that no push showed counts as waiting until the end of the recording, and is told as `lost`.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 import numpy.typing as npt
@@ -38,11 +41,15 @@ class Shown:
         return np.isnan(self.at)
 
 
-def match_pushes(events: Sequence[SentEvent], pushes: Iterable[Push]) -> Shown:
-    """Matches pushes, in the order of their arrival, with events."""
+def match_pushes(
+    events: Sequence[SentEvent], pushes: Iterable[Push], remembered: Collection[str] = ()
+) -> Shown:
+    """Matches pushes, in the order of their arrival, with events; `remembered` are ids of events."""
     first: dict[str, Push] = {}
+    last: dict[int, float] = {}
     for each in pushes:
         first.setdefault(each.caused_by, each)
+        last[each.visitor] = each.at
     naming = tuple(first.get(event.event_id) for event in events)
     at = np.full(len(events), NEVER)
     for numbers in _by_visitor(events).values():
@@ -51,6 +58,8 @@ def match_pushes(events: Sequence[SentEvent], pushes: Iterable[Push]) -> Shown:
             if (push := naming[number]) is not None:
                 at[number] = push.at
                 earliest = float(np.fmin(earliest, push.at))
+            elif isnan(earliest) and events[number].event_id in remembered:
+                at[number] = last.get(events[number].visitor, NEVER)
             else:
                 at[number] = earliest
     return Shown(at, naming)

@@ -23,6 +23,8 @@ class SentEvent:
     first_byte: float = nan
     answered: float = nan
     status: int = 0
+    product_id: str = ""
+    occurred_at: int = 0  # Unix ms
 
 
 class _Tail(msgspec.Struct):
@@ -65,7 +67,10 @@ class Push:
 
 @dataclass(frozen=True)
 class Recording:
-    """A whole window. `clock_offset_s` added to a time of `perf_counter` gives Unix time."""
+    """A whole window. `clock_offset_s` added to a time of `perf_counter` gives Unix time.
+
+    `remembered` are ids of events that no push names, but the visitor's session holds in the end.
+    """
 
     seconds: float
     began: float
@@ -74,3 +79,4 @@ class Recording:
     events: Sequence[SentEvent]
     pushes: Sequence[Push]
     sockets_lost: int
+    remembered: frozenset[str] = frozenset()

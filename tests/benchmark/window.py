@@ -38,7 +38,7 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     def of(cls, rate: int, recording: Recording, cores: dict[str, float]) -> Self:
         """From a recording."""
         events = recording.events
-        found = match_pushes(events, recording.pushes)
+        found = match_pushes(events, recording.pushes, recording.remembered)
         waited = latencies(recording, found)
         accepted = [event for event in events if event.status == ACCEPTED]
         return cls(

@@ -76,6 +76,15 @@ def test_later_is_what_was_sent_later_not_what_was_due_later() -> None:
     assert found.lost.tolist() == [True, False]
 
 
+def test_what_the_session_holds_in_the_end_was_in_its_last_row_whichever_event_that_names() -> None:
+    events = [send(0, "a", 0.0), send(0, "b", 0.1), send(0, "c", 0.2), send(1, "d", 0.3)]
+    pushes = [push(0, "a", 0.5), push(0, "b", 0.6)]
+    assert match_pushes(events, pushes).lost.tolist() == [False, False, True, True]
+    found = match_pushes(events, pushes, {"c", "d"})
+    assert found.at.tolist()[:3] == [0.5, 0.6, 0.6]
+    assert found.lost.tolist() == [False, False, False, True]  # nothing was ever shown to the other visitor
+
+
 def test_time_counts_from_when_the_post_was_due_and_a_lost_event_waits_to_the_end() -> None:
     late = recording(send(0, "a", 1.0, late=0.4), send(0, "b", 2.0), pushes=[push(0, "a", 1.5)])
     found = match_pushes(late.events, late.pushes)
