@@ -92,7 +92,7 @@ class Load:
             events,
             self._pushes,
             sum(not browser.is_live for browser in self._browsers),
-            await self._remembered(events),
+            await self._find_remembered(events),
         )
 
     def _draw(self, rate: int, seconds: float) -> tuple[list[SentEvent], list[tuple[bytes, bytes]]]:
@@ -134,7 +134,7 @@ class Load:
                 return
             await asyncio.sleep(0.05)
 
-    async def _remembered(self, events: Sequence[SentEvent]) -> frozenset[str]:
+    async def _find_remembered(self, events: Sequence[SentEvent]) -> frozenset[str]:
         """Events of visitors whose last row names another than their newest."""
         held: set[tuple[int, str, int]] = set()
         async with httpx.AsyncClient(base_url=self._recommender_url) as client:
