@@ -2,6 +2,7 @@
 
 `python -m tests.benchmark.push` prints the figures as JSON. No Kafka and no sockets: the thread's own CPU
 time, from the decoded session to the bytes of the message. Everything else of the way is `live`'s to measure.
+The large shop is measured twice: as it stands, and while a product changes between any two clicks.
 """
 
 import asyncio
@@ -20,7 +21,7 @@ from schemas.events import Event
 from schemas.live import Recommendations
 from schemas.products import Product
 from schemas.sessions import Session
-from schemas.vectors import Layout
+from schemas.vectors import Layout, Vector
 from services.model.artifact import load
 from services.model.behaviour import Behaviour
 from services.model.item2vec import Item2Vec, build_item2vec
@@ -29,7 +30,7 @@ from services.model.session_index import build_index
 from services.product_numbers import ProductNumbers
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.cached import CachedIndex
-from services.recommender.index.port import AVAILABLE, Where
+from services.recommender.index.port import AVAILABLE, Hit, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.diversity import RowLimits
@@ -49,6 +50,7 @@ PAST: Final = 60_000  # sessions of the large shop's model
 SHELVES: Final = 300  # of the large shop
 VISITORS: Final = 200
 FIRST: Final = 25  # clicks of each before anything is measured
+SETTLED: Final = 1_000  # changes, where there are any, before anything is measured
 ROUNDS: Final = 5  # clicks of each that are
 K: Final = 12
 NEAR: Final = 0.8  # of the clicks lead to a product that goes with the one before
@@ -57,12 +59,28 @@ SHOWN: Final = Where(availability=AVAILABLE)
 
 
 class PushFigures(msgspec.Struct, frozen=True):
-    """`rows` in full; `bare` are the model's candidates with their features and scores alone."""
+    """`rows` in full; `bare` are the model's candidates with their features and scores alone.
+
+    `changes`: products that change between two rows. `questions` a row asks the index on the average.
+    """
 
     products: int
+    changes: int
     rows: Microseconds
     bare: Microseconds
     times_bare: float  # of all together
+    questions: float
+
+
+class CountingIndex(EdgeIndex):
+    """Counts its questions."""
+
+    questions = 0
+
+    def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
+        """One answer a query."""
+        self.questions += len(queries)
+        return super().nearest_many(queries, k, where)
 
 
 class Shop:
@@ -71,21 +89,19 @@ class Shop:
     def __init__(self, folder: Path, products: Sequence[Product], model: Behaviour, layout: Layout) -> None:
         numbers = ProductNumbers()
         self._random = np.random.default_rng(2)
+        self._described = list(products)
         self._products = [each.product_id for each in products]
         self._model, self._layout, self._tuning = model, layout, Tuning()
         self._place = {product_id: place for place, product_id in enumerate(model.products)}
-        self._replica, catalogue = VectorReplica(layout, numbers), Catalogue(numbers)
-        index = CachedIndex(EdgeIndex(layout, folder))
+        self._replica, self._catalogue = VectorReplica(layout, numbers), Catalogue(numbers)
+        self._asked = CountingIndex(layout, folder)
+        self._index = CachedIndex(self._asked)
         for start in range(0, len(products), 1_000):
-            described = [(each, content_of(each, layout)) for each in products[start : start + 1_000]]
-            for each, vector in described:
-                catalogue.put(each)
-                self._replica.put(each, vector.astype(np.float16))
-            index.upsert(described)
-        index.optimise()
+            self._put(products[start : start + 1_000])
+        self._index.optimise()
         self._rows = RecommendationPipeline(
-            catalogue,
-            index,
+            self._catalogue,
+            self._index,
             self._replica,
             layout=layout,
             tuning=self._tuning,
@@ -95,19 +111,39 @@ class Shop:
         )
         self._sessions = [Session(f"v{number}") for number in range(VISITORS)]
 
-    async def measure(self, nearest: Item2Vec) -> PushFigures:
+    def _put(self, products: Sequence[Product]) -> None:
+        described = [(each, content_of(each, self._layout)) for each in products]
+        for each, vector in described:
+            self._catalogue.put(each)
+            self._replica.put(each, vector.astype(np.float16))
+        self._index.upsert(described)
+
+    def _change(self) -> None:
+        """A product has another price, and with it another vector."""
+        at = int(self._random.integers(len(self._described)))
+        known = self._described[at]
+        price = round(known.price * self._random.uniform(0.8, 1.25), 2)
+        self._described[at] = msgspec.structs.replace(known, price=price, updated_at=known.updated_at + 1)
+        self._put([self._described[at]])
+
+    async def measure(self, nearest: Item2Vec, changes: int = 0) -> PushFigures:
         """Every visitor clicks, one after the other, and has its row made."""
         for _ in range(FIRST):
             for visitor in range(VISITORS):
                 self._click(visitor, nearest)
         for session in self._sessions:
             await self._push(session)
+        for _ in range(SETTLED * changes):
+            self._change()
         gc.collect()
         gc.freeze()  # as the service does once it has caught up
         rows, bare = [], []
+        asked = self._asked.questions
         for _ in range(ROUNDS):
             for visitor in range(VISITORS):
                 session = self._click(visitor, nearest)
+                for _ in range(changes):
+                    self._change()
                 started = time.thread_time()
                 await self._push(session)
                 rows.append(time.thread_time() - started)
@@ -115,7 +151,10 @@ class Shop:
                 self._model.scores(self._model.candidates(session.events, self._tuning).features)
                 bare.append(time.thread_time() - started)
         ratio = round(sum(rows) / sum(bare), 2)
-        return PushFigures(len(self._products), Microseconds.of(rows), Microseconds.of(bare), ratio)
+        questions = round((self._asked.questions - asked) / len(rows), 2)
+        return PushFigures(
+            len(self._products), changes, Microseconds.of(rows), Microseconds.of(bare), ratio, questions
+        )
 
     async def _push(self, session: Session) -> bytes:
         request = RecommendationRequest(
@@ -186,12 +225,13 @@ def _draw_product(number: int) -> Product:
 
 
 def measure() -> Iterator[PushFigures]:
-    """First the demo's shop, then the large one."""
+    """First the demo's shop, then the large one, and that again while its products change."""
     layout = ServiceSettings().layout
-    for products, model, nearest in (demo(), large()):
+    for drawn, changes in ((demo, 0), (large, 0), (large, 1)):
+        products, model, nearest = drawn()
         with tempfile.TemporaryDirectory() as folder:
             shop = Shop(Path(folder) / "index", products, model, layout)
-            yield asyncio.run(shop.measure(nearest))
+            yield asyncio.run(shop.measure(nearest, changes))
 
 
 if __name__ == "__main__":

@@ -45,6 +45,7 @@ class MayBeAway(CachedIndex):
 
     away = False
     questions = 0
+    queries = 0  # a question may be several
     meanwhile: Callable[[int], None] | None = None  # is told the number of the question
 
     def nearest_many(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
@@ -52,6 +53,7 @@ class MayBeAway(CachedIndex):
             raise IndexAway("cut by the test")
         found = super().nearest_many(queries, k, where)
         self.questions += 1
+        self.queries += len(queries)
         if self.meanwhile is not None:
             self.meanwhile(self.questions)
         return found

@@ -13,6 +13,7 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.content_candidates import ContentRetriever, InterestQuery
+from services.recommender.pipeline.neighbours import SPARE
 from services.vector_replica import VectorReplica
 from tests.support.pipeline import COUNT, SHOWN, MayBeAway, PipelineShop, ids
 
@@ -64,6 +65,42 @@ async def test_after_many_changes_it_is_asked_anew(shop: PipelineShop) -> None:
     shop.put(5, price=1.0, updated_at=10_000)
     await shop.row("p0")
     assert shop.index.questions == asked + 1
+
+
+def change_much(shop: PipelineShop) -> None:
+    known = shop.catalogue.get("p5")
+    assert known is not None
+    for turn in range(2 * CHANGES_KEPT):
+        shop.put(5, price=2.0 + turn % 7, updated_at=known.updated_at + 1 + turn)
+
+
+async def test_after_a_load_all_answers_are_made_anew(shop: PipelineShop) -> None:
+    await shop.row("p0", "p3", "p6")
+    change_much(shop)
+    before = shop.index.queries
+    await shop.row("p0", "p3", "p6")
+    assert shop.index.queries == before + 3
+
+
+async def test_where_much_changes_all_the_time_it_is_one_a_row(shop: PipelineShop) -> None:
+    await shop.row("p0", "p3", "p6")
+    asked = []
+    for _ in range(SPARE):
+        change_much(shop)
+        before = shop.index.queries
+        await shop.row("p0", "p3", "p6")
+        asked.append(shop.index.queries - before)
+    assert asked[:10] == [3] * 10
+    assert asked[-10:] == [1] * 10
+
+
+async def test_answers_that_are_behind_serve_while_the_index_is_away(shop: PipelineShop) -> None:
+    before = await shop.row("p0", "p3")
+    change_much(shop)
+    shop.index.away = True
+    again = await shop.row("p0", "p3")
+    assert again.fallback is None
+    assert ids(again) == ids(before)
 
 
 class LargeShop:
