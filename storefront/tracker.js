@@ -38,25 +38,25 @@ const typeInGA4 = (entry) => (entry?.[0] === "event" ? entry[1] : entry?.event);
  * A GA4 event in Eddy's words, `[type, fields]`, or null for what Eddy does not take. `entry` is what was
  * pushed to a dataLayer: `{event, ecommerce}`, or the arguments of `gtag("event", name, params)`; `known` is
  * what earlier entries said of all that follow. One order is one event, however often its page is opened:
- * the event's id follows from the transaction's.
+ * ingest makes the event's id of the order's.
  */
 export function fromGA4(entry, known = {}) {
   const type = typeInGA4(entry);
   if (!TYPES.has(type)) return null;
-  const said = entry[0] === "event" ? entry[2] : { ...entry, ...entry.ecommerce };
-  const params = { ...known, ...said };
+  const { ecommerce, ...ofAll } = known;
+  const said = entry[0] === "event" ? entry[2] : { ...(type !== "search" && ecommerce), ...entry, ...entry.ecommerce };
+  const params = { ...ofAll, ...said };
   const given = Array.isArray(params.items) ? params.items : [];
   const items = given.map(line).filter((each) => each.product_id);
   const query = type === "search" ? text(params.search_term) : undefined;
   if ((!items.length && !WITHOUT_PRODUCT.has(type)) || (type === "search" && !query)) return null;
   const isOne = ABOUT_ONE.has(type) && items.length === 1;
-  const order = type === "purchase" && text(params.transaction_id);
   return [type, {
-    ...(order && { event_id: idOf(`purchase ${order}`) }),
+    order_id: type === "purchase" ? text(params.transaction_id) : undefined,
     product_id: isOne ? items[0].product_id : undefined,
     items: isOne || !items.length ? undefined : items,
     value: number(params.value),
-    currency: /^[A-Z]{3}$/.test(params.currency) ? params.currency : undefined,
+    currency: [params, ...given].map(currencyOf).find((code) => /^[A-Z]{3}$/.test(code)),
     list_id: text(listOf(params) ?? listOf(given[0])),
     recommendation_id: text(params.recommendation_id),
     user_id: text(params.user_id),
@@ -64,15 +64,22 @@ export function fromGA4(entry, known = {}) {
   }];
 }
 
-/** What an entry says of all events after it, as `set`, `config` and GTM's data layer have it. Null takes it back. */
-function saidOfAll(entry) {
+/**
+ * What an entry says of all events after it, as `set`, `config` and GTM's data layer have it, `ecommerce` where
+ * that is pushed before its event. Null takes it back.
+ */
+function saidOfAll(entry, known) {
   const [command, target, value] = [0, 1, 2].map((place) => entry?.[place]);
   if (command === "event") return {};
   const isPair = command === "set" && typeof target === "string";
   const said = isPair ? { [target]: value } : command === "set" ? target : command === "config" ? value : entry;
-  return Object.fromEntries(REMEMBERED.filter((name) => said?.[name] !== undefined).map((name) => [name, said[name]]));
+  const all = Object.fromEntries(REMEMBERED.filter((name) => said?.[name] !== undefined).map((name) => [name, said[name]]));
+  const { event, ecommerce } = entry ?? {};
+  if (ecommerce === null || (ecommerce && !event)) all.ecommerce = ecommerce && { ...known.ecommerce, ...ecommerce };
+  return all;
 }
 
+const currencyOf = (named) => text(named?.currency)?.trim().toUpperCase();
 const listOf = (named) => named?.item_list_id ?? named?.item_list_name;
 const text = (value) => (value === undefined || value === null ? undefined : cut(String(value), 256) || undefined);
 const number = (value) => (value !== null && value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined);
@@ -81,7 +88,7 @@ function line(item) {
   const price = number(item?.price);
   const quantity = Math.floor(number(item?.quantity) ?? 0);
   return {
-    product_id: cut(text(item?.item_id ?? item?.id), 128), // `id`: what gtag.js took before GA4
+    product_id: cut(text(item?.item_id) ?? text(item?.id), 128), // `id`: what gtag.js took before GA4
     quantity: quantity >= 1 ? quantity : undefined,
     price: price >= 0 ? price : undefined,
   };
@@ -171,7 +178,8 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
     const context = { ...contextNow(), ...fields.context };
     const given = { event_id: ulid(occurred_at), type, occurred_at, ...fields, context };
     const event = JSON.parse(JSON.stringify(given, (_, value) => (typeof value === "string" ? whole(value) : value)));
-    store.set(eventPrefix + event.event_id, JSON.stringify(event));
+    // An order is the last in the queue, and the last to be dropped.
+    store.set(eventPrefix + (event.order_id ? "~" : "") + event.event_id, JSON.stringify(event));
     const queued = keys();
     for (const key of queued.slice(0, Math.max(0, queued.length - queueMax))) store.remove(key);
     if (queued.length > queueMax) console.warn(`eddy: more than ${queueMax} events wait, the oldest is dropped`);
@@ -338,7 +346,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   function take(entry) {
     try {
       if (Object(entry) === entry) taken.add(entry);
-      said = { ...said, ...saidOfAll(entry) };
+      said = { ...said, ...saidOfAll(entry, said) };
       const found = fromGA4(entry, said);
       if (found) track(...found);
       else if (TYPES.has(typeInGA4(entry))) {
@@ -401,8 +409,7 @@ const cut = (value, length) => value?.slice(0, /[\ud800-\udbff]/.test(value[leng
 /** A text with a mark for each half of a character that a page has left in it. */
 const whole = (value) => value.replace(/\p{Surrogate}/gu, "\ufffd"); // with `u`, pairs are one character
 
-const encoder = new TextEncoder();
-const size = (string) => encoder.encode(string).length;
+const size = (string) => new TextEncoder().encode(string).length;
 
 const DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
@@ -412,24 +419,6 @@ function ulid(time) {
   for (let rest = time, place = 0; place < 10; place++, rest = Math.floor(rest / 32)) id = DIGITS[rest % 32] + id;
   for (const byte of crypto.getRandomValues(new Uint8Array(16))) id += DIGITS[byte % 32];
   return id;
-}
-
-/** The id that always follows from a text, shaped as a ULID that sorts after all that were made from a time. */
-function idOf(name) {
-  let id = "7";
-  for (let part = 0; part < 5; part++) {
-    for (let rest = hash(name, part), digit = 0; digit < 5; digit++, rest >>>= 5) id += DIGITS[rest & 31];
-  }
-  return id;
-}
-
-/** 32 bits of a text: FNV-1a from a seed, stirred as MurmurHash3 ends. */
-function hash(name, seed) {
-  let bits = 0x811c9dc5 ^ Math.imul(seed + 1, 0x9e3779b1);
-  for (const byte of encoder.encode(name)) bits = Math.imul(bits ^ byte, 0x01000193);
-  bits = Math.imul(bits ^ (bits >>> 16), 0x85ebca6b);
-  bits = Math.imul(bits ^ (bits >>> 13), 0xc2b2ae35);
-  return (bits ^ (bits >>> 16)) >>> 0;
 }
 
 /** localStorage; memory for what it does not take (private windows, a full disk). */

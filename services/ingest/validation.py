@@ -131,7 +131,7 @@ def validate_events(
             raise Refused("visitor", "the visitor token belongs to another visitor than the event")
         if nonsense := events.check(event):
             raise Refused("validate", nonsense)
-        return events.clean(event)
+        return events.with_order(events.clean(event))
 
     return validate_entries(entries, read, MAX_EVENT_BYTES)
 
@@ -165,13 +165,23 @@ def validate_entries(
 
 
 def decode_entry(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
-    """One entry as what it should be. Raises Refused."""
+    """One entry as what it should be; a null says nothing, as if it were not there. Raises Refused."""
     try:
-        return decode(entry)
+        try:
+            return decode(entry)
+        except msgspec.ValidationError:
+            return decode(_without_nulls(entry))
     except msgspec.ValidationError as error:
         raise Refused("validate", str(error)[:REASON_MAX]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("decode", _explain(bytes(entry), error)[:REASON_MAX]) from None
+
+
+def _without_nulls(entry: msgspec.Raw) -> msgspec.Raw:
+    """Serializers write `"items": null` for what is not said, where a list is expected."""
+    members = msgspec.json.decode(entry, type=dict[str, msgspec.Raw])
+    said = {name: value for name, value in members.items() if bytes(value) != b"null"}
+    return msgspec.Raw(msgspec.json.encode(said))
 
 
 _ESCAPED_BACKSLASH: Final = rb"\\"

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
 
 from schemas import topics
-from schemas.events import Event, decode
+from schemas.events import Event, decode, id_of_order
 from services.model.session import Tuning, merge_events, signals
 from services.settings import ServiceSettings
 from tests.support.browser import Site, launch_chromium, serve_site
@@ -39,7 +39,7 @@ BOOTS: Final = {
     "quantity": 1,
 }
 SOCKS: Final = {"item_id": 42, "item_name": "Socks", "index": 1, "price": "12.25", "quantity": 2}
-ORDER: Final = {"transaction_id": "T-1042", "currency": "EUR", "value": 114, "items": [BOOTS, SOCKS]}
+ORDER: Final = {"transaction_id": "T-1042", "currency": " eur", "value": 114, "items": [BOOTS, SOCKS]}
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,9 @@ def test_a_shops_pushes_are_events_on_the_topic(
           push("begin_checkout", { items: [boots, socks] });
           push("add_shipping_info", { shipping_tier: "Ground", items: [boots] });
           push("add_payment_info", { payment_type: "Card", items: [boots] });
-          push("purchase", order);
-          push("refund", { transaction_id: "T-1042" });
+          dataLayer.push({ ecommerce: null }, { ecommerce: order }, { event: "purchase" });
+          dataLayer.push({ ecommerce: null });
+          push("refund", { transaction_id: "T-1042", currency: "EUR", items: [boots] });
           gtag("config", "G-EDDY", { user_id: null });
           gtag("event", "search", { search_term: "ankle boots" });
         }""",
@@ -145,6 +146,7 @@ def test_a_shops_pushes_are_events_on_the_topic(
     assert (listed.list_id, selected.list_id) == ("category:Shoes", "Related")
     assert [(item.price, item.quantity) for item in purchase.items] == [(89.5, 1), (12.25, 2)]
     assert (purchase.value, purchase.currency, search.query) == (114, "EUR", "ankle boots")
+    assert (purchase.order_id, purchase.event_id) == ("T-1042", id_of_order("purchase", "T-1042"))
     [warning] = page.evaluate("window.warnings")
     assert "item_id" in warning
 

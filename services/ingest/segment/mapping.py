@@ -36,7 +36,8 @@ from services.ingest.segment.identity import (
 from services.ingest.segment.messages import KINDS, Kind, Parcel, SegmentMessage
 from services.ingest.validation import Refused, Rejected, decode_entry, validate_entries
 
-# Names without their spaces, underscores and capitals: shops write all of them.
+# Names without their spaces, underscores and capitals: shops write all of them. The second part is the first
+# version of the spec, which put the verb first.
 SEGMENT_EVENTS: Final[Mapping[str, EventType]] = {
     "productlistviewed": "view_item_list",
     "productclicked": "select_item",
@@ -44,9 +45,20 @@ SEGMENT_EVENTS: Final[Mapping[str, EventType]] = {
     "productadded": "add_to_cart",
     "productremoved": "remove_from_cart",
     "productaddedtowishlist": "add_to_wishlist",
+    "wishlistproductaddedtocart": "add_to_cart",
     "checkoutstarted": "begin_checkout",
     "ordercompleted": "purchase",
     "productssearched": "search",
+    "viewedproductcategory": "view_item_list",
+    "viewedproductlist": "view_item_list",
+    "clickedproduct": "select_item",
+    "viewedproduct": "view_item",
+    "addedproduct": "add_to_cart",
+    "removedproduct": "remove_from_cart",
+    "addedproducttowishlist": "add_to_wishlist",
+    "startedcheckout": "begin_checkout",
+    "completedorder": "purchase",
+    "searchedproducts": "search",
 }
 ID_MAX: Final = 128
 NAME_MAX: Final = 256
@@ -66,7 +78,8 @@ def with_properties(event: Event, properties: Properties) -> Event:
     worth more than the one line that is odd.
     """
     told = _by_plain_name(properties)
-    lines = [*_lines(told)]
+    products = [_by_plain_name(each) for each in _products(told)]
+    lines = [item for each in products if (item := _item(each)) is not None]
     alone = _item(told)
     # Here the one product is a line of a cart or an order, with its quantity and price; else only looked at.
     if alone is not None and EVENT_TYPES[event.type].is_cart:
@@ -77,7 +90,8 @@ def with_properties(event: Event, properties: Properties) -> Event:
         product_id=None if alone is None else alone.product_id,
         items=tuple(lines),
         value=_value(told),
-        currency=_currency(told.get("currency")),
+        currency=next(filter(None, (_currency(each.get("currency")) for each in (told, *products))), None),
+        order_id=_order(told),
         list_id=text(told.get("listid"), NAME_MAX),
         recommendation_id=text(told.get("recommendationid"), NAME_MAX),
         query=text(told.get("query"), NAME_MAX),
@@ -89,15 +103,21 @@ def text(value: object, max_length: int) -> str | None:
     return value[:max_length] if isinstance(value, str) and value else None
 
 
-def _lines(told: Properties) -> Iterator[Item]:
+def _products(told: Properties) -> list[Properties]:
     lines = told.get("products")
     if lines is None:
-        return
+        return []
     if not isinstance(lines, list):
         raise Refused("validate", "Expected `array` of products - at `$.properties.products`")
-    for line in lines:
-        if isinstance(line, dict) and (item := _item(_by_plain_name(line))) is not None:
-            yield item
+    return [line for line in lines if isinstance(line, dict)]
+
+
+def _order(told: Properties) -> str | None:
+    """The number of the order, or of the checkout that became one: texts, or numbers of a database."""
+    numbers = _all(told, "orderid", "checkoutid")
+    said = (str(each).strip()[:NAME_MAX] for each in numbers if isinstance(each, str | int))
+    found = (each for each in said if each.casefold() not in events.NO_ORDERS)
+    return next((each for each in found if not texts.check_names([("order_id", each)])), None)
 
 
 def _item(told: Properties) -> Item | None:
@@ -139,7 +159,8 @@ def _number(value: object) -> float | None:
 
 
 def _currency(value: object) -> str | None:
-    return value.upper() if isinstance(value, str) and re.fullmatch(r"[A-Za-z]{3}", value) else None
+    told = value.strip() if isinstance(value, str) else ""
+    return told.upper() if re.fullmatch(r"[A-Za-z]{3}", told) else None
 
 
 def _all(told: Properties, *names: str) -> Iterator[Any]:
@@ -345,4 +366,4 @@ def _type_of(message: SegmentMessage) -> EventType | None:
 def _sensible(event: Event) -> Event:
     if nonsense := events.check(event):
         raise Refused("validate", nonsense)
-    return events.clean(event)
+    return events.with_order(events.clean(event))

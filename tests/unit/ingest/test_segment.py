@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas import events, identities
-from schemas.events import MAX_EVENT_BYTES, Context, Event, Item, is_visitor_id
+from schemas.events import MAX_EVENT_BYTES, Context, Event, Item, id_of_order, is_visitor_id
 from schemas.identities import Identity, visitor_of
 from schemas.times import MAX_CLOCK_AHEAD_MS
 from services.ingest.segment.mapping import Messages, validate_messages
@@ -191,6 +191,26 @@ def test_without_an_id_and_a_time_the_same_view_again_is_another_event() -> None
     message = VIEW | {"messageId": None}
     ids = [each.event_id for at in (NOW, NOW + 1) for each in take(message, message, received_at=at).events]
     assert len(set(ids)) == 4
+
+
+BOUGHT: Json = VIEW | {"event": "Order Completed", "properties": {"order_id": "o-1", "product_id": "p1"}}
+
+
+def test_an_order_is_one_event_whatever_its_message_is_called() -> None:
+    first = event(BOUGHT)
+    again = event(BOUGHT | {"messageId": "other", "event": "Completed Order"})
+    assert first.event_id == again.event_id == id_of_order("purchase", "o-1")
+    other = event(BOUGHT | {"properties": {"order_id": "o-2", "product_id": "p1"}})
+    began = event(BOUGHT | {"event": "Checkout Started"})
+    assert len({first.event_id, other.event_id, began.event_id}) == 3
+    added = event(BOUGHT | {"event": "Product Added"})
+    assert added.event_id == event(VIEW).event_id  # by its messageId
+
+
+def test_a_refund_is_no_purchase() -> None:
+    refund = BOUGHT | {"properties": {"order_id": "o-1", "product_id": "p1", "revenue": "-20"}}
+    assert "a refund is no purchase" in reason(refund)
+    assert take(BOUGHT | {"event": "Order Refunded"}).ignored == {"track": 1}
 
 
 # Context

@@ -20,9 +20,22 @@ NAMES: list[tuple[str, EventType | None]] = [
     ("Checkout Started", "begin_checkout"),
     ("Order Completed", "purchase"),
     ("Products Searched", "search"),
+    ("Wishlist Product Added to Cart", "add_to_cart"),
+    # The spec's first version.
+    ("Viewed Product Category", "view_item_list"),
+    ("Viewed Product", "view_item"),
+    ("Added Product", "add_to_cart"),
+    ("Removed Product", "remove_from_cart"),
+    ("Completed Order", "purchase"),
+    ("Clicked Product", "select_item"),
+    ("Started Checkout", "begin_checkout"),
+    ("Searched Products", "search"),
     ("Cart Viewed", None),
     ("Product List Filtered", None),
     ("Order Refunded", None),
+    ("Order Updated", None),
+    ("Order Cancelled", None),
+    ("Refunded Order", None),
     ("Signed Up", None),
     ("", None),
     ("💳", None),
@@ -44,7 +57,7 @@ def test_every_name_leads_to_a_type_of_ours() -> None:
 def tell(type_: EventType, properties: Json) -> Json:
     event = Event(event_id="e", type=type_, visitor_id="v", occurred_at=0)
     filled = with_properties(event, properties)
-    names = ("product_id", "items", "value", "currency", "list_id", "recommendation_id", "query")
+    names = ("product_id", "items", "value", "currency", "order_id", "list_id", "recommendation_id", "query")
     return {name: value for name in names if (value := getattr(filled, name))}
 
 
@@ -71,6 +84,7 @@ ORDERED = {
     ),
     "value": 25.0,
     "currency": "USD",
+    "order_id": "50314b8e9bcf000000000000",
 }
 PRODUCT = {
     "product_id": "507f1f77bcf86cd799439011",
@@ -202,3 +216,41 @@ def test_a_line_without_a_product_takes_none_of_the_others_with_it() -> None:
 def test_lines_that_are_no_list_are_refused() -> None:
     with pytest.raises(Refused, match=r"properties\.products"):
         tell("purchase", {"products": "p1,p2"})
+
+
+@pytest.mark.parametrize(
+    ("properties", "order_id"),
+    [
+        ({"order_id": "o-1", "checkout_id": "c-1"}, "o-1"),
+        ({"orderId": 1042}, "1042"),
+        ({"order_id": " o-1 "}, "o-1"),
+        ({"order_id": None, "checkoutId": "c-1"}, "c-1"),
+        ({"order_id": "", "checkout_id": 7}, "7"),
+        ({"order_id": "undefined", "checkout_id": "c-1"}, "c-1"),
+        ({"order_id": "o\n1", "checkout_id": "c-1"}, "c-1"),
+        ({"order_id": ["o-1"]}, None),
+        ({"order_id": 0}, None),
+        ({"order_id": "x" * 300}, "x" * 256),
+        ({}, None),
+    ],
+)
+def test_an_order_has_its_number_or_that_of_its_checkout(properties: Json, order_id: str | None) -> None:
+    assert tell("purchase", {"product_id": "p1"} | properties).get("order_id") == order_id
+
+
+@pytest.mark.parametrize(
+    ("properties", "currency"),
+    [
+        ({"currency": "usd"}, "USD"),
+        ({"currency": " eur\t"}, "EUR"),
+        ({"products": [{"sku": "s1"}, {"sku": "s2", "currency": "gbp"}]}, "GBP"),
+        ({"currency": "", "products": [{"sku": "s1", "currency": "EUR"}]}, "EUR"),
+        ({"currency": "CHF", "products": [{"sku": "s1", "currency": "EUR"}]}, "CHF"),
+        ({"currency": "euro"}, None),
+        ({"currency": 978}, None),
+    ],
+)
+def test_the_currency_may_be_in_small_letters_with_spaces_and_on_the_products(
+    properties: Json, currency: str | None
+) -> None:
+    assert tell("purchase", {"product_id": "p1"} | properties).get("currency") == currency

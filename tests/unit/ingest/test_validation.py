@@ -90,6 +90,49 @@ def test_one_bad_event_takes_none_with_it(good: list[bool]) -> None:
     assert [refused.index for refused in verdict.rejected] == [n for n, each in enumerate(good) if not each]
 
 
+def test_a_null_says_nothing_where_serializers_write_them_for_what_is_not_there() -> None:
+    said = VIEW | dict.fromkeys(set(events.Event.__struct_fields__) - set(VIEW))
+    [event] = validate_events([entry(said)], received_at=NOW, visitor_id=None).accepted
+    [same] = validate_events([entry(VIEW)], received_at=NOW, visitor_id=None).accepted
+    assert (event, event.items) == (same, ())
+    boot = BOOT | dict.fromkeys(set(products.Product.__struct_fields__) - set(BOOT))
+    [product] = validate_products([entry(boot)], received_at=NOW).accepted
+    assert [product] == validate_products([entry(BOOT)], received_at=NOW).accepted
+    assert "missing required field `type`" in reason(VIEW | {"type": None})
+    assert "$.items[0]" in reason(VIEW | {"items": [None]})
+
+
+def test_an_order_is_one_event_whatever_it_is_called() -> None:
+    order = VIEW | {"type": "purchase", "order_id": "o-1"}
+    told = [entry(order | {"event_id": f"{number:026}"}) for number in range(3)]
+    verdict = validate_events(told, received_at=NOW, visitor_id=None)
+    assert {each.event_id for each in verdict.accepted} == {events.id_of_order("purchase", "o-1")}
+    for other in ({"order_id": None}, {"order_id": " Undefined "}, {"type": "add_to_cart"}):
+        [event] = validate_events([entry(order | other)], received_at=NOW, visitor_id=None).accepted
+        assert event.event_id == ID
+    assert "a refund is no purchase" in reason(order | {"value": -0.01})
+
+
+# By tracker.js of before `order_id`, which made ids of GA4's transaction_id: shops have copies of it.
+ORDERS = {
+    "T-1042": "710PYS9MBS0529JMGT33Z5PBVN",
+    "1": "7BWEHZ4ATTPWSE4H745AGR3NEN",
+    "Überbestellung №7": "73F3A2240QJY5MP186NHVH6ZB4",
+    "x" * 256: "79VHV2GJGEGTZR2924X3F3RHP5",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_id_of_an_order_never_changes(order: str) -> None:
+    assert events.id_of_order("purchase", order) == ORDERS[order]
+
+
+def test_other_orders_have_other_ids() -> None:
+    ids = {events.id_of_order("purchase", f"T-{number}") for number in range(20_000)}
+    assert len(ids) == 20_000
+    assert len({each[1:6] for each in ids}) > 19_900  # every part tells them apart
+
+
 def test_bottomless_nesting_is_unreadable_where_it_does_not_end_and_else_one_bad_entry() -> None:
     with pytest.raises(UnreadableBatch, match="recursion"):
         split_events(b'{"events":[' + b"[" * 100_000)

@@ -17,6 +17,6 @@ layer.push({
   event: "view_item_list",
   ecommerce: { item_list_id: "category:Women/Shoes", items: ["p0001", "p0042", "p0077"].map((item_id) => ({ item_id })) },
 });
-layer.push({ event: "purchase", user_id: "customer-17", ecommerce: { currency: "EUR", value: 114, items: [boots, socks] } });
+layer.push({ event: "purchase", user_id: "customer-17", ecommerce: { transaction_id: "T-1042", currency: "EUR", value: 114, items: [boots, socks] } });
 await settled();
 for (const event of browser.events()) console.log(JSON.stringify(event));

@@ -6,6 +6,7 @@ from random import Random
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from schemas.identities import Identity
 from services.ops.experiments.attribution import (
@@ -249,6 +250,13 @@ def test_a_purchase_counts_from_the_first_row_on_up_to_the_windows_end() -> None
     for at, counts in [(49, 0), (50, 1), (149, 1), (150, 0)]:
         found = join([row(1, at=50), row(2, at=90)], [event(type_="purchase", at=at)])
         assert found.purchases.tolist() == [counts], at
+
+
+def test_an_order_that_is_told_several_times_is_one_purchase() -> None:
+    told = [event(number, "purchase", at=60 + number, value=20.0) for number in range(3)]
+    orders = [structs.replace(each, order_id=order) for each, order in zip(told, "xxy", strict=True)]
+    found = join([row(1, at=50)], orders)
+    assert (found.purchases.tolist(), found.revenue[""].tolist()) == ([2], [40.0])
 
 
 def test_a_purchase_is_attributed_to_an_earlier_click_on_the_product() -> None:
