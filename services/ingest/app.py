@@ -113,10 +113,11 @@ class FactReader:
 
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
-# Beside ours, what SDKs of Segment and RudderStack send from browsers; the last two are not read.
+# Beside ours, what SDKs of Segment and RudderStack send from browsers; only the first line is read.
 HEADERS: Final = (
     *(TOKEN_HEADER, "Authorization", "Content-Type", "Content-Encoding"),
-    *("AnonymousId", "X-Retry-Count"),
+    *("AnonymousId", "SentAt", "X-Retry-Count", "Rsa-Recovered", "Rsa-Retry-Attempt", "Rsa-Retry-Reason"),
+    *("Rsa-Since-First-Attempt", "Rsa-Since-Last-Attempt"),
 )
 
 
@@ -189,7 +190,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_methods=["GET", "POST"],  # products are a back end's matter, not a page's
+        allow_methods=["GET", "HEAD", "POST"],  # products are a back end's matter, not a page's
         allow_headers=HEADERS,
         expose_headers=["Retry-After"],
         max_age=86_400,

@@ -43,7 +43,7 @@ class IngestApi(MsgspecApi):
         document["components"]["securitySchemes"]["write_key"] = {
             "type": "http",
             "scheme": "basic",
-            "description": "EDDY_WRITE_KEY as the name, no password; or as writeKey in the body",
+            "description": "EDDY_WRITE_KEY as the name, no password; or as writeKey in body or query",
         }
         return document
 
@@ -94,7 +94,8 @@ PROBLEMS: Final = {
 SEGMENT_PROBLEMS: Final = {
     400: "The body cannot be read, or not one message can be taken; the document says why",
     401: "The write key or the API key is missing or wrong",
-    **{status: PROBLEMS[status] for status in (413, 415, 503)},
+    **{status: PROBLEMS[status] for status in (413, 503)},
+    415: "Packed by something else than gzip",
 }
 
 DESCRIPTION_OF_EVENTS: Final[Description] = {

@@ -76,6 +76,7 @@ class ErasureAnswer(msgspec.Struct, frozen=True):
 class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """Segment's `{"success": true}`, and how many messages became events or joins, or had nothing to say.
 
+    `success` is false where all messages are refused.
     `outdated`: whose word on who a visitor is was older than what is there; their events are taken.
     """
 
@@ -84,6 +85,34 @@ class SegmentAnswer(msgspec.Struct, frozen=True, kw_only=True):
     ignored: int
     rejected: list[Rejection]
     outdated: list[Rejection] | msgspec.UnsetType = msgspec.UNSET
+
+
+class SegmentSettings(msgspec.Struct, frozen=True):
+    """What Segment's SDKs read before they send: which of their plugins run, here only the one that sends."""
+
+    integrations: dict[str, dict[str, str]]
+
+    @classmethod
+    def of(cls, write_key: str, host: str, protocol: str) -> "SegmentSettings":
+        """Everything goes to `host`, which is without the scheme, by `protocol`."""
+        return cls({"Segment.io": {"apiKey": write_key, "apiHost": host, "protocol": protocol}})
+
+
+class Source(msgspec.Struct, frozen=True, rename="camel"):
+    """A source of RudderStack's: one that sends to nobody from the page, and reports no errors to others."""
+
+    id: str = "eddy"
+    name: str = "Eddy"
+    enabled: bool = True
+    config: dict[str, object] = {}
+    destinations: tuple[()] = ()
+    workspace_id: str = "eddy"
+
+
+class SourceConfig(msgspec.Struct, frozen=True):
+    """What RudderStack's SDKs read before they send."""
+
+    source: Source = Source()
 
 
 class SegmentProblem(ProblemDocument, frozen=True, kw_only=True):

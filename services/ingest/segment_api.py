@@ -1,7 +1,8 @@
-"""POST /v1/batch, /v1/track, /v1/identify and their like: what Segment's and RudderStack's SDKs send."""
+"""POST /v1/batch, /v1/track and their like: what Segment's and RudderStack's SDKs send, and ask before."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 from fastapi import APIRouter
@@ -16,6 +17,8 @@ from services.ingest.publisher import Publisher
 from services.ingest.responses import (
     NoMessageAcceptable,
     SegmentAnswer,
+    SegmentSettings,
+    SourceConfig,
     describe_outdated,
     describe_rejected,
     json_response,
@@ -36,25 +39,65 @@ def segment_routes(
     """The routes of Segment's HTTP tracking API.
 
     SDKs try again after 429 and 5xx and drop what got another error, so each message is judged on its own:
-    the refused ones lie in `events.dlq`, and only a call with nothing else is answered 400.
+    the refused ones lie in `events.dlq`. A call that is refused is answered 400, a batch always 200.
     """
     router = APIRouter(tags=["segment"], route_class=DirectRoute)
     take = _Taking(door, publisher, metrics, clock, policy)
 
-    @router.post("/v1/batch", **DESCRIPTION_OF_BATCH)
+    @router.post(BATCH, **DESCRIPTION_OF_BATCH)
     async def post_batch(request: Request) -> Response:
         """Takes messages of every kind. 200 means that Kafka has all events and joins that they make."""
-        return await take(request, split_batch, None, MAX_BATCH_BYTES)
+        return await take(request, BATCH, split_batch, None, MAX_BATCH_BYTES)
 
+    for path in ALSO_BATCH:
+        router.post(path, include_in_schema=False)(post_batch)
     for kind in KINDS:
         endpoint = _call(take, kind)
         router.post(f"/v1/{kind}", name=f"post_{kind}", **DESCRIPTIONS_OF_CALLS[kind])(endpoint)
+        # analytics.js sends to the first letter: /v1/t is /v1/track.
+        router.post(f"/v1/{kind[0]}", include_in_schema=False)(endpoint)
+
+    @router.post("/v1/m", include_in_schema=False)
+    async def post_measurements(request: Request) -> Response:
+        """Takes what analytics.js measures of itself, which nobody here reads."""
+        await read_body(request, MAX_EVENT_BYTES, None)
+        return json_response(SegmentAnswer(accepted=0, ignored=1, rejected=[]), 200)
+
+    _add_configurations(router, door)
     return router
+
+
+BATCH: Final = "/v1/batch"
+# What SDKs call it besides: analytics.js, Segment's import of history, RudderStack's beacon.
+ALSO_BATCH: Final = ("/v1/b", "/v1/import", "/beacon/v1/batch")
+
+
+def _add_configurations(router: APIRouter, door: VisitorAuth) -> None:
+    """What SDKs ask for before they send: nothing is sent on to others from the page, all goes here."""
+
+    async def get_source_config(request: Request) -> Response:
+        """As RudderStack's SDKs read it. HEAD, without a key, is how they look for ad blockers."""
+        with _as_sdks_read_it():
+            door.shows_write_key(request)  # a wrong one is refused here already, where people look first
+        return json_response(SourceConfig(), 200)
+
+    async def get_settings(request: Request) -> Response:
+        """As Segment's SDKs read it where their `cdnURL` is ingest's address."""
+        write_key = str(request.path_params["write_key"])
+        with _as_sdks_read_it():
+            door.require_sender(write_key, shown=True)
+        base = request.base_url
+        host = f"{base.netloc}{base.path.rstrip('/')}/v1"
+        return json_response(SegmentSettings.of(write_key, host, base.scheme), 200)
+
+    for path in ("/sourceConfig", "/sourceConfig/"):
+        router.api_route(path, methods=["GET", "HEAD"], include_in_schema=False)(get_source_config)
+    router.get("/v1/projects/{write_key}/settings", include_in_schema=False)(get_settings)
 
 
 def _call(take: "_Taking", kind: Kind) -> Callable[[Request], Awaitable[Response]]:
     async def post_call(request: Request) -> Response:
-        return await take(request, split_call, kind, MAX_EVENT_BYTES)
+        return await take(request, f"/v1/{kind}", split_call, kind, MAX_EVENT_BYTES)
 
     return post_call
 
@@ -77,14 +120,19 @@ class _Taking:
         self._policy = policy
 
     async def __call__(
-        self, request: Request, split: Callable[[bytes], Parcel], kind: Kind | None, limit: int
+        self,
+        request: Request,
+        source: str,  # one path for all that take the same, so that dead letters know them all
+        split: Callable[[bytes], Parcel],
+        kind: Kind | None,
+        limit: int,
     ) -> Response:
         with _as_sdks_read_it():
             sender = MessageSender(self._door.is_back_end(request), self._door.visitor_of(request))
             shown = self._door.shows_write_key(request) or sender.visitor_id is not None
-            body = await read_body(request, limit)
+            # JSON under any name: RudderStack's Node SDK calls it a form, beacons call it text.
+            body = await read_body(request, limit, None)
             received_at = int(self._clock())
-            source = request.url.path
             try:
                 parcel = split(body)
             except UnreadableBatch as error:
@@ -111,10 +159,14 @@ class _Taking:
         for ignored, times in messages.ignored.items():
             self._metrics.messages_ignored.labels(ignored).inc(times)
         rejected = describe_rejected(messages.rejected)
-        if rejected and len(rejected) == len(parcel.entries):
+        is_refused = bool(rejected) and len(rejected) == len(parcel.entries)
+        # Batches come from SDKs: RudderStack's for Node throws any 4xx where nobody catches it, and one bad
+        # message, which often comes alone, would end the shop's process.
+        if is_refused and kind is not None:
             raise NoMessageAcceptable("none of the messages can be taken", fields={"rejected": rejected})
         ignored_count = messages.ignored.total()
         answer = SegmentAnswer(
+            success=not is_refused,
             accepted=messages.accepted,
             ignored=ignored_count,
             rejected=rejected,

@@ -245,13 +245,17 @@ class VisitorAuth:
             raise NotAuthorised("products need the API key (Authorization: Bearer …)")
 
     def shows_write_key(self, request: Request) -> bool:
-        """Whether the headers show the write key, or the API key in its place. Raises NotAuthorised.
+        """Whether the write key is shown, or the API key in its place. Raises NotAuthorised.
 
-        As Segment has it, the write key is the name of HTTP basic auth, and the password is empty.
+        As Segment has it, the write key is the name of HTTP basic auth, and the password is empty. Beacons
+        have no headers: RudderStack's show it as `?writeKey=`.
         """
+        in_query = request.query_params.get("writeKey")
+        if in_query is not None:
+            self._check_write_key(in_query)
         scheme, _, shown = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            return self._shows_key(request)
+            return self._shows_key(request) or in_query is not None
         try:
             name = b64decode(shown.strip(), validate=True).decode().partition(":")[0]
         except ValueError:
@@ -265,7 +269,7 @@ class VisitorAuth:
             self._check_write_key(write_key)
         elif self._required and not shown:
             raise NotAuthorised(
-                "messages need the write key (HTTP basic auth, or writeKey in the body) or the API key"
+                "messages need the write key (HTTP basic auth, or writeKey in body or query) or the API key"
             )
 
     def issue(self, request: Request, visitor_id: str) -> VisitorToken:

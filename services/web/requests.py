@@ -38,12 +38,14 @@ class TooLarge(Problem):
     kind = "too-large"
 
 
-async def read_body(request: Request, limit: int, media_types: Collection[str] = MEDIA_TYPES) -> bytes:
+async def read_body(request: Request, limit: int, media_types: Collection[str] | None = MEDIA_TYPES) -> bytes:
     """The whole body, unpacked. Raises UnsupportedBody, UnreadableBody, and TooLarge beyond `limit` bytes.
 
-    The limit holds for what comes and for what it unpacks to; no more than that is ever unpacked.
+    The limit holds for what comes and for what it unpacks to; no more than that is ever unpacked. Without
+    `media_types` a body may be declared as anything.
     """
-    _check_media_type(request, media_types)
+    if media_types is not None:
+        _check_media_type(request, media_types)
     unpacker = _unpacker(request)
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:

@@ -322,7 +322,8 @@ def of_ingest() -> Iterator[Bad]:
         yield take(400, "gzip", body=b"{}", packed="gzip")
         yield take(413, f"{limit} ", body=b" " * (limit + 1))
         yield take(413, f"{limit} ", body=gzip.compress(b" " * (limit + 1)), packed="gzip")
-        yield take(415, "application/json", body=b"<a/>", media_type="application/xml")
+        if not is_segment:  # whose SDKs call JSON a form, or text
+            yield take(415, "application/json", body=b"<a/>", media_type="application/xml")
         yield take(415, "gzip", body=b"{}", packed="br")
     for path, entries in {"/v1/events": "events", "/v1/products": "products"}.items():
         method = "PUT" if entries == "products" else "POST"
