@@ -51,7 +51,11 @@ class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag="subscribe"
 
 def check(subscribe: Subscribe) -> str | None:
     """Why a well-formed subscription still makes no sense, as a sentence for its sender, or None."""
+    names: set[str] = set()
     for slot in subscribe.slots:
+        if slot.name in names:
+            return f"two slots are called {slot.name!r}: rows come by their slot's name, give each its own"
+        names.add(slot.name)
         if slot.kind in ABOUT_A_PRODUCT and not slot.product_id:
             return f"slot {slot.name!r} of kind {slot.kind} needs a product_id"
         if slot.kind == "search" and not slot.query:

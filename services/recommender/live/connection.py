@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 import structlog
@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from schemas.live import ProtocolError, Subscribe, check
+from schemas.live import ProtocolError, Slot, Subscribe, check
 from services.clock import now_ms
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
@@ -38,7 +38,25 @@ log = structlog.get_logger()
 
 Subscribers = Callable[[str], LiveSubscription]  # visitor_id → a socket's state
 
-_decoder = msgspec.json.Decoder(Subscribe)
+
+class SlotBody(Slot, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A slot as pages send it: a filter that is silently left out would show what was to be hidden."""
+
+
+class SubscribeBody(Subscribe, frozen=True, tag="subscribe", tag_field="type", forbid_unknown_fields=True):
+    """A subscription as pages send it."""
+
+    slots: Annotated[tuple[SlotBody, ...], msgspec.Meta(min_length=1, max_length=16)]
+
+
+class Shown(msgspec.Struct, frozen=True):
+    """What a message shows whose other fields are wrong."""
+
+    token: str | None = None
+
+
+_decoder = msgspec.json.Decoder(SubscribeBody)
+_shown_decoder = msgspec.json.Decoder(Shown)
 _encoder = msgspec.json.Encoder()
 
 
@@ -128,7 +146,7 @@ class LiveConnection:
         if self._credentials.are_missing:
             self._wait(FIRST_WITHIN_S, self._give_up)
         else:
-            self._enter(None)
+            self._enter()
 
     def _give_up(self) -> None:
         self._close(TRY_LATER, f"no token was shown within {FIRST_WITHIN_S:.0f} s")
@@ -138,23 +156,27 @@ class LiveConnection:
         try:
             subscribe = _subscribe(message)
         except ValueError as error:
-            self._refuse(error)
+            self._refuse(error, message)
             return
         if self._subscription is None:
-            self._enter(subscribe)
+            self._enter(subscribe.token, subscribe)
             return
         if subscribe.token is None or self._show(subscribe.token):
             self._subscription.subscribe(subscribe.slots)
 
-    def _refuse(self, error: ValueError) -> None:
+    def _refuse(self, error: ValueError, message: str | bytes) -> None:
         if self._subscription is None:
-            self._close(REFUSED, f"the first message is to show the visitor's token: {error}")
-        else:
+            # A page whose token is good would ask for another one, and be refused the same way for ever.
+            if (token := _token_in(message)) is None:
+                self._close(REFUSED, f"the first message is to show the visitor's token: {error}")
+                return
+            self._enter(token)
+        if self._subscription is not None:
             self._socket.send(_encoder.encode(ProtocolError(str(error)[:500])))
 
-    def _enter(self, first: Subscribe | None) -> None:
+    def _enter(self, token: str | None = None, first: Subscribe | None = None) -> None:
         self._stop_waiting()
-        if not self._show(first.token if first else None):
+        if not self._show(token):
             return
         self._subscription = self._admission.enter(self._credentials.visitor_id)
         if self._subscription is None:
@@ -233,7 +255,15 @@ def _subscribe(wish: str | bytes) -> Subscribe:
     try:
         subscribe = _decoder.decode(wish)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError(str(error)) from None
+        known = f"; a slot has {', '.join(Slot.__struct_fields__)}" if "unknown field" in str(error) else ""
+        raise ValueError(f"{error}{known}") from None
     if nonsense := check(subscribe):
         raise ValueError(nonsense)
     return subscribe
+
+
+def _token_in(message: str | bytes) -> str | None:
+    try:
+        return _shown_decoder.decode(message).token
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

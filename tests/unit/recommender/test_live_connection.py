@@ -123,6 +123,49 @@ async def test_the_first_message_has_to_be_right(recommender: Recommender, said:
     assert (code, reason[:17]) == (1008, "the first message")
 
 
+@pytest.mark.parametrize(
+    ("slots", "says"),
+    [
+        (
+            [SLOT | {"price_max": 20}],
+            "`price_max` - at `$.slots[0]`; a slot has name, kind, k,",
+        ),
+        ([SLOT, SLOT | {"name": "other", "colour": "red"}], "`colour` - at `$.slots[1]`"),
+        ([SLOT, SLOT | {"k": 4}], "two slots are called 'for_you'"),
+        ([SLOT | {"k": 0}], "$.slots[0].k"),
+        ([], "$.slots"),
+    ],
+)
+async def test_what_is_no_slot_is_told_and_leaves_the_rows_as_they_are(
+    recommender: Recommender, slots: list[dict[str, object]], says: str
+) -> None:
+    token = recommender.signer.issue("v").token
+    wrong = msgspec.json.encode({"type": "subscribe", "slots": slots, "token": token}).decode()
+    first = recommender.open()
+    first.say(wrong)  # its token is good: the socket stays, and the page need not ask for another
+    later = recommender.open()
+    subscribe(later, token)
+    await until(lambda: later.messages() == [b"for_you"])
+    later.say(wrong)
+    for client in (first, later):
+        [error] = client.messages()
+        assert says in msgspec.json.decode(error)["detail"]
+    assert recommender.open_sockets == 2
+    subscribe(first)
+    await until(lambda: first.messages() == [b"for_you"])
+
+
+async def test_a_field_beside_the_slots_that_nobody_knows_is_told(recommender: Recommender) -> None:
+    client = recommender.open()
+    token = recommender.signer.issue("v").token
+    said = {"type": "subscribe", "slots": [SLOT], "token": token, "price_max": 20}
+    client.say(msgspec.json.encode(said).decode())
+    assert b"unknown field `price_max`" in client.messages()[0]
+    other = recommender.open()
+    other.say(msgspec.json.encode({**said, "token": "wrong"}).decode())
+    assert (await until_closed(other))[0] == 1008
+
+
 async def test_a_token_of_somebody_else_ends_it_even_later(recommender: Recommender) -> None:
     client = recommender.open(f"visitor_id=v&token={recommender.signer.issue('v').token}")
     assert recommender.open_sockets == 1
