@@ -28,6 +28,8 @@ OFF_TOPICS: Final = {
     "live_subscribe": "recommender",
     "live_recommendations": "pages",
     "live_error": "pages",
+    "live_ping": "recommender",
+    "live_pong": "pages",
 }
 
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)

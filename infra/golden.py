@@ -12,6 +12,8 @@ from schemas.events import Event, EventType
 from schemas.jsonschema import FOLDER as JSON_SCHEMAS
 from schemas.live import (
     Cause,
+    Ping,
+    Pong,
     ProtocolError,
     Recommendations,
     RecommendedItem,
@@ -215,6 +217,8 @@ def _live() -> Iterator[tuple[str, str, Any]]:
         ),
     )
     yield "live_error", "slots", ProtocolError("slot 'like-this' of kind similar needs a product_id")
+    yield "live_ping", "full", Ping()
+    yield "live_pong", "full", Pong()
 
 
 def _item(source: Source, *, explained: bool = False) -> RecommendedItem:

@@ -15,7 +15,7 @@ from schemas.events import Event
 from schemas.experiments import Experiment
 from schemas.identities import Identity
 from schemas.impressions import Shown
-from schemas.live import ProtocolError, Recommendations, Subscribe
+from schemas.live import Ping, Pong, ProtocolError, Recommendations, Subscribe
 from schemas.models import Manifest, ModelRelease
 from schemas.products import Product
 from schemas.rules import Rule
@@ -45,6 +45,8 @@ MESSAGES: Final[Mapping[str, type[msgspec.Struct]]] = {
     "live_subscribe": Subscribe,
     "live_recommendations": Recommendations,
     "live_error": ProtocolError,
+    "live_ping": Ping,
+    "live_pong": Pong,
 }
 
 

@@ -128,6 +128,14 @@ class Recommendations(
     experiments: dict[str, str] = {}
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):
+    """Client to server: is anybody there? A browser is not told of a path that has died without a word."""
+
+
+class Pong(msgspec.Struct, frozen=True, tag="pong", tag_field="type"):
+    """Server to client: the answer to a ping."""
+
+
 class ProtocolError(msgspec.Struct, frozen=True, tag="error", tag_field="type"):
     """Server to client: what was wrong with the client's message; the socket stays open."""
 

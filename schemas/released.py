@@ -69,6 +69,8 @@ CODECS: Final[Mapping[str, Codec]] = {
     "live_subscribe": _of_json("live_subscribe"),
     "live_recommendations": _of_json("live_recommendations"),
     "live_error": _of_json("live_error"),
+    "live_ping": _of_json("live_ping"),
+    "live_pong": _of_json("live_pong"),
 }
 
 

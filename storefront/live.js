@@ -22,7 +22,8 @@ const OPEN_WITHIN_MS = 3000;
 const POLL_AFTER = 2; // failures in a row
 const POLL_EVERY_MS = 3000;
 const AWAY_MS = 8000; // the last wait where no socket opens
-const SILENT_MS = 30_000; // a socket that was silent for so long is asked whether it lives, when looked at
+const SILENT_MS = 30_000; // then a socket is asked whether it lives, since a path may die without a word
+const ROW_WITHIN_MS = 3000; // likewise
 const ANSWER_WITHIN_MS = 5000;
 const ASK_MS = 20_000;
 const TOKEN_REFUSED = 1008;
@@ -64,6 +65,7 @@ export function connect({
     [globalThis, "online", online],
     [globalThis, "offline", offline],
     [globalThis, "pageshow", look],
+    [globalThis, "eddy-taken", expect],
     [globalThis.document, "visibilitychange", look],
   ];
   const shown = new Map(); // slot → what was handed on last
@@ -77,9 +79,10 @@ export function connect({
   let reconnecting; // timers
   let opening;
   let answering;
+  let silent;
+  let expecting;
   let polling;
   let isPolling = false;
-  let lastMessageAt = 0;
   let status;
 
   function tell(now) {
@@ -117,7 +120,9 @@ export function connect({
 
   function drop() {
     attempt += 1;
-    [reconnecting, opening, answering].forEach(clearTimeout);
+    heard();
+    clearTimeout(reconnecting);
+    clearTimeout(opening);
     const old = socket;
     socket = undefined;
     old?.close();
@@ -133,7 +138,13 @@ export function connect({
   }
 
   function send() {
-    if (socket?.readyState === 1 && slots.length) socket.send(JSON.stringify({ type: "subscribe", slots, token }));
+    if (socket?.readyState !== 1 || !slots.length) return;
+    socket.send(JSON.stringify({ type: "subscribe", slots, token }));
+    expect();
+  }
+
+  function expect() {
+    expecting ??= setTimeout(look, ROW_WITHIN_MS);
   }
 
   function receive(data) {
@@ -146,8 +157,8 @@ export function connect({
     failures = 0; // only now: one that closes as it opens is no success
     worked = 1;
     refused = undefined;
-    lastMessageAt = Date.now();
-    clearTimeout(answering);
+    heard();
+    silent = setTimeout(look, SILENT_MS);
     stopPolling();
     tell("live");
     if (message.type === "error") console.warn("eddy:", message.detail);
@@ -212,13 +223,16 @@ export function connect({
     tell("offline");
   }
 
-  /** A socket may have died unseen. The server answers every subscribe. */
+  /** Asks for an answer; a hidden page when it is seen again. */
   function look() {
-    if (globalThis.document?.visibilityState === "hidden" || Date.now() - lastMessageAt < SILENT_MS) return;
-    if (socket?.readyState !== 1) return;
-    send();
-    clearTimeout(answering);
-    answering = setTimeout(lost, ANSWER_WITHIN_MS);
+    if (globalThis.document?.visibilityState === "hidden" || socket?.readyState !== 1) return;
+    socket.send('{"type":"ping"}');
+    answering ??= setTimeout(lost, ANSWER_WITHIN_MS);
+  }
+
+  function heard() {
+    [silent, expecting, answering].forEach(clearTimeout);
+    expecting = answering = undefined;
   }
 
   function subscribe(next) {

@@ -37,15 +37,13 @@ const typeInGA4 = (entry) => (entry?.[0] === "event" ? entry[1] : entry?.event);
 /**
  * A GA4 event in Eddy's words, `[type, fields]`, or null for what Eddy does not take. `entry` is what was
  * pushed to a dataLayer: `{event, ecommerce}`, or the arguments of `gtag("event", name, params)`; `known` is
- * what earlier entries said of all that follow. One order is one event, however often its page is opened:
- * ingest makes the event's id of the order's.
+ * what earlier entries said of all that follow. Ingest makes one event of an order, however often it is told.
  */
 export function fromGA4(entry, known = {}) {
   const type = typeInGA4(entry);
   if (!TYPES.has(type)) return null;
-  const { ecommerce, ...ofAll } = known;
-  const said = entry[0] === "event" ? entry[2] : { ...(type !== "search" && ecommerce), ...entry, ...entry.ecommerce };
-  const params = { ...ofAll, ...said };
+  const said = entry[0] === "event" ? entry[2] : { ...(type !== "search" && known.ecommerce), ...entry, ...entry.ecommerce };
+  const params = { ...known, ...said };
   const given = Array.isArray(params.items) ? params.items : [];
   const items = given.map(line).filter((each) => each.product_id);
   const query = type === "search" ? text(params.search_term) : undefined;
@@ -56,7 +54,7 @@ export function fromGA4(entry, known = {}) {
     product_id: isOne ? items[0].product_id : undefined,
     items: isOne || !items.length ? undefined : items,
     value: number(params.value),
-    currency: [params, ...given].map(currencyOf).find((code) => /^[A-Z]{3}$/.test(code)),
+    currency: [params, ...given].map((each) => text(each?.currency)?.trim().toUpperCase()).find((code) => /^[A-Z]{3}$/.test(code)),
     list_id: text(listOf(params) ?? listOf(given[0])),
     recommendation_id: text(params.recommendation_id),
     user_id: text(params.user_id),
@@ -64,22 +62,17 @@ export function fromGA4(entry, known = {}) {
   }];
 }
 
-/**
- * What an entry says of all events after it, as `set`, `config` and GTM's data layer have it, `ecommerce` where
- * that is pushed before its event. Null takes it back.
- */
+/** What an entry says of all events after it, as `set`, `config` and GTM's data layer have it. Null takes it back. */
 function saidOfAll(entry, known) {
-  const [command, target, value] = [0, 1, 2].map((place) => entry?.[place]);
+  const { 0: command, 1: target, 2: value, event, ecommerce } = entry ?? {};
   if (command === "event") return {};
   const isPair = command === "set" && typeof target === "string";
   const said = isPair ? { [target]: value } : command === "set" ? target : command === "config" ? value : entry;
   const all = Object.fromEntries(REMEMBERED.filter((name) => said?.[name] !== undefined).map((name) => [name, said[name]]));
-  const { event, ecommerce } = entry ?? {};
   if (ecommerce === null || (ecommerce && !event)) all.ecommerce = ecommerce && { ...known.ecommerce, ...ecommerce };
   return all;
 }
 
-const currencyOf = (named) => text(named?.currency)?.trim().toUpperCase();
 const listOf = (named) => named?.item_list_id ?? named?.item_list_name;
 const text = (value) => (value === undefined || value === null ? undefined : cut(String(value), 256) || undefined);
 const number = (value) => (value !== null && value !== "" && Number.isFinite(Number(value)) ? Number(value) : undefined);
@@ -268,6 +261,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
       return 0;
     }
     batch.forEach(({ key }) => store.remove(key));
+    globalThis.dispatchEvent?.(new Event("eddy-taken")); // live.js expects a row
     batchEvents = Math.min(BATCH_EVENTS, batchEvents * 2);
     if (status !== 202 || answer.rejected?.length) console.warn("eddy: events were refused", status, answer);
     if (!isJudged && status !== 413) return waitAfter({ response }); // if the fault is elsewhere, the others have time

@@ -4,7 +4,7 @@ import json
 
 import httpx
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, Route, WebSocketRoute, expect
 
 from infra.stack.lifecycle import Stack
 from tests.support.patience import patiently
@@ -150,6 +150,27 @@ def test_where_websockets_are_blocked_prices_change_all_the_same(stack: Stack, o
 
 
 @patiently(15)
+def test_a_page_whose_path_has_died_without_a_word_has_its_row_within_10_s(
+    stack: Stack, open_page: Open
+) -> None:
+    page, sockets = open_page(stack.shop_url), list[bool]()  # whether a socket's path lives
+
+    def pass_on(route: WebSocketRoute) -> None:
+        server, number = route.connect_to_server(), len(sockets)
+        sockets.append(True)
+        route.on_message(lambda message: server.send(message) if sockets[number] else None)
+        server.on_message(lambda message: route.send(message) if sockets[number] else None)
+
+    page.route_web_socket("**/v1/live*", pass_on)
+    page.reload()
+    is_live(page)
+    page.evaluate("window.survivor = true")
+    sockets[0] = False
+    because(page, open_product(page, "Men"), 10_000)
+    assert len(sockets) == 2
+    has_never_navigated(page)
+
+
 def is_gone(page: Page, product_id: str) -> None:
     assert product_id not in products_in(page, "similar")
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
-from schemas.live import ProtocolError, Slot, Subscribe, check
+from schemas.live import Ping, Pong, ProtocolError, Slot, Subscribe, check
 from services.clock import now_ms
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
@@ -55,7 +55,7 @@ class Shown(msgspec.Struct, frozen=True):
     token: str | None = None
 
 
-_decoder = msgspec.json.Decoder(SubscribeBody)
+_decoder: msgspec.json.Decoder[SubscribeBody | Ping] = msgspec.json.Decoder(SubscribeBody | Ping)
 _shown_decoder = msgspec.json.Decoder(Shown)
 _encoder = msgspec.json.Encoder()
 
@@ -154,7 +154,10 @@ class LiveConnection:
     def receive(self, message: str | bytes) -> None:
         """What the client says."""
         try:
-            subscribe = _subscribe(message)
+            subscribe = _decode(message)
+            if isinstance(subscribe, Ping):
+                self._answer_ping()
+                return
         except ValueError as error:
             self._refuse(error, message)
             return
@@ -163,6 +166,11 @@ class LiveConnection:
             return
         if subscribe.token is None or self._show(subscribe.token):
             self._subscription.subscribe(subscribe.slots)
+
+    def _answer_ping(self) -> None:
+        if self._subscription is None:
+            raise ValueError("a ping has none")
+        self._socket.send(_encoder.encode(Pong()))
 
     def _refuse(self, error: ValueError, message: str | bytes) -> None:
         if self._subscription is None:
@@ -250,16 +258,16 @@ class LiveConnection:
             self._timer = None
 
 
-def _subscribe(wish: str | bytes) -> Subscribe:
+def _decode(wish: str | bytes) -> Subscribe | Ping:
     """What is asked for. Raises ValueError with a sentence for the client."""
     try:
-        subscribe = _decoder.decode(wish)
+        said = _decoder.decode(wish)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         known = f"; a slot has {', '.join(Slot.__struct_fields__)}" if "unknown field" in str(error) else ""
         raise ValueError(f"{error}{known}") from None
-    if nonsense := check(subscribe):
+    if isinstance(said, Subscribe) and (nonsense := check(said)):
         raise ValueError(nonsense)
-    return subscribe
+    return said
 
 
 def _token_in(message: str | bytes) -> str | None:

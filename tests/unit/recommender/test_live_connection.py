@@ -166,6 +166,16 @@ async def test_a_field_beside_the_slots_that_nobody_knows_is_told(recommender: R
     assert (await until_closed(other))[0] == 1008
 
 
+async def test_a_ping_is_answered_at_once_where_somebody_has_shown_a_token(recommender: Recommender) -> None:
+    client = recommender.open()
+    subscribe(client, recommender.signer.issue("v").token, "a bug")
+    client.say('{"type":"ping"}')
+    assert client.messages() == [b'{"type":"pong"}']  # before any row is made
+    stranger = recommender.open()
+    stranger.say('{"type":"ping"}')
+    assert (await until_closed(stranger))[0] == 1008
+
+
 async def test_a_token_of_somebody_else_ends_it_even_later(recommender: Recommender) -> None:
     client = recommender.open(f"visitor_id=v&token={recommender.signer.issue('v').token}")
     assert recommender.open_sockets == 1

@@ -45,6 +45,7 @@ export function openBrowser({ answer = () => undefined, storage = new FakeStorag
     matchMedia: () => ({ matches: false }),
     addEventListener: target.addEventListener.bind(target),
     removeEventListener: target.removeEventListener.bind(target),
+    dispatchEvent: target.dispatchEvent.bind(target),
     fetch: async (url, options = {}) => {
       const { pathname, search } = new URL(url);
       const request = { path: pathname, search, token: options.headers?.["X-Eddy-Token"] ?? null, options };

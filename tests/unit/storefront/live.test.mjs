@@ -240,16 +240,69 @@ test("another subscription replaces the first", async () => {
   assert.deepEqual(got, []);
 });
 
-test("a silent socket is asked for life when the page is looked at again", async () => {
-  await page();
+const PING = { type: "ping" };
+
+/** A page with a row, on a socket whose path has died without a word. */
+async function deadPage() {
+  const opened = await page();
   const socket = FakeSocket.last;
   socket.open();
   socket.say(message(1, ["p1"]));
-  await after(60_000);
-  document.dispatchEvent(new Event("visibilitychange"));
-  assert.equal(socket.sent.length, 2);
+  return { ...opened, socket };
+}
+
+test("a socket that is silent for 30 s is asked for life, and another is opened where it does not answer", async () => {
+  const { socket } = await deadPage();
+  await after(29_999);
+  assert.equal(socket.sent.length, 1);
+  await after(1);
+  assert.deepEqual(socket.sent.at(-1), PING);
   await after(5000);
   assert.equal(socket.readyState, 3);
+  await after(500);
+  assert.equal(FakeSocket.all.length, 2);
+});
+
+test("an event that ingest has taken and no row follows is noticed within 10 s, however many come", async () => {
+  const { socket, emit } = await deadPage();
+  for (let seconds = 0; seconds < 8; seconds++) {
+    emit("eddy-taken");
+    await after(1000);
+  }
+  assert.deepEqual(socket.sent.slice(1), [PING]); // after 3 s
+  assert.equal(socket.readyState, 3);
+  await after(500);
+  assert.equal(FakeSocket.all.length, 2);
+  FakeSocket.last.open();
+  assert.equal(FakeSocket.last.sent.at(-1).type, "subscribe");
+});
+
+test("an answer, whatever it says, is life", async () => {
+  const { socket, emit, got, warnings } = await deadPage();
+  for (let times = 0; times < 4; times++) {
+    await after(30_000);
+    socket.say(times % 2 ? { type: "pong" } : message(times + 2, ["p1"]));
+  }
+  emit("eddy-taken");
+  await after(2000);
+  socket.say(message(9, ["p2"]));
+  await after(20_000);
+  assert.equal(socket.readyState, 1);
+  assert.equal(socket.sent.filter(({ type }) => type === "ping").length, 4);
+  assert.deepEqual(got.at(-1).items, [item("p2")]);
+  assert.deepEqual(warnings, []);
+});
+
+test("a hidden page asks when it is seen again", async () => {
+  const { socket, emit } = await deadPage();
+  document.visibilityState = "hidden";
+  emit("eddy-taken");
+  await after(60_000);
+  assert.equal(socket.sent.length, 1);
+  document.visibilityState = "visible";
+  document.dispatchEvent(new Event("visibilitychange"));
+  assert.deepEqual(socket.sent.at(-1), PING);
+  await after(5000);
   await after(500);
   assert.equal(FakeSocket.all.length, 2);
 });

@@ -37,6 +37,20 @@ test("an event is kept first, sent at once as text/plain with the visitor's toke
   assert.equal(tracker.queued(), 0);
 });
 
+test("the page is told when ingest has taken events, for live.js to expect a row", async () => {
+  let isAway = true;
+  openBrowser({ answer: ({ path }) => (isAway && path === "/v1/events" ? { status: 503 } : undefined) });
+  let times = 0;
+  globalThis.addEventListener("eddy-taken", () => times++);
+  const tracker = createTracker({ ingest: INGEST });
+  tracker.track("view_item", { product_id: "p0001" });
+  await settled();
+  assert.equal(times, 0);
+  isAway = false;
+  await tracker.flush();
+  assert.equal(times, 1);
+});
+
 test("what happens while a request is under way leaves at once in a second one; what comes then goes after", async () => {
   const answers = [];
   const gate = ({ path }) => path === "/v1/events" && new Promise((resolve) => answers.push(() => resolve()));
