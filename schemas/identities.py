@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from schemas.events import Millis, VisitorId
+from schemas.events import Millis, VisitorId, is_visitor_id
 from schemas.unreadable import read
 
 USER_PREFIX: Final = "user:"
@@ -45,6 +45,13 @@ def visitor_of(user_id: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9_.:-]{1,59}", user_id):
         return USER_PREFIX + user_id
     return f"{USER_PREFIX}hash:{blake2b(user_id.encode(), digest_size=20).hexdigest()}"
+
+
+def visitor_of_anonymous(anonymous_id: str) -> str:
+    """The id itself where it may name a visitor and is not taken for a user's, else a hash that stays."""
+    if is_visitor_id(anonymous_id) and not anonymous_id.startswith(USER_PREFIX):
+        return anonymous_id
+    return f"hash:{blake2b(anonymous_id.encode(), digest_size=20).hexdigest()}"
 
 
 _decoder = msgspec.json.Decoder(Identity)

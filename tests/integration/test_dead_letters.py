@@ -366,6 +366,16 @@ def test_nothing_of_an_erased_visitor_goes_back(topics: SessionTopics, desk: Des
         (None, events.encode(later), of_worker(desk.settings, visitor, at + 1)),
     )
     ids = [f"events.dlq/0/{number}" for number in _last_offsets(desk, 4)]
+    shown = desk.run("list", "--reason", visitor)
+    assert ([each["id"] for each in shown["letters"]], shown["erased"]) == ([ids[3]], 2)
+    assert visitor not in {each["about"] for each in desk.run("list", "--all")["letters"]}
+    [group] = desk.run("list", "--by-reason", "--reason", visitor)
+    assert (group["count"], group["example"]) == (1, ids[3])
+    for letter in ids[:3]:
+        told = desk.run("show", letter, status=2)
+        assert "to be forgotten" in told
+        assert visitor not in told
+    assert desk.run("show", ids[3])["verdict"] == "good"
     done = desk.run("requeue", *ids, "--yes", status=1)
     assert (done["requeued"], done["stayed"]) == (1, {"erased": 3})
     assert not desk.on(EVENTS, visitor)

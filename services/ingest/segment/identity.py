@@ -2,14 +2,12 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Final, Literal
 
 from msgspec.structs import replace
 
 from schemas import texts
-from schemas.events import is_visitor_id
-from schemas.identities import USER_PREFIX, Identity, visitor_of
+from schemas.identities import Identity, visitor_of, visitor_of_anonymous
 from services.ingest.keyed_facts import LAST, KeyedFacts, Order, identity_order
 from services.ingest.segment.messages import Id, Kind, SegmentMessage
 from services.ingest.validation import Outdated, Refused
@@ -119,13 +117,6 @@ def links_of(
         )
         for each in visitors
     )
-
-
-def visitor_of_anonymous(anonymous_id: str) -> str:
-    """The id itself where it may name a visitor and is not taken for a user's, else a hash that stays."""
-    if is_visitor_id(anonymous_id) and not anonymous_id.startswith(USER_PREFIX):
-        return anonymous_id
-    return f"hash:{blake2b(anonymous_id.encode(), digest_size=20).hexdigest()}"
 
 
 def _alias(message: SegmentMessage, placeholders: PlaceholderIds) -> tuple[tuple[str, ...], str]:

@@ -93,7 +93,7 @@ def list_(  # noqa: PLR0917 - typer knows them by name
     by_reason: Annotated[bool, typer.Option("--by-reason", help="count them by reason")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The open letters, oldest first: neither requeued nor dropped.
+    """The open letters, oldest first: neither requeued nor dropped, nor of visitors who are to be forgotten.
 
     Example: python -m services.ops dlq list --topic events --from 7d --by-reason
     """
@@ -102,17 +102,21 @@ def list_(  # noqa: PLR0917 - typer knows them by name
         times = time_range.parse_range(since, until, int(now_ms()), ("--from", "--to"))
         newest, groups = Newest(limit), Groups()
         readers = partial(open_reader, load_settings())
+        erasures, erased = _erasures(readers), 0
         with create_progress(progress_console) as progress:
             for each in _letter_ranges(readers, selection, times, progress):
                 if len(each):
                     progress.stage(f"reading {each.topic.name}", len(each))
                 for read, found in letters(readers, each, selection, everything=everything):
-                    (groups if by_reason else newest).take(found)
+                    shown = [one for one in found if find_erased_visitor(one.letter, erasures) is None]
+                    erased += len(found) - len(shown)
+                    (groups if by_reason else newest).take(shown)
                     progress.advance(read)
         if by_reason:
-            present(groups.largest_first(), render.show_groups, as_json=as_json)
+            present(groups.largest_first(), partial(render.show_groups, erased=erased), as_json=as_json)
         else:
-            present(newest.to_list(), partial(render.show_list, everything=everything), as_json=as_json)
+            listed = newest.to_list(erased)
+            present(listed, partial(render.show_list, everything=everything), as_json=as_json)
 
 
 @app.command()
@@ -121,7 +125,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """One letter: headers, bytes, and whether it would be taken today. Letters that came by HTTP are shown to
-    ingest, which writes nothing.
+    ingest, which writes nothing. One of a visitor who is to be forgotten is not shown.
 
     Example: python -m services.ops dlq show events.dlq/0/17
     """
@@ -130,8 +134,14 @@ def show(
         readers = partial(open_reader, at)
         with create_progress(progress_console) as progress:
             found = one(readers, Selection.of([letter]), progress)
-            judge = RequeuePolicy(readers, _erasures(readers), attempts_max=ATTEMPTS_MAX)
-            judgement, why = _judge(at, judge, found.letter)
+            erasures = _erasures(readers)
+            judge = RequeuePolicy(readers, erasures, attempts_max=ATTEMPTS_MAX)
+            is_erased = find_erased_visitor(found.letter, erasures) is not None
+            judgement, why = (None, "") if is_erased else _judge(at, judge, found.letter)
+        if is_erased or (judgement and judgement.kind == "erased"):
+            raise NoSuchLetter(
+                f"{letter} is of a visitor who is to be forgotten, so it is not shown: dlq drop --erased"
+            )
         answer = describe(found, judgement, why)
         present(answer, partial(render.show, raw=found.letter.raw), as_json=as_json)
 

@@ -10,7 +10,7 @@ import msgspec
 from schemas import deadletters
 from schemas.deadletters import Frame, LetterId
 from schemas.events import LATEST_MS, is_visitor_id
-from schemas.identities import visitor_of
+from schemas.identities import visitor_of, visitor_of_anonymous
 from schemas.topics import EVENTS_DLQ, PRODUCTS_DLQ, Topic
 from services.errors import OperationFailed
 from services.kafka.ranges import MessageHeaders, TopicMessage, headers_of
@@ -166,6 +166,7 @@ def _id(text: str) -> LetterId:
 
 VISITORS: Final = ("visitor_id", "anonymousId")
 USERS: Final = ("user_id", "userId", "previousId")
+ANONYMOUS: Final = ("anonymousId", "previousId")
 ABOUT_MAX: Final = 64  # characters
 
 # What may name a visitor in bytes that are no JSON.
@@ -226,6 +227,7 @@ def _visitor_names(told: object) -> Iterator[str]:
             ids: dict[str, str] = {name: str(each[name]) for name in (*VISITORS, *USERS) if each.get(name)}
             yield from (text for text in ids.values() if is_visitor_id(text))
             yield from (visitor_of(text) for name, text in ids.items() if name not in VISITORS)
+            yield from (visitor_of_anonymous(ids[name]) for name in ANONYMOUS if name in ids)
 
 
 def _json(raw: bytes | None) -> object:

@@ -42,6 +42,7 @@ REFUSALS: Final[Column[Group]] = Column("refusals", lambda group: group.refusals
 def show_list(listed: Listed, *, everything: bool) -> None:
     """The letters, oldest first."""
     kind = "letters" if everything else "open letters"
+    _tell_erased(listed.erased)
     if not listed.letters:
         console.print(f"there are no {kind}")
         return
@@ -52,8 +53,15 @@ def show_list(listed: Listed, *, everything: bool) -> None:
         console.print(f"{newest} (--limit, --by-reason)", highlight=False)
 
 
-def show_groups(groups: Sequence[Group]) -> None:
+def _tell_erased(count: int) -> None:
+    if count:
+        whose = "of visitors who are to be forgotten are left out: dlq drop --erased"
+        console.print(f"{count:,} letters {whose}", highlight=False)
+
+
+def show_groups(groups: Sequence[Group], *, erased: int = 0) -> None:
     """Reasons, the most frequent first."""
+    _tell_erased(erased)
     sampled = (REFUSALS,) if any(group.refusals > group.count for group in groups) else ()
     console.print(table(groups, (*GROUPS, *sampled)) if groups else "there are no such letters")
 

@@ -52,10 +52,14 @@ class Group(msgspec.Struct, kw_only=True):
 
 
 class Listed(msgspec.Struct, kw_only=True):
-    """The answer of `dlq list --json`: how many letters fit, and the newest of them, oldest first."""
+    """The answer of `dlq list --json`: how many letters fit, and the newest of them, oldest first.
+
+    `erased` are left out: they are of visitors who are to be forgotten.
+    """
 
     count: int
     letters: list[Row]
+    erased: int = 0
 
 
 def row_of(found: Found) -> Row:
@@ -88,9 +92,9 @@ class Newest:
         self.count += len(batch)
         self._rows.extend(map(row_of, batch[-self._limit :]))
 
-    def to_list(self) -> Listed:
-        """Those that were kept."""
-        return Listed(count=self.count, letters=[*self._rows])
+    def to_list(self, erased: int = 0) -> Listed:
+        """Those that were kept; `erased` were left out."""
+        return Listed(count=self.count, letters=[*self._rows], erased=erased)
 
 
 @dataclass(slots=True)
