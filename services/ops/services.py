@@ -1,7 +1,7 @@
 """Our own services over HTTP: how they are asked and for how long, and one sentence where none answers."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Self, TypeVar
@@ -34,6 +34,7 @@ READY_S: Final = 2.0  # for /readyz and /metrics
 PATIENCE_S: Final = 5.0
 AGAIN_S: Final = 0.2
 SERVED: Final = "eddy_recommender_model_served"
+IDS_A_REQUEST: Final = 40  # of the longest ids, in the longest script, fit into a request's first line
 DETAIL_MAX: Final = 300  # characters of an answer that is no JSON
 BUSY: Final = frozenset({429, 502, 503, 504})  # it may take the same a moment later
 
@@ -163,6 +164,16 @@ class Recommender:
         items = self._json("/v1/products", product_id=product_id)["items"]
         return items[0] if items else None
 
+    def known(self, product_ids: Sequence[str]) -> dict[str, bool]:
+        """Of each product whether the recommender knows it."""
+        known: set[str] = set()
+        for begin in range(0, len(product_ids), IDS_A_REQUEST):
+            some = list(product_ids[begin : begin + IDS_A_REQUEST])
+            known |= {
+                str(each["product_id"]) for each in self._json("/v1/products", product_id=some)["items"]
+            }
+        return {each: each in known for each in product_ids}
+
     def similar(self, product_id: str, k: int) -> Json:
         """The row of products like this one."""
         return self._json(f"/v1/products/{quote(product_id, safe='')}/similar", k=str(k), explain="true")
@@ -187,14 +198,14 @@ class Recommender:
         )
         return bool(asking(lambda: self.version_of(model) == version))
 
-    def _json(self, path: str, **parameters: str) -> Json:
+    def _json(self, path: str, **parameters: str | list[str]) -> Json:
         answer = self._get(path, **parameters)
         try:
             return read(msgspec.json.decode, answer.content)
         except Unreadable:
             raise Unanswered(f"what answers at {self.url} is no recommender: {path} is no JSON") from None
 
-    def _get(self, path: str, **parameters: str) -> httpx.Response:
+    def _get(self, path: str, **parameters: str | list[str]) -> httpx.Response:
         try:
             answer = self._http.get(path, params=parameters)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

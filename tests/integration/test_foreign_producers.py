@@ -48,7 +48,7 @@ def test_what_lies_on_another_partition_than_its_keys_is_told_and_can_be_put_rig
         wait_until(the_others_are_folded)
         headers = dict(cast("list[tuple[str, bytes]]", read_topic(kafka, EVENTS_DLQ)[0].headers()))
         assert b"set partitioner=murmur2_random" in headers[deadletters.REASON]
-        [told] = [each for each in checks.dead_letters(settings) if each.check == "producers"]
+        [told] = [each for each in checks.dead_letters(settings) if each.check == "producers of events"]
         assert (told.state, f"{len(misplaced)} messages" in told.found) == ("bad", True)
         assert "set partitioner=murmur2_random there" in told.what_to_do
 
@@ -63,4 +63,7 @@ def test_what_lies_on_another_partition_than_its_keys_is_told_and_can_be_put_rig
                 assert newest.get(visitor) == topics.offline([event])
 
         wait_until(all_are_folded)
-        assert [each.check for each in checks.dead_letters(settings)] == ["dead letters", "dead letters"]
+        assert [each.check for each in checks.dead_letters(settings)] == [
+            "dead letters of events",
+            "dead letters of products",
+        ]

@@ -1,5 +1,6 @@
 """`lag`, `topics check` and `doctor` on a real broker."""
 
+import asyncio
 import json
 import os
 import signal
@@ -19,13 +20,14 @@ from confluent_kafka.admin import (
 )
 
 from infra.stack.broker import Broker
-from schemas import deadletters
+from schemas import deadletters, events
+from schemas.events import Event
 from schemas.topics import EVENTS, EVENTS_DLQ, PRODUCTS
 from services.settings import ServiceSettings
 from tests.support.machine import free_ports
 from tests.support.operator import CommandOutput, run_command, settings_without_services
 from tests.support.patience import patiently
-from tests.support.services import run_service
+from tests.support.services import RunningService, run_service
 from tests.support.shop import Shop, open_shop
 
 
@@ -174,7 +176,7 @@ def test_dead_letters_that_are_handled_are_no_longer_open(kafka: ServiceSettings
     producer.produce(name, None, key, partition=0, headers=[*headers])
     assert producer.flush(10) == 0
     report = json.loads(run_command(settings_without_services(kafka), "doctor", "--json", status=1).out)
-    letters = [each for each in report["findings"] if each["check"] == "dead letters"]
+    letters = [each for each in report["findings"] if each["check"].startswith("dead letters")]
     assert [each["found"].split()[0] for each in letters] == ["1", "0"]
     assert [each["state"] for each in letters] == ["warn", "ok"]
 
@@ -206,3 +208,45 @@ def test_what_is_wrong_with_one_part_is_told_at_that_part(shop: Shop, tmp_path: 
         assert found.pop("seconds") < 10.5
         assert "timed out" in found["recommender"]["found"]
         assert found["erasures"]["state"] == "ok"
+
+
+def test_events_and_slots_that_match_no_product_are_counted_and_named(shop: Shop, tmp_path: Path) -> None:
+    kafka, now = shop.settings, int(time.time() * 1000)
+    for number, product_id in enumerate(["SKU-1", "SKU-2", "SKU-1", "p1"]):
+        event = Event(
+            event_id=f"{number:026}",
+            type="view_item",
+            visitor_id="key",
+            occurred_at=now,
+            product_id=product_id,
+        )
+        put(kafka, kafka.topic(EVENTS), (events.encode(event), now))
+
+    async def ask(to: RunningService) -> None:
+        about = [{"name": each, "kind": "similar", "product_id": each} for each in ("SKU-1", "p1")]
+        async with shop.live(to, "key", *about) as live:
+            rows = {message["slot"]: message for message in (await live.next(), await live.next())}
+            assert rows["SKU-1"]["fallback"] == "unknown_product"
+
+    with run_service("recommender", kafka, tmp_path / "log") as recommender:
+        environment = settings_without_services(kafka, EDDY_RECOMMENDER_URL=recommender.url)
+        asyncio.run(ask(recommender))
+
+        @patiently(15)
+        def both_are_named() -> None:
+            result = run_command(environment, "doctor", "--json", status=1)
+            checks = [each["check"] for each in json.loads(result.out)["findings"]]
+            assert len(checks) == len(set(checks))
+            found = findings(result)
+            assert found["products of events"]["state"] == "bad"
+            assert (
+                "3 of 4 events of the last day (75.0%) name unknown products: SKU-1 (2×), SKU-2 (1×)"
+                in (found["products of events"]["found"])
+            )
+            assert "ids of events and catalogue differ?" in found["products of events"]["what_to_do"]
+            assert "1 of 2 rows about a product" in found["products of slots"]["found"]
+            assert "SKU-1 (1×)" in found["products of slots"]["found"]
+
+        both_are_named()
+    found = findings(run_command(environment, "doctor", "--json", status=1))
+    assert found["products of events"]["found"].startswith("not looked at: ")

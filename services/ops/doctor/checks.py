@@ -102,7 +102,7 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
     found = []
     misplaced: set[LetterId] = set()
     with open_reader(settings) as reader:
-        for topic in (EVENTS_DLQ, PRODUCTS_DLQ):
+        for of, topic in (("events", EVENTS_DLQ), ("products", PRODUCTS_DLQ)):
             open_: set[LetterId] = set()
             for messages in reader.read(reader.spans(topic, since)):
                 for message in messages:
@@ -116,10 +116,10 @@ def dead_letters(settings: OpsSettings) -> list[Finding]:
             if of_producers := misplaced & open_:
                 told = f"{len(of_producers):,} messages were put on other partitions than their keys'"
                 what = f"{MISPLACED} there, then: python -m services.ops dlq requeue --reason partitioner"
-                found.append(Finding("producers", "bad", told, what))
+                found.append(Finding(f"producers of {of}", "bad", told, what))
             told = f"{len(open_):,} open of the last day on {settings.topic(topic)}"
             what_to_do = "python -m services.ops dlq list" if open_ else ""
-            found.append(Finding("dead letters", "warn" if open_ else "ok", told, what_to_do))
+            found.append(Finding(f"dead letters of {of}", "warn" if open_ else "ok", told, what_to_do))
     return found
 
 
@@ -198,15 +198,18 @@ def room(settings: OpsSettings, broker_answers: bool) -> list[Finding]:
             continue
         there = _nearest_folder(path)
         disks.setdefault(there.stat().st_dev, (there, []))[1].append(name)
-    return [_line(path, names) for path, names in disks.values()]
+    return [
+        _line("disk" if len(disks) == 1 else f"disk of {names[0]}", path, names)
+        for path, names in disks.values()
+    ]
 
 
-def _line(path: Path, names: Iterable[str]) -> Finding:
+def _line(check: str, path: Path, names: Iterable[str]) -> Finding:
     usage = shutil.disk_usage(path)
     told = f"{usage.free / GB:,.1f} of {usage.total / GB:,.0f} GB are free at {path} ({', '.join(names)})"
     state = judge_disk(usage.free, usage.total)
     what = "" if state == "ok" else "free some, or move it: a broker that cannot write stops"
-    return Finding("disk", state, told, what)
+    return Finding(check, state, told, what)
 
 
 def _nearest_folder(path: Path) -> Path:

@@ -16,7 +16,7 @@ from services.cli import AsJson, exit_with_status
 from services.clock import now_ms
 from services.errors import CheckFailed
 from services.ops import services
-from services.ops.doctor import checks
+from services.ops.doctor import checks, matches
 from services.ops.doctor.report import Finding, Report, State, unknown, worst
 from services.ops.output import present, say
 from services.ops.settings import OpsSettings, load_settings
@@ -79,6 +79,7 @@ def examine(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Repor
         **of_broker("index", partial(checks.index, found)),
         **of_broker("model", partial(checks.model, found, work)),
         **of_broker("dead letters", partial(checks.dead_letters, found)),
+        **of_broker("products", partial(matches.products, found)),
         **of_broker("erasures", partial(checks.erasures, found)),
         "disk": partial(checks.room, found, answers),
         "clock": partial(checks.clocks, found, answers),
@@ -95,9 +96,9 @@ STYLES: Final[dict[State, str]] = {"ok": "green", "warn": "yellow", "bad": "bold
 def doctor(as_json: AsJson = False) -> None:
     """Look at everything that Eddy needs, each with what was found and what to do.
 
-    Broker, topics, consumer groups, services, index, model, disk, clock, versions, dead letters, erasures:
-    all at once, within 10 s, also when the broker is away. Nothing is changed. Ends with 1 when something is
-    bad; what is only worth a look (warn) is no reason to.
+    Broker, topics, consumer groups, services, index, model, disk, clock, versions, dead letters, erasures,
+    products that events and slots name: all at once, within 10 s, also when the broker is away. Nothing is
+    changed. Ends with 1 when something is bad; what is only worth a look (warn) is no reason to.
 
     Example: python -m services.ops doctor --json
     """

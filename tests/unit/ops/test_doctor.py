@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from email.utils import formatdate
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.points import PointVersion
-from services.ops.doctor import checks, report
+from services.ops.doctor import checks, matches, report
 from services.ops.doctor.command import look
 from services.ops.doctor.report import Finding, worst
 from services.ops.index.query import IndexState, compare
@@ -76,6 +77,19 @@ def test_the_clock_that_is_furthest_away_is_named() -> None:
     assert (found.state, found.found) == ("bad", "embedder is 75.5 s behind this machine")
     assert report.judge_clocks([("ingest", 3.0)]).state == "warn"
     assert report.judge_clocks([("ingest", None)]).state == "warn"
+
+
+def test_what_matches_nothing_is_counted_named_and_asked_about() -> None:
+    assert matches.judge("c", "events", 0, 0, Counter()).found == "no events in the last day"
+    assert matches.judge("c", "events", 0, 10, Counter()).state == "ok"
+    few = matches.judge("c", "events", 9, 1_000, Counter({"gone": 9}))
+    assert (few.state, few.what_to_do) == ("ok", "")  # pages of products that have gone stay open a while
+    some = matches.judge("c", "events", 12, 1_000, Counter({f"p{each}": each for each in range(7)}))
+    assert some.state == "warn"
+    assert "12 of 1,000 events of the last day (1.2%) name unknown products: p6 (6×), p5 (5×)" in some.found
+    assert some.found.endswith(" and 2 more")
+    assert "ids of events and catalogue differ?" in some.what_to_do
+    assert matches.judge("c", "events", 500, 1_000, Counter({"p": 500})).state == "bad"
 
 
 INSTALLED = dict.fromkeys(report.TOLD, "1.0")

@@ -71,9 +71,7 @@ def test_an_erased_visitors_event_stays_unless_it_came_after(as_is: bool) -> Non
     assert judge_letter(letter(RAW), Erasures({"v1": AT - 10}), as_is=as_is).kind == "good"
 
 
-HASHED = (
-    "hash:407024d66cde17bdcf02effc1c376cb80387f3ec"  # of "a b", which can be no visitor
-)
+HASHED = "hash:407024d66cde17bdcf02effc1c376cb80387f3ec"  # of "a b", which can be no visitor
 SEGMENT = {"anonymousId": "a1", "userId": 17, "previousId": "old"}
 
 
