@@ -107,11 +107,12 @@ class EmbedderProcess:
         self._server: ServerIndex | None = None
         self._words = WordsApp(self.metrics)
         self._health = HealthServer(
+            "embedder",
             settings.embedder_host,
             settings.embedder_port,
             self.metrics.registry,
             self.waiting_for,
-            {words.PATH: self._words},
+            apps={words.PATH: self._words},
         )
 
     def waiting_for(self) -> str | None:

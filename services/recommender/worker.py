@@ -19,6 +19,7 @@ def serve_one(settings: RecommenderSettings, shared_port: int | None = None) -> 
         stop_delay_s=settings.stop_delay_s,
         bounds=settings,
         shared_port=shared_port,
+        setting=None if shared_port is None else "EDDY_RECOMMENDER_WORKER_PORT",
     )
 
 

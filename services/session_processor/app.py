@@ -141,6 +141,7 @@ class SessionWorker:
         # A reader of its own: a catalogue that is being loaded is nothing that an erasure has to wait for.
         self._erasures = self._reads(ERASURES, self._erase)
         self._health = HealthServer(
+            "session_processor",
             settings.session_processor_host,
             settings.session_processor_port,
             self.metrics.registry,

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.web.ports import refuse_port
 from services.web.routes import DirectRoute
 from services.web.shutdown import STOPPING
 
@@ -125,24 +126,30 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 class HealthServer:
     """Serves /healthz, /readyz and /metrics from a thread, for services without an HTTP API.
 
-    `apps` are further paths and what answers them, each request in a thread of its own.
+    `apps` are further paths and what answers them, each request in a thread of its own. A port in use ends
+    the process with what to do about it.
     """
 
     def __init__(
         self,
+        service: str,
         host: str,
         port: int,
         registry: CollectorRegistry,
         readiness: Readiness,
+        *,
         apps: "Mapping[str, WSGIApplication] | None" = None,
     ) -> None:
         self._apps = {"/metrics": make_wsgi_app(registry)} | dict(apps or {})
         self._paths = ", ".join(["/healthz", "/readyz", *self._apps])
         self._readiness = readiness
         self._is_stopping = False
-        self._server = make_server(
-            host, port, self._answer, server_class=_ThreadingServer, handler_class=_QuietHandler
-        )
+        try:
+            self._server = make_server(
+                host, port, self._answer, server_class=_ThreadingServer, handler_class=_QuietHandler
+            )
+        except OSError as error:
+            refuse_port(service, host, port, error)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(STOP_WITHIN_S,), name="health", daemon=True
         )

@@ -12,12 +12,15 @@ BACKLOG: Final = 256
 TAKEN_A_TURN: Final = 8
 
 
-def listen(service: str, host: str, port: int) -> socket.socket:
-    """The listening socket; a port in use ends the process with what to do about it."""
+def listen(service: str, host: str, port: int, setting: str | None = None) -> socket.socket:
+    """The listening socket; a port in use ends the process with what to do about it.
+
+    `setting` is the port's, where that is not called after the service.
+    """
     try:
         return socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
     except OSError as error:
-        _end(service, host, port, error)
+        refuse_port(service, host, port, error, setting)
 
 
 def bind_shared(service: str, host: str, port: int) -> socket.socket:
@@ -32,7 +35,7 @@ def bind_shared(service: str, host: str, port: int) -> socket.socket:
         sharing.bind((host, port))
     except OSError as error:
         sharing.close()
-        _end(service, host, port, error)
+        refuse_port(service, host, port, error)
     return sharing
 
 
@@ -45,6 +48,9 @@ def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
-def _end(service: str, host: str, port: int, error: OSError) -> NoReturn:
-    setting = f"EDDY_{service.upper()}_PORT"
-    sys.exit(f"{service} cannot listen on {host}:{port}: {error.strerror}. Free it, or set {setting}.")
+def refuse_port(service: str, host: str, port: int, error: OSError, setting: str | None = None) -> NoReturn:
+    """Ends the process with what to do about a port that cannot be had."""
+    # asyncio and socket say the address once more in the error's own text.
+    reason = (error.strerror or str(error)).partition(" (while")[0]
+    what_to_do = f"Free it, or set {setting or f'EDDY_{service.upper()}_PORT'}."
+    sys.exit(f"{service} cannot listen on {host}:{port}: {reason}. {what_to_do}")

@@ -30,13 +30,14 @@ def serve(
     stop_delay_s: float = 0.0,
     bounds: BoundsSettings | None = None,
     shared_port: int | None = None,
+    setting: str | None = None,
 ) -> None:
     """Serves until SIGTERM, and WebSockets where `sockets`. Blocks.
 
     For `stop_delay_s` after SIGTERM all is still answered, and /readyz says that it ends. `shared_port`:
-    where other workers listen, too, and this one as soon as it is ready.
+    where other workers listen, too, and this one as soon as it is ready. `setting`: see `listen`.
     """
-    listening = listen(service, host, port)
+    listening = listen(service, host, port, setting)
     server = create_server(
         create_app,
         sockets=sockets,

@@ -29,7 +29,12 @@ class Asked:
         self.app = WordsApp(self.metrics, patience_s)
         [self.port] = free_ports(1)
         self.server = HealthServer(
-            "127.0.0.1", self.port, self.metrics.registry, lambda: "the models", {PATH: self.app}
+            "embedder",
+            "127.0.0.1",
+            self.port,
+            self.metrics.registry,
+            lambda: "the models",
+            apps={PATH: self.app},
         )
         self.server.start()
         self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", verify=False, trust_env=False)
