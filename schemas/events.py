@@ -222,8 +222,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def decode(raw: bytes) -> Event:
-    """An event from the bytes of one topic message. Raises Unreadable."""
-    return read(_decoder.decode, raw)
+    """An event from the bytes of one topic message. Raises Unreadable.
+
+    Ingest has named it after its order already; who writes to the topic without ingest may not have.
+    """
+    event = read(_decoder.decode, raw)
+    return event if event.order_id is None else with_order(event)
 
 
 def encode(event: Event) -> bytes:

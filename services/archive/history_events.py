@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import EventId, EventType, Millis, ProductId, VisitorId
+from schemas.events import EventId, EventType, Millis, Name, ProductId, VisitorId, find_id
 from schemas.topics import EVENTS
 from schemas.unreadable import read
 from services.kafka.messages import MessageType
@@ -25,6 +25,7 @@ class HistoryEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     visitor_id: VisitorId
     occurred_at: Millis
     received_at: Millis | None = None
+    order_id: Name | None = None
     product_id: ProductId | None = None
     items: tuple[Line, ...] = ()
 
@@ -41,7 +42,11 @@ _decode = msgspec.json.Decoder(HistoryEvent).decode
 
 def decode(raw: bytes) -> HistoryEvent:
     """From the bytes of one message on `events`. Raises Unreadable."""
-    return read(_decode, raw)
+    event = read(_decode, raw)
+    if event.order_id is None:
+        return event
+    # As schemas.events.decode has it.
+    return msgspec.structs.replace(event, event_id=find_id(event.event_id, event.type, event.order_id))
 
 
 HISTORY_EVENT: Final[MessageType[HistoryEvent]] = MessageType(

@@ -28,12 +28,11 @@ class Line(history_events.Line, frozen=True, gc=False):
 
 
 class HistoryEvent(history_events.HistoryEvent, frozen=True, gc=False, kw_only=True):
-    """Also what an event was worth, of which order it tells, and the row that it came from."""
+    """Also what an event was worth, and the row that it came from."""
 
     items: tuple[Line, ...] = ()
     value: float | None = None
     currency: Currency | None = None
-    order_id: Name | None = None
     recommendation_id: Name | None = None
 
     def worth(self) -> float | None:
@@ -125,7 +124,6 @@ class Behaviour:
         elif event.type == "purchase":
             bought = Purchase(event.occurred_at, event.worth(), event.currency or "", event.products())
             known = self._purchases.setdefault(person, {})
-            # Ingest has named it so already; who writes to the topic without ingest may not have.
             name = identity(find_id(event.event_id, event.type, event.order_id))
             known[name] = min(known.get(name, bought), bought, key=_rank)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from schemas import events, products
 from schemas.events import MAX_EVENT_BYTES
 from schemas.times import MAX_CLOCK_AHEAD_MS
+from services.archive import history_events
 from services.ingest.validation import (
     REASON_MAX,
     UnreadableBatch,
@@ -111,6 +112,13 @@ def test_an_order_is_one_event_whatever_it_is_called() -> None:
         [event] = validate_events([entry(order | other)], received_at=NOW, visitor_id=None).accepted
         assert event.event_id == ID
     assert "a refund is no purchase" in reason(order | {"value": -0.01})
+
+
+def test_an_order_on_the_topic_has_its_id_though_nobody_has_given_it() -> None:
+    order = msgspec.json.encode(VIEW | {"type": "purchase", "order_id": "o-1"})  # by another producer
+    for decode in (events.decode, history_events.decode):
+        assert decode(order).event_id == events.id_of_order("purchase", "o-1")
+    assert events.decode(msgspec.json.encode(VIEW | {"order_id": "o-1"})).event_id == ID
 
 
 # By tracker.js of before `order_id`, which made ids of GA4's transaction_id: shops have copies of it.
