@@ -261,13 +261,26 @@ class LiveConnection:
 def _decode(wish: str | bytes) -> Subscribe | Ping:
     """What is asked for. Raises ValueError with a sentence for the client."""
     try:
-        said = _decoder.decode(wish)
+        try:
+            said = _decoder.decode(wish)
+        except msgspec.ValidationError:
+            said = _decoder.decode(_without_nulls(wish))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         known = f"; a slot has {', '.join(Slot.__struct_fields__)}" if "unknown field" in str(error) else ""
         raise ValueError(f"{error}{known}") from None
     if isinstance(said, Subscribe) and (nonsense := check(said)):
         raise ValueError(nonsense)
     return said
+
+
+def _without_nulls(wish: str | bytes) -> str | bytes:
+    """Serializers write `"product_ids": null` for what a slot does not say."""
+    members = msgspec.json.decode(wish, type=dict[str, msgspec.Raw])
+    if "slots" not in members:
+        return wish
+    slots = msgspec.json.decode(members["slots"], type=list[dict[str, msgspec.Raw]])
+    said = [{name: each for name, each in slot.items() if bytes(each) != b"null"} for slot in slots]
+    return msgspec.json.encode({**members, "slots": said})
 
 
 def _token_in(message: str | bytes) -> str | None:

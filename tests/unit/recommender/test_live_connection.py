@@ -155,6 +155,18 @@ async def test_what_is_no_slot_is_told_and_leaves_the_rows_as_they_are(
     await until(lambda: first.messages() == [b"for_you"])
 
 
+async def test_a_null_in_a_slot_says_nothing(recommender: Recommender) -> None:
+    client = recommender.open()
+    nulls = dict.fromkeys(set(Slot.__struct_fields__) - set(SLOT))
+    said = {"type": "subscribe", "slots": [SLOT | nulls], "token": recommender.signer.issue("v").token}
+    client.say(msgspec.json.encode(said).decode())
+    await until(lambda: client.messages() == [b"for_you"])
+    client.say('{"type":"subscribe","slots":[{"name":null,"kind":"popular"}]}')
+    assert b"`name`" in client.messages()[0]
+    client.say('{"type":"subscribe","token":null}')
+    assert b"missing required field `slots`" in client.messages()[0]
+
+
 async def test_a_field_beside_the_slots_that_nobody_knows_is_told(recommender: Recommender) -> None:
     client = recommender.open()
     token = recommender.signer.issue("v").token
