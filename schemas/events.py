@@ -155,6 +155,8 @@ NO_ORDERS: Final = frozenset({"", "0", "null", "none", "nan", "undefined", "(not
 def with_order(event: Event) -> Event:
     """The event under the id that follows from its order, so that it counts once, by whatever way it is told
     and however often. Other events, and orders without a number, keep their ids."""
+    if event.order_id is None:
+        return event
     event_id = find_id(event.event_id, event.type, event.order_id)
     return event if event_id == event.event_id else msgspec.structs.replace(event, event_id=event_id)
 
@@ -226,8 +228,7 @@ def decode(raw: bytes) -> Event:
 
     Ingest has named it after its order already; who writes to the topic without ingest may not have.
     """
-    event = read(_decoder.decode, raw)
-    return event if event.order_id is None else with_order(event)
+    return with_order(read(_decoder.decode, raw))
 
 
 def encode(event: Event) -> bytes:
