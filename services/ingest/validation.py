@@ -165,22 +165,25 @@ def validate_entries(
 
 
 def decode_entry(decode: Callable[[msgspec.Raw], T], entry: msgspec.Raw) -> T:
-    """One entry as what it should be; a null says nothing, as if it were not there. Raises Refused."""
+    """One entry as what it should be, mended where it is not. Raises Refused."""
     try:
         try:
             return decode(entry)
         except msgspec.ValidationError:
-            return decode(_without_nulls(entry))
+            return decode(_mend(entry))
     except msgspec.ValidationError as error:
         raise Refused("validate", str(error)[:REASON_MAX]) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("decode", _explain(bytes(entry), error)[:REASON_MAX]) from None
 
 
-def _without_nulls(entry: msgspec.Raw) -> msgspec.Raw:
-    """Serializers write `"items": null` for what is not said, where a list is expected."""
+def _mend(entry: msgspec.Raw) -> msgspec.Raw:
+    """Serializers write `"items": null` for what is not said, and shops their currencies in small letters."""
     members = msgspec.json.decode(entry, type=dict[str, msgspec.Raw])
     said = {name: value for name, value in members.items() if bytes(value) != b"null"}
+    currency = msgspec.json.decode(said.get("currency", b"null"))
+    if isinstance(currency, str):
+        said["currency"] = msgspec.Raw(msgspec.json.encode(currency.strip().upper()))
     return msgspec.Raw(msgspec.json.encode(said))
 
 

@@ -103,6 +103,19 @@ def test_a_null_says_nothing_where_serializers_write_them_for_what_is_not_there(
     assert "$.items[0]" in reason(VIEW | {"items": [None]})
 
 
+def test_a_currency_may_be_in_small_letters_and_with_spaces() -> None:
+    order = VIEW | {"type": "purchase", "value": 5}
+    verdict = validate_events(
+        [entry(order | {"currency": each}) for each in ("eur", " EUR ", "euro", 978)],
+        received_at=NOW,
+        visitor_id=None,
+    )
+    assert [each.currency for each in verdict.accepted] == ["EUR", "EUR"]
+    assert ["$.currency" in each.reason for each in verdict.rejected] == [True, True]
+    [boot] = validate_products([entry(BOOT | {"currency": "eur"})], received_at=NOW).accepted
+    assert boot.currency == "EUR"
+
+
 def test_an_order_is_one_event_whatever_it_is_called() -> None:
     order = VIEW | {"type": "purchase", "order_id": "o-1"}
     told = [entry(order | {"event_id": f"{number:026}"}) for number in range(3)]
