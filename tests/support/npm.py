@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra.stack.broker import ROOT
+from services.files import write_atomically
 from tests.support.machine import skip_or_fail
 
 SENDER: Final = ROOT / "tests" / "integration" / "segment"
@@ -24,7 +25,9 @@ def install_sdks() -> Path:
     with (NODE / "lock").open("a") as held:
         fcntl.flock(held, fcntl.LOCK_EX)  # several workers run tests that need them
         for file in SENDER.iterdir():
-            shutil.copy(file, NODE / file.name)
+            copy, content = NODE / file.name, file.read_bytes()
+            if not copy.exists() or copy.read_bytes() != content:
+                write_atomically(copy, content)  # another worker's node may be about to read it
         if not installed.exists() or installed.read_bytes() != lock:
             done = subprocess.run(INSTALL, cwd=NODE, capture_output=True, text=True, check=False, timeout=100)
             if done.returncode != 0:
