@@ -27,6 +27,7 @@ from services.recommender.api.recommendations import Found, Recommended, Request
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
 from services.recommender.index.cached import CachedIndex
+from services.recommender.index.graph import GraphBuilder
 from services.recommender.index.port import VectorIndex
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.live.connection import live_routes
@@ -266,6 +267,7 @@ class Parts:
             beside=(
                 self._live.run,
                 self._vocabularies.run,
+                self._keep_graph,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
                 partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
             ),
@@ -276,6 +278,10 @@ class Parts:
         await self._live.once()
         await self._vocabularies.renew()
         self._index.optimise()
+
+    async def _keep_graph(self) -> None:
+        if self._edge is not None:
+            await GraphBuilder(self._edge, self._state.vectors_turn, self.metrics).run()
 
     def _assignment(self, visitor_id: str | None) -> Assignment:
         if visitor_id is None:

@@ -124,6 +124,11 @@ class Metrics:
             registry=self.registry,
         )
         self.indexed = Gauge("eddy_recommender_indexed", "Products with a vector", registry=self.registry)
+        self.beside_graph = Gauge(
+            "eddy_recommender_beside_graph",
+            "Products of the embedded index that were written since its graph was built",
+            registry=self.registry,
+        )
         self.sessions = Gauge("eddy_recommender_sessions", "Sessions held", registry=self.registry)
         self.sessions_bytes = Gauge(
             "eddy_recommender_sessions_bytes", "Memory that the sessions take", registry=self.registry
