@@ -46,7 +46,7 @@ OPTIMISE_FROM: Final = 10_000
 # more edges or candidates while building nothing more.
 EDGES: Final = 12
 OVERGROWN_FROM: Final = 5_000  # products beside the graph, which take 1.5 ms more a question (measured)
-OVERGROWN_SHARE: Final = 0.1
+OVERGROWN_SHARE: Final = 0.2  # each time rows wait for half a second or more
 CHANGES_AT_A_TIME: Final = 64
 BUILD_CANDIDATES: Final = 64
 SCAN_BELOW_KB: Final = 10_000  # what a filter leaves is compared one by one where it is less
