@@ -17,10 +17,22 @@ MAX_PRODUCT_BYTES: Final = 512 * 1024  # with its vectors still under Kafka's 1 
 Word = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
+SALE: Final = "sale"  # the tag of what costs less for the time being
+
+
+class PriceChange(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """From `at` on (Unix ms) the product costs `price`, in its own currency; `on_sale` says what its tag says."""
+
+    at: Millis
+    price: Amount
+    on_sale: bool = False
+
+
 class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One product. `category` is a path, top first; `updated_at` is Unix time in ms, and the newest wins.
 
-    `image_url` is http(s), a data: URL, or a path inside the catalogue's own folder.
+    `image_url` is http(s), a data: URL, or a path inside the catalogue's own folder. `price` is that of
+    `updated_at`; `price_changes`, earliest first, tell when a sale begins and ends.
     """
 
     product_id: ProductId
@@ -38,6 +50,7 @@ class Product(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     tags: tuple[Word, ...] = ()
     markets: tuple[Word, ...] = ()
     popularity: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    price_changes: Annotated[tuple[PriceChange, ...], msgspec.Meta(max_length=16)] = ()
 
     @property
     def top_category(self) -> str:
@@ -57,7 +70,28 @@ def check(product: Product) -> str | None:
         *(("tags", each) for each in product.tags),
         *(("markets", each) for each in product.markets),
     ]
-    return texts.check_names(named) or times.check("updated_at", product.updated_at)
+    moments = [each.at for each in product.price_changes]
+    if moments != sorted(moments):
+        return "price_changes: are not in order: the earliest `at` comes first"
+    return (
+        texts.check_names(named)
+        or times.check("updated_at", product.updated_at)
+        or next(filter(None, (times.check("price_changes", at) for at in moments)), None)
+    )
+
+
+def at_moment(product: Product, at: float) -> Product:
+    """The product as it is at a moment (Unix ms): its price changes up to then have been made."""
+    due = [each for each in product.price_changes if each.at <= at]
+    if not due:
+        return product
+    tags = tuple(each for each in product.tags if each != SALE)
+    return msgspec.structs.replace(
+        product,
+        price=due[-1].price,
+        tags=(*tags, SALE) if due[-1].on_sale else tags,
+        price_changes=product.price_changes[len(due) :],
+    )
 
 
 def clean(product: Product) -> Product:

@@ -131,7 +131,7 @@ class Parts:
         self.metrics = Metrics()
         layout, tuning = settings.layout, settings.tuning
         numbers = ProductNumbers()
-        self._catalogue, self._replica = Catalogue(numbers), VectorReplica(layout, numbers)
+        self._catalogue, self._replica = Catalogue(numbers, clock), VectorReplica(layout, numbers)
         self._people = IdentityGraph.of(settings)
         self._rules, self._experiments = RuleSchedule(), ExperimentSchedule()
         self._popularity = Popularity(
@@ -269,6 +269,7 @@ class Parts:
                 self._vocabularies.run,
                 self._keep_graph,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
+                partial(topic_feeds.change_prices, self._catalogue, self._hub),
                 partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
             ),
             on_failure=_end_process,

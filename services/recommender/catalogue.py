@@ -4,7 +4,7 @@ from bisect import bisect_left, insort
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import combinations
 from typing import Final
 
@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
-from schemas.products import Product
+from schemas.products import Product, at_moment
 from schemas.sessions import purchase_digest
+from services.clock import now_ms
 from services.product_numbers import UNKNOWN, Column, Ints, Numbering, ProductNumbers
 from services.recommender.index.port import NONE, Hit, Where
 
@@ -58,11 +59,14 @@ class ProductFilter:
 class Catalogue:
     """Products by id and by number, and those that are popular.
 
-    `numbers` is the numbering it shares with others, its own where there are none.
+    `numbers` is the numbering it shares with others, its own where there are none. Products are kept as they
+    are by the `clock` (Unix ms): a sale that has ended has taken its price with it.
     """
 
-    def __init__(self, numbers: ProductNumbers | None = None) -> None:
+    def __init__(self, numbers: ProductNumbers | None = None, clock: Callable[[], float] = now_ms) -> None:
         self.numbers = ProductNumbers() if numbers is None else numbers
+        self._clock = clock
+        self._price_changes: list[tuple[int, str]] = []  # a heap of moments (Unix ms), and whose they are
         self._products: dict[str, Product] = {}
         self._by_digest: dict[int, tuple[str, ...]] = {}  # purchase_digest → products: as good as always one
         self._brands = Counter[str]()  # in small letters → products
@@ -84,10 +88,13 @@ class Catalogue:
 
     def put(self, product: Product) -> bool:
         """Takes a product unless a newer one is known; False when nothing changed."""
+        product = at_moment(product, self._clock()) if product.price_changes else product
         known = self._products.get(product.product_id)
         if known is not None and (known.updated_at > product.updated_at or known == product):
             return False
         self._products[product.product_id] = product
+        if product.price_changes:
+            heappush(self._price_changes, (product.price_changes[0].at, product.product_id))
         brand = product.brand
         code = UNKNOWN if brand is None else self._brand_codes.number(brand)
         self._brand_of.put(self._invalidate(product.product_id), code)
@@ -114,6 +121,16 @@ class Catalogue:
         if known is not None:
             self._invalidate(product_id)
         return known is not None
+
+    def change_prices(self) -> list[str]:
+        """Makes the price changes that are due by now; the products whose price has changed."""
+        now, changed = self._clock(), list[str]()
+        while self._price_changes and self._price_changes[0][0] <= now:
+            _, product_id = heappop(self._price_changes)
+            known = self.get(product_id)
+            if known is not None and self.put(known):
+                changed.append(product_id)
+        return changed
 
     def find_by_digest(self, digests: Iterable[int]) -> frozenset[str]:
         """The products that sessions remember as bought."""

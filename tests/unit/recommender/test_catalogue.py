@@ -4,7 +4,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.products import Product
+from schemas.products import SALE, PriceChange, Product, at_moment
 from schemas.sessions import purchase_digest
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import AVAILABLE, Where
@@ -164,3 +164,70 @@ def test_products_are_found_by_what_sessions_remember_of_purchases(changes: list
         _ = catalogue.remove(f"p{number}") if is_gone else catalogue.put(product(number))
     digests = [purchase_digest(f"p{number}") for number in range(6)]
     assert catalogue.find_by_digest(digests) == {each.product_id for each in catalogue.products()}
+
+
+def on_sale(until: int, price: float = 60.0) -> Product:
+    changes = (PriceChange(at=until, price=100.0),)
+    return product(1, price=price, tags=("blue", SALE), price_changes=changes)
+
+
+def test_a_sale_that_ends_takes_its_price_with_it_without_a_new_message() -> None:
+    now = [1_000.0]
+    catalogue = Catalogue(clock=lambda: now[0])
+    assert catalogue.put(on_sale(until=5_000))
+    assert catalogue.change_prices() == []
+    cheap = Where(price_max=70.0)
+    assert catalogue.allows("p1", cheap)
+    now[0] = 5_000.0
+    assert catalogue.change_prices() == ["p1"]
+    found = catalogue.get("p1")
+    assert found is not None
+    assert (found.price, found.tags, found.price_changes) == (100.0, ("blue",), ())
+    assert not catalogue.allows("p1", cheap)
+    assert catalogue.change_prices() == []
+
+
+def test_a_sale_begins_and_ends_and_a_message_that_comes_late_or_again_changes_nothing() -> None:
+    now = [1_000.0]
+    catalogue = Catalogue(clock=lambda: now[0])
+    changes = (PriceChange(at=2_000, price=60.0, on_sale=True), PriceChange(at=3_000, price=100.0))
+    announced = product(1, price=100.0, price_changes=changes)
+    catalogue.put(announced)
+    seen = []
+    for now[0] in (1_500.0, 2_000.0, 2_500.0, 3_000.0, 9_000.0):
+        catalogue.change_prices()
+        catalogue.put(announced)
+        found = catalogue.get("p1")
+        assert found is not None
+        seen.append((found.price, SALE in found.tags))
+    assert seen == [(100.0, False), (60.0, True), (60.0, True), (100.0, False), (100.0, False)]
+
+
+def test_a_newer_description_takes_the_price_changes_of_the_former_away() -> None:
+    now = [1_000.0]
+    catalogue = Catalogue(clock=lambda: now[0])
+    catalogue.put(on_sale(until=5_000))
+    catalogue.put(product(1, price=80.0, updated_at=1))
+    catalogue.put(product(2, price_changes=(PriceChange(at=5_000, price=1.0),)))
+    catalogue.remove("p2")
+    now[0] = 5_000.0
+    assert catalogue.change_prices() == []
+    found = catalogue.get("p1")
+    assert found is not None
+    assert found.price == 80.0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 50), st.floats(0, 100), st.booleans()), max_size=6),
+    st.lists(st.integers(0, 60), max_size=8),
+)
+def test_a_price_at_a_moment_is_the_same_however_often_it_was_looked_at_before(
+    told: list[tuple[int, float, bool]], looks: list[int]
+) -> None:
+    changes = [PriceChange(at=at, price=price, on_sale=sale) for at, price, sale in sorted(told)]
+    first = product(1, price_changes=tuple(changes))
+    step = first
+    for at in sorted(looks):
+        step = at_moment(step, at)
+        assert step == at_moment(first, at)
+        assert all(each.at > at for each in step.price_changes)
