@@ -21,7 +21,7 @@ SALE: Final = "sale"  # the tag of what costs less for the time being
 
 
 class PriceChange(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """From `at` on (Unix ms) the product costs `price`, in its own currency; `on_sale` says what its tag says."""
+    """From `at` on (Unix ms) the product costs `price`, in its own currency; `on_sale` is its tag `sale`."""
 
     at: Millis
     price: Amount

@@ -45,6 +45,11 @@ class OpsSettings(ModelSettings, QdrantSettings):
     )
     session_processor_group: str = Field("session-processor", description="consumer group, after the prefix")
     embedder_group: str = Field("embedder", description="consumer group, after the prefix")
+    catalogue_delete_after_days: float = Field(
+        30.0,
+        ge=0,
+        description="`catalogue load --full`: days after which what it has sold out is deleted; 0 at once",
+    )
     ops_datadir: Path = Field(
         default_factory=lambda: Path(gettempdir()) / "eddy-ops",
         description="what long commands keep for the time being (default: in the folder of temporary files)",

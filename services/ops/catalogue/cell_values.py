@@ -1,147 +1,97 @@
-"""Cells as Eddy's fields: availability, moments, category paths, words. Pure; each raises BadValue."""
+"""Cells as Eddy's fields: availability, prices, moments; and rows as products. Pure; each raises BadValue."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import Decimal
-from html import unescape
-from html.parser import HTMLParser
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
 
 from schemas import products
 from schemas.products import Availability, Product
-from services.ops.catalogue.file_formats import Row
-
-Decimals = Literal["auto", ".", ","]
-
-SYMBOLS: Final = {
-    "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "₺": "TRY", "₽": "RUB", "₩": "KRW", "₪": "ILS",
-    "₫": "VND", "₴": "UAH", "₱": "PHP", "฿": "THB", "zł": "PLN", "kč": "CZK", "r$": "BRL",
-    "us$": "USD", "ca$": "CAD", "a$": "AUD", "nz$": "NZD", "hk$": "HKD", "s$": "SGD",
-}  # fmt: skip
-DOLLARS: Final = frozenset({"USD", "CAD", "AUD", "NZD", "HKD", "SGD", "MXN", "TWD"})
-
-_MONEY: Final = re.compile(
-    r"(?P<before>[^\d\s.,+-]*)(?P<number>[+-]?\d[\d.,]*|[+-]?[.,]\d+)(?P<after>[^\d.,]*)"
-)
-_SPACES: Final = re.compile(r"[\s\u00a0\u202f\u2009'’]|[.,][-–—]+")  # and the end of "15,-"
-
-
-class NoPrice(ValueError):
-    """The text is no price."""
-
-
-def money(value: object, default_currency: str, decimals: Decimals = "auto") -> tuple[float, str]:
-    """The amount and its currency. Raises NoPrice.
-
-    `auto`: the last of two kinds of separators is the decimal one; a comma before exactly three digits parts
-    thousands, a single point never does. A bare `$` is the default's dollar, or the USD.
-    """
-    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return float(value), default_currency
-    found = _MONEY.fullmatch(_SPACES.sub("", value)) if isinstance(value, str) else None
-    if found is None or (found["before"] and found["after"]):
-        raise NoPrice("is no price")
-    return _number(found["number"], decimals), _currency(found["before"] or found["after"], default_currency)
-
-
-def _number(text: str, decimals: Decimals) -> float:
-    mark = decimals if decimals != "auto" else _decimal_mark(text)
-    other = "," if mark == "." else "."
-    whole, _, fraction = text.partition(mark)
-    first, *groups = whole.split(other)
-    if (fraction and not fraction.isdigit()) or not all(len(each) in (2, 3) for each in groups):
-        raise NoPrice(f"is no price with a decimal {'comma' if mark == ',' else 'point'}")
-    return float(f"{first or '0'}{''.join(groups)}.{fraction or '0'}")
-
-
-def _decimal_mark(text: str) -> Literal[".", ","]:
-    comma, point = text.rfind(","), text.rfind(".")
-    if comma >= 0 and point >= 0:
-        return "," if comma > point else "."
-    if comma >= 0:
-        parts_thousands = text.count(",") > 1 or len(text) - comma - 1 == 3
-        return "." if parts_thousands else ","
-    return "," if text.count(".") > 1 else "."
-
-
-def _currency(written: str, default: str) -> str:
-    word = written.rstrip(".-").lower()  # "15,- €" and "kr."
-    if not word:
-        return default
-    if word == "$":
-        return default if default in DOLLARS else "USD"
-    if word in SYMBOLS:
-        return SYMBOLS[word]
-    if re.fullmatch("[a-z]{3}", word):
-        return word.upper()
-    if word == "kr" and default in {"SEK", "NOK", "DKK", "ISK"}:
-        return default
-    raise NoPrice("has a currency that is not known")
-
+from services.ops.catalogue.prices import Decimals, Mark, NoPrice, money
+from services.ops.catalogue.rows import BadValue, Row, Tell, ignore
+from services.ops.catalogue.texts import address, is_blank, one, readable
 
 # By the word's letters alone: "in stock", "in_stock" and https://schema.org/InStock are the same.
 AVAILABILITY: Final[Mapping[str, Availability]] = {
     "instock": "in_stock",
     "available": "in_stock",
+    "availablefororder": "in_stock",  # Google's word until 2014
     "limitedavailability": "in_stock",
     "onlineonly": "in_stock",
     "instoreonly": "in_stock",
     "true": "in_stock",
     "yes": "in_stock",
+    "y": "in_stock",
     "outofstock": "out_of_stock",
     "soldout": "out_of_stock",
     "unavailable": "out_of_stock",
     "discontinued": "out_of_stock",
     "false": "out_of_stock",
     "no": "out_of_stock",
+    "n": "out_of_stock",
     "preorder": "preorder",
     "presale": "preorder",
     "backorder": "preorder",  # it can be ordered, and comes later
+    "onbackorder": "preorder",
 }
-WORD_MAX: Final = 200  # as schemas.products.Word
+DIGITS: Final[Mapping[str, Availability]] = {"1": "in_stock", "0": "out_of_stock"}
 
 
-class BadValue(ValueError):
-    """A cell that cannot be taken: `reason` names the field, `value` is the cell."""
+def availability(
+    value: object, words: Mapping[str, Availability] | None = None, *, is_told: bool = True
+) -> Availability | None:
+    """The availability that a word means; `words` are the shop's own, that of "" is for cells without one.
 
-    def __init__(self, reason: str, value: object = "") -> None:
-        self.reason = reason
-        self.value = "" if value is None else str(value)[:80]
-        super().__init__(f"{reason}: {self.value!r}" if self.value else reason)
-
-
-def availability(value: object, words: Mapping[str, Availability] | None = None) -> Availability | None:
-    """The availability that a word means, None for an empty cell; `words` are the shop's own."""
-    if value in (None, ""):
-        return None
-    text = str(value).strip()
+    A cell without a word is refused where the file tells availability; else it is None.
+    """
+    text = "" if is_blank(value) else str(value).strip()
+    own = _own(words, text)
+    if own is not None or (not text and not is_told):
+        return own
+    if not text:
+        raise BadValue("availability: is not told", "", "say what that means, --availability in_stock")
     letters = "".join(each for each in text.rpartition("/")[2].lower() if each.isalpha())
-    found = (words or {}).get(text) or AVAILABILITY.get(letters)
+    found = AVAILABILITY.get(letters) or DIGITS.get(text.removesuffix(".0"))
     if found is None:
-        raise BadValue("availability: is a word that is not known", text)
+        remedy = f'say what it means, --availability "{text[:80]}=in_stock"'
+        raise BadValue("availability: is a word that is not known", text, remedy)
     return found
 
 
+def _own(words: Mapping[str, Availability] | None, text: str) -> Availability | None:
+    if not words:
+        return None
+    return words.get(text) or next(
+        (state for word, state in words.items() if word.lower() == text.lower()), None
+    )
+
+
 def price(
-    value: object, currency: str, decimals: Decimals = "auto", field: str = "price"
+    value: object,
+    currency: str,
+    decimals: Decimals = "auto",
+    field: str = "price",
+    *,
+    habit: Callable[[], Mark | None] = lambda: None,
+    tell: Tell = ignore,
 ) -> tuple[float, str]:
     """The amount and its currency, `currency` where the cell names none."""
-    if value in (None, ""):
+    if is_blank(value):
         raise BadValue(f"{field}: is missing")
     try:
-        return money(value, currency, decimals)
+        return money(value, currency, decimals, habit, tell)
     except NoPrice as error:
         raise BadValue(f"{field}: {error}", value) from None
 
 
 def moment(value: object, field: str = "updated_at") -> int | None:
     """Unix ms of a number (ms), an ISO 8601 text, or a date (UTC where unsaid); None if empty."""
-    if value in (None, ""):
+    if is_blank(value):
         return None
     if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?", value.strip()):
         try:
@@ -157,140 +107,144 @@ def moment(value: object, field: str = "updated_at") -> int | None:
         raise BadValue(f"{field}: is no time (ISO 8601, or Unix ms)", value) from None
 
 
-def path(value: object, separator: str = ">") -> list[str]:
-    """A category path, top first: a list, its JSON, or a text with steps parted by the separator."""
-    return words(value, separator)
-
-
-def words(value: object, separator: str = "|") -> list[str]:
-    """A list, its JSON, or a text parted by the separator; the order stays, what is empty goes."""
-    if isinstance(value, str):
-        if value.startswith("["):
-            try:
-                value = msgspec.json.decode(value, type=list[str])
-            except msgspec.DecodeError:
-                raise BadValue(
-                    "a list in JSON is cut off or holds something other than texts", value
-                ) from None
-        else:
-            value = value.split(separator)
-    if not isinstance(value, list | tuple):
-        return []
-    return [word for each in value if each is not None and (word := str(each).strip())]
-
-
-def tags(*several: Iterable[str]) -> list[str]:
-    """All words once, in their order; those too long for a tag are left out."""
-    return list(dict.fromkeys(word for each in several for word in each if len(word) <= WORD_MAX))
-
-
-def one(value: Any) -> Any:  # noqa: ANN401 - a cell
-    """A cell, or the first of several."""
-    return (value[0] if value else None) if isinstance(value, list | tuple) else value
-
-
-UNSEEN: Final = frozenset({"script", "style", "template", "noscript", "head", "title"})
-BLOCKS: Final = frozenset({
-    "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "footer",
-    "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "ol", "p", "pre", "section", "table", "td",
-    "th", "tr", "ul",
-})  # fmt: skip
-_MARKUP: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]{2,31});")
-
-
-def readable(text: str) -> str:
-    """The text without its markup; a text without any stays as it is, "a < b" too."""
-    if not _MARKUP.search(text):
-        return text.strip()
-    if "<" not in text:
-        text = unescape(text)  # markup that was escaped once more, as CMSs do
-        if not _MARKUP.search(text):
-            return _tidy(text)
-    parser = _Text()
-    parser.feed(text)
-    parser.close()
-    return _tidy("".join(parser.parts))
-
-
-def _tidy(text: str) -> str:
-    lines = (" ".join(line.split()) for line in text.split("\n"))
-    return "\n".join(line for line in lines if line)
-
-
-class _Text(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._unseen = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self._unseen += tag in UNSEEN
-        self._break(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        self._unseen = max(0, self._unseen - (tag in UNSEEN))
-        self._break(tag)
-
-    def handle_data(self, data: str) -> None:
-        if not self._unseen:
-            self.parts.append(data.replace("\n", " ").replace("\r", " "))
-
-    def _break(self, tag: str) -> None:
-        if tag in BLOCKS:
-            self.parts.append("\n")
-
-
 Variants = Literal["separate", "merged"]
 
+WORD_MAX: Final = 200  # as schemas.products.Word
 DESCRIPTION_MAX: Final = 20_000  # as schemas.products.Product
 
 _MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 _AT: Final = re.compile(r"(.*) - at `\$\.(\w+)[^`]*`", re.S)
 
 
+UNTOLD: Final = "availability is told nowhere in the file: taken as in stock (--availability)"
+
+
+class Habits:
+    """What the rows of a file show together. This one is of a file of which nothing is known."""
+
+    @property
+    def decimal_mark(self) -> Mark | None:
+        """The decimal mark of its prices; None where they show none."""
+        return None
+
+    def tells(self, column: str) -> bool:
+        """Whether some row has a cell of this name."""
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a product gets where the file does not say.
+    """What a product gets where its row does not say, and how rows of the file are to be read.
 
     `variants`: whether the rows of one item group of Google's stay products of their own, or become one.
+    `words`: the shop's words of availability, that of "" for cells without one. `tell` hears of what is odd.
     """
 
     currency: str
     updated_at: int  # Unix ms, the file's own time: loading it again is no news
     variants: Variants = "separate"
+    decimals: Decimals = "auto"
+    words: Mapping[str, Availability] = field(default_factory=dict)
+    habits: Habits = field(default_factory=Habits)
+    tell: Tell = ignore
+
+    def money(self, value: object, currency: str | None = None, field: str = "price") -> tuple[float, str]:
+        """A price of this file. Raises BadValue."""
+        mark = partial(getattr, self.habits, "decimal_mark")
+        return price(value, currency or self.currency, self.decimals, field, habit=mark, tell=self.tell)
+
+    def availability(self, row: Row, name: str = "availability") -> Availability | None:
+        """That of a row; None, and told, where the whole file tells none. Raises BadValue."""
+        is_told = name in row or self.habits.tells(name)
+        found = availability(one(row.get(name)), self.words, is_told=is_told)
+        if found is None:
+            self.tell(UNTOLD, "")
+        return found
 
 
 class NotForSale(Exception):
     """The row is sound, but no product of the shop: a draft, say. The text tells."""
 
 
+OPTIONAL: Final = ("brand", "type", "url", "image_url", "popularity", "markets")
+
+
 def product_of(fields: Row, defaults: Defaults) -> Product:
-    """Fields as Product names them; those that are None or empty get the default. Raises BadValue."""
-    filled = {"availability": "in_stock", "currency": defaults.currency, "updated_at": defaults.updated_at}
+    """Fields as Product names them; those that are None or empty get the default. Raises BadValue.
+
+    Markup and entities become text. What cannot be taken of a field that a product may lack is left out, and
+    told.
+    """
+    filled: Row = {
+        "availability": "in_stock",
+        "currency": defaults.currency,
+        "updated_at": defaults.updated_at,
+    }
     filled |= {key: value for key, value in fields.items() if value not in (None, "")}
+    for name in ("name", "description", "brand", "type", "url", "image_url"):
+        if not isinstance(text := filled.get(name), str):
+            continue
+        text = address(text) if name.endswith("url") else readable(text)
+        filled[name] = text if name == "description" else " ".join(text.split())
+        if name != "name" and is_blank(text):
+            del filled[name]
+    _shorten(filled, defaults.tell)
+    return _to_product(filled, defaults.tell)
+
+
+def _shorten(filled: Row, tell: Tell) -> None:
+    description = filled.get("description")
+    if isinstance(description, str) and len(description) > DESCRIPTION_MAX:
+        tell(f"description is cut after {DESCRIPTION_MAX} characters", str(filled.get("product_id")))
+        filled["description"] = description[:DESCRIPTION_MAX]
+    for name in ("category", "tags", "markets"):
+        found = filled.get(name)
+        if isinstance(found, list | tuple) and any(len(str(each)) > WORD_MAX for each in found):
+            tell(
+                f"{name}: a word of over {WORD_MAX} characters is left out",
+                max(map(str, found), key=len)[:80],
+            )
+            filled[name] = [each for each in found if len(str(each)) <= WORD_MAX]
+
+
+def _to_product(filled: Row, tell: Tell) -> Product:
     try:
         product = msgspec.convert(filled, Product, strict=False)
     except msgspec.ValidationError as error:
-        raise _to_bad_value(error, filled) from None
+        bad = _to_bad_value(error, filled)
+        name = bad.reason.partition(":")[0]
+        if name not in OPTIONAL:
+            raise bad from None
+        return _to_product(_without(filled, bad, name, tell), tell)
     if nonsense := products.check(product):
-        field, _, reason = nonsense.partition(f": {product.updated_at} ")
-        raise BadValue(f"{field}: {reason}", product.updated_at)
+        name, _, reason = nonsense.partition(f": {product.updated_at} ")
+        if (optional := nonsense.partition(":")[0]) in OPTIONAL:
+            return _to_product(_without(filled, BadValue(nonsense, filled[optional]), optional, tell), tell)
+        raise BadValue(f"{name}: {reason}", product.updated_at)
     return product
 
 
-def shorten(description: str) -> str:
-    """A description, cut where it is longer than a product may have."""
-    return description[:DESCRIPTION_MAX]
+def _without(filled: Row, why: BadValue, name: str, tell: Tell) -> Row:
+    tell(f"{why.reason}, and is left out", why.value)
+    return {key: value for key, value in filled.items() if key != name}
 
 
 def merge_variants(first: Product, second: Product) -> Product:
-    """Two variants of one thing: the first's words, the lower price, all tags, there if either is."""
-    best = min((first, second), key=lambda each: _STATES.index(each.availability))
+    """Two variants of one thing: the first's words, and price and tags of the one that can be bought.
+
+    Where it is both of them, or neither, the lower price and all tags.
+    """
+    ranks = [_STATES.index(each.availability) for each in (first, second)]
+    best = first if ranks[0] <= ranks[1] else second
+    both = ranks[0] == ranks[1]
+    cheaper = second if both and second.currency == first.currency and second.price < first.price else best
     return msgspec.structs.replace(
         first,
-        price=min(first.price, second.price) if first.currency == second.currency else first.price,
+        price=cheaper.price,
+        currency=cheaper.currency,
         availability=best.availability,
-        tags=tuple(dict.fromkeys(first.tags + second.tags)),
+        tags=tuple(dict.fromkeys(first.tags + second.tags)) if both else best.tags,
+        price_changes=cheaper.price_changes,
         image_url=first.image_url or second.image_url,
         description=first.description or second.description,
         updated_at=max(first.updated_at, second.updated_at),

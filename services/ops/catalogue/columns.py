@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -10,19 +11,32 @@ import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from schemas.products import Availability, Product
-from services.ops.catalogue import cell_values
-from services.ops.catalogue.cell_values import Decimals, Defaults, product_of, readable, shorten
-from services.ops.catalogue.file_formats import Dialect, Row, UnreadableFile
+from services.ops.catalogue import texts
+from services.ops.catalogue.cell_values import Defaults, NotForSale, moment, product_of
+from services.ops.catalogue.file_formats import Dialect, UnreadableFile
+from services.ops.catalogue.offers import ALWAYS, Offer, Period, make_offer, read_interval, read_period
+from services.ops.catalogue.prices import Decimals
+from services.ops.catalogue.rows import Row
+from services.ops.catalogue.texts import is_blank
 
 EXAMPLE: Final = Path(__file__).with_name("columns.toml")
 REQUIRED: Final = ("product_id", "name", "price")
-FIELDS: Final = tuple(field.name for field in msgspec.structs.fields(Product))
+# Beside a product's own fields: what its price, its place in the feed and whether it is shown follow from.
+BESIDE: Final = ("sale_price", "sale_interval", "sale_starts", "sale_ends", "published", "group")
+FIELDS: Final = (
+    *(each.name for each in msgspec.structs.fields(Product) if each.name != "price_changes"),
+    *BESIDE,
+)
+PUBLISHED: Final = frozenset(
+    {"1", "true", "yes", "y", "active", "published", "publish", "enabled", "visible"}
+)
 
 _PLACE: Final = re.compile(r"\{([^{}]+)\}")
 
 FieldName = Literal[
     "product_id", "name", "price", "currency", "availability", "updated_at", "category", "description",
     "brand", "type", "image_url", "url", "tags", "markets", "popularity",
+    "sale_price", "sale_interval", "sale_starts", "sale_ends", "published", "group",
 ]  # fmt: skip
 Text = Annotated[str, Field(min_length=1)]
 
@@ -32,9 +46,10 @@ class _Part(BaseModel):
 
 
 class Separators(_Part):
-    """What parts the steps of a category, and the words of tags and markets."""
+    """What parts the steps of a category, several categories, and the words of tags and markets."""
 
     category: Text = ">"
+    categories: Text | None = None
     tags: Text = "|"
     markets: Text = "|"
 
@@ -61,6 +76,7 @@ class Columns(_Part):
     separators: Separators = Separators()
     price: Prices = Prices()
     availability: dict[str, Availability] = {}
+    published: dict[str, bool] = {}
     file: FileDialect = FileDialect()
 
     @model_validator(mode="after")
@@ -94,37 +110,86 @@ def read(path: Path) -> Columns:
         raise UnreadableFile("\n".join([f"{path}:", *wrong])) from None
 
 
-def product_from(columns: Columns) -> Callable[[Row, Defaults], Product]:
-    """What makes a product from a row of such a feed. It raises BadValue."""
-    cells = {field: _cell(told) for field, told in columns.columns.items()}
+class Table:
+    """Rows of such a feed as products."""
 
-    def product(row: Row, defaults: Defaults) -> Product:
-        fields: Row = {str(field): value for field, value in columns.constants.items()}
-        fields |= {field: cell(row) for field, cell in cells.items()}
-        return product_of(_fields(fields, columns, defaults), defaults)
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        self._cells = {str(field): _cell(told) for field, told in columns.columns.items()}
 
-    return product
-
-
-def _fields(found: Row, columns: Columns, defaults: Defaults) -> Row:
-    currency = found.get("currency") or columns.price.currency or defaults.currency
-    amount, currency = cell_values.price(found.get("price"), str(currency), columns.price.decimal)
-    separators = columns.separators
-    return found | {
-        **{
+    def product(self, row: Row, defaults: Defaults) -> Product:
+        """The product of a row. Raises BadValue, and NotForSale for what is not published."""
+        columns, separators = self._columns, self._columns.separators
+        words = {**columns.availability, **defaults.words}
+        decimals = columns.price.decimal if columns.price.decimal != "auto" else defaults.decimals
+        defaults = replace(defaults, words=words, decimals=decimals)
+        found: Row = {str(field): value for field, value in columns.constants.items()}
+        found |= {field: cell(row) for field, cell in self._cells.items()}
+        self._require_published(found)
+        offer = _offer(found, columns.price.currency or defaults.currency, defaults)
+        category, shelves = _category(found.get("category"), separators)
+        group = _text(found.get("group")) if defaults.variants == "merged" else ""
+        fields: Row = {
             name: _text(found.get(name))
-            for name in ("product_id", "name", "brand", "type", "image_url", "url")
-        },
-        "name": readable(_text(found.get("name"))),
-        "description": shorten(readable(_text(found.get("description")))),
-        "price": amount,
-        "currency": currency,
-        "availability": cell_values.availability(found.get("availability"), columns.availability),
-        "updated_at": cell_values.moment(found.get("updated_at")),
-        "category": cell_values.path(found.get("category"), separators.category),
-        "tags": cell_values.words(found.get("tags"), separators.tags),
-        "markets": cell_values.words(found.get("markets"), separators.markets),
-    }
+            for name in ("product_id", "name", "description", "brand", "type", "image_url", "url")
+        }
+        fields |= {
+            "product_id": group or fields["product_id"],
+            "price": offer.price,
+            "currency": offer.currency,
+            "price_changes": offer.changes,
+            "availability": defaults.availability(found) if "availability" in found else None,
+            "updated_at": moment(found.get("updated_at")),
+            "popularity": None if is_blank(found.get("popularity")) else found.get("popularity"),
+            "category": category,
+            "tags": texts.tags(texts.words(found.get("tags"), separators.tags), shelves, offer.tags),
+            "markets": texts.words(found.get("markets"), separators.markets),
+        }
+        return product_of(fields, defaults)
+
+    def variant_of(self, row: Row) -> str | None:
+        """The group of a row."""
+        cell = self._cells.get("group")
+        return None if cell is None else _text(cell(row)) or None
+
+    def prices(self, row: Row) -> list[object]:
+        """The cells that hold prices."""
+        return [self._cells[name](row) for name in ("price", "sale_price") if name in self._cells]
+
+    def id_of(self, row: Row) -> object:
+        """The product's id."""
+        cell = self._cells.get("product_id")
+        return None if cell is None else _text(cell(row))
+
+    def _require_published(self, found: Row) -> None:
+        if "published" not in found:
+            return
+        word = _text(found["published"])
+        own = {each.lower(): shown for each, shown in self._columns.published.items()}
+        if not own.get(word.lower(), word.lower() in PUBLISHED):
+            raise NotForSale(f"not published: {word or 'an empty cell'}")
+
+
+def _offer(found: Row, currency: str, defaults: Defaults) -> Offer:
+    currency = _text(found.get("currency")) or currency
+    regular = defaults.money(found.get("price"), currency)
+    period: Period | None = ALWAYS
+    if not is_blank(found.get("sale_price")):
+        starts, ends = found.get("sale_starts"), found.get("sale_ends")
+        period = read_period(starts, ends, defaults, "sale_ends")
+        if period == ALWAYS:
+            period = read_interval(found.get("sale_interval"), defaults, "sale_interval")
+    reduced = None if period is None else found.get("sale_price")
+    return make_offer(regular, reduced, defaults, period or ALWAYS)
+
+
+def _category(value: object, separators: Separators) -> tuple[list[str], list[str]]:
+    """The deepest of several categories, and the last steps of the others."""
+    if separators.categories is None or not isinstance(value, str):
+        return texts.path(value, separators.category), []
+    return texts.deepest(
+        [texts.path(each, separators.category) for each in value.split(separators.categories)]
+    )
 
 
 def _cell(told: str) -> Callable[[Row], Any]:

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,15 +10,30 @@ from typing import Annotated, Final
 import typer
 
 from schemas.products import Product
-from schemas.times import EARLIEST_MS
 from services.cli import exit_with_status, progress_console
+from services.clock import now_ms
 from services.ops import services
 from services.ops.catalogue import check as check_report
 from services.ops.catalogue import columns as columns_file
-from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.check import Check, console
-from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, OmittedRow, detect, entries, mapping_by
+from services.ops.catalogue.feed_choice import (
+    AvailabilityOption,
+    CatalogueMapping,
+    ColumnsOption,
+    CurrencyOption,
+    Decimal,
+    DecimalOption,
+    EncodingOption,
+    FeedChoice,
+    FeedOptions,
+    File,
+    MappingOption,
+    Variants,
+    VariantsOption,
+)
+from services.ops.catalogue.file_formats import UnreadableFile
+from services.ops.catalogue.full_sync import FullSync
+from services.ops.catalogue.mappings import BadRow, OmittedRow, entries
 from services.ops.catalogue.resume_journal import Journal
 from services.ops.catalogue.upload import PRODUCTS, Summary, send
 from services.ops.output import present
@@ -52,11 +65,18 @@ def _show(name: str, summary: Summary) -> None:
         text += f", {summary.left_out} rows left out"
     if summary.ignored:
         text += f", {summary.ignored} ignored: older than what is there"
+    if summary.sold_out or summary.deleted:
+        text += f", {summary.sold_out} sold out and {summary.deleted} deleted: no longer in the feed"
+    if summary.kept:
+        text += f", {summary.kept} not in the feed, but changed after it was written: they stay"
     console.print(text, highlight=False)
     for reason in summary.outdated:
         console.print(f"  {reason}", style="yellow", highlight=False, markup=False)
     for reason in summary.reasons:
         console.print(f"  {reason}", style="red", highlight=False, markup=False)
+    if summary.odd:
+        told = f"  {summary.odd:,} oddities were passed over: `catalogue check` tells them"
+        console.print(told, style="yellow", highlight=False, markup=False)
 
 
 EVERY: Final = 500  # rows, between two looks at how far the file is read
@@ -65,53 +85,7 @@ STATE: Final = Path("build/ops")
 app = typer.Typer(help="Product catalogues.", no_args_is_help=True)
 
 
-class CatalogueMapping(StrEnum):
-    """The kinds of feeds known, for the command line."""
-
-    AUTO = "auto"
-    EDDY = "eddy"
-    GOOGLE = "google"
-    SHOPIFY = "shopify"
-    REES46 = "rees46"
-    UCI = "uci"
-
-
-class VariantsOption(StrEnum):
-    """What becomes of the rows of one item group of Google's."""
-
-    SEPARATE = "separate"
-    MERGED = "merged"
-
-
-File = Annotated[
-    Path, typer.Argument(exists=True, dir_okay=False, help="CSV, TSV, JSONL, JSON, Parquet or XML, .gz too")
-]
-MappingOption = Annotated[
-    CatalogueMapping, typer.Option(help="the feed's kind; auto tells by its format and columns")
-]
-ColumnsOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--columns", exists=True, dir_okay=False,
-        help="TOML file that tells which column is which; `catalogue columns` prints an example",
-    ),
-]  # fmt: skip
-CurrencyOption = Annotated[
-    str, typer.Option(metavar="CODE", help="ISO 4217, for prices that name none (all of Shopify's)")
-]
-Variants = Annotated[
-    VariantsOption, typer.Option(help="Google's item groups: a product a row, or one for a group")
-]
 Json = Annotated[bool, typer.Option("--json", help="the result as JSON on stdout")]
-
-
-@dataclass(frozen=True, slots=True)
-class _FeedChoice:
-    """A feed with all that decides what its rows become."""
-
-    feed: Feed
-    mapping: Mapping
-    defaults: Defaults
 
 
 @app.command("load")
@@ -121,8 +95,18 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
     columns: ColumnsOption = None,
     currency: CurrencyOption = "EUR",
     variants: Variants = VariantsOption.SEPARATE,
+    encoding: EncodingOption = None,
+    decimal: Decimal = DecimalOption.AUTO,
+    availability: AvailabilityOption = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="the feed is the whole catalogue: what it no longer has goes")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="let even over 20 % of the catalogue go")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="stop at the first bad row")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="as `catalogue check`: nothing is sent")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="as `catalogue check`; with --full, what would go"),
+    ] = False,
     only_changed: Annotated[
         bool, typer.Option("--only-changed", help="send what differs from the last such load of this file")
     ] = False,
@@ -136,7 +120,8 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
 
     Kinds: eddy (product_id, name, price, and where known currency, availability, updated_at, category as
     "Women > Shoes", tags as "red|wool", brand, type, description, image_url, url, popularity), google (a
-    Merchant feed in XML, TSV or CSV), shopify (product JSON), and the files of rees46 and uci.
+    Merchant feed in XML, TSV or CSV), shopify (product JSON, or its CSV export), woocommerce and magento
+    (their CSV exports), and the files of rees46 and uci.
 
     Other columns are told by a small file, --columns columns.toml:
     columns.product_id = "sku"
@@ -147,23 +132,32 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
 
     availability."auf Lager" = "in_stock"
 
-    A load that was stopped goes on where it was when it is started again. A product without updated_at gets
-    the file's time; what is older than what the shop has is ignored, and told. --only-changed is for a feed
-    that alone tells the products: what someone else has changed or removed meanwhile is not sent again.
+    A load that was stopped goes on where it was when it is started again; so does that of a feed that broke
+    off, once it is mended. A product without updated_at gets the file's time; what is older than what the
+    shop has is ignored, and told. --only-changed is for a feed that alone tells the products: what someone
+    else has changed or removed meanwhile is not sent again.
+
+    --full: what the feed no longer has is sold out at once, and deleted by the first such load after
+    EDDY_CATALOGUE_DELETE_AFTER_DAYS. What was changed after the file was written stays.
 
     Exit status: 0, 1 where rows were refused, 2 where the file or ingest failed.
 
     Example: python -m services.ops catalogue load feed.xml --currency EUR
     """
+    options = FeedOptions(mapping, columns, currency, variants, encoding, decimal, availability or ())
     if dry_run:
-        check_catalogue(file, mapping, columns, currency, variants, as_json)
+        _check(file, options, state if full else None, as_json=as_json)
         return
     started = time.monotonic()
     with exit_with_status(stopped=STOPPED):
         settings = load_settings()
-        chosen = _choose_feed(file, mapping, columns, currency, variants)
+        chosen = options.choose(file)
         summary = Summary(str(file), chosen.mapping.name)
-        with _journal(file, settings, state, only_changed=only_changed, fresh=restart) as journal:
+        cluster = services.health(settings, "ingest").cluster or ""
+        sync = FullSync(chosen, settings, state, cluster=cluster, now=int(now_ms())) if full else None
+        if sync is not None:
+            sync.require_consent(yes=yes)
+        with _journal(file, settings, cluster, state, only_changed=only_changed, fresh=restart) as journal:
             if len(journal):
                 had = "earlier loads" if only_changed else "a load that was stopped"
                 typer.echo(
@@ -172,7 +166,9 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
                     err=True,
                 )
             with FileBar("products", lambda: chosen.feed.share, progress_console) as bar:
-                _send(chosen, journal, summary, settings, bar, strict=strict)
+                _Load(chosen, journal, summary, settings, bar).run(strict=strict)
+            if sync is not None:
+                _take_away(sync, journal, summary, settings)
             if not only_changed:
                 journal.remove()
     summary.seconds = round(time.monotonic() - started, 3)
@@ -186,20 +182,36 @@ def check_catalogue(  # noqa: PLR0917 - typer knows them by name
     columns: ColumnsOption = None,
     currency: CurrencyOption = "EUR",
     variants: Variants = VariantsOption.SEPARATE,
+    encoding: EncodingOption = None,
+    decimal: Decimal = DecimalOption.AUTO,
+    availability: AvailabilityOption = None,
     as_json: Json = False,
 ) -> None:
     """Look at a feed and tell what is missing or odd, row by row; nothing is sent.
+
+    It tells all that a load passes over, and ends with what a shopper would see wrong.
 
     Exit status: 0 where all rows are fine, 1 where some would be refused, 2 where the file cannot be read.
 
     Example: python -m services.ops catalogue check feed.xml
     """
+    options = FeedOptions(mapping, columns, currency, variants, encoding, decimal, availability or ())
+    _check(file, options, None, as_json=as_json)
+
+
+def _check(file: Path, options: FeedOptions, state: Path | None, *, as_json: bool) -> None:
+    """With a `state` folder also what a full load would take away."""
     with exit_with_status(stopped=STOPPED):
-        chosen = _choose_feed(file, mapping, columns, currency, variants)
+        chosen = options.choose(file)
+        departures = None
+        if state is not None:
+            settings = load_settings()
+            cluster = services.health(settings, "ingest").cluster or ""
+            departures = FullSync(chosen, settings, state, cluster=cluster, now=int(now_ms())).departures
         check = Check(chosen.mapping, chosen.defaults.updated_at)
-        for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
+        for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults, check.tell):
             check.take(number, found)
-        report = check.report(str(file), chosen.feed.format.value)
+        report = check.report(str(file), chosen.feed.format.value, departures)
     present(report, check_report.show, as_json=as_json)
     if report.refused:
         raise typer.Exit(1)
@@ -214,31 +226,14 @@ def print_columns() -> None:
     typer.echo(columns_file.EXAMPLE.read_text(encoding="utf-8"), nl=False)
 
 
-def _choose_feed(
-    file: Path, mapping: CatalogueMapping, columns: Path | None, currency: str, variants: VariantsOption
-) -> _FeedChoice:
-    if len(currency) != 3 or not (currency.isascii() and currency.isalpha() and currency.isupper()):
-        raise typer.BadParameter("must be three capital letters, such as EUR", param_hint="--currency")
-    if columns is not None and mapping is not CatalogueMapping.AUTO:
-        raise typer.BadParameter("tells the columns already: leave --mapping out", param_hint="--columns")
-    file_time = max(EARLIEST_MS, int(file.stat().st_mtime * 1000))  # some archives unpack to 1970 or 1980
-    defaults = Defaults(currency, file_time, variants.value)
-    if columns is not None:
-        told = columns_file.read(columns)
-        feed = Feed(file, told.dialect)
-        return _FeedChoice(feed, mapping_by(told, feed), defaults)
-    feed = Feed(file)
-    is_auto = mapping is CatalogueMapping.AUTO
-    return _FeedChoice(feed, detect(feed) if is_auto else MAPPINGS[mapping.value], defaults)
-
-
-def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bool, fresh: bool) -> Journal:
+def _journal(
+    file: Path, settings: OpsSettings, cluster: str, state: Path, *, only_changed: bool, fresh: bool
+) -> Journal:
     """What has been acknowledged: of this very file by a stopped load, or of all its former contents.
 
     By that ingest, for that Kafka cluster: another one behind the same URL has nothing of it. Where ingest
     does not tell, nothing that was kept is believed.
     """
-    cluster = services.health(settings, "ingest").cluster or ""
     is_known = not cluster.startswith("/") and bool(cluster)
     kind = "changes" if only_changed else "load"
     status = file.stat()
@@ -247,36 +242,65 @@ def _journal(file: Path, settings: OpsSettings, state: Path, *, only_changed: bo
     return Journal(state, about, version, fresh=fresh or not is_known)
 
 
-def _send(
-    chosen: _FeedChoice,
-    journal: Journal,
-    summary: Summary,
-    settings: OpsSettings,
-    bar: FileBar,
-    *,
-    strict: bool,
-) -> None:
-    def on_batch(sent: list[Product]) -> None:
-        journal.add(sent)
-        bar.advance(len(sent))
+class _Load:
+    """One feed on its way to ingest."""
 
-    found = _unsent(chosen, journal, summary, bar, strict)
-    asyncio.run(send(PRODUCTS, found, summary, settings, on_accepted=on_batch))
-    bar.advance()
+    def __init__(
+        self, chosen: FeedChoice, journal: Journal, summary: Summary, settings: OpsSettings, bar: FileBar
+    ) -> None:
+        self._chosen = chosen
+        self._journal = journal
+        self._summary = summary
+        self._settings = settings
+        self._bar = bar
+        self._broke_off: UnreadableFile | None = None
+
+    def run(self, *, strict: bool) -> None:
+        """Sends all that can be read. Raises UnreadableFile after that, where the file broke off."""
+
+        def on_batch(sent: list[Product]) -> None:
+            self._journal.add(sent)
+            self._bar.advance(len(sent))
+
+        found = self._unsent(strict)
+        asyncio.run(send(PRODUCTS, found, self._summary, self._settings, on_accepted=on_batch))
+        self._bar.advance()
+        if self._broke_off is not None:
+            self._journal.keep_for_mended()
+            raise UnreadableFile(
+                f"{self._broke_off}. The {self._summary.accepted:,} products before that place are in: mend "
+                "the file and load it again, it goes on there"
+            )
+
+    def _unsent(self, strict: bool) -> Iterator[Product]:
+        """The products that are to be sent; everything else is counted."""
+        chosen, summary = self._chosen, self._summary
+        try:
+            for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults, self._tell):
+                if number % EVERY == 0:
+                    self._bar.advance()
+                if isinstance(found, BadRow):
+                    refuse(found, summary, strict)
+                elif isinstance(found, OmittedRow):
+                    summary.left_out += 1
+                elif self._journal.has(found):
+                    summary.skipped += 1
+                else:
+                    yield found
+        except UnreadableFile as error:  # what was read before it is still to be sent
+            self._broke_off = error
+
+    def _tell(self, _number: int, _what: str, _example: str) -> None:
+        self._summary.odd += 1
 
 
-def _unsent(
-    chosen: _FeedChoice, journal: Journal, summary: Summary, bar: FileBar, strict: bool
-) -> Iterator[Product]:
-    """The products that are to be sent; everything else is counted."""
-    for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults):
-        if number % EVERY == 0:
-            bar.advance()
-        if isinstance(found, BadRow):
-            refuse(found, summary, strict)
-        elif isinstance(found, OmittedRow):
-            summary.left_out += 1
-        elif journal.has(found):
-            summary.skipped += 1
-        else:
-            yield found
+def _take_away(sync: FullSync, journal: Journal, summary: Summary, settings: OpsSettings) -> None:
+    """What the feed no longer has; remembered first of all, so that a stop in between costs nothing."""
+    sync.remember()
+    gone = Summary(summary.file, summary.mapping)
+    asyncio.run(send(PRODUCTS, iter(sync.sold_out()), gone, settings, on_accepted=journal.add))
+    sync.delete()
+    summary.sold_out, summary.deleted = gone.accepted, len(sync.departures.deleted)
+    summary.kept = len(sync.departures.newer)
+    for reason in gone.reasons:
+        summary.refuse(reason)

@@ -55,7 +55,7 @@ def load_events(
     started = time.monotonic()
     with exit_with_status(stopped=STOPPED):
         feed = Feed(file)
-        chosen = detect(feed) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
+        chosen = detect(feed, of_events=True) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
         summary = Summary(str(file), chosen.name)
         with FileBar("events", lambda: feed.share, progress_console) as bar:
             sending = send(

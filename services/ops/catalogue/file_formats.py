@@ -1,6 +1,6 @@
 """A file of rows, whatever its format: told by its content, read a block at a time, .gz too."""
 
-import csv
+import codecs
 import gzip
 import io
 import json
@@ -10,62 +10,23 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
-from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Final, cast
-from xml.etree.ElementTree import Element, ParseError
+from typing import IO, Final, cast
+from xml.etree.ElementTree import ParseError
 
 import msgspec
 from defusedxml.common import DefusedXmlException
-from defusedxml.ElementTree import iterparse
 
 from services.errors import OperationFailed
+from services.ops.catalogue import xml_items
+from services.ops.catalogue.delimited import ENCODING, NOT_UTF_8, csv_rows
+from services.ops.catalogue.rows import Broken, CutOff, Row, Tell, ignore
 
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """A row that could not be read; those after it can."""
-
-    reason: str
-
-
-class CutOff(Exception):
-    """Nothing after this place can be read; the text says why."""
-
-
-DELIMITERS: Final = ",\t;|"
-CELL_MAX: Final = 1_000_000  # characters: a quote that is never closed must not swallow the file
-_QUOTED: Final = re.compile('"[^"]*"')
 PARQUET_ROWS: Final = 2_000  # at a time
 
 
 class BrokenParquet(Exception):
     """The file is no Parquet, or not whole; the text is pyarrow's."""
-
-
-def csv_rows(text: IO[str], delimiter: str | None) -> Iterator[Row | Broken]:
-    """A row a line under the header; empty cells are None. Without a delimiter the header line tells it."""
-    csv.field_size_limit(CELL_MAX)
-    header = text.readline(CELL_MAX).removeprefix("\ufeff")
-    reader = csv.reader(chain([header], text), delimiter=delimiter or delimiter_of(header))
-    names = [name.strip() for name in next(reader, [])]
-    for cells in reader:
-        if not cells:
-            continue  # an empty line
-        if len(cells) > len(names):
-            yield Broken("more cells than columns")
-            continue
-        row: Row = dict.fromkeys(names)
-        row.update((name, cell or None) for name, cell in zip(names, cells, strict=False))
-        yield row
-
-
-def delimiter_of(header: str) -> str:
-    """The delimiter that is most often in the header outside quotes; a comma where none is."""
-    return max(DELIMITERS, key=_QUOTED.sub("", header).count)
 
 
 def parquet(file: IO[bytes]) -> Iterator[tuple[Row, float]]:
@@ -86,23 +47,25 @@ def parquet(file: IO[bytes]) -> Iterator[tuple[Row, float]]:
 LIST: Final = re.compile(r'\s*(?:\{\s*"products"\s*:\s*)?\[')  # a list, or Shopify's {"products": [
 CHUNK: Final = 256 * 1024  # characters
 OBJECT_MAX: Final = 16 * 1024 * 1024  # characters of one object
+_UNDECODED: Final = re.compile("[\udc80-\udcff]")
 _GAP: Final = re.compile(r"[\s,]*")
 
 
-def lines(file: IO[bytes]) -> Iterator[Row | Broken]:
-    """An object a line; empty lines are passed over."""
+def lines(text: IO[str]) -> Iterator[Row | Broken]:
+    """An object a line; empty lines are passed over. `text` was opened with errors="surrogateescape"."""
     decoder = msgspec.json.Decoder(Row)
-    for number, line in enumerate(file):
-        text = line.removeprefix(b"\xef\xbb\xbf") if number == 0 else line
-        if not text.strip():
+    for number, line in enumerate(text, start=1):
+        if not (line := line.removeprefix("\ufeff")).strip():
             continue
         try:
-            yield decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield Broken(f"is no JSON object: {error}")
+            yield decoder.decode(line)
+        except UnicodeEncodeError:
+            yield Broken(NOT_UTF_8, f"line {number}", ENCODING)
+        except (msgspec.DecodeError, RecursionError) as error:
+            yield Broken(f"is no JSON object: {error}", f"line {number}")
 
 
-def json_list(text: IO[str]) -> Iterator[Row]:
+def json_list(text: IO[str]) -> Iterator[Row | Broken]:
     """The objects of a list, or of the list named products. Raises CutOff where the text is no JSON."""
     decoder = json.JSONDecoder()
     buffer = text.read(CHUNK).removeprefix("\ufeff")
@@ -116,7 +79,8 @@ def json_list(text: IO[str]) -> Iterator[Row]:
             return
         found, end = _object(decoder, buffer, at)
         if found is not None:
-            yield found
+            undecoded = _UNDECODED.search(buffer, at, end)
+            yield Broken(NOT_UTF_8, f"object {number} of the list", ENCODING) if undecoded else found
             at, number = end, number + 1
             continue
         more = text.read(CHUNK)
@@ -143,48 +107,8 @@ def _object(decoder: json.JSONDecoder, buffer: str, at: int) -> tuple[Row | None
     return found, end
 
 
-GOOGLE: Final = "http://base.google.com/ns/1.0"
-ITEMS: Final = frozenset({"item", "entry"})  # of RSS, of Atom
-
-
-def rows(file: IO[bytes]) -> Iterator[Row]:
-    """A row an item: names without namespace. What comes more than once is a list; g:title hides title."""
-    parents: list[Element] = []
-    for event, element in iterparse(file, events=("start", "end"), forbid_dtd=True):
-        if event == "start":
-            parents.append(element)
-            continue
-        parents.pop()
-        if _name(element.tag)[1] in ITEMS:
-            yield _row(element)
-            element.clear()
-            if parents:
-                parents[-1].clear()  # else every item ever read would hang there
-
-
-def _row(item: Element) -> Row:
-    found: dict[str, list[str]] = {}
-    of_google: set[str] = set()
-    for child in item:
-        namespace, name = _name(child.tag)
-        text = (child.text or "").strip() or child.get("href", "")  # Atom's links are attributes
-        if len(child) or not text:
-            continue  # a group such as g:shipping
-        if namespace == GOOGLE and name not in of_google:
-            of_google.add(name)
-            found[name] = [text]
-        elif name not in found or namespace == GOOGLE:
-            found.setdefault(name, []).append(text)
-    return {name: texts[0] if len(texts) == 1 else texts for name, texts in found.items()}
-
-
-@lru_cache(1024)  # a feed has a few dozen, in every item
-def _name(tag: str) -> tuple[str, str]:
-    namespace, brace, name = tag.rpartition("}")
-    return (namespace.lstrip("{"), name) if brace else ("", tag)
-
-
 HEAD_BYTES: Final = 64 * 1024
+ZIP: Final = b"PK\x03\x04"
 GZIP: Final = b"\x1f\x8b"
 BOMS: Final = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 
@@ -209,7 +133,10 @@ SUFFIXES: Final = {"jsonl": Format.JSONL, "ndjson": Format.JSONL, "parquet": For
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a file cannot say of itself. None: the header line tells the delimiter, the BOM the encoding."""
+    """What a file cannot say of itself.
+
+    None: the header line tells the delimiter; the BOM, or XML's declaration, the encoding; else it is UTF-8.
+    """
 
     delimiter: str | None = None
     encoding: str | None = None
@@ -227,6 +154,11 @@ class Feed:
             self._size = path.stat().st_size
             self._is_gzip = _starts(path, GZIP)
             head = self._head()
+            codecs.lookup(self._dialect.encoding or "utf-8")
+        except LookupError:
+            raise UnreadableFile(
+                f"{self._dialect.encoding!r} is no encoding that Python knows; some are utf-8, cp1252, utf-16"
+            ) from None
         except (OSError, EOFError, zlib.error) as error:
             raise UnreadableFile(f"{path} cannot be read: {error}") from error
         self._encoding = self._dialect.encoding or next(
@@ -241,21 +173,22 @@ class Feed:
             self._share = self._raw.tell() / self._size if self._size else 1.0
         return min(self._share, 1.0)
 
-    def rows(self) -> Iterator[Row | Broken]:
-        """The rows in order. CSV cells are texts; an empty cell is None."""
+    def rows(self, tell: Tell = ignore) -> Iterator[Row | Broken]:
+        """The rows in order. CSV cells are texts; an empty cell is None.
+
+        `tell` is called for what is odd about a row, before that row comes.
+        """
         try:
             with ExitStack() as stack:
                 self._raw = stack.enter_context(self.path.open("rb"))
-                yield from self._read(stack, self._raw)
+                yield from self._read(stack, self._raw, tell)
                 self._share = 1.0
         except CutOff as error:
             raise UnreadableFile(f"{self.path}: {error}") from error
         except UnicodeDecodeError as error:
-            raise UnreadableFile(
-                f"{self.path} is not {error.encoding}: save it as UTF-8, or name its encoding in --columns"
-            ) from error
+            raise UnreadableFile(f"{self.path} is not {error.encoding}: {ENCODING}") from error
         except (
-            BrokenParquet, csv.Error, OSError, EOFError, zlib.error, ParseError, DefusedXmlException,
+            BrokenParquet, OSError, EOFError, zlib.error, ParseError, DefusedXmlException,
         ) as error:  # fmt: skip
             raise UnreadableFile(f"{self.path} cannot be read as {self.format}: {error}") from error
 
@@ -266,23 +199,31 @@ class Feed:
             hint = ": no <item> and no <entry> in it" if self.format is Format.XML else ""
             raise UnreadableFile(f"{self.path} has no rows{hint}")
         if isinstance(found, Broken):
-            raise UnreadableFile(f"{self.path} cannot be read as {self.format}: row 1: {found.reason}")
+            why = ": ".join(filter(None, (found.value or "row 1", found.reason, found.remedy)))
+            raise UnreadableFile(f"{self.path} cannot be read as {self.format}: {why}")
         return found
 
-    def _read(self, stack: ExitStack, raw: IO[bytes]) -> Iterator[Row | Broken]:
+    def twin(self) -> "Feed":
+        """The same file once more, for what must be known of all rows before the first is taken."""
+        return Feed(self.path, self._dialect)
+
+    def _read(self, stack: ExitStack, raw: IO[bytes], tell: Tell) -> Iterator[Row | Broken]:
         data = cast(IO[bytes], stack.enter_context(gzip.GzipFile(fileobj=raw))) if self._is_gzip else raw
         if self.format is Format.XML:
-            yield from rows(data)
-        elif self.format is Format.JSONL:
-            yield from lines(data)
+            yield from xml_items.rows(data, self._dialect.encoding)
         elif self.format is Format.PARQUET:
             for row, share in parquet(data):
                 self._share = share
                 yield row
         else:
-            text = stack.enter_context(io.TextIOWrapper(data, encoding=self._encoding, newline=""))
-            is_csv = self.format is Format.CSV
-            yield from csv_rows(text, self._dialect.delimiter) if is_csv else json_list(text)
+            # A byte of another encoding costs its row, not those after it.
+            text = stack.enter_context(
+                io.TextIOWrapper(data, encoding=self._encoding, errors="surrogateescape", newline="")
+            )
+            if self.format is Format.CSV:
+                yield from csv_rows(text, self._dialect.delimiter, tell)
+            else:
+                yield from lines(text) if self.format is Format.JSONL else json_list(text)
 
     def _head(self) -> bytes:
         if not self._is_gzip:
@@ -306,10 +247,9 @@ def _format(path: Path, head: bytes, encoding: str) -> Format:
         raise UnreadableFile(f"{path} cannot be read as parquet: it does not begin with PAR1")
     if is_parquet or suffix in SUFFIXES:
         return Format.PARQUET if is_parquet else SUFFIXES[suffix]
-    try:
-        beginning = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
-    except LookupError:
-        raise UnreadableFile(f"{encoding!r} is no encoding that Python knows") from None
+    if head.startswith(ZIP):
+        raise UnreadableFile(f"{path} is a workbook of Excel or a zip: save its table as CSV, or unpack it")
+    beginning = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
     if beginning.startswith("<"):
         return Format.XML
     if LIST.match(beginning):

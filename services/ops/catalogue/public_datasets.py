@@ -7,8 +7,8 @@ import msgspec
 
 from schemas.events import Event, EventType
 from schemas.products import Product
-from services.ops.catalogue.cell_values import BadValue, Defaults, event_id, product_of
-from services.ops.catalogue.file_formats import Row
+from services.ops.catalogue.cell_values import Defaults, event_id, product_of
+from services.ops.catalogue.rows import BadValue, Row
 
 REES46_COLUMNS: Final = frozenset({"event_time", "event_type", "user_session"})
 # Their types, and GA4's names for them.

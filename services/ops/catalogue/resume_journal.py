@@ -38,6 +38,7 @@ class Journal:
         """
         self._path = folder / f"{blake2b(about.encode(), digest_size=12).hexdigest()}.journal"
         self._head = msgspec.json.encode({"about": about, "version": version}) + b"\n"
+        self._to_mend = msgspec.json.encode({"about": about, "version": "to be mended"}) + b"\n"
         self._known: dict[bytes, bytes] = {}
         with ExitStack() as stack:
             try:
@@ -72,6 +73,11 @@ class Journal:
         except OSError as error:
             raise JournalUnusable(f"{self._path} cannot be written: {error}") from error
 
+    def keep_for_mended(self) -> None:
+        """The feed broke off: once it is mended, whatever its version, the load goes on where it was."""
+        known = b"".join(key + content for key, content in self._known.items())
+        write_atomically(self._path, self._to_mend + known)
+
     def remove(self) -> None:
         """Forgets all: the load is complete."""
         self._path.unlink(missing_ok=True)
@@ -79,12 +85,14 @@ class Journal:
     def _open_file(self, fresh: bool) -> IO[bytes]:
         """The file, at its end, without what is not whole; written anew where it is another or wasteful."""
         content = self._path.read_bytes() if self._path.exists() and not fresh else b""
-        records = content.removeprefix(self._head) if content.startswith(self._head) else b""
+        was_broken = content.startswith(self._to_mend)
+        head = self._to_mend if was_broken else self._head
+        records = content.removeprefix(head) if content.startswith(head) else b""
         records = records[: len(records) // RECORD_BYTES * RECORD_BYTES]
         for at in range(0, len(records), RECORD_BYTES):
             self._known[records[at : at + HASH_BYTES]] = records[at + HASH_BYTES : at + RECORD_BYTES]
         wasted = len(records) // RECORD_BYTES - len(self._known)
-        if not records or wasted > WASTE_MAX:
+        if not records or was_broken or wasted > WASTE_MAX:
             known = b"".join(key + content for key, content in self._known.items())
             write_atomically(self._path, self._head + known)
         file = self._path.open("r+b", buffering=0)

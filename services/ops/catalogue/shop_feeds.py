@@ -1,34 +1,40 @@
-"""Rows of a Google Merchant feed (product data specification), from XML, TSV or CSV, as products. Pure.
+"""Rows of a Google Merchant feed (XML, TSV, CSV), of Shopify's product JSON and of Eddy's own form. Pure.
 
-What becomes of its attributes:
+What becomes of a Merchant feed's attributes:
 - `id` is the product's id; with merged variants `item_group_id`, where there is one.
-- `sale_price` is the price while `sale_price_effective_date` lasts (at the feed's own time; always, where
-  it is not given) and it is lower than `price`; the product is then tagged `sale`.
+- `sale_price` is the price while `sale_price_effective_date` lasts (always, where it is not given) and it is
+  lower than `price`; the product is then tagged `sale`. What is no sale is told, and the product has `price`.
 - The category is `product_type`, the shop's own path, else `google_product_category` unless it is a number.
   Its last step is the product's type.
 - `color`, `material` and `pattern` ("Red/Blue" is two), `gender`, `age_group`, and a `condition` other than
   new become tags, in lower case. Sizes do not: they part the variants of one thing.
 - `availability`: backorder counts as preorder, as both can be ordered and come later.
-- HTML in `title` and `description` becomes text. Groups such as `shipping` are not read.
+- Markup and entities become text. Groups such as `shipping` are not read.
 """
 
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from schemas.events import Event
 from schemas.products import Availability, Product
-from services.ops.catalogue import cell_values
-from services.ops.catalogue.cell_values import BadValue, Defaults, NotForSale, product_of, readable, shorten
-from services.ops.catalogue.file_formats import Row
+from services.ops.catalogue import texts
+from services.ops.catalogue.cell_values import Defaults, NotForSale, event_id, moment, product_of
+from services.ops.catalogue.offers import ALWAYS, Offer, make_offer, read_interval
+from services.ops.catalogue.rows import BadValue, Row
+from services.ops.catalogue.texts import id_of, is_blank, one, text_of
 
 ATTRIBUTES: Final = ("color", "material", "pattern", "gender", "age_group")
 
 
 def rename_columns(row: Row) -> Row:
     """The row under the specification's names: "g:Image Link" is image_link."""
-    return {_attribute(key): value for key, value in row.items() if value is not None}
+    renamed: Row = {}
+    for key, value in row.items():
+        if value is not None or _attribute(key) not in renamed:
+            renamed[_attribute(key)] = value
+    return renamed
 
 
 @lru_cache(1024)  # a feed has a few dozen, in every row
@@ -39,149 +45,141 @@ def _attribute(column: str) -> str:
 def google_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row. Raises BadValue."""
     cells = rename_columns(row)
-    price, currency, on_sale = _price(cells, defaults)
-    category = _category(cells)
-    group = cell_values.one(cells.get("item_group_id")) if defaults.variants == "merged" else None
+    offer = _google_offer(cells, defaults)
+    category = _category(cells, defaults)
+    group = id_of(cells, "item_group_id") if defaults.variants == "merged" else ""
     return product_of(
         {
-            "product_id": str(group).strip() if group else _text(cells, "id"),
-            "name": readable(_text(cells, "title")),
+            "product_id": group or id_of(cells, "id"),
+            "name": text_of(cells, "title"),
             # RSS and the tables have a description, Atom a summary or a content.
-            "description": shorten(
-                readable(
-                    next(
-                        (
-                            _text(cells, name)
-                            for name in ("description", "summary", "content")
-                            if cells.get(name)
-                        ),
-                        "",
-                    )
-                )
-            ),
-            "price": price,
-            "currency": currency,
-            "availability": cell_values.availability(cell_values.one(cells.get("availability"))),
-            "brand": _text(cells, "brand"),
+            "description": text_of(cells, "description", "summary", "content"),
+            "price": offer.price,
+            "currency": offer.currency,
+            "price_changes": offer.changes,
+            "availability": defaults.availability(cells),
+            "brand": text_of(cells, "brand"),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": _tags(cells, on_sale),
-            "image_url": _text(cells, "image_link"),
-            "url": _text(cells, "link"),
-            "updated_at": cell_values.moment(
-                cell_values.one(cells.get("updated") or cells.get("updated_at"))
-            ),
+            "tags": _tags(cells, offer),
+            "image_url": text_of(cells, "image_link"),
+            "url": text_of(cells, "link"),
+            "updated_at": moment(one(cells.get("updated") or cells.get("updated_at"))),
         },
         defaults,
     )
 
 
-def _price(cells: Row, defaults: Defaults) -> tuple[float, str, bool]:
-    price, currency = cell_values.price(cell_values.one(cells.get("price")), defaults.currency)
-    if not cells.get("sale_price"):
-        return price, currency, False
-    reduced, reduced_currency = cell_values.price(
-        cell_values.one(cells["sale_price"]), currency, field="sale_price"
-    )
-    is_now = _lasts(cell_values.one(cells.get("sale_price_effective_date")), defaults.updated_at)
-    if is_now and reduced_currency == currency and 0 < reduced < price:
-        return reduced, currency, True
-    return price, currency, False
+def google_group(row: Row) -> str | None:
+    """The item group of a row, where it has one."""
+    return id_of(rename_columns(row), "item_group_id") or None
 
 
-def _lasts(interval: Any, at: int) -> bool:  # noqa: ANN401 - a cell
-    """Whether "2026-03-01T13:00-0800/2026-03-11T15:30-0800" holds a moment, Unix ms. No interval does."""
-    if not interval:
-        return True
-    begin, slash, end = str(interval).partition("/")
-    if not slash:
-        raise cell_values.BadValue("sale_price_effective_date: is no interval, begin/end", interval)
-    first = cell_values.moment(begin.strip(), "sale_price_effective_date")
-    last = cell_values.moment(end.strip(), "sale_price_effective_date")
-    return (first is None or first <= at) and (last is None or at < last)
+def _google_offer(cells: Row, defaults: Defaults) -> Offer:
+    regular = defaults.money(one(cells.get("price")))
+    if is_blank(reduced := one(cells.get("sale_price"))):
+        return make_offer(regular, reduced, defaults)
+    period = read_interval(one(cells.get("sale_price_effective_date")), defaults)
+    return make_offer(regular, None if period is None else reduced, defaults, period or ALWAYS)
 
 
-def _category(cells: Row) -> list[str]:
-    of_google = _text(cells, "google_product_category")
-    own = cell_values.path(_text(cells, "product_type"))
-    return own or ([] if of_google.isdigit() else cell_values.path(of_google))
+def _category(cells: Row, defaults: Defaults) -> list[str]:
+    of_google = text_of(cells, "google_product_category")
+    own = texts.path(text_of(cells, "product_type"))
+    if own or not of_google:
+        return own
+    if of_google.isdigit():
+        defaults.tell(
+            "google_product_category is a number, and product_type is empty: no category", of_google
+        )
+        return []
+    return texts.path(of_google)
 
 
-def _tags(cells: Row, on_sale: bool) -> list[str]:
+def _tags(cells: Row, offer: Offer) -> list[str]:
     found: list[list[str]] = []
     for value in (cells.get(name) for name in ATTRIBUTES):
         for text in value if isinstance(value, list | tuple) else [value]:
-            found.append(cell_values.words("" if text is None else str(text).strip().lower(), "/"))
-    condition = _text(cells, "condition").lower()
-    return cell_values.tags(
-        *found, [condition] if condition not in {"", "new"} else [], ["sale"] if on_sale else []
-    )
-
-
-def _text(cells: Row, name: str) -> str:
-    """A cell, or the first of several, as a text."""
-    value = cell_values.one(cells.get(name))
-    return "" if value is None else str(value).strip()
+            found.append(texts.words("" if is_blank(text) else str(text).strip().lower(), "/"))
+    condition = text_of(cells, "condition").lower()
+    return texts.tags(*found, [condition] if condition not in {"", "new"} else [], offer.tags)
 
 
 TAG_OPTIONS: Final = frozenset({"color", "colour", "material", "pattern", "farbe", "couleur"})
 
 
 def shopify_product(row: Row, defaults: Defaults) -> Product:
-    """The product of one entry of `products`. Raises BadValue, and NotForSale for drafts."""
+    """The product of one entry of `products`. Raises BadValue, and NotForSale for what nobody can find there.
+
+    Only `active` and published ones are for sale. Archived ones were: they are sold out.
+    """
     status = str(row.get("status") or "active").lower()
-    if status == "draft":
-        raise NotForSale("a draft")
-    if "published_at" in row and row["published_at"] is None and status == "active":
-        raise NotForSale("published nowhere")
+    if status not in ("active", "archived"):
+        raise NotForSale("a draft" if status == "draft" else f"not active, but {status}")
+    if status == "active" and "published_at" in row:
+        published_at = moment(row["published_at"], "published_at")
+        if published_at is None:
+            raise NotForSale("published nowhere")
+        if published_at > defaults.updated_at:
+            raise NotForSale("published only later")
     variants = row.get("variants")
     if not isinstance(variants, list) or not all(isinstance(each, dict) for each in variants):
         raise BadValue("variants: is no list of objects")
     if not variants:
         raise BadValue("variants: is empty, so there is no price")
-    price, on_sale = _variants_price(variants, defaults)
-    category = cell_values.path(str(row.get("product_type") or "").strip())
+    offer = _variants_offer(variants, defaults)
+    category = texts.path(str(row.get("product_type") or ""))
     states = [] if status == "archived" else [_state(each) for each in variants]
     state = next((each for each in ("in_stock", "preorder") if each in states), "out_of_stock")
     return product_of(
         {
             "product_id": None if row.get("id") is None else str(row["id"]),
             "name": str(row.get("title") or "").strip(),
-            "description": shorten(readable(str(row.get("body_html") or ""))),
-            "price": price,
+            "description": str(row.get("body_html") or ""),
+            "price": offer.price,
+            "currency": offer.currency,
             "availability": state,
             "brand": str(row.get("vendor") or "").strip(),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": cell_values.tags(
-                cell_values.words(row.get("tags"), ","), _options(row), ["sale"] if on_sale else []
-            ),
+            "tags": texts.tags(texts.words(row.get("tags"), ","), _options(row), offer.tags),
             "image_url": _picture(row),
             "url": f"/products/{row['handle']}" if row.get("handle") else None,
-            "updated_at": cell_values.moment(row.get("updated_at")),
+            "updated_at": moment(row.get("updated_at")),
         },
         defaults,
     )
 
 
-def _variants_price(variants: list[Row], defaults: Defaults) -> tuple[float, bool]:
-    def of(variant: Row) -> float:
-        return cell_values.price(variant.get("price"), defaults.currency)[0]
+def _variants_offer(variants: list[Row], defaults: Defaults) -> Offer:
+    """That of the cheapest variant that can be bought; on sale where `compare_at_price` is higher."""
+
+    def of(variant: Row) -> tuple[float, str]:
+        return defaults.money(variant.get("price"))
 
     buyable = [each for each in variants if _state(each) != "out_of_stock"] or variants
     cheapest = min(buyable, key=of)
-    before = cheapest.get("compare_at_price")
-    former = cell_values.price(before, defaults.currency, field="compare_at_price")[0] if before else 0.0
-    return of(cheapest), former > of(cheapest)
+    price = of(cheapest)
+    if is_blank(before := cheapest.get("compare_at_price")):
+        return Offer(*price)
+    try:
+        former, currency = defaults.money(before, field="compare_at_price")
+    except BadValue as error:
+        defaults.tell(f"{error.reason}, so there is no sale", error.value)
+        return Offer(*price)
+    return Offer(*price, on_sale=former > price[0] and currency == price[1])
 
 
 def _state(variant: Row) -> Availability:
     if isinstance(variant.get("available"), bool):
         return "in_stock" if variant["available"] else "out_of_stock"
     quantity = variant.get("inventory_quantity")
-    is_tracked = quantity is not None and variant.get("inventory_management", "shopify") is not None
-    if not is_tracked or int(quantity or 0) > 0:
-        return "in_stock"
+    is_tracked = not is_blank(quantity) and variant.get("inventory_management", "shopify") is not None
+    try:
+        if not is_tracked or float(str(quantity)) > 0:
+            return "in_stock"
+    except ValueError:
+        raise BadValue("inventory_quantity: is no number", quantity) from None
     return "preorder" if variant.get("inventory_policy") == "continue" else "out_of_stock"
 
 
@@ -191,7 +189,7 @@ def _options(row: Row) -> list[str]:
         word.lower()
         for each in options
         if str(each.get("name")).strip().lower() in TAG_OPTIONS
-        for word in cell_values.words(each.get("values"))
+        for word in texts.words(each.get("values"))
     ]
 
 
@@ -202,29 +200,55 @@ def _picture(row: Row) -> str | None:
 
 
 EDDY_COLUMNS: Final = frozenset({"product_id"})
+IDS: Final = ("event_id", "visitor_id", "session_id", "user_id", "product_id")
 
 
-def eddy_event(row: Row, _number: int) -> Event:
-    """The event of one row. Raises msgspec.ValidationError."""
-    return msgspec.convert(
-        {key: value for key, value in row.items() if value is not None}, Event, strict=False
-    )
+def eddy_event(row: Row, number: int) -> Event:
+    """The event of one row: ids may be numbers, times ISO 8601. Raises BadValue, msgspec.ValidationError.
+
+    An `event_id` of another form than Event's, as a number, gives one that follows from it; none at all, one
+    that follows from the row.
+    """
+    found = {key: value for key, value in row.items() if not is_blank(value)}
+    found |= {name: identifier(found[name]) for name in IDS if name in found}
+    if "event_id" not in found:
+        found["event_id"] = event_id("eddy", number, *map(str, row.values()))
+    elif isinstance(own := found["event_id"], str) and len(own) not in (26, 36):
+        found["event_id"] = event_id("eddy id", 0, own)
+    found |= {name: moment(found[name], name) for name in ("occurred_at", "received_at") if name in found}
+    if isinstance(found.get("items"), str):
+        found["items"] = msgspec.json.decode(found["items"])
+    if isinstance(items := found.get("items"), list):
+        found["items"] = [
+            each | {"product_id": identifier(each["product_id"])} if _has_id(each) else each for each in items
+        ]
+    return msgspec.convert(found, Event, strict=False)
+
+
+def _has_id(item: object) -> bool:
+    return isinstance(item, dict) and item.get("product_id") is not None
+
+
+def identifier(value: object) -> object:
+    """An id as text: those of Parquet and JSON may be numbers, whole ones with a point too."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def eddy_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row: category "Home > Lamps", tags and markets "a|b", or lists. Raises BadValue."""
-    product_id = row.get("product_id")
-    if isinstance(product_id, int) and not isinstance(product_id, bool):
-        product_id = str(product_id)  # ids of Parquet and JSON may be whole numbers
     found = row | {
-        "product_id": product_id,
-        "category": cell_values.path(row.get("category")),
-        "tags": cell_values.words(row.get("tags")),
-        "markets": cell_values.words(row.get("markets")),
-        "availability": cell_values.availability(row.get("availability")),
-        "updated_at": cell_values.moment(row.get("updated_at")),
+        "product_id": identifier(row.get("product_id")),
+        "category": texts.path(row.get("category")),
+        "tags": texts.words(row.get("tags")),
+        "markets": texts.words(row.get("markets")),
+        "availability": defaults.availability(row),
+        "updated_at": moment(row.get("updated_at")),
     }
+    if is_blank(found.get("popularity")):
+        found["popularity"] = None
     if isinstance(row.get("price"), str):
-        amount, currency = cell_values.price(row["price"], row.get("currency") or defaults.currency)
+        amount, currency = defaults.money(row["price"], str(row.get("currency") or "").strip() or None)
         found |= {"price": amount, "currency": currency}
     return product_of(found, defaults)

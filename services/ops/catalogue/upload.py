@@ -36,7 +36,8 @@ class Summary(msgspec.Struct):
     """What became of a file. `reasons` are the first few refusals.
 
     `skipped` had been acknowledged before and were not sent again. `ignored` are older than what is there;
-    `outdated` names the first few.
+    `outdated` names the first few. `odd` counts what `catalogue check` tells of the rows that were taken.
+    `sold_out` and `deleted` are no longer in a full feed; `kept` are not either, but changed after it.
     """
 
     file: str
@@ -46,6 +47,10 @@ class Summary(msgspec.Struct):
     skipped: int = 0
     left_out: int = 0
     ignored: int = 0
+    odd: int = 0
+    sold_out: int = 0
+    deleted: int = 0
+    kept: int = 0
     reasons: list[str] = []
     outdated: list[str] = []
     seconds: float = 0.0

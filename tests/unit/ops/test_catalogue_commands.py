@@ -111,3 +111,89 @@ def test_shopifys_prices_are_in_the_currency_that_was_told(tmp_path: Path) -> No
     status, report = check(path, "--currency", "SEK")
     assert (status, report["currencies"]) == (0, {"SEK": 1})
     assert [each["what"] for each in report["left_out"]] == ["a draft"]
+
+
+def test_encoding_decimal_mark_and_words_of_availability_can_be_given(tmp_path: Path) -> None:
+    text = "id;title;price;availability\n1;Schön;1.299;auf Lager\n2;Grün;5.500;\n"
+    path = write_file(tmp_path, "p.csv", text, "cp1252")
+    status, output = run("check", str(path))
+    assert status == 2
+    assert "--encoding" in output
+    status, report = check(path, "--encoding", "cp1252")
+    assert (status, report["products"]) == (1, 0)
+    remedies = {each["what"]: each["remedy"] for each in report["refused"]}
+    assert '--availability "auf Lager=in_stock"' in remedies["availability: is a word that is not known"]
+    assert "--availability in_stock" in remedies["availability: is not told"]
+    words = ("--availability", "AUF LAGER=in_stock", "--availability", "out_of_stock")
+    status, report = check(path, "--encoding", "cp1252", "--decimal", ".", *words)
+    assert (status, report["availability"]) == (0, {"in_stock": 1, "out_of_stock": 1, "preorder": 0})
+    assert report["odd"] == []
+    _, report = check(path, "--encoding", "cp1252", *words)
+    [group] = report["odd"]
+    assert group["what"].startswith("price may mean another")
+    assert group["examples"] == ["1.299 is read as 1,299.00", "5.500 is read as 5,500.00"]
+
+
+@pytest.mark.parametrize("told", ["there", "x=there", "=", "in_stock=x"])
+def test_a_state_of_availability_that_is_none_is_refused(tmp_path: Path, told: str) -> None:
+    path = write_file(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n")
+    status, output = run("check", str(path), "--availability", told)
+    assert status == 2
+    assert "in_stock" in output
+
+
+def test_an_encoding_that_is_none_is_one_sentence(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n")
+    status, output = run("check", str(path), "--encoding", "klingon")
+    assert (status, "klingon" in output, "Traceback" in output) == (2, True, False)
+
+
+def test_the_last_line_says_what_a_shopper_would_see_wrong(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "f.xml", rss(GOOD))
+    assert run("check", str(path))[1].splitlines()[-1] == "A shopper would see nothing wrong."
+    rows = [
+        GOOD | {"id": "1", "price": "0 EUR"},
+        GOOD | {"id": "2", "price": "7 USD"},
+        GOOD | {"id": "3", "image_link": ""},
+        GOOD | {"id": "4", "sale_price": "9 EUR"},
+        GOOD | {"id": "5", "price": "soon"},
+        GOOD | {"id": "6", "title": "SchÃ¶n"},
+        GOOD | {"id": "7", "title": "b\ufffdd"},
+    ]
+    last = run("check", str(write_file(tmp_path, "f.xml", rss(*rows))))[1].splitlines()[-1]
+    for told in (
+        "1 product at price 0", "1 product in another currency", "1 product without a picture",
+        "1 product without their sale", "1 product not at all", "2 products with broken letters",
+    ):  # fmt: skip
+        assert told in last
+
+
+def test_all_that_a_load_passes_over_is_told(tmp_path: Path) -> None:
+    head = "id\ttitle\tdescription\tprice\tavailability\tgoogle_product_category\tsale_price\n"
+    rows = (
+        '1\tPan\t"XL" pan\t5 EUR\tin stock\t2271\tn/a\n2\tLid\tx\t1.299 EUR\tin stock\n'
+        "2\tLid\tx\t5 EUR\tin stock\t\t4 USD\n"
+    )
+    status, report = check(write_file(tmp_path, "f.tsv", head + rows))
+    assert status == 0
+    told = {each["what"].split(":")[0]: each["rows"] for each in report["odd"]}
+    assert told == {
+        'a quote (") opens a cell and does not close it': [1],
+        "google_product_category is a number, and product_type is empty": [1],
+        "sale_price": [1],
+        "fewer cells than columns": [2],
+        "price may mean another": [2],
+        "sale_price is in another currency than the price, so there is no sale": [3],
+        "product_id is there more than once": [3],
+    }
+
+
+def test_of_two_rows_about_one_product_the_newer_counts_and_it_is_one(tmp_path: Path) -> None:
+    row = {"product_id": "k", "name": "Kettle", "price": 40, "currency": "EUR", "availability": "in_stock"}
+    older, newer = row | {"updated_at": 1795889433000}, row | {"updated_at": 1795893033000}
+    for several in ([older, newer], [newer, older]):
+        path = write_file(tmp_path, "p.jsonl", "\n".join(map(json.dumps, several)))
+        _, report = check(path)
+        assert (report["rows"], report["products"]) == (2, 1)
+        first = next(each["what"] for each in report["odd"])
+        assert first.startswith("product_id is there more than once")

@@ -1,5 +1,6 @@
 """A shop's own columns, told by a TOML file: the example works, and mistakes are named."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from schemas.products import Product
 from services.ops.catalogue.columns import EXAMPLE, FIELDS, FieldName, read
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import BadRow, Found, entries, mapping_by
+from services.ops.catalogue.mappings import BadRow, Found, OmittedRow, entries, mapping_by
 from tests.support.feeds import DEFAULTS, write_file
 
 HEAD = (
@@ -98,3 +99,46 @@ def test_a_column_that_the_feed_lacks_is_named_before_any_row(tmp_path: Path) ->
 
 def test_every_field_of_a_product_can_be_told() -> None:
     assert set(FieldName.__args__) == set(FIELDS)  # type: ignore[attr-defined]
+
+
+WOOCOMMERCE = """
+[columns]
+product_id = "ID"
+name = "Name"
+price = "Regular price"
+sale_price = "Sale price"
+sale_ends = "Date sale price ends"
+published = "Published"
+availability = "In stock?"
+category = "Categories"
+tags = "Tags"
+group = "Parent"
+[separators]
+categories = ","
+tags = ","
+[published]
+"2" = true
+"""
+
+
+def test_sale_publication_stock_and_several_categories_can_be_told(tmp_path: Path) -> None:
+    head = (
+        "ID,Name,Published,In stock?,Sale price,Date sale price ends,Regular price,Categories,Tags,Parent\n"
+    )
+    rows = (
+        '11,Cap,1,1,8.00,2099-01-01,10.00,"Clothing > Caps, Sale","a, b",\n'
+        "12,Hidden,0,1,,,10.00,Clothing,,\n13,Old,-1,1,,,10.00,Clothing,,\n14,Pending,2,0,n/a,,10.00,,,\n"
+        "15,Shirt,1,0,,,5.00,,,g\n16,Shirt,1,1,,,20.00,,,g\n"
+    )
+    columns = read(write_file(tmp_path, "c.toml", WOOCOMMERCE))
+    feed = Feed(write_file(tmp_path, "p.csv", head + rows))
+    merged = replace(DEFAULTS, variants="merged")
+    found = [each for _, each in entries(feed, mapping_by(columns, feed), merged)]
+    cap, pending, shirt = (each for each in found if isinstance(each, Product))
+    assert (cap.price, cap.category, cap.tags) == (8.0, ("Clothing", "Caps"), ("a", "b", "Sale", "sale"))
+    assert [each.price for each in cap.price_changes] == [10.0]
+    assert (pending.name, pending.price, pending.availability) == ("Pending", 10.0, "out_of_stock")
+    assert (shirt.product_id, shirt.price, shirt.availability) == ("g", 20.0, "in_stock")
+    assert [each.reason for each in found if isinstance(each, OmittedRow)] == [
+        "not published: 0", "not published: -1", "a variant, merged into the product of its group",
+    ]  # fmt: skip

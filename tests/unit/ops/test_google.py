@@ -1,13 +1,17 @@
 """Google Merchant feeds: XML as RSS and Atom, TSV, and what each attribute becomes."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from schemas.products import Availability
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import detect
-from tests.support.feeds import DEFAULTS, read_feed, rss, write_file
+from tests.support.feeds import DEFAULTS, RSS, read_feed, rss, write_file
 
 DRESS = {
     "id": "SKU-1",
@@ -123,7 +127,8 @@ def test_variants_stay_apart_or_become_one(tmp_path: Path) -> None:
     assert [each.product_id for each in apart] == ["1", "2", "3"]
     [one, other], [] = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
     assert (one.product_id, one.price, one.availability) == ("G", 70.0, "in_stock")
-    assert {"red", "blue"} <= set(one.tags)
+    assert "blue" in one.tags
+    assert "red" not in one.tags  # it is sold out
     assert other.product_id == "3"
 
 
@@ -168,3 +173,119 @@ def test_items_that_were_read_are_not_kept(tmp_path: Path) -> None:
     assert shares == sorted(shares)
     assert shares[0] < 0.2
     assert feed.share == 1.0
+
+
+def test_merged_variants_have_price_and_tags_of_what_can_be_bought_wherever_their_rows_lie(
+    tmp_path: Path,
+) -> None:
+    def variant(number: int, group: str, price: str, state: str, **more: str) -> dict[str, str]:
+        item = {"id": f"v{number}", "item_group_id": group, "title": f"{group} {number}"}
+        return item | {"price": price, "availability": state} | more
+
+    items = [
+        variant(1, "shirt", "50 EUR", "out_of_stock", sale_price="5 EUR", color="red"),
+        variant(2, "shirt", "50 EUR", "in_stock", color="blue"),
+        variant(3, "trousers", "70 EUR", "out_of_stock"),
+        {"id": "x", "title": "Other", "price": "1 EUR", "availability": "in_stock"},
+        variant(4, "trousers", "60 EUR", "in_stock"),
+        variant(5, "hat", "9 EUR", "out_of_stock"),
+        variant(6, "hat", "7 EUR", "out_of_stock"),
+        variant(7, "sock", "4 EUR", "preorder"),
+        variant(8, "sock", "5 EUR", "in_stock"),
+    ]
+    path = write_file(tmp_path, "f.xml", rss(*items))
+    found, bad = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
+    assert bad == []
+    by_id = {each.product_id: (each.price, each.availability, each.tags) for each in found}
+    assert by_id == {
+        "shirt": (50.0, "in_stock", ("blue",)),
+        "trousers": (60.0, "in_stock", ()),
+        "x": (1.0, "in_stock", ()),
+        "hat": (7.0, "out_of_stock", ()),
+        "sock": (5.0, "in_stock", ()),
+    }
+    assert {each.product_id: each.name for each in found}["trousers"] == "trousers 3"
+
+
+@given(st.permutations(range(6)))
+def test_the_order_of_variants_changes_no_price(order: list[int]) -> None:
+    states = ("in_stock", "out_of_stock", "preorder")
+    head = "id\titem_group_id\ttitle\tprice\tavailability\n"
+    rows = [f"{n}\tG{n % 2}\tThing\t{10 + n} EUR\t{states[n % 3]}\n" for n in order]
+    with TemporaryDirectory() as folder:
+        path = write_file(Path(folder), "f.tsv", head + "".join(rows))
+        found, bad = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
+    assert bad == []
+    # G0: 0 in stock, 2 preorder, 4 sold out; G1: 3 in stock, 1 sold out, 5 preorder
+    assert {each.product_id: (each.price, each.availability) for each in found} == {
+        "G0": (10.0, "in_stock"),
+        "G1": (13.0, "in_stock"),
+    }
+
+
+def test_a_variant_that_is_refused_takes_no_other_with_it(tmp_path: Path) -> None:
+    group = {"item_group_id": "G"}
+    items = [DRESS | group | {"id": "1", "price": "soon"}, DRESS | group | {"id": "2"}]
+    for several in (items, items[::-1]):
+        path = write_file(tmp_path, "f.xml", rss(*several))
+        [one], [bad] = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
+        assert (one.product_id, one.price, bad.reason) == ("G", 80.0, "price: is no price")
+        assert bad.product_ids == ("1", "G")
+
+
+def test_tags_inside_an_element_are_read_as_text(tmp_path: Path) -> None:
+    items = (
+        "<item><g:id>1</g:id><title>Cheese slicer</title><description><p>Sharp</p><p>Steel &amp; oak</p>"
+        "</description><g:price>9.99 EUR</g:price><g:availability>in stock</g:availability>"
+        "<g:shipping><g:country>DE</g:country></g:shipping></item>"
+        "<item><g:id>2</g:id><title>Grater <b>new</b></title><g:brand><i>Acme</i></g:brand>"
+        "<g:price>9.99 EUR</g:price><g:availability>in stock</g:availability></item>"
+    )
+    [slicer, grater], [] = read_feed(write_file(tmp_path, "f.xml", RSS.format(items)))
+    assert slicer.description == "Sharp\nSteel & oak"
+    assert (grater.name, grater.brand) == ("Grater new", "Acme")
+
+
+def test_entities_are_decoded_everywhere(tmp_path: Path) -> None:
+    item = {
+        "id": "1", "title": "Salt &amp; pepper", "description": "Fine &amp; good", "brand": "Dolce &amp; Co",
+        "product_type": "Home &amp; Garden &gt; T&eacute;s", "color": "Black &amp; white",
+        "link": "https://s.example/?a=1&amp;copy=2", "image_link": "https://s.example/1.jpg?a=1&amp;b=2",
+        "price": "5 EUR", "availability": "in stock",
+    }  # fmt: skip
+    head = "\t".join(item)
+    table = write_file(tmp_path, "f.tsv", f"{head}\n" + "\t".join(item.values()) + "\n")
+    for path in (write_file(tmp_path, "f.xml", rss(item)), table):
+        [found], [] = read_feed(path)
+        assert (found.name, found.description, found.brand) == ("Salt & pepper", "Fine & good", "Dolce & Co")
+        assert found.category == ("Home & Garden", "Tés")
+        assert found.tags == ("black & white",)
+        assert found.url == "https://s.example/?a=1&copy=2"
+        assert found.image_url == "https://s.example/1.jpg?a=1&b=2"
+
+
+def test_a_cell_without_a_word_of_availability_is_refused_unless_it_is_given_one(tmp_path: Path) -> None:
+    head = "id\ttitle\tprice\tavailability\n"
+    path = write_file(
+        tmp_path, "f.tsv", f"{head}1\ta\t1 EUR\tin stock\n2\tb\t1 EUR\t\n3\tc\t1 EUR\tauf Lager\n"
+    )
+    [sound], [empty, foreign] = read_feed(path)
+    assert sound.product_id == "1"
+    assert (empty.reason, empty.remedy) == (
+        "availability: is not told",
+        "say what that means, --availability in_stock",
+    )
+    assert '--availability "auf Lager=in_stock"' in str(foreign)
+    words: dict[str, Availability] = {"": "out_of_stock", "Auf lager": "in_stock"}
+    found, bad = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, words=words))
+    assert bad == []
+    assert [each.availability for each in found] == ["in_stock", "out_of_stock", "in_stock"]
+
+
+def test_an_item_without_availability_counts_as_an_empty_cell_where_others_tell_it(tmp_path: Path) -> None:
+    bare = {name: text for name, text in DRESS.items() if name != "availability"}
+    path = write_file(tmp_path, "f.xml", rss(bare, DRESS | {"id": "2"}))
+    [told], [untold] = read_feed(path)
+    assert (told.product_id, untold.reason) == ("2", "availability: is not told")
+    [nowhere], [] = read_feed(write_file(tmp_path, "f.xml", rss(bare)))
+    assert nowhere.availability == "in_stock"

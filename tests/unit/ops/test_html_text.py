@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.catalogue.cell_values import readable
+from services.ops.catalogue.texts import readable
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Files become events and products: the known mappings, the defaults, and rows that are none."""
 
 import gzip
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from schemas.events import Event
 from schemas.products import Product
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
-from services.ops.catalogue.mappings import MAPPINGS, BadRow, Defaults, detect, events, products
+from services.ops.catalogue.mappings import MAPPINGS, BadRow, Defaults, detect, entries, events, products
 
 DEFAULTS = Defaults("EUR", 1_700_000_000_000)
 REES46 = "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
@@ -136,3 +137,62 @@ def test_a_time_in_seconds_is_refused_as_it_is_over_http(tmp_path: Path) -> None
     assert "updated_at: looks like seconds and would be 1970-01-21" in bad.reason
     assert bad.value == "1764374400"
     assert isinstance(good, Product)
+
+
+def test_ids_of_events_may_be_numbers_and_times_texts(tmp_path: Path) -> None:
+    lines = [
+        '{"event_id":7,"type":"view_item","visitor_id":12.0,"product_id":34,"occurred_at":"2026-01-01"}',
+        '{"event_id":"01JD7Z8QX3N5R2V9W4T6Y8B1CM","type":"purchase","visitor_id":"v","occurred_at":1767225600000,'
+        '"items":[{"product_id":34,"quantity":2},{"product_id":"x"}],"session_id":null}',
+    ]
+    path = file(tmp_path, "e.jsonl", "\n".join(lines))
+    first, second = events(Feed(path), detect(Feed(path), of_events=True))
+    assert isinstance(first, Event)
+    assert isinstance(second, Event)
+    assert (first.visitor_id, first.product_id) == ("12", "34")
+    [again, _] = events(Feed(path), MAPPINGS["eddy"])
+    assert again == first  # the event's id follows from the file's
+    assert first.occurred_at == second.occurred_at
+    assert second.products() == ("34", "x")
+
+
+def test_events_of_a_table_are_taken_as_products_are(tmp_path: Path) -> None:
+    head = "event_id;type;visitor_id;product_id;occurred_at;value\n"
+    path = file(tmp_path, "e.csv", f"sep=;\n{head}1;view_item;2;3;2026-01-01;\n")
+    [found] = events(Feed(path), detect(Feed(path), of_events=True))
+    assert isinstance(found, Event)
+    assert (found.visitor_id, found.product_id, found.value) == ("2", "3", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "of_events", "told"),
+    [
+        ("event_id,type,visitor_id,product_id\n1,view_item,2,3\n", False, "events load"),
+        ('event_id,type,visitor_id,query\n1,search,2,"shoes"\n', False, "events load"),
+        ("product_id,name,price\n1,Lamp,5\n", True, "catalogue load"),
+        ("id,title,price\n1,Lamp,5\n", True, "catalogue load"),
+        ("user,item,when\n1,2,3\n", True, "event_id, type, visitor_id"),
+        ("user,item,when\n1,2,3\n", False, "--columns"),
+    ],
+)
+def test_a_file_of_the_other_kind_is_told_with_the_command_for_it(
+    tmp_path: Path, text: str, of_events: bool, told: str
+) -> None:
+    with pytest.raises(UnreadableFile, match=told):
+        detect(Feed(file(tmp_path, "x.csv", text)), of_events=of_events)
+
+
+def test_what_a_product_may_lack_is_left_out_and_told_where_it_cannot_be_taken(tmp_path: Path) -> None:
+    row = {
+        "product_id": 1, "name": "Lamp", "price": 5, "availability": "in_stock", "brand": "x" * 201,
+        "url": "/" + "x" * 3000, "tags": ["a", "y" * 201], "popularity": 7, "description": "z" * 20_001,
+    }  # fmt: skip
+    path = file(tmp_path, "p.jsonl", json.dumps(row))
+    told: list[str] = []
+    feed = Feed(path)
+    [(_, found)] = entries(feed, detect(feed), DEFAULTS, lambda _row, what, _example: told.append(what))
+    assert isinstance(found, Product)
+    assert (found.brand, found.url, found.tags, found.popularity) == (None, None, ("a",), None)
+    assert len(found.description or "") == 20_000
+    fields = sorted({each.split(":")[0].split()[0] for each in told})
+    assert fields == ["brand", "description", "popularity", "tags", "url"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.catalogue.cell_values import NoPrice, money
+from services.ops.catalogue.prices import Mark, NoPrice, find_habit, money, price_cells
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,12 @@ from services.ops.catalogue.cell_values import NoPrice, money
         ("1.299,00 €", 1299.0, "EUR"),
         ("€1,299.00", 1299.0, "EUR"),
         ("1,299 USD", 1299.0, "USD"),
-        ("1.299 USD", 1.299, "USD"),
+        ("1.299 USD", 1299.0, "USD"),  # no currency of two decimals has three
+        ("1.299 KWD", 1.299, "KWD"),
+        ("1,299 KWD", 1.299, "KWD"),
+        ("25.000 COP", 25000.0, "COP"),
+        ("0.299 EUR", 0.299, "EUR"),
+        ("1234.567 EUR", 1234.567, "EUR"),
         ("1.234.567 EUR", 1234567.0, "EUR"),
         ("12,34,567.50 ₹", 1234567.5, "INR"),
         ("CHF 1'299.00", 1299.0, "CHF"),
@@ -81,3 +86,42 @@ def test_any_text_is_a_price_or_refused(text: str) -> None:
         return
     assert isfinite(amount)
     assert len(currency) == 3
+
+
+def habit(*texts: str) -> Mark | None:
+    return find_habit([{"price": each, "name": "1,5"} for each in texts], price_cells)
+
+
+def test_a_files_habit_is_seen_in_all_its_prices_together() -> None:
+    assert habit("1.299 €", "25.000 COP", "7") is None
+    assert habit("1.299 €", "15,00 €") == ","
+    assert habit("1.299", "15.5") == "."
+    assert habit("1.234.567 €", "1.299 €") == ","
+    assert habit("15.00", "15,00") is None
+    assert habit(*["15,00"] * 100, "15.00") == ","  # a slip in a hundred is no habit
+    nested = [{"variants": [{"price": "20,00"}]}]
+    assert find_habit(nested, price_cells) == ","
+
+
+def test_what_a_text_leaves_open_the_files_habit_decides_and_only_what_stays_open_is_told() -> None:
+    told: list[str] = []
+
+    def read(text: str, mark: Mark | None, currency: str = "EUR") -> float:
+        return money(text, currency, habit=lambda: mark, tell=lambda what, example: told.append(example))[0]
+
+    assert read("1.299 €", ",") == 1299.0
+    assert read("1,299 €", ".") == 1299.0
+    assert told == []
+    assert read("1.299 €", ".") == 1.299
+    assert read("1,299 €", ",") == 1.299
+    assert read("1.299 €", None) == 1299.0
+    assert told == ["1.299 € is read as 1.30", "1,299 € is read as 1.30", "1.299 € is read as 1,299.00"]
+
+
+def test_the_file_is_not_looked_at_where_no_price_is_open() -> None:
+    def never() -> Mark | None:
+        raise AssertionError("the whole file was read")
+
+    assert money("1.299,00 €", "EUR", habit=never)[0] == 1299.0
+    assert money("5", "EUR", habit=never)[0] == 5.0
+    assert money("1.299", "EUR", ",", habit=never)[0] == 1299.0

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from services.ops.catalogue.cell_values import BadValue, NotForSale
+from services.ops.catalogue.cell_values import NotForSale
 from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import detect
+from services.ops.catalogue.rows import BadValue
 from services.ops.catalogue.shop_feeds import shopify_product
 from tests.support.feeds import DEFAULTS, read_feed, write_file
 
@@ -96,3 +97,41 @@ def test_a_file_that_was_cut_off_says_so(tmp_path: Path, cut: int) -> None:
     text = json.dumps({"products": [shirt(), shirt(id=2)]})[:cut]
     with pytest.raises(UnreadableFile, match="cut off"):
         read_feed(write_file(tmp_path, "p.json", text))
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"status": "unlisted"}, "not active, but unlisted"),
+        ({"status": "suspended"}, "not active, but suspended"),
+        ({"status": "a word of next year"}, "not active, but a word of next year"),
+        ({"published_at": "2030-01-01T00:00:00Z"}, "published only later"),
+        ({"published_at": ""}, "published nowhere"),
+    ],
+)
+def test_only_active_and_published_products_are_for_sale(fields: dict[str, Any], told: str) -> None:
+    with pytest.raises(NotForSale, match=told):
+        shopify_product(shirt(**fields), DEFAULTS)
+    public = shirt(published_at="2023-01-01T00:00:00Z")
+    public.pop("status")
+    assert shopify_product(public, DEFAULTS).availability == "in_stock"
+    assert shopify_product(shirt(status="ACTIVE"), DEFAULTS).availability == "in_stock"
+
+
+def test_nothing_where_a_list_is_expected_is_no_error() -> None:
+    nulls = shirt(tags=None, images=None, image=None, options=None, vendor=None, product_type=None)
+    found = shopify_product(nulls, DEFAULTS)
+    assert (found.tags, found.image_url, found.brand, found.category) == (("sale",), None, None, ())
+
+
+def test_a_quantity_may_be_a_text() -> None:
+    for quantity, state in (("0", "out_of_stock"), ("3", "in_stock"), ("-1", "out_of_stock")):
+        variants = [{"price": "5", "inventory_quantity": quantity, "inventory_management": "shopify"}]
+        assert shopify_product(shirt(variants=variants), DEFAULTS).availability == state
+    with pytest.raises(BadValue, match="inventory_quantity"):
+        shopify_product(shirt(variants=[{"price": "5", "inventory_quantity": "many"}]), DEFAULTS)
+
+
+def test_vendor_and_type_are_decoded() -> None:
+    found = shopify_product(shirt(vendor="Dolce &amp; Co", product_type="Caf&eacute; &gt; Cups"), DEFAULTS)
+    assert (found.brand, found.category, found.type) == ("Dolce & Co", ("Café", "Cups"), "Cups")

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ops.catalogue import file_formats
-from services.ops.catalogue.file_formats import Broken, Dialect, Feed, Format, UnreadableFile
+from services.ops.catalogue import delimited, file_formats
+from services.ops.catalogue.file_formats import Dialect, Feed, Format, UnreadableFile
+from services.ops.catalogue.rows import Broken
 from tests.support.feeds import rss, write_file
 
 ROWS = [{"product_id": str(number), "name": f"Lamp {number}"} for number in range(30)]
@@ -120,6 +121,29 @@ def test_a_list_of_other_things_is_refused(tmp_path: Path) -> None:
     st.sampled_from(",;\t|"), st.lists(st.from_regex(r"[a-z ]{1,8}", fullmatch=True), min_size=2, max_size=6)
 )
 def test_the_header_tells_the_delimiter(delimiter: str, names: list[str]) -> None:
-    assert file_formats.delimiter_of(delimiter.join(names) + "\n") == delimiter
+    assert delimited.delimiter_of(delimiter.join(names) + "\n") == delimiter
     quoted = delimiter.join(f'"{name},;|x"' for name in names)
-    assert file_formats.delimiter_of(quoted) == delimiter
+    assert delimited.delimiter_of(quoted) == delimiter
+
+
+def test_a_workbook_is_told_as_one(tmp_path: Path) -> None:
+    path = tmp_path / "products.csv"
+    path.write_bytes(b"PK\x03\x04 and the rest of a zip")
+    with pytest.raises(UnreadableFile, match="save its table as CSV"):
+        Feed(path)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv"])
+def test_a_row_in_another_encoding_costs_itself_and_names_the_remedy(tmp_path: Path, name: str) -> None:
+    rows = [b'{"name": "Lamp"}', '{"name": "Sch\u00f6n"}'.encode("cp1252"), b'{"name": "Chair"}']
+    text = b"name\nLamp\n" + "Sch\u00f6n".encode("cp1252") + b"\nChair\n"
+    content = {"a.jsonl": b"\n".join(rows), "a.json": b"[" + b",".join(rows) + b"]", "a.csv": text}[name]
+    path = tmp_path / name
+    path.write_bytes(content)
+    first, broken, last = Feed(path).rows()
+    assert (first, last) == ({"name": "Lamp"}, {"name": "Chair"})
+    assert isinstance(broken, Broken)
+    assert "--encoding" in broken.remedy
+    assert [row["name"] for row in Feed(path, Dialect(encoding="cp1252")).rows() if isinstance(row, dict)] == [
+        "Lamp", "Sch\u00f6n", "Chair",
+    ]  # fmt: skip
