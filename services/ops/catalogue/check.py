@@ -157,11 +157,11 @@ class Check:
             odd=odd,
             availability=dict(self._availability),
             currencies={group.what.removeprefix("currency is ")[:3]: group.count for group in currencies},
-            shopper=self._seen(odd),
+            shopper=self._summarise(odd),
             full=full,
         )
 
-    def _seen(self, odd: list[Group]) -> str:
+    def _summarise(self, odd: list[Group]) -> str:
         """What a shopper would see wrong, in one line."""
         refused = sum(group.count for group in self._refused.to_list())
         seen = Counter[str]()

@@ -14,9 +14,16 @@ from schemas.products import Availability, Product
 from services.ops.catalogue import texts
 from services.ops.catalogue.cell_values import Defaults, NotForSale, moment, product_of
 from services.ops.catalogue.file_formats import Dialect, UnreadableFile
-from services.ops.catalogue.offers import ALWAYS, Offer, Period, make_offer, read_interval, read_period
 from services.ops.catalogue.prices import Decimals
 from services.ops.catalogue.rows import Row
+from services.ops.catalogue.sale_prices import (
+    ALWAYS,
+    Period,
+    Pricing,
+    make_pricing,
+    read_interval,
+    read_period,
+)
 from services.ops.catalogue.texts import is_blank
 
 EXAMPLE: Final = Path(__file__).with_name("columns.toml")
@@ -126,7 +133,7 @@ class Table:
         found: Row = {str(field): value for field, value in columns.constants.items()}
         found |= {field: cell(row) for field, cell in self._cells.items()}
         self._require_published(found)
-        offer = _offer(found, columns.price.currency or defaults.currency, defaults)
+        pricing = _pricing(found, columns.price.currency or defaults.currency, defaults)
         category, shelves = _category(found.get("category"), separators)
         group = _text(found.get("group")) if defaults.variants == "merged" else ""
         fields: Row = {
@@ -135,14 +142,14 @@ class Table:
         }
         fields |= {
             "product_id": group or fields["product_id"],
-            "price": offer.price,
-            "currency": offer.currency,
-            "price_changes": offer.changes,
+            "price": pricing.price,
+            "currency": pricing.currency,
+            "price_changes": pricing.changes,
             "availability": defaults.availability(found) if "availability" in found else None,
             "updated_at": moment(found.get("updated_at")),
             "popularity": None if is_blank(found.get("popularity")) else found.get("popularity"),
             "category": category,
-            "tags": texts.tags(texts.words(found.get("tags"), separators.tags), shelves, offer.tags),
+            "tags": texts.tags(texts.words(found.get("tags"), separators.tags), shelves, pricing.tags),
             "markets": texts.words(found.get("markets"), separators.markets),
         }
         return product_of(fields, defaults)
@@ -170,7 +177,7 @@ class Table:
             raise NotForSale(f"not published: {word or 'an empty cell'}")
 
 
-def _offer(found: Row, currency: str, defaults: Defaults) -> Offer:
+def _pricing(found: Row, currency: str, defaults: Defaults) -> Pricing:
     currency = _text(found.get("currency")) or currency
     regular = defaults.money(found.get("price"), currency)
     period: Period | None = ALWAYS
@@ -180,7 +187,7 @@ def _offer(found: Row, currency: str, defaults: Defaults) -> Offer:
         if period == ALWAYS:
             period = read_interval(found.get("sale_interval"), defaults, "sale_interval")
     reduced = None if period is None else found.get("sale_price")
-    return make_offer(regular, reduced, defaults, period or ALWAYS)
+    return make_pricing(regular, reduced, defaults, period or ALWAYS)
 
 
 def _category(value: object, separators: Separators) -> tuple[list[str], list[str]]:

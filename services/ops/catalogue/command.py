@@ -298,7 +298,7 @@ def _take_away(sync: FullSync, journal: Journal, summary: Summary, settings: Ops
     """What the feed no longer has; remembered first of all, so that a stop in between costs nothing."""
     sync.remember()
     gone = Summary(summary.file, summary.mapping)
-    asyncio.run(send(PRODUCTS, iter(sync.sold_out()), gone, settings, on_accepted=journal.add))
+    asyncio.run(send(PRODUCTS, iter(sync.products_to_sell_out()), gone, settings, on_accepted=journal.add))
     sync.delete()
     summary.sold_out, summary.deleted = gone.accepted, len(sync.departures.deleted)
     summary.kept = len(sync.departures.newer)

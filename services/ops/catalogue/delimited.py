@@ -141,9 +141,9 @@ class _Table:
 
     def record(self, line: str) -> list[str] | Broken:
         """The cells of the record that begins with this line; the others that belong to it are taken, too."""
-        return self._quoted(line) if '"' in line else line.split(self._delimiter)
+        return self._parse_quotes(line) if '"' in line else line.split(self._delimiter)
 
-    def _quoted(self, line: str) -> list[str] | Broken:
+    def _parse_quotes(self, line: str) -> list[str] | Broken:
         literal = line.split(self._delimiter)
         fits = len(literal) == self._width
         cells, is_open = split(line, self._delimiter)

@@ -82,7 +82,7 @@ def find_departures(
     )
 
 
-def listed_ids(chosen: FeedChoice) -> tuple[set[str], int]:
+def find_ids(chosen: FeedChoice) -> tuple[set[str], int]:
     """The ids of all products that the feed names, in refused rows too; and how many rows name none."""
     found, unreadable = set[str](), 0
     for _, each in entries(chosen.feed, chosen.mapping, chosen.defaults):
@@ -116,7 +116,7 @@ class FullSync:
             found = newest_of_topic(reader, PRODUCT)
         self._catalogue = {key: each for key, each in found.items() if not isinstance(each, Unreadable)}
         self._gone = self._read()
-        listed, self.unreadable = listed_ids(chosen)
+        listed, self.unreadable = find_ids(chosen)
         self.departures = find_departures(
             self._catalogue,
             listed,
@@ -146,7 +146,7 @@ class FullSync:
                 "feed whole? --full --dry-run lists them, --yes lets them go"
             )
 
-    def sold_out(self) -> list[Product]:
+    def products_to_sell_out(self) -> list[Product]:
         """The products as they are to be sent: as of the file's time they cannot be bought."""
         return [
             msgspec.structs.replace(

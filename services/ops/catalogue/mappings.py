@@ -295,7 +295,7 @@ class _Entries:
             self._tell_odd(number)
             keys = self._groups.get(number, ())
             if isinstance(row, Broken) or not keys:
-                yield from self._told(number, self._convert(number, row))
+                yield from self._pass_on(number, self._convert(number, row))
             else:
                 yield from self._take(number, row, keys)
 
@@ -321,10 +321,10 @@ class _Entries:
                 former = self._merged.get(home)
                 self._merged[home] = found if former is None else merge_variants(former, found)
             else:
-                yield from self._told(number, found)
+                yield from self._pass_on(number, found)
                 home = ""
         if home and self._first.setdefault(home, number) != number:
-            yield from self._told(number, OmittedRow(number, VARIANT))
+            yield from self._pass_on(number, OmittedRow(number, VARIANT))
         for key in keys:
             yield from self._finish(number, key)
 
@@ -336,9 +336,9 @@ class _Entries:
         if rows is not None and self._mapping.assemble is not None:
             make = self._mapping.assemble
             found = _convert(rows[0], first, lambda _row: make(rows, self._defaults))
-            yield from self._told(first, self._with_ids(found, rows))
+            yield from self._pass_on(first, self._with_ids(found, rows))
         elif (product := self._merged.pop(key, None)) is not None:
-            yield from self._told(first, product)
+            yield from self._pass_on(first, product)
 
     def _convert(self, number: int, row: Row | Broken) -> Found:
         found: Found = _convert(row, number, lambda row: self._mapping.product(row, self._defaults))
@@ -352,7 +352,7 @@ class _Entries:
             ids += [self._mapping.variant_of(row) or "" for row in rows]
         return replace(found, product_ids=tuple(filter(None, ids)))
 
-    def _told(self, number: int, found: Found) -> Iterator[tuple[int, Found]]:
+    def _pass_on(self, number: int, found: Found) -> Iterator[tuple[int, Found]]:
         self._tell_odd(number)
         yield number, found
 

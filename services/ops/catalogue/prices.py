@@ -83,14 +83,14 @@ def find_habit(rows: Iterable[Row | Broken], prices: Callable[[Row], Iterable[ob
     seen = Counter[Mark]()
     for row in rows:
         if not isinstance(row, Broken):
-            seen.update(filter(None, map(_shown_mark, prices(row))))
+            seen.update(filter(None, map(_decimal_mark_of, prices(row))))
     if not seen:
         return None
     (first, count), *others = seen.most_common()
     return first if not others or count > 9 * others[0][1] else None  # a slip in a hundred is no habit
 
 
-def _shown_mark(value: object) -> Mark | None:
+def _decimal_mark_of(value: object) -> Mark | None:
     found = _MONEY.fullmatch(_SPACES.sub("", value)) if isinstance(value, str) else None
     if found is None or _EITHER.fullmatch(found["number"]):
         return None

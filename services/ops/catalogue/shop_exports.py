@@ -19,8 +19,8 @@ from typing import Final
 from schemas.products import Availability, Product
 from services.ops.catalogue import texts
 from services.ops.catalogue.cell_values import Defaults, NotForSale, product_of
-from services.ops.catalogue.offers import ALWAYS, Offer, make_offer, read_moment, read_period
 from services.ops.catalogue.rows import BadValue, Row
+from services.ops.catalogue.sale_prices import ALWAYS, Pricing, make_pricing, read_moment, read_period
 from services.ops.catalogue.shop_feeds import TAG_OPTIONS, rename_columns, shopify_product
 from services.ops.catalogue.texts import id_of, is_blank, text_of
 
@@ -81,7 +81,7 @@ def woocommerce_product(rows: Sequence[Row], defaults: Defaults) -> Product:
         and woocommerce_type(each) != "variable"  # its variations are here, too
         and text_of(each, "published") in ("", "1")
     ]
-    state, offer = _best(variants or [own], defaults, _woocommerce_state, _woocommerce_offer)
+    state, pricing = _best(variants or [own], defaults, _woocommerce_state, _woocommerce_pricing)
     paths = [texts.path(each.replace(r"\,", ",")) for each in _COMMA.split(text_of(own, "categories"))]
     category, shelves = texts.deepest([each for each in paths if each != ["Uncategorized"]])
     words = [word for each in [own, *variants] for word in _attributes(each)]
@@ -91,14 +91,14 @@ def woocommerce_product(rows: Sequence[Row], defaults: Defaults) -> Product:
             "product_id": id_of(own, "id", "sku"),
             "name": text_of(own, "name"),
             "description": text_of(own, "description", "short_description").replace("\\n", "\n"),
-            "price": offer.price,
-            "currency": offer.currency,
-            "price_changes": offer.changes,
+            "price": pricing.price,
+            "currency": pricing.currency,
+            "price_changes": pricing.changes,
             "availability": state,
             "brand": text_of(own, "brands", "brand"),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": texts.tags(texts.words(listed), shelves, words, offer.tags),
+            "tags": texts.tags(texts.words(listed), shelves, words, pricing.tags),
             "image_url": _COMMA.split(text_of(own, "images"))[0],
             "url": text_of(own, "external_url", "permalink"),
         },
@@ -124,9 +124,9 @@ def _woocommerce_state(cells: Row, defaults: Defaults) -> Availability:
     return defaults.availability(cells, "in_stock?") or "in_stock"
 
 
-def _woocommerce_offer(cells: Row, defaults: Defaults) -> Offer:
+def _woocommerce_pricing(cells: Row, defaults: Defaults) -> Pricing:
     begins, ends = cells.get("date_sale_price_starts"), cells.get("date_sale_price_ends")
-    return _offer(cells, "regular_price", "sale_price", (begins, ends), defaults)
+    return _pricing(cells, "regular_price", "sale_price", (begins, ends), defaults)
 
 
 def _attributes(cells: Row) -> Iterator[str]:
@@ -176,14 +176,14 @@ def magento_product(rows: Sequence[Row], defaults: Defaults) -> Product:
     variants = [
         each for each in every if id_of(each, "sku") in parts and text_of(each, "product_online") in ("", "1")
     ]
-    state, offer = _best(variants or [own], defaults, _magento_state, _magento_offer)
+    state, pricing = _best(variants or [own], defaults, _magento_state, _magento_pricing)
     if variants and _whole(own.get("is_in_stock")) == "0":
         state = "out_of_stock"  # the whole product, whatever its parts say
     paths = [
-        [step.replace(r"\/", "/") for step in _SLASH.split(each)][1:] for each in _listed(own, "categories")
+        [step.replace(r"\/", "/") for step in _SLASH.split(each)][1:] for each in _list_of(own, "categories")
     ]
     category, shelves = texts.deepest(list(map(texts.path, paths)))
-    told = dict(each.partition("=")[::2] for each in _listed(own, "additional_attributes"))
+    told = dict(each.partition("=")[::2] for each in _list_of(own, "additional_attributes"))
     words = [word for each in [own, *variants] for word in _magento_words(each)]
     key = text_of(own, "url_key")
     return product_of(
@@ -191,14 +191,14 @@ def magento_product(rows: Sequence[Row], defaults: Defaults) -> Product:
             "product_id": id_of(own, "sku"),
             "name": text_of(own, "name"),
             "description": text_of(own, "description", "short_description"),
-            "price": offer.price,
-            "currency": offer.currency,
-            "price_changes": offer.changes,
+            "price": pricing.price,
+            "currency": pricing.currency,
+            "price_changes": pricing.changes,
             "availability": state,
             "brand": text_of(told, "brand", "manufacturer"),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": texts.tags(shelves, words, offer.tags),
+            "tags": texts.tags(shelves, words, pricing.tags),
             "image_url": text_of(own, "base_image", "small_image"),
             "url": f"/{key}.html" if key else None,
             "updated_at": read_moment(own.get("updated_at"), "updated_at"),
@@ -207,12 +207,12 @@ def magento_product(rows: Sequence[Row], defaults: Defaults) -> Product:
     )
 
 
-def _listed(cells: Row, name: str) -> list[str]:
+def _list_of(cells: Row, name: str) -> list[str]:
     return [each for each in _COMMA.split(text_of(cells, name)) if each]
 
 
 def _magento_words(cells: Row) -> Iterator[str]:
-    for each in _listed(cells, "additional_attributes"):
+    for each in _list_of(cells, "additional_attributes"):
         name, _, value = each.partition("=")
         if name.lower() in TAG_OPTIONS:
             yield from texts.words(value.lower())
@@ -235,9 +235,9 @@ def _whole(value: object) -> object:
     return re.sub(r"\.0+$", "", value.strip()) if isinstance(value, str) else value
 
 
-def _magento_offer(cells: Row, defaults: Defaults) -> Offer:
+def _magento_pricing(cells: Row, defaults: Defaults) -> Pricing:
     period = cells.get("special_price_from_date"), cells.get("special_price_to_date")
-    return _offer(cells, "price", "special_price", period, defaults)
+    return _pricing(cells, "price", "special_price", period, defaults)
 
 
 def shopify_groups(rows: Iterable[tuple[int, Row]]) -> Groups:
@@ -288,37 +288,37 @@ def _variant(cells: Row) -> Row:
     }
 
 
-def _offer(
+def _pricing(
     cells: Row, regular: str, reduced: str, period: tuple[object, object], defaults: Defaults
-) -> Offer:
+) -> Pricing:
     price = defaults.money(cells.get(regular), field=regular)
     if is_blank(cells.get(reduced)):
-        return make_offer(price, cells.get(reduced), defaults, field=reduced)
+        return make_pricing(price, cells.get(reduced), defaults, field=reduced)
     found = read_period(*period, defaults, f"the time of {reduced}")
     lower = None if found is None else cells.get(reduced)
-    return make_offer(price, lower, defaults, found or ALWAYS, reduced)
+    return make_pricing(price, lower, defaults, found or ALWAYS, reduced)
 
 
 def _best(
     variants: Sequence[Row],
     defaults: Defaults,
     state_of: Callable[[Row, Defaults], Availability],
-    offer_of: Callable[[Row, Defaults], Offer],
-) -> tuple[Availability, Offer]:
-    """Availability and offer of what can be bought: the best state, and of it the cheapest.
+    pricing_of: Callable[[Row, Defaults], Pricing],
+) -> tuple[Availability, Pricing]:
+    """Availability and pricing of what can be bought: the best state, and of it the cheapest.
 
     A variant that has no price or no known state is told, and left out, unless it is the only one.
     """
-    found: list[tuple[int, Offer]] = []
+    found: list[tuple[int, Pricing]] = []
     failure: BadValue | None = None
     for each in variants:
         try:
-            found.append((_STATES.index(state_of(each, defaults)), offer_of(each, defaults)))
+            found.append((_STATES.index(state_of(each, defaults)), pricing_of(each, defaults)))
         except BadValue as error:
             failure = error
             if len(variants) > 1:
                 defaults.tell(f"a variant is left out: {error.reason}", error.value)
     if not found:
         raise failure or BadValue("price: is missing")
-    rank, offer = min(found, key=lambda each: (each[0], each[1].price))
-    return _STATES[rank], offer
+    rank, pricing = min(found, key=lambda each: (each[0], each[1].price))
+    return _STATES[rank], pricing

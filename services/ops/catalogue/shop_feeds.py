@@ -21,8 +21,8 @@ from schemas.events import Event
 from schemas.products import Availability, Product
 from services.ops.catalogue import texts
 from services.ops.catalogue.cell_values import Defaults, NotForSale, event_id, moment, product_of
-from services.ops.catalogue.offers import ALWAYS, Offer, make_offer, read_interval
 from services.ops.catalogue.rows import BadValue, Row
+from services.ops.catalogue.sale_prices import ALWAYS, Pricing, make_pricing, read_interval
 from services.ops.catalogue.texts import id_of, is_blank, one, text_of
 
 ATTRIBUTES: Final = ("color", "material", "pattern", "gender", "age_group")
@@ -45,7 +45,7 @@ def _attribute(column: str) -> str:
 def google_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row. Raises BadValue."""
     cells = rename_columns(row)
-    offer = _google_offer(cells, defaults)
+    pricing = _google_pricing(cells, defaults)
     category = _category(cells, defaults)
     group = id_of(cells, "item_group_id") if defaults.variants == "merged" else ""
     return product_of(
@@ -54,14 +54,14 @@ def google_product(row: Row, defaults: Defaults) -> Product:
             "name": text_of(cells, "title"),
             # RSS and the tables have a description, Atom a summary or a content.
             "description": text_of(cells, "description", "summary", "content"),
-            "price": offer.price,
-            "currency": offer.currency,
-            "price_changes": offer.changes,
+            "price": pricing.price,
+            "currency": pricing.currency,
+            "price_changes": pricing.changes,
             "availability": defaults.availability(cells),
             "brand": text_of(cells, "brand"),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": _tags(cells, offer),
+            "tags": _tags(cells, pricing),
             "image_url": text_of(cells, "image_link"),
             "url": text_of(cells, "link"),
             "updated_at": moment(one(cells.get("updated") or cells.get("updated_at"))),
@@ -75,12 +75,12 @@ def google_group(row: Row) -> str | None:
     return id_of(rename_columns(row), "item_group_id") or None
 
 
-def _google_offer(cells: Row, defaults: Defaults) -> Offer:
+def _google_pricing(cells: Row, defaults: Defaults) -> Pricing:
     regular = defaults.money(one(cells.get("price")))
     if is_blank(reduced := one(cells.get("sale_price"))):
-        return make_offer(regular, reduced, defaults)
+        return make_pricing(regular, reduced, defaults)
     period = read_interval(one(cells.get("sale_price_effective_date")), defaults)
-    return make_offer(regular, None if period is None else reduced, defaults, period or ALWAYS)
+    return make_pricing(regular, None if period is None else reduced, defaults, period or ALWAYS)
 
 
 def _category(cells: Row, defaults: Defaults) -> list[str]:
@@ -96,13 +96,13 @@ def _category(cells: Row, defaults: Defaults) -> list[str]:
     return texts.path(of_google)
 
 
-def _tags(cells: Row, offer: Offer) -> list[str]:
+def _tags(cells: Row, pricing: Pricing) -> list[str]:
     found: list[list[str]] = []
     for value in (cells.get(name) for name in ATTRIBUTES):
         for text in value if isinstance(value, list | tuple) else [value]:
             found.append(texts.words("" if is_blank(text) else str(text).strip().lower(), "/"))
     condition = text_of(cells, "condition").lower()
-    return texts.tags(*found, [condition] if condition not in {"", "new"} else [], offer.tags)
+    return texts.tags(*found, [condition] if condition not in {"", "new"} else [], pricing.tags)
 
 
 TAG_OPTIONS: Final = frozenset({"color", "colour", "material", "pattern", "farbe", "couleur"})
@@ -127,7 +127,7 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
         raise BadValue("variants: is no list of objects")
     if not variants:
         raise BadValue("variants: is empty, so there is no price")
-    offer = _variants_offer(variants, defaults)
+    pricing = _variants_pricing(variants, defaults)
     category = texts.path(str(row.get("product_type") or ""))
     states = [] if status == "archived" else [_state(each) for each in variants]
     state = next((each for each in ("in_stock", "preorder") if each in states), "out_of_stock")
@@ -136,13 +136,13 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
             "product_id": None if row.get("id") is None else str(row["id"]),
             "name": str(row.get("title") or "").strip(),
             "description": str(row.get("body_html") or ""),
-            "price": offer.price,
-            "currency": offer.currency,
+            "price": pricing.price,
+            "currency": pricing.currency,
             "availability": state,
             "brand": str(row.get("vendor") or "").strip(),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": texts.tags(texts.words(row.get("tags"), ","), _options(row), offer.tags),
+            "tags": texts.tags(texts.words(row.get("tags"), ","), _options(row), pricing.tags),
             "image_url": _picture(row),
             "url": f"/products/{row['handle']}" if row.get("handle") else None,
             "updated_at": moment(row.get("updated_at")),
@@ -151,7 +151,7 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
     )
 
 
-def _variants_offer(variants: list[Row], defaults: Defaults) -> Offer:
+def _variants_pricing(variants: list[Row], defaults: Defaults) -> Pricing:
     """That of the cheapest variant that can be bought; on sale where `compare_at_price` is higher."""
 
     def of(variant: Row) -> tuple[float, str]:
@@ -161,13 +161,13 @@ def _variants_offer(variants: list[Row], defaults: Defaults) -> Offer:
     cheapest = min(buyable, key=of)
     price = of(cheapest)
     if is_blank(before := cheapest.get("compare_at_price")):
-        return Offer(*price)
+        return Pricing(*price)
     try:
         former, currency = defaults.money(before, field="compare_at_price")
     except BadValue as error:
         defaults.tell(f"{error.reason}, so there is no sale", error.value)
-        return Offer(*price)
-    return Offer(*price, on_sale=former > price[0] and currency == price[1])
+        return Pricing(*price)
+    return Pricing(*price, on_sale=former > price[0] and currency == price[1])
 
 
 def _state(variant: Row) -> Availability:

@@ -9,7 +9,7 @@ from schemas.products import Availability, Product
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.feed_choice import FeedChoice
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.full_sync import DAY_MS, Departures, Since, find_departures, listed_ids
+from services.ops.catalogue.full_sync import DAY_MS, Departures, Since, find_departures, find_ids
 from services.ops.catalogue.mappings import detect
 from tests.support.feeds import DEFAULTS, write_file
 
@@ -100,5 +100,5 @@ def test_a_refused_row_still_names_its_product_and_a_broken_one_names_none(tmp_p
         "id\titem_group_id\ttitle\tprice\tavailability\n1\tg\ta\t1 EUR\tin stock\n2\tg\tb\tsoon\tin stock\n"
         "3\t\tc\t1 EUR\t\n4\t\td\t1 EUR\tin stock\tmore\tcells\n"
     )
-    assert listed_ids(choice(tmp_path, text)) == ({"1", "2", "3"}, 1)
-    assert listed_ids(choice(tmp_path, text, variants="merged")) == ({"g", "2", "3"}, 1)
+    assert find_ids(choice(tmp_path, text)) == ({"1", "2", "3"}, 1)
+    assert find_ids(choice(tmp_path, text, variants="merged")) == ({"g", "2", "3"}, 1)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.products import Product, at_moment
 from services.ops.catalogue.cell_values import Defaults
-from services.ops.catalogue.offers import Offer, make_offer, read_end, read_interval, read_moment
+from services.ops.catalogue.sale_prices import Pricing, make_pricing, read_end, read_interval, read_moment
 from services.ops.catalogue.shop_feeds import google_product
 
 NOW = int(datetime(2026, 11, 28, 12, tzinfo=UTC).timestamp() * 1000)
@@ -86,10 +86,10 @@ def test_what_is_no_sale_costs_no_product_and_is_told(sale: str, interval: str |
 @given(st.integers(-48, 48), st.integers(1, 48), st.integers(0, 100))
 def test_a_product_costs_what_its_sale_says_at_any_later_moment(begin: int, length: int, later: int) -> None:
     begins, ends = NOW + begin * HOUR, NOW + (begin + length) * HOUR
-    offer = make_offer((100.0, "EUR"), "60", Defaults("EUR", NOW), (begins, ends))
+    pricing = make_pricing((100.0, "EUR"), "60", Defaults("EUR", NOW), (begins, ends))
     product = Product(
-        product_id="1", name="x", price=offer.price, currency="EUR", availability="in_stock", updated_at=NOW,
-        tags=tuple(offer.tags), price_changes=offer.changes,
+        product_id="1", name="x", price=pricing.price, currency="EUR", availability="in_stock", updated_at=NOW,
+        tags=tuple(pricing.tags), price_changes=pricing.changes,
     )  # fmt: skip
     moment = NOW + later * HOUR
     found = at_moment(product, moment)
@@ -101,4 +101,4 @@ def test_american_dates_of_magento_are_read() -> None:
     assert read_moment("1/12/26, 4:32\u202fPM", "x") == at("2026-01-12T16:32Z")
     assert read_end("1/12/26", "x") == at("2026-01-13T00:00Z")
     assert read_interval("2026-01-12/", Defaults("EUR", NOW)) == (at("2026-01-12T00:00Z"), None)
-    assert make_offer((9.0, "EUR"), None, Defaults("EUR", NOW)) == Offer(9.0, "EUR")
+    assert make_pricing((9.0, "EUR"), None, Defaults("EUR", NOW)) == Pricing(9.0, "EUR")

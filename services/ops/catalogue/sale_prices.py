@@ -21,7 +21,7 @@ _AMERICAN: Final = ("%m/%d/%y", "%m/%d/%Y", "%m/%d/%y, %I:%M %p", "%m/%d/%Y, %I:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Pricing:
     """A price, whether it is a reduced one, and how it changes from then on."""
 
     price: float
@@ -35,19 +35,19 @@ class Offer:
         return [SALE] if self.on_sale else []
 
 
-def make_offer(
+def make_pricing(
     regular: tuple[float, str],
     reduced: object,
     defaults: Defaults,
     period: Period = ALWAYS,
     field: str = "sale_price",
-) -> Offer:
-    """The offer of a regular price, and a cell of a reduced one that holds for a period.
+) -> Pricing:
+    """The pricing of a regular price, and a cell of a reduced one that holds for a period.
 
     As of the file's time. A reduced price that cannot be one is told, and left out.
     """
     price, currency = regular
-    plain = Offer(price, currency)
+    plain = Pricing(price, currency)
     if is_blank(reduced):
         if isinstance(reduced, str) and reduced.strip():
             defaults.tell(f"{field}: is taken as empty", reduced)
@@ -57,7 +57,7 @@ def make_offer(
     except BadValue as error:
         defaults.tell(f"{error.reason}, so there is no sale", error.value)
         return plain
-    if reason := _why_not(plain, Offer(lower, of), period, field):
+    if reason := _why_not(plain, Pricing(lower, of), period, field):
         defaults.tell(f"{reason}, so there is no sale", str(reduced))
         return plain
     begins, ends = period
@@ -66,11 +66,11 @@ def make_offer(
         return plain
     after = () if ends is None else (PriceChange(at=ends, price=price),)
     if begins is None or begins <= at:
-        return Offer(lower, currency, True, after)
-    return Offer(price, currency, changes=(PriceChange(at=begins, price=lower, on_sale=True), *after))
+        return Pricing(lower, currency, True, after)
+    return Pricing(price, currency, changes=(PriceChange(at=begins, price=lower, on_sale=True), *after))
 
 
-def _why_not(regular: Offer, reduced: Offer, period: Period, field: str) -> str | None:
+def _why_not(regular: Pricing, reduced: Pricing, period: Period, field: str) -> str | None:
     begins, ends = period
     if reduced.currency != regular.currency:
         return f"{field} is in another currency than the price"
