@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any, Self
 from xml.sax.saxutils import escape
 
 import pytest
@@ -59,11 +60,28 @@ class Loader:
             "EDDY_API_KEY": KEY,
         }
 
+    def of(self, settings: ServiceSettings, **more: str) -> Self:
+        """This command, with Kafka's address and other variables."""
+        self._variables |= {
+            "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
+            "EDDY_TOPIC_PREFIX": settings.topic_prefix,
+        }
+        self._variables |= more
+        return self
+
+    def fail(self, feed: Path, *more: str) -> str:
+        """What a load that cannot be done says."""
+        process = self.start(feed, *more)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 2, errors
+        assert "Traceback" not in errors
+        return errors
+
     def start(self, feed: Path, *more: str) -> ModuleProcess:
         command = ("catalogue", "load", str(feed), "--json", "--state", str(self.state))
         return start_module("services.ops", *command, *more, environment=self._variables)
 
-    def load(self, feed: Path, *more: str) -> dict[str, int]:
+    def load(self, feed: Path, *more: str) -> dict[str, Any]:
         """A whole load's summary."""
         process = self.start(feed, *more)
         output, errors = process.communicate(timeout=120)
@@ -247,3 +265,106 @@ def metric(service: RunningService, pattern: str) -> float:
     """The sum of a metric's samples."""
     text = service.http.get("/metrics").text
     return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))
+
+
+def states(settings: ServiceSettings) -> dict[str, str]:
+    """The availability of each product on the topic; what is deleted is not there."""
+    newest = {(each.key() or b"").decode(): each.value() for each in read_topic(settings, PRODUCTS)}
+    return {key: products.decode(value).availability for key, value in newest.items() if value is not None}
+
+
+def test_a_full_load_takes_away_what_the_feed_no_longer_has(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    loader.of(kafka)
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(1, 7)))
+    assert loader.load(feed, "--full")["accepted"] == 6
+
+    write_feed(feed, map(item, range(1, 6)), mtime_s=1_700_086_400)
+    listed = loader.load(feed, "--full", "--dry-run")
+    assert listed["full"]["sold_out"] == ["sku-6"]
+    assert states(kafka)["sku-6"] == "in_stock"
+    assert loader.load(feed, "--full")["sold_out"] == 1
+    assert states(kafka)["sku-6"] == "out_of_stock"
+    again = loader.load(feed, "--full")
+    assert (again["sold_out"], again["deleted"]) == (0, 0)
+
+    write_feed(feed, map(item, range(1, 4)), mtime_s=1_700_172_800)
+    refused = loader.fail(feed, "--full")
+    assert "2 of 6 products are not in the feed" in refused
+    assert "--yes" in refused
+    assert states(kafka)["sku-5"] == "in_stock"
+    assert loader.load(feed, "--full", "--yes")["sold_out"] == 2
+
+    loader.of(kafka, EDDY_CATALOGUE_DELETE_AFTER_DAYS="0.0000001")
+    assert loader.load(feed, "--full")["deleted"] == 3
+    assert states(kafka) == {f"sku-{number}": "in_stock" for number in range(1, 4)}
+
+
+def test_what_comes_back_into_a_full_feed_is_for_sale_again_and_what_is_newer_stays(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    loader.of(kafka)
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(1, 7)))
+    options = ("--full", "--only-changed")
+    loader.load(feed, *options)
+    write_feed(feed, map(item, range(1, 6)), mtime_s=1_700_086_400)
+    assert loader.load(feed, *options)["sold_out"] == 1
+    write_feed(feed, map(item, range(1, 7)), mtime_s=1_700_172_800)
+    assert loader.load(feed, *options)["accepted"] == 1
+    assert states(kafka)["sku-6"] == "in_stock"
+
+    late = write_feed(tmp_path / "late.xml", [item(8)], mtime_s=1_700_300_000)
+    loader.load(late)
+    write_feed(feed, map(item, range(1, 7)), mtime_s=1_700_200_000)
+    summary = loader.load(feed, *options)
+    assert (summary["sold_out"], summary["kept"]) == (0, 1)
+    assert states(kafka)["sku-8"] == "in_stock"
+
+
+def test_a_full_load_beside_the_topics_that_ingest_writes_is_refused(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    feed = write_feed(tmp_path / "feed.xml", map(item, range(3)))
+    told = loader.of(kafka, EDDY_TOPIC_PREFIX="other.").fail(feed, "--full")
+    assert "EDDY_TOPIC_PREFIX" in told
+
+
+def test_a_broken_place_costs_its_item_and_a_feed_that_broke_off_goes_on_once_it_is_mended(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    count = 1_200
+    feed = tmp_path / "feed.xml"
+    items = [item(number) for number in range(count)]
+    broken = [*items[:700], items[700].replace("Solberg", "Sol & berg"), *items[701:]]
+    write_feed(feed, broken)
+    cut = feed.read_bytes()[:-1_000]
+    feed.write_bytes(cut)
+    os.utime(feed, (1_700_000_000, 1_700_000_000))
+    told = loader.fail(feed)
+    there = {each.product_id for each in on_topic(kafka)}
+    assert "cut off" in told
+    assert f"The {len(there):,} products before that place are in" in told
+    assert "sku-699" in there
+    assert "sku-700" not in there
+    assert "sku-701" in there
+    assert len(there) > count - 10
+
+    write_feed(feed, items, mtime_s=1_700_000_100)
+    summary = loader.load(feed)
+    assert (summary["skipped"], summary["accepted"]) == (len(there), count - len(there))
+    assert len(on_topic(kafka)) == count
+
+
+def test_of_two_rows_of_a_file_about_one_product_the_newest_is_on_the_topic(
+    kafka: ServiceSettings, loader: Loader, tmp_path: Path
+) -> None:
+    row = {"product_id": "k", "name": "Kettle", "price": 40, "currency": "EUR", "availability": "in_stock"}
+    older = row | {"updated_at": 1_700_000_000_000}
+    newer = row | {"updated_at": 1_700_003_600_000, "price": 35, "availability": "out_of_stock"}
+    for number, several in enumerate(([older, newer], [newer, older])):
+        rows = [each | {"product_id": f"k{number}"} for each in several]
+        feed = tmp_path / f"{number}.jsonl"
+        feed.write_text("\n".join(map(json.dumps, rows)))
+        loader.load(feed)
+    assert states(kafka) == {"k0": "out_of_stock", "k1": "out_of_stock"}

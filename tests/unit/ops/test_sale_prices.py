@@ -88,8 +88,8 @@ def test_a_product_costs_what_its_sale_says_at_any_later_moment(begin: int, leng
     begins, ends = NOW + begin * HOUR, NOW + (begin + length) * HOUR
     pricing = make_pricing((100.0, "EUR"), "60", Defaults("EUR", NOW), (begins, ends))
     product = Product(
-        product_id="1", name="x", price=pricing.price, currency="EUR", availability="in_stock", updated_at=NOW,
-        tags=tuple(pricing.tags), price_changes=pricing.changes,
+        product_id="1", name="x", price=pricing.price, currency="EUR", availability="in_stock",
+        updated_at=NOW, tags=tuple(pricing.tags), price_changes=pricing.changes,
     )  # fmt: skip
     moment = NOW + later * HOUR
     found = at_moment(product, moment)
