@@ -85,10 +85,14 @@ def train(
 
 
 def evaluate_files(train_file: Path, test_file: Path, datadir: Path, progress: Progress) -> Metrics:
-    """Learns from one file of sessions and measures on another's cases. Raises UnreadableFile."""
+    """Learns from one file of sessions and measures on another's cases. Raises UnreadableFile.
+
+    Also where no product that is to be told is among those that can be learned.
+    """
     progress.stage("reading files")
     cases = session_files.read_cases(test_file)  # the smaller one first: a bad one is told at once
     histories = session_files.read_histories(train_file)
+    session_files.require_common(test_file, cases, train_file, histories)
     with scratch(datadir) as work:
         trained = fit(histories, Parameters(), progress)
         model = _store(work / "model", trained, _manifest(histories, cases, trained))

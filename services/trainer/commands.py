@@ -12,6 +12,7 @@ from schemas.models import Metrics
 from services import time_range
 from services.cli import Terminal, exit_with_status, progress_console
 from services.clock import now_ms
+from services.errors import CheckFailed
 from services.logging import configure_logging
 from services.progress import create_progress
 from services.settings import load
@@ -80,9 +81,12 @@ def evaluate(
 ) -> None:
     """Learn from one file of sessions, measure on another, and print one line of JSON.
 
-    A plain file has one session a line, ids separated by spaces, and its test file prefix TAB target; a table
-    has the columns SessionId, ItemId and Time, and the last product of each of its test sessions is held out.
+    A plain file has one session a line, ids separated by spaces, and its test file prefix TAB target. A table
+    has the columns session_id, item_id and timestamp, parted by tabs, commas or the like, or as JSON lines,
+    and the last product of each of its test sessions is held out. RecBole's files are understood.
     Every case ranks all training products, repeats allowed. Neither Kafka nor a model store is needed.
+
+    Status 1: no target was found at all. 2: a file cannot be read, or both have no product in common.
 
     Example: python -m services.trainer evaluate --train train.txt.gz --test test.txt.gz
     """
@@ -93,6 +97,10 @@ def evaluate(
         with create_progress(progress_console) as progress:
             metrics = trainer.evaluate_files(train, test, settings.trainer_datadir, progress)
         typer.echo(msgspec.json.encode(metrics).decode())
+        if not metrics.hr_20:
+            raise CheckFailed(
+                f"none of the {metrics.cases:,} targets is among the first 20: are both files of one shop?"
+            )
 
 
 @app.command()

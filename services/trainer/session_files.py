@@ -1,15 +1,13 @@
-"""Reads files of sessions, .gz or not: plain ones, a session a line, and tables of SessionId, ItemId, Time.
+"""Reads files of sessions, .gz or not: plain ones, a session a line, and tables of events (session_tables).
 
 Which of the two a file is, its first line tells.
 """
 
 import gzip
-import math
 import re
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
@@ -19,15 +17,21 @@ import numpy as np
 from schemas.sessions import KIND_OF
 from services.errors import OperationFailed
 from services.trainer.cases import EVENT_MS, Case
+from services.trainer.session_tables import SESSION_MS, Line, Session, Table, delimiter_of, is_json
 from services.trainer.sessions import Histories, compact
 
-SESSION_MS: Final = 60 * 60 * 1_000  # between plain sessions
-TABLE_COLUMNS: Final = ("sessionid", "itemid", "time")
-TIME_MAX_S: Final = 4_102_444_800  # the year 2100, as in schemas.events
+EXAMPLES: Final = 3  # products that a sentence names
+LOOKED_AT: Final = 100  # lines, to tell how a plain file parts its ids
 GZIP_MAGIC: Final = b"\x1f\x8b"
 CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
-Line = tuple[int, str]  # number, counted from 1, and text
+# Separators of tables; a file of lines with one of them and no space is no plain one.
+_CELLS: Final = re.compile(r"[,;|]")
+_MOMENT: Final = re.compile(r"1\d{9}(\d{3})?(\.\d+)?|\d{4}-\d\d-\d\d([T ].*)?")
+TABLE: Final = (
+    "looks like a table, whose columns are not known: name them session_id, item_id and timestamp in its "
+    "first line, or write a session a line, its ids parted by spaces"
+)
 
 
 class UnreadableFile(OperationFailed):
@@ -35,12 +39,6 @@ class UnreadableFile(OperationFailed):
 
     def __init__(self, path: Path, reason: str, line: int | None = None) -> None:
         super().__init__(f"{path}{'' if line is None else f', line {line}'}: {reason}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Session:
-    items: Sequence[str]
-    times: Sequence[int]  # Unix ms, ascending
 
 
 def read_histories(path: Path) -> Histories:
@@ -70,39 +68,94 @@ def read_cases(path: Path) -> list[Case]:
     """
     lines = _lines(path)
     first = _first(path, lines)
-    if _is_table(first):
-        sessions = _table(path, first, lines)
-        cases = [Case(tuple(each.items[:-1]), each.items[-1]) for each in sessions if len(each.items) > 1]
-        if not cases:
-            raise UnreadableFile(path, "no session has two events, so nothing can be held out")
-        return cases
-    return [_case(path, number, text) for number, text in chain([first], lines)]
+    table = _table(path, first, lines)
+    if table is None:
+        every = list(chain([first], lines))
+        separator = _separator(path, every)
+        return [_case(path, number, text, separator) for number, text in every]
+    if table.cases:
+        return table.cases
+    cases = [Case(tuple(each.items[:-1]), each.items[-1]) for each in table.sessions() if len(each.items) > 1]
+    if not cases:
+        raise UnreadableFile(path, "no session has two events, so nothing can be held out")
+    return cases
 
 
-def _sessions(path: Path) -> Iterator[_Session]:
+def require_common(test: Path, cases: Sequence[Case], train: Path, histories: Histories) -> None:
+    """Raises UnreadableFile where no case's target is a product of the training: every rank would be none."""
+    known = set(histories.products)
+    if known.isdisjoint(case.target for case in cases):
+        shown = ", ".join(sorted({case.target for case in cases})[:EXAMPLES])
+        there = ", ".join(histories.products[:EXAMPLES])
+        raise UnreadableFile(
+            test,
+            f"none of its {len(cases):,} targets ({shown}) is a product of {train} ({there}): are both files "
+            "of one shop, and of one form?",
+        )
+
+
+def _sessions(path: Path) -> list[Session]:
     """In order of their ends."""
     lines = _lines(path)
     first = _first(path, lines)
-    return _table(path, first, lines) if _is_table(first) else _plain(path, chain([first], lines))
+    table = _table(path, first, lines)
+    if table is not None:
+        return table.sessions()
+    every = list(chain([first], lines))
+    return list(_plain(path, every, _separator(path, every)))
 
 
-def _plain(path: Path, lines: Iterator[Line]) -> Iterator[_Session]:
+def _table(path: Path, first: Line, lines: Iterator[Line]) -> Table | None:
+    """The whole file as a table; None where it is a plain one. Raises UnreadableFile."""
+    found = Table(lambda reason, line: UnreadableFile(path, reason, line))
+    if is_json(first[1]):
+        found.read_json(chain([first], lines))
+    elif delimiter := delimiter_of(first[1]):
+        found.read_cells(first, lines, delimiter)
+    else:
+        return None
+    if not found.sessions():
+        raise UnreadableFile(path, "has a header and nothing else")
+    return found
+
+
+def _separator(path: Path, lines: list[Line]) -> str:
+    """What parts the ids of a plain file: spaces, or commas and the like where no line has a space.
+
+    Raises UnreadableFile for what looks like a table without a header that is known.
+    """
+    looked_at = [text.partition("\t")[0] for _, text in lines[:LOOKED_AT]]
+    if any(" " in text.strip(" ") for text in looked_at):
+        return " "
+    separators = {found[0] for text in looked_at if (found := _CELLS.search(text))}
+    if len(separators) != 1 or sum(len(_CELLS.findall(text)) > 0 for text in looked_at) * 2 < len(looked_at):
+        return " "
+    [separator] = separators
+    rows = [text.split(separator) for text in looked_at]
+    width = len(rows[0])
+    is_even = len(rows) > 1 and all(len(row) == width for row in rows)
+    if is_even and any(all(_MOMENT.fullmatch(row[at]) for row in rows[1:]) for at in range(width)):
+        raise UnreadableFile(path, TABLE, lines[0][0])
+    return separator
+
+
+def _plain(path: Path, lines: list[Line], separator: str) -> Iterator[Session]:
     begin = 0
     for number, text in lines:
         if "\t" in text:
             raise UnreadableFile(path, "has a TAB, as only a test file's lines have", number)
-        items = _ids(text)
+        items = _ids(text, separator)
         times = range(begin, begin + len(items) * EVENT_MS, EVENT_MS)
-        yield _Session(items, times)
+        yield Session(items, times)
         begin = times[-1] + SESSION_MS
 
 
-def _case(path: Path, number: int, text: str) -> Case:
+def _case(path: Path, number: int, text: str, separator: str) -> Case:
     cells = text.split("\t")
     if len(cells) != 2:
         found = "no TAB" if len(cells) == 1 else f"{len(cells) - 1} TABs"
         raise UnreadableFile(path, f"{found}, expected a prefix, one TAB and a target", number)
-    prefix, target = _ids(cells[0]), _ids(cells[1])
+    prefix, target = _ids(cells[0], separator), _ids(cells[1], separator)
     if not prefix:
         raise UnreadableFile(path, "the prefix is empty", number)
     if len(target) != 1:
@@ -110,45 +163,9 @@ def _case(path: Path, number: int, text: str) -> Case:
     return Case(tuple(prefix), target[0])
 
 
-def _ids(text: str) -> list[str]:
-    """Split at spaces only: an id may hold any other character."""
-    return [each for each in text.split(" ") if each]
-
-
-def _is_table(first: Line) -> bool:
-    return sorted(first[1].lower().split("\t")) == sorted(TABLE_COLUMNS)
-
-
-def _table(path: Path, header: Line, lines: Iterator[Line]) -> Iterator[_Session]:
-    """The table's sessions in order of their ends; rows may come in any order."""
-    names = header[1].lower().split("\t")
-    session_at, item_at, time_at = (names.index(name) for name in TABLE_COLUMNS)
-    rows: dict[str, list[tuple[int, str]]] = {}
-    for number, text in lines:
-        cells = text.split("\t")
-        if len(cells) != len(names):
-            raise UnreadableFile(path, f"{len(cells)} cells, expected {len(names)}", number)
-        if not cells[session_at] or not cells[item_at]:
-            raise UnreadableFile(path, "SessionId or ItemId is empty", number)
-        event = (_time(path, number, cells[time_at]), cells[item_at])
-        rows.setdefault(cells[session_at], []).append(event)
-    if not rows:
-        raise UnreadableFile(path, "has a header and nothing else")
-    for events in rows.values():
-        events.sort(key=lambda event: event[0])
-    for events in sorted(rows.values(), key=lambda events: events[-1][0]):
-        yield _Session([item for _, item in events], [time for time, _ in events])
-
-
-def _time(path: Path, number: int, text: str) -> int:
-    """Seconds as text to ms."""
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds <= TIME_MAX_S:
-        raise UnreadableFile(path, f"Time {text[:40]!r} is no Unix time in seconds", number)
-    return round(seconds * 1000)
+def _ids(text: str, separator: str) -> list[str]:
+    """Split at the separator only: an id may hold any other character."""
+    return [each for each in text.split(separator) if each]
 
 
 def _first(path: Path, lines: Iterator[Line]) -> Line:
