@@ -142,7 +142,7 @@ class Table:
 
     def sessions(self) -> list[Session]:
         """In order of their ends; those without times follow one another, an hour apart."""
-        found = [*self._timed(), *self._untimed()]
+        found = [*self._sessions_with_times(), *self._sessions_without_times()]
         return sorted(found, key=lambda each: each.times[-1])
 
     def _take(self, number: int, row: Mapping[str, Any], columns: Columns) -> None:
@@ -170,14 +170,14 @@ class Table:
                 raise self.refuse(f"{columns.time} {told!r} is no Unix time in seconds, nor ISO 8601", number)
             self._events.setdefault(session, []).append((None if at is None else round(at), item))
 
-    def _timed(self) -> Iterator[Session]:
+    def _sessions_with_times(self) -> Iterator[Session]:
         for events in self._events.values():
             timed = [(time, item) for time, item in events if time is not None]
             if timed:
                 timed.sort(key=lambda event: event[0])
                 yield Session([item for _, item in timed], [time for time, _ in timed])
 
-    def _untimed(self) -> Iterator[Session]:
+    def _sessions_without_times(self) -> Iterator[Session]:
         listed = (items for items in self._lists.values() if items)
         ordered = ([item for _, item in events] for events in self._events.values() if events[0][0] is None)
         begin = 0

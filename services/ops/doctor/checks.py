@@ -249,8 +249,7 @@ def index(settings: OpsSettings) -> list[Finding]:
     if not state.on_topic:
         what = "python -m services.ops catalogue load FILE; and see that the embedder runs"
         vectors = Finding("vectors", "warn", "no product has a vector", what)
-    there = "an unknown number" if state.in_index is None else f"{state.in_index:,}"
-    told = f"{there} of {state.on_topic:,} products in {state.where}"
+    told = state.counts
     if state.agrees:
         return [vectors, Finding("index", "ok", told)]
     counts = ", ".join(

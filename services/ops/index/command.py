@@ -101,7 +101,7 @@ def _show(state: "IndexState", rebuilt: "RebuildReport | None" = None) -> None:
         say(Text(text), wrap=True)
     style = "green" if state.agrees else "red"
     there = "an unknown number" if state.in_index is None else f"{state.in_index:,}"
-    say(Text(f"product-vectors has {state.on_topic:,} products, {state.where} has {there}", style))
+    say(Text(f"{state.topic} has {state.on_topic:,} products, {state.where} has {there}", style))
     if state.trouble is not None:
         say(Text(state.trouble, style))
     counts = {"missing": state.missing, "surplus": state.surplus, "stale": state.stale}

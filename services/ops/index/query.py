@@ -117,6 +117,15 @@ class IndexState(msgspec.Struct, frozen=True, kw_only=True):
     stale: int = 0
     named: dict[str, list[str]] = {}
     trouble: str | None = None
+    topic: str = PRODUCT_VECTORS.name  # with its prefix
+
+    @property
+    def counts(self) -> str:
+        """How many products each has; one that has more is no part of the other."""
+        there = "an unknown number" if self.in_index is None else f"{self.in_index:,}"
+        if self.in_index is not None and self.in_index > self.on_topic:
+            return f"{self.where} has {there} products, the topic {self.topic} {self.on_topic:,}"
+        return f"{there} of {self.on_topic:,} products in {self.where}"
 
     @property
     def agrees(self) -> bool:
@@ -209,12 +218,16 @@ def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | No
 def check_recommender(settings: OpsSettings, topic: Versions) -> IndexState:
     """The state of the index in a recommender's process, as it tells at /readyz."""
     found = services.health(settings, "recommender")
+    trouble = None if found.ready else f"the recommender {found.summary}"
+    if found.ready and (found.products or 0) > len(topic):
+        trouble = "it may read topics of another EDDY_TOPIC_PREFIX: set EDDY_RECOMMENDER_URL to one of this"
     return IndexState(
         kind="in_process",
         where=f"the recommender at {found.url}",
         on_topic=len(topic),
         in_index=found.products,
-        trouble=None if found.ready else f"the recommender {found.summary}",
+        trouble=trouble,
+        topic=settings.topic(PRODUCT_VECTORS),
     )
 
 

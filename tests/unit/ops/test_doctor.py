@@ -129,6 +129,15 @@ def test_an_index_agrees_when_it_has_every_product_as_the_topic_or_newer(
     assert found.surplus + len(topic.keys() & index.keys()) == len(index)
 
 
+def test_an_index_with_more_products_than_its_topic_is_not_told_as_a_part_of_it() -> None:
+    state = IndexState(
+        kind="in_process", where="the recommender at x", on_topic=0, in_index=2_412, topic="b.product-vectors"
+    )
+    assert state.counts == "the recommender at x has 2,412 products, the topic b.product-vectors 0"
+    few = IndexState(kind="in_process", where="the recommender at x", on_topic=3, in_index=2)
+    assert few.counts == "2 of 3 products in the recommender at x"
+
+
 def test_an_index_that_does_not_answer_agrees_with_nothing() -> None:
     found = IndexState(kind="in_process", where="", on_topic=0, in_index=None, trouble="away")
     assert not found.agrees
