@@ -47,7 +47,9 @@ def read_histories(path: Path) -> Histories:
     Sessions of a plain file follow one another, an hour apart, and their events by a second. Those of a
     table are taken whole, whatever pauses are in them. Blank lines mean nothing.
     """
-    sessions = list(_sessions(path))
+    sessions = _sessions(path)
+    if not sessions:
+        raise UnreadableFile(path, "has no session in it")
     ids = list(chain.from_iterable(session.items for session in sessions))
     products = tuple(sorted(set(ids)))
     places = {product: place for place, product in enumerate(products)}
@@ -145,6 +147,8 @@ def _plain(path: Path, lines: list[Line], separator: str) -> Iterator[Session]:
         if "\t" in text:
             raise UnreadableFile(path, "has a TAB, as only a test file's lines have", number)
         items = _ids(text, separator)
+        if not items:
+            continue  # separators, and nothing between them
         times = range(begin, begin + len(items) * EVENT_MS, EVENT_MS)
         yield Session(items, times)
         begin = times[-1] + SESSION_MS

@@ -124,7 +124,7 @@ class Table:
         for number, text in lines:
             try:
                 found = msgspec.json.decode(text)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, RecursionError) as error:
                 raise self.refuse(f"is no JSON: {error}", number) from None
             if isinstance(found, list):
                 self._lists[str(number)] = [_text(each) for each in found]

@@ -126,7 +126,13 @@ def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 def test_whatever_a_file_holds_it_is_read_or_refused(write: Write) -> None:
-    @given(st.binary(max_size=200))
+    tables = st.text(st.sampled_from('ab1,;|\t\n"{}[]: .-'), max_size=60)
+    headers = st.sampled_from(
+        ["session_id,item_id,ts\n", "session:token item_id_list:x item:y\n", '{"session":1,"item":', "[", ""]
+    )
+    texts = st.tuples(headers, tables).map(lambda parts: "".join(parts).encode())
+
+    @given(st.binary(max_size=200) | texts)
     @examples(300)
     def read_or_refused(content: bytes) -> None:
         path = write(content)
