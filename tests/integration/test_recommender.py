@@ -18,6 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Origin
 
 from infra.stack.broker import Broker
+from schemas.products import PriceChange
+from services.clock import now_ms
 from services.web.auth import TOKEN_MAX_AGE_S
 from tests.support.patience import eventually
 from tests.support.services import KEY, PAGE, RunningService, run_service
@@ -138,6 +140,22 @@ async def test_a_new_price_shows_on_open_pages(recommender: RunningService, shop
         await shop.put(msgspec.structs.replace(known, price=1.5, updated_at=10))
         assert (await live.next())["items"][0]["price"] == 1.5
         await shop.put(msgspec.structs.replace(known, updated_at=11))
+
+
+async def test_a_sale_that_ends_takes_its_price_from_open_pages_without_a_new_message(
+    recommender: RunningService, shop: Shop
+) -> None:
+    async with shop.live(recommender, "somebody", {"name": "all", "kind": "popular", "k": 3}) as live:
+        first = (await live.next())["items"][0]
+        known = next(each for each in CATALOGUE if each.product_id == first["product_id"])
+        ends = PriceChange(at=int(now_ms()) + 1_500, price=known.price)
+        await shop.put(msgspec.structs.replace(known, price=1.5, price_changes=(ends,), updated_at=20))
+        assert (await live.next())["items"][0]["price"] == 1.5
+        assert known.product_id in ids(get(recommender, "/v1/popular", k=5, price_max=2))
+        assert (await live.next())["items"][0]["price"] == known.price
+        assert now_ms() >= ends.at
+        assert known.product_id not in ids(get(recommender, "/v1/popular", k=5, price_max=2))
+        await shop.put(msgspec.structs.replace(known, updated_at=21))
 
 
 async def test_a_deleted_product_is_nowhere(recommender: RunningService, shop: Shop) -> None:

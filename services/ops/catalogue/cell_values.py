@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from functools import partial
 from typing import Final, Literal
 from uuid import NAMESPACE_URL, uuid5
 
@@ -150,8 +149,14 @@ class Defaults:
 
     def money(self, value: object, currency: str | None = None, field: str = "price") -> tuple[float, str]:
         """A price of this file. Raises BadValue."""
-        mark = partial(getattr, self.habits, "decimal_mark")
-        return price(value, currency or self.currency, self.decimals, field, habit=mark, tell=self.tell)
+        return price(
+            value,
+            currency or self.currency,
+            self.decimals,
+            field,
+            habit=lambda: self.habits.decimal_mark,
+            tell=self.tell,
+        )
 
     def availability(self, row: Row, name: str = "availability") -> Availability | None:
         """That of a row; None, and told, where the whole file tells none. Raises BadValue."""
