@@ -18,6 +18,7 @@ from services.ops.catalogue.prices import Mark, find_habit, price_cells
 from services.ops.catalogue.rows import BadValue, Broken, Row
 from services.ops.catalogue.shop_exports import Groups
 from services.ops.catalogue.texts import id_of
+from services.ops.catalogue.woocommerce_columns import english_columns
 
 __all__ = ["MAPPINGS", "BadRow", "Defaults", "Mapping", "detect", "events", "products"]
 
@@ -85,15 +86,17 @@ def _export(
     groups: Callable[[Iterable[Numbered]], Groups],
     assemble: Callable[[Sequence[Row], Defaults], Product],
     ids: Sequence[str],
+    english: Callable[[Row], Row] = shop_feeds.rename_columns,
 ) -> Mapping:
-    """An export whose products may be made of several rows."""
+    """An export whose products may be made of several rows, its columns under their `english` names."""
     return Mapping(
         name,
         needs,
         lambda row, defaults: assemble([row], defaults),
         groups=groups,
         assemble=assemble,
-        id_of=lambda row: id_of(shop_feeds.rename_columns(row), *ids),
+        prices=lambda row: price_cells(english(row)),
+        id_of=lambda row: id_of(english(row), *ids),
     )
 
 
@@ -116,6 +119,7 @@ MAPPINGS: Final = {
             shop_exports.woocommerce_groups,
             shop_exports.woocommerce_product,
             ("id", "sku"),
+            english_columns,
         ),
         _export(
             "magento",
@@ -159,6 +163,8 @@ def detect(feed: Feed, *, of_events: bool = False) -> Mapping:
     first = feed.first()
     found = set(first) | set(shop_feeds.rename_columns(first))
     mapping = _fitting(feed, found)
+    if mapping is None and set(english_columns(first)) >= shop_exports.WOOCOMMERCE_COLUMNS:
+        mapping = MAPPINGS["woocommerce"]  # in the language of the shop's back office
     if any(needed <= found for needed in OF_EVENTS):  # Eddy's own form; a search, say, names no product
         if not of_events and "name" not in found:
             raise UnreadableFile(f"{feed.path} holds events, and no products: {LOAD_EVENTS} {feed.path}")

@@ -23,6 +23,7 @@ from services.ops.catalogue.rows import BadValue, Row
 from services.ops.catalogue.sale_prices import ALWAYS, Pricing, make_pricing, read_moment, read_period
 from services.ops.catalogue.shop_feeds import TAG_OPTIONS, rename_columns, shopify_product
 from services.ops.catalogue.texts import id_of, is_blank, text_of
+from services.ops.catalogue.woocommerce_columns import UNCATEGORISED, english_columns
 
 Groups = dict[int, tuple[str, ...]]  # by the number of a row: its own group, then others that it is part of
 
@@ -44,7 +45,7 @@ def woocommerce_groups(rows: Iterable[tuple[int, Row]]) -> Groups:
     members: dict[str, list[str]] = {}  # key of a product → the grouped products that it is part of
     keys: dict[int, str] = {}
     for number, row in rows:
-        cells = rename_columns(row)
+        cells = english_columns(row)
         kind, name = woocommerce_type(cells), text_of(cells, "name")
         key = id_of(cells, "sku") or f"id:{id_of(cells, 'id')}"
         if kind.startswith("variation"):
@@ -67,7 +68,7 @@ def woocommerce_type(cells: Row) -> str:
 
 def woocommerce_product(rows: Sequence[Row], defaults: Defaults) -> Product:
     """The product of a group. Raises BadValue, and NotForSale for what the shop does not show."""
-    every = [rename_columns(row) for row in rows]
+    every = [english_columns(row) for row in rows]
     by_kind = sorted(every, key=lambda each: KINDS.get(woocommerce_type(each).partition("-")[0], 2))
     own = by_kind[0]
     kind = woocommerce_type(own)
@@ -83,7 +84,7 @@ def woocommerce_product(rows: Sequence[Row], defaults: Defaults) -> Product:
     ]
     state, pricing = _best(variants or [own], defaults, _woocommerce_state, _woocommerce_pricing)
     paths = [texts.path(each.replace(r"\,", ",")) for each in _COMMA.split(text_of(own, "categories"))]
-    category, shelves = texts.deepest([each for each in paths if each != ["Uncategorized"]])
+    category, shelves = texts.deepest([each for each in paths if not UNCATEGORISED.issuperset(each)])
     words = [word for each in [own, *variants] for word in _attributes(each)]
     listed = [each.replace(r"\,", ",") for each in _COMMA.split(text_of(own, "tags"))]
     return product_of(

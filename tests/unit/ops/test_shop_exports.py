@@ -294,3 +294,62 @@ def test_shopifys_table_is_the_same_products_as_its_json(tmp_path: Path, names: 
         "a variant, merged into the product of its group", "a draft", "published nowhere",
         "not active, but unlisted",
     }  # fmt: skip
+
+
+# The header of an export, as a shop's back office in that language writes it.
+LOCAL = {
+    "German": (
+        'ID,Typ,Artikelnummer,Name,Veröffentlicht,"Ist hervorgehoben?","Sichtbarkeit im Katalog",'
+        'Kurzbeschreibung,Beschreibung,"Datum, an dem Angebotspreis beginnt",'
+        '"Datum, an dem Angebotspreis endet",Steuerstatus,Steuerklasse,Vorrätig?,Lager,'
+        '"Geringe Lagermenge","Lieferrückstände erlaubt?",Angebotspreis,"Regulärer Preis",Kategorien,'
+        'Schlagwörter,Bilder,"Übergeordnetes Produkt","Attribut 1 Name","Attribut 1 Wert(e)"'
+    ),
+    "French": (
+        'ID,Type,UGS,Nom,Publié,"Mis en avant ?","Visibilité dans le catalogue","Description courte",'
+        'Description,"Date de début de promo","Date de fin de promo","État de la TVA","Classe de TVA",'
+        '"En stock ?",Stock,"Montant de stock faible","Autoriser les commandes de produits en rupture ?",'
+        '"Tarif promo","Tarif régulier",Catégories,Étiquettes,Images,Parent,"Nom de l’attribut 1",'
+        '"Valeur(s) de l’attribut 1"'
+    ),
+    "Spanish": (
+        'ID,Tipo,SKU,Nombre,Publicado,"¿Está destacado?","Visibilidad en el catálogo","Descripción corta",'
+        'Descripción,"Día en que empieza el precio rebajado","Día en que termina el precio rebajado",'
+        '"Estado del impuesto","Clase de impuesto",¿Existencias?,Inventario,"Cantidad de bajo inventario",'
+        '"¿Permitir reservas de productos agotados?","Precio rebajado","Precio normal",Categorías,Etiquetas,'
+        'Imágenes,Superior,"Nombre del atributo 1","Valor(es) del atributo 1"'
+    ),
+    "Italian": (
+        'ID,Tipo,COD,Nome,Pubblicato,"In primo piano?","Visibilità nel catalogo","Breve descrizione",'
+        'Descrizione,"Data di partenza del prezzo in saldo","Termine data del prezzo di vendita",'
+        '"Stato delle imposte","Aliquota di imposta","In stock?",Magazzino,"Soglia",'
+        '"Abilita gli ordini arretrati?","Prezzo in offerta","Prezzo di listino",Categorie,Etichette,'
+        'Immagine,Genitore,"Attributo 1 nome","Attributo 1 valuta(e)"'
+    ),
+}
+
+
+@pytest.mark.parametrize("language", LOCAL)
+def test_woocommerces_columns_may_be_in_the_language_of_the_back_office(
+    tmp_path: Path, language: str
+) -> None:
+    rows = (
+        '1,simple,A,Lamp,1,0,visible,Short,Long,2026-11-01,2026-11-30,,,1,3,,0,"8,50","10,00",Home > Lamps,'
+        "warm,https://s.example/1.jpg,,Color,Red\n"
+        '2,variable,B,Shirt,1,0,visible,,,,,,,1,,,0,,,"Clothing",,,,,\n'
+        '3,variation,B-S,Shirt - S,1,0,,,,,,,,0,,,0,,"5,00",,,,B,,\n'
+        '4,variation,B-M,Shirt - M,1,0,,,,,,,,1,,,0,,"20,00",,,,B,,\n'
+        '5,simple,C,Draft,-1,0,visible,,,,,,,1,,,0,,"5,00",,,,,,\n'
+        '6,simple,D,Sofa,1,0,visible,,,,,,,1,,,0,,"1.299",,,,,,\n'
+    )
+    path = write_file(tmp_path, "export.csv", f"{LOCAL[language]}\n{rows}")
+    found, others, told = read(path, "woocommerce")
+    assert set(found) == {"1", "2", "6"}
+    assert (found["6"].price, told) == (1299.0, [])  # as the other prices of the file say
+    lamp = found["1"]
+    assert (lamp.name, lamp.price, lamp.description) == ("Lamp", 8.5, "Long")
+    assert (lamp.category, lamp.tags) == (("Home", "Lamps"), ("warm", "red", "sale"))
+    assert lamp.image_url == "https://s.example/1.jpg"
+    assert [each.price for each in lamp.price_changes] == [10.0]
+    assert (found["2"].price, found["2"].availability) == (20.0, "in_stock")
+    assert "5: a draft" in others
