@@ -160,8 +160,9 @@ class Defaults:
 
     def availability(self, row: Row, name: str = "availability") -> Availability | None:
         """That of a row; None, and told, where the whole file tells none. Raises BadValue."""
-        is_told = name in row or self.habits.tells(name)
-        found = availability(one(row.get(name)), self.words, is_told=is_told)
+        if name in row:
+            return availability(one(row[name]), self.words)
+        found = availability(None, self.words, is_told=self.habits.tells(name))
         if found is None:
             self.tell(UNTOLD, "")
         return found
@@ -204,7 +205,7 @@ def _shorten(filled: Row, tell: Tell) -> None:
         filled["description"] = description[:DESCRIPTION_MAX]
     for name in ("category", "tags", "markets"):
         found = filled.get(name)
-        if isinstance(found, list | tuple) and any(len(str(each)) > WORD_MAX for each in found):
+        if isinstance(found, list | tuple) and found and max(len(str(each)) for each in found) > WORD_MAX:
             tell(
                 f"{name}: a word of over {WORD_MAX} characters is left out",
                 max(map(str, found), key=len)[:80],

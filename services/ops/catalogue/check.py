@@ -78,6 +78,7 @@ class Report(msgspec.Struct, frozen=True):
     currencies: dict[str, int]
     shopper: str = ""  # what a shopper would see wrong
     full: Departures | None = None
+    broke_off: str | None = None  # why nothing after the last of these rows could be read
 
     @property
     def rows_refused(self) -> int:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from schemas.products import Product
@@ -209,10 +210,17 @@ def _check(file: Path, options: FeedOptions, state: Path | None, *, as_json: boo
             cluster = services.health(settings, "ingest").cluster or ""
             departures = FullSync(chosen, settings, state, cluster=cluster, now=int(now_ms())).departures
         check = Check(chosen.mapping, chosen.defaults.updated_at)
-        for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults, check.tell):
-            check.take(number, found)
+        broke_off: UnreadableFile | None = None
+        try:
+            for number, found in entries(chosen.feed, chosen.mapping, chosen.defaults, check.tell):
+                check.take(number, found)
+        except UnreadableFile as error:  # what was read before it is still to be told
+            broke_off = error
         report = check.report(str(file), chosen.feed.format.value, departures)
-    present(report, check_report.show, as_json=as_json)
+        report = msgspec.structs.replace(report, broke_off=str(broke_off) if broke_off else None)
+        present(report, check_report.show, as_json=as_json)
+        if broke_off is not None:
+            raise broke_off
     if report.refused:
         raise typer.Exit(1)
 

@@ -5,6 +5,7 @@ of a line closes it, with those inside doubled; else it is a letter, and that is
 elsewhere, a quote that nothing closes up to the file's end is an error of its line, and of no other.
 """
 
+import csv
 import re
 from collections import deque
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
     Empty lines are passed over, before the header too. Without a delimiter a line `sep=;` before the header
     tells it, else the header does. `text` was opened with newline="" and errors="surrogateescape".
     """
+    csv.field_size_limit(LINE_MAX)
     lines = _Lines(text)
     header = _first_filled(lines)
     if told := _SEPARATOR_LINE.fullmatch(header):
@@ -52,8 +54,9 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
         yield Broken(NOT_UTF_8, f"line {lines.number}", ENCODING)
         return
     names = [name.strip() for name in table.header(header)]
-    if len(set(names)) < len(names):
-        tell(TWICE, ", ".join(sorted({name for name in names if name and names.count(name) > 1})))
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        tell(TWICE, ", ".join(filter(None, twice)))
     while (line := lines.next()) is not None:
         if not line:
             continue
@@ -61,17 +64,19 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
         cells = table.record(line)
         if isinstance(cells, Broken):
             yield cells
-        elif any(_UNDECODED.search(cell) for cell in cells):
+        elif any(not cell.isascii() and _UNDECODED.search(cell) for cell in cells):
             yield Broken(NOT_UTF_8, f"line {begins}", ENCODING)
         elif len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
             yield Broken("more cells than columns")
         else:
             if len(cells) < len(names):
                 tell(FEWER, f"line {begins}")
-            row: Row = dict.fromkeys(names)
-            for name, cell in zip(names, cells, strict=False):
-                if row[name] is None:
-                    row[name] = cell if cell.strip() else None
+            filled = [cell if cell.strip() else None for cell in cells]
+            row: Row = dict.fromkeys(names) | dict(zip(names, filled, strict=False))
+            for name in twice:
+                row[name] = next(
+                    (cell for own, cell in zip(names, filled, strict=False) if own == name and cell), None
+                )
             yield row
 
 
@@ -196,6 +201,11 @@ class _Table:
 
 def split(record: str, delimiter: str) -> tuple[list[str] | None, bool]:
     """The cells, or None and whether a quote is still open at the end."""
+    if ' "' not in record and "\n" not in record:  # as nearly always; it takes a tenth of the time
+        try:
+            return next(csv.reader([record], delimiter=delimiter, strict=True)), False
+        except csv.Error:
+            pass
     cell, opened = _patterns(delimiter)
     cells: list[str] = []
     at = 0

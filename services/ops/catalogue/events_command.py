@@ -12,7 +12,7 @@ import typer
 from schemas.events import Event
 from services.cli import exit_with_status, progress_console
 from services.ops.catalogue.command import STOPPED, finish, refuse
-from services.ops.catalogue.file_formats import Feed
+from services.ops.catalogue.file_formats import Feed, UnreadableFile
 from services.ops.catalogue.mappings import MAPPINGS, BadRow, Mapping, detect, events
 from services.ops.catalogue.upload import EVENTS, Summary, send
 from services.ops.settings import load_settings
@@ -57,10 +57,11 @@ def load_events(
         feed = Feed(file)
         chosen = detect(feed, of_events=True) if mapping is EventMapping.AUTO else MAPPINGS[mapping.value]
         summary = Summary(str(file), chosen.name)
+        broke_off: list[UnreadableFile] = []
         with FileBar("events", lambda: feed.share, progress_console) as bar:
             sending = send(
                 EVENTS,
-                _good(feed, chosen, summary, strict),
+                _good(feed, chosen, summary, broke_off, strict=strict),
                 summary,
                 load_settings(),
                 on_accepted=lambda sent: bar.advance(len(sent)),
@@ -68,6 +69,11 @@ def load_events(
             )
             asyncio.run(sending)
             bar.advance()
+        if broke_off:
+            raise UnreadableFile(
+                f"{broke_off[0]}. The {summary.accepted:,} events before that place are in: mend the file "
+                "and load it again, none counts twice"
+            )
     summary.seconds = round(time.monotonic() - started, 3)
     finish("events", summary, as_json=as_json)
 
@@ -84,9 +90,14 @@ def _rate(speed: str) -> float | None:
     return rate
 
 
-def _good(feed: Feed, mapping: Mapping, summary: Summary, strict: bool) -> Iterator[Event]:
-    for found in events(feed, mapping):
-        if isinstance(found, BadRow):
-            refuse(found, summary, strict)
-        else:
-            yield found
+def _good(
+    feed: Feed, mapping: Mapping, summary: Summary, broke_off: list[UnreadableFile], *, strict: bool
+) -> Iterator[Event]:
+    try:
+        for found in events(feed, mapping):
+            if isinstance(found, BadRow):
+                refuse(found, summary, strict)
+            else:
+                yield found
+    except UnreadableFile as error:  # what was read before it is still to be sent
+        broke_off.append(error)

@@ -86,6 +86,7 @@ def _export(
     groups: Callable[[Iterable[Numbered]], Groups],
     assemble: Callable[[Sequence[Row], Defaults], Product],
     ids: Sequence[str],
+    *,
     english: Callable[[Row], Row] = shop_feeds.rename_columns,
 ) -> Mapping:
     """An export whose products may be made of several rows, its columns under their `english` names."""
@@ -119,7 +120,7 @@ MAPPINGS: Final = {
             shop_exports.woocommerce_groups,
             shop_exports.woocommerce_product,
             ("id", "sku"),
-            english_columns,
+            english=english_columns,
         ),
         _export(
             "magento",
@@ -289,6 +290,7 @@ class _Entries:
         self._defaults = replace(
             defaults, habits=_FileHabits(feed, mapping), tell=lambda *odd: self._odd.append(odd)
         )
+        self._make = lambda row: mapping.product(row, self._defaults)
         self._groups = self._find_groups()
         self._last = {key: number for number, keys in self._groups.items() for key in keys}
         self._first: dict[str, int] = {}
@@ -298,12 +300,16 @@ class _Entries:
     def read(self) -> Iterator[tuple[int, Found]]:
         """What each row is, in the order in which it is known."""
         for number, row in enumerate(self._feed.rows(lambda *odd: self._odd.append(odd)), start=1):
-            self._tell_odd(number)
+            if self._odd:
+                self._tell_odd(number)
             keys = self._groups.get(number, ())
-            if isinstance(row, Broken) or not keys:
-                yield from self._pass_on(number, self._convert(number, row))
-            else:
+            if keys and not isinstance(row, Broken):
                 yield from self._take(number, row, keys)
+                continue
+            found = self._convert(number, row)
+            if self._odd:
+                self._tell_odd(number)
+            yield number, found
 
     def _find_groups(self) -> Groups:
         """Which rows belong together, by a first look at the whole file where there may be some that do."""
@@ -347,8 +353,8 @@ class _Entries:
             yield from self._pass_on(first, product)
 
     def _convert(self, number: int, row: Row | Broken) -> Found:
-        found: Found = _convert(row, number, lambda row: self._mapping.product(row, self._defaults))
-        return found if isinstance(row, Broken) else self._with_ids(found, [row])
+        found: Found = _convert(row, number, self._make)
+        return self._with_ids(found, [row]) if isinstance(found, BadRow) and isinstance(row, dict) else found
 
     def _with_ids(self, found: Found, rows: Sequence[Row]) -> Found:
         if not isinstance(found, BadRow):

@@ -12,13 +12,15 @@ from services.ops.catalogue.rows import BadValue
 
 # What people and programs write into a cell that has nothing to say.
 PLACEHOLDERS: Final = frozenset({"n/a", "#n/a", "null", "nan", "none", "-", "--", "–", "—"})
+LONGEST: Final = max(map(len, PLACEHOLDERS))
 
 
 def is_blank(value: object) -> bool:
     """Whether a cell says nothing: empty, spaces, or a placeholder such as n/a."""
-    return value is None or (
-        isinstance(value, str) and (not (text := value.strip()) or text.lower() in PLACEHOLDERS)
-    )
+    if not isinstance(value, str):
+        return value is None
+    text = value.strip()
+    return not text or (len(text) <= LONGEST and text.lower() in PLACEHOLDERS)
 
 
 def path(value: object, separator: str = ">") -> list[str]:
@@ -37,10 +39,11 @@ def words(value: object, separator: str = "|") -> list[str]:
                     "a list in JSON is cut off or holds something other than texts", value
                 ) from None
         else:
-            value = readable(value).split(separator)  # &gt; parts a path as > does
+            parts = readable(value).split(separator)  # &gt; parts a path as > does
+            return [word for each in parts if not is_blank(word := " ".join(each.split()))]
     if not isinstance(value, list | tuple):
         return []
-    found = (" ".join(readable(str(each)).split()) for each in value if not is_blank(each))
+    found = (" ".join(readable(str(each)).split()) for each in value if each is not None)
     return [word for word in found if not is_blank(word)]
 
 
@@ -62,8 +65,11 @@ def one(value: Any) -> Any:  # noqa: ANN401 - a cell
 
 def text_of(cells: dict[str, Any], *names: str) -> str:
     """The first of these cells that says something, as a text, of a list its first; empty where none does."""
-    found = (one(cells.get(name)) for name in names)
-    return next((str(each).strip() for each in found if not is_blank(each)), "")
+    for name in names:
+        found = one(cells.get(name))
+        if not is_blank(found):
+            return str(found).strip()
+    return ""
 
 
 def id_of(cells: dict[str, Any], *names: str) -> str:
@@ -83,7 +89,7 @@ _MARKUP: Final = re.compile(r"</?[a-zA-Z][^<>]*>|<!--|&(?:#\d+|#[xX][0-9a-fA-F]+
 
 def readable(text: str) -> str:
     """The text without its markup; a text without any stays as it is, "a < b" too."""
-    if not _MARKUP.search(text):
+    if ("<" not in text and "&" not in text) or not _MARKUP.search(text):
         return text.strip()
     if "<" not in text:
         text = unescape(text)  # markup that was escaped once more, as CMSs do
@@ -100,7 +106,7 @@ _ENTITY: Final = re.compile(r"&(?:#\d+|#[xX][0-9a-fA-F]+|[a-zA-Z]{2,31});")
 
 def address(text: str) -> str:
     """A link with its entities decoded: `?a=1&amp;b=2`. Without a semicolon, as in `&copy=`, it is none."""
-    return _ENTITY.sub(lambda found: unescape(found[0]), text.strip())
+    return _ENTITY.sub(lambda found: unescape(found[0]), text.strip()) if "&" in text else text.strip()
 
 
 def _tidy(text: str) -> str:

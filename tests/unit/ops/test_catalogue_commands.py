@@ -197,3 +197,14 @@ def test_of_two_rows_about_one_product_the_newer_counts_and_it_is_one(tmp_path: 
         assert (report["rows"], report["products"]) == (2, 1)
         first = next(each["what"] for each in report["odd"])
         assert first.startswith("product_id is there more than once")
+
+
+def test_of_a_file_that_broke_off_what_was_read_is_told_and_then_where(tmp_path: Path) -> None:
+    path = write_file(
+        tmp_path, "f.xml", rss(GOOD, GOOD | {"id": "2", "price": "0 EUR"}, GOOD | {"id": "3"})[:-60]
+    )
+    status, output = run("check", str(path))
+    assert status == 2
+    assert "price is 0" in output
+    assert "was it cut off?" in output
+    assert "A shopper would see" in output
