@@ -21,6 +21,7 @@ AVAILABILITY: Final[Mapping[str, Availability]] = {
     "available": "in_stock",
     "availablefororder": "in_stock",  # Google's word until 2014
     "limitedavailability": "in_stock",
+    "madetoorder": "in_stock",
     "onlineonly": "in_stock",
     "instoreonly": "in_stock",
     "true": "in_stock",
@@ -30,6 +31,7 @@ AVAILABILITY: Final[Mapping[str, Availability]] = {
     "soldout": "out_of_stock",
     "unavailable": "out_of_stock",
     "discontinued": "out_of_stock",
+    "reserved": "out_of_stock",
     "false": "out_of_stock",
     "no": "out_of_stock",
     "n": "out_of_stock",
@@ -88,11 +90,14 @@ def price(
         raise BadValue(f"{field}: {error}", value) from None
 
 
+_NUMBER: Final = re.compile(r"(?!(?:19|20)\d{6}$)\d+(\.\d+)?")  # but 20261128, which is a day of ISO 8601
+
+
 def moment(value: object, field: str = "updated_at") -> int | None:
     """Unix ms of a number (ms), an ISO 8601 text, or a date (UTC where unsaid); None if empty."""
     if is_blank(value):
         return None
-    if isinstance(value, str) and not re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:

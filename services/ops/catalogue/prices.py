@@ -115,7 +115,10 @@ def _number(text: str, mark: Mark) -> float:
     other = "," if mark == "." else "."
     whole, _, fraction = text.partition(mark)
     first, *groups = whole.split(other)
-    if (fraction and not fraction.isdigit()) or not all(len(each) in (2, 3) for each in groups):
+    # 12,34,567 is grouped as in India; 1299.00 is not grouped at all, were its mark a comma.
+    sizes = [len(each) for each in groups]
+    is_grouped = not groups or (len(first) <= 4 and sizes[-1] == 3 and all(2 <= each <= 3 for each in sizes))
+    if (fraction and not fraction.isdigit()) or not is_grouped:
         raise NoPrice(f"is no price with a decimal {'comma' if mark == ',' else 'point'}")
     return float(f"{first or '0'}{''.join(groups)}.{fraction or '0'}")
 

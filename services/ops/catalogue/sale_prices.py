@@ -16,7 +16,7 @@ Period = tuple[int | None, int | None]  # Unix ms, the end not included; None is
 
 ALWAYS: Final[Period] = (None, None)
 
-_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}")
+_DAY: Final = re.compile(r"\d{4}-?\d{2}-?\d{2}|\d{1,2}/\d{1,2}/\d{2,4}")
 _AMERICAN: Final = ("%m/%d/%y", "%m/%d/%Y", "%m/%d/%y, %I:%M %p", "%m/%d/%Y, %I:%M %p", "%m/%d/%y %H:%M")
 
 

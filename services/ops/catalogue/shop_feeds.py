@@ -46,7 +46,7 @@ def google_product(row: Row, defaults: Defaults) -> Product:
     """The product of one row. Raises BadValue."""
     cells = rename_columns(row)
     pricing = _google_pricing(cells, defaults)
-    category = _category(cells, defaults)
+    category, shelves = _category(cells, defaults)
     group = id_of(cells, "item_group_id") if defaults.variants == "merged" else ""
     return product_of(
         {
@@ -61,7 +61,7 @@ def google_product(row: Row, defaults: Defaults) -> Product:
             "brand": text_of(cells, "brand"),
             "category": category,
             "type": category[-1] if category else None,
-            "tags": _tags(cells, pricing),
+            "tags": texts.tags(shelves, _tags(cells, pricing)),
             "image_url": text_of(cells, "image_link"),
             "url": text_of(cells, "link"),
             "updated_at": moment(one(cells.get("updated") or cells.get("updated_at"))),
@@ -83,17 +83,27 @@ def _google_pricing(cells: Row, defaults: Defaults) -> Pricing:
     return make_pricing(regular, None if period is None else reduced, defaults, period or ALWAYS)
 
 
-def _category(cells: Row, defaults: Defaults) -> list[str]:
+def _category(cells: Row, defaults: Defaults) -> tuple[list[str], list[str]]:
+    """The deepest of the shop's own categories, and the last steps of the others; else Google's."""
+    told = cells.get("product_type")
+    own = [path for each in (told if isinstance(told, list) else [told]) for path in _paths(each)]
     of_google = text_of(cells, "google_product_category")
-    own = texts.path(text_of(cells, "product_type"))
-    if own or not of_google:
-        return own
+    if any(own) or not of_google:
+        return texts.deepest(own)
     if of_google.isdigit():
         defaults.tell(
             "google_product_category is a number, and product_type is empty: no category", of_google
         )
+        return [], []
+    return texts.path(of_google), []
+
+
+def _paths(text: object) -> list[list[str]]:
+    """Several paths are parted by commas, each with a `>` of its own; a comma else belongs to a name."""
+    if is_blank(text):
         return []
-    return texts.path(of_google)
+    several = texts.readable(str(text)).split(",")
+    return [texts.path(each) for each in (several if all(">" in each for each in several) else [str(text)])]
 
 
 def _tags(cells: Row, pricing: Pricing) -> list[str]:

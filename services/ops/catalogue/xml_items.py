@@ -23,6 +23,7 @@ REPAIR: Final = "mend that item: text in <![CDATA[ ]]>, & as &amp;"
 
 _ITEM: Final = re.compile(rb"<(?:\w+:)?(?:item|entry)[\s>]")
 _ITEM_END: Final = re.compile(rb"</(?:\w+:)?(?:item|entry)\s*>")
+_BEGINNING: Final = re.compile(rb"^(\xef\xbb\xbf)?\s+")  # spaces before the declaration are an error in XML
 _ENTITY: Final = re.compile(rb"&([A-Za-z][A-Za-z0-9]{1,31});")
 _OF_XML: Final = frozenset({b"amp", b"lt", b"gt", b"quot", b"apos"})
 
@@ -43,8 +44,8 @@ def rows(file: IO[bytes], encoding: str | None = None) -> Iterator[Row | Broken]
             at = parser._parser.parser.ErrorByteIndex - len(prolog)  # type: ignore[attr-defined]
             line = source.line_at(at)
             reason = str(error).partition(": line")[0]
-            if not source.prolog:
-                raise
+            if not source.prolog or at < 0:
+                raise  # what comes before the items is no XML, and so is nothing after it
             if reason.startswith("unclosed CDATA"):
                 at = source.open_cdata()  # its place is told as the file's end
                 line = source.line_at(at)
@@ -107,6 +108,8 @@ class _Source:
             chunk, self._waiting = self._waiting, b""
             return chunk
         raw = self._file.read(CHUNK)
+        if not self._window and not self._begins:
+            raw = _BEGINNING.sub(rb"\1", raw, count=1)
         text = self._tail + raw
         cut = text.rfind(b"&", -40) if raw else -1
         text, self._tail = (text[:cut], text[cut:]) if cut >= 0 else (text, b"")

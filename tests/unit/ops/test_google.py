@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from xml.sax.saxutils import escape
 
 import pytest
 from hypothesis import given
@@ -289,3 +290,18 @@ def test_an_item_without_availability_counts_as_an_empty_cell_where_others_tell_
     assert (told.product_id, untold.reason) == ("2", "availability: is not told")
     [nowhere], [] = read_feed(write_file(tmp_path, "f.xml", rss(bare)))
     assert nowhere.availability == "in_stock"
+
+
+def test_of_several_categories_the_deepest_counts_and_the_others_become_tags(tmp_path: Path) -> None:
+    def read(told: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        elements = "".join(f"<g:product_type>{escape(each)}</g:product_type>" for each in told.split("|"))
+        bare = {
+            name: text for name, text in DRESS.items() if name in ("id", "title", "price", "availability")
+        }
+        text = rss(bare).replace("</item>", f"{elements}</item>")
+        [product], [] = read_feed(write_file(tmp_path, "f.xml", text))
+        return product.category, product.tags
+
+    assert read("New > Now, Women > Shoes > Boots") == (("Women", "Shoes", "Boots"), ("Now",))
+    assert read("Sale|Women > Shoes") == (("Women", "Shoes"), ("Sale",))
+    assert read("Home, Garden > Tools, Saws") == (("Home, Garden", "Tools, Saws"), ())

@@ -58,6 +58,8 @@ def test_a_decimal_comma_that_was_told_makes_points_thousands() -> None:
     assert money("1.299", "EUR", ",") == (1299.0, "EUR")
     with pytest.raises(NoPrice, match="decimal comma"):
         money("1,2,3", "EUR", ",")
+    with pytest.raises(NoPrice, match="decimal comma"):
+        money("1299.00", "EUR", ",")  # a hundred times as much otherwise
 
 
 @given(

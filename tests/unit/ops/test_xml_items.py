@@ -80,6 +80,16 @@ def test_a_name_that_lies_over_two_readings_is_whole(at: int) -> None:
     assert read(text) == [{"id": "1", "title": "Café"}]
 
 
+@pytest.mark.parametrize("beginning", ["\n", " \r\n ", "\ufeff", "\ufeff\n"])
+def test_spaces_before_the_declaration_cost_nothing(beginning: str) -> None:
+    assert ids(read(beginning + HEAD + item(1) + item(2, "A & B") + item(3) + TAIL)) == ["1", "broken", "3"]
+
+
+def test_what_is_broken_before_the_items_is_an_error_and_no_broken_item() -> None:
+    with pytest.raises(ParseError):
+        read(HEAD.replace("<channel>", "<channel><title>A & B</title>") + item(1) + item(2) + TAIL)
+
+
 def test_what_is_no_xml_at_all_is_an_error() -> None:
     with pytest.raises(ParseError):
         read("<rss><channel><<")
