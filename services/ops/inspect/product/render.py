@@ -45,6 +45,8 @@ def show(report: Report) -> None:
 def _fields(product: Product) -> Iterator[tuple[str, str]]:
     yield "name", product.name
     yield "price", f"{product.price:.2f} {product.currency}, {product.availability}"
+    for change in product.price_changes:
+        yield f"from {format_time(change.at)}", f"{change.price:.2f} {product.currency}"
     yield "category", " > ".join(product.category) or "none"
     for name in ("brand", "type", "description", "image_url", "url"):
         value = getattr(product, name)
