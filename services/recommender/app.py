@@ -269,7 +269,7 @@ class Parts:
                 self._vocabularies.run,
                 self._keep_graph,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
-                partial(topic_feeds.change_prices, self._catalogue, self._hub),
+                partial(topic_feeds.change_prices, self._state),
                 partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
             ),
             on_failure=_end_process,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from confluent_kafka import Message
 
@@ -34,6 +35,8 @@ from services.recommender.visitor_sessions import MergedSessions, PublishedSessi
 from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
+
+PRICES_AT_ONCE: Final = 64  # between two turns of the loop: many sales end at midnight
 
 
 class State:
@@ -98,6 +101,19 @@ class State:
             self._hub.product_changed(each.key)
         self._metrics.indexed.set(len(self._replica))
 
+    async def change_prices(self) -> None:
+        """Makes the price changes that are due, also in the index in process: else bounds would miss them."""
+        changed = self.catalogue.change_prices()
+        for start in range(0, len(changed), PRICES_AT_ONCE):
+            some = changed[start : start + PRICES_AT_ONCE]
+            if not self._index.remote:
+                points = ((self.catalogue.get(each), self._replica.vector(each)) for each in some)
+                async with self.vectors_turn:
+                    self._index.upsert([(known, row) for known, row in points if known and row is not None])
+            for each in some:
+                self._hub.product_changed(each)
+            await asyncio.sleep(0)
+
     def _apply_vectors(self, newest: Sequence[Decoded[ProductVectors]]) -> None:
         for each in newest:
             self._replica.apply(each.key, each.value)
@@ -111,7 +127,7 @@ class State:
     def _point(self, vectors: ProductVectors) -> tuple[Product, Vector]:
         """A product may have changed since its vector was made: filters hold against what is known now."""
         known = self.catalogue.get(vectors.product.product_id)
-        newer = known is not None and known.updated_at > vectors.product.updated_at
+        newer = known is not None and known.updated_at >= vectors.product.updated_at
         return (known if known is not None and newer else vectors.product), unpack(vectors.content)
 
     async def newest_sessions(self, messages: list[Message]) -> None:

@@ -195,11 +195,10 @@ async def watch(next_changes: tuple[NextChange, ...], hub: SubscriptionRegistry,
             await asyncio.sleep(min((due - now + A_TICK_MS) / 1000, LOOK_S))
 
 
-async def change_prices(catalogue: Catalogue, hub: SubscriptionRegistry) -> None:
+async def change_prices(state: State) -> None:
     """What a sale's begin and end change, on open pages too, for ever."""
     while True:
-        for product_id in catalogue.change_prices():
-            hub.product_changed(product_id)
+        await state.change_prices()
         await asyncio.sleep(LOOK_S)
 
 

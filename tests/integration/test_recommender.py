@@ -142,19 +142,32 @@ async def test_a_new_price_shows_on_open_pages(recommender: RunningService, shop
         await shop.put(msgspec.structs.replace(known, updated_at=11))
 
 
-async def test_a_sale_that_ends_takes_its_price_from_open_pages_without_a_new_message(
+async def test_a_sale_begins_and_ends_on_open_pages_and_in_filters_without_a_new_message(
     recommender: RunningService, shop: Shop
 ) -> None:
     async with shop.live(recommender, "somebody", {"name": "all", "kind": "popular", "k": 3}) as live:
         first = (await live.next())["items"][0]
         known = next(each for each in CATALOGUE if each.product_id == first["product_id"])
-        ends = PriceChange(at=int(now_ms()) + 1_500, price=known.price)
-        await shop.put(msgspec.structs.replace(known, price=1.5, price_changes=(ends,), updated_at=20))
-        assert (await live.next())["items"][0]["price"] == 1.5
-        assert known.product_id in ids(get(recommender, "/v1/popular", k=5, price_max=2))
-        assert (await live.next())["items"][0]["price"] == known.price
-        assert now_ms() >= ends.at
-        assert known.product_id not in ids(get(recommender, "/v1/popular", k=5, price_max=2))
+        beside = next(each.product_id for each in CATALOGUE if each.product_id != known.product_id)
+        begins, ends = int(now_ms()) + 1_500, int(now_ms()) + 4_000
+        changes = (
+            PriceChange(at=begins, price=1.5, on_sale=True),
+            PriceChange(at=ends, price=known.price + 1),
+        )
+        await shop.put(msgspec.structs.replace(known, price_changes=changes, updated_at=20))
+
+        def find_cheap(kind: str) -> Json:
+            row = get(recommender, f"/v1/{kind}", k=5, price_max=2)
+            return {each["product_id"]: each["source"] for each in row["items"]}
+
+        while (shown := (await live.next())["items"][0])["price"] != 1.5:
+            assert shown["price"] == known.price
+        assert now_ms() >= begins
+        assert known.product_id in find_cheap("popular")
+        assert find_cheap(f"products/{beside}/similar")[known.product_id] == "content"  # the index knows
+        assert (await live.next())["items"][0]["price"] == known.price + 1
+        assert now_ms() >= ends
+        assert find_cheap("popular") == find_cheap(f"products/{beside}/similar") == {}
         await shop.put(msgspec.structs.replace(known, updated_at=21))
 
 

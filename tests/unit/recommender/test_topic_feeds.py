@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 
 from schemas.experiments import Experiment, Variant
-from schemas.products import PriceChange
 from schemas.rules import Rule
 from schemas.sessions import KIND_OF, SessionEvent
 from services.recommender import topic_feeds
@@ -29,10 +28,6 @@ class Pages:
     def __init__(self) -> None:
         self.all = 0
         self.popular = 0
-        self.changed: list[str] = []
-
-    def product_changed(self, product_id: str) -> None:
-        self.changed.append(product_id)
 
     def all_changed(self) -> None:
         self.all += 1
@@ -160,20 +155,5 @@ async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_tol
     clock.now = 9000
     await eventually(lambda: first() == "p2", every_s=0.001)
     assert pages.popular >= 2
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.mark.usefixtures("fast")
-async def test_pages_that_show_a_product_are_told_when_its_sale_ends() -> None:
-    pages, clock = Pages(), Clock()
-    catalogue = Catalogue(clock=lambda: clock.now)
-    sale = (PriceChange(at=5_000, price=100.0),)
-    catalogue.put(product(1, price=60.0, price_changes=sale))
-    task = asyncio.create_task(topic_feeds.change_prices(catalogue, pages))  # type: ignore[arg-type]
-    await let_it_look()
-    assert pages.changed == []
-    clock.now = 5_000
-    await eventually(lambda: pages.changed == ["p1"], every_s=0.001)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
