@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final, Literal
+from urllib.parse import urljoin
 from uuid import NAMESPACE_URL, uuid5
 
 import msgspec
@@ -141,7 +142,8 @@ class Defaults:
     """What a product gets where its row does not say, and how rows of the file are to be read.
 
     `variants`: whether the rows of one item group of Google's stay products of their own, or become one.
-    `words`: the shop's words of availability, that of "" for cells without one. `tell` hears of what is odd.
+    `words`: the shop's words of availability, that of "" for cells without one. Links and pictures that are
+    no whole addresses are of `shop_url`. `tell` hears of what is odd.
     """
 
     currency: str
@@ -149,6 +151,7 @@ class Defaults:
     variants: Variants = "separate"
     decimals: Decimals = "auto"
     words: Mapping[str, Availability] = field(default_factory=dict)
+    shop_url: str | None = None
     habits: Habits = field(default_factory=Habits)
     tell: Tell = ignore
 
@@ -199,6 +202,9 @@ def product_of(fields: Row, defaults: Defaults) -> Product:
         filled[name] = text if name == "description" else " ".join(text.split())
         if name != "name" and is_blank(text):
             del filled[name]
+    for name in ("url", "image_url") if defaults.shop_url else ():
+        if isinstance(link := filled.get(name), str):
+            filled[name] = urljoin(str(defaults.shop_url), link)
     _shorten(filled, defaults.tell)
     return _to_product(filled, defaults.tell)
 

@@ -29,6 +29,7 @@ from services.ops.catalogue.feed_choice import (
     FeedOptions,
     File,
     MappingOption,
+    ShopUrl,
     Variants,
     VariantsOption,
 )
@@ -99,6 +100,7 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
     encoding: EncodingOption = None,
     decimal: Decimal = DecimalOption.AUTO,
     availability: AvailabilityOption = None,
+    shop_url: ShopUrl = None,
     full: Annotated[
         bool, typer.Option("--full", help="the feed is the whole catalogue: what it no longer has goes")
     ] = False,
@@ -145,7 +147,9 @@ def load_catalogue(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops catalogue load feed.xml --currency EUR
     """
-    options = FeedOptions(mapping, columns, currency, variants, encoding, decimal, availability or ())
+    options = FeedOptions(
+        mapping, columns, currency, variants, encoding, decimal, availability or (), shop_url
+    )
     if dry_run:
         _check(file, options, state if full else None, as_json=as_json)
         return
@@ -186,6 +190,7 @@ def check_catalogue(  # noqa: PLR0917 - typer knows them by name
     encoding: EncodingOption = None,
     decimal: Decimal = DecimalOption.AUTO,
     availability: AvailabilityOption = None,
+    shop_url: ShopUrl = None,
     as_json: Json = False,
 ) -> None:
     """Look at a feed and tell what is missing or odd, row by row; nothing is sent.
@@ -196,7 +201,9 @@ def check_catalogue(  # noqa: PLR0917 - typer knows them by name
 
     Example: python -m services.ops catalogue check feed.xml
     """
-    options = FeedOptions(mapping, columns, currency, variants, encoding, decimal, availability or ())
+    options = FeedOptions(
+        mapping, columns, currency, variants, encoding, decimal, availability or (), shop_url
+    )
     _check(file, options, None, as_json=as_json)
 
 

@@ -82,6 +82,16 @@ AvailabilityOption = Annotated[
 ]  # fmt: skip
 
 
+ShopUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--shop-url",
+        metavar="URL",
+        help="where the shop is, for links and pictures that are no whole addresses",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class FeedChoice:
     """A feed with all that decides what its rows become."""
@@ -102,6 +112,7 @@ class FeedOptions:
     encoding: str | None
     decimal: DecimalOption
     availability: Sequence[str]
+    shop_url: str | None = None
 
     def choose(self, file: Path) -> FeedChoice:
         """The feed. Raises UnreadableFile, and BadParameter for options that make no sense."""
@@ -112,8 +123,15 @@ class FeedOptions:
             raise typer.BadParameter("tells the columns already: leave --mapping out", param_hint="--columns")
         # Some archives unpack to 1970 or 1980.
         file_time = max(EARLIEST_MS, int(file.stat().st_mtime * 1000))
+        if self.shop_url is not None and not self.shop_url.startswith(("http://", "https://")):
+            raise typer.BadParameter("must begin with http:// or https://", param_hint="--shop-url")
         defaults = Defaults(
-            currency, file_time, self.variants.value, self.decimal.value, words_of(self.availability)
+            currency,
+            file_time,
+            self.variants.value,
+            self.decimal.value,
+            words_of(self.availability),
+            self.shop_url,
         )
         if self.columns is not None:
             told = columns_file.read(self.columns)

@@ -200,12 +200,18 @@ def magento_product(rows: Sequence[Row], defaults: Defaults) -> Product:
             "category": category,
             "type": category[-1] if category else None,
             "tags": texts.tags(shelves, words, pricing.tags),
-            "image_url": text_of(own, "base_image", "small_image"),
+            "image_url": _magento_picture(text_of(own, "base_image", "small_image")),
             "url": f"/{key}.html" if key else None,
             "updated_at": read_moment(own.get("updated_at"), "updated_at"),
         },
         defaults,
     )
+
+
+def _magento_picture(path: str) -> str:
+    """Pictures are told by their place in the shop's media folder."""
+    is_whole = not path or path == "no_selection" or "://" in path
+    return path.removeprefix("no_selection") if is_whole else f"/media/catalog/product/{path.lstrip('/')}"
 
 
 def _list_of(cells: Row, name: str) -> list[str]:

@@ -142,6 +142,11 @@ def test_a_state_of_availability_that_is_none_is_refused(tmp_path: Path, told: s
     assert "in_stock" in output
 
 
+def test_a_shops_address_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n")
+    assert run("check", str(path), "--shop-url", "shop.example")[0] == 2
+
+
 def test_an_encoding_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     path = write_file(tmp_path, "p.csv", "product_id,name,price\n1,a,1\n")
     status, output = run("check", str(path), "--encoding", "klingon")

@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,3 +197,17 @@ def test_what_a_product_may_lack_is_left_out_and_told_where_it_cannot_be_taken(t
     assert len(found.description or "") == 20_000
     fields = sorted({each.split(":")[0].split()[0] for each in told})
     assert fields == ["brand", "description", "popularity", "tags", "url"]
+
+
+def test_links_and_pictures_that_are_no_whole_addresses_are_the_shops(tmp_path: Path) -> None:
+    rows = [
+        {"product_id": "1", "name": "a", "price": 1, "url": "/p/1", "image_url": "i/1.jpg"},
+        {"product_id": "2", "name": "b", "price": 1, "url": "https://x.example/2", "image_url": "data:,x"},
+    ]
+    path = file(tmp_path, "p.jsonl", "\n".join(map(json.dumps, rows)))
+    defaults = replace(DEFAULTS, shop_url="https://s.example/de/")
+    found = [each for each in products(Feed(path), MAPPINGS["eddy"], defaults) if isinstance(each, Product)]
+    assert [(each.url, each.image_url) for each in found] == [
+        ("https://s.example/p/1", "https://s.example/de/i/1.jpg"),
+        ("https://x.example/2", "data:,x"),
+    ]

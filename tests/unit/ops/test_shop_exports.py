@@ -196,7 +196,7 @@ def test_magentos_products_have_special_prices_categories_and_stock(tmp_path: Pa
     bag = found["bag"]
     assert (bag.name, bag.price, bag.category, bag.brand) == ("Thing bag", 8.0, ("Gear", "Bags"), "Acme")
     assert bag.tags == ("New", "black", "red", "nylon", "sale")
-    assert (bag.url, bag.image_url) == ("/bag.html", "/b/a/bag.jpg")
+    assert (bag.url, bag.image_url) == ("/bag.html", "/media/catalog/product/b/a/bag.jpg")
     assert bag.updated_at == int(datetime(2026, 11, 20, 16, 32, tzinfo=UTC).timestamp() * 1000)
     assert [each.price for each in bag.price_changes] == [10.0]
     states = {each: found[each].availability for each in ("none", "later", "endless")}
