@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Final, TypeVar
 
 import msgspec
@@ -295,7 +295,7 @@ class _Entries:
         self._last = {key: number for number, keys in self._groups.items() for key in keys}
         self._first: dict[str, int] = {}
         self._rows: dict[str, list[Row]] = {}
-        self._merged: dict[str, Product] = {}
+        self._variants: dict[str, dict[object, Product]] = {}  # by group and own id
 
     def read(self) -> Iterator[tuple[int, Found]]:
         """What each row is, in the order in which it is known."""
@@ -330,8 +330,9 @@ class _Entries:
         else:
             found = self._convert(number, row)
             if isinstance(found, Product):
-                former = self._merged.get(home)
-                self._merged[home] = found if former is None else merge_variants(former, found)
+                variants, own = self._variants.setdefault(home, {}), self._mapping.id_of(row)
+                if own not in variants or found.updated_at > variants[own].updated_at:
+                    variants[own] = found
             else:
                 yield from self._pass_on(number, found)
                 home = ""
@@ -349,8 +350,8 @@ class _Entries:
             make = self._mapping.assemble
             found = _convert(rows[0], first, lambda _row: make(rows, self._defaults))
             yield from self._pass_on(first, self._with_ids(found, rows))
-        elif (product := self._merged.pop(key, None)) is not None:
-            yield from self._pass_on(first, product)
+        elif (variants := self._variants.pop(key, None)) is not None:
+            yield from self._pass_on(first, reduce(merge_variants, variants.values()))
 
     def _convert(self, number: int, row: Row | Broken) -> Found:
         found: Found = _convert(row, number, self._make)

@@ -305,3 +305,13 @@ def test_of_several_categories_the_deepest_counts_and_the_others_become_tags(tmp
     assert read("New > Now, Women > Shoes > Boots") == (("Women", "Shoes", "Boots"), ("Now",))
     assert read("Sale|Women > Shoes") == (("Women", "Shoes"), ("Sale",))
     assert read("Home, Garden > Tools, Saws") == (("Home, Garden", "Tools, Saws"), ())
+
+
+def test_of_two_rows_about_one_variant_the_newer_counts(tmp_path: Path) -> None:
+    head = "id\titem_group_id\ttitle\tprice\tavailability\tupdated_at\n"
+    older, newer = "1\tG\tHat\t5 EUR\tin stock\t2026-01-01\n", "1\tG\tHat\t9 EUR\tout of stock\t2026-01-02\n"
+    other = "2\tG\tHat\t7 EUR\tin stock\t2026-01-01\n"
+    for rows in (older + newer + other, other + newer + older):
+        path = write_file(tmp_path, "f.tsv", head + rows)
+        [one], [] = read_feed(path, Defaults("EUR", DEFAULTS.updated_at, "merged"))
+        assert (one.price, one.availability) == (7.0, "in_stock")
