@@ -166,11 +166,16 @@ class Defaults:
             tell=self.tell,
         )
 
-    def availability(self, row: Row, name: str = "availability") -> Availability | None:
-        """That of a row; None, and told, where the whole file tells none. Raises BadValue."""
+    def availability(
+        self, row: Row, name: str = "availability", *, are_rows_whole: bool = False
+    ) -> Availability | None:
+        """That of a row; None, and told, where the whole file tells none. Raises BadValue.
+
+        `are_rows_whole`: what one row has not, none has.
+        """
         if name in row:
             return availability(one(row[name]), self.words)
-        found = availability(None, self.words, is_told=self.habits.tells(name))
+        found = availability(None, self.words, is_told=not are_rows_whole and self.habits.tells(name))
         if found is None:
             self.tell(UNTOLD, "")
         return found

@@ -145,7 +145,7 @@ class Table:
             "price": pricing.price,
             "currency": pricing.currency,
             "price_changes": pricing.changes,
-            "availability": defaults.availability(found) if "availability" in found else None,
+            "availability": defaults.availability(found, are_rows_whole=True),
             "updated_at": moment(found.get("updated_at")),
             "popularity": None if is_blank(found.get("popularity")) else found.get("popularity"),
             "category": category,
