@@ -70,14 +70,15 @@ def check(product: Product) -> str | None:
         *(("tags", each) for each in product.tags),
         *(("markets", each) for each in product.markets),
     ]
-    moments = [each.at for each in product.price_changes]
+    nonsense = texts.check_names(named) or times.check("updated_at", product.updated_at)
+    return nonsense or (_check_changes(product.price_changes) if product.price_changes else None)
+
+
+def _check_changes(changes: tuple[PriceChange, ...]) -> str | None:
+    moments = [each.at for each in changes]
     if moments != sorted(moments):
         return "price_changes: are not in order: the earliest `at` comes first"
-    return (
-        texts.check_names(named)
-        or times.check("updated_at", product.updated_at)
-        or next(filter(None, (times.check("price_changes", at) for at in moments)), None)
-    )
+    return times.check("price_changes", moments[0])
 
 
 def at_moment(product: Product, at: float) -> Product:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from schemas import events, products, times
 from schemas.events import Event
-from schemas.products import Product
+from schemas.products import PriceChange, Product
 from schemas.times import DELETED_AT, EARLIEST_MS, MAX_CLOCK_AHEAD_MS
 
 NOW = 1_764_374_400_000
@@ -39,6 +39,25 @@ def test_events_and_products_are_held_to_it_by_one_check() -> None:
     )
     assert "looks like seconds" in (events.check(view) or "")
     assert "looks like seconds" in (products.check(boot) or "")
+
+
+@pytest.mark.parametrize(
+    ("moments", "told"),
+    [
+        ((NOW, NOW + 1), None),
+        ((), None),
+        ((NOW + 1, NOW), "price_changes: are not in order"),
+        ((NOW // 1000, NOW), "price_changes: 1764374400 looks like seconds"),
+    ],
+)
+def test_price_changes_are_moments_in_their_order(moments: tuple[int, ...], told: str | None) -> None:
+    changes = tuple(PriceChange(at=at, price=5.0) for at in moments)
+    boot = Product(
+        product_id="p", name="B", price=1, currency="EUR", availability="in_stock", updated_at=NOW,
+        price_changes=changes,
+    )  # fmt: skip
+    found = products.check(boot)
+    assert (found or "").startswith(told or "\0") or found is told
 
 
 @given(millis, millis)

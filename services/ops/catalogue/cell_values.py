@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final, Literal
 from urllib.parse import urljoin
 from uuid import NAMESPACE_URL, uuid5
@@ -57,12 +58,17 @@ def availability(
         return own
     if not text:
         raise BadValue("availability: is not told", "", "say what that means, --availability in_stock")
-    letters = "".join(each for each in text.rpartition("/")[2].lower() if each.isalpha())
-    found = AVAILABILITY.get(letters) or DIGITS.get(text.removesuffix(".0"))
+    found = _known(text)
     if found is None:
         remedy = f'say what it means, --availability "{text[:80]}=in_stock"'
         raise BadValue("availability: is a word that is not known", text, remedy)
     return found
+
+
+@lru_cache(1024)  # a feed has a handful, in every row
+def _known(text: str) -> Availability | None:
+    letters = "".join(each for each in text.rpartition("/")[2].lower() if each.isalpha())
+    return AVAILABILITY.get(letters) or DIGITS.get(text.removesuffix(".0"))
 
 
 def _own(words: Mapping[str, Availability] | None, text: str) -> Availability | None:
@@ -221,7 +227,9 @@ def _shorten(filled: Row, tell: Tell) -> None:
         filled["description"] = description[:DESCRIPTION_MAX]
     for name in ("category", "tags", "markets"):
         found = filled.get(name)
-        if isinstance(found, list | tuple) and found and max(len(str(each)) for each in found) > WORD_MAX:
+        if not isinstance(found, list | tuple) or not found:
+            continue
+        if max(len(str(each)) for each in found) > WORD_MAX:
             tell(
                 f"{name}: a word of over {WORD_MAX} characters is left out",
                 max(map(str, found), key=len)[:80],
