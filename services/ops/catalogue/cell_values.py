@@ -58,7 +58,7 @@ def availability(
         return own
     if not text:
         raise BadValue("availability: is not told", "", "say what that means, --availability in_stock")
-    found = _known(text)
+    found = _state_of(text)
     if found is None:
         remedy = f'say what it means, --availability "{text[:80]}=in_stock"'
         raise BadValue("availability: is a word that is not known", text, remedy)
@@ -66,7 +66,7 @@ def availability(
 
 
 @lru_cache(1024)  # a feed has a handful, in every row
-def _known(text: str) -> Availability | None:
+def _state_of(text: str) -> Availability | None:
     letters = "".join(each for each in text.rpartition("/")[2].lower() if each.isalpha())
     return AVAILABILITY.get(letters) or DIGITS.get(text.removesuffix(".0"))
 
