@@ -164,7 +164,7 @@ class Recommender:
         items = self._json("/v1/products", product_id=product_id)["items"]
         return items[0] if items else None
 
-    def known(self, product_ids: Sequence[str]) -> dict[str, bool]:
+    def find_known(self, product_ids: Sequence[str]) -> dict[str, bool]:
         """Of each product whether the recommender knows it."""
         known: set[str] = set()
         for begin in range(0, len(product_ids), IDS_A_REQUEST):

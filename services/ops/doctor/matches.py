@@ -42,7 +42,7 @@ def _of_events(settings: OpsSettings, named: Named) -> Finding:
     try:
         with Recommender(settings) as recommender:
             # Ids beyond the most frequent are not asked for, and count as known.
-            known = recommender.known([product for product, _ in ids.most_common(IDS_MAX)])
+            known = recommender.find_known([product for product, _ in ids.most_common(IDS_MAX)])
     except Unanswered as error:
         return Finding(check, "warn", f"not looked at: {error}", "see the line of the recommender")
     unknown = Counter({product: ids[product] for product, is_known in known.items() if not is_known})
