@@ -53,13 +53,33 @@ def free_of(sentence: Sentence, at: int) -> int:
     return 0 if sentence.key(free + 1) in english().negation.given_free else free + 1
 
 
+def free_of_several(sentence: Sentence, at: int) -> tuple[list[int], int]:
+    """The places of "stripes and dots free" from the term `at` on, and where it ends; none for no list."""
+    places = [at]
+    while not (end := free_of(sentence, places[-1])):
+        following = places[-1] + 1
+        while sentence.role(following) in {"joining", "comma"} or sentence.key(following) == "-":
+            following += 1
+        piece = sentence.piece(following)
+        is_listed = following > places[-1] + 1 and piece is not None and piece.role == "term"
+        if piece is None or not is_listed or not alike(sentence.pieces[at], piece):
+            return [], at
+        places.append(following)
+    return places, end
+
+
 def _leave_out(sentence: Sentence, at: int, found: Exclusions) -> int:
     """Puts one thing on the list; where it ends.
 
     A shade or a part of a shelf's name is no reason to leave out the whole: "no maroon" leaves red in.
     """
     meaning = sentence.meaning(at) if sentence.role(at) == "term" else None
-    if meaning is not None and meaning.level < NARROWER:
+    piece = sentence.pieces[at]
+    if (
+        meaning is not None
+        and meaning.level < NARROWER
+        and not sentence.spelled.is_guess(piece.start, piece.end)
+    ):
         found.terms.append((at, meaning))
         return at + 1
     last = at if sentence.role(at) == "term" else at + _length(sentence, at) - 1
@@ -72,7 +92,9 @@ def _length(sentence: Sentence, at: int) -> int:
     following = sentence.piece(at + 1)
     if following is None or following.role != "word":
         return 1
-    return 1 if following.key in english().prices.measures or sentence.is_number(following.start) else 2
+    told = english()
+    is_apart = following.key in told.prices.measures or following.key in told.foreign.small
+    return 1 if is_apart or sentence.is_number(following.start) else 2
 
 
 def _next_said(sentence: Sentence, at: int) -> int:
@@ -236,6 +258,8 @@ class _Reader:
     def _look_aside(self, at: int) -> None:
         """ "for", "like" and "with" turn aside, until one thing was named or a comma ends it."""
         piece = self._sentence.pieces[at]
+        if self._is_price_of_it(at):
+            return
         if piece.start in self._sentence.spelled.resembling or piece.role in {"apart", "beside"}:
             self._aside = "beside" if piece.role == "beside" else "apart"
             self._aside_ends = False
@@ -244,14 +268,18 @@ class _Reader:
         ):
             self._aside = ""
 
+    def _is_price_of_it(self, at: int) -> bool:
+        """Of "50 dollars for a cap" the cap is what is looked for."""
+        found, key = self.found, self._sentence.key(at)
+        is_first = not (found.types or found.named or found.left or found.tags)
+        return is_first and key == "for" and self._sentence.role(at - 1) == "taken"
+
     def _term(self, at: int) -> int:
         meaning = self._sentence.meaning(at)
         if meaning is None:
             self._leave(at)
-        elif end := free_of(self._sentence, at):
-            self._correct(at)
-            self._leave_out(meaning)
-            return end
+        elif freed := self._free_of(at):
+            return freed
         elif self._is_aside(meaning):
             self._aside_ends = True
             self._leave(at)
@@ -264,6 +292,18 @@ class _Reader:
         else:
             self._use(at, meaning)
         return at + 1
+
+    def _free_of(self, at: int) -> int:
+        """Leaves out what the sentence wants to be without; where that ends, 0 where it is not so."""
+        places, end = free_of_several(self._sentence, at)
+        meanings = [self._sentence.meaning(place) for place in places]
+        if not meanings or None in meanings:
+            return 0
+        for place, meaning in zip(places, meanings, strict=True):
+            self._correct(place)
+            if meaning is not None:
+                self._leave_out(meaning)
+        return end
 
     def _is_aside(self, meaning: Meaning) -> bool:
         """Whether a thing named after "for" or "with" is not what is looked for."""
@@ -279,8 +319,13 @@ class _Reader:
         return self._sentence.is_of_another(at) or self._sentence.is_one_of_several(at)
 
     def _use(self, at: int, meaning: Meaning) -> None:
-        found = self.found
+        found, piece = self.found, self._sentence.pieces[at]
         self._correct(at)
+        if self._sentence.spelled.is_guess(piece.start, piece.end):
+            if meaning.kind == "tag":
+                found.tags.update(dict.fromkeys(meaning.values))
+            self._leave(at, self._sentence.spelled.text(piece.start, piece.end))
+            return
         if meaning.level == NARROWER:
             self._leave(at)
         elif meaning.kind == "tag":
@@ -353,9 +398,17 @@ def parse(query: str, vocabulary: Vocabulary) -> Inferred:
 
 
 def _place_relatives(found: ParsedQuery, sentence: Sentence, vocabulary: Vocabulary) -> None:
-    """A "husband" means men where what he is to get is sold to men; else he is only a word."""
+    """A "husband" means men where what he is to get is sold to men; else he is only a word.
+
+    "Womens boyfriend shorts" are women's, and "from my husband" tells who gives.
+    """
+    is_told = any(name.people for name in found.named)
     for at, meaning in found.relatives:
-        if any(vocabulary.has_type_in(kind, path) for kind in found.types for path in meaning.values):
+        if sentence.follows_brand_word(at):
+            continue
+        if not is_told and any(
+            vocabulary.has_type_in(kind, path) for kind in found.types for path in meaning.values
+        ):
             found.named.append(NamedCategory(meaning.values, people=True, joined=False, place=at))
         else:
             found.left[at] = sentence.raw(at)
@@ -379,6 +432,7 @@ def _to_inferred(
     looks = {"image": 1.0} if _speaks_of_looks([*tags, *found.left.values()]) else {}
     return Inferred(
         description=_description(found.left, sentence),
+        order=sentence.spelled.order,
         weights={**found.weights, **looks},  # type: ignore[dict-item]  # "image" is a weight
         categories=_without(categories, not_categories),
         brands=_without(found.brands, not_brands),
@@ -395,12 +449,12 @@ def _to_inferred(
 
 
 def _description(left: Mapping[int, str], sentence: Sentence) -> str:
-    """The words left, each once; what was typed without a space between stays so."""
+    """The words left, each once, and all numbers; what was typed without a space between stays so."""
     text, said, end = "", set[str](), -1
     for place, words in sorted(left.items()):
         piece = sentence.pieces[place]
         glue = _glue(end, piece.start, sentence)
-        if glue != " " or words not in said:
+        if glue != " " or words not in said or words.isdigit():
             text += (glue if text else "") + words
             end = piece.end
         said.add(words)

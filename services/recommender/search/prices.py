@@ -1,29 +1,18 @@
-"""Prices in a sentence: "under $90", "between 20 and 50", "1.299,00 €", "around fifty quid"."""
+"""Prices in a sentence: "under $90", "between 20 and 50", "von 50 bis 80 €", "around fifty quid"."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
-from services.recommender.search.text import Prices, Token, currencies, english
+from services.recommender.search.amounts import Amount, AmountReader
+from services.recommender.search.text import Prices, Token, english
 
 NEAR: Final = 0.2  # "around 50" lets through what is at most 20 % off
-LONGEST_PHRASE: Final = 4
 CHILD_YEARS: Final = 16
+COUNTED_MAX: Final = 4  # "under 3 pockets", but "under 30 gifts" is a price
 
 Bound = Literal["max", "min", "near"]
 _FLIPPED: Final[dict[Bound, Bound]] = {"max": "min", "min": "max", "near": "near"}
-_GROUPED: Final = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
-
-
-@dataclass(frozen=True, slots=True)
-class Amount:
-    """Money and the tokens [start, end) that say it; `currency` "" is one that has no sure code."""
-
-    value: float
-    currency: str | None
-    start: int
-    end: int
 
 
 @dataclass(slots=True)
@@ -50,147 +39,111 @@ class PriceBounds:
             self.price_max = None if self.price_max is not None and self.price_max < value else self.price_max
         self.currency = amount.currency or self.currency
 
-
-def number(text: str) -> float:
-    """ "1.299,00", "1,299.00", "49,90" and "1299" as numbers: a last group of three digits is thousands."""
-    if _GROUPED.fullmatch(text):
-        return float(re.sub(r"[.,]", "", text))
-    whole, _, decimals = text.replace(",", ".").rpartition(".")
-    return float(f"{whole.replace('.', '')}.{decimals}") if whole else float(text)
+    def order_near(self, amount: Amount) -> None:
+        """Puts what costs about so much first, and hides nothing."""
+        self.price_near = amount.value
+        self.currency = amount.currency or self.currency
 
 
-def prices(words: Sequence[Token], is_a_thing: Callable[[Token], bool]) -> PriceBounds:
-    """What the words say of the price. `is_a_thing`: whether a word may be what a bare number counts."""
-    return _Reader(words, is_a_thing).read()
+class Words(Protocol):
+    """What the reader of prices asks about words that are no prices. `at` is a token's place."""
+
+    def is_thing(self, at: int) -> bool:
+        """Whether a bare number before it rather counts it."""
+
+    def is_catalogued(self, at: int) -> bool:
+        """Whether the catalogue has the word."""
+
+    def is_filler(self, at: int) -> bool:
+        """Whether it says nothing."""
+
+    def is_foreign(self, at: int) -> bool:
+        """Whether it is no English word."""
+
+
+def prices(tokens: Sequence[Token], words: Words) -> PriceBounds:
+    """What the sentence says of the price."""
+    return _Reader(AmountReader(tokens), words).read()
 
 
 class _Reader:
     """Goes through one sentence once."""
 
-    def __init__(self, words: Sequence[Token], is_a_thing: Callable[[Token], bool]) -> None:
+    def __init__(self, tokens: AmountReader, words: Words) -> None:
+        self._tokens = tokens
         self._words = words
-        self._is_a_thing = is_a_thing
         self._told: Prices = english().prices
         self._asked = PriceBounds()
+        told = self._told
+        self._bounds: tuple[tuple[Bound, frozenset[str], bool], ...] = (  # the last: only with a currency
+            ("max", told.max, False),
+            ("min", told.min, False),
+            ("near", told.near, False),
+            ("max", told.weak_max, True),
+            ("min", told.weak_min, True),
+        )
 
     def read(self) -> PriceBounds:
         at = 0
-        while at < len(self._words):
+        while at < len(self._tokens):
             at = self._range(at) or self._bound(at) or self._amount_alone(at) or at + 1
         return self._asked
 
     def _text(self, at: int) -> str:
-        return self._words[at].text if 0 <= at < len(self._words) else ""
+        return self._tokens.text(at)
 
-    def _phrase(self, at: int, phrases: frozenset[str]) -> int:
-        """Where the longest of the phrases that starts here ends; 0 where none does."""
-        for length in range(LONGEST_PHRASE, 0, -1):
-            if " ".join(word.text for word in self._words[at : at + length]) in phrases:
-                return min(at + length, len(self._words))
-        return 0
-
-    # amounts
-
-    def _currency(self, at: int) -> tuple[str | None, int]:
-        """The currency named here and where its name ends."""
-        if self._text(at + 1) == "$" and not self._words[at + 1].gap:
-            code = currencies().get(f"{self._text(at)}$")
-            if code is not None:
-                return code, at + 2
-        code = currencies().get(self._text(at))
-        return (code, at + 1) if code is not None else (None, at)
-
-    def _amount(self, at: int) -> Amount | None:
-        start = at
-        slang = self._told.slang.get(self._text(at + 1 if self._text(at) == "a" else at))
-        if slang:
-            return Amount(float(slang[0]), slang[1], start, at + 1 + (self._text(at) == "a"))
-        currency, at = self._currency(at)
-        value, at = self._value(at)
-        if value is None:
-            return None
-        if (
-            self._text(at) == "-"
-            and not self._words[at].gap
-            and self._text(at + 1).isalpha()
-            and currencies().get(self._text(at + 1)) is not None
-        ):
-            at += 1  # "50-euro"
-        if currency is None:
-            currency, at = self._currency(at)
-        else:
-            at = self._currency(at)[1]  # "$50 usd"
-        return Amount(value, currency, start, at)
-
-    def _value(self, at: int) -> tuple[float | None, int]:
-        if at < len(self._words) and self._words[at].kind == "number":
-            value, at = number(self._text(at)), at + 1
-            while self._is_thousands(at):
-                value, at = value * 1000 + float(self._text(at)), at + 1
-            if self._text(at) == "k" and not self._words[at].gap:
-                value, at = value * 1000, at + 1
-            return value, at
-        return self._number_words(at)
-
-    def _is_thousands(self, at: int) -> bool:
-        """ "1 299 €": three digits after a number of at most three, and a currency behind."""
-        return (
-            re.fullmatch(r"\d{3}", self._text(at)) is not None
-            and re.fullmatch(r"[1-9]\d{0,2}", self._text(at - 1)) is not None
-            and self._currency(at + 1)[0] is not None
-        )
-
-    def _number_words(self, at: int) -> tuple[float | None, int]:
-        total, found, end = 0.0, False, at
-        while (word := self._text(end)) and (
-            word in self._told.numbers or word in {"hundred", "thousand"} or (word == "a" and not found)
-        ):
-            if word == "a" and self._text(end + 1) not in {"hundred", "thousand"}:
-                break
-            if word in {"hundred", "thousand"}:
-                total = max(total, 1) * (100 if word == "hundred" else 1000)
-            elif word != "a":
-                total += self._told.numbers[word]
-            found, end = True, end + 1
-            if self._text(end) == "-" and self._text(end + 1) in self._told.numbers:
-                end += 1
-        return (total, end) if found else (None, at)
-
-    def _counts_something(self, amount: Amount) -> bool:
+    def _counts_something(self, amount: Amount, bound: Bound | None) -> bool:
         """Whether a number without a currency is of something other than money."""
         if amount.currency is not None:
             return False
         following = amount.end + (self._text(amount.end) == "-")
-        if following >= len(self._words):
+        word = self._tokens.token(following)
+        if word is None or self._begins_bound(following):
             return False
-        word = self._words[following]
-        glued = word.kind == "word" and not word.gap  # "50in"
-        return glued or word.text in self._told.units or self._is_a_thing(word)
+        if (word.kind == "word" and not word.gap) or word.text in self._told.units:  # "50in"
+            return True
+        # "At least 2 zips" are zips, "under 30 gifts" are gifts of less than 30.
+        is_price = bound is None or (bound == "max" and amount.value > COUNTED_MAX)
+        return not is_price and self._words.is_thing(following)
 
-    # what is said of them
+    def _begins_bound(self, at: int) -> bool:
+        """ "more than 10 less than 20"."""
+        return any(self._tokens.phrase(at, phrases) for _, phrases, _ in self._bounds[:3])
+
+    # ranges
 
     def _range(self, at: int) -> int:
-        start = at
-        named = self._phrase(at, self._told.between)
-        if named:
-            at = named
-        elif (bounded := self._phrase(at, self._told.max | self._told.min | self._told.near)) != 0:
-            at = bounded
-        low = self._amount(at)
-        if low is None or self._text(low.end) not in self._told.range_to:
+        start, told = at, self._told
+        named = self._tokens.phrase(at, told.between)
+        weakly = 0 if named else self._tokens.phrase(at, told.weak_between)
+        bounded = max(self._tokens.phrase(at, phrases) for _, phrases, _ in self._bounds[:3])
+        for joins in (True, False):  # "one hundred and fifty", but "between fifty and one hundred"
+            low = self._tokens.amount(named or weakly or bounded or at, joins=joins)
+            high = self._high(low, is_between=bool(named or weakly), is_bound=bool(bounded)) if low else None
+            if low and high:
+                break
+        if low is None or high is None or self._counts_something(high, None) or self._is_measured(start):
             return 0
-        if self._text(low.end) == "and" and not named:
-            return 0
-        high = self._amount(low.end + 1)
-        if high is None or self._counts_something(high) or self._is_measured(start):
-            return 0
-        currency = low.currency if low.currency is not None else high.currency
-        if at == start and currency is None and not self._is_price_word(start - 1):
+        currency = low.currency if low.currency else high.currency
+        if currency is None and not named and not bounded and not self._is_price_word(start - 1):
             return 0
         least, most = sorted((low.value, high.value))
         self._asked.bound("min", replace(low, value=least, currency=currency))
         self._asked.bound("max", replace(high, value=most, currency=currency))
         return self._take(start, high.end)
+
+    def _high(self, low: Amount, *, is_between: bool, is_bound: bool) -> Amount | None:
+        """The other end of a range."""
+        to = self._tokens.phrase(low.end, self._told.range_to)
+        if not to and is_between:
+            to = self._tokens.phrase(low.end, self._told.range_and)
+        if to:  # "20 to around 50"
+            return self._tokens.amount(to + (self._text(to) in self._told.between_words))
+        if is_bound or not low.in_words or low.currency is not None:
+            return None
+        high = self._tokens.amount(low.end)
+        is_range = high and high.in_words and high.currency and low.value < high.value
+        return high if is_range else None  # "twenty thirty dollars"
 
     def _is_price_word(self, at: int) -> bool:
         return self._text(at) in {"price", "prices", "priced", "cost", "costs", "budget"}
@@ -199,17 +152,19 @@ class _Reader:
         """ "size under 42", "kids under 5"."""
         return self._text(at - 1) in self._told.measures
 
+    # bounds
+
     def _bound(self, at: int) -> int:
-        for bound, phrases in self._bounds():
-            end = self._phrase(at, phrases)
+        for bound, phrases, is_weak in self._bounds:
+            end = self._tokens.phrase(at, phrases)
             amount = self._amount_after(end) if end else None
-            if amount is None or (self._text(at) in {"max", "maximum"} and self._is_a_name(at)):
+            if amount is None or (is_weak and amount.currency is None):
                 continue
-            if phrases is self._told.weak_max and amount.currency is None:
+            if self._text(at) in {"max", "maximum"} and self._is_a_name(at):
                 continue
-            if self._counts_something(amount) or self._is_measured(at) or self._is_an_age(at, amount):
+            if self._counts_something(amount, bound) or self._is_measured(at) or self._is_an_age(at, amount):
                 continue
-            if self._text(at) == "from" and self._is_a_year(amount):
+            if self._text(at) in {"from", "desde", "vanaf"} and self._is_a_year(amount):
                 continue
             start = at
             if self._text(at - 1) in self._told.negators and at - 1 not in self._asked.taken:
@@ -218,18 +173,22 @@ class _Reader:
             return self._take(start, amount.end)
         return 0
 
-    def _bounds(self) -> tuple[tuple[Bound, frozenset[str]], ...]:
-        told = self._told
-        return (("max", told.max), ("min", told.min), ("near", told.near), ("max", told.weak_max))
-
     def _amount_after(self, at: int) -> Amount | None:
         for skipped in range(3):
-            amount = self._amount(at + skipped)
+            amount = self._tokens.amount(at + skipped)
             if amount is not None:
-                return amount
+                return self._last_of(amount)
             if self._text(at + skipped) not in self._told.between_words:
                 return None
         return None
+
+    def _last_of(self, amount: Amount) -> Amount:
+        """ "under twenty thirty dollars": the greater, which hides less."""
+        if amount.in_words and amount.currency is None:
+            further = self._tokens.amount(amount.end)
+            if further is not None and further.in_words and further.value > amount.value:
+                return replace(further, start=amount.start)
+        return amount
 
     def _is_a_name(self, at: int) -> bool:
         return self._text(at - 1) in self._told.names_with_max
@@ -241,9 +200,11 @@ class _Reader:
         kids = english().people["kids"].words | english().people["baby"].words
         return amount.currency is None and amount.value <= CHILD_YEARS and self._text(at - 1) in kids
 
+    # amounts that nothing stands before
+
     def _amount_alone(self, at: int) -> int:
         """ "50 or less", "50+", "50 euros": a bare amount of money is what it should cost about."""
-        amount = self._amount(at)
+        amount = self._tokens.amount(at)
         if amount is None or self._is_measured(at):
             return 0
         for bound, phrases in (
@@ -251,17 +212,34 @@ class _Reader:
             ("min", self._told.min_after),
             ("near", self._told.near_after),
         ):
-            end = self._phrase(amount.end + (self._text(amount.end) == "-"), phrases)
-            if end and self._amount(end) is None and not (amount.currency is None and self._is_a_unit(end)):
+            end = self._tokens.phrase(amount.end + (self._text(amount.end) == "-"), phrases)
+            is_unit = amount.currency is None and self._text(end) in self._told.units
+            if end and self._tokens.amount(end) is None and not is_unit:
                 self._asked.bound(bound, amount)  # type: ignore[arg-type]  # the three are bounds
                 return self._take(at, end)
         if amount.currency is None:
             return 0
-        self._asked.bound("near", amount)
+        if self._is_understood(amount):
+            self._asked.bound("near", amount)
+        else:
+            self._asked.order_near(amount)
         return self._take(at, amount.end)
 
-    def _is_a_unit(self, at: int) -> bool:
-        return self._text(at) in self._told.units
+    def _is_understood(self, amount: Amount) -> bool:
+        """Whether a bare amount is a thing's price for sure, and no bound in words that we do not know.
+
+        "Lamp 80 euros", "two $50 mugs"; of "capped at 50 euros" nobody may hide what costs 20.
+        """
+        following = amount.end
+        if self._tokens.token(following) is not None and self._words.is_foreign(following):
+            return False
+        before = amount.start - 1
+        while before >= 0 and self._words.is_filler(before) and before not in self._asked.taken:
+            before -= 1
+        token = self._tokens.token(before)
+        if token is None or before in self._asked.taken or token.kind == "number":
+            return True
+        return self._words.is_catalogued(before) or token.text in self._told.numbers
 
     def _take(self, start: int, end: int) -> int:
         self._asked.taken.update(range(start, end))

@@ -5,8 +5,20 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from services.recommender.search.prices import prices
-from services.recommender.search.query import WeightName
-from services.recommender.search.text import Token, english, is_plural, normalise_text, wishes_by_phrase
+from services.recommender.search.query import OrderName, WeightName
+from services.recommender.search.right_words import language_of
+from services.recommender.search.text import (
+    SHORTEST_CORRECTED,
+    Superlative,
+    Token,
+    Wish,
+    english,
+    is_plural,
+    normalise_text,
+    singular,
+    superlatives_by_phrase,
+    wishes_by_phrase,
+)
 from services.recommender.search.vocabulary import SHORTEST_JOINED, Meaning, Vocabulary
 
 LONGEST_STEER: Final = 5  # words in a phrase of english.toml
@@ -31,19 +43,33 @@ class Piece:
 
 @dataclass(slots=True)
 class CorrectedText:
-    """The sentence's tokens; `texts` are their words after correction, `taken` those that are used up."""
+    """The sentence's tokens; `texts` are their words after correction, `taken` those that are used up.
+
+    A correction is `is_sure` where nothing else of the sentence is unknown: else it may only be a wish.
+    """
 
     tokens: list[Token]
     texts: list[str]
     taken: set[int]
     vocabulary: Vocabulary
+    is_sure: bool = True
+    is_foreign: bool = False  # whether it is of another language than English
     weights: dict[WeightName, float] = field(default_factory=dict)
+    order: OrderName | None = None
     resembling: set[int] = field(default_factory=set)  # after "looks like"
+
+    def is_guess(self, start: int, end: int) -> bool:
+        """Whether the tokens say something only after a correction that is not sure."""
+        return not self.is_sure and bool(self.corrections(start, end))
+
+    def text(self, start: int, end: int) -> str:
+        """The words after correction."""
+        return " ".join(self.texts[start:end])
 
     def corrections(self, start: int, end: int) -> dict[str, str]:
         """Typed word → what it was taken for."""
         return {
-            self.tokens[at].raw.casefold(): self.texts[at]
+            self.tokens[at].raw.lower(): self.texts[at]
             for at in range(start, end)
             if self.texts[at] not in {self.tokens[at].text, "and"}
         }
@@ -53,7 +79,7 @@ class CorrectedText:
         parts = [
             (" " if word.gap and at else "") + word.raw for at, word in enumerate(self.tokens[start:end])
         ]
-        return "".join(parts).casefold()
+        return "".join(parts).lower()
 
     def in_phrase(self, at: int) -> Iterator[int]:
         """Places of the words that a phrase could have from here: hyphens inside a word are passed over."""
@@ -77,25 +103,61 @@ class CorrectedText:
 
 def correct_spelling(words: list[Token], vocabulary: Vocabulary) -> CorrectedText:
     """The sentence with its mistyped words corrected; nothing is taken yet."""
-    texts, tries = [], 0
+    texts, tries, is_sure, foreign = [], 0, True, 0
     for word in words:
         text = "and" if word.text == "&" else word.text
         if word.kind == "word" and tries < TRIED_MOST and not vocabulary.knows_word(text):
-            text, tries = vocabulary.correct(text) or text, tries + 1
+            found, tries = vocabulary.correct(text), tries + 1
+            if found is None and is_unknown(text):
+                is_sure = False
+                foreign += language_of(text) == "foreign"
+            text = found or text
         texts.append(text)
-    return CorrectedText(words, texts, set(), vocabulary)
+    is_foreign = foreign > 1 or any(word.text in english().foreign.small for word in words)
+    return CorrectedText(words, texts, set(), vocabulary, is_sure, is_foreign)
 
 
-def is_counted(word: Token, sentence: CorrectedText) -> bool:
-    """Whether a bare number before the word rather counts it than being a price: "at least 2 zips"."""
+def is_unknown(word: str) -> bool:
+    """No word of English, as far as can be told: shorter ones are of every language."""
+    told = english()
     return (
-        word.kind == "word"
-        and len(word.text) > 3
-        and word.text.endswith("s")
-        and word.text not in english().filler
-        and word.text not in wishes_by_phrase()
-        and not sentence.vocabulary.knows_word(sentence.texts[sentence.tokens.index(word)])
+        len(word) >= SHORTEST_CORRECTED
+        and word.isalpha()
+        and not (word in told.filler or word in told.common or language_of(word) == "english")
     )
+
+
+class PlainWords:
+    """What the reader of prices asks about the words of a sentence."""
+
+    def __init__(self, sentence: CorrectedText) -> None:
+        self._sentence = sentence
+
+    def is_thing(self, at: int) -> bool:
+        """An unknown plural: "at least 2 zips"."""
+        word = self._sentence.tokens[at]
+        return (
+            word.kind == "word"
+            and len(word.text) > 3
+            and word.text.endswith("s")
+            and word.text not in wishes_by_phrase()
+            and not self.is_filler(at)
+            and not self.is_catalogued(at)
+        )
+
+    def is_catalogued(self, at: int) -> bool:
+        """A word of the catalogue."""
+        return self._sentence.vocabulary.knows_word(self._sentence.texts[at])
+
+    def is_filler(self, at: int) -> bool:
+        """A word around what is asked for, or a sign between."""
+        word = self._sentence.tokens[at]
+        return word.text in english().filler if word.kind == "word" else word.text in ",-"
+
+    def is_foreign(self, at: int) -> bool:
+        """A word that English has not."""
+        word = self._sentence.tokens[at]
+        return word.kind == "word" and is_unknown(word.text) and not self.is_catalogued(at)
 
 
 def term_at(at: int, sentence: CorrectedText) -> Piece | None:
@@ -188,6 +250,7 @@ def _role(key: str, at: int, sentence: CorrectedText) -> Role | None:
         return "filler"
     roles: Iterable[tuple[frozenset[str], Role]] = (
         (told.negation.triggers, "negation"),
+        (told.foreign.negation if sentence.is_foreign else frozenset(), "negation"),
         (told.negation.joining, "joining"),
         (told.context.brand, "brand"),
         (told.context.apart | told.context.like_brand, "apart"),
@@ -199,7 +262,7 @@ def _role(key: str, at: int, sentence: CorrectedText) -> Role | None:
 
 def take_prices(sentence: CorrectedText) -> dict[str, float | str | None]:
     """The price parameters that the sentence names; their words are used up."""
-    asked = prices(sentence.tokens, lambda word: is_counted(word, sentence))
+    asked = prices(sentence.tokens, PlainWords(sentence))
     sentence.taken |= asked.taken
     return {
         "price_min": asked.price_min,
@@ -221,20 +284,35 @@ def _wish(at: int, sentence: CorrectedText) -> int:
         span = range(at, at + length)
         if span.stop > len(sentence.tokens) or any(place in sentence.taken for place in span):
             continue
-        wish = wishes_by_phrase().get(" ".join(sentence.tokens[place].text for place in span))
+        phrase = " ".join(sentence.tokens[place].text for place in span)
+        wish = superlatives_by_phrase().get(phrase) or wishes_by_phrase().get(phrase)
         if wish is None:
             continue
         known = term_at(at, sentence)
         if known and known.end > span.stop:
             return 0
-        start = _negation_start(at, sentence) if wish.weight in {"price", "popularity"} else at
-        sentence.weights[wish.weight] = wish.value if start == at else -wish.value
+        start = _use_wish(wish, at, sentence)
         if known is None or start != at:
             sentence.taken.update(range(start, span.stop))
-        if wish.weight == "image":
+        if isinstance(wish, Wish) and wish.weight == "image":
             sentence.resembling.add(span.stop)
         return span.stop
     return 0
+
+
+def _use_wish(wish: Wish | Superlative, at: int, sentence: CorrectedText) -> int:
+    """Where it starts, with what negates it: "not too expensive", "not the cheapest"."""
+    if isinstance(wish, Superlative):
+        start = _negation_start(at, sentence)
+        if start == at:
+            sentence.order = wish.order
+        weights = wish.weights
+    else:
+        start = _negation_start(at, sentence) if wish.weight in {"price", "popularity"} else at
+        weights = {wish.weight: wish.value}
+    for name, value in weights.items():
+        sentence.weights[name] = value if start == at else -value
+    return start
 
 
 def _negation_start(at: int, sentence: CorrectedText) -> int:
@@ -304,6 +382,8 @@ class Sentence:
             for meaning in piece.meanings:
                 if meaning.kind == "brand":
                     return meaning
+        if self.spelled.is_foreign and piece.key in english().foreign.false_friends:
+            return None
         meaning = piece.meanings[0]
         if self.follows_number(at) and (meaning.people or piece.key in english().prices.units):
             return None  # "2 man tent", "800 lumen"
@@ -341,11 +421,22 @@ class Sentence:
         if following is None or is_plural(piece.key):
             return False
         if following.role == "word":
-            return following.key in english().context.heads
+            is_other = _is_singular(piece.meanings[0]) and _names_things(following.key)
+            return is_other or following.key in english().context.heads
         if following.role != "term":
             return False
-        other = following.meanings[0]
-        return other.kind == "type" and other != piece.meanings[0] and _is_singular(piece.meanings[0])
+        own, other = piece.meanings[0], following.meanings[0]
+        is_shelf = other.kind == "category" and own.kind == "type" and not other.people  # "sofa table"
+        return (other.kind == "type" or is_shelf) and other != own and _is_singular(own)
+
+
+def _names_things(word: str) -> bool:
+    """An English plural that the catalogue lacks: "bed sheets", "sofa legs"."""
+    one = singular(word) if is_plural(word) else None
+    if one is None or one == word or word in english().context.audience:
+        return False
+    is_one_known = len(one) < SHORTEST_CORRECTED or language_of(one) == "english"
+    return is_one_known and language_of(word) == "english"
 
 
 def _is_singular(meaning: Meaning) -> bool:

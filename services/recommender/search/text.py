@@ -13,7 +13,7 @@ import msgspec
 from rapidfuzz import process
 from rapidfuzz.distance import OSA, JaroWinkler
 
-from services.recommender.search.query import WeightName
+from services.recommender.search.query import OrderName, WeightName
 
 Kind = Literal["word", "number", "sign"]
 
@@ -23,9 +23,14 @@ _LETTERS: Final = str.maketrans(
 )
 _STRAIGHT: Final = str.maketrans("‐‑‒–—−’‘`", "------'''")
 _MARKS: Final = r"\u0300-\u036f\u0900-\u0dff\u0e31-\u0e4e"
+# "EUR200" is two tokens; so is "rs500", but "rs6" is a car.
+_GLUED: Final = (
+    r"(?<!\w)(?i:(?:eur|usd|gbp|chf|pln|inr|sek|nok|dkk|czk|cad|aud|nzd|hkd|sgd|brl|cny|zar|mxn|jpy)(?=\d)"
+    r"|rs(?=\d\d))"
+)
 _PATTERN: Final = re.compile(
-    r"(?P<word>w/o(?!\w)|[^\W\d_](?:[\w" + _MARKS + r"]|'(?=\w))*)"
-    r"|(?P<number>\d+(?:[.,]\d+)*)"
+    r"(?P<word>w/o(?!\w)|" + _GLUED + r"|[^\W\d_](?:[\w" + _MARKS + r"]|'(?=\w))*)"
+    r"|(?P<number>(?:(?<![\w.])\.)?\d+(?:[.,]\d+|'\d{3}(?!\d))*)"
     r"|(?P<sign><=|>=|=<|=>|[^\w\s])"
 )
 
@@ -96,6 +101,7 @@ class Context(msgspec.Struct, frozen=True):
     beside: Phrases
     wants: Phrases
     heads: Phrases
+    audience: Phrases
 
 
 class People(msgspec.Struct, frozen=True):
@@ -146,9 +152,12 @@ class Prices(msgspec.Struct, frozen=True):
     max: Phrases
     weak_max: Phrases
     min: Phrases
+    weak_min: Phrases
     near: Phrases
     between: Phrases
+    weak_between: Phrases
     range_to: Phrases
+    range_and: Phrases
     max_after: Phrases
     min_after: Phrases
     near_after: Phrases
@@ -158,6 +167,9 @@ class Prices(msgspec.Struct, frozen=True):
     measures: Phrases
     names_with_max: Phrases
     numbers: dict[str, int]
+    scales: dict[str, int]
+    foreign_numbers: dict[str, int]
+    cents: Phrases
     slang: dict[str, tuple[int, str]]
     currencies: dict[str, tuple[str, ...]]
 
@@ -168,6 +180,22 @@ class Wish(msgspec.Struct, frozen=True):
     weight: WeightName
     value: float
     phrases: Phrases
+
+
+class Superlative(msgspec.Struct, frozen=True):
+    """Phrases that ask for an order, and what else they ask for."""
+
+    order: OrderName
+    phrases: Phrases
+    weights: dict[WeightName, float] = {}
+
+
+class Foreign(msgspec.Struct, frozen=True):
+    """Small words of other languages, and English words that are other words there."""
+
+    small: Phrases
+    false_friends: Phrases
+    negation: Phrases
 
 
 class English(msgspec.Struct, frozen=True):
@@ -184,7 +212,9 @@ class English(msgspec.Struct, frozen=True):
     synonyms: Synonyms
     looks: Looks
     prices: Prices
+    foreign: Foreign
     wishes: tuple[Wish, ...]
+    superlatives: tuple[Superlative, ...]
     common: Phrases = frozenset()
     everyday: Phrases = frozenset()
 
@@ -213,6 +243,12 @@ def irregular_plurals() -> dict[str, str]:
 def wishes_by_phrase() -> dict[str, Wish]:
     """Which wish a phrase says."""
     return {key_of(phrase): wish for wish in english().wishes for phrase in wish.phrases}
+
+
+@cache
+def superlatives_by_phrase() -> dict[str, Superlative]:
+    """Which order a phrase asks for."""
+    return {key_of(phrase): each for each in english().superlatives for phrase in each.phrases}
 
 
 @cache

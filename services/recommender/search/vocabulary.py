@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from schemas.products import Product
 from services.recommender.catalogue import Catalogue
+from services.recommender.search.right_words import language_of, right_words
 from services.recommender.search.text import Spelling, english, forms, key_of
 
 Kind = Literal["type", "category", "tag", "brand"]
@@ -64,6 +65,7 @@ class Vocabulary:
         words = _words(self._phrases, names)
         self._words = frozenset(word for key in self._phrases for word in key.split())
         self._spelling = Spelling(words)
+        right_words()  # read now, and not with the first search
 
     @classmethod
     def of(cls, products: Iterable[Product]) -> "Vocabulary":
@@ -84,8 +86,12 @@ class Vocabulary:
         return word in self._words
 
     def correct(self, word: str) -> str | None:
-        """What a mistyped word was meant to be; None for a right or a hopeless one."""
-        if word in self._words or _is_english(word):
+        """What a mistyped word was meant to be; None for a right or a hopeless one.
+
+        Right is what the catalogue has, and every word of English and the other big European languages: a
+        "dresser" is no dress, and "homme" is not at home.
+        """
+        if word in self._words or _is_english(word) or language_of(word):
             return None
         return self._spelling.nearest_word(word)
 

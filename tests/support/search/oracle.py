@@ -85,7 +85,8 @@ def _numbers(key: str) -> set[str]:
 def _find_unasked_prices(query: str, told: Inferred) -> list[str]:
     prices = english().prices
     words = set(key_of(query).split())
-    if words & (prices.numbers.keys() | prices.slang.keys() | {"hundred", "thousand"}):
+    in_words = (prices.numbers, prices.foreign_numbers, prices.scales, prices.slang)
+    if any(words & told_words.keys() for told_words in in_words):
         return []
     if told.price_near is not None:
         bounds = [told.price_near]
@@ -100,4 +101,4 @@ def _find_unasked_prices(query: str, told: Inferred) -> list[str]:
 
 
 def _digits(bound: float) -> str:
-    return f"{bound:.2f}".rstrip("0").replace(".", "")
+    return f"{bound:.2f}".rstrip("0").replace(".", "").lstrip("0")

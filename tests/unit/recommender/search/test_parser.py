@@ -34,7 +34,7 @@ OTHERS = (
     "fifty", "next",
     "stripe", "drill", "hamer", "men", "womans", "maps", "cats", "ilsa", "lumens",
 )  # fmt: skip
-SHOPS: tuple[Shop, ...] = ("demo", "hardware")
+SHOPS: tuple[Shop, ...] = ("demo", "hardware", "home")
 
 
 @cache
@@ -85,7 +85,8 @@ def test_the_description_holds_only_words_of_the_query_and_wished_tags(said: tup
     spelled = {word for tag in told.tags for word in key_of(tag).split()}
     brands = {word for name in vocabulary(shop).summary(99).brands for word in key_of(name).split()}
     excluded = {word for tag in told.not_tags for word in key_of(tag).split()}
-    assert set(key_of(told.description).split()) <= typed | spelled | brands | excluded
+    corrected = {word for meant in told.corrections.values() for word in meant.split()}
+    assert set(key_of(told.description).split()) <= typed | spelled | brands | excluded | corrected
 
 
 @given(st.text(max_size=200))
@@ -260,3 +261,106 @@ def test_a_right_english_word_is_never_taken_for_a_mistyped_one() -> None:
     known = vocabulary("demo")
     assert all(known.correct(word) is None for word in english().common)
     assert parse("yoga mats", known) == Inferred(description="yoga mats")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "white dresser",
+        "woven",
+        "chaussures homme",
+        "menos",
+        "bottes",
+        "matras",
+        "botas",
+        "kleider",
+        "bottle opener",
+    ],
+)
+def test_a_right_word_of_any_language_is_never_taken_for_a_mistyped_one(query: str) -> None:
+    told = parse(query, vocabulary("demo"))
+    assert told.corrections == {}
+    assert not any(getattr(told, name) for name in HARD)
+
+
+def test_a_correction_filters_only_where_nothing_else_is_unknown() -> None:
+    assert parse("sneekers for summer", vocabulary("demo")).types == ("sneakers",)
+    told = parse("sneekers xplorz", vocabulary("demo"))
+    assert told == Inferred(description="sneakers xplorz", corrections={"sneekers": "sneakers"})
+    told = parse("stiped xplorz", vocabulary("demo"))
+    assert (told.tags, told.corrections) == (("striped",), {"stiped": "striped"})
+    assert parse("xplorz not stiped", vocabulary("demo")).not_tags == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "categories"),
+    [
+        ("womens boyfriend shorts", ("Women",)),
+        ("boyfriend shorts for women", ("Women",)),
+        ("women's watch from my husband", ("Women",)),
+        ("watch from my husband", ()),
+        ("watch for my husband", ("Men",)),
+        ("mens shirt from my wife", ("Men",)),
+        ("kids cap from grandma", ("Kids",)),
+        ("shirt for my husband from his wife", ("Men",)),
+        ("kids shirt like daddy", ("Kids",)),
+    ],
+)
+def test_explicit_people_words_beat_relatives(query: str, categories: tuple[str, ...]) -> None:
+    assert parse(query, vocabulary("demo")).categories == categories
+
+
+@pytest.mark.parametrize(
+    ("query", "shop", "excluded"),
+    [
+        ("stripes and dots free shirt", "demo", {"striped", "dotted"}),
+        ("stripes, dots and checks free", "demo", {"striped", "dotted", "checked"}),
+        ("stripe- and dot-free shirt", "demo", {"striped", "dotted"}),
+        ("floral or striped free", "demo", {"floral", "striped"}),
+        ("red and floral free shirt", "demo", {"floral"}),
+        ("shirt sans stripes", "demo", {"striped"}),
+        ("sans stripes and dots", "demo", {"striped", "dotted"}),
+        ("comic sans serif mug", "demo", set()),
+        ("brass and glass free pendant light", "home", {"brass", "glass"}),
+    ],
+)
+def test_free_of_several_things(query: str, shop: Shop, excluded: set[str]) -> None:
+    told = parse(query, vocabulary(shop))
+    assert set(told.not_tags) == excluded
+    assert not set(told.tags) & excluded
+
+
+@pytest.mark.parametrize(
+    ("query", "order"),
+    [
+        ("cheapest red dress", "cheapest"),
+        ("red dress lowest price", "cheapest"),
+        ("the least expensive red dress", "cheapest"),
+        ("dearest red dress", "dearest"),
+        ("most expensive red dress", "dearest"),
+        ("newest red dress", "newest"),
+        ("latest red dresses", "newest"),
+        ("best rated red dress", "best_rated"),
+        ("top rated red dress", "best_rated"),
+        ("cheap red dress", None),
+        ("not the cheapest red dress", None),
+        ("popular red dress", None),
+    ],
+)
+def test_a_superlative_asks_for_an_order(query: str, order: str | None) -> None:
+    told = parse(query, vocabulary("demo"))
+    assert (told.order, told.types, told.tags) == (order, ("dress",), ("red",))
+
+
+@pytest.mark.parametrize(
+    ("query", "shop"),
+    [
+        ("bed sheets", "home"), ("sofa legs", "home"), ("watch winder", "demo"), ("mug warmer", "demo"),
+        ("tent stakes", "demo"), ("bottle openers", "demo"), ("wer hat das", "demo"),
+        ("kann man das tragen", "demo"),
+        ("eine hose für herren", "hardware"), ("kussen voor de rug", "demo"),
+    ],
+)  # fmt: skip
+def test_a_word_that_says_something_else_here_is_no_filter(query: str, shop: Shop) -> None:
+    told = parse(query, vocabulary(shop))
+    assert not any(getattr(told, name) for name in HARD)
