@@ -11,7 +11,7 @@ SlotKind = Literal[
     "for_you", "similar", "popular", "also_liked", "complement_topic", "complement_type", "search", "products"
 ]
 # `relaxed`: near what was asked for, without all its wished-for words; `rule`: pinned by the shop; `named`:
-# the page asked for this very product.
+# the page asked for this very product, or the shopper typed its name.
 Source = Literal["content", "behaviour", "popular", "relaxed", "rule", "named"]
 # Why a row is not what was asked for: the visitor is new to us, the product unknown, or without vectors; no
 # past visits tell what goes with it; the index, or what turns words into vectors, does not answer.

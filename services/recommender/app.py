@@ -213,7 +213,7 @@ class Parts:
                 "the language model does not answer, a parser does", reason=reason
             ),
         )
-        self._searcher = Searcher(understanding, self._words)
+        self._searcher = Searcher(understanding, self._words, lambda: self._vocabularies.newest)
 
     def _create_language_model(self) -> LanguageModel | None:
         settings = self._settings

@@ -166,9 +166,10 @@ class PipelineShop:
         words = None
         if like is not None and (vector := self.replica.vector(like)) is not None:
             words = WordVector(vector[LAYOUT.slices["text"]], vector[LAYOUT.slices["image"]])
-        search = Search(inferred, words=words)
-        where = search.narrow(fields.pop("where", SHOWN))
-        return await self.ask("search", k, where, search=search, **fields)
+        named, is_nonsense = fields.pop("named", ()), fields.pop("is_nonsense", False)
+        search = Search(inferred, words=words, named=named, is_nonsense=is_nonsense)
+        given = fields.pop("where", SHOWN)
+        return await self.ask("search", k, search.narrow(given), search=search, given=given, **fields)
 
     async def row(self, *products: str, k: int = 6, where: Where = SHOWN) -> RecommendationResult:
         return await self.for_you(self.session(*products), k, where)

@@ -14,6 +14,7 @@ from schemas.live import QUERY_MAX
 from services.model.content import PROFILES
 from services.recommender.api.errors import BadWeight, RepeatedParameter, UnknownParameter
 from services.recommender.index.port import AVAILABLE, Where
+from services.recommender.search.query import OrderName
 from services.recommender.search.search import OVERRIDES
 from services.web.auth import TOKEN_HEADER
 
@@ -238,6 +239,9 @@ class SearchParameters(BaseModel):
         description="what products are to look and read like, instead of the words",
     )
     price_near: Price = Field(None, description="a price to be near to, instead of the words'")
+    order: OrderName | Literal[""] | None = Field(
+        None, description="what fits the words well by price, time or popularity; empty: by how well it fits"
+    )
 
 
 SearchOnly = Annotated[SearchParameters, Query()]
@@ -250,6 +254,8 @@ def overrides(given: Iterable[str], row: RowParameters, search: SearchParameters
     for name in set(given) & OVERRIDES.keys():
         value = getattr(search if name in SearchParameters.model_fields else where, name)
         found[OVERRIDES[name]] = tuple(sorted(value)) if isinstance(value, frozenset) else value
+    if "order" in found:
+        found["order"] = found["order"] or None
     if "description" in found:
         found["description"] = found["description"] or ""
     if "tag" in given:

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.live import NAMED_MAX, QUERY_MAX, Fallback, RecommendedItem, SlotKind
-from services.recommender.api.errors import NotReady, UnknownParameter, UnknownProduct
+from services.recommender.api.errors import NothingAsked, NotReady, UnknownParameter, UnknownProduct
 from services.recommender.api.parameters import (
+    FILTERS,
     SHOWN_MAX,
     WHO,
     OwnVisitor,
@@ -30,6 +31,7 @@ from services.recommender.impressions import Impressions
 from services.recommender.index.port import Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.pipeline import RecommendationPipeline
+from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 from services.recommender.search.query import Inferred
 from services.recommender.search.search import Searcher, UnderstoodBy
@@ -58,10 +60,14 @@ class Recommended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
 
 
 class Found(Recommended, frozen=True, omit_defaults=True, kw_only=True):
-    """What a search found, and what its words were understood as."""
+    """What a search found, and what its words were understood as.
+
+    `counts`: where nothing fits all of it, how many products fit without one value of one parameter.
+    """
 
     inferred: Inferred
     understood_by: UnderstoodBy
+    counts: tuple[WishCount, ...] = ()
 
 
 NOT_READY: Final = problem("The catalogue is still being read: ask again after Retry-After")
@@ -75,7 +81,8 @@ COMMON: Final = {
 OF_NOBODY: Final[Description] = {"openapi_extra": {"security": []}}
 
 Words = Annotated[
-    str, Query(min_length=1, max_length=QUERY_MAX, description="such as: a mens shirt with stripes under $90")
+    str,
+    Query(max_length=QUERY_MAX, description="such as: a mens shirt with stripes under $90; or empty"),
 ]
 Ids = Annotated[list[str], Query(min_length=1, max_length=NAMED_MAX, description="ids of products")]
 By = Annotated[Literal["topic", "type"], Query(description="of another category, or another type of product")]
@@ -150,7 +157,7 @@ class RequestHandler:
         search = asked.search
         if search is not None:
             self._metrics.understood.labels(search.by).inc()
-            return _json(Found(**told, inferred=search.inferred, understood_by=search.by))
+            return _json(Found(**told, inferred=search.inferred, understood_by=search.by, counts=made.counts))
         return _json(Recommended(**told))
 
     def _answer_fields(
@@ -232,10 +239,16 @@ def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, search
     async def search(
         request: Request, q: Words, who: SomeVisitor, parameters: Parameters, further: SearchOnly
     ) -> Response:
-        """Natural language. A parameter that is given, even empty, stands in for what the words say."""
+        """Natural language. A parameter that is given, even empty, stands in for what the words say.
+
+        Filters without words are browsing: what is popular of what they let through.
+        """
+        if not q.strip() and not (request.query_params.keys() & {*FILTERS, *SearchParameters.model_fields}):
+            raise NothingAsked(FILTERS)
         asked = answerer.parse("search", request, parameters, who, "q", *SearchParameters.model_fields)
         found = await searcher.search(q, overrides(request.query_params.keys(), parameters, further))
-        return await answerer.answer(replace(asked, search=found, where=found.narrow(asked.where)), q)
+        where = found.narrow(asked.where)
+        return await answerer.answer(replace(asked, search=found, where=where, given=asked.where), q)
 
     return router
 

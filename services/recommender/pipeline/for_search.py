@@ -1,11 +1,13 @@
 """The row of a search: near to its words, in its bounds, and to the visitor's taste."""
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
 from schemas.live import Fallback
+from schemas.products import Product
 from schemas.sessions import Session
 from schemas.vectors import Layout, Vector
 from services.model import content
@@ -27,15 +29,27 @@ from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.explanation import parts_of
 from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
+from services.recommender.search.query import OrderName
 from services.recommender.search.query_vectors import query_vector
 from services.recommender.search.search import Search
+from services.recommender.search.text import key_of
 from services.vector_replica import VectorReplica
 
 SESSION: Final = sum(weight for name, weight in FOR_YOU.items() if name != BEHAVIOUR)
 
 
+FITTING: Final = 3  # times the row's length: so many of the nearest fit the words well, and are put in order
+# What an order is by, least first.
+ORDER_KEYS: Final[Mapping[OrderName, Callable[[Product, Catalogue], float]]] = {
+    "cheapest": lambda product, _: product.price,
+    "dearest": lambda product, _: -product.price,
+    "newest": lambda product, _: -product.updated_at,
+    "best_rated": lambda product, catalogue: -catalogue.popularity(product),
+}
+
+
 class SearchRetriever:
-    """Products with all wished-for tags come first, those without some of them after, and say so."""
+    """What was named comes first, then what has all wished-for tags, then what lacks some, and says so."""
 
     def __init__(
         self, catalogue: Catalogue, finder: ContentRetriever, replica: VectorReplica, layout: Layout
@@ -49,30 +63,67 @@ class SearchRetriever:
         """Two questions to the index at most; popular products where there is nothing to be near to."""
         search = asked.search
         assert search is not None
+        if search.inferred.order is not None:
+            weights = {**weights, "price": 0.0, "popularity": 0.0}  # the order is by them alone
         query = self._informative(self.query(search, asked.session, weights))
         wished = frozenset(search.inferred.tags)
         exact = replace(asked.where, tag=asked.where.tag | wished)
         fallback: Fallback | None = "words_away" if search.lacks_words else None
-        first = await self._find(query, asked.k, exact)
+        first = await self._find_fitting(query, asked, exact)
         if first is None:
             first, fallback, query = self._popular(asked.k, exact), "index_away", np.zeros_like(query)
         rest: list[Hit] = []
         if wished and len(first) < asked.k:
             here = frozenset(hit.product_id for hit in first)
             wider = replace(asked.where, exclude=asked.where.exclude | here)
-            found = await self._find(query, asked.k, wider)
+            found = await self._find_fitting(query, asked, wider)
             if found is None:
                 found, fallback = self._popular(asked.k, wider), "index_away"
             # While the second question was on its way products may have changed that the first one found.
             first, rest = [hit for hit in first if self._catalogue.allows(hit.product_id, exact)], found
+        named = self._named(asked)
+        lists = [named, first, rest]
+        if search.inferred.order is not None:
+            lists = [list({hit.product_id: hit for hits in lists for hit in hits}.values())]
         return CandidateSet(
-            [CandidateList.of(hits, self._catalogue.numbers) for hits in (first, rest)],
-            [1.0, 0.0],  # the second has its turn when the first has nothing more
+            [CandidateList.of(hits, self._catalogue.numbers) for hits in lists],
+            [1.0, 0.0, 0.0],  # each has its turn when those before have nothing more
             lambda chosen: self._reason(chosen, search, query),
             lambda chosen: parts_of(query, self._replica.vector(chosen.product_id), self._layout),
             fallback,
             fills=False,
+            in_order=search.inferred.order is not None,
         )
+
+    def _named(self, asked: RecommendationRequest) -> list[Hit]:
+        """What the words are the name or id of: no filter that they were taken for hides it."""
+        where = asked.where if asked.given is None else asked.given
+        named = asked.search.named if asked.search is not None else ()
+        return [Hit(each, 1.0) for each in named if self._catalogue.allows(each, where)]
+
+    async def _find_fitting(
+        self, query: Vector, asked: RecommendationRequest, where: Where
+    ) -> list[Hit] | None:
+        """What fits the words, in the order that they ask for; None while the index is away."""
+        assert asked.search is not None
+        told = asked.search.inferred
+        if told.order is None:
+            return await self._find(query, asked.k, where)
+        described = set(key_of(told.description).split())
+        tagged = {word for tag in told.tags for word in key_of(tag).split()}
+        if not described - tagged:  # the filters say all of it
+            numbers = self._catalogue.allowed(where)
+            return self._sort(self._catalogue.numbers.ids(numbers), told.order)
+        found = await self._find(query, FITTING * asked.k, where)
+        if found is None:
+            return None
+        return self._sort([hit.product_id for hit in found[: FITTING * asked.k]], told.order)
+
+    def _sort(self, product_ids: Iterable[str], order: OrderName) -> list[Hit]:
+        products = [each for each in map(self._catalogue.get, product_ids) if each is not None]
+        key = ORDER_KEYS[order]
+        products.sort(key=lambda each: (key(each, self._catalogue), each.product_id))
+        return [Hit(each.product_id, 1 - place / len(products)) for place, each in enumerate(products)]
 
     def query(self, search: Search, session: Session | None, weights: Weights) -> Vector:
         """(width,) one dot product with it is Σ weight · cosine, the visitor's taste among the parts."""
@@ -113,9 +164,11 @@ class SearchRetriever:
     def _reason(self, chosen: RankedProduct, search: Search, query: Vector) -> Reason:
         product = self._catalogue.get(chosen.product_id)
         vector = self._replica.vector(chosen.product_id)
-        if chosen.origin == 1 and product is not None:
-            lacks = [tag for tag in search.inferred.tags if tag not in product.tags]
-            return Reason("relaxed", f"close, but not {' and '.join(lacks)}" if lacks else "close")
+        if chosen.product_id in search.named:
+            return Reason("named", "what you typed")
+        lacks = [tag for tag in search.inferred.tags if product is None or tag not in product.tags]
+        if lacks:
+            return Reason("relaxed", f"close, but not {' and '.join(lacks)}")
         if vector is None or not query.any():
             return Reason("popular", explanation.POPULAR)
         return Reason("content", explanation.fit(query, vector, self._layout))

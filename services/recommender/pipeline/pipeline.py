@@ -1,9 +1,11 @@
 """Makes the rows: candidates, filters, ranking, diversity, the shop's rules, explanations, and fallbacks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
 import numpy as np
 
 from schemas.live import RecommendedItem
@@ -15,7 +17,7 @@ from services.model.session import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import VectorIndex
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline import explanation
+from services.recommender.pipeline import explanation, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
 from services.recommender.pipeline.candidate_list import CandidateList
@@ -32,6 +34,7 @@ from services.recommender.pipeline.explanation import item
 from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
 from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
+from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.request import (
     CandidateSet,
     Reason,
@@ -39,6 +42,7 @@ from services.recommender.pipeline.request import (
     RecommendationResult,
     Row,
 )
+from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
@@ -94,10 +98,11 @@ class RecommendationPipeline:
         in_force = self._in_force(asked.slot or asked.kind, asked.kind)
         hidden = asked.excluded_products | self._catalogue.find_by_digest(asked.excluded_purchases)
         hidden |= {asked.product_id} if asked.product_id else frozenset()
-        where = in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden))
+        given = asked.where if asked.given is None else asked.given
         asked = replace(
             asked,
-            where=where,
+            where=in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden)),
+            given=in_force.where(replace(given, exclude=given.exclude | hidden)),
             weights={**treatment.weights(asked.kind), **asked.weights},
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
         )
@@ -106,13 +111,48 @@ class RecommendationPipeline:
         items = self._select(asked, offer, in_force)
         items = self._fill(items, asked, in_force) if offer.fills else items
         items = self._apply_pins(items, asked, in_force)
+        notice, counts = _notice(asked, len(items)), tuple[WishCount, ...]()
+        if asked.search is not None and asked.search.is_nonsense and items and not asked.search.named:
+            notice = relaxation.say_nothing_is_like(asked.search.inferred.description)
+        elif asked.search is not None and not items:
+            items, notice, counts = await self._relax(asked, asked.search, in_force) or (items, notice, ())
         return RecommendationResult(
             tuple(items),
             model.version if model is not None and asked.kind != "popular" else None,
             offer.fallback,
-            _notice(asked, len(items)),
+            notice,
             treatment.names,
+            counts,
         )
+
+    async def _relax(
+        self, asked: RecommendationRequest, search: Search, in_force: ActiveRules
+    ) -> tuple[list[RecommendedItem], str, tuple[WishCount, ...]] | None:
+        """What there is without the wish that is most in the way, and a sentence that says so."""
+        told, given = search.inferred, asked.given
+        if given is None or not relaxation.wishes(told, given):
+            return None
+        found = await asyncio.to_thread(
+            relaxation.relax, self._catalogue.products(), asked.where, given, told
+        )
+        if found is None:
+            popular = replace(asked, kind="popular", where=given)
+            items = self._select(popular, self._popular(popular, in_force), in_force)
+            return (items, relaxation.say_nothing_fits(told), ()) if items else None
+        order = told.order
+        if "price" in found.dropped and order is None:  # what is nearest to the bound first
+            order = "dearest" if told.price_max is None else "cheapest"
+        wider = replace(search, inferred=msgspec.structs.replace(told, order=order))
+        asked = replace(asked, where=found.where, search=wider)
+        offer = await self._search.retrieve(asked, dict(PROFILES["search"]))
+        items = [
+            msgspec.structs.replace(each, source="relaxed", why="close, but not all of it")
+            for each in self._select(asked, offer, in_force)
+        ]
+        if not items:
+            return None
+        kinds = [self._product(each.product_id).type or "" for each in items]
+        return items, relaxation.say_relaxed(told, found.dropped, items, kinds), found.counts
 
     def _products_row(self, product_ids: Sequence[str]) -> Row:
         """What the page shows by itself: no recommendation, so no filter, rule or experiment is about it."""
@@ -122,7 +162,7 @@ class RecommendationPipeline:
     async def _retrieve(
         self, asked: RecommendationRequest, model: Behaviour | None, in_force: ActiveRules
     ) -> CandidateSet:
-        if asked.kind == "popular":
+        if asked.kind == "popular" or (asked.search is not None and _is_browsing(asked.search)):
             return self._popular(asked, in_force)
         weights = dict(PROFILES[asked.kind])
         if asked.search is not None:
@@ -241,6 +281,11 @@ class RecommendationPipeline:
         product = self._catalogue.get(product_id)
         assert product is not None  # found a moment ago, in the same turn of the loop
         return product
+
+
+def _is_browsing(search: Search) -> bool:
+    """Words that say nothing have nothing to be near to."""
+    return search.is_nonsense and not search.named
 
 
 def _notice(asked: RecommendationRequest, count: int) -> str | None:

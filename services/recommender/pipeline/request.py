@@ -11,6 +11,7 @@ from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.pipeline import explanation
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.diversity import RankedProduct
+from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.search.search import Search, Searcher
 from services.recommender.visitor_sessions import MergedSessions, OwnEvent
 
@@ -29,6 +30,9 @@ class RecommendationRequest:
     weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
     settings' own.
 
+    `given` are the caller's own filters, where a search's words have narrowed `where`: those never give way
+    where nothing fits; None for `where` itself.
+
     `own` are the events of `session` that the visitor may be told of, None: all. Others are those of whom it
     is only claimed that they are the same person.
     """
@@ -43,6 +47,7 @@ class RecommendationRequest:
     product_id: str | None = None
     product_ids: tuple[str, ...] = ()
     search: Search | None = None
+    given: Where | None = None
     weights: Weights = field(default_factory=dict)
     diversity: float | None = None
     brand_max: int | None = None
@@ -103,6 +108,8 @@ class CandidateSet:
 class RecommendationResult:
     """A row, and what there is to know about it.
 
+    `counts` tell how many products would fit without one wish of a search, where nothing fits all of them.
+
     `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
     has them, `experiments` the visitor's variants.
     """
@@ -112,6 +119,7 @@ class RecommendationResult:
     fallback: Fallback | None = None
     notice: str | None = None
     experiments: Mapping[str, str] = field(default_factory=dict)
+    counts: tuple[WishCount, ...] = ()
 
 
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
@@ -137,6 +145,7 @@ class RequestBuilder:
             kind=slot.kind,
             k=slot.k,
             where=where if search is None else search.narrow(where),
+            given=where,
             slot=slot.name,
             visitor_id=visitor_id,
             session=self._sessions.session(visitor_id),

@@ -99,6 +99,7 @@ OVERRIDES: Final[Mapping[str, str]] = {
     "price_min": "price_min",
     "price_max": "price_max",
     "price_near": "price_near",
+    "order": "order",
     "category": "categories",
     "brand": "brands",
     "type": "types",
@@ -112,11 +113,16 @@ OVERRIDES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """`words` are None where there are none to look for, or where nobody turns them into vectors."""
+    """`words` are None where there are none to look for, or where nobody turns them into vectors.
+
+    `named` are the products whose id or whole name the query is; `is_nonsense`: its words are of no language.
+    """
 
     inferred: Inferred
     by: UnderstoodBy = "parser"
     words: WordVector | None = None
+    named: tuple[str, ...] = ()
+    is_nonsense: bool = False
 
     @property
     def lacks_words(self) -> bool:
@@ -140,6 +146,9 @@ class Search:
         )
 
 
+_EMPTY: Final = Vocabulary.of(())
+
+
 class QueryInterpreter(Protocol):
     """Turns words into parameters, and tells what did."""
 
@@ -150,9 +159,15 @@ class QueryInterpreter(Protocol):
 class Searcher:
     """Understands searches and fetches the vectors of their words. Both remember; neither ever fails."""
 
-    def __init__(self, understanding: QueryInterpreter, words: WordVectorClient) -> None:
+    def __init__(
+        self,
+        understanding: QueryInterpreter,
+        words: WordVectorClient,
+        vocabulary: Callable[[], Vocabulary] = lambda: _EMPTY,
+    ) -> None:
         self._understanding = understanding
         self._words = words
+        self._vocabulary = vocabulary
 
     async def search(self, query: str, overrides: Mapping[str, object] | None = None) -> Search:
         """`overrides` are fields of Inferred that the caller sets instead."""
@@ -160,4 +175,12 @@ class Searcher:
         if overrides:
             inferred = msgspec.structs.replace(inferred, **overrides)
         words = await self._words.vectors(inferred.description) if inferred.description else None
-        return Search(inferred, by, words)
+        vocabulary = self._vocabulary()
+        is_described = not (inferred.types or inferred.categories or inferred.brands or inferred.tags)
+        return Search(
+            inferred,
+            by,
+            words,
+            vocabulary.products_called(query),
+            is_described and vocabulary.is_nonsense(inferred.description),
+        )

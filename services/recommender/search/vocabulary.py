@@ -9,8 +9,9 @@ from typing import Final, Literal
 
 from schemas.products import Product
 from services.recommender.catalogue import Catalogue
-from services.recommender.search.right_words import language_of, right_words
-from services.recommender.search.text import Spelling, english, forms, key_of
+from services.recommender.search.names import ProductNames, name_words
+from services.recommender.search.right_words import is_gibberish, language_of, right_words
+from services.recommender.search.text import SHORTEST_CORRECTED, Spelling, english, forms, key_of
 
 Kind = Literal["type", "category", "tag", "brand"]
 Path = tuple[str, ...]
@@ -55,12 +56,13 @@ class Summary:
 class Vocabulary:
     """Looked up by phrase. Made once from all products; it does not change."""
 
-    def __init__(self, names: "_Names") -> None:
+    def __init__(self, names: "_Names", products: ProductNames) -> None:
         self._phrases = _phrases(names)
         self._joined = {
             key.replace(" ", ""): key for key in self._phrases if len(key.replace(" ", "")) >= SHORTEST_JOINED
         }
         self._names = names
+        self._products = products
         self.longest = max((key.count(" ") + 1 for key in self._phrases), default=0)
         words = _words(self._phrases, names)
         self._words = frozenset(word for key in self._phrases for word in key.split())
@@ -70,7 +72,8 @@ class Vocabulary:
     @classmethod
     def of(cls, products: Iterable[Product]) -> "Vocabulary":
         """The words of these products."""
-        return cls(_Names.of(products))
+        products = tuple(products)
+        return cls(_Names.of(products), ProductNames.of(products))
 
     def meanings(self, key: str) -> tuple[Meaning, ...]:
         """What a phrase can stand for, the likeliest first; none for an unknown one."""
@@ -85,13 +88,26 @@ class Vocabulary:
         """Whether some phrase has the word in it."""
         return word in self._words
 
+    def products_called(self, query: str) -> tuple[str, ...]:
+        """The products whose whole name or id it is."""
+        return self._products.find(query)
+
+    def is_nonsense(self, words: str) -> bool:
+        """Whether all of them are letters of no word; numbers and words of a few letters say nothing of it."""
+        found = [word for word in name_words(words) if len(word) >= SHORTEST_CORRECTED and word.isalpha()]
+        return bool(found) and all(
+            is_gibberish(word)
+            and not (word in self._words or word in self._products.words or _is_english(word))
+            for word in found
+        )
+
     def correct(self, word: str) -> str | None:
         """What a mistyped word was meant to be; None for a right or a hopeless one.
 
         Right is what the catalogue has, and every word of English and the other big European languages: a
         "dresser" is no dress, and "homme" is not at home.
         """
-        if word in self._words or _is_english(word) or language_of(word):
+        if word in self._words or word in self._products.words or _is_english(word) or language_of(word):
             return None
         return self._spelling.nearest_word(word)
 

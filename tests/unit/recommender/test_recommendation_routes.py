@@ -65,7 +65,9 @@ class Api:
         )
         self.app = MsgspecApi("rows", "of the test", [Recommended, Found], nothing)
         self.app.include_router(
-            recommendation_routes(answerer, shop.catalogue, Searcher(understanding, words))
+            recommendation_routes(
+                answerer, shop.catalogue, Searcher(understanding, words, lambda: vocabulary)
+            )
         )
         problems.install(self.app, lambda _status: None)
 
@@ -316,6 +318,67 @@ async def test_a_search_tells_what_its_words_were_understood_as(api: Api) -> Non
     assert told["brands"] == ["Brand 1"]
     assert {item["product_id"] for item in answer["items"]} == {"p1", "p16"}
     assert [item["source"] for item in answer["items"]] == ["popular", "relaxed"]
+
+
+async def test_without_words_the_filters_are_browsed(api: Api) -> None:
+    answer = await api.get("/v1/search", params={"q": "", "category": "Lamps", "price_max": 10})
+    browsed = await api.get("/v1/popular", params={"category": "Lamps", "price_max": 10})
+    found, popular = ([item["product_id"] for item in each["items"]] for each in (answer, browsed))
+    assert found == popular
+    assert answer["inferred"]["categories"] == ["Lamps"]
+    nothing = await api.get("/v1/search", 422, params={"q": " "})
+    assert nothing["type"] == "urn:eddy:problem:nothing-asked"
+
+
+@pytest.mark.parametrize("words", ["p17", "P17", "Product 17", "product  17", "“Product 17”"])
+async def test_the_name_or_id_of_a_product_finds_it_first(api: Api, words: str) -> None:
+    answer = await api.get("/v1/search", params={"q": words, "k": 5})
+    assert answer["items"][0]["product_id"] == "p17"
+    assert answer["items"][0]["source"] == "named"
+    assert len(answer["items"]) == 5
+    hidden = await api.get("/v1/search", params={"q": words, "category": "Lamps", "k": 5})  # it is a tent
+    assert "p17" not in [item["product_id"] for item in hidden["items"]]
+
+
+async def test_where_nothing_fits_the_narrowest_wish_gives_way_and_each_is_counted(api: Api) -> None:
+    answer = await api.get("/v1/search", params={"q": "lamps by Brand 1 under 1 €"})
+    assert answer["notice"] == "No lamps by Brand 1 up to €1. Lamps by Brand 1:"
+    assert [item["product_id"] for item in answer["items"]] == ["p1", "p16"]
+    assert {item["source"] for item in answer["items"]} == {"relaxed"}
+    assert answer["counts"] == [
+        {"parameter": "category", "value": "Lamps", "products": 0},
+        {"parameter": "brand", "value": "Brand 1", "products": 0},
+        {"parameter": "price", "value": "", "products": 2},
+    ]
+    # What the caller filters by never gives way.
+    kept = await api.get("/v1/search", params={"q": "lamps by Brand 1", "price_max": 1})
+    assert {item["price"] for item in kept["items"]} == {1.0}
+    nothing = await api.get("/v1/search", params={"q": "lamps", "price_max": 0.5})
+    assert (nothing["items"], nothing["notice"]) == ([], "no product fits the filters")
+
+
+async def test_words_of_no_language_find_what_is_popular_and_say_so(api: Api) -> None:
+    answer = await api.get("/v1/search", params={"q": "asdfqwer", "k": 3})
+    assert answer["notice"] == "Nothing is like “asdfqwer”: these are popular."
+    assert {item["source"] for item in answer["items"]} == {"popular"}
+    assert {item["why"] for item in answer["items"]} == {"popular now"}
+    for words in ("wallett", "sommerkleid", "asdfqwer lamps", "qwx 17", "gabardine"):
+        answer = await api.get("/v1/search", params={"q": words, "k": 3})
+        assert "Nothing is like" not in answer.get("notice", "")
+
+
+async def test_an_order_that_the_words_ask_for_can_be_taken_away(api: Api) -> None:
+    async def prices(**given: object) -> list[float]:
+        answer = await api.get("/v1/search", params={"q": "dearest lamps", "k": 10, **given})
+        return [item["price"] for item in answer["items"]]
+
+    dearest = await prices()
+    assert dearest == sorted(dearest, reverse=True)
+    assert len(dearest) == 10
+    assert await prices(order="cheapest") == sorted(dearest)
+    plain = await api.get("/v1/search", params={"q": "dearest lamps", "order": ""})
+    assert "order" not in plain["inferred"]
+    await api.get("/v1/search", 422, params={"q": "lamps", "order": "largest"})
 
 
 async def test_each_inferred_parameter_can_be_replaced_or_taken_away(api: Api) -> None:

@@ -11,7 +11,7 @@ from services.recommender.index.port import Where
 from services.recommender.search.query import Inferred
 from services.recommender.search.query_vectors import WordVector
 from services.recommender.search.search import Search, Searcher, UnderstoodBy
-from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
+from tests.support.pipeline import COUNT, SHOWN, PipelineShop, content, ids, product, sources
 
 WORDS = WordVector(np.ones(8, np.float32), np.ones(4, np.float32))
 
@@ -305,3 +305,55 @@ async def test_nothing_given_leaves_what_the_words_said() -> None:
     assert search.inferred == UNDERSTOOD
     assert search.words is WORDS
     assert not search.lacks_words
+
+
+async def test_the_cheapest_of_what_has_the_wished_tags_comes_first(shop: PipelineShop) -> None:
+    told = Inferred(description="red", tags=("red",), categories=("Lamps",), order="cheapest")
+    made = await shop.search(told, k=6, like="p1")
+    red, rest = made.row[:3], made.row[3:]
+    assert [item.price for item in red] == sorted(item.price for item in red)
+    assert all(product(int(item.product_id[1:])).tags for item in red)
+    assert [item.price for item in rest] == sorted(item.price for item in rest)
+    assert {item.source for item in rest} == {"relaxed"}
+
+
+async def test_an_order_is_among_what_fits_the_words(shop: PipelineShop) -> None:
+    plain = await shop.search(Inferred(description="lamps"), k=18, like="p1", diversity=0.0)
+    made = await shop.search(Inferred(description="lamps", order="dearest"), k=6, like="p1")
+    prices = [item.price for item in made.row]
+    assert prices == sorted(prices, reverse=True)
+    assert set(ids(made)) <= set(ids(plain))
+
+
+@pytest.mark.parametrize("order", ["cheapest", "dearest", "newest", "best_rated"])
+async def test_an_order_without_other_words_is_of_all_products(shop: PipelineShop, order: str) -> None:
+    shop.put(7, updated_at=99, popularity=1.0, price=0.5)
+    shop.put(8, updated_at=98, popularity=0.9, price=99.0)
+    made = await shop.search(Inferred(order=order), k=2)  # type: ignore[arg-type]
+    first = {"cheapest": "p7", "dearest": "p8", "newest": "p7", "best_rated": "p0"}
+    assert ids(made)[0] == first[order]
+
+
+async def test_a_coat_that_there_is_not_is_answered_by_what_lies_beside_it(shop: PipelineShop) -> None:
+    for number, kind, shelf, price in (
+        (1, "coat", "Women/Jackets & coats", 190.0),
+        (2, "jacket", "Kids/Jackets & coats", 35.0),
+        (3, "cap", "Kids/Accessories", 15.0),
+        (4, "jacket", "Kids/Jackets & coats", 90.0),
+    ):
+        fields = {"type": kind, "category": tuple(shelf.split("/")), "price": price, "updated_at": 1}
+        shop.put(number, **fields)
+        shop.index.upsert([(product(number, **fields), content(number, product(number)))])
+    told = Inferred(types=("coat",), categories=("Kids",), price_max=40.0, currency="EUR")
+    made = await shop.search(told)
+    assert ids(made) == ["p2"]
+    assert made.notice == "No coats for kids up to €40. Jackets for kids up to €40:"
+    found = {(each.parameter, each.value): each.products for each in made.counts}
+    assert found == {("type", "coat"): 2, ("category", "Kids"): 0, ("price", ""): 0}
+
+
+async def test_wishes_that_all_stand_in_the_way_show_what_is_popular(shop: PipelineShop) -> None:
+    told = Inferred(types=("nothing",), price_min=9_000.0)
+    made = await shop.search(told)
+    assert made.notice == "No nothings from 9,000. What is popular:"
+    assert {item.source for item in made.row} == {"popular"}
