@@ -187,7 +187,7 @@ class Catalogue:
         product = self._products.get(product_id)
         return product is not None and where.allows(product)
 
-    def allowed(self, where: Where) -> Ints:
+    def find_allowed(self, where: Where) -> Ints:
         """(n,) by number, all products that may be shown; what was found out is kept for the next time."""
         numbers = self.numbers.find_all(tuple(self._products))
         return numbers[self.filter(where).mask(numbers)]

@@ -106,13 +106,25 @@ def test_more_is_shown_on_demand(page: Page) -> None:
     assert set(first) <= set(read_results(page))
 
 
-def test_nothing_found_says_what_to_do(page: Page) -> None:
+def test_where_nothing_fits_one_sentence_says_which_wish_gave_way(page: Page) -> None:
     look_for(page, "shirts over €9000")
-    expect(page.get_by_text("Take something away above")).to_be_visible()
-    expect(page.locator("[data-part=told]")).to_contain_text("No product. Understood as: shirt, over €9,000.")
-    page.get_by_role("button", name="Remove over €9,000").click()
+    notice = page.locator("[data-part=notice]")
+    expect(notice).to_have_text("No shirts from €9,000. Shirts:")
+    expect(page.locator("[data-part=told]")).to_contain_text("Understood as: shirt, over €9,000.")
+    expect(page.locator("[data-part=count]")).to_be_hidden()
+    expect(page.get_by_role("heading", name="Close to it")).to_be_hidden()
     expect(page.locator("main .card").first).to_be_visible()
-    expect(page.get_by_text("Take something away above")).to_be_hidden()
+    expect(chips(page).first).to_have_text("shirt (0 without)")
+    page.get_by_role("button", name="Remove over €9,000").click()
+    expect(notice).to_be_hidden()
+    expect(page.locator("main .card").first).to_be_visible()
+
+
+def test_letters_of_no_word_are_told_as_such(page: Page) -> None:
+    look_for(page, "asdfqwer")
+    expect(page.locator("[data-part=notice]")).to_have_text("Nothing is like “asdfqwer”: these are popular.")
+    expect(page.locator("[data-part=count]")).to_be_hidden()
+    expect(page.locator("main .card").first).to_be_visible()
 
 
 def test_the_same_words_find_another_order_for_another_visitor(stack: Stack, open_page: Open) -> None:

@@ -62,11 +62,11 @@ class RepeatedParameter(Problem):
         super().__init__(f"{name!r} is given {times} times: give it once", fields={"parameter": name})
 
 
-class NothingAsked(Problem):
+class EmptySearch(Problem):
     """A search has neither words nor filters."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    kind = "nothing-asked"
+    kind = "empty-search"
 
     def __init__(self, filters: Sequence[str]) -> None:
         super().__init__(

@@ -81,7 +81,7 @@ class SearchRetriever:
                 found, fallback = self._popular(asked.k, wider), "index_away"
             # While the second question was on its way products may have changed that the first one found.
             first, rest = [hit for hit in first if self._catalogue.allows(hit.product_id, exact)], found
-        named = self._named(asked)
+        named = self._find_named(asked)
         lists = [named, first, rest]
         if search.inferred.order is not None:
             lists = [list({hit.product_id: hit for hits in lists for hit in hits}.values())]
@@ -95,7 +95,7 @@ class SearchRetriever:
             in_order=search.inferred.order is not None,
         )
 
-    def _named(self, asked: RecommendationRequest) -> list[Hit]:
+    def _find_named(self, asked: RecommendationRequest) -> list[Hit]:
         """What the words are the name or id of: no filter that they were taken for hides it."""
         where = asked.where if asked.given is None else asked.given
         named = asked.search.named if asked.search is not None else ()
@@ -112,7 +112,7 @@ class SearchRetriever:
         described = set(key_of(told.description).split())
         tagged = {word for tag in told.tags for word in key_of(tag).split()}
         if not described - tagged:  # the filters say all of it
-            numbers = self._catalogue.allowed(where)
+            numbers = self._catalogue.find_allowed(where)
             return self._sort(self._catalogue.numbers.ids(numbers), told.order)
         found = await self._find(query, FITTING * asked.k, where)
         if found is None:

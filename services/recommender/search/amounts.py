@@ -131,7 +131,7 @@ class AmountReader:
         """A number, where it ends, and whether it is in words."""
         token = self.token(at)
         if token is None or token.kind != "number":
-            return (*self._spoken(at, joins), True)
+            return (*self._read_spoken(at, joins), True)
         value, at = number(token.text), at + 1
         while self._is_thousands(at, is_money):
             value, at = value * 1000 + number(self.text(at)), at + 1
@@ -148,7 +148,7 @@ class AmountReader:
 
     # numbers in words
 
-    def _spoken(self, at: int, joins: bool) -> tuple[float | None, int]:
+    def _read_spoken(self, at: int, joins: bool) -> tuple[float | None, int]:
         """ "twenty five", "two hundred and fifty"; "nine ninety nine" is 9.99, "one fifty" 150."""
         value, end = self._cardinal(at, joins)
         if value is None or not 1 <= value < 100:

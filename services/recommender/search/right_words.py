@@ -77,12 +77,12 @@ def is_gibberish(word: str) -> bool:
     """Whether a folded word is of no language, and does not look like one: no name and no mistake either."""
     if not word.isascii() or not word.isalpha() or language_of(word):
         return False
-    rare = sum(_trigrams()[run] < RARE for run in _runs(word.encode()).tolist())
+    rare = int(np.count_nonzero(_trigrams()[_runs(word.encode())] < RARE))
     return rare >= (2 if len(word) <= SHORT else RARE_ENOUGH)
 
 
 def _runs(text: bytes) -> npt.NDArray[np.int32]:
-    """(n,) of words between line ends: each three letters in a row as one number, ends counting as letters."""
+    """(n,) of words between line ends: each three letters in a row as one number; ends are letters, too."""
     letters = np.frombuffer(b"\n" + text.strip(b"\n") + b"\n", np.uint8).astype(np.int32)
     letters = np.where(letters == ord("\n"), 0, letters - ord("a") + 1)
     within = letters[1:-1] > 0
@@ -94,6 +94,5 @@ def _runs(text: bytes) -> npt.NDArray[np.int32]:
 def _trigrams() -> npt.NDArray[np.int64]:
     """(27³,) how often the right words have each; 40 ms, with the first word that nobody knows."""
     words = right_words()
-    return np.bincount(
-        np.concatenate([_runs(words.english.text), _runs(words.foreign.text)]), minlength=27**3
-    )
+    runs = np.concatenate([_runs(words.english.text), _runs(words.foreign.text)])
+    return np.bincount(runs, minlength=27**3)

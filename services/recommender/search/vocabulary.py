@@ -93,7 +93,7 @@ class Vocabulary:
         return self._products.find(query)
 
     def is_nonsense(self, words: str) -> bool:
-        """Whether all of them are letters of no word; numbers and words of a few letters say nothing of it."""
+        """Whether all of them are letters of no word; numbers and the shortest words say nothing of it."""
         found = [word for word in name_words(words) if len(word) >= SHORTEST_CORRECTED and word.isalpha()]
         return bool(found) and all(
             is_gibberish(word)

@@ -2,7 +2,7 @@
 
 /** Query parameters of a search's address that stand in for what its words say. */
 export const OVERRIDES = [
-  "price_min", "price_max", "price_near", "category", "brand", "type", "tag", "description", "weights",
+  "price_min", "price_max", "price_near", "order", "category", "brand", "type", "tag", "description", "weights",
   "without_category", "without_brand", "without_type", "without_tag",
 ];
 const LISTS = [
@@ -18,6 +18,7 @@ const WISHES = {
   price: { more: "expensive ones first", less: "cheap ones first" },
   popularity: { more: "popular ones first", less: "lesser known ones first" },
 };
+const ORDERS = { cheapest: "cheapest first", dearest: "dearest first", newest: "newest first", best_rated: "best liked first" };
 const PRICES = ["price_min", "price_max", "price_near"];
 
 /** Of an address's parameters those that a search has; `given`: URLSearchParams. */
@@ -26,17 +27,22 @@ export function overridesIn(given) {
 }
 
 /**
- * The chips of a search: `{label, without}`. `without` are the overrides, URLSearchParams, with which the search
- * asks for everything but this; a chip that cannot be taken away has none. `asked` are the overrides that the
- * answer is of, `money(amount, currency)` writes a bound.
+ * The chips of a search: `{label, without, products}`. `without` are the overrides, URLSearchParams, with which the
+ * search asks for everything but this; a chip that cannot be taken away has none. `products` is how many fit then,
+ * where nothing fits all: of `counts`, `{parameter, value, products}`. `asked` are the overrides that the answer is
+ * of, `money(amount, currency)` writes a bound.
  */
-export function chipsOf(inferred, asked, money) {
+export function chipsOf(inferred, asked, money, counts = []) {
+  const counted = (parameter, value) => counts.find((each) => each.parameter === parameter && each.value === value)?.products;
   const lists = LISTS.flatMap(([name, field, label]) => {
     const values = inferred[field] ?? [];
-    return values.map((value) => ({ label: label(value), without: replaced(asked, { [name]: rest(values, value) }) }));
+    return values.map((value) => ({
+      label: label(value), without: replaced(asked, { [name]: rest(values, value) }), products: counted(name, value),
+    }));
   });
   const [positive, negative] = [lists.filter(({ label }) => !label.startsWith("not ")), lists.filter(({ label }) => label.startsWith("not "))];
-  return [...positive, ...priceChip(inferred, asked, money), ...tagChips(inferred, asked), ...wishChips(inferred, asked),
+  return [...positive, ...priceChip(inferred, asked, money, counted("price", "")), ...tagChips(inferred, asked),
+    ...orderChip(inferred, asked), ...wishChips(inferred, asked),
     ...describedChip(inferred, asked), ...negative, ...asides(inferred)];
 }
 
@@ -60,7 +66,7 @@ function replaced(asked, others) {
   return made;
 }
 
-function priceChip({ price_min: least, price_max: most, price_near: near, currency }, asked, money) {
+function priceChip({ price_min: least, price_max: most, price_near: near, currency }, asked, money, products) {
   const write = (amount) => money(amount, currency);
   const label =
     near !== undefined ? `around ${write(near)}`
@@ -68,7 +74,14 @@ function priceChip({ price_min: least, price_max: most, price_near: near, curren
     : most !== undefined ? `under ${write(most)}`
     : least !== undefined ? `over ${write(least)}`
     : undefined;
-  return label ? [{ label, without: replaced(asked, Object.fromEntries(PRICES.map((name) => [name, []]))) }] : [];
+  return label ? [{ label, without: replaced(asked, Object.fromEntries(PRICES.map((name) => [name, []]))), products }] : [];
+}
+
+/** "The cheapest": an order, and with it the wish that it also is. */
+function orderChip({ order, weights = {} }, asked) {
+  if (!order) return [];
+  const others = weightless(asked, Object.keys(WISHES).filter((name) => weights[name]));
+  return [{ label: ORDERS[order], without: replaced(asked, { order: [], ...(others && { weights: [others] }) }) }];
 }
 
 /** Tags that the words wish for, and those that the address insists on since another was taken away. */
@@ -86,13 +99,20 @@ function less(text, tags) {
   return text.split(/\s+/).filter((word) => word && !gone.has(word.toLowerCase())).join(" ");
 }
 
-function wishChips({ weights = {} }, asked) {
-  const set = new Map((asked.get("weights") ?? "").split(",").filter(Boolean).map((pair) => pair.split(":")));
+function wishChips({ weights = {}, order }, asked) {
+  if (order) return []; // it says more than they do
+  const set = weightsOf(asked);
   return Object.entries(WISHES).flatMap(([name, { more, less }]) => {
     if (!weights[name] || set.has(name)) return [];
-    const others = [...set, [name, "0"]].map((pair) => pair.join(":")).join(",");
-    return [{ label: weights[name] < 0 ? less : more, without: replaced(asked, { weights: [others] }) }];
+    return [{ label: weights[name] < 0 ? less : more, without: replaced(asked, { weights: [weightless(asked, [name])] }) }];
   });
+}
+
+const weightsOf = (asked) => new Map((asked.get("weights") ?? "").split(",").filter(Boolean).map((pair) => pair.split(":")));
+
+/** The weights of the overrides with some that count nothing. */
+function weightless(asked, names) {
+  return [...new Map([...weightsOf(asked), ...names.map((name) => [name, "0"])])].map((pair) => pair.join(":")).join(",");
 }
 
 /** The words that are none of the above: products are to look and read like them. */

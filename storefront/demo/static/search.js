@@ -76,20 +76,22 @@ export function createSearch({ ask, visitor, template, open, onShown }) {
   function draw(answer) {
     const isNew = !page.answer;
     page.answer = answer;
-    const exact = answer.items.filter(({ source }) => source !== "relaxed");
-    const close = answer.items.filter(({ source }) => source === "relaxed");
+    const isSaid = WHOLE.test(answer.notice ?? ""); // the notice says all: no count and no heading beside it
+    const exact = answer.items.filter(({ source }) => isSaid || source !== "relaxed");
+    const close = answer.items.filter(({ source }) => !isSaid && source === "relaxed");
     page.found.show(exact);
     page.close.show(close);
     page.part("closely").hidden = !close.length;
     page.part("by-words").hidden = true;
     page.part("nothing").hidden = answer.items.length > 0;
     page.part("more").hidden = answer.items.length < page.k || page.k >= MOST;
-    write(page.part("notice"), noticeOf(answer));
+    write(page.part("notice"), answer.items.length ? noticeOf(answer) : ""); // "nothing" says it
     const count = counted(exact.length, close.length, answer.items.length >= page.k);
-    write(page.part("count"), count);
-    const chips = chipsOf(answer.inferred, page.overrides, (amount, named) => money(amount, named ?? answer.items[0]?.currency ?? "EUR", true));
+    write(page.part("count"), isSaid ? "" : count);
+    const writeMoney = (amount, named) => money(amount, named ?? answer.items[0]?.currency ?? "EUR", true);
+    const chips = chipsOf(answer.inferred, page.overrides, writeMoney, answer.counts);
     drawChips(chips);
-    write(page.part("told"), `${count}. ${sentenceOf(chips)}`);
+    write(page.part("told"), `${isSaid ? answer.notice : `${count}.`} ${sentenceOf(chips)}`);
     onShown({
       list_id: LIST,
       recommendation_id: answer.recommendation_id,
@@ -110,12 +112,12 @@ export function createSearch({ ask, visitor, template, open, onShown }) {
     (buttons[Math.min(at, buttons.length - 1)] ?? page.main).focus({ preventScroll: true });
   }
 
-  function drawn({ label, without, isReset }) {
+  function drawn({ label, without, isReset, products }) {
     const made = document.createElement("li");
     const chip = document.createElement(without || isReset ? "button" : "span");
     chip.className = without ? "chip removable" : isReset ? "chip reset" : "chip aside";
-    chip.textContent = label;
-    if (without) chip.setAttribute("aria-label", `Remove ${label}`);
+    chip.textContent = products === undefined ? label : `${label} (${products} without)`;
+    if (without) chip.setAttribute("aria-label", `Remove ${label}${products === undefined ? "" : `: ${products} products`}`);
     if (without || isReset) {
       chip.type = "button";
       chip.addEventListener("click", () => change(without ?? new URLSearchParams()));
@@ -145,7 +147,10 @@ const FALLBACKS = {
   words_away: "Words cannot be compared at the moment: only what the chips say was searched for.",
 };
 
-const noticeOf = ({ notice, fallback }) => [FALLBACKS[fallback], notice && `${notice[0].toUpperCase()}${notice.slice(1)}.`].filter(Boolean).join(" ");
+const WHOLE = /[.:]$/; // of notices that are whole sentences
+
+const sentence = (notice) => `${notice[0].toUpperCase()}${notice.slice(1)}${WHOLE.test(notice) ? "" : "."}`;
+const noticeOf = ({ notice, fallback }) => [FALLBACKS[fallback], notice && sentence(notice)].filter(Boolean).join(" ");
 
 function counted(exact, close, isMore) {
   const all = exact + close;

@@ -327,7 +327,7 @@ async def test_without_words_the_filters_are_browsed(api: Api) -> None:
     assert found == popular
     assert answer["inferred"]["categories"] == ["Lamps"]
     nothing = await api.get("/v1/search", 422, params={"q": " "})
-    assert nothing["type"] == "urn:eddy:problem:nothing-asked"
+    assert nothing["type"] == "urn:eddy:problem:empty-search"
 
 
 @pytest.mark.parametrize("words", ["p17", "P17", "Product 17", "product  17", "“Product 17”"])

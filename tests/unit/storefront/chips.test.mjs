@@ -83,3 +83,17 @@ test("of an address only a search's own parameters count", () => {
   const given = new URLSearchParams("q=boots&page=2&brand=&token=x&without_tag=a&without_tag=b");
   assert.equal(String(overridesIn(given)), "brand=&without_tag=a&without_tag=b");
 });
+
+test("an order is one chip with the wish that it also is", () => {
+  const told = { order: "cheapest", weights: { price: -1 }, types: ["tent"] };
+  assert.deepEqual(labels(told), ["tent", "cheapest first"]);
+  assert.deepEqual(without(told, "cheapest first"), { order: [""], weights: ["price:0"] });
+  assert.deepEqual(without({ order: "newest" }, "newest first"), { order: [""] });
+  assert.deepEqual([...overridesIn(new URLSearchParams("q=x&order=newest"))], [["order", "newest"]]);
+});
+
+test("where nothing fits each chip tells how many fit without it", () => {
+  const counts = [{ parameter: "type", value: "coat", products: 12 }, { parameter: "price", value: "", products: 0 }];
+  const found = chipsOf({ types: ["coat"], price_max: 40, not_tags: ["red"] }, NOTHING, money, counts);
+  assert.deepEqual(found.map(({ label, products }) => [label, products]), [["coat", 12], ["under 40", 0], ["not red", undefined]]);
+});
