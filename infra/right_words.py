@@ -25,7 +25,8 @@ LANGUAGES: Final = ("de", "fr", "es", "it", "nl", "pl", "pt")
 WRITTEN: Final = 2.9  # "definately" is at 2.87
 SHORT_WRITTEN: Final = 3.3  # a short word of another language is as near to an English one as a mistake is
 SHORT: Final = 5  # letters
-KNOWN_WRITTEN: Final = 1.9  # in English, of words that a dictionary has: "trouser" is at 2.85
+KNOWN_WRITTEN: Final = 1.0  # in English, of words that a dictionary has: "gabardine" is at 1.82
+SHORT_KNOWN_WRITTEN: Final = 1.9  # "wite" is at 1.84
 
 
 def english_words() -> set[str]:
@@ -34,7 +35,10 @@ def english_words() -> set[str]:
     dictionary = importlib.import_module("spellchecker").SpellChecker(language="en")
     written = ((word, counts.freq_to_zipf(count)) for word, count in _counts("en"))
     return _fold(
-        word for word, zipf in written if zipf >= WRITTEN or (zipf >= KNOWN_WRITTEN and word in dictionary)
+        word
+        for word, zipf in written
+        if zipf >= WRITTEN
+        or (zipf >= (SHORT_KNOWN_WRITTEN if len(word) <= SHORT else KNOWN_WRITTEN) and word in dictionary)
     )
 
 

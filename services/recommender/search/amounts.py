@@ -8,7 +8,7 @@ from typing import Final
 
 from services.recommender.search.text import Prices, Token, currencies, english
 
-LONGEST_PHRASE: Final = 4
+LONGEST_PHRASE: Final = 5
 _GROUPED: Final = re.compile(r"\d{1,3}(?:[.,]\d{3})+")
 _INDIAN: Final = re.compile(r"\d{1,2}(?:,\d{2})+,\d{3}")
 
@@ -85,19 +85,22 @@ class AmountReader:
         if in_words and not value.is_integer() and currency is None:
             currency = ""  # "nine ninety nine" is said of money only
         end = self._price_dash(end)
-        if self.text(end) == "-" and self.is_glued(end) and self.text(end + 1).isalpha():
-            end += self.text(end + 1) in currencies()  # "50-euro"
+        if self.text(end) == "-" and self.is_glued(end) and not self._is_number(end + 2):
+            end += self.text(end + 1).isalpha() and self.text(end + 1) in currencies()  # "50-euro"
         named, end = (None, end) if self._starts_amount(end) else self._currency(end)
         currency = named if currency is None or (named and not currency) else currency
         if currency is None and in_words and self._is_foreign_number(end - 1):
             return None
         if named is not None:
             value, end = self._cents(value, end)
+        elif currency is None and value < 100 and self._is_cents(end):
+            value, currency, end = value / 100, "", end + 1
         return Amount(value, currency, start, end, in_words)
 
     def _currency(self, at: int) -> tuple[str | None, int]:
         """The currency named here and where its name ends."""
-        if self.text(at + 1) == "$" and self.is_glued(at + 1):
+        is_apart = len(self.text(at)) == 2 and self._starts_amount(at + 1)  # "US $100", but "a $100 coat"
+        if self.text(at + 1) == "$" and (self.is_glued(at + 1) or is_apart):
             code = currencies().get(f"{self.text(at)}$")
             if code is not None:
                 return code, at + 2
@@ -106,9 +109,11 @@ class AmountReader:
 
     def _starts_amount(self, at: int) -> bool:
         """Of "two $50 mugs" the sign is the second number's."""
-        following = self.token(at + 1)
-        is_next = following is not None and following.kind == "number" and not following.gap
-        return is_next and not self.is_glued(at)
+        return self._is_number(at + 1) and self.is_glued(at + 1) and not self.is_glued(at)
+
+    def _is_number(self, at: int) -> bool:
+        token = self.token(at)
+        return token is not None and token.kind == "number"
 
     def _price_dash(self, at: int) -> int:
         """ "50,-", "50.-" and "500/-" have no cents."""
@@ -126,6 +131,10 @@ class AmountReader:
         if cents is not None and cents < 100 and self.text(end) in self._told.cents:
             return value + cents / 100, end + 1
         return value, at
+
+    def _is_cents(self, at: int) -> bool:
+        """ "50 cents", "50p"."""
+        return self.text(at) in self._told.cents and (self.text(at) != "p" or self.is_glued(at))
 
     def _value(self, at: int, joins: bool, is_money: bool) -> tuple[float | None, int, bool]:
         """A number, where it ends, and whether it is in words."""
@@ -184,7 +193,13 @@ class AmountReader:
 
     def _part(self, at: int) -> tuple[float | None, int]:
         """What a scale counts: "two", "twenty five", "a", "a couple of"; or what is left without one."""
-        for phrase, value in (("a couple of", 2.0), ("a couple", 2.0), ("couple", 2.0), ("a", 1.0)):
+        for phrase, value in (
+            ("a couple of", 2.0),
+            ("a couple", 2.0),
+            ("couple", 2.0),
+            ("half a", 0.5),
+            ("a", 1.0),
+        ):
             end = at + len(phrase.split())
             is_said = " ".join(map(self.text, range(at, end))) == phrase
             if is_said and self.text(end) in self._told.scales:

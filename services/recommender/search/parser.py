@@ -400,13 +400,13 @@ def parse(query: str, vocabulary: Vocabulary) -> Inferred:
 def _place_relatives(found: ParsedQuery, sentence: Sentence, vocabulary: Vocabulary) -> None:
     """A "husband" means men where what he is to get is sold to men; else he is only a word.
 
-    "Womens boyfriend shorts" are women's, and "from my husband" tells who gives.
+    "Womens boyfriend shorts" are women's, "boyfriend shorts" a cut, and "from my husband" tells who gives.
     """
     is_told = any(name.people for name in found.named)
     for at, meaning in found.relatives:
         if sentence.follows_brand_word(at):
             continue
-        if not is_told and any(
+        if not (is_told or sentence.is_a_cut(at)) and any(
             vocabulary.has_type_in(kind, path) for kind in found.types for path in meaning.values
         ):
             found.named.append(NamedCategory(meaning.values, people=True, joined=False, place=at))

@@ -9,6 +9,7 @@ from services.recommender.search.text import Prices, Token, english
 
 NEAR: Final = 0.2  # "around 50" lets through what is at most 20 % off
 CHILD_YEARS: Final = 16
+ALTERNATIVES: Final = frozenset({"or", "oder", "ou", "o", "of", "lub"})  # between two amounts
 COUNTED_MAX: Final = 4  # "under 3 pockets", but "under 30 gifts" is a price
 
 Bound = Literal["max", "min", "near"]
@@ -137,6 +138,8 @@ class _Reader:
         to = self._tokens.phrase(low.end, self._told.range_to)
         if not to and is_between:
             to = self._tokens.phrase(low.end, self._told.range_and)
+        if not to and not is_bound and self._text(low.end) in ALTERNATIVES:
+            to = low.end + 1  # "20 or 30 dollars"
         if to:  # "20 to around 50"
             return self._tokens.amount(to + (self._text(to) in self._told.between_words))
         if is_bound or not low.in_words or low.currency is not None:
@@ -146,6 +149,7 @@ class _Reader:
         return high if is_range else None  # "twenty thirty dollars"
 
     def _is_price_word(self, at: int) -> bool:
+        at -= self._text(at) == ":"
         return self._text(at) in {"price", "prices", "priced", "cost", "costs", "budget"}
 
     def _is_measured(self, at: int) -> bool:
@@ -183,10 +187,11 @@ class _Reader:
         return None
 
     def _last_of(self, amount: Amount) -> Amount:
-        """ "under twenty thirty dollars": the greater, which hides less."""
-        if amount.in_words and amount.currency is None:
-            further = self._tokens.amount(amount.end)
-            if further is not None and further.in_words and further.value > amount.value:
+        """ "under twenty thirty dollars", "under 50 or 60 euros": the last, which hides less."""
+        is_either = self._text(amount.end) in ALTERNATIVES
+        if is_either or (amount.in_words and amount.currency is None):
+            further = self._tokens.amount(amount.end + is_either)
+            if further is not None and further.value > amount.value and (is_either or further.in_words):
                 return replace(further, start=amount.start)
         return amount
 

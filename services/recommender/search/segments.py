@@ -304,9 +304,9 @@ def _use_wish(wish: Wish | Superlative, at: int, sentence: CorrectedText) -> int
     """Where it starts, with what negates it: "not too expensive", "not the cheapest"."""
     if isinstance(wish, Superlative):
         start = _negation_start(at, sentence)
+        weights = wish.weights if sentence.order is None else {}  # the first counts
         if start == at:
-            sentence.order = wish.order
-        weights = wish.weights
+            sentence.order = sentence.order or wish.order
     else:
         start = _negation_start(at, sentence) if wish.weight in {"price", "popularity"} else at
         weights = {wish.weight: wish.value}
@@ -400,6 +400,12 @@ class Sentence:
         piece, words = self.pieces[at], [word for word in self.spelled.tokens if word.kind == "word"]
         typed = " ".join(word.raw for word in self.spelled.tokens[piece.start : piece.end])
         return piece.start > 0 and typed in meaning.values and any(word.raw.islower() for word in words)
+
+    def is_a_cut(self, at: int) -> bool:
+        """ "boyfriend shorts", "dad hat", but "for dad" and "my husband's"."""
+        following = self.piece(at + 1)
+        is_first = self.role(at - 1) in {"", "term", "word", "taken"}
+        return is_first and following is not None and following.role == "term"
 
     def is_likened(self, at: int) -> bool:
         """ "like Ilse", "similar to the Ilse"."""

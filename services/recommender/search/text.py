@@ -115,6 +115,7 @@ class Words(msgspec.Struct, frozen=True):
     """What plural and singular must know beyond the rules."""
 
     clothing: Phrases
+    right: Phrases
     plural_only: Phrases
     not_singular: Phrases
 

@@ -311,7 +311,8 @@ def _is_english(word: str) -> bool:
         word.removesuffix("ed"),
         word.removesuffix("ing"),
     )
-    return word in told.filler or word in told.negation.triggers or any(stem in told.common for stem in stems)
+    said = word in told.filler or word in told.negation.triggers or word in told.words.right
+    return said or any(stem in told.common for stem in stems)
 
 
 EVERY_S: Final = 2.0  # a new brand is understood so late at most

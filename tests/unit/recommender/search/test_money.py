@@ -200,3 +200,24 @@ def test_a_number_of_something_else_is_no_price(query: str) -> None:
 def test_around_a_price_keeps_the_price_beside_its_bounds() -> None:
     told = parse("around $50", vocabulary("demo"))
     assert (told.price_near, told.price_min, told.price_max) == (50.0, 40.0, 60.0)
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("coat less than or equal to 50", (None, 50.0, None)),
+        ("coat 20€ < x < 50€", (20.0, 50.0, "EUR")),
+        ("coat 20..50 €", (20.0, 50.0, "EUR")),
+        ("coat price: 20-50", (20.0, 50.0, None)),
+        ("coat 20 or 50 euros", (20.0, 50.0, "EUR")),
+        ("coat under 50 or 60 euros", (None, 60.0, "EUR")),
+        ("coat under half a grand", (None, 500.0, None)),
+        ("coat EUR200-EUR300", (200.0, 300.0, "EUR")),
+        ("coat under 50 cents", (None, 0.5, None)),
+        ("coat under US $100", (None, 100.0, "USD")),
+        ("a $100 coat", (80.0, 120.0, "USD")),
+        ("1080p projector", (None, None, None)),
+    ],
+)
+def test_a_price_in_other_signs_is_understood(query: str, expected: Bounds) -> None:
+    assert bounds(query) == expected

@@ -304,6 +304,9 @@ def test_a_correction_filters_only_where_nothing_else_is_unknown() -> None:
         ("kids cap from grandma", ("Kids",)),
         ("shirt for my husband from his wife", ("Men",)),
         ("kids shirt like daddy", ("Kids",)),
+        ("boyfriend shirt", ()),
+        ("dad hat", ()),
+        ("my husband watch", ("Men",)),
     ],
 )
 def test_explicit_people_words_beat_relatives(query: str, categories: tuple[str, ...]) -> None:
@@ -344,6 +347,8 @@ def test_free_of_several_things(query: str, shop: Shop, excluded: set[str]) -> N
         ("top rated red dress", "best_rated"),
         ("cheap red dress", None),
         ("not the cheapest red dress", None),
+        ("red dress cheapest to most expensive", "cheapest"),
+        ("red dress price high to low", "dearest"),
         ("popular red dress", None),
     ],
 )
