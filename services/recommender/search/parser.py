@@ -62,7 +62,8 @@ def free_of_several(sentence: Sentence, at: int) -> tuple[list[int], int]:
             following += 1
         piece = sentence.piece(following)
         is_listed = following > places[-1] + 1 and piece is not None and piece.role == "term"
-        if piece is None or not is_listed or not alike(sentence.pieces[at], piece):
+        is_whole = sentence.key(places[-1]).endswith("free")  # "latex-free and leather-free": two wishes
+        if piece is None or is_whole or not is_listed or not alike(sentence.pieces[at], piece):
             return [], at
         places.append(following)
     return places, end

@@ -324,6 +324,7 @@ def test_explicit_people_words_beat_relatives(query: str, categories: tuple[str,
         ("shirt sans stripes", "demo", {"striped"}),
         ("sans stripes and dots", "demo", {"striped", "dotted"}),
         ("comic sans serif mug", "demo", set()),
+        ("gloves latex free and leather free", "hardware", {"leather"}),
         ("brass and glass free pendant light", "home", {"brass", "glass"}),
     ],
 )
