@@ -1,8 +1,9 @@
 """Where nothing fits all wishes of a search: which of them gives way, and the sentence for it. Pure."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Final
 
 import msgspec
@@ -61,22 +62,23 @@ def _has_bounds(told: Inferred) -> bool:
 def relax(products: Iterable[Product], where: Where, given: Where, told: Inferred) -> Relaxation | None:
     """The fewest wishes, and of those the narrowest, without which something fits; None where all is to go.
 
-    One pass over all products: some 0.1 s of 100,000, so not in the event loop.
+    One pass over all products: some 0.3 s of 100,000, so not in the event loop.
     """
     asked = wishes(told, given)
-    only = {parameter: _only(parameter, where) for parameter in asked}
+    tests = {parameter: _test(parameter, where) for parameter in asked}
     base = _drop(asked, where, given)
-    failures = Counter[frozenset[str]]()  # wishes that a product fails → how many do
-    candidates: dict[frozenset[str], list[Product]] = {}
+    counts: dict[tuple[str, ...], int] = {}  # wishes that a product fails → how many products do
+    candidates: list[Product] = []
     of_type: list[Product] = []
     for product in products:
         if told.types and product.type in told.types:
             of_type.append(product)
         if base.allows(product):
-            failed = frozenset(each for each, filters in only.items() if not filters.allows(product))
-            failures[failed] += 1
-            if failed == {"type"}:
-                candidates.setdefault(failed, []).append(product)
+            failed = tuple(each for each, fits in tests.items() if not fits(product))
+            counts[failed] = counts.get(failed, 0) + 1
+            if failed == ("type",):
+                candidates.append(product)
+    failures = {frozenset(failed): count for failed, count in counts.items()}
     if not failures or frozenset() in failures:
         return None
     fitting = {each: sum(n for failed, n in failures.items() if each not in failed) for each in asked}
@@ -85,7 +87,7 @@ def relax(products: Iterable[Product], where: Where, given: Where, told: Inferre
         return None
     wider = _drop(dropped, where, given)
     if dropped == {"type"}:
-        wider = replace(wider, category=_beside(of_type, candidates[dropped]) or wider.category)
+        wider = replace(wider, category=_beside(of_type, candidates) or wider.category)
     return Relaxation(wider, dropped, tuple(_count(asked, failures, told)))
 
 
@@ -95,8 +97,27 @@ def _reluctance(failed: frozenset[str], fitting: Mapping[str, int]) -> tuple[int
     return (len(failed), exclusions, sum(fitting[each] for each in failed), sorted(failed))
 
 
-def _only(parameter: str, where: Where) -> Where:
-    return replace(Where(), **{field: getattr(where, field) for field in WISHES[parameter][0]})
+def _test(parameter: str, where: Where) -> Callable[[Product], bool]:
+    """The filters of one parameter alone, as `Where.allows` has them, but for four times as many products."""
+    only = replace(Where(), **{field: getattr(where, field) for field in WISHES[parameter][0]})
+    if parameter == "type":
+        return lambda product: product.type in only.type
+    if parameter == "brand":
+        return lambda product: product.brand in only.brand
+    if parameter == "price":
+        least, most = only.price_min or 0.0, inf if only.price_max is None else only.price_max
+        return lambda product: least <= product.price <= most
+    if parameter.endswith("category"):
+        known: dict[tuple[str, ...], bool] = {}  # products have few paths
+
+        def lies_there(product: Product) -> bool:
+            found = known.get(product.category)
+            if found is None:
+                found = known[product.category] = only.allows(product)
+            return found
+
+        return lies_there
+    return only.allows
 
 
 def _drop(parameters: Iterable[str], where: Where, given: Where) -> Where:
