@@ -15,7 +15,11 @@ from services.recommender.search.search import Search
 SHOWN = Where(availability=AVAILABLE)
 
 
-def product(number: int, kind: str, top: str, brand: str, price: float, tag: str) -> Product:
+Row = tuple[str, str, str, float, str]  # type, top category, brand, price, tag
+
+
+def product(number: int, row: Row) -> Product:
+    kind, top, brand, price, tag = row
     return Product(
         product_id=f"p{number}",
         name="x",
@@ -52,10 +56,8 @@ def wished(draw: st.DrawFn) -> Inferred:
 
 
 @given(st.lists(ROWS, max_size=8), wished())
-def test_as_few_wishes_give_way_as_can_and_each_is_counted(
-    rows: list[tuple[str, str, str, float, str]], told: Inferred
-) -> None:
-    products = [product(number, *row) for number, row in enumerate(rows)]
+def test_as_few_wishes_give_way_as_can_and_each_is_counted(rows: list[Row], told: Inferred) -> None:
+    products = [product(number, row) for number, row in enumerate(rows)]
     where = Search(told).narrow(SHOWN)
     found = relax(products, where, SHOWN, told)
     fitting = [each for each in products if where.allows(each)]
