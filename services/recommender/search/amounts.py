@@ -121,10 +121,11 @@ class AmountReader:
         return at + 2 if is_dash and self.text(at + 1) == "-" and self.is_glued(at + 1) else at
 
     def _cents(self, value: float, at: int) -> tuple[float, int]:
-        """ "5€50", "5 euros 50 cents", "nineteen dollars and ninety nine cents"."""
+        """ "5€50", "5 euros 50 cents", "19 euro 99", "nineteen dollars and ninety nine cents"."""
         if not value.is_integer():
             return value, at
-        if self.is_glued(at) and re.fullmatch(r"\d\d", self.text(at)):
+        is_two_digits = re.fullmatch(r"\d\d", self.text(at)) is not None
+        if is_two_digits and (self.is_glued(at) or at + 1 == len(self)):  # "5€50", "19 euro 99" and no more
             return value + float(self.text(at)) / 100, at + 1
         begin = at + 1 if self.text(at) == "and" else at
         cents, end, _ = self._value(begin, joins=False, is_money=False)
@@ -154,6 +155,11 @@ class AmountReader:
             and re.fullmatch(r"[1-9]\d{0,2}", self.text(at - 1)) is not None
             and (is_money or self._currency(at + 1)[0] is not None)
         )
+
+    def scale(self, amount: Amount) -> int:
+        """What its last word multiplies by: 100 of "two hundred dollars"; 1 for none."""
+        scales = [self._told.scales.get(self.text(at), 1) for at in range(amount.start, amount.end)]
+        return max(scales, default=1)
 
     # numbers in words
 

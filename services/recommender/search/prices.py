@@ -1,18 +1,20 @@
 """Prices in a sentence: "under $90", "between 20 and 50", "von 50 bis 80 €", "around fifty quid"."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal, Protocol
 
 from services.recommender.search.amounts import Amount, AmountReader
 from services.recommender.search.text import Prices, Token, english
 
+Bound = Literal["max", "min", "near"]
+
 NEAR: Final = 0.2  # "around 50" lets through what is at most 20 % off
 CHILD_YEARS: Final = 16
 ALTERNATIVES: Final = frozenset({"or", "oder", "ou", "o", "of", "lub"})  # between two amounts
-COUNTED_MAX: Final = 4  # "under 3 pockets", but "under 30 gifts" is a price
+# "Under 3 pockets" and "at least 10 zips" count them; "under 30 gifts" is a price, as is "over 50 gifts".
+COUNTED: Final[Mapping[Bound, int]] = {"max": 4, "min": 10, "near": 10}
 
-Bound = Literal["max", "min", "near"]
 _FLIPPED: Final[dict[Bound, Bound]] = {"max": "min", "min": "max", "near": "near"}
 
 
@@ -43,7 +45,7 @@ class PriceBounds:
     def order_near(self, amount: Amount) -> None:
         """Puts what costs about so much first, and hides nothing."""
         self.price_near = amount.value
-        self.currency = amount.currency or self.currency
+        self.currency = self.currency or amount.currency or None
 
 
 class Words(Protocol):
@@ -104,7 +106,7 @@ class _Reader:
         if (word.kind == "word" and not word.gap) or word.text in self._told.units:  # "50in"
             return True
         # "At least 2 zips" are zips, "under 30 gifts" are gifts of less than 30.
-        is_price = bound is None or (bound == "max" and amount.value > COUNTED_MAX)
+        is_price = bound is None or amount.value > COUNTED[bound]
         return not is_price and self._words.is_thing(following)
 
     def _begins_bound(self, at: int) -> bool:
@@ -125,6 +127,9 @@ class _Reader:
                 break
         if low is None or high is None or self._counts_something(high, None) or self._is_measured(start):
             return 0
+        scale = self._tokens.scale(high)
+        if low.currency is None and low.value < 100 and high.value >= low.value * scale:
+            low = replace(low, value=low.value * scale)  # "one to two hundred dollars"
         currency = low.currency if low.currency else high.currency
         if currency is None and not named and not bounded and not self._is_price_word(start - 1):
             return 0
@@ -136,6 +141,8 @@ class _Reader:
     def _high(self, low: Amount, *, is_between: bool, is_bound: bool) -> Amount | None:
         """The other end of a range."""
         to = self._tokens.phrase(low.end, self._told.range_to)
+        if is_bound and self._text(low.end) == "/":
+            return None  # "under 50$ / 45€"
         if not to and is_between:
             to = self._tokens.phrase(low.end, self._told.range_and)
         if not to and not is_bound and self._text(low.end) in ALTERNATIVES:
@@ -217,7 +224,7 @@ class _Reader:
             ("min", self._told.min_after),
             ("near", self._told.near_after),
         ):
-            end = self._tokens.phrase(amount.end + (self._text(amount.end) == "-"), phrases)
+            end = self._tokens.phrase(amount.end + (self._text(amount.end) in {"-", "("}), phrases)
             is_unit = amount.currency is None and self._text(end) in self._told.units
             if end and self._tokens.amount(end) is None and not is_unit:
                 self._asked.bound(bound, amount)  # type: ignore[arg-type]  # the three are bounds
