@@ -187,11 +187,6 @@ class Catalogue:
         product = self._products.get(product_id)
         return product is not None and where.allows(product)
 
-    def find_allowed(self, where: Where) -> Ints:
-        """(n,) by number, all products that may be shown; what was found out is kept for the next time."""
-        numbers = self.numbers.find_all(tuple(self._products))
-        return numbers[self.filter(where).mask(numbers)]
-
     def count(self, counts: Mapping[str, float]) -> None:
         """What visitors did with each product lately; of all others only the catalogue's word is known."""
         self._counts = counts

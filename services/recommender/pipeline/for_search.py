@@ -1,7 +1,9 @@
 """The row of a search: near to its words, in its bounds, and to the visitor's taste."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -112,17 +114,20 @@ class SearchRetriever:
         described = set(key_of(told.description).split())
         tagged = {word for tag in told.tags for word in key_of(tag).split()}
         if not described - tagged:  # the filters say all of it
-            numbers = self._catalogue.find_allowed(where)
-            return self._sort(self._catalogue.numbers.ids(numbers), told.order)
+            products = self._catalogue.products()  # 0.2 s of 100,000: others have their turns meanwhile
+            hits = await asyncio.to_thread(self._sort, filter(where.allows, products), told.order)
+            return list(
+                islice((hit for hit in hits if self._catalogue.allows(hit.product_id, where)), 2 * asked.k)
+            )
         found = await self._find(query, FITTING * asked.k, where)
         if found is None:
             return None
-        return self._sort([hit.product_id for hit in found[: FITTING * asked.k]], told.order)
+        nearest = [self._catalogue.get(hit.product_id) for hit in found[: FITTING * asked.k]]
+        return self._sort(filter(None, nearest), told.order)
 
-    def _sort(self, product_ids: Iterable[str], order: OrderName) -> list[Hit]:
-        products = [each for each in map(self._catalogue.get, product_ids) if each is not None]
+    def _sort(self, found: Iterable[Product], order: OrderName) -> list[Hit]:
         key = ORDER_KEYS[order]
-        products.sort(key=lambda each: (key(each, self._catalogue), each.product_id))
+        products = sorted(found, key=lambda each: (key(each, self._catalogue), each.product_id))
         return [Hit(each.product_id, 1 - place / len(products)) for place, each in enumerate(products)]
 
     def query(self, search: Search, session: Session | None, weights: Weights) -> Vector:
