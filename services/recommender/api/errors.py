@@ -60,16 +60,3 @@ class RepeatedParameter(Problem):
 
     def __init__(self, name: str, times: int) -> None:
         super().__init__(f"{name!r} is given {times} times: give it once", fields={"parameter": name})
-
-
-class EmptySearch(Problem):
-    """A search has neither words nor filters."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-    kind = "empty-search"
-
-    def __init__(self, filters: Sequence[str]) -> None:
-        super().__init__(
-            f"query.q: empty, and there is no filter to browse by; those are {', '.join(filters)}",
-            fields={"parameter": "q", "filters": list(filters)},
-        )

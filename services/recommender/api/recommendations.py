@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from schemas.live import NAMED_MAX, QUERY_MAX, Fallback, RecommendedItem, SlotKind
-from services.recommender.api.errors import EmptySearch, NotReady, UnknownParameter, UnknownProduct
+from services.recommender.api.errors import NotReady, UnknownParameter, UnknownProduct
 from services.recommender.api.parameters import (
-    FILTERS,
     SHOWN_MAX,
     WHO,
     OwnVisitor,
@@ -243,8 +242,6 @@ def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, search
 
         Filters without words are browsing: what is popular of what they let through.
         """
-        if not q.strip() and not (request.query_params.keys() & {*FILTERS, *SearchParameters.model_fields}):
-            raise EmptySearch(FILTERS)
         asked = answerer.parse("search", request, parameters, who, "q", *SearchParameters.model_fields)
         found = await searcher.search(q, overrides(request.query_params.keys(), parameters, further))
         where = found.narrow(asked.where)
