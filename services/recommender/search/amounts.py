@@ -39,6 +39,15 @@ def _first_words(phrases: frozenset[str]) -> frozenset[str]:
     return frozenset(phrase.partition(" ")[0] for phrase in phrases)
 
 
+@cache
+def _first_of_amounts() -> frozenset[str]:
+    """What an amount without a figure starts with: most words do not."""
+    told = english().prices
+    signs = {sign for code in currencies() for sign in (code, code.removesuffix("$"))}
+    words = (*told.numbers, *told.foreign_numbers, *told.scales, *told.slang, "a", "half", "couple")
+    return frozenset({*words, *signs})
+
+
 class AmountReader:
     """The tokens of one sentence, and the amounts that start at a place of them."""
 
@@ -73,6 +82,8 @@ class AmountReader:
     def amount(self, at: int, *, joins: bool = True) -> Amount | None:
         """The amount that starts here. `joins`: whether "and" may stand in it ("a hundred and fifty")."""
         start = at
+        if not self._is_number(at) and self.text(at) not in _first_of_amounts():
+            return None
         slang = self._told.slang.get(self.text(at + 1 if self.text(at) == "a" else at))
         if slang:
             return Amount(float(slang[0]), slang[1], start, at + 1 + (self.text(at) == "a"))
@@ -199,6 +210,8 @@ class AmountReader:
 
     def _part(self, at: int) -> tuple[float | None, int]:
         """What a scale counts: "two", "twenty five", "a", "a couple of"; or what is left without one."""
+        if self.text(at) not in {"a", "half", "couple", "hundred", "thousand"}:
+            return self._below_hundred(at)
         for phrase, value in (
             ("a couple of", 2.0),
             ("a couple", 2.0),
