@@ -42,7 +42,7 @@ ROWS = st.tuples(
 
 
 @st.composite
-def wished(draw: st.DrawFn) -> Inferred:
+def draw_wishes(draw: st.DrawFn) -> Inferred:
     """Some wishes of one search."""
     one = st.integers(0, 1)
     fields: dict[str, object] = {
@@ -55,7 +55,7 @@ def wished(draw: st.DrawFn) -> Inferred:
     return Inferred(**fields)  # type: ignore[arg-type]
 
 
-@given(st.lists(ROWS, max_size=8), wished())
+@given(st.lists(ROWS, max_size=8), draw_wishes())
 def test_as_few_wishes_give_way_as_can_and_each_is_counted(rows: list[Row], told: Inferred) -> None:
     products = [product(number, row) for number, row in enumerate(rows)]
     where = Search(told).narrow(SHOWN)
