@@ -29,6 +29,7 @@ from tests.support.shop_pages import (
     row,
     screenshot,
     top_categories,
+    tracked_events,
     whys,
 )
 
@@ -221,7 +222,7 @@ def test_an_order_from_search_to_thanks(stack: Stack, page: Page) -> None:
     page.get_by_role("link", name="What we think you like").click()
     expect(page.locator("[data-part=events]")).to_contain_text(f"Bought {name}")
     nothing_waits(page)
-    assert events_of(stack, page) == Counter(page.evaluate("window.tracked"))
+    assert events_of(stack, page) == tracked_events(page)
     has_never_navigated(page)
 
 

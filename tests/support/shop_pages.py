@@ -21,12 +21,17 @@ NARROW = {"width": 390, "height": 844}
 SOON_MS = 15_000
 RESTART_MS = 90_000
 
-# Every event that the tracker makes goes into localStorage first, under a key that ends with its id.
+# Every event that the tracker makes goes into localStorage first.
 NOTE_TRACKED = """
   const setItem = Storage.prototype.setItem;
   window.tracked = [];
+  window.orders = [];
   Storage.prototype.setItem = function (key, value) {
-    if (key.startsWith("eddy.event.")) window.tracked.push(key.slice("eddy.event.".length));
+    if (key.startsWith("eddy.event.")) {
+      const { event_id, type, order_id } = JSON.parse(value);
+      window.tracked.push(event_id);
+      if (order_id) window.orders.push({ event_id, type, order_id });
+    }
     return setItem.call(this, key, value);
   };
 """
@@ -87,6 +92,15 @@ def screenshot(page: Page, name: str) -> None:
 def events_of(stack: Stack, page: Page) -> Counter[str]:
     """How often each event of the page's visitor lies on the topic, by event id."""
     return read_events(stack, json.loads(page.evaluate("localStorage['eddy.visitor']"))["visitor_id"])
+
+
+def tracked_events(page: Page) -> Counter[str]:
+    """What the page has tracked, by the ids that ingest gives: an order's follows from its number."""
+    tracked = Counter[str](page.evaluate("window.tracked"))
+    for order in page.evaluate("window.orders"):
+        del tracked[order["event_id"]]
+        tracked[events.find_id(order["event_id"], order["type"], order["order_id"])] += 1
+    return tracked
 
 
 def read_events(stack: Stack, visitor_id: str) -> Counter[str]:
