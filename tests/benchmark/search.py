@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from itertools import cycle
 from typing import Final
 
 import httpx
@@ -16,6 +17,7 @@ from tests.benchmark.system import System
 from tests.support.search.query_set import cases, vocabulary
 
 ROUNDS: Final = 5
+VISITORS: Final = 16  # one alone would ask more often than a token may
 LOOKED_AT: Final = 8  # products, so that the visitor's taste is part of every search
 
 
@@ -37,14 +39,12 @@ def measure(system: System, tell: Callable[[str], None]) -> SearchFigures:
     queries = [case.query for case in cases() if case.query.strip() and len(case.query) <= QUERY_MAX]
     held_out = [case for case in cases() if case.split == "held_out"]
     products = system.products()
-    with httpx.Client(base_url=system.ingest_url) as ingest:
-        visitor = ingest.post("/v1/visitors").json()
-    who = {"visitor_id": visitor["visitor_id"], "token": visitor["token"]}
-    _look(system, who, products[:LOOKED_AT])
+    visitors = [_welcome(system, products[:LOOKED_AT]) for _ in range(VISITORS)]
+    asked = [*zip(queries, cycle(visitors), strict=False)]
     with httpx.Client(base_url=system.recommender_url, timeout=30) as http:
         tell(f"{len(queries)} queries, {len(products):,} products")
-        first = [_time_search(http, query, who) for query in queries]
-        known = [_time_search(http, query, who) for _ in range(ROUNDS) for query in queries]
+        first = [_time_search(http, query, who) for query, who in asked]
+        known = [_time_search(http, query, who) for _ in range(ROUNDS) for query, who in asked]
         bare = [_time_search(http, None, {}) for _ in range(len(queries))]
     return SearchFigures(
         this_machine(),
@@ -65,7 +65,11 @@ def _time_search(http: httpx.Client, query: str | None, who: dict[str, str]) -> 
     return time.perf_counter() - started
 
 
-def _look(system: System, who: dict[str, str], products: list[str]) -> None:
+def _welcome(system: System, products: list[str]) -> dict[str, str]:
+    """A visitor who has looked at these products."""
+    with httpx.Client(base_url=system.ingest_url) as ingest:
+        visitor = ingest.post("/v1/visitors").json()
+    who = {"visitor_id": visitor["visitor_id"], "token": visitor["token"]}
     events = [
         {
             "event_id": f"00000000-0000-4000-8000-{number:012d}",
@@ -78,6 +82,7 @@ def _look(system: System, who: dict[str, str], products: list[str]) -> None:
     ]
     with httpx.Client(base_url=system.ingest_url) as ingest:
         ingest.post("/v1/events", params={"token": who["token"]}, json={"events": events}).raise_for_status()
+    return who
 
 
 def _spread(seconds: list[float]) -> dict[str, float]:
