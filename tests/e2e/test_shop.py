@@ -26,10 +26,10 @@ from tests.support.shop_pages import (
     look_for,
     nothing_waits,
     open_product,
+    read_tracked,
     row,
     screenshot,
     top_categories,
-    tracked_events,
     whys,
 )
 
@@ -222,7 +222,7 @@ def test_an_order_from_search_to_thanks(stack: Stack, page: Page) -> None:
     page.get_by_role("link", name="What we think you like").click()
     expect(page.locator("[data-part=events]")).to_contain_text(f"Bought {name}")
     nothing_waits(page)
-    assert events_of(stack, page) == tracked_events(page)
+    assert events_of(stack, page) == read_tracked(page)
     has_never_navigated(page)
 
 

@@ -94,7 +94,7 @@ def events_of(stack: Stack, page: Page) -> Counter[str]:
     return read_events(stack, json.loads(page.evaluate("localStorage['eddy.visitor']"))["visitor_id"])
 
 
-def tracked_events(page: Page) -> Counter[str]:
+def read_tracked(page: Page) -> Counter[str]:
     """What the page has tracked, by the ids that ingest gives: an order's follows from its number."""
     tracked = Counter[str](page.evaluate("window.tracked"))
     for order in page.evaluate("window.orders"):

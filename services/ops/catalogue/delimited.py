@@ -64,7 +64,7 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
         cells = table.record(line)
         if isinstance(cells, Broken):
             yield cells
-        elif any(not cell.isascii() and _UNDECODED.search(cell) for cell in cells):
+        elif not table.is_decoded:
             yield Broken(NOT_UTF_8, f"line {begins}", ENCODING)
         elif len(cells) > len(names) and any(cell.strip() for cell in cells[len(names) :]):
             yield Broken("more cells than columns")
@@ -72,7 +72,9 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
             if len(cells) < len(names):
                 tell(FEWER, f"line {begins}")
             filled = [cell if cell.strip() else None for cell in cells]
-            row: Row = dict.fromkeys(names) | dict(zip(names, filled, strict=False))
+            row: Row = dict(zip(names, filled, strict=False))
+            if len(filled) < len(names):
+                row = dict.fromkeys(names) | row
             for name in twice:
                 row[name] = next(
                     (cell for own, cell in zip(names, filled, strict=False) if own == name and cell), None
@@ -135,6 +137,7 @@ class _Table:
         self._tell = tell
         self._width = 0
         self._quotes = False  # whether some cell is quoted for certain
+        self.is_decoded = True  # whether the last record was text in the file's encoding
 
     def header(self, line: str) -> list[str]:
         """The names of the columns."""
@@ -146,12 +149,18 @@ class _Table:
 
     def record(self, line: str) -> list[str] | Broken:
         """The cells of the record that begins with this line; the others that belong to it are taken, too."""
-        return self._parse_quotes(line) if '"' in line else line.split(self._delimiter)
+        found = self._parse_quotes(line) if '"' in line else line.split(self._delimiter)
+        # Asked of the line where the record is no more than it: that is cheaper than of each cell.
+        cells = found if isinstance(found, list) and any("\n" in cell for cell in found) else (line,)
+        self.is_decoded = all(cell.isascii() or _UNDECODED.search(cell) is None for cell in cells)
+        return found
 
     def _parse_quotes(self, line: str) -> list[str] | Broken:
+        cells, is_open = split(line, self._delimiter)
+        if self._quotes and cells is not None and len(cells) == self._width:
+            return cells  # as nearly always
         literal = line.split(self._delimiter)
         fits = len(literal) == self._width
-        cells, is_open = split(line, self._delimiter)
         if cells is not None and (len(cells) == self._width or not fits or not self._width):
             self._note(line, cells)
             return cells
@@ -201,12 +210,12 @@ class _Table:
 
 def split(record: str, delimiter: str) -> tuple[list[str] | None, bool]:
     """The cells, or None and whether a quote is still open at the end."""
-    if ' "' not in record and "\n" not in record:  # as nearly always; it takes a tenth of the time
+    cell, opened, spaced = _patterns(delimiter)
+    if "\n" not in record and not spaced.search(record):  # as nearly always; it takes a tenth of the time
         try:
             return next(csv.reader([record], delimiter=delimiter, strict=True)), False
         except csv.Error:
             pass
-    cell, opened = _patterns(delimiter)
     cells: list[str] = []
     at = 0
     while True:
@@ -229,11 +238,16 @@ def _split_loosely(line: str, delimiter: str) -> list[str]:
 
 
 @lru_cache(16)
-def _patterns(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+def _patterns(delimiter: str) -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """A cell, an open quote, and a quote that opens behind spaces."""
     end = re.escape(delimiter)
     inside = r'[^"]*(?:""[^"]*)*'
     cell = rf'\s*"({inside})"[ ]*(?={end}|\Z)|(?!\s*")([^{end}]*)(?={end}|\Z)'
-    return re.compile(cell.replace(r"\s*", "[ ]*")), re.compile(rf'[ ]*"{inside}\Z')
+    return (
+        re.compile(cell.replace(r"\s*", "[ ]*")),
+        re.compile(rf'[ ]*"{inside}\Z'),
+        re.compile(rf'(?:^|{end})[ ]+"'),
+    )
 
 
 def _beginning(line: str) -> str:

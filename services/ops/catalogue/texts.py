@@ -20,7 +20,7 @@ def is_blank(value: object) -> bool:
     if not isinstance(value, str):
         return value is None
     text = value.strip()
-    return not text or (len(text) <= LONGEST and text.lower() in PLACEHOLDERS)
+    return len(text) <= LONGEST and (not text or text.lower() in PLACEHOLDERS)
 
 
 def path(value: object, separator: str = ">") -> list[str]:

@@ -62,6 +62,7 @@ def _has_bounds(told: Inferred) -> bool:
 def relax(products: Iterable[Product], where: Where, given: Where, told: Inferred) -> Relaxation | None:
     """The fewest wishes, and of those the narrowest, without which something fits; None where all is to go.
 
+    A type gives way before others only to what lies beside it: jackets for coats, but no clocks for mugs.
     One pass over all products: some 0.3 s of 100,000, so not in the event loop.
     """
     asked = wishes(told, given)
@@ -82,7 +83,8 @@ def relax(products: Iterable[Product], where: Where, given: Where, told: Inferre
     if not failures or frozenset() in failures:
         return None
     fitting = {each: sum(n for failed, n in failures.items() if each not in failed) for each in asked}
-    dropped = min(failures, key=lambda failed: _reluctance(failed, fitting))
+    far = frozenset() if _is_beside(of_type, candidates) else frozenset({"type"})
+    dropped = min(failures, key=lambda failed: _reluctance(failed, far, fitting))
     if len(dropped) == len(asked) and len(asked) > 1:
         return None
     wider = _drop(dropped, where, given)
@@ -91,10 +93,12 @@ def relax(products: Iterable[Product], where: Where, given: Where, told: Inferre
     return Relaxation(wider, dropped, tuple(_count(asked, failures, told)))
 
 
-def _reluctance(failed: frozenset[str], fitting: Mapping[str, int]) -> tuple[int, int, int, list[str]]:
+def _reluctance(
+    failed: frozenset[str], far: frozenset[str], fitting: Mapping[str, int]
+) -> tuple[int, int, bool, int, list[str]]:
     """The fewer wishes the better, and of as many the narrower; the names make it the same each time."""
     exclusions = sum(each.startswith("without") for each in failed)
-    return (len(failed), exclusions, sum(fitting[each] for each in failed), sorted(failed))
+    return (len(failed), exclusions, failed == far, sum(fitting[each] for each in failed), sorted(failed))
 
 
 def _test(parameter: str, where: Where) -> Callable[[Product], bool]:
@@ -123,6 +127,12 @@ def _test(parameter: str, where: Where) -> Callable[[Product], bool]:
 def _drop(parameters: Iterable[str], where: Where, given: Where) -> Where:
     fields = [field for parameter in parameters for field in WISHES[parameter][0]]
     return replace(where, **{field: getattr(given, field) for field in fields})
+
+
+def _is_beside(of_type: Sequence[Product], candidates: Sequence[Product]) -> bool:
+    """Whether some candidate shares a shelf below the top with the type, where there are any."""
+    shelves = {step for product in of_type for step in product.category[1:]}
+    return not shelves or any(shelves.intersection(product.category[1:]) for product in candidates)
 
 
 def _beside(of_type: Sequence[Product], candidates: Sequence[Product]) -> frozenset[str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_struct
 
 from schemas.products import Product
 from services.recommender.index.port import AVAILABLE, Where
@@ -73,6 +74,23 @@ def test_as_few_wishes_give_way_as_can_and_each_is_counted(rows: list[Row], told
 
 def _without(parameter: str, where: Where) -> Where:
     return replace(where, **{field: getattr(SHOWN, field) for field in WISHES[parameter][0]})
+
+
+@pytest.mark.parametrize(
+    ("shelf", "dropped"), [("Jackets & coats", {"type"}), ("Tops", {"price"}), ("", {"price"})]
+)
+def test_a_type_gives_way_to_what_lies_beside_it(shelf: str, dropped: set[str]) -> None:
+    """Cheap others, and dear ones of the type, of which there are fewer."""
+
+    def of(number: int, kind: str, price: float, *path: str) -> Product:
+        return replace_struct(product(number, (kind, "Kids", "A", price, "red")), category=("Kids", *path))
+
+    others = [of(number, "other", 5.0, *filter(None, [shelf])) for number in range(5)]
+    coats = [of(number, "coat", 50.0, "Jackets & coats", "Coats") for number in range(10, 12)]
+    told = Inferred(types=("coat",), categories=("Kids",), price_max=10.0)
+    found = relax([*others, *coats], Search(told).narrow(SHOWN), SHOWN, told)
+    assert found is not None
+    assert found.dropped == dropped
 
 
 @pytest.mark.parametrize(
