@@ -216,7 +216,7 @@ def show(report: Report) -> None:
         ("rows refused", report.rows_refused),
     ]
     for field, count in report.missing.items():
-        facts.append((f"without {field}", f"{count:,}{_share(count, report.rows)}"))
+        facts.append((f"without {field}", f"{count:,}{_share(count, report.products + report.rows_refused)}"))
     for state, count in report.availability.items():
         facts.append((state, f"{count:,}{_share(count, report.products)}"))
     console.print(pairs([*facts, *((f"in {name}", count) for name, count in report.currencies.items())]))

@@ -1,6 +1,7 @@
 """`catalogue check` and `catalogue load --dry-run` as an operator runs them: reports and exit statuses."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,8 @@ def test_shopifys_prices_are_in_the_currency_that_was_told(tmp_path: Path) -> No
     status, report = check(path, "--currency", "SEK")
     assert (status, report["currencies"]) == (0, {"SEK": 1})
     assert [each["what"] for each in report["left_out"]] == ["a draft"]
+    table = run("check", str(path), "--currency", "SEK")[1]
+    assert re.search(r"without brand +│ 1 \(100\.0%\)", table), "of the products, not of the draft, too"
 
 
 def test_encoding_decimal_mark_and_words_of_availability_can_be_given(tmp_path: Path) -> None:
