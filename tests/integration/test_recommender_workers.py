@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from infra.stack.broker import Broker
+from services.web.ports import bind_shared
 from tests.support.machine import free_ports
 from tests.support.patience import eventually
 from tests.support.services import RunningService, run_service
@@ -17,6 +18,18 @@ from tests.support.shop import FOR_YOU, Live, Shop, ids, metrics, open_shop
 
 WORKERS = 2
 PAGES = 12
+
+
+def consecutive_ports(count: int) -> int:
+    """The first of so many that nobody listens on now."""
+    while True:
+        [first] = free_ports(1)
+        try:
+            for port in range(first, first + count):
+                bind_shared("test", "127.0.0.1", port).close()
+        except SystemExit:
+            continue
+        return first
 
 
 class Workers:
@@ -88,7 +101,7 @@ def shop(broker: Broker) -> Shop:
 
 @contextmanager
 def _recommender(shop: Shop, folder: Path) -> Iterator[tuple[RunningService, Workers]]:
-    first_port = free_ports(WORKERS)[0]
+    first_port = consecutive_ports(WORKERS)
     several = {
         "EDDY_RECOMMENDER_WORKERS": str(WORKERS),
         "EDDY_RECOMMENDER_WORKER_PORT": str(first_port),

@@ -3,9 +3,8 @@
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -42,38 +41,13 @@ def skip_or_fail(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-# Below the kernel's own range (from 32,768 on), so no connection takes what a test is about to listen on,
-# and a block for each of pytest's workers.
-PORTS = range(20_000, 32_000)
-PORTS_EACH = 1_500
-
-
-def _own_ports() -> Iterator[int]:
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    block = PORTS[worker * PORTS_EACH % len(PORTS) :][:PORTS_EACH]
-    begin = os.getpid() % PORTS_EACH  # another run on this machine may be at its beginning
-    return cycle([*block[begin:], *block[:begin]])
-
-
-_ports = _own_ports()
-
-
 def free_ports(count: int) -> list[int]:
-    """Loopback ports that nobody listens on now, one after the other."""
-    while True:
-        first = next(_ports)
-        found = [first, *(next(_ports) for _ in range(count - 1))]
-        if found == [*range(first, first + count)] and all(map(_is_free, found)):
-            return found
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    """Loopback ports that nobody listens on now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def put_temporary_folders_in_memory() -> None:
