@@ -12,9 +12,9 @@ TORCH  ?= $(shell { command -v nvidia-smi || ls -d /proc/driver/nvidia; } >/dev/
 UV_INSTALL := $(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python
 # Tests run so many at a time, each worker with a broker of its own and one thread of linear algebra; what is compiled
 # is kept for the hundreds of processes that they start. Half of the time they wait for services and browsers, so there
-# are two workers more than cores, four at most.
+# is one worker more than cores, four at most; with two more what waits for a second or two fails now and then.
 CORES   := $(shell getconf _NPROCESSORS_ONLN)
-WORKERS ?= $(shell echo $$(($(CORES) + 2)))
+WORKERS ?= $(shell echo $$(($(CORES) + 1)))
 TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --maxprocesses 4 --dist loadscope --no-loadscope-reorder --durations=60
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
