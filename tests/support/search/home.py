@@ -3,6 +3,7 @@
 from typing import Final
 
 from schemas.products import Product
+from tests.support.search.shelves import stock
 
 # brand, category path, type, price, tags
 _ROWS: Final = (
@@ -51,18 +52,4 @@ _ROWS: Final = (
 
 def home() -> list[Product]:
     """Its products, in USD."""
-    return [
-        Product(
-            product_id=f"f{number:02d}",
-            name=f"{brand} {kind}",
-            price=price,
-            currency="USD",
-            availability="in_stock",
-            updated_at=0,
-            category=tuple(path.split("/")),
-            brand=brand,
-            type=kind,
-            tags=tuple(tags.split(", ")),
-        )
-        for number, (brand, path, kind, price, tags) in enumerate(_ROWS)
-    ]
+    return stock(_ROWS, prefix="f", currency="USD")
