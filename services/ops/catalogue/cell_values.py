@@ -264,7 +264,7 @@ def merge_variants(first: Product, second: Product) -> Product:
 
     Where it is both of them, or neither, the lower price and all tags.
     """
-    ranks = [_STATES.index(each.availability) for each in (first, second)]
+    ranks = [BEST_FIRST.index(each.availability) for each in (first, second)]
     best = first if ranks[0] <= ranks[1] else second
     both = ranks[0] == ranks[1]
     cheaper = second if both and second.currency == first.currency and second.price < first.price else best
@@ -281,7 +281,7 @@ def merge_variants(first: Product, second: Product) -> Product:
     )
 
 
-_STATES: Final = ("in_stock", "preorder", "out_of_stock")
+BEST_FIRST: Final[tuple[Availability, ...]] = ("in_stock", "preorder", "out_of_stock")
 
 
 def _to_bad_value(error: msgspec.ValidationError, fields: Row) -> BadValue:

@@ -178,16 +178,15 @@ class Table:
 
 
 def _pricing(found: Row, currency: str, defaults: Defaults) -> Pricing:
+    def read_time() -> Period | None:
+        period = read_period(found.get("sale_starts"), found.get("sale_ends"), defaults, "sale_ends")
+        if period != ALWAYS:
+            return period
+        return read_interval(found.get("sale_interval"), defaults, "sale_interval")
+
     currency = _text(found.get("currency")) or currency
     regular = defaults.money(found.get("price"), currency)
-    period: Period | None = ALWAYS
-    if not is_blank(found.get("sale_price")):
-        starts, ends = found.get("sale_starts"), found.get("sale_ends")
-        period = read_period(starts, ends, defaults, "sale_ends")
-        if period == ALWAYS:
-            period = read_interval(found.get("sale_interval"), defaults, "sale_interval")
-    reduced = None if period is None else found.get("sale_price")
-    return make_pricing(regular, reduced, defaults, period or ALWAYS)
+    return make_pricing(regular, found.get("sale_price"), defaults, read_time)
 
 
 def _category(value: object, separators: Separators) -> tuple[list[str], list[str]]:

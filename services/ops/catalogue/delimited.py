@@ -29,7 +29,7 @@ ENCODING: Final = "name its encoding (--encoding cp1252, say), or save it as UTF
 
 _QUOTED: Final = re.compile('"[^"]*"')
 _SEPARATOR_LINE: Final = re.compile(r'(?i)\s*"?sep=(.)"?\s*')  # what Excel writes and reads before the header
-_UNDECODED: Final = re.compile("[\udc80-\udcff]")
+UNDECODED: Final = re.compile("[\udc80-\udcff]")
 
 
 def delimiter_of(header: str) -> str:
@@ -50,7 +50,7 @@ def csv_rows(text: IO[str], delimiter: str | None, tell: Tell = ignore) -> Itera
         delimiter = delimiter or told[1]
         header = _first_filled(lines)
     table = _Table(lines, delimiter or delimiter_of(header), tell)
-    if _UNDECODED.search(header):
+    if UNDECODED.search(header):
         yield Broken(NOT_UTF_8, f"line {lines.number}", ENCODING)
         return
     names = [name.strip() for name in table.header(header)]
@@ -152,7 +152,7 @@ class _Table:
         found = self._parse_quotes(line) if '"' in line else line.split(self._delimiter)
         # Asked of the line where the record is no more than it: that is cheaper than of each cell.
         cells = found if isinstance(found, list) and any("\n" in cell for cell in found) else (line,)
-        self.is_decoded = all(cell.isascii() or _UNDECODED.search(cell) is None for cell in cells)
+        self.is_decoded = all(cell.isascii() or UNDECODED.search(cell) is None for cell in cells)
         return found
 
     def _parse_quotes(self, line: str) -> list[str] | Broken:

@@ -19,7 +19,7 @@ from defusedxml.common import DefusedXmlException
 
 from services.errors import OperationFailed
 from services.ops.catalogue import xml_items
-from services.ops.catalogue.delimited import ENCODING, NOT_UTF_8, csv_rows
+from services.ops.catalogue.delimited import ENCODING, NOT_UTF_8, UNDECODED, csv_rows
 from services.ops.catalogue.rows import Broken, CutOff, Row, Tell, ignore
 
 PARQUET_ROWS: Final = 2_000  # at a time
@@ -47,7 +47,6 @@ def parquet(file: IO[bytes]) -> Iterator[tuple[Row, float]]:
 LIST: Final = re.compile(r'\s*(?:\{\s*"products"\s*:\s*)?\[')  # a list, or Shopify's {"products": [
 CHUNK: Final = 256 * 1024  # characters
 OBJECT_MAX: Final = 16 * 1024 * 1024  # characters of one object
-_UNDECODED: Final = re.compile("[\udc80-\udcff]")
 _GAP: Final = re.compile(r"[\s,]*")
 
 
@@ -79,7 +78,7 @@ def json_list(text: IO[str]) -> Iterator[Row | Broken]:
             return
         found, end = _object(decoder, buffer, at)
         if found is not None:
-            undecoded = _UNDECODED.search(buffer, at, end)
+            undecoded = UNDECODED.search(buffer, at, end)
             yield Broken(NOT_UTF_8, f"object {number} of the list", ENCODING) if undecoded else found
             at, number = end, number + 1
             continue

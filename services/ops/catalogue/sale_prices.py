@@ -1,6 +1,7 @@
 """What a product costs now, and what it will cost when its sale begins or ends. Pure."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -39,35 +40,52 @@ def make_pricing(
     regular: tuple[float, str],
     reduced: object,
     defaults: Defaults,
-    period: Period = ALWAYS,
+    read_time: Callable[[], Period | None] = lambda: ALWAYS,
     field: str = "sale_price",
 ) -> Pricing:
-    """The pricing of a regular price, and a cell of a reduced one that holds for a period.
+    """The pricing of a regular price, and a cell of a reduced one.
 
-    As of the file's time. A reduced price that cannot be one is told, and left out.
+    As of the file's time. A reduced price that cannot be one is told, and left out. `read_time` gives the
+    period that a reduced price holds for, None where that cannot be read: then there is no sale either.
     """
-    price, currency = regular
-    plain = Pricing(price, currency)
+    plain = Pricing(*regular)
+    sale = _read_sale(plain, reduced, defaults, read_time, field)
+    if sale is None:
+        return plain
+    lower, (begins, ends) = sale
+    at = defaults.updated_at
+    if lower == plain.price or (ends is not None and ends <= at):
+        return plain
+    after = () if ends is None else (PriceChange(at=ends, price=plain.price),)
+    if begins is None or begins <= at:
+        return Pricing(lower, plain.currency, True, after)
+    begin = PriceChange(at=begins, price=lower, on_sale=True)
+    return Pricing(plain.price, plain.currency, changes=(begin, *after))
+
+
+def _read_sale(
+    regular: Pricing,
+    reduced: object,
+    defaults: Defaults,
+    read_time: Callable[[], Period | None],
+    field: str,
+) -> tuple[float, Period] | None:
+    """The reduced price and its period; None, and told where there is anything to tell, for no sale."""
     if is_blank(reduced):
         if isinstance(reduced, str) and reduced.strip():
             defaults.tell(f"{field}: is taken as empty", reduced)
-        return plain
+        return None
+    if (period := read_time()) is None:
+        return None
     try:
-        lower, of = defaults.money(reduced, currency, field)
+        lower, currency = defaults.money(reduced, regular.currency, field)
     except BadValue as error:
         defaults.tell(f"{error.reason}, so there is no sale", error.value)
-        return plain
-    if reason := _why_not(plain, Pricing(lower, of), period, field):
+        return None
+    if reason := _why_not(regular, Pricing(lower, currency), period, field):
         defaults.tell(f"{reason}, so there is no sale", str(reduced))
-        return plain
-    begins, ends = period
-    at = defaults.updated_at
-    if lower == price or (ends is not None and ends <= at):
-        return plain
-    after = () if ends is None else (PriceChange(at=ends, price=price),)
-    if begins is None or begins <= at:
-        return Pricing(lower, currency, True, after)
-    return Pricing(price, currency, changes=(PriceChange(at=begins, price=lower, on_sale=True), *after))
+        return None
+    return lower, period
 
 
 def _why_not(regular: Pricing, reduced: Pricing, period: Period, field: str) -> str | None:

@@ -18,9 +18,9 @@ from typing import Final
 
 from schemas.products import Availability, Product
 from services.ops.catalogue import texts
-from services.ops.catalogue.cell_values import Defaults, NotForSale, product_of
+from services.ops.catalogue.cell_values import BEST_FIRST, Defaults, NotForSale, product_of
 from services.ops.catalogue.rows import BadValue, Row
-from services.ops.catalogue.sale_prices import ALWAYS, Pricing, make_pricing, read_moment, read_period
+from services.ops.catalogue.sale_prices import Period, Pricing, make_pricing, read_moment, read_period
 from services.ops.catalogue.shop_feeds import TAG_OPTIONS, rename_columns, shopify_product
 from services.ops.catalogue.texts import id_of, is_blank, text_of
 from services.ops.catalogue.woocommerce_columns import UNCATEGORISED, english_columns
@@ -34,7 +34,6 @@ SHOPIFY_NEW_COLUMNS: Final = frozenset({"url_handle", "title", "price"})  # sinc
 
 _COMMA: Final = re.compile(r"(?<!\\),\s*")
 _SLASH: Final = re.compile(r"(?<!\\)/")
-_STATES: Final[tuple[Availability, ...]] = ("in_stock", "preorder", "out_of_stock")
 KINDS: Final = {"grouped": 0, "variable": 1, "variation": 3}  # the first of a group is what it is; others: 2
 
 
@@ -298,12 +297,11 @@ def _variant(cells: Row) -> Row:
 def _pricing(
     cells: Row, regular: str, reduced: str, period: tuple[object, object], defaults: Defaults
 ) -> Pricing:
+    def read_time() -> Period | None:
+        return read_period(*period, defaults, f"the time of {reduced}")
+
     price = defaults.money(cells.get(regular), field=regular)
-    if is_blank(cells.get(reduced)):
-        return make_pricing(price, cells.get(reduced), defaults, field=reduced)
-    found = read_period(*period, defaults, f"the time of {reduced}")
-    lower = None if found is None else cells.get(reduced)
-    return make_pricing(price, lower, defaults, found or ALWAYS, reduced)
+    return make_pricing(price, cells.get(reduced), defaults, read_time, reduced)
 
 
 def _best(
@@ -320,7 +318,7 @@ def _best(
     failure: BadValue | None = None
     for each in variants:
         try:
-            found.append((_STATES.index(state_of(each, defaults)), pricing_of(each, defaults)))
+            found.append((BEST_FIRST.index(state_of(each, defaults)), pricing_of(each, defaults)))
         except BadValue as error:
             failure = error
             if len(variants) > 1:
@@ -328,4 +326,4 @@ def _best(
     if not found:
         raise failure or BadValue("price: is missing")
     rank, pricing = min(found, key=lambda each: (each[0], each[1].price))
-    return _STATES[rank], pricing
+    return BEST_FIRST[rank], pricing

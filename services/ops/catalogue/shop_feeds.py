@@ -20,9 +20,16 @@ import msgspec
 from schemas.events import Event
 from schemas.products import Availability, Product
 from services.ops.catalogue import texts
-from services.ops.catalogue.cell_values import Defaults, NotForSale, event_id, moment, product_of
+from services.ops.catalogue.cell_values import (
+    BEST_FIRST,
+    Defaults,
+    NotForSale,
+    event_id,
+    moment,
+    product_of,
+)
 from services.ops.catalogue.rows import BadValue, Row
-from services.ops.catalogue.sale_prices import ALWAYS, Pricing, make_pricing, read_interval
+from services.ops.catalogue.sale_prices import Pricing, make_pricing, read_interval
 from services.ops.catalogue.texts import id_of, is_blank, one, text_of
 
 ATTRIBUTES: Final = ("color", "material", "pattern", "gender", "age_group")
@@ -76,11 +83,9 @@ def google_group(row: Row) -> str | None:
 
 
 def _google_pricing(cells: Row, defaults: Defaults) -> Pricing:
-    regular = defaults.money(one(cells.get("price")))
-    if is_blank(reduced := one(cells.get("sale_price"))):
-        return make_pricing(regular, reduced, defaults)
-    period = read_interval(one(cells.get("sale_price_effective_date")), defaults)
-    return make_pricing(regular, None if period is None else reduced, defaults, period or ALWAYS)
+    regular, reduced = defaults.money(one(cells.get("price"))), one(cells.get("sale_price"))
+    time = one(cells.get("sale_price_effective_date"))
+    return make_pricing(regular, reduced, defaults, lambda: read_interval(time, defaults))
 
 
 def _category(cells: Row, defaults: Defaults) -> tuple[list[str], list[str]]:
@@ -140,7 +145,7 @@ def shopify_product(row: Row, defaults: Defaults) -> Product:
     pricing = _variants_pricing(variants, defaults)
     category = texts.path(str(row.get("product_type") or ""))
     states = [] if status == "archived" else [_state(each) for each in variants]
-    state = next((each for each in ("in_stock", "preorder") if each in states), "out_of_stock")
+    state = min(states, key=BEST_FIRST.index, default="out_of_stock")
     return product_of(
         {
             "product_id": None if row.get("id") is None else str(row["id"]),

@@ -87,7 +87,7 @@ def test_what_is_no_sale_costs_no_product_and_is_told(sale: str, interval: str |
 @given(st.integers(-48, 48), st.integers(1, 48), st.integers(0, 100))
 def test_a_product_costs_what_its_sale_says_at_any_later_moment(begin: int, length: int, later: int) -> None:
     begins, ends = NOW + begin * HOUR, NOW + (begin + length) * HOUR
-    pricing = make_pricing((100.0, "EUR"), "60", Defaults("EUR", NOW), (begins, ends))
+    pricing = make_pricing((100.0, "EUR"), "60", Defaults("EUR", NOW), lambda: (begins, ends))
     product = Product(
         product_id="1", name="x", price=pricing.price, currency="EUR", availability="in_stock",
         updated_at=NOW, tags=tuple(pricing.tags), price_changes=pricing.changes,
