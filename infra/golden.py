@@ -25,10 +25,11 @@ from schemas.live import (
 from schemas.products import Product
 from schemas.released import CODECS, HEADERS, MEANING, meaning
 from schemas.sessions import KINDS, Session
+from schemas.times import DAY_MS
 from schemas.vectors import Layout, ProductVectors, Vector, pack
 from schemas.words import WordsRequest, WordVectors
 from services.ingest.publisher import ACCEPTED_AT
-from services.model.session import DAY_MS, MINUTE_MS, Tuning, fold
+from services.model.session import MINUTE_MS, Tuning, fold
 from services.vector_replica import VectorReplica
 
 EXAMPLES: Final = JSON_SCHEMAS.parent / "examples"

@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
 from infra.stack.settings import StackSettings
-from schemas.topics import DAY_MS, TOPICS
+from schemas.times import DAY_MS
+from schemas.topics import TOPICS
 from services.embedder.metrics import Metrics as EmbedderMetrics
 from services.embedder.settings import EmbedderSettings
 from services.ingest.metrics import Metrics as IngestMetrics

@@ -175,10 +175,10 @@ def id_of_order(type_: "EventType", order: str) -> str:
     """
     name = f"{type_} {order}".encode()
     parts = (_hash(name, seed) for seed in range(5))
-    return "7" + "".join(_BASE_32[bits >> place & 31] for bits in parts for place in range(0, 25, 5))
+    return "7" + "".join(CROCKFORD[bits >> place & 31] for bits in parts for place in range(0, 25, 5))
 
 
-_BASE_32: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # the digits of ULIDs
 _32_BITS: Final = 0xFFFFFFFF
 
 

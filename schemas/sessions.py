@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import EVENT_TYPES, LATEST_MS, EventType
+from schemas.events import CROCKFORD, EVENT_TYPES, LATEST_MS, EventType
 from schemas.unreadable import Unreadable, read
 
 SESSION_EVENTS_MAX: Final = 64
@@ -33,10 +33,9 @@ KIND_OF: Final = {type_: kind for kind, type_ in enumerate(KINDS)}
 
 ULID_LENGTH: Final = 26
 UUID_LENGTH: Final = 36
-_CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BASE_32: Final = "0123456789abcdefghijklmnopqrstuv"  # as Python writes it
 _TO_BASE_32: Final = str.maketrans(
-    _CROCKFORD + _CROCKFORD[10:].lower() + "ILOUilou",  # the letters that Crockford leaves out are none here
+    CROCKFORD + CROCKFORD[10:].lower() + "ILOUilou",  # the letters that Crockford leaves out are none here
     _BASE_32 + _BASE_32[10:] + "~" * 8,
 )
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
+DAY_MS: Final = 24 * 60 * 60 * 1000
 EARLIEST_MS: Final = 946_684_800_000  # 2000-01-01: a time now in seconds, taken for ms, lies in January 1970
 MAX_CLOCK_AHEAD_MS: Final = 5 * 60 * 1000  # a sender's clock further ahead is set back to the receiver's
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
+from schemas.times import DAY_MS
 
 DEAD_LETTER_BYTES: Final = 256 * 1024 * 1024  # compressed: some million letters
 

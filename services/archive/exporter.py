@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 import pyarrow.parquet as pq
 
+from schemas.times import DAY_MS
 from schemas.topics import EVENTS, Topic
 from services.archive.digest import Content, Digest, content
 from services.archive.history_events import HistoryEvent
@@ -38,7 +39,6 @@ from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.visitors.erasure import Erasures
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
 GROUP_BYTES: Final = 16 * 1024 * 1024  # of one row group in memory: some 20,000 events
 WAITING_BYTES: Final = 64 * 1024 * 1024  # of all rows that wait to be written
 PART_ROWS: Final = 1_000_000  # a file is not to grow for ever: it is what is fetched and checked at once

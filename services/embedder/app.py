@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from schemas import words
+from schemas.times import DAY_MS
 from services.embedder.catalogue import Catalogue
 from services.embedder.embedding import Embedder
 from services.embedder.metrics import Metrics
@@ -29,7 +30,6 @@ from services.web.health import HealthServer
 log = structlog.get_logger()
 
 EX_SOFTWARE: Final = 70  # sysexits.h: an internal error; the supervisor starts the embedder again
-A_DAY_MS: Final = 24 * 60 * 60 * 1000  # a broker that is away is waited for
 LINGER_MS: Final = 1.0
 SERVER_STOP_S: Final = 1.0
 WORKERS_MAX: Final = 4  # more would wait for Python's lock rather than for the models
@@ -156,7 +156,8 @@ class EmbedderProcess:
                 timer=time.monotonic,
             ),
             embedder=embedder,
-            publisher=Publisher(producer_config(settings, linger_ms=LINGER_MS, timeout_ms=A_DAY_MS)),
+            # A broker that is away is waited for.
+            publisher=Publisher(producer_config(settings, linger_ms=LINGER_MS, timeout_ms=DAY_MS)),
             server=server,
             metrics=self.metrics,
         )

@@ -33,11 +33,11 @@ from schemas.sessions import (
     pack_purchases,
     purchase_digest,
 )
+from schemas.times import DAY_MS
 from schemas.vectors import Layout, Matrix
 from services.vector_replica import STEPS
 
 MINUTE_MS: Final = 60 * 1000
-DAY_MS: Final = 24 * 60 * MINUTE_MS
 
 _WEIGHTS: Final = [
     (kind.weight < 0, kind.weight, -KIND_OF[type_], type_)

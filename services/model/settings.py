@@ -8,7 +8,8 @@ from pydantic import Field, FiniteFloat, field_validator
 
 from schemas.events import EVENT_TYPES
 from schemas.sessions import KINDS
-from services.model.session import DAY_MS, MINUTE_MS, TYPE_WEIGHTS, Tuning
+from schemas.times import DAY_MS
+from services.model.session import MINUTE_MS, TYPE_WEIGHTS, Tuning
 from services.settings import ServiceSettings
 
 ROOT: Final = Path(__file__).resolve().parents[2]

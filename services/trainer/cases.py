@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from schemas.events import EVENT_TYPES
 from schemas.sessions import KIND_OF, SessionEvent
+from schemas.times import DAY_MS
 from services.model.session import Tuning, merge_events
 from services.trainer.sessions import Histories
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
 CASES_MAX: Final = 20_000  # at 20,000 a share is known to ± 0.7 % (two standard errors)
 EVENT_MS: Final = 1_000  # between events whose times nobody knows
 SHARE: Final = 0.1  # held out where the last day is too much

@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.events import LATEST_MS
 from services.trainer.cases import EVENT_MS, Case
 
-TIME_MAX_S: Final = 4_102_444_800  # the year 2100, as in schemas.events
 SESSION_MS: Final = 60 * 60 * 1_000  # between sessions whose times nobody knows
 DELIMITERS: Final = "\t,;| "
 
@@ -217,6 +217,6 @@ def _time(value: object) -> float:
         except ValueError:
             return math.nan
         seconds = (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-    if 0 <= seconds <= TIME_MAX_S:
+    if 0 <= seconds <= LATEST_MS / 1000:
         return seconds * 1000
-    return seconds if TIME_MAX_S < seconds <= TIME_MAX_S * 1000 else math.nan
+    return seconds if 0 <= seconds <= LATEST_MS else math.nan

@@ -20,8 +20,9 @@ import numpy as np
 import typer
 
 from schemas.sessions import KIND_OF
+from schemas.times import DAY_MS
 from services.progress import Silent
-from services.trainer.cases import DAY_MS, last_day
+from services.trainer.cases import last_day
 from services.trainer.evaluation import evaluate
 from services.trainer.sessions import Histories, compact
 from services.trainer.training import Parameters, fit, refit

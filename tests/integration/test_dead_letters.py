@@ -30,6 +30,7 @@ from schemas.erasures import Erasure
 from schemas.events import Event
 from schemas.identities import Identity
 from schemas.products import Product
+from schemas.times import DAY_MS
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS, PRODUCTS_DLQ, SESSIONS, Topic
 from services.kafka.ranges import RangeReader, open_reader
 from services.kafka.writer import open_writer
@@ -42,7 +43,6 @@ from tests.support.services import KEY, RunningService, run_service
 from tests.support.session_topics import SessionTopics, view
 
 WRITE_KEY = "the write key of the tests"
-DAY_MS = 24 * 60 * 60 * 1000
 
 Json = dict[str, Any]
 

@@ -5,11 +5,12 @@ import random
 import msgspec
 
 from schemas.models import Gate, ModelRelease
+from schemas.times import DAY_MS
 from services.model.behaviour import PRODUCTS, Behaviour
 from services.model.session import Tuning
 from services.model.store import ModelStore, fetch
 from services.progress import Silent
-from services.trainer.cases import DAY_MS, Case
+from services.trainer.cases import Case
 from services.trainer.evaluation import answers
 from tests.support.kafka import NOON, TopicWriter
 from tests.support.trainer import NAME, Trainer

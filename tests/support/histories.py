@@ -3,7 +3,7 @@
 import numpy as np
 
 from schemas.sessions import KIND_OF
-from services.trainer.cases import DAY_MS
+from schemas.times import DAY_MS
 from services.trainer.sessions import Histories, compact
 
 VIEW, REMOVE = KIND_OF["view_item"], KIND_OF["remove_from_cart"]

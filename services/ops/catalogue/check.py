@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from schemas.products import Product
+from schemas.times import DAY_MS
 from services.cli import Terminal
 from services.ops.catalogue.cell_values import UNTOLD
 from services.ops.catalogue.full_sync import Departures
@@ -21,7 +22,6 @@ ROWS_SHOWN: Final = 5
 EXAMPLES_SHOWN: Final = 5
 GROUPS_MAX: Final = 100  # reasons that differ in every row must not fill the memory
 OTHERS: Final = "other reasons"
-DAY_MS: Final = 24 * 3600 * 1000
 
 TWICE: Final = "product_id is there more than once: the newest row counts, of equals the first"
 LETTERS: Final = "letters are broken (Ã¼, �): is the encoding right? (--encoding)"

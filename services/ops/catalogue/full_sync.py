@@ -11,6 +11,7 @@ import msgspec
 from tenacity import Retrying
 
 from schemas.products import Product
+from schemas.times import DAY_MS
 from schemas.unreadable import Unreadable
 from services.errors import OperationFailed, UsageError
 from services.files import write_atomically
@@ -25,7 +26,6 @@ from services.ops.services import Unanswered, asking_ingest, bearer, patience, r
 from services.ops.settings import OpsSettings
 
 SHARE_MAX: Final = 0.2  # of the catalogue: more is rather half a feed than a shop that cleared its shelves
-DAY_MS: Final = 24 * 3600 * 1000
 NAMED: Final = 5
 
 

@@ -7,11 +7,10 @@ from datetime import UTC, datetime
 from typing import Final
 
 from schemas.products import SALE, PriceChange
+from schemas.times import DAY_MS
 from services.ops.catalogue.cell_values import Defaults, moment
 from services.ops.catalogue.rows import BadValue
 from services.ops.catalogue.texts import is_blank
-
-DAY_MS: Final = 24 * 3600 * 1000
 
 Period = tuple[int | None, int | None]  # Unix ms, the end not included; None is for ever
 

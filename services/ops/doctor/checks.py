@@ -15,6 +15,7 @@ from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.deadletters import MISPLACED, REASON, LetterId, parse_mark
 from schemas.models import ModelRelease
+from schemas.times import DAY_MS
 from schemas.topics import (
     EVENTS,
     EVENTS_DLQ,
@@ -46,7 +47,6 @@ from services.visitors import erasure
 
 ASK_S: Final = 3.0
 SLOW_MS: Final = 500.0
-DAY_MS: Final = 24 * 60 * 60 * 1000
 NAMED: Final = 3
 
 
@@ -262,7 +262,7 @@ def index(settings: OpsSettings) -> list[Finding]:
     return [vectors, Finding("index", "bad", f"{told}{f'; {more}' if more else ''}", what)]
 
 
-OLD_MS: Final = 30 * 24 * 60 * 60 * 1000  # the retention of events: nothing it learned from is there any more
+OLD_MS: Final = 30 * DAY_MS  # the retention of events: nothing it learned from is there any more
 TRAIN: Final = "python -m services.trainer train, then release"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
+from schemas.times import DAY_MS
 from schemas.topics import EVENTS, RECOMMENDATIONS, Topic
 from services.archive.history_events import HISTORY_EVENT
 from services.clock import now_ms
@@ -15,7 +16,6 @@ from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings
 from services.time_range import TimeRange
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
 SAMPLE: Final = 10_000  # messages of a topic, the newest of each partition: half a second
 IDS_MAX: Final = 2_000  # of the sample, the most frequent: 50 requests
 NAMED: Final = 5

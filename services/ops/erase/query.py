@@ -6,7 +6,8 @@ from typing import Final
 import msgspec
 from confluent_kafka import KafkaException
 
-from schemas.topics import DAY_MS, EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
+from schemas.times import DAY_MS
+from schemas.topics import EVENTS, EVENTS_DLQ, RECOMMENDATIONS, SESSIONS, Topic
 from services.kafka import ranges
 from services.kafka.admin import KafkaAdmin
 from services.kafka.ranges import RangeReader, TopicMessage

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from schemas.events import CLICKS, Amount, Currency, Name, find_id
 from schemas.sessions import identity
+from schemas.times import DAY_MS
 from schemas.topics import EVENTS, RECOMMENDATIONS
 from schemas.unreadable import read
 from services.archive import history_events
@@ -154,7 +155,6 @@ def _longs(column: "array[int]") -> Longs:
     return np.frombuffer(column, dtype=np.int64) if column else np.zeros(0, dtype=np.int64)
 
 
-DAY_MS: Final = 24 * 60 * 60 * 1000
 WINDOW_MS: Final = 7 * DAY_MS
 
 Bools = npt.NDArray[np.bool_]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from schemas.experiments import Experiment
+from schemas.times import DAY_MS
 from services.cli import console
-from services.ops.experiments.attribution import DAY_MS
 from services.ops.experiments.report import Measure, Report, VariantReport
 from services.ops.output import Column, figures, say, table
 from services.time_range import TimeRange, format_time

@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from schemas.times import DAY_MS
 from schemas.topics import EVENTS, PRODUCTS, Topic
 from services.ops.services import Health
 from services.ops.settings import OpsSettings
@@ -156,7 +157,7 @@ def _explain(
     days = (
         ""
         if of.topic.retention_ms is None
-        else f" Kafka keeps it for {of.topic.retention_ms // 86_400_000} days."
+        else f" Kafka keeps it for {of.topic.retention_ms // DAY_MS} days."
     )
     waits = f"{lag:,} wait" + (f", the oldest for {age(oldest_s)}" if oldest_s is not None else "")
     if not members:

@@ -12,13 +12,13 @@ from typing import Final, Literal
 
 from schemas.events import EventType
 from schemas.products import Product
+from schemas.times import DAY_MS
 from storefront.demo.shoppers.complements import GOES_WITH
 from storefront.demo.shoppers.taste import Taste, alike, fame, match
 
 VERSION: Final = 1  # raise it when the same seed is to give other visits
 BEGINS: Final = 1_764_547_200_000  # 2025-12-01: before anybody's own history, so that theirs is the newer
 DAYS: Final = 30
-DAY_MS: Final = 86_400_000
 VISITS_A_SHOPPER: Final = (1, 1, 1, 2, 2, 3, 5)
 LENGTH_LOG, LENGTH_SPREAD, LENGTH_MAX = 1.5, 0.75, 40  # views of a visit: a log-normal, seldom very long
 

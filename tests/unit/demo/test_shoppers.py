@@ -11,12 +11,13 @@ from msgspec.structs import replace
 
 from schemas.products import Product
 from schemas.sessions import SESSION_GAP_MS
+from schemas.times import DAY_MS
 from services.trainer.sessions import Histories
 from storefront.demo.catalogue.assortment import KINDS
 from storefront.demo.catalogue.generator import made
 from storefront.demo.shoppers.complements import GOES_WITH
 from storefront.demo.shoppers.learning import histories
-from storefront.demo.shoppers.visits import BEGINS, DAY_MS, DAYS, Visit, simulated
+from storefront.demo.shoppers.visits import BEGINS, DAYS, Visit, simulated
 from tests.support.examples import examples
 
 COUNT = 600

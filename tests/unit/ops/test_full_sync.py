@@ -6,10 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.products import Availability, Product
+from schemas.times import DAY_MS
 from services.ops.catalogue.cell_values import Defaults
 from services.ops.catalogue.feed_choice import FeedChoice
 from services.ops.catalogue.file_formats import Feed
-from services.ops.catalogue.full_sync import DAY_MS, Departures, Since, find_departures, find_ids
+from services.ops.catalogue.full_sync import Departures, Since, find_departures, find_ids
 from services.ops.catalogue.mappings import detect
 from tests.support.feeds import DEFAULTS, write_file
 

@@ -3,7 +3,8 @@
 import pytest
 
 from schemas.sessions import KIND_OF
-from services.trainer.cases import DAY_MS, Case, Split, last_day
+from schemas.times import DAY_MS
+from services.trainer.cases import Case, Split, last_day
 from tests.support.histories import REMOVE, histories
 
 
