@@ -29,8 +29,8 @@ class EventKind(NamedTuple):
     weight: float | None = None
 
 
-# By their names in GA4. New ones come at the end: their places are numbers in stored sessions (KINDS).
-# Then run `python -m infra.event_types`, for the browser's part.
+# By their names in GA4, which has none for `dismiss_item`. New ones come at the end: their places are
+# numbers in stored sessions (KINDS). Then run `python -m infra.event_types`, for the browser's part.
 EVENT_TYPES: Final[Mapping["EventType", EventKind]] = MappingProxyType(
     {
         "view_item_list": EventKind("saw in a list", "Saw in a list", needs_product=False),
@@ -46,6 +46,7 @@ EVENT_TYPES: Final[Mapping["EventType", EventKind]] = MappingProxyType(
         ),
         "purchase": EventKind("bought", "Bought", "bought", is_cart=True, weight=1.0),
         "search": EventKind("searched", "Searched", needs_product=False, needs_query=True),
+        "dismiss_item": EventKind("wanted less like", "Asked for less like", weight=-1.0),
     }
 )
 
@@ -60,6 +61,7 @@ if TYPE_CHECKING:  # which reads no table, but complains of a row whose name is 
         "begin_checkout",
         "purchase",
         "search",
+        "dismiss_item",
     ]
 else:
     EventType = Literal[tuple(EVENT_TYPES)]

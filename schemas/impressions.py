@@ -7,11 +7,16 @@ from schemas.unreadable import read
 
 
 class ShownItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """One product of a row, in its order."""
+    """One product of a row, in its order.
+
+    `propensity` is the probability with which it stood at its place, where chance had a say there; None where
+    it had none.
+    """
 
     product_id: str
     score: float
     source: Source
+    propensity: float | None = None
 
 
 class Shown(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):

@@ -16,9 +16,29 @@ Source = Literal["content", "behaviour", "popular", "relaxed", "rule", "named"]
 # Why a row is not what was asked for: the visitor is new to us, the product unknown, or without vectors; no
 # past visits tell what goes with it; the index, or what turns words into vectors, does not answer.
 Fallback = Literal["new_visitor", "unknown_product", "no_vectors", "no_behaviour", "index_away", "words_away"]
+# What really put a product into a row. `co_visited`: visits hold it beside `product_id`; `complement`: the
+# same, and it is of another kind; `alike`: visits hold it beside what is like it, never beside it itself;
+# `content`: it is like `product_id`; `due`: it was bought before and is used up by now; `search`: it fits the
+# words; the others as in Source.
+ReasonKind = Literal[
+    "co_visited", "complement", "alike", "content", "due", "search", "popular", "pinned", "named", "relaxed"
+]
+PageType = Literal["home", "category", "product", "search", "cart", "checkout", "order", "other"]
 QUERY_MAX: Final = 200  # characters of a search
+OBJECTIVE_MAX: Final = 100
 NAMED_MAX: Final = 100  # products that a page asks for by id
-ABOUT_A_PRODUCT: Final = frozenset({"similar", "also_liked", "complement_topic", "complement_type"})
+COMPLEMENTS: Final = frozenset({"complement_topic", "complement_type"})
+ABOUT_A_PRODUCT: Final = COMPLEMENTS | {"similar", "also_liked"}
+
+
+class PageContext(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Which page of the shop a row stands on: what it shows counts, but filters nothing.
+
+    `category` is the path of a category page, as in Slot.
+    """
+
+    type: PageType = "other"
+    category: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
 
 
 class Slot(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,7 +46,11 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
 
     `product_id` is what the row is about, for kinds that are; `query` the words of a search; `category` a
     path or its beginning, such as Women/Shoes, that all products of the row are in. `product_ids` are for
-    kind `products`: these very products as they are now, sold out or not, for what a page shows by itself.
+    kind `products`: these very products as they are now, sold out or not, for what a page shows by itself;
+    for complements: what the row goes with, where that is several, such as a cart.
+
+    A `distinct` row leaves out what the rows before it on the page show. `objective` says what the order is
+    for, as buy:0.7,click:0.3; None for the shop's own. `debug` asks for parts of scores and for the funnel.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -36,6 +60,10 @@ class Slot(msgspec.Struct, frozen=True, kw_only=True):
     query: Annotated[str, msgspec.Meta(max_length=QUERY_MAX)] | None = None
     category: Annotated[str, msgspec.Meta(max_length=1000)] | None = None
     product_ids: Annotated[tuple[str, ...], msgspec.Meta(max_length=NAMED_MAX)] = ()
+    distinct: bool = True
+    page: PageContext | None = None
+    objective: Annotated[str, msgspec.Meta(max_length=OBJECTIVE_MAX)] | None = None
+    debug: bool = False
 
 
 class Subscribe(msgspec.Struct, frozen=True, omit_defaults=True, tag="subscribe", tag_field="type"):
@@ -56,6 +84,8 @@ def check(subscribe: Subscribe) -> str | None:
         if slot.name in names:
             return f"two slots are called {slot.name!r}: rows come by their slot's name, give each its own"
         names.add(slot.name)
+        if slot.kind in COMPLEMENTS and slot.product_ids:
+            continue
         if slot.kind in ABOUT_A_PRODUCT and not slot.product_id:
             return f"slot {slot.name!r} of kind {slot.kind} needs a product_id"
         if slot.kind == "search" and not slot.query:
@@ -73,11 +103,48 @@ class Cause(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     occurred_at: int
 
 
+class Reason(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Why a product is in its row, as data: a page makes a sentence of it.
+
+    `cause` is the visitor's own event behind it; `product_id` what it was seen beside, is like or goes with,
+    and `Recommendations.causes` has that product's name and price. `strength` is 0 to 1, comparable within
+    one row and kind. `visits` are those that the model knows and that hold both. `query` are the words of a
+    search.
+    """
+
+    kind: ReasonKind
+    strength: float = 0.0
+    cause: Cause | None = None
+    product_id: str | None = None
+    visits: int = 0
+    query: str | None = None
+
+
+class CauseProduct(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What sentences about a product need, which may be in no row of the page itself."""
+
+    name: str
+    price: float
+    currency: str
+    brand: str | None = None
+    type: str | None = None
+    url: str | None = None
+
+
+class Funnel(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """How a row came about: candidates of each source, how many each step left, and the ms it took."""
+
+    sources: dict[str, int] = {}
+    left: dict[str, int] = {}  # step → candidates after it, in the order of steps
+    ms: dict[str, float] = {}
+
+
 class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """One recommended product with what a page needs to draw it, and why it is there.
 
     `parts` are weight · cosine of each segment of the vector, in rows by content, where explanations were
-    asked for; `cause` is the event behind `why`. `rules` names the shop's rules that moved the product.
+    asked for; `reason` is why it is there, `why` and `cause` the same for pages that know no reasons. `rules`
+    names the shop's rules that moved the product.
     """
 
     product_id: str
@@ -95,6 +162,7 @@ class RecommendedItem(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=T
     cause: Cause | None = None
     parts: dict[str, float] | None = None
     rules: tuple[str, ...] = ()
+    reason: Reason | None = None
 
 
 class Timing(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -113,7 +181,8 @@ class Recommendations(
     `models` names what made the vectors, and as `behaviour` the version of the model that served when a row
     of kind `for_you` was made. `recommendation_id` is what clicks on it name. `fallback` tells why the row is
     not what was asked for, `notice` in a sentence what there is to know, such as that filters leave too few.
-    `experiments` are the visitor's: experiment → variant.
+    `experiments` are the visitor's: experiment → variant. `causes` are the products that reasons name;
+    `funnel` is there where the slot asked for it.
     """
 
     slot: str
@@ -126,6 +195,8 @@ class Recommendations(
     fallback: Fallback | None = None
     notice: str | None = None
     experiments: dict[str, str] = {}
+    causes: dict[str, CauseProduct] = {}
+    funnel: Funnel | None = None
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):

@@ -6,7 +6,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 from math import isfinite
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -15,10 +15,14 @@ from schemas.unreadable import Unreadable, read
 
 SESSION_EVENTS_MAX: Final = 64
 SESSION_GAP_MS: Final = 30 * 60 * 1000  # 30 min without an event ends a visit, the GA convention
-SESSION_BYTES_MAX: Final = 10 * 1024  # with up to 1,000 components, and categories of up to 400 bytes
+SESSION_BYTES_MAX: Final = 12 * 1024  # with up to 1,000 components, and categories of up to 400 bytes
 PRODUCT_IDS_BYTES_MAX: Final = 2560  # of all remembered events together: 40 each where there are 64
-PURCHASES_MAX: Final = 256  # products, fewer where vectors leave no room for them within the 10 KB
+PURCHASES_MAX: Final = 256  # products, fewer where vectors leave no room for them within the 12 KB
 PURCHASE_BYTES: Final = 8
+SEARCHES_MAX: Final = 4
+SEARCH_WORDS_MAX: Final = 60  # characters
+SHOWN_MAX: Final = 150  # products
+SHOWN_BYTES: Final = 10
 
 # Kafka headers of a `sessions` message: what is true of this one publication, not of the session.
 CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
@@ -57,6 +61,29 @@ class SessionEvent(msgspec.Struct, frozen=True, array_like=True, order=True):
         return KINDS[self.kind]
 
 
+class SessionSearch(msgspec.Struct, frozen=True, array_like=True, order=True):
+    """One remembered search. Its order is the session's: by time, then by id; the words may be cut."""
+
+    occurred_at: int
+    identity: bytes
+    words: str
+
+
+class ShownProduct(NamedTuple):
+    """When rows that the visitor saw had a product last (Unix time in s), and in how many of them, about.
+
+    `bits` has one for each such row, by its id: told twice, it is there once. Beyond 16 rows all are set.
+    """
+
+    at: int
+    bits: int
+
+    @property
+    def times(self) -> int:
+        """How many rows, at least: two in 16 share a bit."""
+        return self.bits.bit_count()
+
+
 class Interest(msgspec.Struct, frozen=True, array_like=True):
     """What the visitor looks at within one top-level category; weights of a session sum to 1.
 
@@ -80,6 +107,9 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
 
     `bought` are the newest purchases, also those that left the events: 8 bytes a product, in ascending order,
     the Unix time of the last one in s and then `purchase_digest` of the product.
+
+    `searches` are the newest, `shown` the products of rows that the visitor saw last, in ascending order: 10
+    bytes each, the time and `purchase_digest` as in `bought`, then `ShownProduct.bits`.
     """
 
     visitor_id: str
@@ -89,6 +119,15 @@ class Session(msgspec.Struct, frozen=True, array_like=True):
     interests: tuple[Interest, ...] = ()
     missing: tuple[int, ...] = ()
     bought: bytes = b""
+    searches: tuple[SessionSearch, ...] = ()
+    shown: bytes = b""
+
+    @property
+    def shown_products(self) -> dict[int, ShownProduct]:
+        """`purchase_digest` of each product on rows that the visitor saw → when last, and how often."""
+        whole = len(self.shown) - len(self.shown) % SHOWN_BYTES
+        found = struct.iter_unpack(">IIH", self.shown[:whole])
+        return {digest: ShownProduct(at, bits) for at, digest, bits in found}
 
     @property
     def purchases(self) -> dict[int, int]:
@@ -108,6 +147,12 @@ def pack_purchases(purchases: Mapping[int, int], most: int) -> bytes:
     """`Session.bought` of the newest purchases (digest → Unix time in s), at most so many."""
     newest = sorted((at, digest) for digest, at in purchases.items())[-most:]
     return struct.pack(f">{2 * len(newest)}I", *chain.from_iterable(newest))
+
+
+def pack_shown(shown: Mapping[int, ShownProduct]) -> bytes:
+    """`Session.shown` of the products that were shown last, by digest."""
+    newest = sorted((each.at, digest, each.bits) for digest, each in shown.items())[-SHOWN_MAX:]
+    return b"".join([struct.pack(">IIH", *each) for each in newest])
 
 
 @lru_cache(100_000)

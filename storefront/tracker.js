@@ -10,7 +10,7 @@
 // Event types, by `python -m infra.event_types`:
 const TYPES = new Set([
   "view_item_list", "select_item", "view_item", "add_to_cart", "remove_from_cart", "add_to_wishlist",
-  "begin_checkout", "purchase", "search",
+  "begin_checkout", "purchase", "search", "dismiss_item",
 ]);
 const WITHOUT_PRODUCT = new Set(["view_item_list", "begin_checkout", "search"]);
 const ABOUT_ONE = new Set(["select_item", "view_item"]);

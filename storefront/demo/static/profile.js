@@ -9,7 +9,7 @@ const FIRST = 12; // events on show at first
 const DEEDS = {
   view_item_list: "Saw in a list", select_item: "Clicked", view_item: "Looked at", add_to_cart: "Put in the cart",
   remove_from_cart: "Took out of the cart", add_to_wishlist: "Saved", begin_checkout: "Went to check out with",
-  purchase: "Bought", search: "Searched",
+  purchase: "Bought", search: "Searched", dismiss_item: "Asked for less like",
 };
 // (end of event types)
 const BECAUSE = {
