@@ -12,9 +12,13 @@ from schemas.events import Event, EventType
 from schemas.jsonschema import FOLDER as JSON_SCHEMAS
 from schemas.live import (
     Cause,
+    CauseProduct,
+    Funnel,
+    PageContext,
     Ping,
     Pong,
     ProtocolError,
+    Reason,
     Recommendations,
     RecommendedItem,
     Slot,
@@ -39,6 +43,7 @@ CATEGORIES: Final = (("Women", "Shoes"), ("Men", "Jackets"), ("Home",), ("Women"
 TYPES: Final[tuple[EventType, ...]] = ("view_item", "view_item", "add_to_wishlist", "add_to_cart", "purchase")
 START: Final = 1_767_225_600_000  # 2026-01-01
 VISITOR: Final = "01JD3Y5A0H8GQ2VN4S6E7TKPWM"
+VIEWED: Final = Cause(type="view_item", product_id="p0007", occurred_at=START)
 MODEL: Final = "20241124T041507Z-3f9a"
 TEXT_MODELS: Final = {"text": "all-MiniLM-L6-v2@384", "image": "eddy-demo-clip@64"}
 
@@ -102,6 +107,7 @@ def folded() -> dict[str, Session]:
             SMALL,
             Tuning(type_weights=dict.fromkeys(KINDS, 1.0)),
         ),
+        "searched_and_shown": _folded(_searched_and_shown(), small, SMALL),
         "many_visits": _folded(_events(90, DAY_MS // 7), full, FULL),
     }
 
@@ -126,6 +132,16 @@ def _events(count: int, apart_ms: int) -> list[Event]:
         )
         for number in range(count)
     ]
+
+
+def _searched_and_shown() -> list[Event]:
+    first, asked, *seen = _events(4, MINUTE_MS)
+    asked = msgspec.structs.replace(asked, type="search", product_id=None, query="ankle boots")
+    rows = [
+        msgspec.structs.replace(each, type="view_item_list", recommendation_id="01JD7Z9K4M3N5R2V9W4T6Y8B1C")
+        for each in seen
+    ]
+    return [first, asked, *rows]
 
 
 def _id(number: int) -> str:
@@ -194,6 +210,14 @@ def _live() -> Iterator[tuple[str, str, Any]]:
         Slot(name="cart", kind="complement_type", product_id="p0001"),
         Slot(name="hot", kind="popular"),
         Slot(name="prices", kind="products", product_ids=("p0001", "p0042")),
+        Slot(
+            name="again",
+            kind="for_you",
+            distinct=False,
+            page=PageContext(type="category", category="Women/Shoes"),
+            objective="buy:0.7,click:0.3",
+            debug=True,
+        ),
     )
     yield "live_subscribe", "one", Subscribe(slots[4:5])
     yield "live_subscribe", "many", Subscribe(slots)
@@ -215,6 +239,14 @@ def _live() -> Iterator[tuple[str, str, Any]]:
             recommendation_id="01JD7Z9K4M3N5R2V9W4T6Y8B1C",
             notice="only 3 products are in Women/Shoes",
             experiments={"less-brand": "as-is"},
+            causes={
+                "p0007": CauseProduct(name="Product 7", price=17.5, currency="EUR", url="/products/p0007")
+            },
+            funnel=Funnel(
+                sources={"behaviour": 180, "content": 64},
+                left={"filters": 201, "rank": 96, "diversity": 3},
+                ms={"retrieve": 1.25, "rank": 0.5},
+            ),
         ),
     )
     yield "live_error", "slots", ProtocolError("slot 'like-this' of kind similar needs a product_id")
@@ -236,9 +268,12 @@ def _item(source: Source, *, explained: bool = False) -> RecommendedItem:
         brand="Norwell",
         image_url="pictures/p0003.webp",
         url="/products/p0003",
-        cause=Cause(type="view_item", product_id="p0007", occurred_at=START) if explained else None,
+        cause=VIEWED if explained else None,
         parts={"text": 0.75, "image": 0.25} if explained else None,
         rules=("summer-sale",) if source == "rule" else (),
+        reason=Reason(kind="co_visited", strength=0.75, cause=VIEWED, product_id="p0007", visits=12)
+        if explained
+        else None,
     )
 
 
@@ -267,6 +302,7 @@ def _headers() -> dict[str, dict[str, str]]:
             sessions.ERASED_AT: str(START),
             sessions.EVENTS_REMOVED: "3",
         },
+        "session.seen": {sessions.CAUSED_BY: _id(2), sessions.FOLDED_AT: folded_at, sessions.QUIET: "1"},
         "dead_letter.refused": {name: text.decode() for name, text in letter},
         "dead_letter.mark": {name: text.decode() for name, text in mark},
     }

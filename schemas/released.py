@@ -160,6 +160,9 @@ def _of_session(session: Session) -> dict[str, Any]:
             for each in session.interests
         ],
         "missing": list(session.missing),
+        "purchases": {str(digest): at for digest, at in session.purchases.items()},
+        "searches": [[each.occurred_at, each.identity.hex(), each.words] for each in session.searches],
+        "shown": {str(digest): [*each] for digest, each in session.shown_products.items()},
     }
 
 

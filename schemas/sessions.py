@@ -20,7 +20,7 @@ PRODUCT_IDS_BYTES_MAX: Final = 2560  # of all remembered events together: 40 eac
 PURCHASES_MAX: Final = 256  # products, fewer where vectors leave no room for them within the 12 KB
 PURCHASE_BYTES: Final = 8
 SEARCHES_MAX: Final = 4
-SEARCH_WORDS_MAX: Final = 60  # characters
+SEARCH_WORDS_BYTES_MAX: Final = 100
 SHOWN_MAX: Final = 150  # products
 SHOWN_BYTES: Final = 10
 
@@ -29,6 +29,7 @@ CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
 ACCEPTED_AT: Final = "accepted_at"  # Unix ms, ingest took the event
 FOLDED_AT: Final = "folded_at"  # Unix ms, the session was computed
 ERASED_AT: Final = "erased_at"  # Unix ms, what came up to then was removed: this is what is left, if anything
+QUIET: Final = "quiet"  # rows were seen, and that is all: no row is to be made anew for it
 EVENTS_REMOVED: Final = "events_removed"  # how many events that were
 
 # What `SessionEvent.kind` counts. New types come at the end: the numbers lie in stored sessions.

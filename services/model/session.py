@@ -1,10 +1,10 @@
-"""The session vector: a pure function of the newest 64 distinct events of a visitor.
+"""The session: a pure function of the newest 64 distinct events of a visitor, and of what is kept beside.
 
 No I/O and no wall clock: time is the events' own. Duplicates, lateness and order of arrival change nothing.
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, pairwise
@@ -12,6 +12,7 @@ from math import exp2
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -21,20 +22,19 @@ from schemas.sessions import (
     KIND_OF,
     KINDS,
     PRODUCT_IDS_BYTES_MAX,
-    PURCHASE_BYTES,
-    PURCHASES_MAX,
-    SESSION_BYTES_MAX,
     SESSION_EVENTS_MAX,
     SESSION_GAP_MS,
+    SHOWN_BYTES,
     Interest,
     Session,
     SessionEvent,
     identity,
-    pack_purchases,
-    purchase_digest,
 )
 from schemas.times import DAY_MS
 from schemas.vectors import Layout, Matrix
+from services.model.session_impressions import impressions_of
+from services.model.session_memory import NOTHING, SessionMemory, merge_memory
+from services.model.session_searches import searches_of
 from services.vector_replica import STEPS
 
 MINUTE_MS: Final = 60 * 1000
@@ -221,18 +221,38 @@ def fold(session: Session, event: Event, vectors: ProductVectors, layout: Layout
     """
     arrived = signals(event, tuning)
     events = merge_events(session.events, arrived, tuning)
-    bought = session.bought
-    if event.type == "purchase" or not bought:  # a session of a former release has them in its events only
-        bought = merge_purchases([session], arrived, layout)
-    known = events == session.events and bought == session.bought
-    if known and (session.layout == directions.form(layout) or not events):
-        return session
-    return compute_session(session.visitor_id, events, vectors, layout, tuning, bought=bought)
+    memory = merge_memory([session], event, arrived, layout)
+    is_current = session.layout == directions.form(layout)
+    if events == session.events:
+        if memory == SessionMemory.of(session) and (is_current or not events):
+            return session
+        if is_current:
+            return msgspec.structs.replace(session, **memory._asdict())
+    return compute_session(session.visitor_id, events, vectors, layout, tuning, memory=memory)
+
+
+def last_seen(session: Session) -> int | None:
+    """Unix ms of the newest that a session remembers; None for one that remembers nothing."""
+    newest = [each[-1].occurred_at for each in (session.events, session.searches) if each]
+    if session.shown:
+        newest.append(1000 * int.from_bytes(session.shown[-SHOWN_BYTES:][:4]))
+    return max(newest, default=None)
 
 
 def is_over(session: Session, event: Event, tuning: Tuning) -> bool:
     """Whether the visitor was idle for so long before the event that all is forgotten, purchases too."""
-    return bool(session.events) and session.events[-1].occurred_at < event.occurred_at - tuning.idle_ms
+    seen = last_seen(session)
+    return seen is not None and seen < event.occurred_at - tuning.idle_ms
+
+
+def is_remembered(event: Event, tuning: Tuning) -> bool:
+    """Whether anything of an event goes into the session."""
+    return bool(signals(event, tuning) or searches_of(event) or impressions_of(event))
+
+
+def is_quiet(event: Event, tuning: Tuning) -> bool:
+    """Whether it is no reason to make rows anew: what is shown must not change because it was looked at."""
+    return not signals(event, tuning) and not searches_of(event)
 
 
 def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
@@ -243,46 +263,7 @@ def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:
     return [SessionEvent(event.occurred_at, id_, product_id, kind) for product_id in event.products()]
 
 
-def merge_purchases(sessions: Iterable[Session], arrived: Iterable[SessionEvent], layout: Layout) -> bytes:
-    """`Session.bought` of all these together: of each product the last purchase, of these the newest.
-
-    An entry that was once left out had newer ones of enough other products before it, and these stay: as with
-    events, the order of arrival changes nothing.
-    """
-    newest: dict[int, int] = {}
-    for purchases in (purchases_of(arrived), *map(all_purchases, sessions)):
-        for digest, at in purchases.items():
-            newest[digest] = max(at, newest.get(digest, 0))
-    return pack_purchases(newest, purchases_max(layout))
-
-
-def all_purchases(session: Session) -> dict[int, int]:
-    """`Session.purchases`, also of a session of a release that kept them in the events only."""
-    return session.purchases if session.bought else purchases_of(session.events)
-
-
-def purchases_of(events: Iterable[SessionEvent]) -> dict[int, int]:
-    """Digest → Unix time in s of the last purchase of each product."""
-    found = sorted((each.occurred_at // 1000, each.product_id) for each in events if each.kind == PURCHASE)
-    return {purchase_digest(product_id): at for at, product_id in found}
-
-
-def purchases_max(layout: Layout) -> int:
-    """How many purchases a session has beside the vectors of a layout: 256 up to 529 components.
-
-    From there on fewer fit into the 10 KB, 20 beside 1,000 components. Wider ones do not fit anyway.
-    """
-    if layout.width > COMPONENTS_MAX:
-        return PURCHASES_MAX
-    room = SESSION_BYTES_MAX - SESSION_BYTES_BESIDE - VECTORS_MAX * layout.width
-    return min(PURCHASES_MAX, room // PURCHASE_BYTES)
-
-
-PURCHASE: Final = KIND_OF["purchase"]
 SELECT_ITEM: Final = KIND_OF["select_item"]
-COMPONENTS_MAX: Final = 1_000  # up to which a session has at most 10 KB
-VECTORS_MAX: Final = 4  # of the session and its interests
-SESSION_BYTES_BESIDE: Final = 6_075  # of the largest session, all but vectors and purchases
 
 
 def merge_events(
@@ -352,14 +333,16 @@ def compute_session(
     layout: Layout,
     tuning: Tuning,
     *,
-    bought: bytes = b"",
+    memory: SessionMemory = NOTHING,
 ) -> Session:
     """The session of these events, which are in order: its vectors, interests and slow profile."""
     form, products = directions.form(layout), [entry.product_id for entry in events]
+    if not events:
+        return Session(visitor_id, layout=form, **memory._asdict())
     rows, known = vectors.matrix(products)
     missing = () if all(known) else tuple([index for index, there in enumerate(known) if not there])
     if len(missing) == len(events):
-        return Session(visitor_id, events, form, missing=missing, bought=bought)
+        return Session(visitor_id, events, form, missing=missing, **memory._asdict())
 
     counts = weigh(events, vectors.top_categories(products), missing, tuning)
     least = ROUNDING * np.abs(counts.rows).max(axis=1, keepdims=True)
@@ -369,4 +352,4 @@ def compute_session(
         for liking, packed in zip(counts.likings, others, strict=True)
     ]
     packed = vector if any(vector) else b""
-    return Session(visitor_id, events, form, packed, tuple(interests), missing, bought)
+    return Session(visitor_id, events, form, packed, tuple(interests), missing, *memory)

@@ -46,7 +46,7 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     sessions_max: int = Field(
         100_000,
         ge=1,
-        description="visitors whose newest session is kept; 6 KB each with the default models, 10 KB at most",
+        description="visitors whose newest session is kept; 6 KB each with the default models, 12 KB at most",
     )
     sessions_mb: int = Field(
         1024,

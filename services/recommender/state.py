@@ -142,9 +142,11 @@ class State:
                 continue
             self._live.put(each.key, each.raw)
             self._count(each.key, each.value.events)
+            is_news = self.sessions.is_news(each.key, published, each.value)
             for _, rank in self.sessions.put(each.key, published, each.value):
                 self._metrics.sessions_evicted.labels(rank.name.lower()).inc()
-            self._tell(each.key, published)
+            if is_news:
+                self._tell(each.key, published)
         self._metrics.sessions.set(len(self.sessions))
         self._metrics.sessions_bytes.set(self.sessions.bytes)
 

@@ -13,6 +13,7 @@ from schemas.sessions import (
     ACCEPTED_AT,
     CAUSED_BY,
     FOLDED_AT,
+    QUIET,
     SESSION_EVENTS_MAX,
     Session,
     SessionEvent,
@@ -25,8 +26,8 @@ from services.model.session import (
     Tuning,
     compute_session,
     merge_events,
-    merge_purchases,
 )
+from services.model.session_memory import NOTHING, SessionMemory, merge_memory
 from services.visitors.eviction import EvictionOrder, Rank, rank_of
 from services.visitors.identity_graph import IdentityGraph
 
@@ -36,18 +37,24 @@ ENTRY_BYTES: Final = 500  # what stands around a session's bytes: keys, times, p
 
 @dataclass(frozen=True, slots=True)
 class PublishedSession:
-    """A session's bytes, and what its message told of the event that led to it; times are Unix ms."""
+    """A session's bytes, and what its message told of the event that led to it; times are Unix ms.
+
+    `is_quiet`: no row is to be made anew for it.
+    """
 
     raw: bytes
     caused_by: str | None = None
     accepted_at: float | None = None
     folded_at: float | None = None
+    is_quiet: bool = False
 
     @classmethod
     def of(cls, raw: bytes, headers: Mapping[str, bytes | None]) -> "PublishedSession":
         """From the value and headers of one message."""
         caused_by = header_text(headers, CAUSED_BY)
-        return cls(raw, caused_by, header_ms(headers, ACCEPTED_AT), header_ms(headers, FOLDED_AT))
+        return cls(
+            raw, caused_by, header_ms(headers, ACCEPTED_AT), header_ms(headers, FOLDED_AT), QUIET in headers
+        )
 
 
 class Sessions:
@@ -93,6 +100,19 @@ class Sessions:
             del self._published[each]
             self._decoded.pop(each, None)
         return evicted
+
+    def is_news(self, visitor_id: str, published: PublishedSession, session: Session) -> bool:
+        """Whether rows are to be made anew for a session that is about to be put.
+
+        They are not for a quiet one, unless the message before it, which moved them, was not looked at.
+        """
+        if not published.is_quiet:
+            return True
+        known = self._published.get(visitor_id)
+        if published.caused_by is not None:
+            return known is None or known.caused_by != published.caused_by
+        before = self.last_session(visitor_id)
+        return before is not None and before.events != session.events
 
     def remove(self, visitor_id: str) -> None:
         """Forgets a visitor."""
@@ -211,14 +231,15 @@ class MergedSessions:
             newer = [each for each in found if oldest is None or each > oldest]
             if newer:
                 events = merge_events(events, newer, self._tuning)
-        if not events:
+        memory = merge_memory(sessions, None, (), self._layout)
+        if not events and memory == NOTHING:
             return Session(visitor_id)
-        bought = merge_purchases(sessions, (), self._layout)
-        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning, bought=bought)
+        return compute_session(visitor_id, events, self._vectors, self._layout, self._tuning, memory=memory)
 
     def _decode(self, raw: bytes) -> Session:
-        """Its events and purchases."""
+        """Its events, and what it keeps beside."""
         if (session := self._decoded.get(raw)) is None:
             whole = decode(raw)
-            session = self._decoded[raw] = Session(whole.visitor_id, whole.events, bought=whole.bought)
+            memory = SessionMemory.of(whole)._asdict()
+            session = self._decoded[raw] = Session(whole.visitor_id, whole.events, **memory)
         return session

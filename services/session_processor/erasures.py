@@ -4,11 +4,20 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
 from cachetools import TTLCache
 
 from schemas.events import Event
-from schemas.sessions import PURCHASES_MAX, Session, SessionEvent, identity, pack_purchases
-from services.model.session import all_purchases, purchases_of
+from schemas.sessions import (
+    PURCHASES_MAX,
+    Session,
+    SessionEvent,
+    SessionSearch,
+    identity,
+    pack_purchases,
+    pack_shown,
+)
+from services.model.session_memory import all_purchases, purchases_of
 from services.visitors.erasure import Erasures, earliest
 
 # An erasure and the event after it come by two topics: whichever is read first, so much later both are.
@@ -35,34 +44,39 @@ class ArrivalErasures(Erasures):
         self._arrived[event.visitor_id, identity(event.event_id)] = stamp
         return False
 
-    def keep(
-        self, visitor_id: str, events: Sequence[SessionEvent], *, by_own_time: bool = False
-    ) -> tuple[SessionEvent, ...]:
-        """What of a session's events came after its visitor's erasure; all of them where there is none.
+    def keep(self, session: Session, *, by_own_time: bool = False) -> Session:
+        """What of a session came after its visitor's erasure; the same object where that is all of it.
 
         An event that did not arrive lately is of before an erasure that has just been written. With an older
-        one, such as a recovered session may meet, the event's own time decides.
+        one, such as a recovered session may meet, the event's own time decides; so it does of purchases and
+        of what was shown. The vectors are still those of all events.
         """
-        until = self.until.get(visitor_id)
+        until = self.until.get(session.visitor_id)
         if until is None:
-            return tuple(events)
+            return session
 
-        def came_later(event: SessionEvent) -> bool:
-            stamp = self._arrived.get((visitor_id, event.identity))
+        def came_later(event: SessionEvent | SessionSearch) -> bool:
+            stamp = self._arrived.get((session.visitor_id, event.identity))
             if stamp is None:
                 return by_own_time and event.occurred_at > until
             return stamp > until
 
-        return tuple(filter(came_later, events))
+        events = tuple(filter(came_later, session.events))
+        shown = {digest: each for digest, each in session.shown_products.items() if each.at * 1000 > until}
+        kept = msgspec.structs.replace(
+            session,
+            events=events,
+            bought=self._keep_purchases(session, events, until) if session.bought else b"",
+            searches=tuple(filter(came_later, session.searches)),
+            shown=pack_shown(shown),
+        )
+        return session if kept == session else kept
 
-    def keep_purchases(self, session: Session, kept: Sequence[SessionEvent]) -> bytes:
-        """`Session.bought` when of the session's events these are kept; the purchases of others go with them.
+    def _keep_purchases(self, session: Session, kept: Sequence[SessionEvent], until: int) -> bytes:
+        """`Session.bought` when of its events these are kept; the purchases of others go with them.
 
         What was bought before the events begin goes by its own time.
         """
-        until = self.until.get(session.visitor_id)
-        if until is None:
-            return session.bought
         gone = purchases_of(set(session.events) - set(kept)).keys()
         stays = {
             digest: at

@@ -8,19 +8,29 @@ from functools import partial
 from math import inf
 from typing import Final
 
+from cachetools import LRUCache
 from faust.types import EventT
 from prometheus_client import Counter
 
 from schemas import sessions
 from schemas.events import Event
-from schemas.sessions import Session, SessionEvent, encode
+from schemas.sessions import Session, encode
 from schemas.topics import ERASURES, EVENTS
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
 from services.kafka.messages import header_ms
 from services.kafka.ranges import TopicMessage, partition_of
-from services.model.session import Tuning, compute_session, fold, is_over, signals
+from services.model.session import (
+    Tuning,
+    compute_session,
+    fold,
+    is_over,
+    is_quiet,
+    is_remembered,
+    last_seen,
+)
+from services.model.session_memory import SessionMemory
 from services.session_processor.commit_order import PartitionOrder, PendingMessage
 from services.session_processor.dead_letters import BadEvent, DeadLetters, check_place, decode_event
 from services.session_processor.erasures import ARRIVALS_S, ArrivalErasures
@@ -35,6 +45,7 @@ IN_FLIGHT_MAX: Final = 2_000  # sends of at most 20 KB: 40 MB
 EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who are forgotten before it
 
 ENTRY_BYTES: Final = 520  # what stands around a session's bytes: keys and places in tables (measured)
+CAUSES_MAX: Final = 10_000  # visitors whose newest event is known by name: 300 bytes each
 MISSING_BYTES: Final = 380  # what is noted of a product that has no vector yet (measured)
 
 Message = EventT[bytes]
@@ -75,6 +86,7 @@ class SessionProcessor:
         self._erasures = ArrivalErasures()
         self._order = PartitionOrder()
         self._partitions = EVENTS.partitions
+        self._causes: LRUCache[bytes, Headers] = LRUCache(CAUSES_MAX)
         self._in_flight: set[asyncio.Future[None]] = set()
         self._unanswered = 0  # sends in flight
         self._has_room = asyncio.Event()
@@ -128,7 +140,7 @@ class SessionProcessor:
         self._letters.reset()
         if self._erasures.leave_out_event(event, sent_at):
             self._pass_over(taken, "erased")
-        elif not signals(event, self._tuning):
+        elif not is_remembered(event, self._tuning):
             self._pass_over(taken, "no_signal")
         elif not belongs:
             self._move(message, taken)
@@ -159,8 +171,7 @@ class SessionProcessor:
         self._metrics.fold.observe(time.perf_counter() - started)
         accepted_at = self._note_timing(message, folded_at)
         headers: Headers = [
-            (sessions.CAUSED_BY, event.event_id.encode()),
-            (sessions.ACCEPTED_AT, accepted_at),
+            *self._cause(visitor, event, accepted_at),
             (sessions.FOLDED_AT, f"{folded_at:.3f}".encode()),
         ]
         # A known event is published again: after a crash its session may be stored but not yet published.
@@ -170,6 +181,20 @@ class SessionProcessor:
         self._send(messages, lambda: self._complete(taken, started))
         self._expire(partition)
         self._evict()
+
+    def _cause(self, visitor: bytes, event: Event, accepted_at: bytes) -> Headers:
+        """Which event the rows are to follow. A quiet one names the last that was none.
+
+        Who reads `sessions` may look at the newest of several messages only.
+        """
+        if is_quiet(event, self._tuning):
+            return [*self._causes.get(visitor, []), (sessions.QUIET, b"1")]
+        found: Headers = [
+            (sessions.CAUSED_BY, event.event_id.encode()),
+            (sessions.ACCEPTED_AT, accepted_at),
+        ]
+        self._causes[visitor] = found
+        return found
 
     def _store(
         self, visitor: bytes, partition: int, session: Session, headers: Headers, *, changed: bool
@@ -185,8 +210,8 @@ class SessionProcessor:
 
     def _note_session(self, visitor: bytes, partition: int, session: Session, size: int) -> None:
         """What a session waits for, when its visitor was last seen, and the memory that all of it takes."""
-        if session.events:
-            self._idle.note_seen(visitor, partition, session.events[-1].occurred_at, now_ms())
+        if (seen := last_seen(session)) is not None:
+            self._idle.note_seen(visitor, partition, seen, now_ms())
         self._waiting.wait(visitor, partition, session.missing_products)
         self._metrics.waiting.set(len(self._waiting))
         size += ENTRY_BYTES + MISSING_BYTES * len(session.missing)
@@ -303,28 +328,25 @@ class SessionProcessor:
         if is_ours and until is not None:
             session = self._table.get(visitor)
             is_old = message.timestamp()[1] - until > ARRIVALS_S * 1000
-            self._keep(visitor, session, self._erasures.keep(visitor_id, session.events, by_own_time=is_old))
+            self._keep(visitor, session, self._erasures.keep(session, by_own_time=is_old))
 
-    def _keep(self, visitor: bytes, session: Session, kept: tuple[SessionEvent, ...]) -> None:
-        """Only these events stay. `sessions` is told also where nothing was: somebody waits for the word.
+    def _keep(self, visitor: bytes, session: Session, kept: Session) -> None:
+        """Only this stays of it. `sessions` is told also where nothing was: somebody waits for the word.
 
         As with visitors who were idle, `sessions` knows before the changelog does: a worker that ends between
         the two recovers the old session, and erases it once more.
         """
         value = None
-        if kept:
-            bought = self._erasures.keep_purchases(session, kept)
-            after = compute_session(
-                session.visitor_id, kept, self._vectors, self._layout, self._tuning, bought=bought
-            )
-            value = encode(after)
+        self._causes.pop(visitor, None)
+        if last_seen(kept) is not None:
+            value = encode(self._compute(kept))
             self._table.put(visitor, value)
         else:
             self._drop(visitor)
         until = self._erasures.until[session.visitor_id]
         headers: Headers = [
             (sessions.ERASED_AT, str(until).encode()),
-            (sessions.EVENTS_REMOVED, str(len(session.events) - len(kept)).encode()),
+            (sessions.EVENTS_REMOVED, str(len(session.events) - len(kept.events)).encode()),
             (sessions.FOLDED_AT, f"{now_ms():.3f}".encode()),
         ]
         self._metrics.erased.inc()
@@ -352,9 +374,8 @@ class SessionProcessor:
             session = read_entry(visitor, raw)
             if session is None:
                 continue
-            kept = self._erasures.keep(session.visitor_id, session.events, by_own_time=True)
-            is_older = bool(session.bought) and self._erasures.keep_purchases(session, kept) != session.bought
-            if is_older or len(kept) < len(session.events):
+            kept = self._erasures.keep(session, by_own_time=True)
+            if kept is not session:
                 self._keep(visitor, session, kept)
             elif any(product_id in self._vectors for product_id in session.missing_products):
                 # A worker that ended before its join was stored left this behind; the vector comes only once.
@@ -377,17 +398,17 @@ class SessionProcessor:
         No offset stands for it, so that no message is read again where this worker ends before it is done:
         `sessions` knows before the changelog does, and `recover` sees what the changelog still misses.
         """
-        after = compute_session(
-            before.visitor_id,
-            before.events,
-            self._vectors,
-            self._layout,
-            self._tuning,
-            bought=before.bought,
-        )
+        after = self._compute(before)
         value = encode(after)
         self._note_session(visitor, partition, after, len(value))
         self._table.put(visitor, value)
         headers: Headers = [(sessions.FOLDED_AT, f"{now_ms():.3f}".encode())]
         self._metrics.joined.inc()
         self._send([(self._published, (visitor, value, headers))], partial(self._record, visitor, value))
+
+    def _compute(self, session: Session) -> Session:
+        """A session of the same events and the same beside them, with the vectors that there are now."""
+        memory = SessionMemory.of(session)
+        return compute_session(
+            session.visitor_id, session.events, self._vectors, self._layout, self._tuning, memory=memory
+        )

@@ -14,7 +14,7 @@ WITH_ONE_MORE = r"""
 import json, sys, types
 from pathlib import Path
 
-file, search = Path("schemas/events.py"), '        "search": EventKind('
+file, search = Path("schemas/events.py"), '        "dismiss_item": EventKind('
 row = '        "view_promotion": EventKind("saw promoted", "Saw", "saw", is_click=True, weight=-0.2),\n'
 before, after = file.read_text().split(search)
 line, rest = after.split("\n", 1)
@@ -72,7 +72,7 @@ def test_one_row_more_is_a_type_everywhere(tmp_path: Path) -> None:
     found = run_command(sys.executable, "-c", WITH_ONE_MORE, str(tracker))
     assert found["kept"] == "view_promotion"
     assert found["needs a product"] == "view_promotion needs a product_id or at least one item"
-    assert found["kind"] == [9, "view_promotion"]
+    assert found["kind"] == [10, "view_promotion"]
     assert '"view_promotion"' in found["schema"]
     assert found["openapi"] == 1
     assert found["ingest"] == 1
@@ -80,7 +80,7 @@ def test_one_row_more_is_a_type_everywhere(tmp_path: Path) -> None:
     assert found["is a click"]
     assert found["for operators"] == "saw promoted"
     assert found["for shoppers"].startswith("because you saw ")
-    assert found["speaks against"] == [4, 9]
+    assert found["speaks against"] == [4, 9, 10]
     assert found["profile.js"]
     in_browser = run_command("node", "--input-type=module", "-e", FROM_GA4 % tracker)
     assert in_browser == ["view_promotion", {"product_id": "p1"}]

@@ -35,10 +35,12 @@ class Broker:
 
     def __init__(self) -> None:
         self.sent: list[Sent] = []
+        self.headers: list[dict[str, str | bytes | None]] = []  # of each that was sent
         self._waiting: list[asyncio.Future[None]] = []
 
     def begin(self, messages: Sequence[tuple[str, OutgoingMessage]]) -> asyncio.Future[None]:
         self.sent += [(topic, key, value) for topic, (key, value, _) in messages]
+        self.headers += [dict(headers) for _, (_, _, headers) in messages]
         self._waiting.append(asyncio.get_running_loop().create_future())
         return self._waiting[-1]
 
@@ -95,10 +97,17 @@ class Worker:
         product_id: str = "p1",
         type_: EventType = "view_item",
     ) -> Event:
-        """Gives it an event of a visitor; all live in partition 0. `sent_at`: Unix ms of the message."""
+        """Gives it an event of a visitor; all live in partition 0. `sent_at`: Unix ms of the message.
+
+        A search is for the product's id, and lists are rows of ours.
+        """
         stamp = None if received is None else BEGIN + received
         happened = event(number, BEGIN + at, product_id, type_)
         sent = msgspec.structs.replace(happened, visitor_id=visitor, received_at=stamp)
+        if type_ == "search":
+            sent = msgspec.structs.replace(sent, query=product_id, product_id=None)
+        elif type_ == "view_item_list":
+            sent = msgspec.structs.replace(sent, recommendation_id="row")
         self.take_raw(visitor.encode(), events.encode(sent), sent_at=sent_at)
         return sent
 

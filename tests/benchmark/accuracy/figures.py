@@ -20,7 +20,7 @@ FUSED: Final = "plain rank fusion"
 SERVES: Final = "re-ranked: what serves"
 
 # No data set tells of clicks in lists, so no figure depends on what they weigh.
-UNTOLD: Final = frozenset({"select_item"})
+UNTOLD: Final = frozenset({"select_item", "dismiss_item"})
 
 
 class Speed(msgspec.Struct, frozen=True):

@@ -222,12 +222,12 @@ def test_long_product_ids_leave_fewer_events_but_always_the_newest() -> None:
     assert session == fold_all(events[::-1])
 
 
-def test_a_search_is_no_signal() -> None:
+def test_a_search_without_words_is_no_signal() -> None:
     assert fold_all([event(1, 0, type_="search")]) == Session("v")
 
 
 @pytest.mark.parametrize("categories", [("Lamps", "Tents", "Shoes"), ("A" * 200, "B" * 200, "C" * 200)])
-def test_a_full_session_of_1000_components_stays_below_10_kb(categories: tuple[str, str, str]) -> None:
+def test_a_full_session_of_1000_components_stays_below_12_kb(categories: tuple[str, str, str]) -> None:
     layout = Layout.of(484, 192)
     assert layout.width == 1000
     vectors = VectorReplica(layout)

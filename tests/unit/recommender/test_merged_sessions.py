@@ -49,6 +49,8 @@ def contents_of(session: Session | None) -> tuple[object, ...]:
         session.interests,
         session.missing,
         session.bought,
+        session.searches,
+        session.shown,
     )
 
 
