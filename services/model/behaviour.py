@@ -33,6 +33,7 @@ from services.model.candidates import (
 )
 from services.model.forest import Trees, masks, score_masked, score_trees
 from services.model.item2vec import Item2Vec
+from services.model.repurchase import Repeats
 from services.model.session import Tuning, event_weights, visits
 from services.model.session_index import Floats, Ints, SessionIndex, extend_index
 
@@ -55,7 +56,7 @@ class Candidates:
 class Behaviour:
     """One generation of a model, which has learned from events up to `learned_until`, Unix ms.
 
-    For one thread at a time.
+    `repeats` are what it knows of how soon types of products are bought again. For one thread at a time.
     """
 
     def __init__(
@@ -67,9 +68,11 @@ class Behaviour:
         trees: Trees | None,
         *,
         learned_until: int = 0,
+        repeats: Repeats | None = None,
     ) -> None:
         self.version = version
         self.learned_until = learned_until
+        self.repeats = repeats or Repeats()
         self.products = tuple(products)
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
@@ -93,7 +96,15 @@ class Behaviour:
         for name, count in (("sessions_support", index.products), ("item2vec_in", len(vectors.vectors_in))):
             if count != len(products):
                 raise ArtifactRefused(f"{name}.npy", f"{count} products, but {PRODUCTS} has {len(products)}")
-        return cls(manifest.version, products, index, vectors, trees, learned_until=manifest.data.until)
+        return cls(
+            manifest.version,
+            products,
+            index,
+            vectors,
+            trees,
+            learned_until=manifest.data.until,
+            repeats=Repeats.read(artifact),
+        )
 
     def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
         """The same generation with visits that came after its learning, the oldest first.
