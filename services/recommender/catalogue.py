@@ -78,6 +78,8 @@ class Catalogue:
         self._matches: LRUCache[Where, Column[np.int8]] = LRUCache(FILTERS_KEPT)
         self._brand_codes = Numbering()  # by their exact names
         self._brand_of = Column(self.numbers, np.int32, UNKNOWN)
+        self._shelf_codes = Numbering()
+        self._shelf_of = Column(self.numbers, np.int32, UNKNOWN)
 
     def __len__(self) -> int:
         return len(self._products)
@@ -97,7 +99,10 @@ class Catalogue:
             heappush(self._price_changes, (product.price_changes[0].at, product.product_id))
         brand = product.brand
         code = UNKNOWN if brand is None else self._brand_codes.number(brand)
-        self._brand_of.put(self._invalidate(product.product_id), code)
+        number = self._invalidate(product.product_id)
+        self._brand_of.put(number, code)
+        shelf = shelf_of(product)
+        self._shelf_of.put(number, UNKNOWN if shelf is None else self._shelf_codes.number(shelf))
         if known is None:
             digest = purchase_digest(product.product_id)
             self._by_digest[digest] = (*self._by_digest.get(digest, ()), product.product_id)
@@ -182,6 +187,14 @@ class Catalogue:
         """(n,) a number for each product's brand, UNKNOWN for none."""
         return self._brand_of.take(numbers)
 
+    def shelf_codes(self, numbers: Ints) -> Ints:
+        """(n,) a number for what each product is, UNKNOWN for one that nobody has told."""
+        return self._shelf_of.take(numbers)
+
+    def shelf_code(self, shelf: str) -> int:
+        """The number of what `shelf_of` tells of products; UNKNOWN where no product is that."""
+        return self._shelf_codes.find(shelf)
+
     def allows(self, product_id: str, where: Where) -> bool:
         """Whether a product may be shown: the index can lag behind, this does not."""
         product = self._products.get(product_id)
@@ -234,6 +247,11 @@ class Catalogue:
             del self._own[bisect_left(self._own, _order(before, PRIOR * (before.popularity or 0.0)))]
         if after is not None:
             insort(self._own, _order(after, PRIOR * (after.popularity or 0.0)))
+
+
+def shelf_of(product: Product) -> str | None:
+    """What a product is: its type, else its category; None where the shop tells neither."""
+    return product.type or "/".join(product.category) or None
 
 
 def _order(product: Product, popularity: float) -> Order:
