@@ -84,6 +84,11 @@ def _session(session: SessionNow | None) -> None:
         say(f"  {format_time(visit.began_at)} to {format_time(visit.ended_at)}: {visit.events} events")
     if session.missing:
         say(f"  without a vector yet: {list_names(session.missing)}", "yellow")
+    if session.searches:
+        found = (f'"{each.words}" {format_time(each.occurred_at)}' for each in session.searches)
+        say(f"  searched for: {', '.join(found)}")
+    if session.shown:
+        say(f"  {session.shown} products seen in rows")
     say(f"  layout {session.layout or 'none'}")
     for interest in session.interests:
         _interest(interest)

@@ -69,7 +69,10 @@ class VisitorEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionNow(msgspec.Struct, frozen=True, kw_only=True):
-    """The session as it lies on `sessions`; the newest event first. `missing`: products without a vector."""
+    """The session as it lies on `sessions`; the newest event first. `missing`: products without a vector.
+
+    `shown` is how many products it remembers from rows that the visitor saw.
+    """
 
     published_at: int
     caused_by: str | None
@@ -78,6 +81,15 @@ class SessionNow(msgspec.Struct, frozen=True, kw_only=True):
     visits: "tuple[Visit, ...]"
     missing: tuple[ProductName, ...]
     interests: "tuple[InterestInWords, ...]"
+    searches: "tuple[SearchEntry, ...]" = ()
+    shown: int = 0
+
+
+class SearchEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A search that the session remembers; its words may be cut."""
+
+    words: str
+    occurred_at: int
 
 
 class SessionEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from services.ops.inspect.visitor.report import (
     ProductName,
     Row,
     Rows,
+    SearchEntry,
     SessionEntry,
     SessionNow,
     Visit,
@@ -185,6 +186,10 @@ def describe_session(
         ),
         missing=tuple(name(each) for each in sorted(session.missing_products)),
         interests=interests,
+        searches=tuple(
+            SearchEntry(words=each.words, occurred_at=each.occurred_at) for each in reversed(session.searches)
+        ),
+        shown=len(session.shown_products),
     )
 
 
@@ -234,4 +239,7 @@ def because(event_id: str, events: VisitorHistory, session: Session | None, name
     for each in session.events if session else ():
         if each.identity == wanted:
             return f"{event_words(each.type)} {name(each.product_id)}"
+    for search in session.searches if session else ():
+        if search.identity == wanted:
+            return f'{event_words("search")} "{search.words}"'
     return None
