@@ -45,17 +45,18 @@ def merge_memory(
     sessions: Sequence[Session], event: Event | None, arrived: Sequence[SessionEvent], layout: Layout
 ) -> SessionMemory:
     """What all these sessions and one more event, where there is one, come to."""
-    searches, shown = [session.searches for session in sessions], sessions[0].shown if sessions else b""
-    if event is not None:
-        searches.append(searches_of(event))
+    told = searches_of(event) if event is not None else ()
     seen = impressions_of(event) if event is not None else {}
-    if seen or len(sessions) > 1:
-        shown = merge_shown([*[session.shown_products for session in sessions], seen])
-    bought = sessions[0].bought if len(sessions) == 1 else b""
     is_purchase = event is not None and event.type == "purchase"
+    is_one = len(sessions) == 1
+    bought, searches, shown = SessionMemory.of(sessions[0]) if is_one else NOTHING
+    if seen or not is_one:
+        shown = merge_shown([*[session.shown_products for session in sessions], seen])
+    if told or not is_one:
+        searches = merge_searches([*[session.searches for session in sessions], told])
     if is_purchase or not bought:  # a session of a former release has them in its events only
         bought = merge_purchases(sessions, arrived, layout)
-    return SessionMemory(bought, merge_searches(searches), shown)
+    return SessionMemory(bought, searches, shown)
 
 
 def merge_purchases(sessions: Iterable[Session], arrived: Iterable[SessionEvent], layout: Layout) -> bytes:
