@@ -43,8 +43,9 @@ class PriceBounds:
         self.currency = amount.currency or self.currency
 
     def order_near(self, amount: Amount) -> None:
-        """Puts what costs about so much first, and hides nothing."""
-        self.price_near = amount.value
+        """Puts what costs about so much first, and hides nothing; a bound around another price stays."""
+        is_bound = self.price_near is not None and self.price_min is not None
+        self.price_near = self.price_near if is_bound else amount.value
         self.currency = self.currency or amount.currency or None
 
 

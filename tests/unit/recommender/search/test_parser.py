@@ -5,7 +5,7 @@ from functools import cache
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schemas.products import Product
@@ -96,6 +96,7 @@ def test_any_text_is_understood_somehow(text: str) -> None:
 
 
 @given(st.text(alphabet="$€<>=~-+&/.,'\"() 0159kax%", max_size=60))
+@example("~1+0€")
 def test_any_signs_and_numbers_are_understood_somehow(text: str) -> None:
     assert find_unasked_filters(text, parse(text, vocabulary("demo"))) == []
 
