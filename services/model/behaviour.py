@@ -31,6 +31,7 @@ from services.model.candidates import (
     Workspace,
     generate,
 )
+from services.model.co_visits import count_beside, count_groups, count_visits
 from services.model.forest import Trees, masks, score_masked, score_trees
 from services.model.item2vec import Item2Vec
 from services.model.repurchase import Repeats
@@ -131,6 +132,51 @@ class Behaviour:
         """Whether past sessions hold the product; the model also knows products that nobody has looked at."""
         number = self._number.get(product_id)
         return number is not None and self._index.support[number] > 0
+
+    @property
+    def visits(self) -> int:
+        """How many past visits it knows."""
+        return self._index.sessions
+
+    @property
+    def support(self) -> Floats:
+        """(products,) in how many of them each product is, by number."""
+        return self._index.support
+
+    def numbers_of(self, product_ids: Sequence[str]) -> Ints:
+        """(n,) the model's own numbers, −1 for products that it does not know."""
+        return np.array([self._number.get(each, -1) for each in product_ids], dtype=np.int32)
+
+    def count_beside(self, number: int) -> tuple[Ints, Ints, int]:
+        """Products (n,) by number that visits hold beside one, in how many of its visits, and how many those
+        are: all, or the newest 1,000."""
+        of, ends = number, self._index.place_starts
+        numbers, counts = count_beside(self._index, of, self._work.reach_mark)
+        return numbers, counts, int(ends[of + 1] - ends[of])
+
+    def count_groups(self, groups: Ints, count: int) -> Ints:
+        """(count, count) visits in which two groups of products stand together, as `groups` has them."""
+        return count_groups(self._index, groups, count)
+
+    def count_visits(self, some: Sequence[str], others: Sequence[str]) -> Ints:
+        """(n, m) in how many visits each of some products stands with each of others, none of them twice.
+
+        See services.model.co_visits for what is counted where both are in more than 1,000 visits.
+        """
+        rows, columns = self.numbers_of(some), self.numbers_of(others)
+        found = np.zeros((len(rows), len(columns)), np.int32)
+        is_row, is_column = rows >= 0, columns >= 0
+        counts = count_visits(self._index, rows[is_row], columns[is_column], self._work.reach_mark)
+        found[np.ix_(is_row, is_column)] = counts
+        return found
+
+    def closeness(self, some: Sequence[str], others: Sequence[str]) -> Floats:
+        """(n, m) IN · OUT of item2vec, of others' IN with some products' OUT; 0 for what it does not know."""
+        rows, columns = self.numbers_of(some), self.numbers_of(others)
+        found: Floats = self._vectors.vectors_out[rows] @ self._vectors.vectors_in[columns].T
+        found[rows < 0] = 0
+        found[:, columns < 0] = 0
+        return found
 
     def by_popularity(self) -> list[str]:
         """All products, those with the most events first."""

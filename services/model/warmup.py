@@ -23,7 +23,11 @@ def warm() -> None:
     """Lets a made-up model answer once. Blocks, and holds Python's lock while it compiles."""
     views = [SessionEvent(time, b"", name, KIND_OF["view_item"]) for time, name in enumerate(PRODUCTS[:2])]
     trees = _one_leaf()
-    rank_products(_build_toy_model(trees), views, Tuning(), others=PRODUCTS)
+    model = _build_toy_model(trees)
+    rank_products(model, views, Tuning(), others=PRODUCTS)
+    model.count_beside(0)
+    model.count_visits(PRODUCTS[:1], PRODUCTS)
+    model.count_groups(np.zeros(len(PRODUCTS), np.int32), 1)
     score_trees(
         trees, np.zeros((1, len(FEATURES)), dtype=np.float32)
     )  # for trees of more leaves than masks take

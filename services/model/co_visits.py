@@ -1,0 +1,115 @@
+"""In how many past visits products stand together, counted from a model's own index. Compiled, pure.
+
+Visits of a product are those that the index finds by it: all of them, or its newest 1,000. Of two products
+those of the rarer count, so that a count is exact unless both are in more than 1,000 visits; then it is of the
+newest. `places` are as long as the index has products, all −1 between two calls.
+"""
+
+import numpy as np
+from numba import njit
+
+from services.model.session_index import Ints, SessionIndex
+
+
+@njit(cache=True, nogil=True)
+def count_beside(index: SessionIndex, product: int, places: Ints) -> tuple[Ints, Ints]:
+    """Products (n,) that visits hold beside this one, and in how many of its visits (n,) each of them is."""
+    begin, end = index.place_starts[product], index.place_starts[product + 1]
+    room = 0
+    for at in range(begin, end):
+        session = index.session_of[index.places[at]]
+        room += index.starts[session + 1] - index.starts[session]
+    products, visits = np.empty(room, np.int32), np.zeros(room, np.int32)
+    last = np.full(room, -1, np.int32)
+    met = 0
+    for at in range(begin, end):
+        session = index.session_of[index.places[at]]
+        for place in range(index.starts[session], index.starts[session + 1]):
+            other = index.items[place]
+            if other == product:
+                continue
+            nth = places[other]
+            if nth < 0:
+                nth = places[other] = met
+                products[met] = other
+                met += 1
+            if last[nth] != session:
+                last[nth] = session
+                visits[nth] += 1
+    for nth in range(met):
+        places[products[nth]] = -1
+    return products[:met].copy(), visits[:met].copy()
+
+
+@njit(cache=True, nogil=True)
+def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -> Ints:
+    """(n, m) in how many visits each of `some` (n,) stands with each of `others` (m,), none of them twice.
+
+    A product does not stand with itself.
+    """
+    found = np.zeros((len(some), len(others)), np.int32)
+    _count_of_rarer(index, some, others, found, False, places)
+    _count_of_rarer(index, others, some, found, True, places)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _count_of_rarer(
+    index: SessionIndex, some: Ints, others: Ints, found: Ints, is_turned: bool, places: Ints
+) -> None:
+    """Through the visits of each of `some`, for those of the others that are not rarer."""
+    last = np.empty(len(others), np.int32)
+    for nth in range(len(others)):
+        places[others[nth]] = nth
+    for nth in range(len(some)):
+        product, counts = some[nth], False
+        for other in others:
+            counts |= _is_rarer(index, product, other)
+        if not counts:
+            continue
+        last[:] = -1
+        for at in range(index.place_starts[product], index.place_starts[product + 1]):
+            session = index.session_of[index.places[at]]
+            for place in range(index.starts[session], index.starts[session + 1]):
+                other = places[index.items[place]]
+                if other < 0 or last[other] == session or not _is_rarer(index, product, others[other]):
+                    continue
+                last[other] = session
+                if is_turned:
+                    found[other, nth] += 1
+                else:
+                    found[nth, other] += 1
+    for nth in range(len(others)):
+        places[others[nth]] = -1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _is_rarer(index: SessionIndex, one: int, other: int) -> bool:
+    """Of two in as many visits the one with the smaller number; never a product than itself."""
+    first, second = index.support[one], index.support[other]
+    return first < second or (first == second and one < other)
+
+
+@njit(cache=True, nogil=True)
+def count_groups(index: SessionIndex, groups: Ints, count: int) -> Ints:
+    """(count, count) in how many visits products of two groups stand together; by itself: in how many it is.
+
+    `groups` (products,) are their groups' numbers, −1 for none. A pass over all visits: 0.1 s of 10 million
+    events.
+    """
+    found = np.zeros((count, count), np.int32)
+    last, met = np.full(count, -1, np.int32), np.empty(count, np.int32)
+    for session in range(len(index.starts) - 1):
+        here = 0
+        for place in range(index.starts[session], index.starts[session + 1]):
+            group = groups[index.items[place]]
+            if group < 0 or last[group] == session:
+                continue
+            last[group] = session
+            met[here] = group
+            here += 1
+            found[group, group] += 1
+            for nth in range(here - 1):
+                found[group, met[nth]] += 1
+                found[met[nth], group] += 1
+    return found
