@@ -36,7 +36,7 @@ from services.model.forest import Trees, masks, score_masked, score_trees
 from services.model.item2vec import Item2Vec
 from services.model.repurchase import Repeats
 from services.model.session import Tuning, event_weights, visits
-from services.model.session_index import Floats, Ints, SessionIndex, extend_index
+from services.model.session_index import PER, Floats, Ints, SessionIndex, extend_index
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
@@ -134,9 +134,20 @@ class Behaviour:
         return number is not None and self._index.support[number] > 0
 
     @property
+    def is_learned(self) -> bool:
+        """Whether a re-ranker puts candidates in order, so that `shares` are how likely each is."""
+        return self._trees is not None
+
+    @property
     def visits(self) -> int:
         """How many past visits it knows."""
         return self._index.sessions
+
+    @property
+    def mean_popularity(self) -> float:
+        """The mean of `SessionIndex.popularity`."""
+        events, visits = len(self._index.items), self._index.sessions
+        return PER * events / max(visits * len(self.products), 1) or 1.0
 
     @property
     def support(self) -> Floats:
@@ -164,9 +175,16 @@ class Behaviour:
         See services.model.co_visits for what is counted where both are in more than 1,000 visits.
         """
         rows, columns = self.numbers_of(some), self.numbers_of(others)
-        found = np.zeros((len(rows), len(columns)), np.int32)
         is_row, is_column = rows >= 0, columns >= 0
-        counts = count_visits(self._index, rows[is_row], columns[is_column], self._work.reach_mark)
+        one, other = rows[is_row], columns[is_column]
+        support = self._index.support
+        if support[one].sum() < support[other].sum():  # the fewer visits are walked through
+            counts = count_visits(self._index, one, other, self._work.reach_mark)
+        else:
+            counts = count_visits(self._index, other, one, self._work.reach_mark).T
+        if counts.shape == (len(rows), len(columns)):
+            return counts
+        found = np.zeros((len(rows), len(columns)), np.int32)
         found[np.ix_(is_row, is_column)] = counts
         return found
 

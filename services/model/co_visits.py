@@ -1,8 +1,8 @@
 """In how many past visits products stand together, counted from a model's own index. Compiled, pure.
 
 Visits of a product are those that the index finds by it: all of them, or its newest 1,000. Of two products
-those of the rarer count, so that a count is exact unless both are in more than 1,000 visits; then it is of the
-newest. `places` are as long as the index has products, all −1 between two calls.
+those of the rarer count, so that a count is exact unless both are in more than 1,000 visits; then it is of
+the newest. `places` are as long as the index has products, all −1 between two calls.
 """
 
 import numpy as np
@@ -48,39 +48,54 @@ def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) ->
     A product does not stand with itself.
     """
     found = np.zeros((len(some), len(others)), np.int32)
-    _count_of_rarer(index, some, others, found, False, places)
-    _count_of_rarer(index, others, some, found, True, places)
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _count_of_rarer(
-    index: SessionIndex, some: Ints, others: Ints, found: Ints, is_turned: bool, places: Ints
-) -> None:
-    """Through the visits of each of `some`, for those of the others that are not rarer."""
-    last = np.empty(len(others), np.int32)
+    last = np.empty(max(len(some), len(others)), np.int32)
     for nth in range(len(others)):
         places[others[nth]] = nth
     for nth in range(len(some)):
-        product, counts = some[nth], False
-        for other in others:
-            counts |= _is_rarer(index, product, other)
-        if not counts:
-            continue
-        last[:] = -1
+        product, last[:] = some[nth], -1
+        is_whole = _has_all(index, product)
         for at in range(index.place_starts[product], index.place_starts[product + 1]):
             session = index.session_of[index.places[at]]
             for place in range(index.starts[session], index.starts[session + 1]):
                 other = places[index.items[place]]
-                if other < 0 or last[other] == session or not _is_rarer(index, product, others[other]):
-                    continue
-                last[other] = session
-                if is_turned:
-                    found[other, nth] += 1
-                else:
-                    found[nth, other] += 1
+                if other >= 0 and last[other] != session:
+                    last[other] = session
+                    if others[other] != product and (is_whole or _is_rarer(index, product, others[other])):
+                        found[nth, other] += 1
     for nth in range(len(others)):
         places[others[nth]] = -1
+    for product in some:
+        if not _has_all(index, product):
+            _count_of_rarer(index, some, others, found, places)
+            break
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, places: Ints) -> None:
+    """Through the visits of those of `others` that are rarer than one of `some` whose visits are not all
+    known."""
+    last = np.empty(len(some), np.int32)
+    for nth in range(len(some)):
+        places[some[nth]] = nth
+    for nth in range(len(others)):
+        product, last[:] = others[nth], -1
+        for at in range(index.place_starts[product], index.place_starts[product + 1]):
+            session = index.session_of[index.places[at]]
+            for place in range(index.starts[session], index.starts[session + 1]):
+                other = places[index.items[place]]
+                if other >= 0 and last[other] != session:
+                    last[other] = session
+                    if not _has_all(index, some[other]) and _is_rarer(index, product, some[other]):
+                        found[other, nth] += 1
+    for nth in range(len(some)):
+        places[some[nth]] = -1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _has_all(index: SessionIndex, product: int) -> bool:
+    """Whether all of its visits can be found, not the newest alone."""
+    return index.place_starts[product + 1] - index.place_starts[product] == index.support[product]
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -20,7 +20,9 @@ from services.kafka.clients import AcknowledgedProducer, client_config, producer
 from services.product_numbers import ProductNumbers
 from services.recommender import topic_feeds
 from services.recommender.api import admin_bodies as admin_answers
+from services.recommender.api import page as page_answers
 from services.recommender.api.admin import Publisher, admin_routes
+from services.recommender.api.page import page_routes
 from services.recommender.api.parameters import weight_names
 from services.recommender.api.profile import Profile, profile_routes
 from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
@@ -96,7 +98,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     app = MsgspecApi(
         "Eddy recommender",
         "Rows of products for visitors, about products, for words and for everyone; live at WS /v1/live.",
-        [Recommended, Found, Profile, *admin_answers.STRUCTS],
+        [Recommended, Found, Profile, *page_answers.STRUCTS, *admin_answers.STRUCTS],
         lifespan,
     )
     for router in parts.routers():
@@ -109,8 +111,8 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
-        allow_methods=["GET"],  # rules and experiments are a back end's matter, not a page's
-        allow_headers=[TOKEN_HEADER],
+        allow_methods=["GET", "POST"],  # rules and experiments are a back end's matter, not a page's
+        allow_headers=[TOKEN_HEADER, "Content-Type"],
         expose_headers=["Retry-After"],
         max_age=86_400,
     )
@@ -161,6 +163,7 @@ class Parts:
             metrics=self.metrics,
             treatment=self._assignment,
             in_force=self._active_rules,
+            clock=clock,
         )
         self._asks = RequestBuilder(self._sessions, self._searcher)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)
@@ -328,6 +331,7 @@ class Parts:
             metrics=self.metrics,
         )
         yield recommendation_routes(answerer, self._catalogue, self._searcher)
+        yield page_routes(door, answerer, self._rows, self._asks)
         yield profile_routes(
             door,
             self._sessions,

@@ -102,7 +102,7 @@ async def test_a_release_changes_the_rows_which_name_it(
     assert after["models"] == {"text": "of the test", "behaviour": found.version}
     learned = {item["product_id"]: item for item in after["items"] if item["source"] == "behaviour"}
     assert {"p11", "p18"} <= learned.keys()
-    assert learned["p11"]["why"] == "others who looked at Product 4 also looked at this"
+    assert learned["p11"]["why"] == "because you looked at Product 4"
     polled = row(recommender, visitor)
     assert (polled["items"], polled["models"]) == (after["items"], after["models"])
     assert f'eddy_recommender_model_served{{model="behaviour",version="{found.version}"}} 1.0' in metrics(
@@ -365,4 +365,4 @@ async def test_who_looked_at_products_without_vectors_gets_what_others_looked_at
     async with shop.live(recommender, visitor, FOR_YOU) as live:
         message = await live.push_of(await shop.look_at(visitor, new.product_id))
     learned = {item["product_id"]: item["why"] for item in message["items"] if item["source"] == "behaviour"}
-    assert learned == dict.fromkeys(("p5", "p9"), "others who looked at New also looked at this")
+    assert learned == dict.fromkeys(("p5", "p9"), "because you looked at New")

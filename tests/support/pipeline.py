@@ -38,6 +38,8 @@ COUNT: Final = 30
 SHOWN: Final = Where(availability=AVAILABLE)
 # Who looked at p0 went on to p1, p2 and p4, each of another shelf, again and again; and p20 with p21.
 PAST: Final = [["p0", "p1", "p2", "p4"]] * 5 + [["p20", "p21"]]
+# Beside p0 all products were looked at, and of shoes two elsewhere, too: all but shoes go with it.
+TOGETHER = [["p0", *(f"p{number}" for number in range(1, COUNT))]] * 3 + [["p21", "p27"]] * 3
 
 
 class MayBeAway(CachedIndex):
@@ -117,6 +119,7 @@ class PipelineShop:
             metrics=Metrics(),
             treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
             in_force=lambda slot, kind: self.rules.active_rules(slot, kind, self.now),
+            clock=lambda: self.now,
         )
         for number in range(COUNT):
             self.put(number)

@@ -60,3 +60,10 @@ class RepeatedParameter(Problem):
 
     def __init__(self, name: str, times: int) -> None:
         super().__init__(f"{name!r} is given {times} times: give it once", fields={"parameter": name})
+
+
+class BadSlots(Problem):
+    """A slot of a page is not what it must be; the text names it."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "bad-slots"

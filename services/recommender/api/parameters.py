@@ -1,7 +1,7 @@
 """The query parameters that all routes of recommendations share, and what is refused of them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any, Final, Literal, get_origin
@@ -72,6 +72,7 @@ class RowParameters(BaseModel):
     )
     brand_max: int | None = Field(None, ge=1, le=K_MAX, description="products of one brand at most")
     explain: bool = Field(False, description="tells the parts of each product's score")
+    debug: bool = Field(False, description="the same, and what each step of the row left, and took")
 
     @property
     def where(self) -> Where:
@@ -123,7 +124,7 @@ def weight_names() -> dict[str, tuple[str, ...]]:
 FILTERS: Final = tuple(
     name
     for name in RowParameters.model_fields
-    if name not in ("k", "weights", "diversity", "brand_max", "explain")
+    if name not in ("k", "weights", "diversity", "brand_max", "explain", "debug")
 )
 
 
@@ -143,10 +144,10 @@ def require_known(given: Iterable[str], further: Iterable[str] = ()) -> None:
             raise UnknownParameter(name[:SHOWN_MAX], FILTERS)
 
 
-def require_once(given: Iterable[tuple[str, str]]) -> None:
+def require_once(given: Iterable[tuple[str, str]], several: Container[str] = SEVERAL) -> None:
     """Raises RepeatedParameter for one that is given twice and holds one value: which of them was meant?"""
     for name, times in Counter(name for name, _ in given).items():
-        if times > 1 and name not in SEVERAL:
+        if times > 1 and name not in several:
             raise RepeatedParameter(name[:SHOWN_MAX], times)
 
 

@@ -9,9 +9,18 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from schemas.live import NAMED_MAX, QUERY_MAX, Fallback, RecommendedItem, SlotKind
+from schemas.live import (
+    NAMED_MAX,
+    QUERY_MAX,
+    CauseProduct,
+    Fallback,
+    Funnel,
+    RecommendedItem,
+    SlotKind,
+)
 from services.recommender.api.errors import NotReady, UnknownParameter, UnknownProduct
 from services.recommender.api.parameters import (
+    SEVERAL,
     SHOWN_MAX,
     WHO,
     OwnVisitor,
@@ -46,7 +55,8 @@ class Recommended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     `caused_by` is the newest event in the visitor's session; `models` names what made the vectors, and as
     `behaviour` the version of the model that served. `recommendation_id` is what clicks name, where a visitor
     was shown something. `fallback` tells why the row is not what was asked for, `notice` what else there is.
-    `experiments` are the visitor's: experiment → variant.
+    `experiments` are the visitor's: experiment → variant. `causes` are the products that reasons name;
+    `funnel` is there for debug=true.
     """
 
     items: tuple[RecommendedItem, ...]
@@ -56,6 +66,8 @@ class Recommended(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True)
     fallback: Fallback | None = None
     notice: str | None = None
     experiments: dict[str, str] = {}
+    causes: dict[str, CauseProduct] = {}
+    funnel: Funnel | None = None
 
 
 class Found(Recommended, frozen=True, omit_defaults=True, kw_only=True):
@@ -85,6 +97,8 @@ Words = Annotated[
 ]
 Ids = Annotated[list[str], Query(min_length=1, max_length=NAMED_MAX, description="ids of products")]
 By = Annotated[Literal["topic", "type"], Query(description="of another category, or another type of product")]
+
+PRODUCT_ID: Final = "product_id"  # may be given several times, where a route knows it
 
 _encoder = msgspec.json.Encoder()
 
@@ -125,7 +139,7 @@ class RequestHandler:
             and self._door.require_visitor(who.visitor_id, who.token, who.authorization).is_back_end
         )
         require_known(request.query_params.keys(), [*WHO, *further])
-        require_once(request.query_params.multi_items())
+        require_once(request.query_params.multi_items(), SEVERAL | {PRODUCT_ID})
         self.require_ready()
         is_own = kind == "for_you"
         return RecommendationRequest(
@@ -141,7 +155,8 @@ class RequestHandler:
             brand_max=parameters.brand_max,
             without_seen=is_own if parameters.exclude_seen is None else parameters.exclude_seen,
             without_bought=is_own if parameters.exclude_bought is None else parameters.exclude_bought,
-            explains=parameters.explain,
+            explains=parameters.explain or parameters.debug,
+            debug=parameters.debug,
         )
 
     def require_ready(self) -> None:
@@ -152,16 +167,19 @@ class RequestHandler:
     async def answer(self, asked: RecommendationRequest, query: str | None = None) -> Response:
         """The row."""
         made = await self._rows.run(asked)
-        told = self._answer_fields(asked, made, query)
+        told = self.describe(asked, made, query)
         search = asked.search
         if search is not None:
             self._metrics.understood.labels(search.by).inc()
-            return _json(Found(**told, inferred=search.inferred, understood_by=search.by, counts=made.counts))
-        return _json(Recommended(**told))
+            return json_response(
+                Found(**told, inferred=search.inferred, understood_by=search.by, counts=made.counts)
+            )
+        return json_response(Recommended(**told))
 
-    def _answer_fields(
+    def describe(
         self, asked: RecommendationRequest, made: RecommendationResult, query: str | None
     ) -> dict[str, Any]:
+        """The fields of Recommended; the row is recorded as shown."""
         if made.fallback is not None:
             self._metrics.fallbacks.labels(made.fallback).inc()
         models = self._models(made.model)
@@ -177,6 +195,8 @@ class RequestHandler:
             "fallback": made.fallback,
             "notice": made.notice,
             "experiments": dict(made.experiments),
+            "causes": dict(made.causes),
+            "funnel": made.funnel,
         }
 
 
@@ -229,6 +249,18 @@ def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, search
         kind: SlotKind = "complement_topic" if by == "topic" else "complement_type"
         return await about(kind, product_id, answerer.parse(kind, request, parameters, who, "by"))
 
+    @router.get("/v1/complements", **_describe("What goes with these"))
+    async def complements_of_several(
+        request: Request, product_id: Ids, who: SomeVisitor, parameters: Parameters, by: By = "topic"
+    ) -> Response:
+        """For a cart: what goes with any of its products, and is none of them, nor of their kinds.
+
+        Products that nobody knows are passed over.
+        """
+        kind: SlotKind = "complement_topic" if by == "topic" else "complement_type"
+        asked = answerer.parse(kind, request, parameters, who, "by", PRODUCT_ID)
+        return await answerer.answer(replace(asked, product_ids=tuple(product_id)))
+
     @router.get("/v1/popular", **_describe("What many look at"))
     async def popular(request: Request, who: SomeVisitor, parameters: Parameters) -> Response:
         """What many look at, put in their cart and buy these days, within the filters."""
@@ -250,7 +282,8 @@ def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, search
     return router
 
 
-def _json(body: msgspec.Struct) -> Response:
+def json_response(body: msgspec.Struct) -> Response:
+    """What no cache keeps."""
     headers = {"Cache-Control": "no-store"}
     return Response(_encoder.encode(body), media_type="application/json", headers=headers)
 

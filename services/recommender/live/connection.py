@@ -264,7 +264,7 @@ def _decode(wish: str | bytes) -> Subscribe | Ping:
         try:
             said = _decoder.decode(wish)
         except msgspec.ValidationError:
-            said = _decoder.decode(_without_nulls(wish))
+            said = _decoder.decode(drop_nulls(wish))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         known = f"; a slot has {', '.join(Slot.__struct_fields__)}" if "unknown field" in str(error) else ""
         raise ValueError(f"{error}{known}") from None
@@ -273,8 +273,8 @@ def _decode(wish: str | bytes) -> Subscribe | Ping:
     return said
 
 
-def _without_nulls(wish: str | bytes) -> str | bytes:
-    """Serializers write `"product_ids": null` for what a slot does not say."""
+def drop_nulls(wish: str | bytes) -> str | bytes:
+    """Serializers write `"product_ids": null` for what a slot does not say. Raises msgspec.DecodeError."""
     members = msgspec.json.decode(wish, type=dict[str, msgspec.Raw])
     if "slots" not in members:
         return wish

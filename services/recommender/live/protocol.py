@@ -12,12 +12,14 @@ from schemas.live import Recommendations, Slot, SlotKind, Timing
 from services.clock import now_ms
 from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
+from services.recommender.pipeline.distinct import ASKED_FOR, overlapping_after, shown_before
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import (
     RecommendationRequest,
     RecommendationResult,
     RequestBuilder,
     Row,
+    SharedLookups,
 )
 from services.recommender.search.search import Search
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession
@@ -38,9 +40,13 @@ class PendingSlot:
 
 @dataclass(frozen=True, slots=True)
 class RecordedRow:
-    """A row as it was computed and recorded: once for all sockets of a visitor that ask the same."""
+    """A row as it was computed and recorded: once for all sockets of a visitor that ask the same.
+
+    `without` is what it had to leave out, because the page shows it before.
+    """
 
     slot: Slot
+    without: frozenset[str]
     result: RecommendationResult
     models: dict[str, str]
     recommendation_id: str | None
@@ -65,7 +71,7 @@ class LiveSubscription:
 
     __slots__ = (
         "_asks", "_due", "_impressions", "_lock", "_metrics", "_models", "_on_shown", "_passed_over", "_rows",
-        "_seq", "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
+        "_rows_shown", "_seq", "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +85,7 @@ class LiveSubscription:
         models: Callable[[str | None], dict[str, str]],
         metrics: Metrics,
         turns: asyncio.Semaphore,
-        on_shown: Callable[["LiveSubscription", Slot, Row], object],
+        on_shown: Callable[["LiveSubscription", Slot, RecommendationResult], object],
         siblings: Callable[[str], Collection["LiveSubscription"]] = _no_siblings,
         lock: asyncio.Lock | None = None,
     ) -> None:
@@ -96,6 +102,7 @@ class LiveSubscription:
         self._slots: dict[str, Slot] = {}
         self._due: dict[str, PendingSlot] = {}
         self._shown: dict[str, RecordedRow] = {}
+        self._rows_shown: dict[str, Row] = {}  # also of slots that are about to change
         self._siblings = siblings
         self._lock = lock or asyncio.Lock()  # of the visitor: what its other sockets compute is waited for
         self._seq = 0
@@ -106,6 +113,7 @@ class LiveSubscription:
         self._slots = {slot.name: slot for slot in slots}
         self._due = {}
         self._shown = {}
+        self._rows_shown = {}
         known = self._sessions.latest(self.visitor_id)
         # The page learns which event the state holds, not how long that took: it was not waiting for it.
         published = replace(known, accepted_at=None, folded_at=None) if known else None
@@ -113,10 +121,16 @@ class LiveSubscription:
             self._mark_stale(slot.name, PendingSlot(published if slot.kind in FOLLOWING else None))
 
     def session_changed(self, published: PublishedSession) -> None:
-        """The visitor's session moved: rows made from it are due."""
+        """The visitor's session moved: rows made from it are due, and those with what is wanted no more."""
+        dismissed = self._asks.dismissed(self.visitor_id)
         for slot in self._slots.values():
             if slot.kind in FOLLOWING:
                 self._mark_stale(slot.name, PendingSlot(published))
+            elif dismissed and slot.kind not in ASKED_FOR and self._shows(slot.name, dismissed):
+                self._mark_stale(slot.name, self._due.get(slot.name, PendingSlot()))
+
+    def _shows(self, slot_name: str, products: frozenset[str]) -> bool:
+        return any(item.product_id in products for item in self._rows_shown.get(slot_name, ()))
 
     def slots_changed(self, kind: SlotKind | None = None) -> None:
         """Something that all rows of a kind, or of every kind, depend on is different."""
@@ -143,12 +157,13 @@ class LiveSubscription:
 
     async def push(self, send: Send) -> None:
         """Makes and sends what is due, until nothing is. Raises what `send` raises."""
+        shared = SharedLookups()
         while self._due:
-            if (message := await self._in_turn()) is not None:
+            if (message := await self._in_turn(shared)) is not None:
                 await send(message)
                 self._metrics.pushes.inc()
 
-    async def _in_turn(self) -> bytes | None:
+    async def _in_turn(self, shared: SharedLookups) -> bytes | None:
         """One row, when this socket's turn has come.
 
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
@@ -159,7 +174,7 @@ class LiveSubscription:
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
                 return None  # subscribed anew while it waited
-            message = await self._recommend(slot, search, self._due.pop(slot.name))
+            message = await self._recommend(slot, search, self._due.pop(slot.name), shared)
             await asyncio.sleep(0)
         return message
 
@@ -174,41 +189,55 @@ class LiveSubscription:
         self._passed_over = chosen != oldest
         return chosen
 
-    async def _recommend(self, slot: Slot, search: Search | None, due: PendingSlot) -> bytes | None:
+    async def _recommend(
+        self, slot: Slot, search: Search | None, due: PendingSlot, shared: SharedLookups
+    ) -> bytes | None:
         before = self._shown.pop(slot.name, None)  # nobody takes over what is being replaced
-        recorded = self._of_sibling(slot)
+        without = shown_before(self._slots.values(), slot.name, self._rows_shown)
+        recorded = self._of_sibling(slot, without)
         if recorded is not None:
             self._metrics.shared.inc()
             made = recorded.result
         else:
             started = perf_counter()
-            asked = self._asks.by_slot(self.visitor_id, slot, search)
-            made = await self._rows.run(asked)
+            asked = self._asks.by_slot(self.visitor_id, slot, search, without)
+            made = await self._rows.run(asked, shared)
             if self._slots.get(slot.name) is not slot:
                 return None  # subscribed to something else while the index was asked
             self._metrics.compute.observe(perf_counter() - started)
-        self._on_shown(self, slot, made.row)
+        self._on_shown(self, slot, made)
+        self._rows_shown[slot.name] = made.row
+        for name in overlapping_after(self._slots.values(), slot.name, self._rows_shown):
+            self._mark_stale(name, self._due.get(name, PendingSlot()))
         if due.published is None and before is not None and before.result.row == made.row:
-            self._shown[slot.name] = before
+            self._shown[slot.name] = replace(before, without=without)
             return None  # whatever has changed, it is not this row
         if recorded is None:
-            recorded = self._record(slot, due, asked, made)
+            recorded = self._record(slot, without, due, asked, made)
         self._shown[slot.name] = recorded
         return _encoder.encode(self._message(due, recorded))
 
-    def _of_sibling(self, slot: Slot) -> RecordedRow | None:
-        """What another socket of the visitor shows in the same slot, unless it is about to change there.
+    def _of_sibling(self, slot: Slot, without: frozenset[str]) -> RecordedRow | None:
+        """What another socket of the visitor shows in the same slot, without the same products, unless it is
+        about to change there.
 
         Every socket is told of every change that concerns what it shows, so what is not stale is current.
         """
         for sibling in self._siblings(self.visitor_id):
             shown = sibling._shown.get(slot.name)
-            if sibling is not self and shown and shown.slot == slot and slot.name not in sibling._due:
+            if sibling is self or shown is None or slot.name in sibling._due:
+                continue
+            if (shown.slot, shown.without) == (slot, without):
                 return shown
         return None
 
     def _record(
-        self, slot: Slot, due: PendingSlot, asked: RecommendationRequest, made: RecommendationResult
+        self,
+        slot: Slot,
+        without: frozenset[str],
+        due: PendingSlot,
+        asked: RecommendationRequest,
+        made: RecommendationResult,
     ) -> RecordedRow:
         models = self._models(made.model)
         if made.fallback is not None:
@@ -217,7 +246,7 @@ class LiveSubscription:
         recommendation_id = self._impressions.record(
             asked, made, models, query=slot.query, caused_by=caused_by
         )
-        return RecordedRow(slot, made, models, recommendation_id)
+        return RecordedRow(slot, without, made, models, recommendation_id)
 
     def _message(self, due: PendingSlot, recorded: RecordedRow) -> Recommendations:
         self._seq += 1
@@ -233,6 +262,8 @@ class LiveSubscription:
             fallback=made.fallback,
             notice=made.notice,
             experiments=dict(made.experiments),
+            causes=dict(made.causes),
+            funnel=made.funnel,
         )
 
     def _timing(self, published: PublishedSession | None) -> Timing:

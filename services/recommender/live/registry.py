@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from typing import Final
 from weakref import WeakValueDictionary
 
-from schemas.live import Slot
+from schemas.live import COMPLEMENTS, Slot
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.request import Row
+from services.recommender.pipeline.request import RecommendationResult
 from services.recommender.visitor_sessions import PublishedSession
 
 Place = tuple[LiveSubscription, str]  # a socket and the name of one of its slots
@@ -58,16 +58,19 @@ class SubscriptionRegistry:
             self._short.discard((subscriber, slot_name))
         self._products_of.pop(subscriber, None)
 
-    def record_row(self, subscriber: LiveSubscription, slot: Slot, row: Row) -> None:
+    def record_row(self, subscriber: LiveSubscription, slot: Slot, made: RecommendationResult) -> None:
         """A socket is about to show these products in this slot, and no longer those before."""
         if subscriber not in self._of_visitor.get(subscriber.visitor_id, ()):
             return  # it has left while its row was made
         place = (subscriber, slot.name)
-        products = frozenset(item.product_id for item in row)
+        products = frozenset(item.product_id for item in made.row)
         # A row of similar products also depends on the product that they are similar to, and a page may know
         # a product before we do.
-        self._show(place, products.union(slot.product_ids, [slot.product_id] if slot.product_id else []))
-        is_short = len(row) < slot.k and slot.kind != "products"
+        about = [slot.product_id] if slot.product_id else []
+        self._show(place, products.union(slot.product_ids, about, made.absent))
+        # What goes with a product is known, also what of it is sold out: such a row waits for nothing else.
+        may_fill = slot.kind not in COMPLEMENTS and slot.kind != "products"
+        is_short = len(made.row) < slot.k and may_fill
         (self._short.add if is_short else self._short.discard)(place)
 
     def _show(self, place: Place, products: frozenset[str]) -> None:

@@ -1,28 +1,40 @@
 """Rows about one product: what is similar, what is liked beside it, what goes with it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import compress
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-from schemas.live import Fallback
+from schemas.live import COMPLEMENTS, Fallback, Reason, ReasonKind
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
 from services.model.content import BEHAVIOUR, Weights, point
-from services.model.session import Tuning
 from services.model.session_index import Floats
+from services.product_numbers import UNKNOWN, Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import Hit, Where
 from services.recommender.pipeline import explanation
-from services.recommender.pipeline.behaviour_candidates import CoVisitation, co_visited
-from services.recommender.pipeline.candidate_list import CandidateList
+from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever, CoVisitation
+from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
+from services.recommender.pipeline.kinds import KindTables
+from services.recommender.pipeline.lift import (
+    LIFT_PRIOR,
+    audience_factors,
+    estimate_lift,
+    find_beside,
+    is_other,
+    judge_complements,
+    scale_strengths,
+)
+from services.recommender.pipeline.model_numbers import ModelNumbers
+from services.recommender.pipeline.neighbours import NOBODY
+from services.recommender.pipeline.request import CandidateSet, RecommendationRequest, SharedLookups
 from services.vector_replica import VectorReplica
 
 NAMES: Final = ("category", "brand", "type")
@@ -63,17 +75,23 @@ class AboutProduct:
         catalogue: Catalogue,
         finder: ContentRetriever,
         replica: VectorReplica,
+        blender: BehaviourRetriever,
         layout: Layout,
-        tuning: Tuning,
     ) -> None:
         self._catalogue = catalogue
         self._finder = finder
         self._replica = replica
+        self._blender = blender
         self._layout = layout
-        self._tuning = tuning
+        self._models = ModelNumbers(replica.numbers)
+        self._kinds = KindTables(catalogue)
 
     async def similar(
-        self, asked: RecommendationRequest, weights: Weights, model: Behaviour | None
+        self,
+        asked: RecommendationRequest,
+        weights: Weights,
+        model: Behaviour | None,
+        _shared: SharedLookups,
     ) -> CandidateSet:
         """What is near by content, and what visits that hold the product speak for."""
         assert asked.product_id is not None
@@ -83,29 +101,100 @@ class AboutProduct:
             return CandidateSet(fallback="no_vectors" if known else "unknown_product")
         query = self._query(vector, weights)
         near = await self._finder.nearest(query, asked.k, asked.where)
-        others = [hit.product_id for hit in near or ()]
-        told = co_visited(model, asked.product_id, others, self._tuning) if weights.get(BEHAVIOUR) else None
         away: Fallback | None = "index_away" if near is None else None
+        hits = CandidateList.of(near or [], self._catalogue.numbers)
+        found = {"content": [hits.numbers]}
+        told = None
+        if weights.get(BEHAVIOUR):
+            told = self._blender.rank_beside(model, asked.product_id, hits.numbers)
+        basis = Basis(asked, query, weights)
         if told is None:
-            return self._candidates(Basis(asked, query, weights), near or [], away)
-        candidates = [*others, *self._fitting(told, asked.where)]
-        return self._together(Basis(asked, query, weights, told), candidates, away)
+            return replace(self._candidates(basis, hits, model), found=found, fallback=away)
+        found["behaviour"] = [told.numbers]
+        return replace(self._by_total(basis, told, model), found=found, fallback=away)
 
-    async def co_visited(
-        self, asked: RecommendationRequest, weights: Weights, model: Behaviour | None
+    async def also_liked(
+        self,
+        asked: RecommendationRequest,
+        weights: Weights,
+        model: Behaviour | None,
+        shared: SharedLookups,
     ) -> CandidateSet:
-        """What visits hold beside the product, whatever it looks like: also liked, or what goes with it."""
+        """What visits hold beside the product more often than chance would, whatever it looks like."""
         assert asked.product_id is not None
         if self._catalogue.get(asked.product_id) is None:
             return CandidateSet(fallback="unknown_product")
-        told = co_visited(model, asked.product_id, (), self._tuning) if weights.get(BEHAVIOUR) else None
-        if told is None:
+        beside = find_beside(model, asked.product_id, shared) if weights.get(BEHAVIOUR) else None
+        if model is None or beside is None:
             return CandidateSet(fallback="no_behaviour")
-        vector = self._replica.vector(asked.product_id)
+        lift = estimate_lift(beside, LIFT_PRIOR, 1.0)
+        numbers = self._models.of_shop(model)[beside.numbers]
+        told = CoVisitation(numbers, 0.5 + 0.5 * scale_strengths(np.log(np.maximum(lift, 1.0))))
+        if len(numbers) < 2 * asked.k:  # behind them what the model takes for alike
+            ranked = self._blender.rank_beside(model, asked.product_id, NOBODY)
+            assert ranked is not None  # visits speak for what is beside it
+            is_new = ~np.isin(ranked.numbers, numbers)
+            told = CoVisitation(
+                np.concatenate([numbers, ranked.numbers[is_new]]),
+                np.concatenate([told.strengths, 0.5 * ranked.strengths[is_new]]),
+            )
+        return self._by_behaviour(asked, weights, told, model)
+
+    async def complements(
+        self,
+        asked: RecommendationRequest,
+        weights: Weights,
+        model: Behaviour | None,
+        shared: SharedLookups,
+    ) -> CandidateSet:
+        """What goes with one product or several, such as a cart: of another category, or of another type.
+
+        Their kinds must stand in one visit more often than by chance, and the products themselves must have.
+        A row of fewer is better than one of others.
+        """
+        about = [each for each in asked.about if self._catalogue.get(each) is not None]
+        if not about:
+            return CandidateSet(fallback="unknown_product", fills=False)
+        known = [each for each in about if model is not None and model.has_witnesses(each)]
+        if model is None or not known or not weights.get(BEHAVIOUR):
+            return CandidateSet(fallback="no_behaviour", fills=False)
+        table = await self._kinds.of(model)
+        numbers = model.numbers_of(known)
+        strengths: dict[int, float] = {}
+        partners: dict[int, tuple[float, int]] = {}  # candidate → what it goes with most
+        for product_id, number in zip(known, numbers.tolist(), strict=True):
+            if (beside := find_beside(model, product_id, shared)) is None:
+                continue
+            mask, lift = judge_complements(table, number, beside)
+            for other in numbers.tolist():
+                mask &= is_other(table, other, beside.numbers, weights)
+            told = np.log(np.maximum(lift, 1.0)) * audience_factors(table, number, beside.numbers)
+            for candidate, strength in zip(beside.numbers[mask].tolist(), told[mask].tolist(), strict=True):
+                strengths[candidate] = strengths.get(candidate, 0.0) + strength
+                partners[candidate] = max(partners.get(candidate, (0.0, number)), (strength, number))
+        to_shop = self._models.of_shop(model)
+        values = np.array([*strengths.values()], dtype=np.float32)
+        found = CoVisitation(to_shop[np.array([*strengths], np.int32)], scale_strengths(values))
+        beside_of = to_shop[np.array([number for _, number in partners.values()], np.int32)]
+        # A weight against the same leaves it out altogether: what is nearly the same is no worse than others.
+        weights = {name: weight for name, weight in weights.items() if name not in NAMES or weight > 0}
+        return replace(self._by_behaviour(asked, weights, found, model, beside_of), fills=False)
+
+    def _by_behaviour(
+        self,
+        asked: RecommendationRequest,
+        weights: Weights,
+        told: CoVisitation,
+        model: Behaviour,
+        partners: Ints | None = None,
+    ) -> CandidateSet:
+        vector = self._replica.vector(asked.about[0])
         if vector is None:
             vector = np.zeros(self._layout.width, np.float32)
-        basis = Basis(asked, self._query(vector, nameless(weights)), weights, told, by_name(weights))
-        return self._together(basis, self._fitting(told, asked.where))
+        basis = Basis(asked, self._query(vector, nameless(weights)), weights, names=by_name(weights))
+        if partners is not None:
+            basis.set_partners(told.numbers, partners)
+        return replace(self._by_total(basis, told, model), found={"behaviour": [told.numbers]})
 
     def _query(self, vector: Vector, weights: Weights) -> Vector:
         query = self._layout.apply_weights(vector, weights)
@@ -113,77 +202,125 @@ class AboutProduct:
         query[span] = weights.get("popularity", 0.0) * MORE
         return query
 
-    def _fitting(self, told: CoVisitation, where: Where) -> list[str]:
-        numbers = self._catalogue.numbers.number_all(told.product_ids)
-        allowed = self._catalogue.filter(where).mask(numbers) & self._replica.has_vectors(numbers)
-        return [*compress(told.product_ids, allowed.tolist())]
-
-    def _together(
-        self, basis: "Basis", product_ids: Sequence[str], fallback: Fallback | None = None
-    ) -> CandidateSet:
-        distinct = list(dict.fromkeys(product_ids))
-        behaviour = np.array([basis.strength.get(each, 0.0) for each in distinct], dtype=np.float32)
-        totals: Floats = self._replica.units(distinct) @ basis.query + np.float32(basis.count) * behaviour
+    def _by_total(self, basis: "Basis", told: CoVisitation, model: Behaviour | None) -> CandidateSet:
+        """Those that may be shown, in the order of their scores."""
+        is_fit = self._catalogue.filter(basis.asked.where).mask(told.numbers)
+        is_fit &= self._replica.has_vectors(told.numbers)
+        numbers, strengths = told.numbers[is_fit], told.strengths[is_fit]
+        totals = dot_products(self._replica, numbers, basis.query) + np.float32(basis.count) * strengths
         if basis.names:
-            named = [sum(self._name_parts(basis, each).values()) for each in distinct]
-            totals += np.array(named, dtype=np.float32)
+            totals += self._name_totals(basis, numbers)
         [most] = quotas([1.0], basis.asked.k)
-        best = np.argsort(-totals, kind="stable")[:most].tolist()
-        return self._candidates(basis, [Hit(distinct[at], float(totals[at])) for at in best], fallback)
+        best = np.argsort(-totals, kind="stable")[:most]
+        basis.set_strengths(numbers[best], strengths[best])
+        found = self._candidates(basis, CandidateList(numbers[best], totals[best]), model)
+        if is_fit.sum() >= basis.asked.k or basis.asked.kind not in COMPLEMENTS:
+            return found
+        return replace(found, absent=frozenset(self._catalogue.numbers.ids(told.numbers[~is_fit])))
 
-    def _name_parts(self, basis: "Basis", product_id: str) -> dict[str, float]:
-        about, other = self._catalogue.get(basis.asked.product_id or ""), self._catalogue.get(product_id)
+    def _name_totals(self, basis: "Basis", numbers: Ints) -> Floats:
+        """(n,) what names add to the score."""
+        ids = self._catalogue.numbers
+        if basis.names.keys() == {"brand"}:  # as a rule, of hundreds of products
+            about = ids.find_all([basis.asked.about[0]])
+            codes = self._catalogue.brand_codes(numbers)
+            partners = np.array([basis.partners.get(each, about[0]) for each in numbers.tolist()], np.int32)
+            own = self._catalogue.brand_codes(partners)
+            is_same: npt.NDArray[np.bool_] = (codes == own) & (codes != UNKNOWN)
+            return np.where(is_same, np.float32(basis.names["brand"]), np.float32(0))
+        sums = [sum(self._name_parts(basis, number).values()) for number in numbers.tolist()]
+        return np.array(sums, dtype=np.float32)
+
+    def _name_parts(self, basis: "Basis", number: int) -> dict[str, float]:
+        about = self._catalogue.get(self._partner(basis, number))
+        other = self._catalogue.get(self._catalogue.numbers.id(number))
         assert about is not None  # found a moment ago, in the same turn of the loop
         assert other is not None
         found = compare_products(about, other)
         return {name: weight * found[name] for name, weight in basis.names.items() if found[name]}
 
-    def _candidates(self, basis: "Basis", hits: list[Hit], fallback: Fallback | None = None) -> CandidateSet:
-        def parts(product_id: str) -> dict[str, float]:
-            found = parts_of(basis.query, self._replica.vector(product_id), self._layout)
+    def _partner(self, basis: "Basis", number: int) -> str:
+        """The product that the row is about, or that one of several which this goes with."""
+        partner = basis.partners.get(number)
+        return basis.asked.about[0] if partner is None else self._catalogue.numbers.id(partner)
+
+    def _candidates(self, basis: "Basis", found: CandidateList, model: Behaviour | None) -> CandidateSet:
+        def parts(chosen: RankedProduct) -> dict[str, float]:
+            told = parts_of(basis.query, self._replica.vector(chosen.product_id), self._layout)
             if basis.names:
-                found |= self._name_parts(basis, product_id)
-            strength = basis.strength.get(product_id)
-            return found if strength is None else found | {BEHAVIOUR: round(basis.count * strength, 4)}
+                told |= self._name_parts(basis, chosen.number)
+            strength = basis.strengths.get(chosen.number)
+            return told if strength is None else told | {BEHAVIOUR: round(basis.count * strength, 4)}
 
-        def reason(chosen: RankedProduct) -> Reason:
-            return self._reason(basis, chosen.product_id, parts)
+        return CandidateSet(
+            [found],
+            [1.0],
+            lambda chosen: self._explain(basis, model, chosen),
+            lambda chosen, reason: self._say(basis, chosen, reason),
+            parts,
+        )
 
-        found = CandidateList.of(hits, self._catalogue.numbers)
-        return CandidateSet([found], [1.0], reason, lambda chosen: parts(chosen.product_id), fallback)
+    def _explain(
+        self, basis: "Basis", model: Behaviour | None, chosen: Sequence[RankedProduct]
+    ) -> list[Reason]:
+        """By visits that hold both, as far as these count more than what the two are like."""
+        kind, about = basis.asked.kind, basis.asked.about
+        counts = None
+        if model is not None and basis.strengths:
+            counts = model.count_visits([each.product_id for each in chosen], about)
+        found = []
+        for nth, each in enumerate(chosen):
+            partner = self._partner(basis, each.number)
+            visits = 0 if counts is None else int(counts[nth, about.index(partner)])
+            strength = basis.strengths.get(each.number, 0.0)
+            by_visits = basis.count * strength
+            by_content = each.score - by_visits if kind == "similar" else 0.0
+            if visits and (kind != "similar" or by_visits > by_content):
+                name: ReasonKind = "complement" if kind in COMPLEMENTS else "co_visited"
+            elif kind == "similar":
+                name, visits, strength = "content", 0, by_content / basis.most
+            else:
+                name, visits = "alike", 0
+            strength = round(min(max(strength, 0.0), 1.0), 4)
+            found.append(Reason(kind=name, strength=strength, product_id=partner, visits=visits))
+        return found
 
-    def _reason(self, basis: "Basis", product_id: str, parts: Callable[[str], dict[str, float]]) -> Reason:
-        asked = basis.asked
-        assert asked.product_id is not None
-        if product_id in basis.witnessed:
-            by_content = sum(part for name, part in parts(product_id).items() if name != BEHAVIOUR)
-            if asked.kind != "similar" or basis.count * basis.strength[product_id] > by_content:
-                return Reason(
-                    "behaviour",
-                    explanation.co_visit_reason(asked.kind, self._catalogue.get(asked.product_id)),
-                )
-        if asked.kind != "similar":
-            return Reason("behaviour", explanation.ALIKE)
-        product, vector = self._catalogue.get(product_id), self._replica.vector(product_id)
+    def _say(self, basis: "Basis", chosen: RankedProduct, reason: Reason) -> str | None:
+        """What it is that is alike."""
+        if reason.kind != "content":
+            return None
+        product, vector = self._catalogue.get(chosen.product_id), self._replica.vector(chosen.product_id)
         assert product is not None  # found a moment ago, in the same turn of the loop
         assert vector is not None
-        return Reason("content", explanation.likeness(basis.query, vector, product, self._layout))
+        return explanation.likeness(basis.query, vector, product, self._layout)
 
 
 class Basis:
-    """What the products of one row are compared by."""
+    """What the products of one row are compared by, and their strengths of behaviour, by number.
+
+    `partners` tell what each of them goes with, where that is not the first that the row is about.
+    """
 
     def __init__(
         self,
         asked: RecommendationRequest,
         query: Vector,
         weights: Weights,
-        told: CoVisitation | None = None,
+        *,
         names: Weights = MappingProxyType({}),
     ) -> None:
         self.asked = asked
         self.query = query
         self.names = names
         self.count = weights.get(BEHAVIOUR, 0.0)
-        self.strength = dict(zip(told.product_ids, told.values.tolist(), strict=True)) if told else {}
-        self.witnessed = told.witnessed if told else frozenset[str]()
+        self.most = sum(max(weight, 0.0) for name, weight in weights.items() if name != BEHAVIOUR) or 1.0
+        self.strengths: Mapping[int, float] = {}
+        self.partners: Mapping[int, int] = {}
+
+    def set_strengths(self, numbers: Ints, strengths: Floats) -> None:
+        """Of (n,) products."""
+        self.strengths = dict(zip(numbers.tolist(), strengths.tolist(), strict=True))
+
+    def set_partners(self, numbers: Ints, partners: Ints) -> None:
+        """Of (n,) products."""
+        self.partners = dict(zip(numbers.tolist(), partners.tolist(), strict=True))

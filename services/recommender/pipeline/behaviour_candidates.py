@@ -1,17 +1,17 @@
 """What a model says of a session together with what was found by content, in lists that take turns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import compress
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
-from services.model.candidates import CONTENT
+from services.model.candidates import CONTENT, POPULARITY
 from services.model.content import BEHAVIOUR, FOR_YOU, Weights
-from services.model.ranker import rank_features, rank_products
+from services.model.ranker import rank_features
 from services.model.session import Tuning
 from services.model.session_index import Floats
 from services.product_numbers import UNKNOWN, Ints
@@ -19,28 +19,20 @@ from services.recommender.catalogue import ProductFilter
 from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.diversity import quotas
 from services.recommender.pipeline.model_numbers import ModelNumbers
+from services.recommender.pipeline.neighbours import NOBODY
 from services.vector_replica import VectorReplica
 
-
-@dataclass(frozen=True, slots=True)
-class CoVisitation:
-    """Products, how strongly visits speak for each, (n,) in 0..1, and those that visits really hold."""
-
-    product_ids: tuple[str, ...]
-    values: Floats
-    witnessed: frozenset[str]
+# Times the popularity of a product on the average. Of held-out visits to the demo's shop the next product is
+# then in 28.2 % of rows of 20 instead of 28.3 %, in 22.2 % of rows of 12 instead of 22.6 %; and the product
+# that is in most rows is in 11 % of them instead of 29 %.
+POPULARITY_PRIOR: Final = 6.5
 
 
-def co_visited(
-    model: Behaviour | None, product_id: str, others: Sequence[str], tuning: Tuning
-) -> CoVisitation | None:
-    """What visits that hold a product say about those around it, and about the `others`; None for nothing."""
-    if model is None or not model.has_witnesses(product_id):
-        return None
-    view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
-    told = rank_products(model, [view], tuning, others=others)
-    witnessed = frozenset(compress(told.product_ids, told.witnessed))
-    return CoVisitation(told.product_ids, scale(told.scores), witnessed) if witnessed else None
+class CoVisitation(NamedTuple):
+    """Products (n,) by number, and how strongly visits speak for each, (n,) in 0..1."""
+
+    numbers: Ints
+    strengths: Floats
 
 
 def scale(scores: Floats) -> Floats:
@@ -54,15 +46,14 @@ def scale(scores: Floats) -> Floats:
 class BehaviourCandidates:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `witnessed` are the products (by number) that past sessions speak for. `known` are the newest events of
-    this session with products that they hold: by those products' top-level categories, and under None the
-    newest of all. A blend without lists: past sessions say nothing.
+    `witnessed` are the products (by number) that past sessions speak for, `found` (n,) all of the model's.
+    A blend without lists: past sessions say nothing.
     """
 
     lists: list[CandidateList]
     weights: list[float]
     witnessed: frozenset[int] = frozenset()
-    known: Mapping[str | None, SessionEvent] = field(default_factory=dict)
+    found: Ints = field(default_factory=lambda: NOBODY)
 
 
 class BehaviourRetriever:
@@ -73,6 +64,18 @@ class BehaviourRetriever:
         self._layout = layout
         self._tuning = tuning
         self._models = ModelNumbers(replica.numbers)
+
+    def rank_beside(self, model: Behaviour | None, product_id: str, others: Ints) -> CoVisitation | None:
+        """What a model says of products around one, and of the `others`; None where no visit speaks for any.
+
+        As for a visitor who has looked at that product alone.
+        """
+        if model is None or not model.has_witnesses(product_id):
+            return None
+        view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
+        numbers, features = self._models.candidates(model, [view], self._tuning, others)
+        order, scores, is_witnessed = rank_features(model, features)
+        return CoVisitation(numbers[order], scale(scores)) if is_witnessed.any() else None
 
     def retrieve(
         self,
@@ -96,7 +99,7 @@ class BehaviourRetriever:
         order, scores, is_witnessed = rank_features(model, features)
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
-        numbers = numbers[order]
+        numbers, popularity = numbers[order], features[order, POPULARITY]
         witnessed = frozenset(numbers[is_witnessed].tolist())
         if weights is not None:
             scores = np.float32(weights.get(BEHAVIOUR, 0.0)) * scale(scores)
@@ -107,9 +110,13 @@ class BehaviourRetriever:
         categories = self._replica.category_codes(numbers)
         # One without a category has no vector.
         shown = np.flatnonzero((categories != UNKNOWN) & allowed.mask(numbers))
-        scores = scores[shown]
+        shares = model.shares(scores[shown]) if weights is None else softmax(scores[shown])
+        if weights is None and model.is_learned:
+            shares = dampen(shares, popularity[shown] / np.float32(model.mean_popularity))
+            order = np.argsort(-shares, kind="stable")
+            shown, shares = shown[order], shares[order]
         lists, counts = by_interest(
-            CandidateList(numbers[shown], model.shares(scores) if weights is None else softmax(scores)),
+            CandidateList(numbers[shown], shares),
             categories[shown],
             [
                 (self._replica.category_code(interest.category), interest.weight)
@@ -117,22 +124,20 @@ class BehaviourRetriever:
             ],
             k,
         )
-        return BehaviourCandidates(lists, counts, witnessed, self._newest_known(model, session))
+        return BehaviourCandidates(lists, counts, witnessed, numbers)
 
     def _likeness(self, numbers: Ints, direction: Vector, weights: Weights) -> Floats:
         return dot_products(self._replica, numbers, self._layout.apply_weights(direction, weights))
 
-    def _newest_known(self, model: Behaviour, session: Session) -> dict[str | None, SessionEvent]:
-        counts = self._tuning.kind_weights
-        found: dict[str | None, SessionEvent] = {}
-        categories = self._replica.top_categories([event.product_id for event in session.events])
-        for event, category in zip(reversed(session.events), reversed(categories), strict=True):
-            if category in found and None in found:
-                continue
-            if counts[event.kind] > 0 and model.has_witnesses(event.product_id):
-                found.setdefault(None, event)
-                found.setdefault(category, event)
-        return found
+
+def dampen(shares: Floats, popularity: Floats) -> Floats:
+    """(n,) parts of 1 again, of products so many times (n,) as popular as the average: a smoothed lift.
+
+    What is likely for everybody would stand in everybody's row, and tell nobody anything.
+    """
+    parts = shares / (popularity + np.float32(POPULARITY_PRIOR))
+    found: Floats = parts / parts.sum() if len(parts) else parts
+    return found
 
 
 def softmax(totals: Floats) -> Floats:

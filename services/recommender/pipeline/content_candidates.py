@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,7 @@ from schemas.vectors import Layout, Matrix, Vector
 from services.model.content import Weights
 from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import Hit, IndexAway, VectorIndex, Where
+from services.recommender.index.port import NONE, Hit, IndexAway, VectorIndex, Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.neighbours import Neighbours
@@ -54,9 +55,13 @@ class ContentRetriever:
         self._neighbours = Neighbours(replica, layout, self._answers, lags=index.remote)
 
     async def nearest(self, query: Vector, k: int, where: Where) -> list[Hit] | None:
-        """For a row of k, best first; every filter is part of the question. None while the index is away."""
-        wanted = 2 * k + SESSION_EVENTS_MAX
-        while (found := await self._answers([query], wanted, where)) is not None:
+        """For a row of k, best first; None while the index is away.
+
+        Every filter is part of the question but what is excluded: that is another for every visitor and page,
+        and the answer to one is to do for all.
+        """
+        wanted, question = 2 * k + SESSION_EVENTS_MAX, replace(where, exclude=NONE)
+        while (found := await self._answers([query], wanted, question)) is not None:
             [hits] = found
             allowed = self._filter_allowed(hits, where)
             if len(allowed) >= k or len(hits) < wanted:
@@ -113,7 +118,6 @@ class ContentRetriever:
 
     def _filter_allowed(self, hits: Sequence[Hit], where: Where) -> list[Hit]:
         """The index may lag behind what is known of a product; the catalogue does not."""
-        return [hit for hit in hits if self._allows(hit.product_id, where)]
-
-    def _allows(self, product_id: str, where: Where) -> bool:
-        return product_id in self._replica and self._catalogue.allows(product_id, where)
+        numbers = self._catalogue.numbers.find_all([hit.product_id for hit in hits])
+        allowed = self._catalogue.filter(where).mask(numbers) & self._replica.has_vectors(numbers)
+        return [*compress(hits, allowed.tolist())]

@@ -1,14 +1,14 @@
 """The row of a search: near to its words, in its bounds, and to the visitor's taste."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
 import numpy as np
 
-from schemas.live import Fallback
+from schemas.live import Fallback, Reason, ReasonKind
 from schemas.products import Product
 from schemas.sessions import Session
 from schemas.vectors import Layout, Vector
@@ -30,7 +30,7 @@ from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
+from services.recommender.pipeline.request import CandidateSet, RecommendationRequest
 from services.recommender.search.query import OrderName
 from services.recommender.search.query_vectors import query_vector
 from services.recommender.search.search import Search
@@ -87,14 +87,17 @@ class SearchRetriever:
         lists = [named, first, rest]
         if search.inferred.order is not None:
             lists = [list({hit.product_id: hit for hits in lists for hit in hits}.values())]
+        candidates = [CandidateList.of(hits, self._catalogue.numbers) for hits in lists]
         return CandidateSet(
-            [CandidateList.of(hits, self._catalogue.numbers) for hits in lists],
+            candidates,
             [1.0, 0.0, 0.0],  # each has its turn when those before have nothing more
-            lambda chosen: self._reason(chosen, search, query),
+            lambda chosen: self._explain(chosen, search, query),
+            lambda chosen, reason: self._say(chosen, reason, search, query),
             lambda chosen: parts_of(query, self._replica.vector(chosen.product_id), self._layout),
             fallback,
             fills=False,
             in_order=search.inferred.order is not None,
+            found={"search": [each.numbers for each in candidates]},
         )
 
     def _find_named(self, asked: RecommendationRequest) -> list[Hit]:
@@ -166,14 +169,42 @@ class SearchRetriever:
     def _popular(self, k: int, where: Where) -> list[Hit]:
         return self._catalogue.popular(2 * k, where, 2 * k)
 
-    def _reason(self, chosen: RankedProduct, search: Search, query: Vector) -> Reason:
-        product = self._catalogue.get(chosen.product_id)
-        vector = self._replica.vector(chosen.product_id)
+    def _explain(self, chosen: Sequence[RankedProduct], search: Search, query: Vector) -> list[Reason]:
+        kinds = [self._kind(each, search, query) for each in chosen]
+        words = search.inferred.description or None
+        best: dict[ReasonKind, float] = {}
+        for each, kind in zip(chosen, kinds, strict=True):
+            best[kind] = max(best.get(kind, 0.0), each.score)
+        return [
+            explanation.OF_NAME
+            if kind == "named"
+            else Reason(
+                kind=kind,
+                strength=round(max(each.score, 0.0) / (best[kind] or 1.0), 4),
+                query=None if kind == "popular" else words,
+            )
+            for each, kind in zip(chosen, kinds, strict=True)
+        ]
+
+    def _kind(self, chosen: RankedProduct, search: Search, query: Vector) -> ReasonKind:
         if chosen.product_id in search.named:
-            return Reason("named", "what you typed")
-        lacks = [tag for tag in search.inferred.tags if product is None or tag not in product.tags]
-        if lacks:
-            return Reason("relaxed", f"close, but not {' and '.join(lacks)}")
-        if vector is None or not query.any():
-            return Reason("popular", explanation.POPULAR)
-        return Reason("content", explanation.fit(query, vector, self._layout))
+            return "named"
+        if self._lacking(chosen, search):
+            return "relaxed"
+        if self._replica.vector(chosen.product_id) is None or not query.any():
+            return "popular"
+        return "search"
+
+    def _lacking(self, chosen: RankedProduct, search: Search) -> list[str]:
+        """The wished-for tags that it has not."""
+        product = self._catalogue.get(chosen.product_id)
+        return [tag for tag in search.inferred.tags if product is None or tag not in product.tags]
+
+    def _say(self, chosen: RankedProduct, reason: Reason, search: Search, query: Vector) -> str | None:
+        """What of the product fits the words, or does not."""
+        if reason.kind == "relaxed":
+            return f"close, but not {' and '.join(self._lacking(chosen, search))}"
+        vector = self._replica.vector(chosen.product_id)
+        if reason.kind != "search" or vector is None:
+            return None
+        return explanation.fit(query, vector, self._layout)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Final
 
 import numpy as np
@@ -16,13 +15,13 @@ from services.model.content import BEHAVIOUR, Weights
 from services.model.session import Tuning, visits
 from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.pipeline import explanation
 from services.recommender.pipeline.behaviour_candidates import BehaviourCandidates, BehaviourRetriever
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever, InterestQuery
 from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import CandidateSet, Reason, RecommendationRequest
+from services.recommender.pipeline.request import CandidateSet, Explain, RecommendationRequest
+from services.recommender.pipeline.visit_reasons import VisitReasons
 from services.vector_replica import VectorReplica
 
 PRODUCTS_OF_INTEREST: Final = 12  # the newest of it, whose neighbours are looked at
@@ -64,6 +63,14 @@ class ForYou:
             for each, most in zip(found or (), lengths if found else (), strict=True)
         ]
         away: Fallback | None = "index_away" if found is None else None
+        reasons = VisitReasons(
+            self._replica,
+            self._layout,
+            self._tuning,
+            session=session,
+            interests=interests,
+            weights=weights,
+        )
         if model is not None and weights.get(BEHAVIOUR, 0.0):
             origins = {number: origin for origin, each in enumerate(near) for number in each.numbers.tolist()}
             blend = self._blender.retrieve(
@@ -76,9 +83,16 @@ class ForYou:
                 weights=weights if is_weighed else None,
             )
             if any(len(each.numbers) for each in blend.lists):
-                return replace(self._rank_by_model(session, blend, origins, interests), fallback=away)
+                by_model = self._rank_by_model(
+                    blend,
+                    origins,
+                    interests,
+                    lambda chosen: reasons.find_by_model(model, chosen, blend.witnessed, origins),
+                )
+                found_by = {"behaviour": [blend.found], "content": [each.numbers for each in found or ()]}
+                return replace(by_model, found=found_by, fallback=away)
         if any(len(each.numbers) for each in near):
-            return self._near(session, near, interests)
+            return self._near(near, interests, reasons)
         return CandidateSet(fallback=away or (None if interests else "no_vectors"))
 
     def _interests(self, session: Session, weights: Weights) -> tuple[Vector | None, list[InterestQuery]]:
@@ -111,7 +125,7 @@ class ForYou:
         return found[self._replica.has_vectors(found)]
 
     def _near(
-        self, session: Session, found: list[CandidateList], interests: list[InterestQuery]
+        self, found: list[CandidateList], interests: list[InterestQuery], reasons: VisitReasons
     ) -> CandidateSet:
         def parts(chosen: RankedProduct) -> dict[str, float]:
             query = interests[chosen.origin].query
@@ -120,51 +134,22 @@ class ForYou:
         return CandidateSet(
             found,
             [interest.weight for interest in interests],
-            lambda chosen: self._content(session, chosen.origin),
-            parts,
+            lambda chosen: reasons.find_nearest(chosen, [each.origin for each in chosen]),
+            parts=parts,
+            found={"content": [each.numbers for each in found]},
         )
 
     def _rank_by_model(
         self,
-        session: Session,
         blend: BehaviourCandidates,
         origins: dict[int, int],
         interests: list[InterestQuery],
+        explain: Explain,
     ) -> CandidateSet:
-        beside = cache(self._beside)  # a row has more products than reasons
-        content = cache(lambda origin: self._content(session, origin))
-
-        def reason(chosen: RankedProduct) -> Reason:
-            if chosen.number in blend.witnessed:
-                return beside(self._nearest_known(blend, chosen.product_id))
-            if chosen.number in origins:
-                return content(origins[chosen.number])
-            return Reason("behaviour", explanation.ALIKE)
-
         def parts(chosen: RankedProduct) -> dict[str, float]:
             vector = self._replica.vector(chosen.product_id)
             query = interests[origins.get(chosen.number, 0)].query if interests else None
             content = {} if query is None else parts_of(query, vector, self._layout)
             return content | {BEHAVIOUR: round(chosen.score, 4)}
 
-        return CandidateSet(blend.lists, blend.weights, reason, parts)
-
-    def _nearest_known(self, blend: BehaviourCandidates, product_id: str) -> SessionEvent | None:
-        """The newest event of the product's own category is the nearest to it; of no such, of any."""
-        product = self._catalogue.get(product_id)
-        return blend.known.get(product.top_category if product else None) or blend.known.get(None)
-
-    def _beside(self, event: SessionEvent | None) -> Reason:
-        if event is None:
-            return Reason("behaviour", explanation.ALIKE)
-        return Reason(
-            "behaviour",
-            explanation.beside(self._catalogue.get(event.product_id)),
-            explanation.cause_of(event),
-        )
-
-    def _content(self, session: Session, origin: int) -> Reason:
-        interest = session.interests[origin] if session.interests else None
-        event = session.events[interest.event] if interest else session.events[-1]
-        why = explanation.because(event, self._catalogue.get(event.product_id))
-        return Reason("content", why, explanation.cause_of(event))
+        return CandidateSet(blend.lists, blend.weights, explain, parts=parts)

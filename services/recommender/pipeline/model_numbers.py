@@ -38,6 +38,10 @@ class ModelNumbers:
         numbers, features = model.candidates_by_number(events, tuning, extra[is_known], len(unknown))
         return np.concatenate([to_shop[numbers], unknown]), features
 
+    def of_shop(self, model: Behaviour) -> Ints:
+        """(products,) the shop's number of each of the model's products. Not to be written to."""
+        return self._translation(model)[1]
+
     def _translation(self, model: Behaviour) -> Translation:
         """Made once for the products of a release: what it grows to has the same."""
         found = self._translations.get(id(model.products))

@@ -8,14 +8,17 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from schemas.live import RecommendedItem
+from schemas.live import COMPLEMENTS, Reason, RecommendedItem
 from schemas.products import Product
 from schemas.vectors import Layout
+from services.clock import now_ms
 from services.model.behaviour import Behaviour
 from services.model.content import PROFILES, Weights
 from services.model.session import Tuning
+from services.model.session_index import Floats
+from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import VectorIndex
+from services.recommender.index.port import VectorIndex, Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline import explanation, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
@@ -30,31 +33,35 @@ from services.recommender.pipeline.diversity import (
     interleave,
 )
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
-from services.recommender.pipeline.explanation import item
+from services.recommender.pipeline.explanation import causes_of, item, withhold
+from services.recommender.pipeline.fatigue import Faded, find_faded
 from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
+from services.recommender.pipeline.funnel import OFF, FunnelWatch
 from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
 from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.request import (
     CandidateSet,
-    Reason,
     RecommendationRequest,
     RecommendationResult,
     Row,
+    SharedLookups,
 )
 from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
+FADES: Final = frozenset({"for_you", "popular"})  # kinds of rows in which what is never clicked gives way
 
-Kind = Callable[[RecommendationRequest, Weights, Behaviour | None], Awaitable[CandidateSet]]
+Kind = Callable[[RecommendationRequest, Weights, Behaviour | None, SharedLookups], Awaitable[CandidateSet]]
 
 
 class RecommendationPipeline:
     """The pipeline of one shop. The only call that may leave this process is the index query.
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
-    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot.
+    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot. `clock` is in
+    Unix ms.
     """
 
     def __init__(
@@ -70,6 +77,7 @@ class RecommendationPipeline:
         metrics: Metrics,
         treatment: Callable[[str | None], Assignment] = lambda _visitor_id: AS_EVERYONE,
         in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
+        clock: Callable[[], float] = now_ms,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -78,51 +86,66 @@ class RecommendationPipeline:
         self._model = model
         self._treatment = treatment
         self._in_force = in_force
+        self._clock = clock
         finder = ContentRetriever(catalogue, index, replica, layout, metrics)
         blender = BehaviourRetriever(replica, layout, tuning)
-        about = AboutProduct(catalogue, finder, replica, layout, tuning)
+        about = AboutProduct(catalogue, finder, replica, blender, layout)
         self._for_you = ForYou(catalogue, finder, replica, blender, layout=layout, tuning=tuning)
         self._search = SearchRetriever(catalogue, finder, replica, layout)
         self._kinds: Mapping[str, Kind] = {
             "similar": about.similar,
-            "also_liked": about.co_visited,
-            "complement_topic": about.co_visited,
-            "complement_type": about.co_visited,
+            "also_liked": about.also_liked,
+            "complement_topic": about.complements,
+            "complement_type": about.complements,
         }
 
-    async def run(self, asked: RecommendationRequest) -> RecommendationResult:
-        """The row that was asked for, as everything is known at this moment."""
+    async def run(
+        self, asked: RecommendationRequest, shared: SharedLookups | None = None
+    ) -> RecommendationResult:
+        """The row that was asked for, as everything is known at this moment.
+
+        `shared` is what rows of one page have in common; what they look up lasts as long as they do.
+        """
         if asked.kind == "products":
             return RecommendationResult(self._products_row(asked.product_ids))
-        treatment = self._treatment(asked.visitor_id)
+        shared = SharedLookups() if shared is None else shared
+        watch = FunnelWatch(is_on=asked.debug)
+        treatment = shared.once(("treatment", asked.visitor_id), lambda: self._treatment(asked.visitor_id))
         in_force = self._in_force(asked.slot or asked.kind, asked.kind)
         hidden = asked.excluded_products | self._catalogue.find_by_digest(asked.excluded_purchases)
-        hidden |= {asked.product_id} if asked.product_id else frozenset()
-        given = asked.where if asked.given is None else asked.given
+        hidden |= {*asked.about}
+        pinnable = in_force.where(_without(asked.where, hidden))
+        unruled = _without(asked.where, hidden | asked.shown) if asked.debug else asked.where
         asked = replace(
             asked,
-            where=in_force.where(replace(asked.where, exclude=asked.where.exclude | hidden)),
-            given=in_force.where(replace(given, exclude=given.exclude | hidden)),
+            where=_without(pinnable, asked.shown),
+            given=None if asked.given is None else in_force.where(_without(asked.given, hidden)),
             weights={**treatment.weights(asked.kind), **asked.weights},
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
         )
         model = self._model(treatment.model)  # taken once: no row mixes generations
-        offer = await self._retrieve(asked, model, in_force)
-        items = self._select(asked, offer, in_force)
+        offer = await self._retrieve(asked, model, in_force, shared)
+        watch.stop("retrieval")
+        items = self._select(asked, offer, in_force, watch)
         items = self._fill(items, asked, in_force) if offer.fills else items
-        items = self._apply_pins(items, asked, in_force)
+        items = self._apply_pins(items, asked, pinnable, in_force)
         notice, counts = _notice(asked, len(items)), tuple[WishCount, ...]()
         if asked.search is not None and asked.search.is_nonsense and items and not asked.search.named:
             notice = relaxation.say_nothing_is_like(asked.search.inferred.description)
         elif asked.search is not None and not items:
             items, notice, counts = await self._relax(asked, asked.search, in_force) or (items, notice, ())
+        row = tuple(items)
+        watch.stop("fill")
         return RecommendationResult(
-            tuple(items),
+            row,
             model.version if model is not None and asked.kind != "popular" else None,
             offer.fallback,
             notice,
             treatment.names,
             counts,
+            causes_of(row, self._catalogue.get),
+            watch.funnel(offer, self._catalogue, (unruled, asked.where), len(row)),
+            offer.absent if len(row) < asked.k else frozenset(),
         )
 
     async def _relax(
@@ -146,7 +169,12 @@ class RecommendationPipeline:
         asked = replace(asked, where=found.where, search=wider)
         offer = await self._search.retrieve(asked, dict(PROFILES["search"]))
         items = [
-            msgspec.structs.replace(each, source="relaxed", why="close, but not all of it")
+            msgspec.structs.replace(
+                each,
+                source="relaxed",
+                why=explanation.CLOSE,
+                reason=Reason(kind="relaxed", query=told.description or None),
+            )
             for each in self._select(asked, offer, in_force)
         ]
         if not items:
@@ -157,10 +185,14 @@ class RecommendationPipeline:
     def _products_row(self, product_ids: Sequence[str]) -> Row:
         """What the page shows by itself: no recommendation, so no filter, rule or experiment is about it."""
         found = map(self._catalogue.get, product_ids)
-        return tuple(item(product, 0.0, "named", "") for product in found if product is not None)
+        return tuple(item(product, 0.0, explanation.OF_NAME, "") for product in found if product is not None)
 
     async def _retrieve(
-        self, asked: RecommendationRequest, model: Behaviour | None, in_force: ActiveRules
+        self,
+        asked: RecommendationRequest,
+        model: Behaviour | None,
+        in_force: ActiveRules,
+        shared: SharedLookups,
     ) -> CandidateSet:
         if asked.kind == "popular" or (asked.search is not None and _is_browsing(asked.search)):
             return self._popular(asked, in_force)
@@ -172,26 +204,43 @@ class RecommendationPipeline:
             return await self._for_you.retrieve(asked, weights, model, is_weighed=bool(asked.weights))
         if asked.kind == "search":
             return await self._search.retrieve(asked, weights)
-        return await self._kinds[asked.kind](asked, weights, model)
+        return await self._kinds[asked.kind](asked, weights, model, shared)
 
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        most = POPULAR_SPARE * asked.k if in_force.moves else asked.k
+        most = POPULAR_SPARE * asked.k if in_force.moves or self._faded(asked) else asked.k
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
-        reason = Reason("popular", explanation.POPULAR)
         popular = CandidateList.of(found, self._catalogue.numbers)
-        return CandidateSet([popular], [1.0], lambda _chosen: reason, fills=False, in_order=True)
+        most_popular = max([hit.score for hit in found], default=0.0) or 1.0
+
+        def explain(chosen: Sequence[RankedProduct]) -> list[Reason]:
+            shares = [round(max(each.score, 0.0) / most_popular, 4) for each in chosen]
+            return [Reason(kind="popular", strength=share) for share in shares]
+
+        found_by = {"popular": [popular.numbers]}
+        return CandidateSet([popular], [1.0], explain, fills=False, in_order=True, found=found_by)
 
     def _select(
-        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+        self,
+        asked: RecommendationRequest,
+        offer: CandidateSet,
+        in_force: ActiveRules,
+        watch: FunnelWatch = OFF,
     ) -> list[RecommendedItem]:
         if not any(len(found.numbers) for found in offer.lists):
             return []
-        assert offer.reason is not None
+        assert offer.explain is not None
         chosen = self._rank(asked, offer, in_force)
-        return [self._item(asked, each, offer.reason(each).to(asked.own), offer, in_force) for each in chosen]
+        watch.stop("ranking", len(chosen))
+        reasons = offer.explain(chosen)
+        items = [
+            self._item(asked, each, withhold(reason, asked.own), offer, in_force)
+            for each, reason in zip(chosen, reasons, strict=True)
+        ]
+        watch.stop("reasons")
+        return items
 
     def _rank(
         self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
@@ -199,9 +248,7 @@ class RecommendationPipeline:
         numbers = np.concatenate([found.numbers for found in offer.lists])
         scores = np.concatenate([found.scores for found in offer.lists])
         ids = self._catalogue.numbers
-        factors = None
-        if in_force.moves:
-            factors = in_force.factors([self._product(product_id) for product_id in ids.ids(numbers)])
+        factors = self._factors(asked, numbers, in_force)
         if offer.in_order:
             chosen = in_order(offer.lists[0], asked.k, factors)
         else:
@@ -219,6 +266,24 @@ class RecommendationPipeline:
             RankedProduct(ids.id(number := int(numbers[place])), number, float(scores[place]), origin)
             for place, origin in chosen
         ]
+
+    def _factors(self, asked: RecommendationRequest, numbers: Ints, in_force: ActiveRules) -> Floats | None:
+        """(n,) what the shop's rules, and what was shown too often, make of each one's relevance."""
+        factors = None
+        if in_force.moves:
+            ids = self._catalogue.numbers.ids(numbers)
+            factors = in_force.factors([self._product(product_id) for product_id in ids])
+        if (faded := self._faded(asked)) is not None:
+            factors = faded.take(numbers) * (1 if factors is None else factors)
+        return factors
+
+    def _faded(self, asked: RecommendationRequest) -> Faded | None:
+        if asked.kind not in FADES:
+            return None
+        catalogue = self._catalogue
+        return find_faded(
+            asked.session, catalogue.find_by_digest, catalogue.numbers.find, self._clock() / 1000
+        )
 
     def _rules_of(self, asked: RecommendationRequest) -> RowLimits:
         # Who asks for brands by name wants no others between them.
@@ -239,12 +304,12 @@ class RecommendationPipeline:
     ) -> RecommendedItem:
         product = self._product(chosen.product_id)
         parts = offer.parts(chosen) if asked.explains and offer.parts else None
+        why = offer.say(chosen, reason) if offer.say is not None else None
         return item(
             product,
             chosen.score,
-            reason.source,
-            reason.why,
-            cause=reason.cause,
+            reason,
+            explanation.say(reason, self._catalogue.get) if why is None else why,
             parts=parts,
             rules=in_force.ids(product),
         )
@@ -263,17 +328,26 @@ class RecommendationPipeline:
         return [*items, *self._select(rest, popular, in_force)]
 
     def _apply_pins(
-        self, items: list[RecommendedItem], asked: RecommendationRequest, in_force: ActiveRules
+        self,
+        items: list[RecommendedItem],
+        asked: RecommendationRequest,
+        where: Where,
+        in_force: ActiveRules,
     ) -> list[RecommendedItem]:
-        """What the shop has pinned stands in its place, unless a filter is against it."""
+        """What the shop has pinned stands in its place, unless a filter is against it; whether or not another
+        row of the page shows it."""
+        if not in_force.pins:
+            return items
         pins = []
         known = {each.product_id: each for each in items}
         for position, product_id, rule_id in in_force.pins:
-            if not self._catalogue.allows(product_id, asked.where):
+            if not self._catalogue.allows(product_id, where):
                 continue
             there = known.get(product_id)
             score = there.score if there is not None else 0.0
-            pinned = item(self._product(product_id), score, "rule", explanation.PINNED, rules=(rule_id,))
+            pinned = item(
+                self._product(product_id), score, explanation.OF_PIN, explanation.PINNED, rules=(rule_id,)
+            )
             pins.append((position, pinned))
         return apply_pins(items, pins, asked.k, key=lambda each: each.product_id) if pins else items
 
@@ -281,6 +355,10 @@ class RecommendationPipeline:
         product = self._catalogue.get(product_id)
         assert product is not None  # found a moment ago, in the same turn of the loop
         return product
+
+
+def _without(where: Where, products: frozenset[str]) -> Where:
+    return replace(where, exclude=where.exclude | products) if products else where
 
 
 def _is_browsing(search: Search) -> bool:
@@ -291,5 +369,8 @@ def _is_browsing(search: Search) -> bool:
 def _notice(asked: RecommendationRequest, count: int) -> str | None:
     if count >= asked.k:
         return None
+    if asked.kind in COMPLEMENTS:
+        many = f"only {count} product{'s' if count > 1 else ''}" if count else "no product"
+        return f"{many} {'go' if count > 1 else 'goes'} with {'it' if len(asked.about) == 1 else 'them'}"
     told = "no product fits" if count == 0 else f"only {count} product{'s' if count > 1 else ''} fit"
     return f"{told} the filters"

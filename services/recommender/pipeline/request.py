@@ -1,30 +1,57 @@
 """What is asked for, and the row that answers it."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, TypeVar
 
-from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Source
+from schemas.live import (
+    COMPLEMENTS,
+    CauseProduct,
+    Fallback,
+    Funnel,
+    Reason,
+    RecommendedItem,
+    Slot,
+    SlotKind,
+)
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
+from services.product_numbers import Ints
 from services.recommender.index.port import AVAILABLE, Where
-from services.recommender.pipeline import explanation
 from services.recommender.pipeline.candidate_list import CandidateList
+from services.recommender.pipeline.distinct import ASKED_FOR
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.relaxation import WishCount
+from services.recommender.pipeline.visit_reasons import DISMISSAL, dismissed_in
 from services.recommender.search.search import Search, Searcher
 from services.recommender.visitor_sessions import MergedSessions, OwnEvent
 
 Row = tuple[RecommendedItem, ...]
 
+T = TypeVar("T")
+
 PURCHASE: Final = KIND_OF["purchase"]
+
+
+class SharedLookups:
+    """What rows that are made together look up once."""
+
+    def __init__(self) -> None:
+        self._found: dict[Hashable, object] = {}
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What `find` gives, or has given for the same key."""
+        if key not in self._found:
+            self._found[key] = find()
+        return self._found[key]  # type: ignore[return-value]  # a key stands for one call of `find`
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendationRequest:
     """One row. `slot` is its name on the page, by which rules know it; the kind where it has none.
 
-    `product_ids` are what a row of kind `products` shows, and all of it.
+    `product_ids` are what a row of kind `products` shows, and all of it; what complements go with, beside
+    `product_id`. `shown` is what other rows of the page show, which this one leaves out.
 
     `weights` are those that differ from the kind's profile, None for none: naming one is asking for the
     weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
@@ -53,15 +80,28 @@ class RecommendationRequest:
     brand_max: int | None = None
     without_seen: bool = False
     without_bought: bool = False
+    shown: frozenset[str] = frozenset()
     explains: bool = False
+    debug: bool = False
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """The products that the row is about; of those that a page names itself, none."""
+        others = self.product_ids if self.kind in COMPLEMENTS else ()
+        if self.product_id is None:
+            return others
+        return (self.product_id, *(each for each in others if each != self.product_id))
 
     @property
     def excluded_products(self) -> frozenset[str]:
-        """What the visitor has seen or bought, as far as that is not to be shown again and still an event."""
-        if self.session is None or not (self.without_seen or self.without_bought):
+        """What the visitor has seen or bought, as far as that is not to be shown again and still an event,
+        and what the visitor wants no more of."""
+        if self.session is None:
             return frozenset()
+        leaves = {DISMISSAL} if self.kind not in ASKED_FOR else set()
+        leaves |= {PURCHASE} if self.without_bought else set()
         return frozenset(
-            event.product_id for event in self.session.events if self.without_seen or event.kind == PURCHASE
+            event.product_id for event in self.session.events if self.without_seen or event.kind in leaves
         )
 
     @property
@@ -70,38 +110,50 @@ class RecommendationRequest:
         return self.session.purchases if self.session is not None and self.without_bought else ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Where a product of a row comes from, and what is said about it."""
-
-    source: Source
-    why: str
-    cause: Cause | None = None
-
-    def to(self, own: frozenset[OwnEvent] | None) -> "Reason":
-        """As it may be told to whom only these events belong."""
-        event = self.cause
-        if own is None or event is None or (event.type, event.product_id, event.occurred_at) in own:
-            return self
-        return Reason(self.source, explanation.PICKED)
+Explain = Callable[[Sequence[RankedProduct]], Sequence[Reason]]  # why each of a row's products is in it
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `parts` gives weight · cosine of each part of a product's score. `fills`: whether popular products may
-    fill a row that is too short, else more of one brand does; `in_order`: the one list is as it is to be
-    shown. `fallback` tells what the lists lack, or why there are none.
+    `explain` tells why products of the row are in it, all at once; `say` puts a reason in words where the
+    usual ones say less. `parts` gives weight · cosine of each part of a product's score. `fills`: whether
+    popular products may fill a row that is too short, else more of one brand does; `in_order`: the one list
+    is as it is to be shown. `fallback` tells what the lists lack, or why there are none. `found` are the
+    products by number that each source brought, in arrays, before any filter; `absent` those that would be
+    candidates if filters let them through.
     """
 
     lists: list[CandidateList] = field(default_factory=list)
     weights: list[float] = field(default_factory=list)
-    reason: Callable[[RankedProduct], Reason] | None = None
+    explain: Explain | None = None
+    say: Callable[[RankedProduct, Reason], str | None] | None = None
     parts: Callable[[RankedProduct], dict[str, float]] | None = None
     fallback: Fallback | None = None
     fills: bool = True
     in_order: bool = False
+    found: Mapping[str, Sequence[Ints]] = field(default_factory=dict)
+    absent: frozenset[str] = frozenset()
+
+    def beside(self, name: str, found: CandidateList, weight: float, explain: Explain) -> "CandidateSet":
+        """With one more list, of a source of this name, that has its own weight and reasons."""
+        origin, others = len(self.lists), self.explain
+
+        def explain_each(chosen: Sequence[RankedProduct]) -> Sequence[Reason]:
+            rest = [each for each in chosen if each.origin != origin]
+            own = [each for each in chosen if each.origin == origin]
+            of_rest = iter(others(rest) if others is not None and rest else ())
+            of_own = iter(explain(own) if own else ())
+            return [next(of_own if each.origin == origin else of_rest) for each in chosen]
+
+        return replace(
+            self,
+            lists=[*self.lists, found],
+            weights=[*self.weights, weight],
+            explain=explain_each,
+            found={**self.found, name: [found.numbers]},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +163,8 @@ class RecommendationResult:
     `counts` tell how many products would fit without one wish of a search, where nothing fits all of them.
 
     `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
-    has them, `experiments` the visitor's variants.
+    has them, `experiments` the visitor's variants, `causes` the products that reasons name. `absent` are
+    products that a short row would have if filters let them through.
     """
 
     row: Row
@@ -120,6 +173,9 @@ class RecommendationResult:
     notice: str | None = None
     experiments: Mapping[str, str] = field(default_factory=dict)
     counts: tuple[WishCount, ...] = ()
+    causes: Mapping[str, CauseProduct] = field(default_factory=dict)
+    funnel: Funnel | None = None
+    absent: frozenset[str] = frozenset()
 
 
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
@@ -136,8 +192,24 @@ class RequestBuilder:
         """What a slot's words ask for; may wait for the network. None for a slot that is no search."""
         return await self._searcher.search(slot.query or "") if slot.kind == "search" else None
 
-    def by_slot(self, visitor_id: str, slot: Slot, search: Search | None) -> RecommendationRequest:
-        """A live slot of a visitor."""
+    def dismissed(self, visitor_id: str) -> frozenset[str]:
+        """The products of which the visitor wants no more."""
+        session = self._sessions.session(visitor_id)
+        return dismissed_in(session) if session is not None else frozenset()
+
+    def by_slot(
+        self,
+        visitor_id: str | None,
+        slot: Slot,
+        search: Search | None,
+        shown: frozenset[str] = frozenset(),
+        *,
+        is_back_end: bool = False,
+    ) -> RecommendationRequest:
+        """A slot of a visitor's page, None for nobody's. `shown` is what the page shows before it.
+
+        A back end is told of all events, a visitor of those that are its own for certain.
+        """
         category = (slot.category or "").rstrip("/")
         where = replace(SHOWN, category=frozenset({category})) if category else SHOWN
         is_own = slot.kind == "for_you"
@@ -148,11 +220,14 @@ class RequestBuilder:
             given=where,
             slot=slot.name,
             visitor_id=visitor_id,
-            session=self._sessions.session(visitor_id),
-            own=self._sessions.own_events(visitor_id),
+            session=None if visitor_id is None else self._sessions.session(visitor_id),
+            own=None if visitor_id is None or is_back_end else self._sessions.own_events(visitor_id),
             product_id=slot.product_id,
             product_ids=slot.product_ids,
             search=search,
             without_seen=is_own,
             without_bought=is_own,
+            shown=shown,
+            explains=slot.debug,
+            debug=slot.debug,
         )

@@ -4,6 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schemas.live import Reason
 from schemas.products import Product
 from schemas.sessions import KIND_OF, SessionEvent
 from schemas.vectors import Layout
@@ -12,7 +13,7 @@ from services.recommender.index.port import Hit
 from services.recommender.pipeline import diversity
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.diversity import CandidateTraits, RankedProduct, RowLimits
-from services.recommender.pipeline.explanation import because, likeness
+from services.recommender.pipeline.explanation import cause_of, likeness, say, withhold
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 
@@ -141,8 +142,19 @@ def product(**fields: object) -> Product:
 
 def test_a_reason_names_what_the_shopper_did() -> None:
     bought = SessionEvent(1, b"e", "p", KIND_OF["purchase"])
-    assert because(bought, product()) == "because you bought Bay red hat"
-    assert because(bought, None) == "because of what you looked at"
+    for kind in ("co_visited", "content"):
+        reason = Reason(kind=kind, cause=cause_of(bought), product_id="p", visits=3)
+        assert say(reason, lambda _product_id: product()) == "because you bought Bay red hat"
+        assert say(reason, lambda _product_id: None) == "because of what you looked at"
+
+
+def test_of_an_event_that_is_not_the_visitor_s_for_certain_nothing_is_told() -> None:
+    bought = SessionEvent(1, b"e", "p", KIND_OF["purchase"])
+    reason = Reason(kind="co_visited", strength=0.5, cause=cause_of(bought), product_id="p", visits=3)
+    assert withhold(reason, None) == withhold(reason, frozenset({("purchase", "p", 1)})) == reason
+    left = withhold(reason, frozenset({("view_item", "p", 1)}))
+    assert left == Reason(kind="co_visited", strength=0.5)
+    assert say(left, lambda _product_id: product()) == "picked for you"
 
 
 def test_likeness_names_the_part_that_counts_most() -> None:

@@ -10,6 +10,7 @@ from ulid import ULID
 
 from schemas import impressions
 from schemas.impressions import Shown, ShownItem
+from schemas.live import Reason
 from services.kafka.clients import NotDelivered
 from services.recommender.impressions import Impressions
 from services.recommender.index.port import Where
@@ -49,7 +50,8 @@ def recorder() -> Recorder:
     return Recorder()
 
 
-ROW = tuple(item(product(number), 0.5 - number / 10, "content", "looks alike") for number in range(3))
+ALIKE = Reason(kind="content", product_id="p9")
+ROW = tuple(item(product(number), 0.5 - number / 10, ALIKE, "looks alike") for number in range(3))
 MADE = RecommendationResult(ROW, "m1", fallback="index_away", experiments={"x": "b"})
 
 

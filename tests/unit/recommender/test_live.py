@@ -258,7 +258,8 @@ async def test_a_product_change_does_not_hide_the_event_that_is_due(shop: Shop, 
 
 async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop, open_page: Opened) -> None:
     page = await open_page("me", FOR_YOU)
-    page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), FOR_YOU])
+    whole = msgspec.structs.replace(FOR_YOU, distinct=False)
+    page.subscriber.subscribe([POPULAR, Slot(name="shown", kind="products", product_ids=("p3",)), whole])
     shop.publish("me", "e1")
     first, *others = (await page.settle())[1:]
     assert (first.slot, first.caused_by) == (FOR_YOU.name, "e1")
@@ -356,7 +357,8 @@ async def test_a_slot_of_the_whole_catalogue_s_category_shows_all_of_it(
     for number in range(3):
         shop.put(number, category=("Women", "Shoes"), updated_at=1)
     slots = [
-        Slot(name=category, kind="popular", category=category) for category in ("/", "Women/", "Women/Shoes")
+        Slot(name=category, kind="popular", category=category, distinct=False)
+        for category in ("/", "Women/", "Women/Shoes")
     ]
     messages = await (await open_page("me", *slots)).settle()
     assert {each.slot: len(each.items) for each in messages} == {"/": 6, "Women/": 3, "Women/Shoes": 3}

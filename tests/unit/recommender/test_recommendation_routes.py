@@ -24,7 +24,8 @@ from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
-from tests.support.pipeline import LAYOUT, PipelineShop, product
+from tests.support.models import behaviour
+from tests.support.pipeline import LAYOUT, TOGETHER, PipelineShop, product
 
 Json = dict[str, Any]
 
@@ -32,7 +33,12 @@ KEY = "the key of the shop's back end"
 KEYED = {"Authorization": f"Bearer {KEY}"}
 TOKENS = TokenSigner(SecretStr("a secret of the test, long enough"))
 ABOUT = ("similar", "also-liked", "complements")
-OPEN = (*(f"/v1/products/p0/{name}" for name in ABOUT), "/v1/popular", "/v1/search?q=shoes")
+OPEN = (
+    *(f"/v1/products/p0/{name}" for name in ABOUT),
+    "/v1/complements?product_id=p0",
+    "/v1/popular",
+    "/v1/search?q=shoes",
+)
 
 
 class Api:
@@ -252,6 +258,8 @@ async def test_parameters_of_one_route_are_unknown_to_the_others(common_api: Api
 
 @pytest.mark.parametrize("path", PATHS)
 async def test_every_filter_holds_on_every_route(api: Api, path: str) -> None:
+    is_complement = "complements" in path
+    api.shop.model = behaviour(TOGETHER) if is_complement else None
     api.visit("v1", "p0")
     given = {
         "price_min": "4", "price_max": "25", "category": ["Shoes", "Lamps/"], "without_brand": "Brand 2",
@@ -268,10 +276,12 @@ async def test_every_filter_holds_on_every_route(api: Api, path: str) -> None:
         and each.type != "Shoes of kind 1"
         and not each.tags
         and each.product_id not in ("p1", "p6", "p0")
+        and not (is_complement and each.category == ("Shoes",))
     }
     found = [item["product_id"] for item in answer["items"]]
     assert set(found) == allowed
-    assert answer["notice"] == f"only {len(allowed)} products fit the filters"
+    why = "go with it" if is_complement else "fit the filters"
+    assert answer["notice"] == f"only {len(allowed)} products {why}"
 
 
 async def test_what_is_sold_out_is_shown_only_where_that_is_asked_for(api: Api) -> None:

@@ -26,7 +26,7 @@ async def test_what_others_looked_at_is_in_the_row_and_says_so(model_shop: Pipel
     assert made.model == VERSION
     reasons = {item.product_id: item.why for item in made.row if item.source == "behaviour"}
     assert {"p1", "p2", "p4"} <= reasons.keys()
-    assert reasons["p1"] == "others who looked at Product 0 also looked at this"
+    assert reasons["p1"] == "because you looked at Product 0"
 
 
 async def test_what_only_content_found_says_so(model_shop: PipelineShop) -> None:
@@ -35,20 +35,29 @@ async def test_what_only_content_found_says_so(model_shop: PipelineShop) -> None
     assert (like.source, like.why) == ("content", "because you looked at Product 0")
 
 
-async def test_the_newest_product_that_past_sessions_hold_is_named(model_shop: PipelineShop) -> None:
-    made = await model_shop.row("p1", "p0", "p3")
-    reasons = {item.why for item in made.row if item.source == "behaviour"}
-    assert "others who looked at Product 0 also looked at this" in reasons
-
-
-async def test_what_others_looked_at_is_explained_by_the_nearest_of_the_visitor_s_own_events(
-    model_shop: PipelineShop,
-) -> None:
-    # p1 and p4 are of another shelf than p0: of p4's shelf the visitor has seen p1, of p2's none.
+async def test_the_event_is_named_that_stood_beside_it_in_most_visits(model_shop: PipelineShop) -> None:
+    # p9 is in no past visit, and p0 is the newer of two that stood beside the others equally often.
+    made = await model_shop.row("p1", "p0", "p9")
+    reasons = {item.product_id: item.reason for item in made.row if item.source == "behaviour"}
+    for product_id in ("p2", "p4"):
+        reason = reasons[product_id]
+        assert reason is not None
+        assert (reason.kind, reason.product_id, reason.visits) == ("co_visited", "p0", 5)
+        assert reason.cause is not None
+        assert (reason.cause.type, reason.cause.product_id) == ("view_item", "p0")
+    # Of the two only p1 was ever looked at beside p7.
+    model_shop.model = behaviour([*PAST, *[["p1", "p7"]] * 2])
     made = await model_shop.row("p1", "p0")
-    reasons = {item.product_id: item.cause.product_id for item in made.row if item.cause is not None}
-    assert reasons["p4"] == "p1"
-    assert reasons["p2"] == "p0"  # the newest of all
+    [seen] = [item.reason for item in made.row if item.product_id == "p7"]
+    assert seen is not None
+    assert (seen.product_id, seen.visits) == ("p1", 2)
+
+
+async def test_the_deed_is_the_event_s(model_shop: PipelineShop) -> None:
+    session = model_shop.session("p0", type_="purchase")
+    made = await model_shop.for_you(session, 6)
+    assert {item.why for item in made.row if item.cause is not None} == {"because you bought Product 0"}
+    assert made.causes["p0"].name == "Product 0"
 
 
 async def test_what_was_seen_never_comes_back(model_shop: PipelineShop) -> None:
@@ -131,10 +140,9 @@ async def test_a_session_without_vectors_has_the_row_of_behaviour(model_shop: Pi
     assert set(sources(made).values()) == {"behaviour"}
     reasons = {item.product_id: item.why for item in made.row}
     assert reasons.keys() == {"p1", "p2", "p4", "p20", "p21"}
-    assert reasons["p4"] == "others who looked at Product 0 also looked at this"
-    assert (
-        reasons["p20"] == "others who looked at similar things also looked at this"
-    )  # nobody had both: item2vec
+    assert reasons["p4"] == "because you looked at Product 0"
+    # Nobody had both: item2vec.
+    assert reasons["p20"] == "others who looked at similar things also looked at this"
 
 
 async def test_nobody_s_session_shows_what_is_popular(model_shop: PipelineShop) -> None:

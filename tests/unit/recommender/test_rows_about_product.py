@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.live import SlotKind
+from schemas.live import COMPLEMENTS, SlotKind
 from schemas.sessions import SESSION_EVENTS_MAX
 from services.model.content import PROFILES
 from services.recommender.index.port import Where
@@ -14,8 +14,9 @@ from tests.support.models import VERSION, behaviour
 from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
 
 KINDS: list[SlotKind] = ["similar", "also_liked", "complement_topic", "complement_type"]
-# Who looked at p0 looked at shoes, lamps and tents of both types.
-WIDE = [["p0", *(f"p{number}" for number in range(1, 20))]] * 3
+# Who looked at p0 looked at shoes, lamps and tents of both types; others at lamps of one type alone, which is
+# therefore beside p0 as often as by chance.
+WIDE = [["p0", *(f"p{number}" for number in range(1, 20))]] * 3 + [["p22", "p28"]] * 3
 
 
 async def about(
@@ -79,7 +80,7 @@ async def test_also_liked_and_complements_differ_from_similar(shop: PipelineShop
         assert len(rows[kind] & rows["similar"]) <= 2, kind
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["similar", "also_liked"])
 async def test_an_unknown_product_has_what_is_popular_and_says_why(
     model_shop: PipelineShop, kind: SlotKind
 ) -> None:
@@ -96,12 +97,22 @@ async def test_a_product_without_vectors_yet_has_no_likeness_but_is_liked(model_
     assert (liked.fallback, set(ids(liked))) == (None, {"p1", "p2", "p4"})
 
 
-@pytest.mark.parametrize("kind", KINDS[1:])
-async def test_where_no_visit_speaks_the_row_is_popular_and_says_why(
+async def test_where_no_visit_speaks_the_row_is_popular_and_says_why(model_shop: PipelineShop) -> None:
+    made = await about(model_shop, "also_liked", number=9)
+    assert (made.fallback, set(sources(made).values())) == ("no_behaviour", {"popular"})
+    model_shop.model = None
+    assert (await about(model_shop, "also_liked")).fallback == "no_behaviour"
+
+
+@pytest.mark.parametrize("kind", KINDS[2:])
+async def test_what_is_not_known_to_go_with_a_product_is_not_shown_beside_it(
     model_shop: PipelineShop, kind: SlotKind
 ) -> None:
-    made = await about(model_shop, kind, number=9)
-    assert (made.fallback, set(sources(made).values())) == ("no_behaviour", {"popular"})
+    for number, fallback in ((9, "no_behaviour"), (99, "unknown_product")):
+        made = await about(model_shop, kind, number=number)
+        assert (made.row, made.fallback, made.notice) == ((), fallback, "no product goes with it")
+    made = await about(model_shop, kind)
+    assert (ids(made), made.notice) == (["p1", "p4"], "only 2 products go with it")
     model_shop.model = None
     assert (await about(model_shop, kind)).fallback == "no_behaviour"
 
@@ -122,6 +133,7 @@ async def test_while_the_index_is_away_behaviour_is_left_and_the_row_says_so(
 @pytest.mark.parametrize("kind", KINDS)
 async def test_the_parts_of_a_score_add_up_to_it(model_shop: PipelineShop, kind: SlotKind) -> None:
     weights = {"price": 0.3, "image": 0.7, "brand": 0.4, "popularity": 0.2}
+    model_shop.model = behaviour(WIDE)
     made = await about(model_shop, kind, k=8, explains=True, weights=weights)
     explained = [item for item in made.row if item.source != "popular"]
     assert len(explained) >= 3
@@ -147,7 +159,8 @@ async def test_a_reason_names_the_part_that_counts_most(shop: PipelineShop) -> N
 async def test_every_weight_can_be_given(model_shop: PipelineShop, kind: SlotKind) -> None:
     names = {*PROFILES["for_you"], *PROFILES["search"], "price"} - {"session"}
     model_shop.model = behaviour(WIDE)
-    for name in names:
+    # Products of one type are of one category, and a row of another category has none of them.
+    for name in names - ({"type"} if kind == "complement_topic" else set()):
         scores = []
         for weight in (0.0, 5.0):
             made = await about(
@@ -181,6 +194,7 @@ async def test_what_was_seen_or_bought_is_left_out_where_that_is_asked_for(
     bought = model_shop.session("p1", "p2", type_="purchase")
     seen = model_shop.session("p1", "p2")
     fields: dict[str, Any] = {"product_id": "p0"} if kind in KINDS else {}
+    model_shop.model = behaviour(WIDE) if kind in COMPLEMENTS else model_shop.model
     for session, without in ((seen, "without_seen"), (bought, "without_seen"), (bought, "without_bought")):
         made = await model_shop.ask(kind, COUNT, session=session, **{**fields, without: True})
         assert not {"p1", "p2"} & set(ids(made))
@@ -199,9 +213,11 @@ async def test_filters_that_leave_too_few_say_so_and_are_never_broken(
     model_shop: PipelineShop, kind: SlotKind
 ) -> None:
     where = Where(category=frozenset({"Lamps"}), price_max=10.0)
+    model_shop.model = behaviour(WIDE)
     made = await about(model_shop, kind, k=6, where=where)
-    assert set(ids(made)) == {"p1", "p4", "p7"}
-    assert made.notice == "only 3 products fit the filters"
+    goes = kind in COMPLEMENTS
+    assert set(ids(made)) == ({"p1", "p7"} if goes else {"p1", "p4", "p7"})
+    assert made.notice == ("only 2 products go with it" if goes else "only 3 products fit the filters")
     none = await about(model_shop, kind, k=6, where=Where(category=frozenset({"Hats"})))
-    assert (none.row, none.notice) == ((), "no product fits the filters")
+    assert (none.row, none.notice) == ((), f"no product {'goes with it' if goes else 'fits the filters'}")
     assert (await about(model_shop, kind, k=6, where=SHOWN)).notice is None

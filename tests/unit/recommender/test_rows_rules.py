@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from schemas.live import SlotKind
+from schemas.live import COMPLEMENTS, SlotKind
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.pipeline.request import RecommendationResult
 from services.recommender.search.query import Inferred
-from tests.support.pipeline import COUNT, SHOWN, PipelineShop, ids, product, sources
+from tests.support.models import behaviour
+from tests.support.pipeline import COUNT, SHOWN, TOGETHER, PipelineShop, ids, product, sources
 
 KINDS: list[SlotKind] = [
     "for_you", "similar", "also_liked", "complement_topic", "complement_type", "popular", "search",
@@ -18,13 +19,15 @@ KINDS: list[SlotKind] = [
 async def ask(
     shop: PipelineShop, kind: SlotKind, k: int = 6, where: Where = SHOWN, **fields: Any
 ) -> RecommendationResult:
-    """A row of a kind that all of the shop's products may be in."""
+    """A row of a kind that all of the shop's products may be in, but shoes in what goes with one."""
     if kind == "search":
         return await shop.search(Inferred(description="x"), k, like="p0", where=where, **fields)
     if kind == "for_you":
         fields |= {"session": shop.session("p0"), "without_seen": True}
     elif kind != "popular":
         fields |= {"product_id": "p0"}
+    if kind in COMPLEMENTS:
+        shop.model = behaviour(TOGETHER)
     return await shop.ask(kind, k, where, **fields)
 
 
@@ -58,10 +61,12 @@ async def test_what_a_block_names_is_in_no_row(model_shop: PipelineShop, kind: S
         and each.brand != "Brand 2"
         and each.category != ("Tents",)
         and not each.tags
+        and (kind not in COMPLEMENTS or each.category != ("Shoes",))
     }
     made = await ask(model_shop, kind, k=COUNT)
     assert set(ids(made)) == allowed
-    assert made.notice == f"only {len(allowed)} products fit the filters"
+    why = "go with it" if kind in COMPLEMENTS else "fit the filters"
+    assert made.notice == f"only {len(allowed)} products {why}"
 
 
 @pytest.mark.parametrize("kind", KINDS)
