@@ -36,7 +36,7 @@ def speed() -> Iterator[str]:
     parts = (_live(live), _memory(live), _embedding(embedding), _history(history), _sockets(sockets))
     for part in (*parts, _chaos(chaos)):
         yield from (*part, "")
-    yield from surface.lines(*map(_measured, ("search", "complements", "catalogue", "experiment")))
+    yield from surface.lines(*map(_measured, ("search", "pages", "catalogue", "experiment")))
 
 
 def quality() -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The figures of searches, of rows about products, and of what comes in and is reported."""
+"""The figures of searches, of product pages, and of what comes in and is reported."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 Json = dict[str, Any]
 
 
-def lines(search: Json, complements: Json, catalogue: Json, experiment: Json) -> Iterator[str]:
+def lines(search: Json, pages: Json, catalogue: Json, experiment: Json) -> Iterator[str]:
     """Paragraphs and one table, with empty lines between them."""
     yield _search(search)
     yield ""
-    yield from _complements(complements)
+    yield from _pages(pages["figures"])
     yield ""
     yield _feeds(catalogue, experiment)
 
@@ -28,19 +28,29 @@ def _search(found: Json) -> str:
     )
 
 
-def _complements(found: Json) -> Iterator[str]:
+def _pages(found: Json) -> Iterator[str]:
+    places = 4 * found["k"]
     yield (
-        f"Rows about {found['sample']} products of the demo's catalogue, {found['k']} in each "
-        "(`python -m tests.benchmark complements`). The model behind them has learned from simulated "
-        "shoppers, so this says that the rows differ as they should, not how good they are:"
+        f"Pages of {found['pages']} products of the demo's catalogue, each with four rows of {found['k']} "
+        "for a visitor who came there by a simulated visit (`python -m tests.benchmark pages`): "
+        f"{found['different']:.1f} different products of {places}, {found['least_different']} at least; no "
+        f"product on more than {found['pages_of_one']} pages; {found['coverage']:.0%} of the catalogue on "
+        f"any. Of {found['reasons']} reasons that tell of visits {found['false_reasons']} do not hold in the "
+        f"model's own. All rows of a page in one request take {found['together']:.0%} of what they take in "
+        "one each."
     )
     yield ""
-    yield "| | top categories a row | types a row | same type | goes with it | overlap with similar |"
+    yield (
+        f"Rows about {found['sample']} products. The model behind them has learned from simulated shoppers, "
+        "so this says that the rows differ as they should, not how good they are:"
+    )
+    yield ""
+    yield "| | products a row | types a row | same type | goes with it | overlap with similar |"
     yield "|---|---|---|---|---|---|"
     for name, spread in found["spreads"].items():
         overlap = found["overlap"].get(f"similar / {name}")
         yield (
-            f"| {name} | {spread['tops']:.1f} | {spread['types']:.1f} | {spread['same_type']:.0%} | "
+            f"| {name} | {spread['length']:.1f} | {spread['types']:.1f} | {spread['same_type']:.0%} | "
             f"{spread['fitting']:.0%} | {'' if overlap is None else f'{overlap:.0%}'} |"
         )
     yield ""

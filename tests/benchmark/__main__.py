@@ -21,7 +21,6 @@ from tests.benchmark import (
     archive,
     catalogue_load,
     chaos,
-    complements,
     experiment_report,
     history,
     live,
@@ -60,7 +59,7 @@ class Part(StrEnum):
     search = "search"
     catalogue = "catalogue"
     experiment = "experiment"
-    complements = "complements"
+    pages = "pages"
     archive = "archive"
     rebuild = "rebuild"
     scale = "scale"
@@ -75,6 +74,7 @@ TITLES = {
     Part.parser: "A search's words understood by the parser",
     Part.push: "A row for a visitor who has just clicked, and the compiled part of it alone",
     Part.click: "A click in a real browser, until the row on the page is another",
+    Part.pages: "Product pages: different products, reasons that hold, what goes with what",
     Part.training: "Learning from more and more events, with the most memory that it takes",
     Part.ingest: "Events over HTTP, and a bare route beside them",
     Part.worker: "The session processor at several rates and at full speed",
@@ -160,7 +160,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.words: partial(_print_part, Part.words, "words", out),
         Part.parser: partial(_print_part, Part.parser, "search_words", out),
         Part.search: partial(_search, out),
-        Part.complements: partial(_complements, out),
+        Part.pages: partial(_print_part, Part.pages, "pages", out),
         Part.catalogue: partial(_catalogue, out),
         Part.experiment: partial(_experiment, count, out),
         Part.archive: partial(_archive, count, out),
@@ -239,14 +239,6 @@ def _search(out: Path) -> None:
     report.write(out / "search.json", figures)
     console.print_json(data=msgspec.to_builtins(figures))
     console.print(f"written to {out / 'search.json'}")
-
-
-def _complements(out: Path) -> None:
-    console.print("\nRows about products: what they have in common …")
-    with _starting(partial(whole_stack, _tell)) as system:
-        figures = complements.measure(system)
-    report.write(out / "complements.json", figures)
-    complements.show(console, figures)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from infra import curve, figures, reference
 from infra.picture import BYTES_MAX
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
-from schemas import events, experiments, products, rules
+from schemas import events, experiments, live, products, rules
 from schemas.experiments import Experiment
 from schemas.live import Slot
 from schemas.sessions import KINDS
@@ -160,13 +160,19 @@ def test_the_kinds_of_slots_are_those_of_the_protocol() -> None:
 
 def test_the_examples_are_accepted() -> None:
     bodies = re.findall(r"-d '(\{.+?\})'$", API + README, re.M | re.S)
-    assert len(bodies) == 5
+    assert len(bodies) == 6
     for body in bodies:
         filled = body.replace("'$VISITOR'", "v1").replace("'$(date +%s000)'", "1798000000000")
-        for name, entries in json.loads(filled).items():
+        told = json.loads(filled)
+        told.pop("visitor_id", None)  # of a page
+        for name, entries in told.items():
             if name == "variants":
                 experiment = msgspec.convert({"name": "less-brand", "variants": entries}, Experiment)
                 assert experiments.check(experiment) is None
+                continue
+            if name == "slots":
+                slots = msgspec.convert(entries, tuple[Slot, ...])
+                assert live.check(live.Subscribe(slots=slots)) is None
                 continue
             for entry in entries:
                 raw = json.dumps(entry).encode()

@@ -1,10 +1,13 @@
-"""The arithmetic of how rows about products differ."""
+"""The arithmetic of how rows about products differ, and of reasons that do not hold."""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.benchmark.complements import Item, Row, Shelf, fitting_by_chance, overlap, spread
+from schemas.live import Reason, RecommendedItem
+from services.model.session_index import build_index
+from tests.benchmark.pages import ProductRow, Shelf, VisitCounter, fitting_by_chance, overlap, spread
 
 SHELVES = {
     "shirt": Shelf("Men", "shirt"),
@@ -14,8 +17,8 @@ SHELVES = {
 }
 
 
-def row(about: str, *product_ids: str, source: str = "content") -> Row:
-    return Row(about, tuple(Item(product_id, source) for product_id in product_ids))
+def row(about: str, *product_ids: str) -> ProductRow:
+    return ProductRow(about, product_ids)
 
 
 def test_a_row_of_the_same_shelf_does_not_spread() -> None:
@@ -24,13 +27,12 @@ def test_a_row_of_the_same_shelf_does_not_spread() -> None:
 
 
 def test_shares_are_of_items_and_distinct_ones_are_counted_by_row() -> None:
-    rows = [row("shirt", "other shirt", "trousers", "tent"), row("tent", "shirt", source="behaviour")]
+    rows = [row("shirt", "other shirt", "trousers", "tent"), row("tent", "shirt")]
     found = spread(rows, SHELVES)
     assert (found.rows, found.empty, found.length) == (2, 0, 2.0)
     assert (found.tops, found.types) == (1.5, 2.0)
     assert (found.same_top, found.same_type) == (0.5, 0.25)
     assert found.fitting == 0.25  # trousers go with a shirt; a tent does not, nor a shirt with a tent
-    assert found.sources == {"behaviour": 0.25, "content": 0.75}
 
 
 def test_chance_is_the_share_of_the_catalogue_that_goes_with_a_product() -> None:
@@ -69,5 +71,21 @@ def test_overlap_is_a_share_the_same_both_ways_and_whole_with_itself(
     others = [row(str(number), *second) for number, (_, second) in enumerate(pairs)]
     assert 0 <= overlap(some, others) <= 1
     assert overlap(some, others) == overlap(others, some)
-    if any(each.items for each in some):
+    if any(each.products for each in some):
         assert overlap(some, some) == 1
+
+
+def test_a_reason_is_false_that_tells_other_visits_than_there_are() -> None:
+    items = np.array([0, 1, 0, 1, 1, 2], dtype=np.int32)
+    counter = VisitCounter(["a", "b", "c"], build_index(items, np.array([0, 2, 4, 6]), 3, newest=10))
+
+    def tell(product_id: str, other: str, visits: int) -> RecommendedItem:
+        reason = Reason(kind="co_visited", product_id=other, visits=visits)
+        return RecommendedItem(
+            product_id=product_id, score=0, source="behaviour", why="", name="", price=1, currency="EUR",
+            availability="in_stock", reason=reason,
+        )  # fmt: skip
+
+    assert not counter.is_false(tell("a", "b", 2))
+    assert counter.is_false(tell("a", "b", 1))
+    assert counter.is_false(tell("a", "c", 0))
