@@ -7,11 +7,13 @@ change: a new one is another object.
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final, Self
 
 import msgspec
 import numpy as np
 
+from schemas.objectives import CLICK, Objective, ObjectiveName
 from schemas.sessions import SessionEvent
 from services.model.artifact import Artifact, ArtifactRefused
 from services.model.candidates import (
@@ -31,7 +33,7 @@ from services.model.candidates import (
     Workspace,
     generate,
 )
-from services.model.forest import Trees, masks, score_masked, score_trees
+from services.model.forest import Forests, LeafMasks, Trees, forests_of, masks, score_masked, score_trees
 from services.model.item2vec import Item2Vec
 from services.model.repurchase import Repeats
 from services.model.session import Tuning, event_weights, visits
@@ -56,7 +58,8 @@ class Candidates:
 class Behaviour:
     """One generation of a model, which has learned from events up to `learned_until`, Unix ms.
 
-    `repeats` are what it knows of how soon types of products are bought again. For one thread at a time.
+    `repeats` are what it knows of how soon types of products are bought again. `trees` order for clicks,
+    those of `objectives` for others. For one thread at a time.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Behaviour:
         *,
         learned_until: int = 0,
         repeats: Repeats | None = None,
+        objectives: Forests = MappingProxyType({}),
     ) -> None:
         self.version = version
         self.learned_until = learned_until
@@ -77,8 +81,8 @@ class Behaviour:
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
         self._vectors = vectors
-        self._trees = trees
-        self._masks = masks(trees) if trees else None
+        forests = objectives if trees is None else {"click": trees, **objectives}
+        self._forests = {name: (each, masks(each)) for name, each in forests.items()}
         self._work = Workspace.of(index.sessions, index.products)
 
     @classmethod
@@ -89,7 +93,7 @@ class Behaviour:
             raise ArtifactRefused(FEATURE_NAMES, f"made for other code: {_difference(names)}")
         try:
             index, vectors = SessionIndex.of(artifact.arrays), Item2Vec.of(artifact.arrays)
-            trees = Trees.of(artifact.arrays) if Trees.are_in(artifact.arrays) else None
+            forests = forests_of(artifact.arrays)
         except KeyError as error:
             raise ArtifactRefused(f"{error.args[0]}.npy", "is missing") from None
         products, manifest = _strings(artifact, PRODUCTS), artifact.manifest
@@ -101,9 +105,10 @@ class Behaviour:
             products,
             index,
             vectors,
-            trees,
+            forests.pop("click", None),
             learned_until=manifest.data.until,
             repeats=Repeats.read(artifact),
+            objectives=forests,
         )
 
     def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
@@ -167,14 +172,30 @@ class Behaviour:
             features = np.concatenate([features, _never_clicked(unknown, len(numbers), len(items))])
         return numbers, features
 
-    def scores(self, features: Floats) -> Floats:
+    def missing(self, objective: Objective) -> tuple[ObjectiveName, ...]:
+        """What of an objective this model has not learned apart: there the order is that of clicks."""
+        return tuple(name for name in objective if name not in self._forests and name != "click")
+
+    def scores(self, features: Floats, objective: Objective = CLICK) -> Floats:
         """(n,) of candidates' features: the higher, the likelier to come next; comparable within one call.
 
-        Without a learned re-ranker the sources are fused by their ranks.
+        Objectives are mixed by their weights, each one's scores brought to mean 0 and deviation 1: how far
+        apart a forest puts two products depends on how much it could learn. What was not learned apart
+        counts as clicks. Without a learned re-ranker the sources are fused by their ranks.
         """
-        if self._trees is None:
+        if "click" not in self._forests or not len(features):
             return fuse_ranks(features)
-        return score_masked(self._masks, features) if self._masks else score_trees(self._trees, features)
+        parts: dict[ObjectiveName, float] = {}
+        for name, weight in objective.items():
+            learned = name if name in self._forests else "click"
+            parts[learned] = parts.get(learned, 0.0) + weight
+        if len(parts) == 1:
+            return _score(*self._forests[next(iter(parts))], features)
+        total = np.zeros(len(features), np.float32)
+        for name, weight in parts.items():
+            scores = _score(*self._forests[name], features)
+            total += np.float32(weight) * (scores - scores.mean()) / (scores.std() + np.float32(1e-9))
+        return total
 
     def shares(self, scores: Floats) -> Floats:
         """(n,) each one's part of 1, of products that were scored in one call: how likely it is the next.
@@ -182,7 +203,7 @@ class Behaviour:
         Where a re-ranker learned to tell which of two products comes next, by the logistic function of their
         scores' difference (LambdaMART), that is their softmax.
         """
-        parts = scores if self._trees is None else np.exp(scores - scores.max(initial=-np.inf))
+        parts = scores if "click" not in self._forests else np.exp(scores - scores.max(initial=-np.inf))
         shares: Floats = parts / parts.sum() if len(parts) else parts
         return shares
 
@@ -197,6 +218,10 @@ class Behaviour:
             weights /= greatest
         items = [self._number.get(event.product_id, -1) for event in current]
         return np.array(items, dtype=np.int32), weights
+
+
+def _score(trees: Trees, leaves: LeafMasks | None, features: Floats) -> Floats:
+    return score_masked(leaves, features) if leaves else score_trees(trees, features)
 
 
 def fuse_ranks(features: Floats) -> Floats:

@@ -1,12 +1,14 @@
 """The learned re-ranker when it serves: regression trees as flat arrays, compiled, without LightGBM. Pure."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from schemas.objectives import OBJECTIVES, ObjectiveName
 from services.model.session_index import Floats, Ints, read_only
 
 
@@ -24,18 +26,37 @@ class Trees(NamedTuple):
     right: Ints
 
     @staticmethod
-    def are_in(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-        """Whether these arrays hold any trees."""
-        return "trees_roots" in arrays
+    def are_in(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "trees") -> bool:
+        """Whether these arrays hold any trees of that name."""
+        return f"{prefix}_roots" in arrays
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "trees") -> Self:
         """From the arrays of an artifact."""
-        return cls(*(read_only(arrays[f"trees_{name}"]) for name in cls._fields))
+        return cls(*(read_only(arrays[f"{prefix}_{name}"]) for name in cls._fields))
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, prefix: str = "trees") -> dict[str, npt.NDArray[Any]]:
         """For an artifact."""
-        return {f"trees_{name}": array for name, array in self._asdict().items()}
+        return {f"{prefix}_{name}": array for name, array in self._asdict().items()}
+
+
+# What the forests of objectives are called in an artifact; clicks' is as old as artifacts are.
+PREFIXES: Final[Mapping[ObjectiveName, str]] = MappingProxyType(
+    {name: "trees" if name == "click" else f"{name}_trees" for name in OBJECTIVES}
+)
+Forests = Mapping[ObjectiveName, Trees]
+
+
+def forests_of(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[ObjectiveName, Trees]:
+    """Of each objective that an artifact has learned. Raises KeyError for an array that is missing."""
+    return {
+        name: Trees.of(arrays, prefix) for name, prefix in PREFIXES.items() if Trees.are_in(arrays, prefix)
+    }
+
+
+def arrays_of(forests: Forests) -> dict[str, npt.NDArray[Any]]:
+    """For an artifact."""
+    return {name: each for of, trees in forests.items() for name, each in trees.arrays(PREFIXES[of]).items()}
 
 
 @njit(cache=True, nogil=True)
