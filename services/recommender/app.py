@@ -14,6 +14,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from schemas import objectives
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
@@ -161,6 +162,7 @@ class Parts:
             metrics=self.metrics,
             treatment=self._assignment,
             in_force=self._active_rules,
+            objective=objectives.parse(settings.objective),
         )
         self._asks = RequestBuilder(self._sessions, self._searcher)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)

@@ -6,24 +6,27 @@ then all sessions make the model that serves.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas.objectives import ObjectiveName
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees
+from services.model.forest import PREFIXES, Forests, Trees, arrays_of, forests_of
 from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
 from services.model.session import Tuning
 from services.model.session_index import NEWEST, Floats, SessionIndex, build_index
 from services.progress import Progress
 from services.trainer import lambdarank, skipgram
+from services.trainer.cases import OUTCOMES, Case, cases_at, continuing, outcome_cases
 from services.trainer.content import Contents
-from services.trainer.lambdarank import LambdaRank
+from services.trainer.impressions import RowLesson, evenly
+from services.trainer.lambdarank import Groups, LambdaRank, Lesson
 from services.trainer.sessions import Histories
 from services.trainer.skipgram import SkipGram
 
@@ -68,22 +71,40 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with."""
+    """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with.
+
+    `lessons` are how many each objective could be learned from, whether or not that was enough.
+    """
 
     arrays: dict[str, npt.NDArray[Any]]
     texts: dict[str, str]
     parameters: dict[str, object]
+    lessons: Mapping[ObjectiveName, int] = field(default_factory=dict)
+
+    def without(self, objectives: Collection[ObjectiveName]) -> "TrainedModel":
+        """The same model, in which these objectives count as clicks."""
+        arrays = dict(self.arrays)
+        for name in (f"{PREFIXES[each]}_{array}" for each in objectives for array in Trees._fields):
+            arrays.pop(name, None)
+        return replace(self, arrays=arrays)
 
 
 def fit(
-    histories: Histories, parameters: Parameters, progress: Progress, contents: Contents | None = None
+    histories: Histories,
+    parameters: Parameters,
+    progress: Progress,
+    contents: Contents | None = None,
+    *,
+    impressions: Sequence[RowLesson] = (),
 ) -> TrainedModel:
     """Learns from the histories, and from what the catalogue tells of products that nobody has clicked.
 
-    Too few sessions for a re-ranker give a model that fuses ranks.
+    Too few sessions for a re-ranker give a model that fuses ranks; too few of an objective one that has no
+    trees of it. `impressions` are what rows taught that were seen.
     """
-    trees = _re_ranker(histories, parameters, contents, progress)
-    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
+    forests, lessons = _re_rankers(histories, parameters, contents, impressions, progress)
+    parts = _model(histories, parameters, contents, progress)
+    return replace(pack_model(*parts, forests, parameters), lessons=lessons)
 
 
 def refit(
@@ -94,19 +115,20 @@ def refit(
     contents: Contents | None = None,
 ) -> TrainedModel:
     """The same model, with the same re-ranker, grown by the newest sessions."""
-    trees = Trees.of(trained.arrays) if Trees.are_in(trained.arrays) else None
-    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
+    parts = _model(histories, parameters, contents, progress)
+    grown = pack_model(*parts, forests_of(trained.arrays), parameters)
+    return replace(grown, lessons=trained.lessons)
 
 
 def pack_model(
     products: Sequence[str],
     index: SessionIndex,
     vectors: Item2Vec,
-    trees: Trees | None,
+    forests: Forests,
     parameters: Parameters,
 ) -> TrainedModel:
     """As an artifact holds it."""
-    arrays = {**index.arrays(), **vectors.arrays(), **(trees.arrays() if trees else {})}
+    arrays = {**index.arrays(), **vectors.arrays(), **arrays_of(forests)}
     texts = {PRODUCTS: _json(products), FEATURE_NAMES: _json(FEATURES)}
     return TrainedModel(arrays, texts, _describe(parameters))
 
@@ -131,27 +153,56 @@ def _model(
     return products, index, build_item2vec(learned_in, learned_out, parameters.nearest)
 
 
-def _re_ranker(
-    histories: Histories, parameters: Parameters, contents: Contents | None, progress: Progress
-) -> Trees | None:
+def _re_rankers(
+    histories: Histories,
+    parameters: Parameters,
+    contents: Contents | None,
+    impressions: Sequence[RowLesson],
+    progress: Progress,
+) -> tuple[dict[ObjectiveName, Trees], dict[ObjectiveName, int]]:
+    """Trees by objective, and how many lessons each had. Without trees for clicks there are none."""
     first = int(histories.sessions * (1 - parameters.rank_share))
     older, newer = histories.part(0, first), histories.part(first, histories.sessions)
     if not older.sessions or not newer.sessions:
-        return None
+        return {}, {}
+    ranking = parameters.lambdarank
     model = Behaviour("", *_model(older, parameters, contents, progress), None)
-    return lambdarank.fit_trees(
-        lambdarank.gather_groups(
+
+    def gather(lessons: Iterable[Lesson], count: int | None = None) -> Groups:
+        return lambdarank.gather_groups(
             model,
-            newer,
-            parameters.lambdarank,
+            lessons,
+            count,
+            ranking,
             tuning=parameters.tuning,
             contents=contents,
             progress=progress,
-        ),
-        parameters.lambdarank,
-        threads=parameters.threads,
-        progress=progress,
-    )
+        )
+
+    def learn(groups: Groups, base: Trees | None = None) -> Trees | None:
+        return lambdarank.fit_trees(groups, ranking, threads=parameters.threads, progress=progress, base=base)
+
+    is_continued = continuing(newer)
+    count = min(int(is_continued.sum()), ranking.cases)
+    groups = gather(_lessons(cases_at(newer, is_continued, count)), count)
+    # What was shown later than what the first model knows is as new to it as the newer sessions are.
+    later = [each.lesson for each in impressions if each.shown_at > older.ends[-1]]
+    groups += gather(evenly(later, ranking.cases), min(len(later), ranking.cases))
+    lessons: dict[ObjectiveName, int] = {"click": len(groups.sizes)}
+    clicks = learn(groups)
+    if clicks is None:
+        return {}, lessons
+    forests: dict[ObjectiveName, Trees] = {"click": clicks}
+    for name, kinds in OUTCOMES.items():
+        groups = gather(_lessons(outcome_cases(newer, is_continued, kinds, ranking.cases)))
+        lessons[name] = len(groups.sizes)
+        if (trees := learn(groups, clicks)) is not None:
+            forests[name] = trees
+    return forests, lessons
+
+
+def _lessons(cases: Iterable[Case]) -> Iterator[Lesson]:
+    return (Lesson(case.events, case.right) for case in cases)
 
 
 def _json(strings: Sequence[str]) -> str:

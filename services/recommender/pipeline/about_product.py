@@ -84,7 +84,11 @@ class AboutProduct:
         query = self._query(vector, weights)
         near = await self._finder.nearest(query, asked.k, asked.where)
         others = [hit.product_id for hit in near or ()]
-        told = co_visited(model, asked.product_id, others, self._tuning) if weights.get(BEHAVIOUR) else None
+        told = (
+            co_visited(model, asked.product_id, others, self._tuning, asked.objective)
+            if weights.get(BEHAVIOUR)
+            else None
+        )
         away: Fallback | None = "index_away" if near is None else None
         if told is None:
             return self._candidates(Basis(asked, query, weights), near or [], away)
@@ -98,7 +102,11 @@ class AboutProduct:
         assert asked.product_id is not None
         if self._catalogue.get(asked.product_id) is None:
             return CandidateSet(fallback="unknown_product")
-        told = co_visited(model, asked.product_id, (), self._tuning) if weights.get(BEHAVIOUR) else None
+        told = (
+            co_visited(model, asked.product_id, (), self._tuning, asked.objective)
+            if weights.get(BEHAVIOUR)
+            else None
+        )
         if told is None:
             return CandidateSet(fallback="no_behaviour")
         vector = self._replica.vector(asked.product_id)

@@ -6,6 +6,7 @@ from itertools import compress
 
 import numpy as np
 
+from schemas.objectives import CLICK, Objective
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
@@ -32,13 +33,17 @@ class CoVisitation:
 
 
 def co_visited(
-    model: Behaviour | None, product_id: str, others: Sequence[str], tuning: Tuning
+    model: Behaviour | None,
+    product_id: str,
+    others: Sequence[str],
+    tuning: Tuning,
+    objective: Objective | None = None,
 ) -> CoVisitation | None:
     """What visits that hold a product say about those around it, and about the `others`; None for nothing."""
     if model is None or not model.has_witnesses(product_id):
         return None
     view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
-    told = rank_products(model, [view], tuning, others=others)
+    told = rank_products(model, [view], tuning, others=others, objective=objective or CLICK)
     witnessed = frozenset(compress(told.product_ids, told.witnessed))
     return CoVisitation(told.product_ids, scale(told.scores), witnessed) if witnessed else None
 
@@ -84,6 +89,7 @@ class BehaviourRetriever:
         *,
         direction: Vector | None,
         weights: Weights | None = None,
+        objective: Objective = CLICK,
     ) -> BehaviourCandidates:
         """The model's candidates and the `others` (no two alike), as it ranks them, for a row of k.
 
@@ -93,7 +99,7 @@ class BehaviourRetriever:
         numbers, features = self._models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
             features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
-        order, scores, is_witnessed = rank_features(model, features)
+        order, scores, is_witnessed = rank_features(model, features, objective)
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
         numbers = numbers[order]

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from schemas.live import RecommendedItem
+from schemas.objectives import CLICK, Objective
 from schemas.products import Product
 from schemas.vectors import Layout
 from services.model.behaviour import Behaviour
@@ -47,6 +48,8 @@ from services.vector_replica import STEPS, VectorReplica
 
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
 
+LEARNED: Final = frozenset({"for_you", "similar", "also_liked"})  # whose order asks the learned one
+
 Kind = Callable[[RecommendationRequest, Weights, Behaviour | None], Awaitable[CandidateSet]]
 
 
@@ -54,7 +57,8 @@ class RecommendationPipeline:
     """The pipeline of one shop. The only call that may leave this process is the index query.
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
-    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot.
+    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot; `objective` is
+    what rows are ordered for where none of these, nor the request, says.
     """
 
     def __init__(
@@ -70,6 +74,7 @@ class RecommendationPipeline:
         metrics: Metrics,
         treatment: Callable[[str | None], Assignment] = lambda _visitor_id: AS_EVERYONE,
         in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
+        objective: Objective = CLICK,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -78,6 +83,7 @@ class RecommendationPipeline:
         self._model = model
         self._treatment = treatment
         self._in_force = in_force
+        self._objective = objective
         finder = ContentRetriever(catalogue, index, replica, layout, metrics)
         blender = BehaviourRetriever(replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, layout, tuning)
@@ -105,6 +111,7 @@ class RecommendationPipeline:
             given=in_force.where(replace(given, exclude=given.exclude | hidden)),
             weights={**treatment.weights(asked.kind), **asked.weights},
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
+            objective=asked.objective or treatment.objective or in_force.objective or self._objective,
         )
         model = self._model(treatment.model)  # taken once: no row mixes generations
         offer = await self._retrieve(asked, model, in_force)
@@ -116,6 +123,7 @@ class RecommendationPipeline:
             notice = relaxation.say_nothing_is_like(asked.search.inferred.description)
         elif asked.search is not None and not items:
             items, notice, counts = await self._relax(asked, asked.search, in_force) or (items, notice, ())
+        notice = notice or _objective_notice(asked, model)
         return RecommendationResult(
             tuple(items),
             model.version if model is not None and asked.kind != "popular" else None,
@@ -286,6 +294,18 @@ class RecommendationPipeline:
 def _is_browsing(search: Search) -> bool:
     """Words that say nothing have nothing to be near to."""
     return search.is_nonsense and not search.named
+
+
+def _objective_notice(asked: RecommendationRequest, model: Behaviour | None) -> str | None:
+    """What of the objective is not learned: older models, and few purchases, know clicks only."""
+    if asked.kind not in LEARNED or asked.objective is None:
+        return None
+    missing = (
+        tuple(name for name in asked.objective if name != "click")
+        if model is None
+        else model.missing(asked.objective)
+    )
+    return f"not learned apart yet, ordered as for clicks: {', '.join(missing)}" if missing else None
 
 
 def _notice(asked: RecommendationRequest, count: int) -> str | None:

@@ -4,7 +4,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from schemas import objectives
 from schemas.live import Cause, Fallback, RecommendedItem, Slot, SlotKind, Source
+from schemas.objectives import Objective
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
 from services.recommender.index.port import AVAILABLE, Where
@@ -30,6 +32,8 @@ class RecommendationRequest:
     weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
     settings' own.
 
+    `objective` is what the learned order is for, None for what experiments, rules and settings say.
+
     `given` are the caller's own filters, where a search's words have narrowed `where`: those never give way
     where nothing fits; None for `where` itself.
 
@@ -49,6 +53,7 @@ class RecommendationRequest:
     search: Search | None = None
     given: Where | None = None
     weights: Weights = field(default_factory=dict)
+    objective: Objective | None = None
     diversity: float | None = None
     brand_max: int | None = None
     without_seen: bool = False
@@ -152,6 +157,7 @@ class RequestBuilder:
             own=self._sessions.own_events(visitor_id),
             product_id=slot.product_id,
             product_ids=slot.product_ids,
+            objective=None if slot.objective is None else objectives.parse(slot.objective),
             search=search,
             without_seen=is_own,
             without_bought=is_own,
