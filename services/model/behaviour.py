@@ -41,6 +41,7 @@ from services.model.session_index import Floats, Ints, SessionIndex, extend_inde
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
+POPULARITY_FACTOR: Final = "popularity_factor"
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). On validation cuts the neighbours deserved
 # twice the weight, transitions added nothing to them, and an offset below the paper's 60 kept MRR higher.
 RANK_OFFSET: Final = 20.0
@@ -73,11 +74,13 @@ class Behaviour:
         learned_until: int = 0,
         repeats: Repeats | None = None,
         objectives: Forests = MappingProxyType({}),
+        popularity: Floats | None = None,
     ) -> None:
         self.version = version
         self.learned_until = learned_until
         self.repeats = repeats or Repeats()
         self.products = tuple(products)
+        self._popularity = popularity
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
         self._vectors = vectors
@@ -109,6 +112,7 @@ class Behaviour:
             learned_until=manifest.data.until,
             repeats=Repeats.read(artifact),
             objectives=forests,
+            popularity=artifact.arrays.get(POPULARITY_FACTOR),
         )
 
     def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
@@ -141,6 +145,14 @@ class Behaviour:
         """All products, those with the most events first."""
         order = np.argsort(-self._index.popularity, kind="stable")
         return [self.products[number] for number in order.tolist()]
+
+    def popularity_factor(self, product_id: str) -> float:
+        """What a count of a product's events is multiplied by to tell how it does where it is seen.
+
+        1 where nothing is known: the model is older, chance has had no say in rows, or the product is new.
+        """
+        number = self._number.get(product_id)
+        return 1.0 if self._popularity is None or number is None else float(self._popularity[number])
 
     def candidates(
         self, events: Sequence[SessionEvent], tuning: Tuning, others: Sequence[str] = ()

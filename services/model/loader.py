@@ -10,7 +10,7 @@ import numpy.typing as npt
 from schemas.models import ModelRelease
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
-from services.model.behaviour import Behaviour
+from services.model.behaviour import POPULARITY_FACTOR, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import PREFIXES, Trees
 from services.model.ranker import rank_products
@@ -21,8 +21,12 @@ from services.model.store import fetch
 Array = npt.NDArray[Any]
 
 FLOATS: Final = frozenset(
-    f"sessions_{name}" for name in ("support", "popularity", "season", "trend")
-) | {"item2vec_in", "item2vec_out"} | {f"{prefix}_value" for prefix in PREFIXES.values()}  # fmt: skip
+    [
+        *(f"sessions_{name}" for name in ("support", "popularity", "season", "trend")),
+        *(f"{prefix}_value" for prefix in PREFIXES.values()),
+        *("item2vec_in", "item2vec_out", POPULARITY_FACTOR),
+    ]
+)
 TWO_DIMENSIONAL: Final = frozenset({"item2vec_in", "item2vec_out", "item2vec_nearest"})
 SESSIONS: Final = tuple(f"sessions_{name}" for name in SessionIndex._fields)
 ITEM2VEC: Final = ("item2vec_in", "item2vec_out", "item2vec_nearest")
@@ -33,8 +37,9 @@ def require_sound(artifact: Artifact) -> None:
     """Raises ArtifactRefused, naming the file, for arrays that no compiled code may read."""
     arrays = artifact.arrays
     forests = [prefix for prefix in PREFIXES.values() if Trees.are_in(arrays, prefix)]
+    further = [POPULARITY_FACTOR] if POPULARITY_FACTOR in arrays else []
     trees = [f"{prefix}_{name}" for prefix in forests for name in Trees._fields]
-    for name in (*SESSIONS, *ITEM2VEC, *trees):
+    for name in (*SESSIONS, *ITEM2VEC, *trees, *further):
         _require_kind(name, arrays)
     problems = _sessions(arrays), _vectors(arrays), *(_trees(arrays, prefix) for prefix in forests)
     for found in problems:
@@ -59,7 +64,7 @@ Problems = Iterator[tuple[str, str]]
 def _sessions(arrays: Mapping[str, Array]) -> Problems:
     items, products = arrays["sessions_items"], len(arrays["sessions_support"])
     sessions = len(arrays["sessions_starts"]) - 1
-    for name in PER_PRODUCT:
+    for name in (*PER_PRODUCT, *({POPULARITY_FACTOR} & arrays.keys())):
         if len(arrays[name]) != products:
             yield name, f"has {len(arrays[name])} products, sessions_support has {products}"
     if len(arrays["sessions_session_of"]) != len(items):

@@ -18,6 +18,7 @@ from schemas.impressions import Shown, ShownItem
 
 Curve = npt.NDArray[np.float64]
 
+ROWS_MAX: Final = 200_000
 PLACES_MAX: Final = 100  # as many as a row can have
 BY_CHANCE: Final = 0.5  # what stands at its place with a greater probability was put there by its rank
 CLICKS_MIN: Final = 30  # on what chance put somewhere: fewer tell nothing, and no curve is made of them
@@ -66,10 +67,18 @@ class SeenRow:
 
 @dataclass
 class RowEvents:
-    """The events about rows, gathered one by one; rows are joined to them when all are there."""
+    """The events about rows, gathered one by one; rows are joined to them when all are there.
 
+    Of more than twice `most` rows those go that came first.
+    """
+
+    most: int = ROWS_MAX
     _seen: dict[tuple[str, str], set[str] | None] = field(default_factory=dict)  # None: the whole row
     _clicked: defaultdict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def __bool__(self) -> bool:
+        """Whether any row was seen."""
+        return bool(self._seen)
 
     def take(self, event: RowEvent) -> None:
         """Whatever it is about; order and repetition change nothing."""
@@ -82,6 +91,10 @@ class RowEvents:
             before = self._seen.get(key, set())
             products = event.products()
             self._seen[key] = before | set(products) if products and before is not None else None
+        for told in (self._seen, self._clicked):
+            if len(told) > 2 * self.most:
+                for key in [*told][: len(told) - self.most]:
+                    del told[key]
 
     def join(self, shown: Shown) -> SeenRow | None:
         """The row as its visitor saw it; None for one that nobody saw, or somebody else."""

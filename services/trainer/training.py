@@ -15,10 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.objectives import ObjectiveName
-from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
+from services.model.behaviour import FEATURE_NAMES, POPULARITY_FACTOR, PRODUCTS, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import PREFIXES, Forests, Trees, arrays_of, forests_of
 from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
+from services.model.propensity import SeenRow, attention, estimate_examination, popularity_factors
+from services.model.repurchase import REPEATS, Repeats
 from services.model.session import Tuning
 from services.model.session_index import NEWEST, Floats, SessionIndex, build_index
 from services.progress import Progress
@@ -87,6 +89,20 @@ class TrainedModel:
         for name in (f"{PREFIXES[each]}_{array}" for each in objectives for array in Trees._fields):
             arrays.pop(name, None)
         return replace(self, arrays=arrays)
+
+    def learn_beside(self, repeats: Repeats, rows: Sequence[SeenRow] = ()) -> "TrainedModel":
+        """The same model with what does not come from sessions: how soon types of products are bought again,
+        and how often what is popular was clicked where it was seen.
+
+        Without rows that chance had a say in, popularity stays as it is counted.
+        """
+        curve = estimate_examination(rows)
+        arrays = dict(self.arrays)
+        if len(curve):
+            products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
+            counts = self.arrays["sessions_popularity"]
+            arrays[POPULARITY_FACTOR] = popularity_factors(attention(rows, curve), products, counts)
+        return replace(self, arrays=arrays, texts={**self.texts, REPEATS: repeats.text()})
 
 
 def fit(
