@@ -272,7 +272,14 @@ class Parts:
                 self._keep_graph,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
                 partial(topic_feeds.change_prices, self._state),
-                partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
+                partial(
+                    topic_feeds.count,
+                    self._popularity,
+                    self._catalogue,
+                    self._hub,
+                    self._clock,
+                    self._lines,
+                ),
             ),
             on_failure=_end_process,
         )
