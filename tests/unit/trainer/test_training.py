@@ -1,6 +1,5 @@
 """Learning and measuring on small made-up shops, by the code that serves."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,39 +17,14 @@ from services.progress import Silent
 from services.trainer.cases import Case
 from services.trainer.content import Contents
 from services.trainer.evaluation import answers, evaluate
-from services.trainer.lambdarank import LambdaRank
 from services.trainer.objectives import measure_objectives
-from services.trainer.sessions import Histories, compact
-from services.trainer.skipgram import SkipGram
-from services.trainer.training import Parameters, fit, refit
+from services.trainer.sessions import Histories
+from services.trainer.training import fit, refit
 from services.vector_replica import VectorReplica
 from tests.benchmark.accuracy.models import store
+from tests.support.training import SMALL, histories, shop
 
-SMALL = Parameters(
-    item2vec=SkipGram(width=16, epochs=20),
-    lambdarank=LambdaRank(cases=800, rounds=10),
-    rank_share=0.5,
-    threads=1,
-)
 LAYOUT = Layout((("category", 4),))
-
-
-def histories(sessions: Sequence[Sequence[str]]) -> Histories:
-    products = tuple(sorted({product for session in sessions for product in session}))
-    items = [products.index(product) for session in sessions for product in session]
-    lengths = [len(session) for session in sessions]
-    return compact(
-        products,
-        np.array(items, dtype=np.int32),
-        np.arange(len(items), dtype=np.int64) * 1000,
-        np.full(len(items), KIND_OF["view_item"], dtype=np.uint8),
-        np.cumsum([0, *lengths], dtype=np.int64),
-    )
-
-
-def shop(count: int) -> list[list[str]]:
-    """Pairs that are looked at one after the other: a0 b0, a1 b1, …"""
-    return [[f"a{number % 40}", f"b{number % 40}"] for number in range(count)]
 
 
 def test_what_follows_what_is_learned(tmp_path: Path) -> None:
