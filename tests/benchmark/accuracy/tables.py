@@ -130,16 +130,13 @@ def cold(found: ColdFigures) -> Table:
 
 def objectives(found: ObjectivesFigures) -> Table:
     """Ordered for carts and purchases, and for clicks, by shop."""
-    table = Table(
-        "ordered for it, for clicks", "cases", "HR@20", "for clicks", "MRR@20", "for clicks", "HR@20"
-    )
+    table = Table("in its own order, for clicks", "cases", "HR@20", "", "MRR@20", "", "difference of HR@20")
     for shop, by_name in found.shops.items():
         for name, told in by_name.items():
-            pairs = [
-                f"{100 * figure:.2f}" for pair in zip(told.own, told.clicks, strict=True) for figure in pair
-            ]
+            pairs = zip(told.own, told.clicks, strict=True)
+            cells = [f"{100 * figure:.2f}" for pair in pairs for figure in pair]
             learned = "" if told.is_learned else f", too few to learn from ({told.lessons})"
-            table.add_row(f"{shop}: {name}{learned}", f"{told.cases:,}", *pairs, difference(told.hit_rate))
+            table.add_row(f"{shop}: {name}{learned}", f"{told.cases:,}", *cells, difference(told.hit_rate))
     return table
 
 
