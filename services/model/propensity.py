@@ -106,7 +106,7 @@ class RowEvents:
         return SeenRow(shown, there if seen is None else (there & seen) | clicked, clicked)
 
 
-def seen_rows(shown: Iterable[Shown], events: Iterable[RowEvent]) -> list[SeenRow]:
+def join_rows(shown: Iterable[Shown], events: Iterable[RowEvent]) -> list[SeenRow]:
     """The rows that were seen, each once, with what was clicked."""
     gathered = RowEvents()
     for event in events:
@@ -124,7 +124,7 @@ def estimate_examination(rows: Iterable[SeenRow]) -> Curve:
     they show. A place's share is drawn towards the power law k^−η that fits best, which also tells of places
     where chance has no say. Empty where chance has brought too few clicks: then nothing is known.
     """
-    counts = _randomised(rows)
+    counts = _count_moved(rows)
     if counts is None:
         return np.empty(0)
     clicks, exposures = counts
@@ -143,7 +143,7 @@ def estimate_examination(rows: Iterable[SeenRow]) -> Curve:
     return np.asarray(np.minimum(curve / curve[0], 1.0))
 
 
-def _randomised(rows: Iterable[SeenRow]) -> tuple[Curve, Curve] | None:
+def _count_moved(rows: Iterable[SeenRow]) -> tuple[Curve, Curve] | None:
     """(groups, places) clicks on, and exposures of, what chance moves, each as many as they are worth."""
     sums: dict[tuple[str, int], Curve] = {}
     met = moved_clicks = 0
@@ -192,7 +192,7 @@ class ClickedRow:
     weight: float
 
 
-def clicked_rows(
+def collect_clicks(
     rows: Iterable[SeenRow], curve: Curve, kinds: Collection[str] = ("for_you",)
 ) -> list[ClickedRow]:
     """A case for each click on rows of these kinds; none where the curve is empty.

@@ -109,6 +109,6 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
 
     @field_validator("objective")
     @classmethod
-    def _known_objective(cls, text: str) -> str:
+    def _require_objective(cls, text: str) -> str:
         objectives.parse(text)
         return text

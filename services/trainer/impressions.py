@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import numpy as np
 
 from schemas.sessions import SESSION_EVENTS_MAX, SessionEvent
-from services.model.propensity import SeenRow, clicked_rows, estimate_examination
+from services.model.propensity import SeenRow, collect_clicks, estimate_examination
 from services.model.session import Tuning, merge_events
 from services.trainer.lambdarank import Lesson
 from services.trainer.topic_history import EventColumns
@@ -34,7 +34,7 @@ def row_lessons(rows: Sequence[SeenRow], events: EventColumns, tuning: Tuning) -
     average 1. None where chance has not told how likely places are looked at.
     """
     curve = estimate_examination(rows)
-    clicked = sorted(clicked_rows(rows, curve, KINDS), key=lambda each: (each.shown_at, each.target))
+    clicked = sorted(collect_clicks(rows, curve, KINDS), key=lambda each: (each.shown_at, each.target))
     if not clicked:
         return []
     histories = _events_of(events, {each.visitor_id for each in clicked})

@@ -196,7 +196,7 @@ def read(
         rows = NewestRows(rows_most)
         for name, each in sources if gathered else ():
             for messages in _read_rows(each, name, times, progress):
-                rows.extend(_seen_rows(messages, gathered, erasures, tally))
+                rows.extend(_join_rows(messages, gathered, erasures, tally))
     tally.too_old, tally.rows_seen = columns.forgotten, len(rows.rows)
     return TopicHistory(columns.columns(), rows.rows, tally)
 
@@ -246,7 +246,7 @@ def _read_rows(
         progress.advance(len(messages))
 
 
-def _seen_rows(
+def _join_rows(
     messages: Iterable[TopicMessage], gathered: RowEvents, erasures: Erasures, tally: Tally
 ) -> Iterator[SeenRow]:
     for message in messages:

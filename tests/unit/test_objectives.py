@@ -60,11 +60,11 @@ def test_no_text_breaks_it(text: str) -> None:
 
 
 def test_a_subscription_with_nonsense_is_refused_by_the_slot() -> None:
-    def said(objective: str | None) -> str | None:
+    def refuse(objective: str | None) -> str | None:
         return check_subscription(Subscribe(slots=(Slot(name="row", kind="for_you", objective=objective),)))
 
-    assert said(None) is said("cart:2") is None
-    assert said("money") == (
+    assert refuse(None) is refuse("cart:2") is None
+    assert refuse("money") == (
         "slot 'row': objective: 'money' is none of click, cart, buy; "
         "an objective is such as buy:0.7,click:0.3"
     )

@@ -15,17 +15,17 @@ from services.model.propensity import (
     Attention,
     SeenRow,
     attention,
-    clicked_rows,
+    collect_clicks,
     estimate_examination,
+    join_rows,
     popularity_factors,
-    seen_rows,
 )
 
 PLACES, FIRST = 12, 3  # products below the third place may move
 TRUTH = np.arange(1, PLACES + 1) ** -0.7
 
 
-def shown(number: int, items: tuple[ShownItem, ...], visitor_id: str = "v") -> Shown:
+def build_row(number: int, items: tuple[ShownItem, ...], visitor_id: str = "v") -> Shown:
     return Shown(
         recommendation_id=str(number), visitor_id=visitor_id, slot="for_you", kind="for_you", shown_at=number,
         items=items,
@@ -51,7 +51,7 @@ def simulate(count: int, share: float) -> Iterator[SeenRow]:
             None if place < FIRST else 1 - moves if order[place] == place else moves / (pool - 1)
             for place in range(PLACES)
         ]
-        row = shown(number, tuple(item(each, p) for each, p in zip(order, propensities, strict=True)))
+        row = build_row(number, tuple(item(each, p) for each, p in zip(order, propensities, strict=True)))
         clicks = random.random(PLACES) < TRUTH * relevance[order]
         clicked = frozenset(str(order[place]) for place in np.flatnonzero(clicks).tolist())
         yield SeenRow(row, frozenset(each.product_id for each in row.items), clicked)
@@ -75,7 +75,7 @@ def test_the_curve_is_found_though_what_is_liked_stands_first() -> None:
 def test_without_enough_chance_nothing_is_known(share: float) -> None:
     curve = estimate_examination(simulate(2_000, share))
     assert curve.shape == (0,)
-    assert clicked_rows(simulate(100, share), curve) == []
+    assert collect_clicks(simulate(100, share), curve) == []
 
 
 def event(type_: str, row: int | None, *products: str, visitor_id: str = "v") -> Event:
@@ -87,7 +87,7 @@ def event(type_: str, row: int | None, *products: str, visitor_id: str = "v") ->
 
 
 def test_a_row_that_nobody_saw_is_no_row_without_clicks() -> None:
-    rows = [shown(number, (item("a"), item("b"), item("c"))) for number in range(4)]
+    rows = [build_row(number, (item("a"), item("b"), item("c"))) for number in range(4)]
     events = [
         event("view_item_list", 0),
         event("view_item_list", 1, "a"),
@@ -97,7 +97,7 @@ def test_a_row_that_nobody_saw_is_no_row_without_clicks() -> None:
         event("view_item", None, "a"),
     ]
     found = {
-        row.shown.recommendation_id: row for row in seen_rows([*rows, rows[0]], [*events, *events[::-1]])
+        row.shown.recommendation_id: row for row in join_rows([*rows, rows[0]], [*events, *events[::-1]])
     }
     assert {name: (set(row.seen), set(row.clicked)) for name, row in found.items()} == {
         "0": ({"a", "b", "c"}, set()),
@@ -108,8 +108,8 @@ def test_a_row_that_nobody_saw_is_no_row_without_clicks() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["view_item_list", "select_item"]))))
 def test_what_was_clicked_was_seen_and_order_changes_nothing(told: list[tuple[str, str]]) -> None:
     events = [event(type_, 0, product) for product, type_ in told]
-    row = shown(0, tuple(map(item, "abcd")))
-    found, backwards = seen_rows([row], events), seen_rows([row], events[::-1])
+    row = build_row(0, tuple(map(item, "abcd")))
+    found, backwards = join_rows([row], events), join_rows([row], events[::-1])
     assert found == backwards
     assert all(each.clicked <= each.seen <= set("abcd") for each in found)
 
@@ -118,11 +118,11 @@ def test_what_was_clicked_was_seen_and_order_changes_nothing(told: list[tuple[st
 def test_a_click_counts_more_where_few_look_and_only_what_was_seen_is_left(
     curve: list[float], clicked: set[str]
 ) -> None:
-    row = SeenRow(shown(0, tuple(map(item, "abcde"))), frozenset("abcd"), frozenset(clicked))
-    for case in clicked_rows([row], np.array(curve)):
+    row = SeenRow(build_row(0, tuple(map(item, "abcde"))), frozenset("abcd"), frozenset(clicked))
+    for case in collect_clicks([row], np.array(curve)):
         assert case.weight == min(1 / curve["abcd".index(case.target)], WEIGHT_MAX)
         assert set(case.others) == set("abcd") - clicked
-    assert len(clicked_rows([row], np.array(curve))) == (len(clicked) if len(clicked) < 4 else 0)
+    assert len(collect_clicks([row], np.array(curve))) == (len(clicked) if len(clicked) < 4 else 0)
 
 
 @settings(max_examples=50)
@@ -149,5 +149,5 @@ def test_what_is_met_often_because_it_stands_first_loses_to_what_is_clicked() ->
     assert corrected[1] > corrected[0]
     assert factors[2] == 1
     assert (popularity_factors({}, ["a", "b"], counts[:2]) == 1).all()
-    rows = [SeenRow(shown(0, (item("a"), item("b"))), frozenset("a"), frozenset("a"))]
+    rows = [SeenRow(build_row(0, (item("a"), item("b"))), frozenset("a"), frozenset("a"))]
     assert attention(rows, np.array([1.0, 0.5])) == {"a": Attention(1.0, 1)}
