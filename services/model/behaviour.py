@@ -7,13 +7,12 @@ change: a new one is another object.
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Final, Self
 
 import msgspec
 import numpy as np
 
-from schemas.objectives import CLICK, Objective, ObjectiveName
+from schemas.objectives import CLICK, OBJECTIVES, Objective, ObjectiveName
 from schemas.sessions import SessionEvent
 from services.model.artifact import Artifact, ArtifactRefused
 from services.model.candidates import (
@@ -33,7 +32,15 @@ from services.model.candidates import (
     Workspace,
     generate,
 )
-from services.model.forest import Forests, LeafMasks, Trees, forests_of, masks, score_masked, score_trees
+from services.model.forest import (
+    OBJECTIVE_TREES,
+    LeafMasks,
+    ObjectiveTrees,
+    Trees,
+    masks,
+    score_masked,
+    score_trees,
+)
 from services.model.item2vec import Item2Vec
 from services.model.repurchase import Repeats
 from services.model.session import Tuning, event_weights, visits
@@ -41,6 +48,7 @@ from services.model.session_index import Floats, Ints, SessionIndex, extend_inde
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
+OBJECTIVE_NAMES: Final = "objectives.json"
 POPULARITY_FACTOR: Final = "popularity_factor"
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). On validation cuts the neighbours deserved
 # twice the weight, transitions added nothing to them, and an offset below the paper's 60 kept MRR higher.
@@ -60,7 +68,7 @@ class Behaviour:
     """One generation of a model, which has learned from events up to `learned_until`, Unix ms.
 
     `repeats` are what it knows of how soon types of products are bought again. `trees` order for clicks,
-    those of `objectives` for others. For one thread at a time.
+    those of `objectives` for mixtures. For one thread at a time.
     """
 
     def __init__(
@@ -73,7 +81,7 @@ class Behaviour:
         *,
         learned_until: int = 0,
         repeats: Repeats | None = None,
-        objectives: Forests = MappingProxyType({}),
+        objectives: ObjectiveTrees | None = None,
         popularity: Floats | None = None,
     ) -> None:
         self.version = version
@@ -84,8 +92,9 @@ class Behaviour:
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
         self._vectors = vectors
-        forests = objectives if trees is None else {"click": trees, **objectives}
-        self._forests = {name: (each, masks(each)) for name, each in forests.items()}
+        self._trees = None if trees is None else (trees, masks(trees))
+        self._objectives = None if objectives is None else (objectives.trees, masks(objectives.trees))
+        self._learned = frozenset[ObjectiveName]() if objectives is None else objectives.learned
         self._work = Workspace.of(index.sessions, index.products)
 
     @classmethod
@@ -96,7 +105,8 @@ class Behaviour:
             raise ArtifactRefused(FEATURE_NAMES, f"made for other code: {_difference(names)}")
         try:
             index, vectors = SessionIndex.of(artifact.arrays), Item2Vec.of(artifact.arrays)
-            forests = forests_of(artifact.arrays)
+            trees = Trees.of(artifact.arrays) if Trees.are_in(artifact.arrays) else None
+            objectives = objectives_of(artifact)
         except KeyError as error:
             raise ArtifactRefused(f"{error.args[0]}.npy", "is missing") from None
         products, manifest = _strings(artifact, PRODUCTS), artifact.manifest
@@ -108,10 +118,10 @@ class Behaviour:
             products,
             index,
             vectors,
-            forests.pop("click", None),
+            trees,
             learned_until=manifest.data.until,
             repeats=Repeats.read(artifact),
-            objectives=forests,
+            objectives=objectives,
             popularity=artifact.arrays.get(POPULARITY_FACTOR),
         )
 
@@ -186,27 +196,28 @@ class Behaviour:
 
     def missing(self, objective: Objective) -> tuple[ObjectiveName, ...]:
         """What of an objective this model has not learned apart: there the order is that of clicks."""
-        return tuple(name for name in objective if name not in self._forests and name != "click")
+        return tuple(name for name in objective if name != "click" and name not in self._learned)
 
     def scores(self, features: Floats, objective: Objective = CLICK) -> Floats:
         """(n,) of candidates' features: the higher, the likelier to come next; comparable within one call.
 
-        Objectives are mixed by their weights, each one's scores brought to mean 0 and deviation 1: how far
-        apart a forest puts two products depends on how much it could learn. What was not learned apart
+        A mixture is the weighted sum of what the trees of objectives say for each. What they have not learned
         counts as clicks. Without a learned re-ranker the sources are fused by their ranks.
         """
-        if "click" not in self._forests or not len(features):
+        if self._trees is None or not len(features):
             return fuse_ranks(features)
         parts: dict[ObjectiveName, float] = {}
         for name, weight in objective.items():
-            learned = name if name in self._forests else "click"
-            parts[learned] = parts.get(learned, 0.0) + weight
-        if len(parts) == 1:
-            return _score(*self._forests[next(iter(parts))], features)
+            known = name if name in self._learned else "click"
+            parts[known] = parts.get(known, 0.0) + weight
+        if self._objectives is None or parts.keys() == {"click"}:
+            return _score(*self._trees, features)
+        told = np.empty((len(features), features.shape[1] + 1), np.float32)
+        told[:, :-1] = features
         total = np.zeros(len(features), np.float32)
         for name, weight in parts.items():
-            scores = _score(*self._forests[name], features)
-            total += np.float32(weight) * (scores - scores.mean()) / (scores.std() + np.float32(1e-9))
+            told[:, -1] = OBJECTIVES.index(name)
+            total += np.float32(weight) * _score(*self._objectives, told)
         return total
 
     def shares(self, scores: Floats) -> Floats:
@@ -215,7 +226,7 @@ class Behaviour:
         Where a re-ranker learned to tell which of two products comes next, by the logistic function of their
         scores' difference (LambdaMART), that is their softmax.
         """
-        parts = scores if "click" not in self._forests else np.exp(scores - scores.max(initial=-np.inf))
+        parts = scores if self._trees is None else np.exp(scores - scores.max(initial=-np.inf))
         shares: Floats = parts / parts.sum() if len(parts) else parts
         return shares
 
@@ -251,6 +262,15 @@ def _never_clicked(count: int, others: int, length: int) -> Floats:
     features[:, EVENTS_AGO], features[:, [IDLE, TOGETHER_AGE]] = NEVER_CLICKED, 1
     features[:, LENGTH] = length
     return features
+
+
+def objectives_of(artifact: Artifact) -> ObjectiveTrees | None:
+    """Of an artifact that has any. Raises KeyError for a missing array, ArtifactRefused for a bad list."""
+    if not Trees.are_in(artifact.arrays, OBJECTIVE_TREES):
+        return None
+    told = frozenset(_strings(artifact, OBJECTIVE_NAMES))
+    learned = frozenset(name for name in OBJECTIVES if name in told)
+    return ObjectiveTrees(Trees.of(artifact.arrays, OBJECTIVE_TREES), learned)
 
 
 def _strings(artifact: Artifact, name: str) -> list[str]:

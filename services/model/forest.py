@@ -1,14 +1,13 @@
 """The learned re-ranker when it serves: regression trees as flat arrays, compiled, without LightGBM. Pure."""
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from schemas.objectives import OBJECTIVES, ObjectiveName
+from schemas.objectives import ObjectiveName
 from services.model.session_index import Floats, Ints, read_only
 
 
@@ -40,23 +39,18 @@ class Trees(NamedTuple):
         return {f"{prefix}_{name}": array for name, array in self._asdict().items()}
 
 
-# What the forests of objectives are called in an artifact; clicks' is as old as artifacts are.
-PREFIXES: Final[Mapping[ObjectiveName, str]] = MappingProxyType(
-    {name: "trees" if name == "click" else f"{name}_trees" for name in OBJECTIVES}
-)
-Forests = Mapping[ObjectiveName, Trees]
+OBJECTIVE_TREES: Final = "objective_trees"
 
 
-def forests_of(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[ObjectiveName, Trees]:
-    """Of each objective that an artifact has learned. Raises KeyError for an array that is missing."""
-    return {
-        name: Trees.of(arrays, prefix) for name, prefix in PREFIXES.items() if Trees.are_in(arrays, prefix)
-    }
+class ObjectiveTrees(NamedTuple):
+    """Trees that order for several objectives, and those that they have learned.
 
+    Beside a candidate's features they are told what to order for, in one more column at the end: the
+    objective's place in OBJECTIVES.
+    """
 
-def arrays_of(forests: Forests) -> dict[str, npt.NDArray[Any]]:
-    """For an artifact."""
-    return {name: each for of, trees in forests.items() for name, each in trees.arrays(PREFIXES[of]).items()}
+    trees: Trees
+    learned: frozenset[ObjectiveName]
 
 
 @njit(cache=True, nogil=True)

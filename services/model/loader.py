@@ -12,7 +12,7 @@ from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
 from services.model.behaviour import POPULARITY_FACTOR, Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import PREFIXES, Trees
+from services.model.forest import OBJECTIVE_TREES, Trees
 from services.model.ranker import rank_products
 from services.model.session import Tuning
 from services.model.session_index import SessionIndex
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 FLOATS: Final = frozenset(
     [
         *(f"sessions_{name}" for name in ("support", "popularity", "season", "trend")),
-        *(f"{prefix}_value" for prefix in PREFIXES.values()),
+        *(f"{prefix}_value" for prefix in ("trees", OBJECTIVE_TREES)),
         *("item2vec_in", "item2vec_out", POPULARITY_FACTOR),
     ]
 )
@@ -36,12 +36,18 @@ PER_PRODUCT: Final = tuple(f"sessions_{name}" for name in ("popularity", "season
 def require_sound(artifact: Artifact) -> None:
     """Raises ArtifactRefused, naming the file, for arrays that no compiled code may read."""
     arrays = artifact.arrays
-    forests = [prefix for prefix in PREFIXES.values() if Trees.are_in(arrays, prefix)]
+    # What each has splits on: objectives have one column more.
+    columns = {"trees": len(FEATURES), OBJECTIVE_TREES: len(FEATURES) + 1}
+    forests = [prefix for prefix in columns if Trees.are_in(arrays, prefix)]
     further = [POPULARITY_FACTOR] if POPULARITY_FACTOR in arrays else []
     trees = [f"{prefix}_{name}" for prefix in forests for name in Trees._fields]
     for name in (*SESSIONS, *ITEM2VEC, *trees, *further):
         _require_kind(name, arrays)
-    problems = _sessions(arrays), _vectors(arrays), *(_trees(arrays, prefix) for prefix in forests)
+    problems = (
+        _sessions(arrays),
+        _vectors(arrays),
+        *(_trees(arrays, prefix, columns[prefix]) for prefix in forests),
+    )
     for found in problems:
         for name, problem in found:
             raise ArtifactRefused(f"{name}{ARRAY}", problem)
@@ -86,13 +92,13 @@ def _vectors(arrays: Mapping[str, Array]) -> Problems:
     yield from _not_within("item2vec_nearest", arrays["item2vec_nearest"], 0, products)
 
 
-def _trees(arrays: Mapping[str, Array], prefix: str) -> Problems:
+def _trees(arrays: Mapping[str, Array], prefix: str, columns: int) -> Problems:
     feature = arrays[f"{prefix}_feature"]
     for name in (f"{prefix}_{field}" for field in Trees._fields[2:]):
         if len(arrays[name]) != len(feature):
             yield name, f"has {len(arrays[name])} nodes, {prefix}_feature has {len(feature)}"
     yield from _not_within(f"{prefix}_roots", arrays[f"{prefix}_roots"], 0, len(feature))
-    yield from _not_within(f"{prefix}_feature", feature, -1, len(FEATURES))
+    yield from _not_within(f"{prefix}_feature", feature, -1, columns)
     inner = np.flatnonzero(feature >= 0)
     for name in (f"{prefix}_left", f"{prefix}_right"):
         yield from _not_within(name, arrays[name][inner], 0, len(feature))

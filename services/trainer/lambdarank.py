@@ -2,17 +2,18 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from schemas.objectives import OBJECTIVES, ObjectiveName
 from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees, score_trees
+from services.model.forest import Trees
 from services.model.ranker import collect_features
 from services.model.session import Tuning
 from services.model.session_index import Floats, read_only
@@ -55,6 +56,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 CASES_MIN: Final = 400  # with fewer, trees learn noise: ranks are fused instead
+LESSONS_MIN: Final = 100  # of an objective beside clicks, whose cases keep its trees from learning noise
 CASES_PER_TREE: Final = 20  # stopping where a held-out part stops gaining was tried: too noisy a sign
 
 
@@ -86,6 +88,21 @@ class Groups:
     sizes: npt.NDArray[np.int64]
     weights: Floats | None = None
 
+    def told(self, objective: ObjectiveName) -> "Groups":
+        """The same with one more column, which says what to order for."""
+        column = np.full((len(self.features), 1), OBJECTIVES.index(objective), np.float32)
+        return replace(self, features=np.hstack([self.features, column]))
+
+    def some(self, most: int) -> "Groups":
+        """All cases, or `most` evenly spread."""
+        if len(self.sizes) <= most:
+            return self
+        kept = np.zeros(len(self.sizes), np.bool_)
+        kept[np.linspace(0, len(kept) - 1, most).astype(np.int64)] = True
+        rows = np.repeat(kept, self.sizes)
+        weights = None if self.weights is None else self.weights[kept]
+        return Groups(self.features[rows], self.labels[rows], self.sizes[kept], weights)
+
     def __add__(self, other: "Groups") -> "Groups":
         """Both, one after another; nothing added changes nothing."""
         if not len(other.sizes):
@@ -102,13 +119,8 @@ class Groups:
         )
 
 
-def fit_trees(
-    groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress, base: Trees | None = None
-) -> Trees | None:
-    """Trees that order candidates; None where too few cases have their target among them.
-
-    With `base` they are what is to be added to those: with few cases the order stays near theirs.
-    """
+def fit_trees(groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress) -> Trees | None:
+    """Trees that order candidates; None where too few cases have their target among them."""
     if len(groups.sizes) < CASES_MIN:
         return None
     rounds = min(parameters.rounds, len(groups.sizes) // CASES_PER_TREE)
@@ -120,8 +132,7 @@ def fit_trees(
             groups.labels,
             group=groups.sizes,
             weight=None if groups.weights is None else np.repeat(groups.weights, groups.sizes),
-            init_score=None if base is None else score_trees(base, groups.features).astype(np.float64),
-            feature_name=list(FEATURES),
+            feature_name=[*FEATURES, "objective"][: groups.features.shape[1]],
         ),
         rounds,
         callbacks=[lambda _env: progress.advance()],

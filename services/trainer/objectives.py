@@ -6,7 +6,7 @@ from schemas.models import ObjectiveMetrics
 from schemas.objectives import CLICK, Objective, ObjectiveName
 from services.model.behaviour import Behaviour
 from services.trainer.cases import OUTCOMES, Case
-from services.trainer.lambdarank import CASES_MIN
+from services.trainer.lambdarank import LESSONS_MIN
 
 # The hit rate and the mean reciprocal rank of a model's order for an objective, on cases.
 Ask = Callable[[Objective, Sequence[Case]], tuple[float, float]]
@@ -35,7 +35,7 @@ def _measure(  # noqa: PLR0917 - called once
     model: Behaviour, name: ObjectiveName, lessons: int, cases: Sequence[Case], ask: Ask, cases_min: int
 ) -> ObjectiveMetrics:
     if model.missing({name: 1.0}):
-        reason = f"{lessons} cases to learn from, {CASES_MIN} are needed: ordered as for clicks"
+        reason = f"{lessons} cases to learn from, {LESSONS_MIN} are needed: ordered as for clicks"
         return ObjectiveMetrics(lessons=lessons, cases=len(cases), reason=reason)
     if not cases:
         return ObjectiveMetrics(lessons=lessons)

@@ -14,10 +14,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from schemas.objectives import ObjectiveName
-from services.model.behaviour import FEATURE_NAMES, POPULARITY_FACTOR, PRODUCTS, Behaviour
+from schemas.objectives import OBJECTIVES, ObjectiveName
+from services.model.behaviour import (
+    FEATURE_NAMES,
+    OBJECTIVE_NAMES,
+    POPULARITY_FACTOR,
+    PRODUCTS,
+    Behaviour,
+)
 from services.model.candidates import FEATURES
-from services.model.forest import PREFIXES, Forests, Trees, arrays_of, forests_of
+from services.model.forest import OBJECTIVE_TREES, ObjectiveTrees, Trees
 from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
 from services.model.propensity import SeenRow, attention, estimate_examination, popularity_factors
 from services.model.repurchase import REPEATS, Repeats
@@ -28,7 +34,7 @@ from services.trainer import lambdarank, skipgram
 from services.trainer.cases import OUTCOMES, Case, cases_at, continuing, outcome_cases
 from services.trainer.content import Contents
 from services.trainer.impressions import RowLesson, evenly
-from services.trainer.lambdarank import Groups, LambdaRank, Lesson
+from services.trainer.lambdarank import CASES_MIN, LESSONS_MIN, Groups, LambdaRank, Lesson
 from services.trainer.sessions import Histories
 from services.trainer.skipgram import SkipGram
 
@@ -85,10 +91,15 @@ class TrainedModel:
 
     def without(self, objectives: Collection[ObjectiveName]) -> "TrainedModel":
         """The same model, in which these objectives count as clicks."""
-        arrays = dict(self.arrays)
-        for name in (f"{PREFIXES[each]}_{array}" for each in objectives for array in Trees._fields):
-            arrays.pop(name, None)
-        return replace(self, arrays=arrays)
+        if OBJECTIVE_NAMES not in self.texts:
+            return self
+        learned = msgspec.json.decode(self.texts[OBJECTIVE_NAMES], type=list[str])
+        left = [name for name in learned if name not in objectives]
+        if left:
+            return replace(self, texts={**self.texts, OBJECTIVE_NAMES: _json(left)})
+        texts = {name: text for name, text in self.texts.items() if name != OBJECTIVE_NAMES}
+        arrays = {name: each for name, each in self.arrays.items() if not name.startswith(OBJECTIVE_TREES)}
+        return replace(self, arrays=arrays, texts=texts)
 
     def learn_beside(self, repeats: Repeats, rows: Sequence[SeenRow] = ()) -> "TrainedModel":
         """The same model with what does not come from sessions: how soon types of products are bought again,
@@ -118,9 +129,10 @@ def fit(
     Too few sessions for a re-ranker give a model that fuses ranks; too few of an objective one that has no
     trees of it. `impressions` are what rows taught that were seen.
     """
-    forests, lessons = _re_rankers(histories, parameters, contents, impressions, progress)
+    learned = _re_rankers(histories, parameters, contents, impressions, progress)
     parts = _model(histories, parameters, contents, progress)
-    return replace(pack_model(*parts, forests, parameters), lessons=lessons)
+    packed = pack_model(*parts, learned.trees, parameters, objectives=learned.objectives)
+    return replace(packed, lessons=learned.lessons)
 
 
 def refit(
@@ -132,20 +144,29 @@ def refit(
 ) -> TrainedModel:
     """The same model, with the same re-ranker, grown by the newest sessions."""
     parts = _model(histories, parameters, contents, progress)
-    grown = pack_model(*parts, forests_of(trained.arrays), parameters)
-    return replace(grown, lessons=trained.lessons)
+    trees = Trees.of(trained.arrays) if Trees.are_in(trained.arrays) else None
+    objectives = None
+    if OBJECTIVE_NAMES in trained.texts:
+        names = msgspec.json.decode(trained.texts[OBJECTIVE_NAMES], type=list[ObjectiveName])
+        objectives = ObjectiveTrees(Trees.of(trained.arrays, OBJECTIVE_TREES), frozenset(names))
+    return replace(pack_model(*parts, trees, parameters, objectives=objectives), lessons=trained.lessons)
 
 
 def pack_model(
     products: Sequence[str],
     index: SessionIndex,
     vectors: Item2Vec,
-    forests: Forests,
+    trees: Trees | None,
     parameters: Parameters,
+    *,
+    objectives: ObjectiveTrees | None = None,
 ) -> TrainedModel:
     """As an artifact holds it."""
-    arrays = {**index.arrays(), **vectors.arrays(), **arrays_of(forests)}
+    arrays = {**index.arrays(), **vectors.arrays(), **(trees.arrays() if trees else {})}
     texts = {PRODUCTS: _json(products), FEATURE_NAMES: _json(FEATURES)}
+    if objectives is not None:
+        arrays |= objectives.trees.arrays(OBJECTIVE_TREES)
+        texts[OBJECTIVE_NAMES] = _json([name for name in OBJECTIVES if name in objectives.learned])
     return TrainedModel(arrays, texts, _describe(parameters))
 
 
@@ -169,18 +190,27 @@ def _model(
     return products, index, build_item2vec(learned_in, learned_out, parameters.nearest)
 
 
+@dataclass(frozen=True, slots=True)
+class _ReRankers:
+    """What orders candidates, and how many lessons each objective had."""
+
+    trees: Trees | None = None
+    objectives: ObjectiveTrees | None = None
+    lessons: Mapping[ObjectiveName, int] = field(default_factory=dict)
+
+
 def _re_rankers(
     histories: Histories,
     parameters: Parameters,
     contents: Contents | None,
     impressions: Sequence[RowLesson],
     progress: Progress,
-) -> tuple[dict[ObjectiveName, Trees], dict[ObjectiveName, int]]:
-    """Trees by objective, and how many lessons each had. Without trees for clicks there are none."""
+) -> _ReRankers:
+    """Trees for clicks; and where there are any, one more set for all objectives together."""
     first = int(histories.sessions * (1 - parameters.rank_share))
     older, newer = histories.part(0, first), histories.part(first, histories.sessions)
     if not older.sessions or not newer.sessions:
-        return {}, {}
+        return _ReRankers()
     ranking = parameters.lambdarank
     model = Behaviour("", *_model(older, parameters, contents, progress), None)
 
@@ -195,26 +225,35 @@ def _re_rankers(
             progress=progress,
         )
 
-    def learn(groups: Groups, base: Trees | None = None) -> Trees | None:
-        return lambdarank.fit_trees(groups, ranking, threads=parameters.threads, progress=progress, base=base)
+    def learn(groups: Groups) -> Trees | None:
+        return lambdarank.fit_trees(groups, ranking, threads=parameters.threads, progress=progress)
 
     is_continued = continuing(newer)
     count = min(int(is_continued.sum()), ranking.cases)
-    groups = gather(_lessons(cases_at(newer, is_continued, count)), count)
+    clicks = gather(_lessons(cases_at(newer, is_continued, count)), count)
     # What was shown later than what the first model knows is as new to it as the newer sessions are.
     later = [each.lesson for each in impressions if each.shown_at > older.ends[-1]]
-    groups += gather(evenly(later, ranking.cases), min(len(later), ranking.cases))
-    lessons: dict[ObjectiveName, int] = {"click": len(groups.sizes)}
-    clicks = learn(groups)
-    if clicks is None:
-        return {}, lessons
-    forests: dict[ObjectiveName, Trees] = {"click": clicks}
+    clicks += gather(evenly(later, ranking.cases), min(len(later), ranking.cases))
+    lessons: dict[ObjectiveName, int] = {"click": len(clicks.sizes)}
+    trees = learn(clicks)
+    if trees is None:
+        return _ReRankers(lessons=lessons)
+    outcomes: dict[ObjectiveName, Groups] = {}
     for name, kinds in OUTCOMES.items():
         groups = gather(_lessons(outcome_cases(newer, is_continued, kinds, ranking.cases)))
         lessons[name] = len(groups.sizes)
-        if (trees := learn(groups, clicks)) is not None:
-            forests[name] = trees
-    return forests, lessons
+        if lessons[name] >= LESSONS_MIN:
+            outcomes[name] = groups
+    if not outcomes:
+        return _ReRankers(trees, lessons=lessons)
+    # As many clicks as there are of the most frequent outcome: with them few purchases are no noise.
+    most = max(CASES_MIN, *(lessons[name] for name in outcomes))
+    together = clicks.some(most).told("click")
+    for name, groups in outcomes.items():
+        together += groups.told(name)
+    mixed = learn(together)
+    objectives = None if mixed is None else ObjectiveTrees(mixed, frozenset(outcomes))
+    return _ReRankers(trees, objectives, lessons)
 
 
 def _lessons(cases: Iterable[Case]) -> Iterator[Lesson]:

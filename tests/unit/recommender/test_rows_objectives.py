@@ -2,6 +2,7 @@
 
 from schemas.objectives import CLICK, Objective
 from services.model.candidates import KNN_RANK
+from services.model.forest import ObjectiveTrees
 from services.recommender.pipeline.experiments import Assignment
 from services.recommender.pipeline.request import RecommendationResult
 from tests.support.models import behaviour, tree_leaning_to
@@ -17,7 +18,7 @@ async def ask(shop: PipelineShop, objective: Objective | None = None) -> Recomme
 
 
 def learn(shop: PipelineShop) -> None:
-    shop.model = behaviour(PAST, trees=NEAR, buy=FAR)
+    shop.model = behaviour(PAST, trees=NEAR, objectives=ObjectiveTrees(FAR, frozenset({"buy"})))
 
 
 async def test_objectives_have_orders_of_their_own_and_clicks_are_the_default(shop: PipelineShop) -> None:

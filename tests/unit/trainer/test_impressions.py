@@ -80,7 +80,7 @@ def test_without_chance_there_are_no_lessons() -> None:
 
 
 def trees(histories_: Histories, lessons: Sequence[RowLesson]) -> list[float]:
-    return fit(histories_, SMALL, Silent(), impressions=lessons).arrays["trees_value"].tolist()
+    return [*map(float, fit(histories_, SMALL, Silent(), impressions=lessons).arrays["trees_value"])]
 
 
 def test_lessons_change_what_is_learned_only_where_the_first_model_does_not_know_them() -> None:
