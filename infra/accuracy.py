@@ -148,7 +148,8 @@ def _types(found: Json) -> Iterator[str]:
 def _objectives(found: Json) -> Iterator[str]:
     """A sentence for each shop and objective."""
     told = []
-    for shop, by_name in found["objectives"]["shops"].items():
+    for title, by_name in found["objectives"]["shops"].items():
+        shop = title[:1].upper() + title[1:]
         for name, each in by_name.items():
             what = {"cart": "put into the cart", "buy": "bought"}[name]
             if not each["is_learned"]:

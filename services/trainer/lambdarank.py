@@ -88,7 +88,7 @@ class Groups:
     sizes: npt.NDArray[np.int64]
     weights: Floats | None = None
 
-    def told(self, objective: ObjectiveName) -> "Groups":
+    def tell(self, objective: ObjectiveName) -> "Groups":
         """The same with one more column, which says what to order for."""
         column = np.full((len(self.features), 1), OBJECTIVES.index(objective), np.float32)
         return replace(self, features=np.hstack([self.features, column]))

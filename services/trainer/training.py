@@ -248,9 +248,9 @@ def _re_rankers(
         return _ReRankers(trees, lessons=lessons)
     # As many clicks as there are of the most frequent outcome: with them few purchases are no noise.
     most = max(CASES_MIN, *(lessons[name] for name in outcomes))
-    together = clicks.some(most).told("click")
+    together = clicks.some(most).tell("click")
     for name, groups in outcomes.items():
-        together += groups.told(name)
+        together += groups.tell(name)
     mixed = learn(together)
     objectives = None if mixed is None else ObjectiveTrees(mixed, frozenset(outcomes))
     return _ReRankers(trees, objectives, lessons)

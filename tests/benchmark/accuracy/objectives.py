@@ -56,9 +56,7 @@ def measure(path: Path, work: Path, progress: Progress) -> ObjectivesFigures:
     return ObjectivesFigures(machine=machine, shops=found)
 
 
-def _measure(
-    shop: Histories, work: Path, progress: Progress
-) -> Iterator[tuple[ObjectiveName, ObjectiveFigures]]:
+def _measure(shop: Histories, work: Path, progress: Progress) -> Iterator[tuple[str, ObjectiveFigures]]:
     training, newest = rees46.split(shop)
     with scratch(work) as folder:
         trained = fit(training, PARAMETERS, progress)

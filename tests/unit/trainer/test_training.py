@@ -51,13 +51,13 @@ def sales(count: int) -> Histories:
 
 
 @pytest.fixture(scope="module")
-def trained() -> TrainedModel:
+def sales_model() -> TrainedModel:
     """What is learned of 900 sales."""
     return fit(sales(900), SMALL, Silent())
 
 
-def test_objectives_are_learned_apart_and_clicks_as_ever(trained: TrainedModel, tmp_path: Path) -> None:
-    model = Behaviour.of(store(trained, tmp_path / "model"))
+def test_objectives_are_learned_apart_and_clicks_as_ever(sales_model: TrainedModel, tmp_path: Path) -> None:
+    model = Behaviour.of(store(sales_model, tmp_path / "model"))
     assert model.missing({"click": 0.5, "cart": 0.25, "buy": 0.25}) == ()
     cases = [Case((f"a{number}",), f"x{number}") for number in range(9)]
     own, clicks = (
@@ -68,8 +68,8 @@ def test_objectives_are_learned_apart_and_clicks_as_ever(trained: TrainedModel, 
     looked = replace(sales(900), types=np.full_like(sales(900).types, KIND_OF["view_item"]))
     plain = fit(looked, SMALL, Silent())
     assert not {name for name in plain.arrays if name.startswith("objective_")}
-    assert all(np.array_equal(plain.arrays[name], trained.arrays[name]) for name in plain.arrays)
-    without = Behaviour.of(store(trained.without(["buy"]), tmp_path / "without"))
+    assert all(np.array_equal(plain.arrays[name], sales_model.arrays[name]) for name in plain.arrays)
+    without = Behaviour.of(store(sales_model.without(["buy"]), tmp_path / "without"))
     assert without.missing({"buy": 1.0}) == ("buy",)
 
 
@@ -90,13 +90,13 @@ def test_too_few_purchases_leave_the_order_to_clicks_and_say_so(tmp_path: Path) 
     ("own", "reason"), [(0.4, "the order for clicks does better, and serves"), (0.6, None)]
 )
 def test_an_order_that_does_worse_than_that_for_clicks_is_left_out(
-    own: float, reason: str | None, trained: TrainedModel, tmp_path: Path
+    own: float, reason: str | None, sales_model: TrainedModel, tmp_path: Path
 ) -> None:
-    model = Behaviour.of(store(trained, tmp_path / "model"))
+    model = Behaviour.of(store(sales_model, tmp_path / "model"))
     cases = {"buy": [Case(("a1",), "x1")] * 3}
     told = measure_objectives(
         model,
-        trained.lessons,
+        sales_model.lessons,
         cases,  # type: ignore[arg-type] # names are texts here
         lambda objective, _cases: (0.5, 0.5) if "click" in objective else (own, 0.5),
         cases_min=3,
