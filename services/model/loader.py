@@ -73,6 +73,9 @@ def _sessions(arrays: Mapping[str, Array]) -> Problems:
     for name in (*PER_PRODUCT, *({POPULARITY_FACTOR} & arrays.keys())):
         if len(arrays[name]) != products:
             yield name, f"has {len(arrays[name])} products, sessions_support has {products}"
+    factors = arrays.get(POPULARITY_FACTOR)
+    if factors is not None and not (np.isfinite(factors) & (factors > 0)).all():
+        yield POPULARITY_FACTOR, "has figures that are no factors"
     if len(arrays["sessions_session_of"]) != len(items):
         yield "sessions_session_of", f"tells of {len(arrays['sessions_session_of'])} of {len(items)} events"
     yield from _not_steps("sessions_starts", arrays, sessions, len(items))

@@ -1,12 +1,18 @@
 """What a row's order is for, as pages, rules and experiments write it."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.live import OBJECTIVE_MAX, Slot, Subscribe
+from schemas.experiments import Experiment, Variant
+from schemas.experiments import check as check_experiment
+from schemas.live import Slot, Subscribe
 from schemas.live import check as check_subscription
-from schemas.objectives import OBJECTIVES, BadObjective, check, parse
+from schemas.objectives import OBJECTIVE_MAX, OBJECTIVES, BadObjective, check, parse
+from schemas.rules import Rule
+from schemas.rules import check as check_rule
 
 weights = st.dictionaries(st.sampled_from(OBJECTIVES), st.floats(0, 1e300), min_size=1)
 
@@ -68,3 +74,30 @@ def test_a_subscription_with_nonsense_is_refused_by_the_slot() -> None:
         "slot 'row': objective: 'money' is none of click, cart, buy; "
         "an objective is such as buy:0.7,click:0.3"
     )
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"objective": "buy"}, None),
+        ({"objective": "buy", "slots": ("for_you",), "starts_at": 1, "ends_at": 2}, None),
+        ({}, "a rule of the action objective says which"),
+        ({"objective": "money"}, "'money' is none of"),
+        ({"objective": "buy", "products": ("p1",)}, "an objective is for whole rows"),
+        ({"objective": "buy", "tags": ("red",)}, "an objective is for whole rows"),
+        ({"objective": "buy", "starts_at": 2, "ends_at": 2}, "ends_at must come after starts_at"),
+        ({"action": "boost", "objective": "buy", "products": ("p1",)}, "has the action objective, not boost"),
+    ],
+)
+def test_a_rule_names_an_objective_and_no_products(fields: dict[str, Any], why: str | None) -> None:
+    found = check_rule(Rule(**{"rule_id": "r", "action": "objective"} | fields))
+    assert found is None if why is None else why in (found or "")
+
+
+def test_a_variant_with_nonsense_is_refused_by_its_place() -> None:
+    def refuse(objective: str) -> str | None:
+        variants = (Variant(name="a", share=0.5), Variant(name="b", share=0.5, objective=objective))
+        return check_experiment(Experiment(name="x", variants=variants))
+
+    assert refuse("buy:0.5,click:0.5") is None
+    assert (refuse("buy:-1") or "").startswith("variants[1].objective: buy needs a weight from 0 on")
