@@ -10,7 +10,7 @@ import numpy.typing as npt
 from schemas.models import ModelRelease
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
-from services.model.behaviour import POPULARITY_FACTOR, Behaviour
+from services.model.behaviour import APPEAL, POPULARITY_FACTOR, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import OBJECTIVE_TREES, Trees
 from services.model.ranker import rank_products
@@ -20,11 +20,13 @@ from services.model.store import fetch
 
 Array = npt.NDArray[Any]
 
+FURTHER: Final = frozenset({POPULARITY_FACTOR, APPEAL})
 FLOATS: Final = frozenset(
     [
         *(f"sessions_{name}" for name in ("support", "popularity", "season", "trend")),
         *(f"{prefix}_value" for prefix in ("trees", OBJECTIVE_TREES)),
-        *("item2vec_in", "item2vec_out", POPULARITY_FACTOR),
+        *("item2vec_in", "item2vec_out"),
+        *FURTHER,
     ]
 )
 TWO_DIMENSIONAL: Final = frozenset({"item2vec_in", "item2vec_out", "item2vec_nearest"})
@@ -39,7 +41,7 @@ def require_sound(artifact: Artifact) -> None:
     # What each has splits on: objectives have one column more.
     columns = {"trees": len(FEATURES), OBJECTIVE_TREES: len(FEATURES) + 1}
     forests = [prefix for prefix in columns if Trees.are_in(arrays, prefix)]
-    further = [POPULARITY_FACTOR] if POPULARITY_FACTOR in arrays else []
+    further = [name for name in FURTHER if name in arrays]
     trees = [f"{prefix}_{name}" for prefix in forests for name in Trees._fields]
     for name in (*SESSIONS, *ITEM2VEC, *trees, *further):
         _require_kind(name, arrays)
@@ -70,12 +72,12 @@ Problems = Iterator[tuple[str, str]]
 def _sessions(arrays: Mapping[str, Array]) -> Problems:
     items, products = arrays["sessions_items"], len(arrays["sessions_support"])
     sessions = len(arrays["sessions_starts"]) - 1
-    for name in (*PER_PRODUCT, *({POPULARITY_FACTOR} & arrays.keys())):
+    for name in (*PER_PRODUCT, *(FURTHER & arrays.keys())):
         if len(arrays[name]) != products:
             yield name, f"has {len(arrays[name])} products, sessions_support has {products}"
-    factors = arrays.get(POPULARITY_FACTOR)
-    if factors is not None and not (np.isfinite(factors) & (factors > 0)).all():
-        yield POPULARITY_FACTOR, "has figures that are no factors"
+    for name in FURTHER & arrays.keys():
+        if not np.isfinite(arrays[name]).all():
+            yield name, "has what is no number"
     if len(arrays["sessions_session_of"]) != len(items):
         yield "sessions_session_of", f"tells of {len(arrays['sessions_session_of'])} of {len(items)} events"
     yield from _not_steps("sessions_starts", arrays, sessions, len(items))

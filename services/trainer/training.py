@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from schemas.objectives import OBJECTIVES, ObjectiveName
 from services.model.behaviour import (
+    APPEAL,
     FEATURE_NAMES,
     OBJECTIVE_NAMES,
     POPULARITY_FACTOR,
@@ -25,7 +26,13 @@ from services.model.behaviour import (
 from services.model.candidates import FEATURES
 from services.model.forest import OBJECTIVE_TREES, ObjectiveTrees, Trees
 from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
-from services.model.propensity import SeenRow, attention, estimate_examination, popularity_factors
+from services.model.propensity import (
+    SeenRow,
+    attention,
+    estimate_examination,
+    measure_appeal,
+    popularity_factors,
+)
 from services.model.repurchase import REPEATS, Repeats
 from services.model.session import Tuning
 from services.model.session_index import NEWEST, Floats, SessionIndex, build_index
@@ -103,7 +110,7 @@ class TrainedModel:
 
     def learn_beside(self, repeats: Repeats, rows: Sequence[SeenRow] = ()) -> "TrainedModel":
         """The same model with what does not come from sessions: how soon types of products are bought again,
-        and how often what is popular was clicked where it was seen.
+        and how often products were clicked where they were seen.
 
         Without rows that chance had a say in, popularity stays as it is counted.
         """
@@ -113,6 +120,7 @@ class TrainedModel:
             products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
             counts = self.arrays["sessions_popularity"]
             arrays[POPULARITY_FACTOR] = popularity_factors(attention(rows, curve), products, counts)
+            arrays[APPEAL] = measure_appeal(rows, products)
         return replace(self, arrays=arrays, texts={**self.texts, REPEATS: repeats.text()})
 
 

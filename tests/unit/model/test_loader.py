@@ -158,7 +158,11 @@ def test_objectives_and_factors_are_loaded_where_there_are_any(tmp_path: Path) -
         ),
         ({"objective_trees_roots": OBJECTIVE["objective_trees_roots"]}, '["buy"]', "is missing"),
         ({POPULARITY_FACTOR: FACTORS[:3]}, None, "popularity_factor.npy: has 3 products"),
-        ({POPULARITY_FACTOR: FACTORS * np.float32(np.nan)}, None, "popularity_factor.npy: has figures"),
+        (
+            {POPULARITY_FACTOR: FACTORS * np.float32(np.nan)},
+            None,
+            "popularity_factor.npy: has what is no number",
+        ),
     ],
 )
 def test_objectives_and_factors_that_are_not_sound_are_refused(

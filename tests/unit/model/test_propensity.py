@@ -22,7 +22,7 @@ from services.model.propensity import (
 )
 
 PLACES, FIRST = 12, 3  # products below the third place may move
-TRUTH = np.arange(1, PLACES + 1) ** -0.7
+TRUTH = np.exp(-0.18 * np.arange(PLACES))
 
 
 def build_row(number: int, items: tuple[ShownItem, ...], visitor_id: str = "v") -> Shown:
@@ -67,8 +67,8 @@ def test_the_curve_is_found_though_what_is_liked_stands_first() -> None:
     for row in rows:
         for place, _, clicked in row.items():
             naive[place] += clicked
-    assert error < 0.08
-    assert np.abs(naive / naive[0] - TRUTH).max() > 0.15  # clicks alone are wrong by more
+    assert error < 0.12
+    assert np.abs(naive / naive[0] - TRUTH).max() > 0.25  # clicks alone are wrong by more
 
 
 @pytest.mark.parametrize("share", [0.0, 0.002])
