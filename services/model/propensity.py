@@ -21,7 +21,7 @@ Curve = npt.NDArray[np.float64]
 ROWS_MAX: Final = 200_000
 PLACES_MAX: Final = 100  # as many as a row can have
 BY_CHANCE: Final = 0.5  # what stands at its place with a greater probability was put there by its rank
-CLICKS_MIN: Final = 30  # on what chance put somewhere: fewer tell nothing, and no curve is made of them
+CLICKS_MIN: Final = 10  # on what chance put somewhere: fewer tell nothing, and no curve is made of them
 PRIOR_CLICKS: Final = 20.0  # how much the geometric law counts beside a place's own clicks
 DECAYS: Final = np.arange(0.0, 1.01, 0.02)  # of the geometric law, a place, that are tried
 # Persistence of 0.8 from place to place is what rank-biased precision takes (Moffat and Zobel, TOIS 2008).
@@ -109,13 +109,9 @@ class RowEvents:
         return SeenRow(shown, there if seen is None else (there & seen) | clicked, clicked)
 
 
-def join_rows(shown: Iterable[Shown], events: Iterable[RowEvent]) -> list[SeenRow]:
-    """The rows that were seen, each once, with what was clicked."""
-    gathered = RowEvents()
-    for event in events:
-        gathered.take(event)
-    rows = {row.recommendation_id: gathered.join(row) for row in shown}
-    return [row for row in rows.values() if row is not None]
+def has_chance(rows: Iterable[SeenRow]) -> bool:
+    """Whether chance had a say in any place."""
+    return any(item.propensity is not None for row in rows for item in row.shown.items)
 
 
 def estimate_examination(rows: Iterable[SeenRow]) -> Curve:
@@ -286,8 +282,8 @@ def measure_appeal(rows: Iterable[SeenRow], products: Sequence[str]) -> npt.NDAr
             looks[group] += 1
     number = {product_id: place for place, product_id in enumerate(products)}
     found, expected = np.zeros(len(products)), np.zeros(len(products))
-    for product_id, group, clicked in told:
-        if (place := number.get(product_id)) is not None:
-            found[place] += clicked
-            expected[place] += clicks[group] / looks[group]
+    for product_id, stand, was_clicked in told:
+        if (known := number.get(product_id)) is not None:
+            found[known] += was_clicked
+            expected[known] += clicks[stand] / looks[stand]
     return np.log((found + APPEAL_PRIOR) / (expected + APPEAL_PRIOR)).astype(np.float32)

@@ -16,6 +16,7 @@ from services.files import scratch
 from services.model import artifact, releases, store
 from services.model.artifact import Artifact, ArtifactRefused
 from services.model.behaviour import Behaviour
+from services.model.repurchase import Repeats
 from services.model.session import Tuning
 from services.model.store import ModelStore, StoreFailed
 from services.progress import Progress
@@ -83,6 +84,8 @@ def train(
         lessons = row_lessons(history.rows, history.events, tuning)
         known = [each for each in lessons if each.shown_at < (split.begins or each.shown_at + 1)]
         trained = fit(split.training, parameters, progress, catalogue, impressions=known)
+        seen = [row for row in history.rows if row.shown.shown_at < (split.begins or row.shown.shown_at + 1)]
+        trained = trained.learn_beside(Repeats(), seen)
         measured = _store(work / "measured", trained, _manifest(split.training, split.cases, trained))
         metrics = Evaluator(split.cases, parameters.tuning, catalogue, progress)
         objectives = measure_objectives(

@@ -66,6 +66,8 @@ def train(
         console.print(f"{made.released.version}, learned from {counts}")
         _tell_sources(made.tally)
         _tell_left_out(made.tally)
+        if made.tally.rows:
+            console.print(f"rows: {made.tally.rows:,}, learned from the {made.tally.rows_seen:,} newest seen")
         _tell_metrics("held out", made.manifest.metrics)
         _tell_metrics("popularity", made.manifest.popularity)
         _tell_objectives(made.manifest.objectives)

@@ -30,6 +30,7 @@ from services.model.propensity import (
     SeenRow,
     attention,
     estimate_examination,
+    has_chance,
     measure_appeal,
     popularity_factors,
 )
@@ -114,13 +115,13 @@ class TrainedModel:
 
         Without rows that chance had a say in, popularity stays as it is counted.
         """
-        curve = estimate_examination(rows)
         arrays = dict(self.arrays)
-        if len(curve):
-            products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
+        products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
+        if has_chance(rows):
+            arrays[APPEAL] = measure_appeal(rows, products)
+        if len(curve := estimate_examination(rows)):
             counts = self.arrays["sessions_popularity"]
             arrays[POPULARITY_FACTOR] = popularity_factors(attention(rows, curve), products, counts)
-            arrays[APPEAL] = measure_appeal(rows, products)
         return replace(self, arrays=arrays, texts={**self.texts, REPEATS: repeats.text()})
 
 

@@ -1,6 +1,6 @@
 """Places that are seldom looked at are told from products that are seldom liked, by what chance moved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import msgspec
@@ -17,11 +17,11 @@ from services.model.propensity import (
     FACTOR_MAX,
     WEIGHT_MAX,
     Attention,
+    RowEvents,
     SeenRow,
     attention,
     collect_clicks,
     estimate_examination,
-    join_rows,
     measure_appeal,
     popularity_factors,
 )
@@ -83,6 +83,13 @@ def test_without_enough_chance_nothing_is_known(share: float) -> None:
     assert collect_clicks(simulate(100, share), curve) == []
 
 
+def join(rows: Iterable[Shown], events: Iterable[Event]) -> list[SeenRow]:
+    gathered = RowEvents()
+    for each in events:
+        gathered.take(each)
+    return [row for each in rows if (row := gathered.join(each)) is not None]
+
+
 def event(type_: str, row: int | None, *products: str, visitor_id: str = "v") -> Event:
     return Event(
         event_id=f"{0:026d}", type=type_, visitor_id=visitor_id, occurred_at=0,  # type: ignore[arg-type]
@@ -101,9 +108,7 @@ def test_a_row_that_nobody_saw_is_no_row_without_clicks() -> None:
         event("view_item_list", 2, visitor_id="somebody else"),
         event("view_item", None, "a"),
     ]
-    found = {
-        row.shown.recommendation_id: row for row in join_rows([*rows, rows[0]], [*events, *events[::-1]])
-    }
+    found = {row.shown.recommendation_id: row for row in join([*rows, rows[0]], [*events, *events[::-1]])}
     assert {name: (set(row.seen), set(row.clicked)) for name, row in found.items()} == {
         "0": ({"a", "b", "c"}, set()),
         "1": ({"a", "b"}, {"b"}),
@@ -114,7 +119,7 @@ def test_a_row_that_nobody_saw_is_no_row_without_clicks() -> None:
 def test_what_was_clicked_was_seen_and_order_changes_nothing(told: list[tuple[str, str]]) -> None:
     events = [event(type_, 0, product) for product, type_ in told]
     row = build_row(0, tuple(map(item, "abcd")))
-    found, backwards = join_rows([row], events), join_rows([row], events[::-1])
+    found, backwards = join([row], events), join([row], events[::-1])
     assert found == backwards
     assert all(each.clicked <= each.seen <= set("abcd") for each in found)
 
