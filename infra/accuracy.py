@@ -11,7 +11,18 @@ SERVES: Final = "re-ranked: what serves"
 
 def lines(found: Json) -> Iterator[str]:
     """The section's text from `accuracy.json`."""
-    for part in (_protocol, _beside_published, _aims, _width, _settings, _serenade, _types, _cold, _speed):
+    for part in (
+        _protocol,
+        _beside_published,
+        _aims,
+        _width,
+        _settings,
+        _serenade,
+        _types,
+        _objectives,
+        _cold,
+        _speed,
+    ):
         yield from part(found)
         yield ""
 
@@ -131,6 +142,31 @@ def _types(found: Json) -> Iterator[str]:
         f"are weighed by type, {_percent(told['alike'])[0]:.2f} where all count alike: "
         f"{_difference(told['hit_rate'])} In only {told['told_apart']} cases does anything but views come "
         "before."
+    )
+
+
+def _objectives(found: Json) -> Iterator[str]:
+    """A sentence for each shop and objective."""
+    told = []
+    for title, by_name in found["objectives"]["shops"].items():
+        shop = title[:1].upper() + title[1:]
+        for name, each in by_name.items():
+            what = {"cart": "put into the cart", "buy": "bought"}[name]
+            if not each["is_learned"]:
+                told.append(
+                    f"{shop}, {what}: {each['lessons']} cases are too few to learn from, the order for "
+                    f"clicks serves (HR@20 {100 * each['clicks'][0]:.2f}, {each['cases']:,} cases)."
+                )
+                continue
+            told.append(
+                f"{shop}, {what}: HR@20 {100 * each['own'][0]:.2f} and MRR@20 {100 * each['own'][1]:.2f} in "
+                f"an order of its own, {100 * each['clicks'][0]:.2f} and {100 * each['clicks'][1]:.2f} in "
+                f"that for clicks ({each['cases']:,} cases): HR@20 {_difference(each['hit_rate'])}"
+            )
+    yield (
+        "**Objectives** (which products are put into the cart, or bought, by the session's end, asked after "
+        f"each of its events; the newest fifth of the sessions, a small model): {' '.join(told)} Simulated "
+        "shoppers show that it is learned where there is something to learn, not how real ones shop."
     )
 
 

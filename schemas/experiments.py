@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from schemas.events import END, Millis
+from schemas.objectives import OBJECTIVE_MAX
+from schemas.objectives import check as check_objective
 from schemas.unreadable import read
 
 EXPERIMENTS_MAX: Final = 100
@@ -22,7 +24,7 @@ class Variant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """What a share of the visitors gets: weights by kind of row where they differ from the defaults.
 
     `model` is the name of a line of releases on the topic `models`, None for the one that serves everyone;
-    an empty text means no model at all.
+    an empty text means no model at all. `objective` is what the order is for, such as buy:0.7,click:0.3.
     """
 
     name: Name
@@ -30,6 +32,7 @@ class Variant(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     weights: dict[Kind, dict[str, Weight]] = {}
     model: str | None = None
     diversity: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    objective: Annotated[str, msgspec.Meta(max_length=OBJECTIVE_MAX)] | None = None
 
 
 class Experiment(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -77,6 +80,8 @@ def check(experiment: Experiment) -> str | None:
         # Not a pattern of the field's: msgspec would hold it against the empty text, too.
         if variant.model and not MODEL_NAME.fullmatch(variant.model):
             return f"variants[{number}].model is no name of a line of models, such as behaviour-b"
+        if nonsense := check_objective(variant.objective):
+            return f"variants[{number}].{nonsense}"
     if sum(variant.share for variant in experiment.variants) > 1 + SHARE_DIGITS:
         return "the shares add up to more than 1"
     if (

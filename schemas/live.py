@@ -5,6 +5,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from schemas.events import EventType
+from schemas.objectives import OBJECTIVE_MAX
+from schemas.objectives import check as check_objective
 from schemas.products import Availability
 
 SlotKind = Literal[
@@ -25,7 +27,6 @@ ReasonKind = Literal[
 ]
 PageType = Literal["home", "category", "product", "search", "cart", "checkout", "order", "other"]
 QUERY_MAX: Final = 200  # characters of a search
-OBJECTIVE_MAX: Final = 100
 NAMED_MAX: Final = 100  # products that a page asks for by id
 COMPLEMENTS: Final = frozenset({"complement_topic", "complement_type"})
 ABOUT_A_PRODUCT: Final = COMPLEMENTS | {"similar", "also_liked"}
@@ -84,6 +85,8 @@ def check(subscribe: Subscribe) -> str | None:
         if slot.name in names:
             return f"two slots are called {slot.name!r}: rows come by their slot's name, give each its own"
         names.add(slot.name)
+        if nonsense := check_objective(slot.objective):
+            return f"slot {slot.name!r}: {nonsense}"
         if slot.kind in COMPLEMENTS and slot.product_ids:
             continue
         if slot.kind in ABOUT_A_PRODUCT and not slot.product_id:

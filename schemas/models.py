@@ -57,11 +57,30 @@ class Compared(msgspec.Struct, frozen=True):
     reason: str | None = None
 
 
+class ObjectiveMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How a model's order for an objective does where the order for clicks might do as well.
+
+    `lessons` were learned from. `cases` are held-out beginnings of sessions after which something was put
+    into the cart, or bought. `hr_20` tells how often it is among the first 20, `mrr_20` how early, in the
+    objective's own order; `clicks_hr_20` and `clicks_mrr_20` in that for clicks. `reason` is why the model
+    has no order of its own for it: then clicks' serves.
+    """
+
+    lessons: Count = 0
+    cases: Count = 0
+    hr_20: Share | None = msgspec.field(name="HR@20", default=None)
+    mrr_20: Share | None = msgspec.field(name="MRR@20", default=None)
+    clicks_hr_20: Share | None = msgspec.field(name="clicks' HR@20", default=None)
+    clicks_mrr_20: Share | None = msgspec.field(name="clicks' MRR@20", default=None)
+    reason: str | None = None
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an artifact is: `manifest.json` in its folder. The digest of a version is this file's sha256.
 
     `files` names every other file of the folder. `metrics`, `popularity` (always the 20 most popular) and
-    `released` were measured on the same held-out cases, and the gate decides by them.
+    `released` were measured on the same held-out cases, and the gate decides by them. `objectives` are those
+    beside clicks.
     """
 
     version: Version
@@ -72,6 +91,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     metrics: Metrics | None = None
     popularity: Metrics | None = None
     released: Compared | None = None
+    objectives: Mapping[str, ObjectiveMetrics] = {}
     files: Mapping[str, File] = {}
 
 

@@ -26,6 +26,7 @@ class HistoryEvent(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     occurred_at: Millis
     received_at: Millis | None = None
     order_id: Name | None = None
+    recommendation_id: Name | None = None
     product_id: ProductId | None = None
     items: tuple[Line, ...] = ()
 

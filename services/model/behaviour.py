@@ -12,6 +12,7 @@ from typing import Final, Self
 import msgspec
 import numpy as np
 
+from schemas.objectives import CLICK, OBJECTIVES, Objective, ObjectiveName
 from schemas.sessions import SessionEvent
 from services.model.artifact import Artifact, ArtifactRefused
 from services.model.candidates import (
@@ -32,7 +33,15 @@ from services.model.candidates import (
     generate,
 )
 from services.model.co_visits import count_beside, count_groups, count_visits
-from services.model.forest import Trees, masks, score_masked, score_trees
+from services.model.forest import (
+    OBJECTIVE_TREES,
+    LeafMasks,
+    ObjectiveTrees,
+    Trees,
+    masks,
+    score_masked,
+    score_trees,
+)
 from services.model.item2vec import Item2Vec
 from services.model.repurchase import Repeats
 from services.model.session import Tuning, event_weights, visits
@@ -40,6 +49,9 @@ from services.model.session_index import PER, Floats, Ints, SessionIndex, extend
 
 PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
+OBJECTIVE_NAMES: Final = "objectives.json"
+POPULARITY_FACTOR: Final = "popularity_factor"
+APPEAL: Final = "appeal"
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). On validation cuts the neighbours deserved
 # twice the weight, transitions added nothing to them, and an offset below the paper's 60 kept MRR higher.
 RANK_OFFSET: Final = 20.0
@@ -57,7 +69,8 @@ class Candidates:
 class Behaviour:
     """One generation of a model, which has learned from events up to `learned_until`, Unix ms.
 
-    `repeats` are what it knows of how soon types of products are bought again. For one thread at a time.
+    `repeats` are what it knows of how soon types of products are bought again. `trees` order for clicks,
+    those of `objectives` for mixtures. For one thread at a time.
     """
 
     def __init__(
@@ -70,16 +83,22 @@ class Behaviour:
         *,
         learned_until: int = 0,
         repeats: Repeats | None = None,
+        objectives: ObjectiveTrees | None = None,
+        popularity: Floats | None = None,
+        appeal: Floats | None = None,
     ) -> None:
         self.version = version
         self.learned_until = learned_until
         self.repeats = repeats or Repeats()
         self.products = tuple(products)
+        self._popularity = popularity
+        self._appeal = appeal
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
         self._vectors = vectors
-        self._trees = trees
-        self._masks = masks(trees) if trees else None
+        self._trees = None if trees is None else (trees, masks(trees))
+        self._objectives = None if objectives is None else (objectives.trees, masks(objectives.trees))
+        self._learned = frozenset[ObjectiveName]() if objectives is None else objectives.learned
         self._work = Workspace.of(index.sessions, index.products)
 
     @classmethod
@@ -91,6 +110,7 @@ class Behaviour:
         try:
             index, vectors = SessionIndex.of(artifact.arrays), Item2Vec.of(artifact.arrays)
             trees = Trees.of(artifact.arrays) if Trees.are_in(artifact.arrays) else None
+            objectives = objectives_of(artifact)
         except KeyError as error:
             raise ArtifactRefused(f"{error.args[0]}.npy", "is missing") from None
         products, manifest = _strings(artifact, PRODUCTS), artifact.manifest
@@ -105,6 +125,9 @@ class Behaviour:
             trees,
             learned_until=manifest.data.until,
             repeats=Repeats.read(artifact),
+            objectives=objectives,
+            popularity=artifact.arrays.get(POPULARITY_FACTOR),
+            appeal=artifact.arrays.get(APPEAL),
         )
 
     def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
@@ -201,6 +224,32 @@ class Behaviour:
         order = np.argsort(-self._index.popularity, kind="stable")
         return [self.products[number] for number in order.tolist()]
 
+    def popularity_factor(self, product_id: str) -> float:
+        """What a count of a product's events is multiplied by to tell how it does where it is seen.
+
+        1 where nothing is known: the model is older, chance has had no say in rows, or the product is new.
+        """
+        number = self._number.get(product_id)
+        return 1.0 if self._popularity is None or number is None else float(self._popularity[number])
+
+    def appeal(self, numbers: Ints) -> Floats | None:
+        """(n,) what is added to scores of products (n,), by their numbers here, −1 for unknown ones.
+
+        The logarithm of how much more often each is clicked, where it is seen, than others at its places.
+        None where nothing is known of any.
+        """
+        if self._appeal is None:
+            return None
+        found: Floats = np.where(numbers < 0, np.float32(0), self._appeal[np.maximum(numbers, 0)])
+        return found
+
+    def appeal_of(self, product_ids: Sequence[str]) -> Floats | None:
+        """The same by ids."""
+        if self._appeal is None:
+            return None
+        numbers = [self._number.get(product_id, -1) for product_id in product_ids]
+        return self.appeal(np.array(numbers, dtype=np.int32))
+
     def candidates(
         self, events: Sequence[SessionEvent], tuning: Tuning, others: Sequence[str] = ()
     ) -> Candidates:
@@ -231,14 +280,31 @@ class Behaviour:
             features = np.concatenate([features, _never_clicked(unknown, len(numbers), len(items))])
         return numbers, features
 
-    def scores(self, features: Floats) -> Floats:
+    def missing(self, objective: Objective) -> tuple[ObjectiveName, ...]:
+        """What of an objective this model has not learned apart: there the order is that of clicks."""
+        return tuple(name for name in objective if name != "click" and name not in self._learned)
+
+    def scores(self, features: Floats, objective: Objective = CLICK) -> Floats:
         """(n,) of candidates' features: the higher, the likelier to come next; comparable within one call.
 
-        Without a learned re-ranker the sources are fused by their ranks.
+        A mixture is the weighted sum of what the trees of objectives say for each. What they have not learned
+        counts as clicks. Without a learned re-ranker the sources are fused by their ranks.
         """
-        if self._trees is None:
+        if self._trees is None or not len(features):
             return fuse_ranks(features)
-        return score_masked(self._masks, features) if self._masks else score_trees(self._trees, features)
+        parts: dict[ObjectiveName, float] = {}
+        for name, weight in objective.items():
+            known = name if name in self._learned else "click"
+            parts[known] = parts.get(known, 0.0) + weight
+        if self._objectives is None or parts.keys() == {"click"}:
+            return _score(*self._trees, features)
+        told = np.empty((len(features), features.shape[1] + 1), np.float32)
+        told[:, :-1] = features
+        total = np.zeros(len(features), np.float32)
+        for name, weight in parts.items():
+            told[:, -1] = OBJECTIVES.index(name)
+            total += np.float32(weight) * _score(*self._objectives, told)
+        return total
 
     def shares(self, scores: Floats) -> Floats:
         """(n,) each one's part of 1, of products that were scored in one call: how likely it is the next.
@@ -263,6 +329,10 @@ class Behaviour:
         return np.array(items, dtype=np.int32), weights
 
 
+def _score(trees: Trees, leaves: LeafMasks | None, features: Floats) -> Floats:
+    return score_masked(leaves, features) if leaves else score_trees(trees, features)
+
+
 def fuse_ranks(features: Floats) -> Floats:
     """(n,) Σ weight / (20 + rank) over the sources that bring it; content decides between equals."""
     scores = 1e-3 * features[:, CONTENT]
@@ -278,6 +348,15 @@ def _never_clicked(count: int, others: int, length: int) -> Floats:
     features[:, EVENTS_AGO], features[:, [IDLE, TOGETHER_AGE]] = NEVER_CLICKED, 1
     features[:, LENGTH] = length
     return features
+
+
+def objectives_of(artifact: Artifact) -> ObjectiveTrees | None:
+    """Of an artifact that has any. Raises KeyError for a missing array, ArtifactRefused for a bad list."""
+    if not Trees.are_in(artifact.arrays, OBJECTIVE_TREES):
+        return None
+    told = frozenset(_strings(artifact, OBJECTIVE_NAMES))
+    learned = frozenset(name for name in OBJECTIVES if name in told)
+    return ObjectiveTrees(Trees.of(artifact.arrays, OBJECTIVE_TREES), learned)
 
 
 def _strings(artifact: Artifact, name: str) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from schemas.objectives import ObjectiveName
 from services.model.session_index import Floats, Ints, read_only
 
 
@@ -24,18 +25,32 @@ class Trees(NamedTuple):
     right: Ints
 
     @staticmethod
-    def are_in(arrays: Mapping[str, npt.NDArray[Any]]) -> bool:
-        """Whether these arrays hold any trees."""
-        return "trees_roots" in arrays
+    def are_in(arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "trees") -> bool:
+        """Whether these arrays hold any trees of that name."""
+        return f"{prefix}_roots" in arrays
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+    def of(cls, arrays: Mapping[str, npt.NDArray[Any]], prefix: str = "trees") -> Self:
         """From the arrays of an artifact."""
-        return cls(*(read_only(arrays[f"trees_{name}"]) for name in cls._fields))
+        return cls(*(read_only(arrays[f"{prefix}_{name}"]) for name in cls._fields))
 
-    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+    def arrays(self, prefix: str = "trees") -> dict[str, npt.NDArray[Any]]:
         """For an artifact."""
-        return {f"trees_{name}": array for name, array in self._asdict().items()}
+        return {f"{prefix}_{name}": array for name, array in self._asdict().items()}
+
+
+OBJECTIVE_TREES: Final = "objective_trees"
+
+
+class ObjectiveTrees(NamedTuple):
+    """Trees that order for several objectives, and those that they have learned.
+
+    Beside a candidate's features they are told what to order for, in one more column at the end: the
+    objective's place in OBJECTIVES.
+    """
+
+    trees: Trees
+    learned: frozenset[ObjectiveName]
 
 
 @njit(cache=True, nogil=True)

@@ -10,9 +10,9 @@ import numpy.typing as npt
 from schemas.models import ModelRelease
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
-from services.model.behaviour import Behaviour
+from services.model.behaviour import APPEAL, POPULARITY_FACTOR, Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees
+from services.model.forest import OBJECTIVE_TREES, Trees
 from services.model.ranker import rank_products
 from services.model.session import Tuning
 from services.model.session_index import SessionIndex
@@ -20,23 +20,36 @@ from services.model.store import fetch
 
 Array = npt.NDArray[Any]
 
+FURTHER: Final = frozenset({POPULARITY_FACTOR, APPEAL})
 FLOATS: Final = frozenset(
-    f"sessions_{name}" for name in ("support", "popularity", "season", "trend")
-) | {"item2vec_in", "item2vec_out", "trees_value"}  # fmt: skip
+    [
+        *(f"sessions_{name}" for name in ("support", "popularity", "season", "trend")),
+        *(f"{prefix}_value" for prefix in ("trees", OBJECTIVE_TREES)),
+        *("item2vec_in", "item2vec_out"),
+        *FURTHER,
+    ]
+)
 TWO_DIMENSIONAL: Final = frozenset({"item2vec_in", "item2vec_out", "item2vec_nearest"})
 SESSIONS: Final = tuple(f"sessions_{name}" for name in SessionIndex._fields)
 ITEM2VEC: Final = ("item2vec_in", "item2vec_out", "item2vec_nearest")
-TREES: Final = tuple(f"trees_{name}" for name in Trees._fields)
 PER_PRODUCT: Final = tuple(f"sessions_{name}" for name in ("popularity", "season", "trend", "first", "last"))
 
 
 def require_sound(artifact: Artifact) -> None:
     """Raises ArtifactRefused, naming the file, for arrays that no compiled code may read."""
     arrays = artifact.arrays
-    trees = TREES if "trees_roots" in arrays else ()
-    for name in (*SESSIONS, *ITEM2VEC, *trees):
+    # What each has splits on: objectives have one column more.
+    columns = {"trees": len(FEATURES), OBJECTIVE_TREES: len(FEATURES) + 1}
+    forests = [prefix for prefix in columns if Trees.are_in(arrays, prefix)]
+    further = [name for name in FURTHER if name in arrays]
+    trees = [f"{prefix}_{name}" for prefix in forests for name in Trees._fields]
+    for name in (*SESSIONS, *ITEM2VEC, *trees, *further):
         _require_kind(name, arrays)
-    problems = _sessions(arrays), _vectors(arrays), _trees(arrays) if trees else iter(())
+    problems = (
+        _sessions(arrays),
+        _vectors(arrays),
+        *(_trees(arrays, prefix, columns[prefix]) for prefix in forests),
+    )
     for found in problems:
         for name, problem in found:
             raise ArtifactRefused(f"{name}{ARRAY}", problem)
@@ -59,9 +72,12 @@ Problems = Iterator[tuple[str, str]]
 def _sessions(arrays: Mapping[str, Array]) -> Problems:
     items, products = arrays["sessions_items"], len(arrays["sessions_support"])
     sessions = len(arrays["sessions_starts"]) - 1
-    for name in PER_PRODUCT:
+    for name in (*PER_PRODUCT, *(FURTHER & arrays.keys())):
         if len(arrays[name]) != products:
             yield name, f"has {len(arrays[name])} products, sessions_support has {products}"
+    for name in FURTHER & arrays.keys():
+        if not np.isfinite(arrays[name]).all():
+            yield name, "has what is no number"
     if len(arrays["sessions_session_of"]) != len(items):
         yield "sessions_session_of", f"tells of {len(arrays['sessions_session_of'])} of {len(items)} events"
     yield from _not_steps("sessions_starts", arrays, sessions, len(items))
@@ -81,15 +97,15 @@ def _vectors(arrays: Mapping[str, Array]) -> Problems:
     yield from _not_within("item2vec_nearest", arrays["item2vec_nearest"], 0, products)
 
 
-def _trees(arrays: Mapping[str, Array]) -> Problems:
-    feature = arrays["trees_feature"]
-    for name in TREES[2:]:
+def _trees(arrays: Mapping[str, Array], prefix: str, columns: int) -> Problems:
+    feature = arrays[f"{prefix}_feature"]
+    for name in (f"{prefix}_{field}" for field in Trees._fields[2:]):
         if len(arrays[name]) != len(feature):
-            yield name, f"has {len(arrays[name])} nodes, trees_feature has {len(feature)}"
-    yield from _not_within("trees_roots", arrays["trees_roots"], 0, len(feature))
-    yield from _not_within("trees_feature", feature, -1, len(FEATURES))
+            yield name, f"has {len(arrays[name])} nodes, {prefix}_feature has {len(feature)}"
+    yield from _not_within(f"{prefix}_roots", arrays[f"{prefix}_roots"], 0, len(feature))
+    yield from _not_within(f"{prefix}_feature", feature, -1, columns)
     inner = np.flatnonzero(feature >= 0)
-    for name in ("trees_left", "trees_right"):
+    for name in (f"{prefix}_left", f"{prefix}_right"):
         yield from _not_within(name, arrays[name][inner], 0, len(feature))
         if (arrays[name][inner] <= inner).any():  # so that every way down has an end
             yield name, "leads from a node to one before it"

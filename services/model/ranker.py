@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from schemas.objectives import CLICK, Objective
 from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour, Candidates
 from services.model.candidates import CONTENT, KNN_SESSIONS, REACHED_BY
@@ -38,21 +39,27 @@ def rank_products(
     *,
     others: Sequence[str] = (),
     likeness: Likeness | None = None,
+    objective: Objective = CLICK,
 ) -> Ranking:
     """The model's candidates for these events together with the `others`, in order."""
     found = collect_features(model, events, tuning, others=others, likeness=likeness)
     if not found.product_ids:
         return Ranking((), NOTHING, ())
-    order, scores, witnessed = rank_features(model, found.features)
+    appeal = model.appeal_of(found.product_ids)
+    order, scores, witnessed = rank_features(model, found.features, objective, appeal)
     return Ranking(
         tuple([found.product_ids[place] for place in order.tolist()]), scores, tuple(witnessed.tolist())
     )
 
 
-def rank_features(model: Behaviour, features: Floats) -> tuple[Places, Floats, Mask]:
+def rank_features(
+    model: Behaviour, features: Floats, objective: Objective = CLICK, appeal: Floats | None = None
+) -> tuple[Places, Floats, Mask]:
     """Of candidates with these (n, FEATURES): (n,) places, the likeliest first; their scores; whether
-    past sessions speak for them."""
-    scores = model.scores(features)
+    past sessions speak for them. `appeal` (n,) is added to scores."""
+    scores = model.scores(features, objective)
+    if appeal is not None:
+        scores = scores + appeal
     order = np.argsort(-scores, kind="stable")
     witnessed = (features[:, KNN_SESSIONS] + features[:, REACHED_BY]) > 0
     return order, scores[order], witnessed[order]

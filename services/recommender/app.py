@@ -14,6 +14,7 @@ import structlog
 from fastapi import APIRouter, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from schemas import objectives
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
@@ -164,6 +165,7 @@ class Parts:
             treatment=self._assignment,
             in_force=self._active_rules,
             clock=clock,
+            objective=objectives.parse(settings.objective),
         )
         self._asks = RequestBuilder(self._sessions, self._searcher)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)
@@ -273,7 +275,14 @@ class Parts:
                 self._keep_graph,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
                 partial(topic_feeds.change_prices, self._state),
-                partial(topic_feeds.count, self._popularity, self._catalogue, self._hub, self._clock),
+                partial(
+                    topic_feeds.count,
+                    self._popularity,
+                    self._catalogue,
+                    self._hub,
+                    self._clock,
+                    self._lines,
+                ),
             ),
             on_failure=_end_process,
         )

@@ -6,6 +6,7 @@ from math import exp2
 from typing import Final
 
 from schemas.sessions import SessionEvent
+from services.model.behaviour import Behaviour
 from services.model.session import SELECT_ITEM
 
 PRODUCTS_MAX: Final = 500_000  # events name what they like, and a product's name costs some 200 bytes
@@ -60,12 +61,17 @@ class Popularity:
         total = mass * exp2((since - newest) * self._per_ms) + weight * exp2((at - newest) * self._per_ms)
         self._masses[product_id] = (newest, max(total, 0.0))
 
-    def counts(self, now: float) -> dict[str, float]:
-        """Of each product the count as it is at `now`, Unix ms."""
+    def counts(self, now: float, model: Behaviour | None = None) -> dict[str, float]:
+        """Of each product the count as it is at `now`, Unix ms.
+
+        Events come of rows, too, and most from their first places: what a model has learned of how products
+        do where they are seen corrects that.
+        """
+        factor = model.popularity_factor if model is not None else lambda _product_id: 1.0
         if len(self._masses) > PRODUCTS_MAX:
             self._keep_greatest(now)
         return {
-            product_id: mass * exp2(min(since - now, 0.0) * self._per_ms)
+            product_id: mass * exp2(min(since - now, 0.0) * self._per_ms) * factor(product_id)
             for product_id, (since, mass) in self._masses.items()
         }
 

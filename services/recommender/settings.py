@@ -3,8 +3,9 @@
 from pathlib import Path
 from tempfile import gettempdir
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
+from schemas import objectives
 from services.model.settings import ModelSettings, SessionSettings
 from services.settings import HttpSettings, QdrantSettings
 
@@ -63,6 +64,11 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     diversity: float = Field(
         0.2, ge=0, le=1, description="how much unlike each other a row's products should be (1 − λ of MMR)"
     )
+    objective: str = Field(
+        "click",
+        description="what the learned order is for where no request, experiment or rule says: click, cart, "
+        "buy or a mixture such as buy:0.7,click:0.3",
+    )
     brand_max: int = Field(4, ge=1, description="products of one brand in a row")
     embedder_url: str | None = Field(
         "http://127.0.0.1:8004",
@@ -100,3 +106,9 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     def datadir(self) -> Path:
         """Where the index in process and the copy of the products live."""
         return self.recommender_datadir or Path(gettempdir()) / f"eddy-recommender-{self.recommender_port}"
+
+    @field_validator("objective")
+    @classmethod
+    def _require_objective(cls, text: str) -> str:
+        objectives.parse(text)
+        return text

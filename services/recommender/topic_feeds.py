@@ -25,6 +25,7 @@ from services.recommender.catalogue import Catalogue
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.pipeline.warmup import warm
 from services.recommender.popularity import Popularity
+from services.recommender.serving_models import ModelRegistry
 from services.recommender.settings import RecommenderSettings
 from services.recommender.snapshot import Snapshots
 from services.recommender.state import State
@@ -203,10 +204,14 @@ async def change_prices(state: State) -> None:
 
 
 async def count(
-    popularity: Popularity, catalogue: Catalogue, hub: SubscriptionRegistry, clock: Clock
+    popularity: Popularity,
+    catalogue: Catalogue,
+    hub: SubscriptionRegistry,
+    clock: Clock,
+    models: ModelRegistry,
 ) -> None:
     """What is popular now, every few seconds, for ever."""
     while True:
-        catalogue.count(popularity.counts(clock()))
+        catalogue.count(popularity.counts(clock(), models.model(None)))
         hub.popular_changed()
         await asyncio.sleep(COUNT_EVERY_S)

@@ -4,15 +4,19 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from schemas.models import Compared, DataRange, Manifest, Metrics, ModelRelease, Released
+from schemas.objectives import Objective
 from services.clock import now_ms
 from services.files import scratch
 from services.model import artifact, releases, store
 from services.model.artifact import Artifact, ArtifactRefused
+from services.model.behaviour import Behaviour
+from services.model.repurchase import Repeats
 from services.model.session import Tuning
 from services.model.store import ModelStore, StoreFailed
 from services.progress import Progress
@@ -20,9 +24,12 @@ from services.time_range import TimeRange
 from services.trainer import content, popularity, session_files, topic_history
 from services.trainer.cases import Case, Split, last_day
 from services.trainer.content import Contents
-from services.trainer.evaluation import evaluate
+from services.trainer.evaluation import accuracy, answers, evaluate
 from services.trainer.gate import Verdict
+from services.trainer.impressions import row_lessons
+from services.trainer.objectives import measure_objectives
 from services.trainer.release import evaluate_gate
+from services.trainer.repurchase import learn_repeats
 from services.trainer.sessions import Histories, newest, sessionise
 from services.trainer.settings import TrainerSettings
 from services.trainer.topic_history import NothingToRead, Tally
@@ -53,7 +60,15 @@ def train(
         models.require_writable()
         current = releases.current(settings, settings.model_name)
         most = settings.trainer_events_max
-        history = topic_history.read(settings, times, settings.event_types, progress, archives, most=most)
+        history = topic_history.read(
+            settings,
+            times,
+            settings.event_types,
+            progress,
+            archives,
+            most=most,
+            rows_most=settings.trainer_rows_max,
+        )
         progress.stage("sessions")
         tuning = settings.tuning
         everything = sessionise(history.events, tuning.gap_ms, clicks_give_way=tuning.clicks_give_way)
@@ -66,16 +81,32 @@ def train(
         split = _split(histories, released, settings.gate_cases_min)
 
         parameters = Parameters(tuning=tuning)
-        trained = fit(split.training, parameters, progress, catalogue)
+        lessons = row_lessons(history.rows, history.events, tuning)
+        known = [each for each in lessons if each.shown_at < (split.begins or each.shown_at + 1)]
+        trained = fit(split.training, parameters, progress, catalogue, impressions=known)
+        seen = [row for row in history.rows if row.shown.shown_at < (split.begins or row.shown.shown_at + 1)]
+        trained = trained.learn_beside(Repeats(), seen)
         measured = _store(work / "measured", trained, _manifest(split.training, split.cases, trained))
         metrics = Evaluator(split.cases, parameters.tuning, catalogue, progress)
+        objectives = measure_objectives(
+            (model := Behaviour.of(measured)),
+            trained.lessons,
+            split.outcomes,
+            partial(metrics.ask, model),
+            cases_min=settings.gate_cases_min,
+        )
+        trained = trained.without([name for name, each in objectives.items() if each.reason])
         # What serves has learned from the newest day, too; what was measured could not.
         whole = refit(trained, histories, parameters, progress, catalogue)
+        whole = whole.learn_beside(
+            learn_repeats(history.events, catalogue.kinds if catalogue else {}), history.rows
+        )
         manifest = replace(
             _manifest(histories, split.cases, whole),
             metrics=metrics.of(measured),
             popularity=popularity.measure_popularity(split.training, split.cases),
             released=None if current is None else _compare(current, released, split, metrics),
+            objectives=objectives,
         )
         progress.stage("storing")
         digest = artifact.write(work / manifest.version, whole.arrays, whole.texts, manifest)
@@ -135,6 +166,11 @@ class Evaluator:
         if not self.cases:
             return None
         return evaluate(model, self.cases, self.progress, tuning=self.tuning, contents=self.catalogue)
+
+    def ask(self, model: Behaviour, objective: Objective, cases: Sequence[Case]) -> tuple[float, float]:
+        """The hit rate and the mean reciprocal rank of its order for an objective, on these cases."""
+        given = answers(model, cases, self.progress, self.tuning, self.catalogue, objective=objective)
+        return accuracy(given.ranks)
 
 
 def _fetch_released(settings: TrainerSettings, current: ModelRelease) -> Artifact | str:

@@ -1,14 +1,14 @@
 """The trainer's commands: `train`, `evaluate`, `release`, `rollback`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
-from schemas.models import Metrics
+from schemas.models import Metrics, ObjectiveMetrics
 from services import time_range
 from services.cli import Terminal, exit_with_status, progress_console
 from services.clock import now_ms
@@ -66,8 +66,11 @@ def train(
         console.print(f"{made.released.version}, learned from {counts}")
         _tell_sources(made.tally)
         _tell_left_out(made.tally)
+        if made.tally.rows:
+            console.print(f"rows: {made.tally.rows:,}, learned from the {made.tally.rows_seen:,} newest seen")
         _tell_metrics("held out", made.manifest.metrics)
         _tell_metrics("popularity", made.manifest.popularity)
+        _tell_objectives(made.manifest.objectives)
         _tell_metrics("released", made.manifest.released.metrics if made.manifest.released else None)
         console.print(f"the gate would {'release it' if made.verdict.passed else 'not release it'}:")
         _tell_reasons(made.verdict.reasons)
@@ -160,6 +163,18 @@ def _tell_left_out(tally: Tally) -> None:
     ):
         if count:
             console.print(f"left out: {count:,} {what}")
+
+
+def _tell_objectives(objectives: Mapping[str, ObjectiveMetrics]) -> None:
+    """Beside clicks; one that has no order of its own with the reason."""
+    for name, told in objectives.items():
+        figures = ""
+        if told.hr_20 is not None and told.mrr_20 is not None:
+            figures = (
+                f"HR@20 {told.hr_20:.4f}  MRR@20 {told.mrr_20:.4f}  {told.cases:,} cases, in the order for "
+                f"clicks {told.clicks_hr_20:.4f} and {told.clicks_mrr_20:.4f}"
+            )
+        console.print(f"{name:<10} {'; '.join(filter(None, (figures, told.reason)))}".rstrip())
 
 
 def _tell_reasons(reasons: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """The catalogue's content vectors: what a session is like, and which products nobody has clicked yet."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,7 @@ from services.model.session import Tuning, compute_session
 from services.model.session_index import Floats
 from services.progress import Progress
 from services.settings import ServiceSettings
+from services.trainer.repurchase import ProductKind
 from services.vector_replica import VectorReplica
 
 NEAREST: Final = 40  # candidates by content, about as many as the recommender takes from its index
@@ -23,10 +24,11 @@ NEAREST: Final = 40  # candidates by content, about as many as the recommender t
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """All products that have a content vector."""
+    """All products that have a content vector, and what kinds of products they are."""
 
     replica: VectorReplica
     layout: Layout
+    kinds: Mapping[str, ProductKind] = field(default_factory=dict)
     products: tuple[str, ...] = field(init=False)
     _searched: Floats = field(init=False, repr=False)
 
@@ -62,12 +64,16 @@ class Contents:
 def read(settings: ServiceSettings, progress: Progress) -> Contents | None:
     """What lies on `product-vectors` now; None for an empty topic. Raises what reading a topic raises."""
     replica, kind, decoder = VectorReplica(settings.layout), vectors_of(settings.layout), MessageReader()
+    kinds: dict[str, ProductKind] = {}
     with open_reader(settings) as reader:
         spans = reader.spans(PRODUCT_VECTORS)
         progress.stage("reading the catalogue", sum(len(span) for span in spans))
         for messages in reader.read(spans):
             for message in messages:
-                if (read := decoder.read(kind, message)) is not None:
-                    replica.apply(read.key, read.value)
+                if (read := decoder.read(kind, message)) is None:
+                    continue
+                if replica.apply(read.key, read.value) and read.value is not None:
+                    product = read.value.product
+                    kinds[read.key] = ProductKind(product.type, product.top_category or None)
             progress.advance(len(messages))
-    return Contents(replica, settings.layout) if len(replica) else None
+    return Contents(replica, settings.layout, kinds) if len(replica) else None

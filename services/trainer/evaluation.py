@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.models import Metrics
+from schemas.objectives import CLICK, Objective
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
 from services.model.ranker import rank_products
@@ -50,19 +51,23 @@ def answers(
     progress: Progress,
     tuning: Tuning,
     contents: Contents | None = None,
+    *,
+    objective: Objective = CLICK,
 ) -> Answers:
-    """The model's answer to each case; what nobody has clicked is among them where contents are given."""
+    """The model's answer to each case; what nobody has clicked is among them where contents are given.
+
+    Where several products are right, the first of them counts.
+    """
     progress.stage("measuring", len(cases))
     if cases:
-        _answer(model, cases[0], tuning, contents)  # what comes with the first call is no case's
+        _answer(model, cases[0], tuning, contents, objective)  # what comes with the first call is no case's
     ranks = np.zeros(len(cases), np.int64)
     shown: Counter[str] = Counter()
     started = perf_counter()
     for number, case in enumerate(cases):
-        row = _answer(model, case, tuning, contents)
+        row = _answer(model, case, tuning, contents, objective)
         shown.update(row)
-        if case.target in row:
-            ranks[number] = row.index(case.target) + 1
+        ranks[number] = min((row.index(each) + 1 for each in case.right if each in row), default=0)
         progress.advance()
     return Answers(ranks, shown, perf_counter() - started)
 
@@ -86,10 +91,14 @@ def accuracy(ranks: npt.NDArray[np.int64]) -> tuple[float, float]:
     return len(hits) / total, float((1 / hits).sum()) / total
 
 
-def _answer(model: Behaviour, case: Case, tuning: Tuning, contents: Contents | None) -> tuple[str, ...]:
+def _answer(
+    model: Behaviour, case: Case, tuning: Tuning, contents: Contents | None, objective: Objective
+) -> tuple[str, ...]:
     events = case.remember(tuning)
     others, likeness = contents.query(events, tuning) if contents else ((), None)
-    return rank_products(model, events, tuning, others=others, likeness=likeness).product_ids[:K]
+    return rank_products(
+        model, events, tuning, others=others, likeness=likeness, objective=objective
+    ).product_ids[:K]
 
 
 def _bias(model: Behaviour, shown: Counter[str]) -> float:

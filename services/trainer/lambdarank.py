@@ -1,14 +1,16 @@
 """The re-ranker's learning: LightGBM's LambdaMART over the candidates of sessions that came later."""
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from schemas.objectives import OBJECTIVES, ObjectiveName
+from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import Trees
@@ -16,9 +18,7 @@ from services.model.ranker import collect_features
 from services.model.session import Tuning
 from services.model.session_index import Floats, read_only
 from services.progress import Progress
-from services.trainer.cases import cases_at, continuing
 from services.trainer.content import Contents
-from services.trainer.sessions import Histories
 
 
 def flatten(dumped: Mapping[str, Any]) -> Trees:
@@ -56,6 +56,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 CASES_MIN: Final = 400  # with fewer, trees learn noise: ranks are fused instead
+LESSONS_MIN: Final = 100  # of an objective beside clicks, whose cases keep its trees from learning noise
 CASES_PER_TREE: Final = 20  # stopping where a held-out part stops gaining was tried: too noisy a sign
 
 
@@ -77,11 +78,45 @@ class LambdaRank:
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """Candidates of several cases one after another: features, 1 for the target, and the cases' sizes."""
+    """Candidates of several cases one after another: features, 1 for the target, and the cases' sizes.
+
+    `weights` (cases,) are what each counts, None where all count alike.
+    """
 
     features: Floats
     labels: npt.NDArray[np.bool_]
     sizes: npt.NDArray[np.int64]
+    weights: Floats | None = None
+
+    def tell(self, objective: ObjectiveName) -> "Groups":
+        """The same with one more column, which says what to order for."""
+        column = np.full((len(self.features), 1), OBJECTIVES.index(objective), np.float32)
+        return replace(self, features=np.hstack([self.features, column]))
+
+    def some(self, most: int) -> "Groups":
+        """All cases, or `most` evenly spread."""
+        if len(self.sizes) <= most:
+            return self
+        kept = np.zeros(len(self.sizes), np.bool_)
+        kept[np.linspace(0, len(kept) - 1, most).astype(np.int64)] = True
+        rows = np.repeat(kept, self.sizes)
+        weights = None if self.weights is None else self.weights[kept]
+        return Groups(self.features[rows], self.labels[rows], self.sizes[kept], weights)
+
+    def __add__(self, other: "Groups") -> "Groups":
+        """Both, one after another; nothing added changes nothing."""
+        if not len(other.sizes):
+            return self
+        weights = [
+            np.ones(len(each.sizes), np.float32) if each.weights is None else each.weights
+            for each in (self, other)
+        ]
+        return Groups(
+            np.concatenate([self.features, other.features]),
+            np.concatenate([self.labels, other.labels]),
+            np.concatenate([self.sizes, other.sizes]),
+            np.concatenate(weights),
+        )
 
 
 def fit_trees(groups: Groups, parameters: LambdaRank, *, threads: int, progress: Progress) -> Trees | None:
@@ -92,16 +127,37 @@ def fit_trees(groups: Groups, parameters: LambdaRank, *, threads: int, progress:
     progress.stage("re-ranker", rounds)
     booster = lightgbm.train(
         _options(parameters, len(groups.labels), threads),
-        lightgbm.Dataset(groups.features, groups.labels, group=groups.sizes, feature_name=list(FEATURES)),
+        lightgbm.Dataset(
+            groups.features,
+            groups.labels,
+            group=groups.sizes,
+            weight=None if groups.weights is None else np.repeat(groups.weights, groups.sizes),
+            feature_name=[*FEATURES, "objective"][: groups.features.shape[1]],
+        ),
         rounds,
         callbacks=[lambda _env: progress.advance()],
     )
     return flatten(booster.dump_model())
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """After these events the `right` products were; others were not.
+
+    Where only some were seen, `seen` are those that are compared, right ones included: what nobody has seen
+    is not wrong. `weight` is what the lesson counts beside others.
+    """
+
+    events: tuple[SessionEvent, ...]
+    right: frozenset[str]
+    seen: tuple[str, ...] = ()
+    weight: float = 1.0
+
+
 def gather_groups(
     model: Behaviour,
-    newer: Histories,
+    lessons: Iterable[Lesson],
+    count: int | None,
     parameters: LambdaRank,
     *,
     tuning: Tuning,
@@ -110,27 +166,36 @@ def gather_groups(
 ) -> Groups:
     """What the model brings for sessions that it does not know, and which of it was right.
 
-    Cases whose target is not among the candidates teach nothing. Of the others' wrong candidates a part is
-    drawn at random, which leaves their order as it is and learning faster.
+    `count` is how many lessons come, where that is known. Those whose right products are not among the
+    candidates teach nothing. Of the others' wrong candidates a part is drawn at random, which leaves their
+    order as it is and learning faster; of what was seen none is left out.
     """
-    continued = continuing(newer)
     random = np.random.default_rng(parameters.seed)
-    progress.stage("candidates", min(int(continued.sum()), parameters.cases))
-    features, labels, sizes = [], [], []
-    for case in cases_at(newer, continued, parameters.cases):
+    progress.stage("candidates", count)
+    features, labels, sizes, weights = [], [], [], []
+    for lesson in lessons:
         progress.advance()
-        events = case.events
+        events, seen = lesson.events, frozenset(lesson.seen)
         others, likeness = contents.query(events, tuning) if contents else ((), None)
-        found = collect_features(model, events, tuning, others=others, likeness=likeness)
-        right = np.array([each == case.target for each in found.product_ids], dtype=np.bool_)
+        found = collect_features(model, events, tuning, others=(*others, *lesson.seen), likeness=likeness)
+        right = np.array([each in lesson.right for each in found.product_ids], dtype=np.bool_)
         if right.any():
-            kept = right | (random.random(len(right)) < parameters.wrong_share)
+            if seen:
+                kept = np.array([each in seen for each in found.product_ids], dtype=np.bool_)
+            else:
+                kept = right | (random.random(len(right)) < parameters.wrong_share)
             features.append(found.features[kept])
             labels.append(right[kept])
             sizes.append(int(kept.sum()))
+            weights.append(lesson.weight)
     if not sizes:
         return Groups(np.empty((0, len(FEATURES)), np.float32), np.empty(0, np.bool_), np.empty(0, np.int64))
-    return Groups(np.concatenate(features), np.concatenate(labels), np.array(sizes))
+    return Groups(
+        np.concatenate(features),
+        np.concatenate(labels),
+        np.array(sizes),
+        None if set(weights) == {1.0} else np.array(weights, dtype=np.float32),
+    )
 
 
 def _options(parameters: LambdaRank, rows: int, threads: int) -> dict[str, object]:

@@ -2,11 +2,15 @@
 
 from pathlib import Path
 from tempfile import gettempdir
+from typing import Final
 
 from pydantic import Field
 
+from services.model.propensity import ROWS_MAX
 from services.model.settings import ModelSettings, SessionSettings
 from services.trainer import gate
+
+DISMISSALS: Final = frozenset({"dismiss_item"})
 
 
 class TrainerSettings(SessionSettings, ModelSettings):
@@ -22,6 +26,12 @@ class TrainerSettings(SessionSettings, ModelSettings):
         ge=1_000,
         description="of more events the newest sessions that have so many together are learned from",
     )
+    trainer_rows_max: int = Field(
+        ROWS_MAX,
+        ge=0,
+        description="so many rows that visitors saw, the newest, teach beside their events what is clicked "
+        "where; 0 for none",
+    )
     gate_tolerance: float = Field(
         gate.TOLERANCE,
         ge=0,
@@ -34,5 +44,8 @@ class TrainerSettings(SessionSettings, ModelSettings):
 
     @property
     def event_types(self) -> frozenset[str]:
-        """The types of events that are learned from: those that count in a session."""
-        return frozenset(name for name, weight in self.session_type_weights.items() if weight)
+        """The types of events that are learned from: those that count in a session.
+
+        But what was waved away on a card was never looked at: it is beside nothing.
+        """
+        return frozenset(name for name, weight in self.session_type_weights.items() if weight) - DISMISSALS

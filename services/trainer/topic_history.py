@@ -8,19 +8,25 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import structlog
 
 from schemas.sessions import KIND_OF, identity
-from schemas.topics import EVENTS
+from schemas.topics import EVENTS, RECOMMENDATIONS
 from schemas.unreadable import Unreadable
 from services.archive.history_events import HISTORY_EVENT, HistoryEvent
+from services.archive.manifest import ArchiveRefused
 from services.errors import OperationFailed
-from services.kafka.messages import decode
+from services.kafka.clients import TopicMissing
+from services.kafka.messages import IMPRESSION, decode
 from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
+from services.model.propensity import RowEvents, SeenRow
 from services.progress import Progress
 from services.settings import ServiceSettings
 from services.time_range import TimeRange
 from services.visitors import erasure
 from services.visitors.erasure import Erasures
+
+log = structlog.get_logger()
 
 # An identity has 16 or 17 bytes; with its length behind it no trailing zero is lost to numpy, and the order
 # of the column is that of the identities.
@@ -128,21 +134,24 @@ class NothingToRead(OperationFailed):
 
 @dataclass
 class Tally:
-    """What became of the messages."""
+    """What became of the messages; `rows` are impressions, of which `rows_seen` were seen."""
 
     messages: int = 0
     bad: int = 0  # no event, or under another visitor's key
     erased: int = 0
     too_old: int = 0  # products of events beyond the newest so many
     unreadable_erasures: int = 0
+    rows: int = 0
+    rows_seen: int = 0
     sources: dict[str, int] = field(default_factory=dict)  # messages of the topic, and of each archive
 
 
 @dataclass(frozen=True, slots=True)
 class TopicHistory:
-    """The events that count, and how many there were of all."""
+    """The events that count, the rows that visitors saw, and how many there were of all."""
 
     events: EventColumns
+    rows: Sequence[SeenRow]
     tally: Tally
 
 
@@ -154,18 +163,21 @@ def read(
     archives: Sequence[str] = (),
     *,
     most: int | None = None,
+    rows_most: int = 0,
 ) -> TopicHistory:
     """The events of the given types that the broker took in a range of time, up to where the topic ends now.
 
     Those in archives at these URLs, too: what an archive and the topic both have comes twice, as an event
-    that was sent twice does. Of more than `most` the newest, and some that came before. `erasures` is read
-    whole first. Messages that are no event are counted and left out. Raises NothingToRead, BrokerAway,
+    that was sent twice does. Of more than `most` the newest, and some that came before. `rows_most` is how
+    many rows of `recommendations` are kept, the newest of those that were seen. `erasures` is read whole
+    first. Messages that are no event are counted and left out. Raises NothingToRead, BrokerAway,
     TopicMissing, ArchiveRefused, StoreFailed.
     """
     with ExitStack() as stack:
         reader = stack.enter_context(open_reader(settings))
         erasures = erasure.read(reader)
         columns, tally = GrowingColumns(types, most), Tally(unreadable_erasures=erasures.unreadable)
+        gathered = RowEvents(rows_most)
         sources: list[tuple[str, HistoryReader]] = [
             *((url, stack.enter_context(_open_archive(url))) for url in archives),
             (settings.topic(EVENTS), reader),
@@ -178,11 +190,74 @@ def read(
             stage = f"reading events of {name}" if archives else "reading events"
             progress.stage(stage, sum(map(len, found)))
             for messages in each.read(found) if found else ():
-                columns.extend(_events(messages, erasures, tally))
+                columns.extend(_take_rows(_events(messages, erasures, tally), gathered))
                 progress.advance(len(messages))
             tally.sources[name] = tally.sources.get(name, 0) + tally.messages - before
-    tally.too_old = columns.forgotten
-    return TopicHistory(columns.columns(), tally)
+        rows = NewestRows(rows_most)
+        for name, each in sources if gathered else ():
+            for messages in _read_rows(each, name, times, progress):
+                rows.extend(_join_rows(messages, gathered, erasures, tally))
+    tally.too_old, tally.rows_seen = columns.forgotten, len(rows.rows)
+    return TopicHistory(columns.columns(), rows.rows, tally)
+
+
+class NewestRows:
+    """Rows that were seen, each once; beyond twice `most` the oldest go."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._rows: dict[str, SeenRow] = {}
+
+    def extend(self, rows: Iterable[SeenRow]) -> None:
+        """Takes some more."""
+        for row in rows:
+            self._rows[row.shown.recommendation_id] = row
+        if len(self._rows) > 2 * self._most:
+            self._rows = {row.shown.recommendation_id: row for row in self.rows}
+
+    @property
+    def rows(self) -> list[SeenRow]:
+        """The newest, the oldest of them first."""
+        ordered = sorted(
+            self._rows.values(), key=lambda row: (row.shown.shown_at, row.shown.recommendation_id)
+        )
+        return ordered[-self._most :] if self._most else []
+
+
+def _take_rows(events: Iterable[HistoryEvent], rows: RowEvents) -> Iterator[HistoryEvent]:
+    for event in events:
+        if event.recommendation_id is not None:
+            rows.take(event)
+        yield event
+
+
+def _read_rows(
+    reader: HistoryReader, name: str, times: TimeRange, progress: Progress
+) -> Iterator[Sequence[TopicMessage]]:
+    """Of an archive that has no export of the topic, nothing."""
+    try:
+        spans = [span for span in reader.spans(RECOMMENDATIONS, times) if len(span)]
+    except (ArchiveRefused, TopicMissing) as error:
+        log.info("no rows are learned from", source=name, reason=str(error))
+        return
+    progress.stage("reading rows", sum(map(len, spans)))
+    for messages in reader.read(spans) if spans else ():
+        yield messages
+        progress.advance(len(messages))
+
+
+def _join_rows(
+    messages: Iterable[TopicMessage], gathered: RowEvents, erasures: Erasures, tally: Tally
+) -> Iterator[SeenRow]:
+    for message in messages:
+        tally.rows += 1
+        read = decode(IMPRESSION, message)
+        if isinstance(read, Unreadable) or (shown := read.value) is None:
+            tally.bad += 1
+        elif erasures.leave_out(shown.visitor_id, shown.shown_at, message.timestamp()[1]):
+            tally.erased += 1
+        elif (row := gathered.join(shown)) is not None:
+            yield row
 
 
 def _open_archive(url: str) -> AbstractContextManager[HistoryReader]:

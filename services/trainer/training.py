@@ -6,24 +6,43 @@ then all sessions make the model that serves.
 """
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
+from schemas.objectives import OBJECTIVES, ObjectiveName
+from services.model.behaviour import (
+    APPEAL,
+    FEATURE_NAMES,
+    OBJECTIVE_NAMES,
+    POPULARITY_FACTOR,
+    PRODUCTS,
+    Behaviour,
+)
 from services.model.candidates import FEATURES
-from services.model.forest import Trees
+from services.model.forest import OBJECTIVE_TREES, ObjectiveTrees, Trees
 from services.model.item2vec import BLOCK, Item2Vec, all_nearest, build_item2vec
+from services.model.propensity import (
+    SeenRow,
+    attention,
+    estimate_examination,
+    has_chance,
+    measure_appeal,
+    popularity_factors,
+)
+from services.model.repurchase import REPEATS, Repeats
 from services.model.session import Tuning
 from services.model.session_index import NEWEST, Floats, SessionIndex, build_index
 from services.progress import Progress
 from services.trainer import lambdarank, skipgram
+from services.trainer.cases import OUTCOMES, Case, cases_at, continuing, outcome_cases
 from services.trainer.content import Contents
-from services.trainer.lambdarank import LambdaRank
+from services.trainer.impressions import RowLesson, evenly
+from services.trainer.lambdarank import CASES_MIN, LESSONS_MIN, Groups, LambdaRank, Lesson
 from services.trainer.sessions import Histories
 from services.trainer.skipgram import SkipGram
 
@@ -68,22 +87,61 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class TrainedModel:
-    """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with."""
+    """A model: its arrays by name, its texts by file name (.txt or .json), and what it was made with.
+
+    `lessons` are how many each objective could be learned from, whether or not that was enough.
+    """
 
     arrays: dict[str, npt.NDArray[Any]]
     texts: dict[str, str]
     parameters: dict[str, object]
+    lessons: Mapping[ObjectiveName, int] = field(default_factory=dict)
+
+    def without(self, objectives: Collection[ObjectiveName]) -> "TrainedModel":
+        """The same model, in which these objectives count as clicks."""
+        if OBJECTIVE_NAMES not in self.texts:
+            return self
+        learned = msgspec.json.decode(self.texts[OBJECTIVE_NAMES], type=list[str])
+        left = [name for name in learned if name not in objectives]
+        if left:
+            return replace(self, texts={**self.texts, OBJECTIVE_NAMES: _json(left)})
+        texts = {name: text for name, text in self.texts.items() if name != OBJECTIVE_NAMES}
+        arrays = {name: each for name, each in self.arrays.items() if not name.startswith(OBJECTIVE_TREES)}
+        return replace(self, arrays=arrays, texts=texts)
+
+    def learn_beside(self, repeats: Repeats, rows: Sequence[SeenRow] = ()) -> "TrainedModel":
+        """The same model with what does not come from sessions: how soon types of products are bought again,
+        and how often products were clicked where they were seen.
+
+        Without rows that chance had a say in, popularity stays as it is counted.
+        """
+        arrays = dict(self.arrays)
+        products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
+        if has_chance(rows):
+            arrays[APPEAL] = measure_appeal(rows, products)
+        if len(curve := estimate_examination(rows)):
+            counts = self.arrays["sessions_popularity"]
+            arrays[POPULARITY_FACTOR] = popularity_factors(attention(rows, curve), products, counts)
+        return replace(self, arrays=arrays, texts={**self.texts, REPEATS: repeats.text()})
 
 
 def fit(
-    histories: Histories, parameters: Parameters, progress: Progress, contents: Contents | None = None
+    histories: Histories,
+    parameters: Parameters,
+    progress: Progress,
+    contents: Contents | None = None,
+    *,
+    impressions: Sequence[RowLesson] = (),
 ) -> TrainedModel:
     """Learns from the histories, and from what the catalogue tells of products that nobody has clicked.
 
-    Too few sessions for a re-ranker give a model that fuses ranks.
+    Too few sessions for a re-ranker give a model that fuses ranks; too few of an objective one that has no
+    trees of it. `impressions` are what rows taught that were seen.
     """
-    trees = _re_ranker(histories, parameters, contents, progress)
-    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
+    learned = _re_rankers(histories, parameters, contents, impressions, progress)
+    parts = _model(histories, parameters, contents, progress)
+    packed = pack_model(*parts, learned.trees, parameters, objectives=learned.objectives)
+    return replace(packed, lessons=learned.lessons)
 
 
 def refit(
@@ -94,8 +152,13 @@ def refit(
     contents: Contents | None = None,
 ) -> TrainedModel:
     """The same model, with the same re-ranker, grown by the newest sessions."""
+    parts = _model(histories, parameters, contents, progress)
     trees = Trees.of(trained.arrays) if Trees.are_in(trained.arrays) else None
-    return pack_model(*_model(histories, parameters, contents, progress), trees, parameters)
+    objectives = None
+    if OBJECTIVE_NAMES in trained.texts:
+        names = msgspec.json.decode(trained.texts[OBJECTIVE_NAMES], type=list[ObjectiveName])
+        objectives = ObjectiveTrees(Trees.of(trained.arrays, OBJECTIVE_TREES), frozenset(names))
+    return replace(pack_model(*parts, trees, parameters, objectives=objectives), lessons=trained.lessons)
 
 
 def pack_model(
@@ -104,10 +167,15 @@ def pack_model(
     vectors: Item2Vec,
     trees: Trees | None,
     parameters: Parameters,
+    *,
+    objectives: ObjectiveTrees | None = None,
 ) -> TrainedModel:
     """As an artifact holds it."""
     arrays = {**index.arrays(), **vectors.arrays(), **(trees.arrays() if trees else {})}
     texts = {PRODUCTS: _json(products), FEATURE_NAMES: _json(FEATURES)}
+    if objectives is not None:
+        arrays |= objectives.trees.arrays(OBJECTIVE_TREES)
+        texts[OBJECTIVE_NAMES] = _json([name for name in OBJECTIVES if name in objectives.learned])
     return TrainedModel(arrays, texts, _describe(parameters))
 
 
@@ -131,27 +199,74 @@ def _model(
     return products, index, build_item2vec(learned_in, learned_out, parameters.nearest)
 
 
-def _re_ranker(
-    histories: Histories, parameters: Parameters, contents: Contents | None, progress: Progress
-) -> Trees | None:
+@dataclass(frozen=True, slots=True)
+class _ReRankers:
+    """What orders candidates, and how many lessons each objective had."""
+
+    trees: Trees | None = None
+    objectives: ObjectiveTrees | None = None
+    lessons: Mapping[ObjectiveName, int] = field(default_factory=dict)
+
+
+def _re_rankers(
+    histories: Histories,
+    parameters: Parameters,
+    contents: Contents | None,
+    impressions: Sequence[RowLesson],
+    progress: Progress,
+) -> _ReRankers:
+    """Trees for clicks; and where there are any, one more set for all objectives together."""
     first = int(histories.sessions * (1 - parameters.rank_share))
     older, newer = histories.part(0, first), histories.part(first, histories.sessions)
     if not older.sessions or not newer.sessions:
-        return None
+        return _ReRankers()
+    ranking = parameters.lambdarank
     model = Behaviour("", *_model(older, parameters, contents, progress), None)
-    return lambdarank.fit_trees(
-        lambdarank.gather_groups(
+
+    def gather(lessons: Iterable[Lesson], count: int | None = None) -> Groups:
+        return lambdarank.gather_groups(
             model,
-            newer,
-            parameters.lambdarank,
+            lessons,
+            count,
+            ranking,
             tuning=parameters.tuning,
             contents=contents,
             progress=progress,
-        ),
-        parameters.lambdarank,
-        threads=parameters.threads,
-        progress=progress,
-    )
+        )
+
+    def learn(groups: Groups) -> Trees | None:
+        return lambdarank.fit_trees(groups, ranking, threads=parameters.threads, progress=progress)
+
+    is_continued = continuing(newer)
+    count = min(int(is_continued.sum()), ranking.cases)
+    clicks = gather(_lessons(cases_at(newer, is_continued, count)), count)
+    # What was shown later than what the first model knows is as new to it as the newer sessions are.
+    later = [each.lesson for each in impressions if each.shown_at > older.ends[-1]]
+    clicks += gather(evenly(later, ranking.cases), min(len(later), ranking.cases))
+    lessons: dict[ObjectiveName, int] = {"click": len(clicks.sizes)}
+    trees = learn(clicks)
+    if trees is None:
+        return _ReRankers(lessons=lessons)
+    outcomes: dict[ObjectiveName, Groups] = {}
+    for name, kinds in OUTCOMES.items():
+        groups = gather(_lessons(outcome_cases(newer, is_continued, kinds, ranking.cases)))
+        lessons[name] = len(groups.sizes)
+        if lessons[name] >= LESSONS_MIN:
+            outcomes[name] = groups
+    if not outcomes:
+        return _ReRankers(trees, lessons=lessons)
+    # As many clicks as there are of the most frequent outcome: with them few purchases are no noise.
+    most = max(CASES_MIN, *(lessons[name] for name in outcomes))
+    together = clicks.some(most).tell("click")
+    for name, groups in outcomes.items():
+        together += groups.tell(name)
+    mixed = learn(together)
+    objectives = None if mixed is None else ObjectiveTrees(mixed, frozenset(outcomes))
+    return _ReRankers(trees, objectives, lessons)
+
+
+def _lessons(cases: Iterable[Case]) -> Iterator[Lesson]:
+    return (Lesson(case.events, case.right) for case in cases)
 
 
 def _json(strings: Sequence[str]) -> str:

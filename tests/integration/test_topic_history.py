@@ -10,8 +10,10 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from infra.stack.broker import Broker
+from schemas import impressions
 from schemas.events import encode
-from schemas.topics import ERASURES, EVENTS
+from schemas.impressions import Shown, ShownItem
+from schemas.topics import ERASURES, EVENTS, RECOMMENDATIONS
 from services.kafka.admin import create
 from services.kafka.clients import TopicMissing
 from services.kafka.ranges import BrokerAway, RangeReader, open_reader
@@ -212,6 +214,35 @@ def test_the_greatest_erasure_counts_unless_it_was_taken_back(
     found = read(kafka)
     assert products(found) == {"twice 3", "taken back 1", "taken back 3", "unreadable 3"}
     assert found.tally.unreadable_erasures == 1
+
+
+def test_rows_are_read_beside_events_those_that_were_seen(
+    kafka: ServiceSettings, filling: TopicWriter
+) -> None:
+    for number, visitor in enumerate(["v", "v", "v", "erased"]):
+        shown = Shown(
+            recommendation_id=f"row {number}", visitor_id=visitor, slot="for_you", kind="for_you",
+            shown_at=NOON + number,
+            items=tuple(ShownItem(product_id=each, score=1, source="content") for each in "abc"),
+        )  # fmt: skip
+        filling.raw(RECOMMENDATIONS, visitor, impressions.encode(shown), NOON)
+        if number != 1:  # which nobody saw
+            filling.event(None, visitor=visitor, type_="view_item_list", row=f"row {number}")
+    filling.event("b", type_="select_item", row="row 2")
+    filling.event("b", type_="select_item", row="row 1")
+    filling.raw(RECOMMENDATIONS, "v", b"no row")
+    filling.erasure("erased", NOON + HOUR)
+    filling.event("c", at=NOON + 2 * HOUR)
+    filling.flush()
+    found = topic_history.read(kafka, ALL, TYPE_WEIGHTS, Silent(), rows_most=10)
+    assert [(row.shown.recommendation_id, row.clicked) for row in found.rows] == [
+        ("row 0", frozenset()),
+        ("row 2", {"b"}),
+    ]
+    assert (found.tally.rows, found.tally.rows_seen) == (5, 2)
+    newest = topic_history.read(kafka, ALL, TYPE_WEIGHTS, Silent(), rows_most=1)
+    assert [row.shown.recommendation_id for row in newest.rows] == ["row 2"]
+    assert read(kafka).rows == []
 
 
 def test_a_missing_topic_is_told(kafka: ServiceSettings) -> None:

@@ -128,6 +128,7 @@ class TopicWriter:
         received_at: int | None = None,
         type_: str = "view_item",
         items: Sequence[str] = (),
+        row: str | None = None,
     ) -> Event:
         """One event that the broker took at `at`; it happened then, where nothing else is said."""
         self._number += 1
@@ -139,6 +140,7 @@ class TopicWriter:
             received_at=received_at,
             product_id=None if items else product,
             items=tuple(map(Item, items)),
+            recommendation_id=row,
         )
         self.raw(EVENTS, visitor, encode(made), at)
         return made

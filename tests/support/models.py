@@ -12,7 +12,7 @@ from schemas.models import DataRange, Gate, Manifest, ModelRelease
 from services.model import artifact
 from services.model.behaviour import FEATURE_NAMES, PRODUCTS, Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees
+from services.model.forest import ObjectiveTrees, Trees
 from services.model.item2vec import Item2Vec, build_item2vec
 from services.model.session_index import SessionIndex, build_index
 
@@ -35,9 +35,14 @@ def parts(past: Past) -> tuple[tuple[str, ...], SessionIndex, Item2Vec]:
     )
 
 
-def behaviour(past: Past = PAST, version: str = VERSION, trees: Trees | None = None) -> Behaviour:
+def behaviour(
+    past: Past = PAST,
+    version: str = VERSION,
+    trees: Trees | None = None,
+    objectives: ObjectiveTrees | None = None,
+) -> Behaviour:
     """The model of these sessions."""
-    return Behaviour(version, *parts(past), trees)
+    return Behaviour(version, *parts(past), trees, objectives=objectives)
 
 
 def tree_leaning_to(feature: int, threshold: float = 0.5) -> Trees:

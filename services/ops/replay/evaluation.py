@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import stats  # type: ignore[import-untyped]
 
 from services.ops.experiments.statistics import Estimate, Sums, ratio
-from services.ops.replay.figures import OVERLAP_BINS, SHOWN, Quality, RowsCompared
+from services.ops.replay.figures import OVERLAP_BINS, SHOWN, FrontPoint, Quality, RowsCompared
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row
 
@@ -80,6 +80,36 @@ def compare_rows(  # noqa: PLR0917 - two of the same, and how
         worse=int((gained < 0).sum()),
         overlaps=tuple(np.bincount(bins, minlength=OVERLAP_BINS).tolist()),
     )
+
+
+def front(
+    mixtures: Mapping[str, Rows],
+    clicks: Collection[Case],
+    bought: Collection[Case],
+    k: int,
+    confidence: float,
+) -> tuple[FrontPoint, ...]:
+    """Hit rates of clicks and of purchases by what rows are ordered for, each mixture on the same cases."""
+    known = set.intersection(*(set(rows) for rows in mixtures.values())) if mixtures else set()
+
+    def hits(rows: Rows, cases: Collection[Case]) -> tuple[Estimate, int]:
+        ordered = sorted(known & set(cases))
+        ranks = [rank(rows[case].product_ids[:k], case.target) for case in ordered]
+        return mean(ordered, np.array([each > 0 for each in ranks], dtype=np.float64), confidence), len(ranks)
+
+    found: list[FrontPoint] = []
+    for objective, rows in mixtures.items():
+        (by_click, click_cases), (by_purchase, buy_cases) = hits(rows, clicks), hits(rows, bought)
+        found.append(
+            FrontPoint(
+                objective=objective,
+                clicks=by_click,
+                buys=by_purchase,
+                click_cases=click_cases,
+                buy_cases=buy_cases,
+            )
+        )
+    return tuple(found)
 
 
 def mean(cases: Sequence[Case], values: Floats, confidence: float) -> Estimate:

@@ -111,6 +111,18 @@ class RowsCompared(msgspec.Struct, frozen=True, kw_only=True):
     overlaps: tuple[int, ...] = ()
 
 
+class FrontPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows ordered for one mixture: the share of cases whose next product is in them, of clicks and of those
+    whose product the visitor bought later.
+    """
+
+    objective: str  # as buy:0.25,click:0.75
+    clicks: Estimate
+    buys: Estimate
+    click_cases: int
+    buy_cases: int
+
+
 class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     """All of it. `notes` are sentences that a reader of the figures has to know."""
 
@@ -121,6 +133,7 @@ class ReplayReport(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionsCompared | None = None
     qualities: tuple[Quality, ...] = ()
     compared: tuple[RowsCompared, ...] = ()
+    front: tuple[FrontPoint, ...] = ()  # of the shadow, from clicks alone to purchases alone
     verdict: str = ""  # one sentence: would it have been better?
     notes: tuple[str, ...] = ()
 

@@ -10,10 +10,13 @@ import heapq
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Final
 
 from schemas.events import CLICKS, Event
 from schemas.sessions import SESSION_EVENTS_MAX, identity
 from services.model.session import TYPE_WEIGHTS
+
+BOUGHT_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -39,6 +42,7 @@ class _Visitor:
     event_id: str | None = None
     at: int = 0
     product_ids: tuple[str, ...] = ()
+    clicked: dict[str, Case] = field(default_factory=dict)  # target → its case, the newest 64
     seen: dict[str, int] = field(default_factory=dict)  # product → when last, of the newest 64 products
 
 
@@ -50,6 +54,8 @@ class CaseCollector:
     cases than `most` those with the smallest hashes of visitor and event stay, so the sample depends neither
     on how visitors are interleaved nor on when somebody asks. `found` counts all cases, `returns` the clicks
     that went back to a product that was seen before.
+
+    Of the cases whose target its visitor bought later a sample of its own is kept, BOUGHT_MAX at most.
     """
 
     def __init__(self, most: int, gap_ms: int, types: Collection[str] = tuple(TYPE_WEIGHTS)) -> None:
@@ -58,7 +64,8 @@ class CaseCollector:
         self._types = frozenset(types)
         self._visitors: dict[str, _Visitor] = {}
         self._names: dict[str, str] = {}  # one text a product, however many visitors have seen it
-        self._sample: list[tuple[int, Case]] = []  # a heap of negative hashes: the greatest hash comes first
+        self._sample = _Sample(most)
+        self._bought = _Sample(min(most, BOUGHT_MAX))
         self.found = 0
         self.returns = 0
 
@@ -77,12 +84,20 @@ class CaseCollector:
             if is_remembered:
                 visitor.event_id, visitor.at = event.event_id, event.occurred_at
                 visitor.product_ids = product_ids
+        if event.type == "purchase":
+            for product_id in product_ids:
+                if (case := visitor.clicked.pop(product_id, None)) is not None:
+                    self._bought.add(case)
         if is_remembered:
             _see(visitor.seen, product_ids, event.occurred_at)
 
     def cases(self) -> tuple[Case, ...]:
         """The sample, by visitor and time."""
-        return tuple(sorted(case for _, case in self._sample))
+        return self._sample.cases()
+
+    def bought(self) -> tuple[Case, ...]:
+        """Cases whose target was bought after it was clicked on, by visitor and time."""
+        return self._bought.cases()
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of figures about these cases has to know."""
@@ -91,8 +106,8 @@ class CaseCollector:
             f"{self._gap_ms / 60_000:g} min of the event before it. Rows leave out what was seen, so "
             f"{self.returns:,} clicks that went back to a seen product are no cases."
         ]
-        if self.found > len(self._sample):
-            told.append(f"{len(self._sample):,} of {self.found:,} cases were drawn, by a hash of their ids.")
+        if self.found > len(self.cases()):
+            told.append(f"{len(self.cases()):,} of {self.found:,} cases were drawn, by a hash of their ids.")
         return tuple(told)
 
     def _click(self, visitor: _Visitor, event: Event, target: str) -> None:
@@ -108,12 +123,29 @@ class CaseCollector:
             return
         self.found += 1
         case = Case(event.visitor_id, visitor.at, event_id, event.occurred_at, target)
+        self._sample.add(case)
+        visitor.clicked[target] = case
+        if len(visitor.clicked) > SESSION_EVENTS_MAX:
+            del visitor.clicked[next(iter(visitor.clicked))]
+
+
+class _Sample:
+    """At most so many cases, those with the smallest hashes of visitor and event."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._heap: list[tuple[int, Case]] = []  # of negative hashes: the greatest hash comes first
+
+    def add(self, case: Case) -> None:
         name = f"{case.visitor_id}\0{case.event_id}".encode()
         entry = (-int.from_bytes(blake2b(name, digest_size=8).digest()), case)
-        if len(self._sample) < self._most:
-            heapq.heappush(self._sample, entry)
-        elif self._sample:
-            heapq.heappushpop(self._sample, entry)
+        if len(self._heap) < self._most:
+            heapq.heappush(self._heap, entry)
+        elif self._heap:
+            heapq.heappushpop(self._heap, entry)
+
+    def cases(self) -> tuple[Case, ...]:
+        return tuple(sorted(case for _, case in self._heap))
 
 
 def _see(seen: dict[str, int], product_ids: Collection[str], at: int) -> None:

@@ -152,6 +152,8 @@ def plots(report: ReplayReport) -> list[Plot]:
     made.append(_by_length(report, known))
     if pairs:
         made.append(_overlaps(pairs[0], k))
+    if report.front:
+        made.append(_front(report))
     return made
 
 
@@ -218,6 +220,41 @@ def _by_length(report: ReplayReport, known: str) -> Plot:
                 tuple((across.at(rank), upright.at(rate)) for rank, rate in enumerate(found, start=1)),
             )
             for line, ((place, each), found) in enumerate(zip(shown, rates, strict=True))
+        ),
+    )
+
+
+def _front(report: ReplayReport) -> Plot:
+    """Hit rates of clicks across, of purchases upright: a dot for each mixture, in their order."""
+    points_ = [(each.clicks.value or 0.0, each.buys.value or 0.0) for each in report.front]
+    (left, right), (low, high) = (
+        (min(each) - margin, max(each) + margin)
+        for each in zip(*points_, strict=True)
+        for margin in (0.1 * (max(each) - min(each)) or 0.01,)
+    )
+    across = _Scale(left, right, GUTTER + 10, WIDTH - MARGIN)
+    upright = _Scale(low, high, ENTRY + AREA, ENTRY)
+    k, first, last = report.asked.k, report.front[0], report.front[-1]
+    return Plot(
+        title=f"Hit rates @{k} by objective",
+        caption=(
+            f"From {first.objective} to {last.objective}, {len(points_)} mixtures joined in their order: "
+            f"{count_noun(first.click_cases, 'click')}, and {count_noun(first.buy_cases, 'click')} on what "
+            "was bought later. Up and to the right is better."
+        ),
+        across=across.ticks(percent),
+        across_title="clicks",
+        upright=upright.ticks(percent),
+        left=GUTTER,
+        top=ENTRY,
+        base=ENTRY + AREA,
+        curves=(
+            Curve(
+                ENTRY - 6,
+                SERIES[0],
+                "what was bought later",
+                tuple((across.at(clicks), upright.at(buys)) for clicks, buys in points_),
+            ),
         ),
     )
 

@@ -119,20 +119,25 @@ async def rows_of(
     on_row: Callable[[], object],
     *,
     patience_s: float = PATIENCE_S,
+    objective: str | None = None,
+    only: Collection[Case] | None = None,
 ) -> dict[Case, Row]:
-    """The row of each case, from a recommender that reads what `put_cases` has written.
+    """The row of each case, or of some, from a recommender that reads what `put_cases` has written.
+
+    `objective` is what rows are ordered for, None for the recommender's own.
 
     A row counts only where its session is the case's: an answer of before it was read is asked for again.
     What passes is waited for, `patience_s` long each. Raises RowsRefused.
     """
-    todo = _visitors(states)
+    todo = ((visitor_id, case) for visitor_id, case in _visitors(states) if only is None or case in only)
+    parameters = {"k": str(k)} | ({"objective": objective} if objective else {})
     found: dict[Case, Row] = {}
     patiently = AsyncRetrying(**patience(patience_s, first_s=0.1, longest_s=1.0))
 
     async def work(client: httpx.AsyncClient) -> None:
         for visitor_id, case in todo:
             try:
-                found[case] = await patiently.copy()(_row, client, visitor_id, case.event_id, k)
+                found[case] = await patiently.copy()(_row, client, visitor_id, case.event_id, parameters)
             except Passing as error:
                 raise RowsRefused(f"{error}; it was asked for {patience_s:g} s") from error
             on_row()
@@ -144,10 +149,12 @@ async def rows_of(
     return {case: found[case] for case in sorted(found)}
 
 
-async def _row(client: httpx.AsyncClient, visitor_id: str, event_id: str, k: int) -> Row:
+async def _row(
+    client: httpx.AsyncClient, visitor_id: str, event_id: str, parameters: Mapping[str, str]
+) -> Row:
     where = f"the recommender at {client.base_url}"
     try:
-        response = await client.get("/v1/recommendations", params={"visitor_id": visitor_id, "k": k})
+        response = await client.get("/v1/recommendations", params={"visitor_id": visitor_id, **parameters})
     except httpx.TransportError as error:
         raise Passing(f"{where} does not answer ({str(error) or type(error).__name__})") from error
     if response.status_code in BUSY | {500}:

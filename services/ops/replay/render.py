@@ -105,6 +105,17 @@ def pair_rows(report: ReplayReport) -> Iterator[Line]:
     yield "equal rows", [f"{each.equal_rows:,}" for each in found]
 
 
+def front_rows(report: ReplayReport) -> Iterator[Line]:
+    """A column a mixture."""
+    found, asked = report.front, report.asked
+    clicks, buys = [each.clicks for each in found], [each.buys for each in found]
+    of_clicks, of_buys = found[0].click_cases, found[0].buy_cases
+    yield from _with_intervals(
+        f"hit rate @{asked.k}, {count_noun(of_clicks, 'click')}", clicks, percent, asked
+    )
+    yield from _with_intervals(f"of {of_buys:,} on what was bought later", buys, percent, asked)
+
+
 def _with_intervals(
     what: str, found: list[Estimate], figure: Figure, asked: ReplayParameters
 ) -> Iterator[Line]:
@@ -129,6 +140,7 @@ def html(report: ReplayReport) -> str:
         sessions=list(sessions(report.sessions)) if report.sessions else [],
         qualities=list(quality_rows(report)) if report.qualities else [],
         pairs=list(pair_rows(report)) if report.compared else [],
+        front=list(front_rows(report)) if report.front else [],
         advantage=advantage(report),
         plots=plots.plots(report),
         width=plots.WIDTH,
@@ -160,6 +172,9 @@ def show(report: ReplayReport) -> None:
     if report.compared:
         names = [f"{each.name} −\n{each.with_name}" for each in report.compared]
         console.print(figures("the same cases in pairs", names, pair_rows(report)))
+    if report.front:
+        names = [each.objective.replace(",", ",\n") for each in report.front]
+        console.print(figures("by objective", names, front_rows(report)))
     for note in report.notes:
         say(f"! {note}", "yellow")
     if report.verdict:

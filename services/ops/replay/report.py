@@ -11,6 +11,7 @@ from services.ops.replay.figures import (
     SHADOW,
     SHOWN,
     FeedFigures,
+    FrontPoint,
     Quality,
     ReplayParameters,
     ReplayReport,
@@ -49,9 +50,10 @@ def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
     catalogue: int,
     notes: Sequence[str],
     now: int,
+    front: tuple[FrontPoint, ...] = (),
 ) -> ReplayReport:
     """All figures of a replay. `rows` are the pipelines' by name, in the order in which they are to be shown;
-    `catalogue` counts the products that rows are made of; `now` is Unix ms.
+    `catalogue` counts the products that rows are made of; `now` is Unix ms; `front` is by objective.
     """
     known = {name: {case: each[case] for case in cases if case in each} for name, each in rows.items()}
     qualities = tuple(
@@ -69,6 +71,7 @@ def report(  # noqa: PLR0917 - in the order in which a replay comes to know them
         sessions=sessions,
         qualities=qualities,
         compared=pairs,
+        front=front,
         verdict=verdict(asked, pairs) if rows else "",
         notes=tuple(dict.fromkeys([*notes, *_notes(asked, len(cases), known, qualities)])),
     )

@@ -14,7 +14,7 @@ from services.kafka.ranges import open_reader
 from services.model import releases
 from services.model.artifact import ArtifactRefused
 from services.model.store import StoreFailed, manifest_at
-from services.ops.replay import sessions, variant
+from services.ops.replay import evaluation, sessions, variant
 from services.ops.replay.consumer_group import Group, wait_for
 from services.ops.replay.figures import LIVE, SHADOW, SHOWN, FeedFigures, ReplayParameters, ReplayReport
 from services.ops.replay.next_click import Case, CaseCollector
@@ -90,6 +90,10 @@ LIVE_GOES_ON: Final = (
 NOTHING_SHOWN: Final = (
     "Nothing is on record of what these visitors were shown after the events of the cases, so there is no "
     f"“{SHOWN}” to compare with."
+)
+
+NOTHING_BOUGHT: Final = (
+    "Nobody bought what they had clicked on within the range, so there is nothing to draw objectives by."
 )
 
 
@@ -192,8 +196,13 @@ def in_shadow(
             else:  # as fast as it goes: the speed changes no session
                 pipeline.replay(source, None, question.workers, lambda _event: None)
             visitors = len(first.tally.visitors)
+            is_first = wanted is plan.wanted[0]
             rows[wanted.name] = pipeline.rows(
-                collector.cases(), question.k, visitors, keep=keep is not None and wanted is plan.wanted[0]
+                collector.cases(),
+                question.k,
+                visitors,
+                keep=keep is not None and is_first,
+                bought=collector.bought() if is_first else (),
             )
         assert first is not None
         progress.stage("reading what live showed")
@@ -211,6 +220,8 @@ def in_shadow(
             rows[SHOWN] = shown
         else:
             notes.append(NOTHING_SHOWN)
+        if not pipelines[0].mixtures:
+            notes.append(NOTHING_BOUGHT)
         made = report(
             plan.asked,
             feed_figures(first.tally, first.seconds, question.workers),
@@ -220,6 +231,13 @@ def in_shadow(
             pipelines[0].products,
             notes,
             int(now_ms()),
+            evaluation.front(
+                pipelines[0].mixtures,
+                collector.cases(),
+                collector.bought(),
+                question.k,
+                plan.asked.confidence,
+            ),
         )
         if keep is not None:
             keep(made, pipelines)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,10 @@ from services.ops.replay.shadow_topics import Shadow
 from services.ops.replay.source import OnEvent, Pace, ReplayFailed, Source, Tally, feed
 from services.ops.settings import OpsSettings
 from services.progress import Progress, track
+
+# What rows are asked to be ordered for, to draw what purchases cost in clicks; of so many cases of each kind.
+MIXTURES: Final = ("click", "buy:0.25,click:0.75", "buy:0.5,click:0.5", "buy:0.75,click:0.25", "buy")
+MIXED_MAX: Final = 500
 
 PREFIX: Final = "EDDY_"
 SETTING: Final = re.compile(r"^  EDDY_([A-Z0-9_]+)=", re.MULTILINE)  # as services/cli.py describes them
@@ -203,6 +208,7 @@ class Pipeline:
         self._workers: list[Child] = []
         self.products = 0
         self.lost = LostTargets(0, 0)
+        self.mixtures: dict[str, dict[Case, Row]] = {}
         self._recommender: Child | None = None
 
     def make(self, now: int, *, take_over: bool, on_left: Callable[[str], object]) -> None:
@@ -250,13 +256,25 @@ class Pipeline:
         with open_reader(self.shadow.settings) as ours, open_reader(self._live) as theirs:
             return sessions.compare_sessions(ours, theirs, tally.identities, tally.visitors, self._progress)
 
-    def rows(self, cases: Collection[Case], k: int, visitors: int, *, keep: bool) -> dict[Case, Row]:
-        """The rows that a recommender of its own makes of the cases; it goes on where it is to be kept."""
+    def rows(
+        self,
+        cases: Collection[Case],
+        k: int,
+        visitors: int,
+        *,
+        keep: bool,
+        bought: Collection[Case] = (),
+    ) -> dict[Case, Row]:
+        """The rows that a recommender of its own makes of the cases; it goes on where it is to be kept.
+
+        Where there are `bought` cases, `mixtures` holds their rows, and some of the others', by what they
+        were ordered for.
+        """
         with open_reader(self.shadow.settings) as reader:
             spans = reader.spans(SESSIONS)
             stage = f"{self.wanted.name}: looking up the sessions of the cases"
             messages = track(reader.read(spans), self._progress, stage, sum(map(len, spans)))
-            states = recommendations.states_of(cases, messages)
+            states = recommendations.states_of({*cases, *bought}, messages)
         if not states and not keep:
             return {}
         with open_writer(self.shadow.settings) as writer:
@@ -266,8 +284,12 @@ class Pipeline:
         child.wait_until_ready()
         self.lost = find_lost_targets(child.url, cases)
         self._stage("asking for rows", len(states))
-        asked = recommendations.rows_of(child.url, self.key, states, k, self._progress.advance)
-        found = asyncio.run(asked)
+        ask = partial(recommendations.rows_of, child.url, self.key, states, k, self._progress.advance)
+        found = asyncio.run(ask(only=frozenset(cases)))
+        if known := [case for case in bought if case in states]:
+            some = frozenset([*known, *[*found][:: -(-len(found) // MIXED_MAX) or 1]])
+            self._stage("asking for rows by objective", len(some) * len(MIXTURES))
+            self.mixtures = {each: asyncio.run(ask(objective=each, only=some)) for each in MIXTURES}
         if keep:
             self._recommender = child
         else:

@@ -196,7 +196,7 @@ def of_experiment(
             "A new name starts clean"
         )
     if not knobs(experiment):
-        yield "no variant sets a weight, a model or a diversity: all visitors get the same"
+        yield "no variant sets a weight, a model, an objective or a diversity: all visitors get the same"
     mine = knobs(experiment)
     for other in others:
         shared = sorted(mine & knobs(other))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 
+from schemas.objectives import OBJECTIVES
 from services.web.problems import Problem
 
 
@@ -37,6 +38,16 @@ class BadWeight(Problem):
             f"weight {name!r}: {reason}; weights are {', '.join(known)}",
             fields={"weight": name, "weights": list(known)},
         )
+
+
+class WrongObjective(Problem):
+    """What the order is to be for has no such name, or no such weight."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    kind = "bad-objective"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"objective: {reason}", fields={"objectives": list(OBJECTIVES)})
 
 
 class UnknownParameter(Problem):

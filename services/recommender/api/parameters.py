@@ -11,8 +11,10 @@ from fastapi import Depends, Header, Query
 from pydantic import BaseModel, BeforeValidator, Field
 
 from schemas.live import QUERY_MAX
+from schemas.objectives import OBJECTIVE_MAX, BadObjective, Objective
+from schemas.objectives import parse as parse_objective
 from services.model.content import PROFILES
-from services.recommender.api.errors import BadWeight, RepeatedParameter, UnknownParameter
+from services.recommender.api.errors import BadWeight, RepeatedParameter, UnknownParameter, WrongObjective
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.search.query import OrderName
 from services.recommender.search.search import OVERRIDES
@@ -67,6 +69,12 @@ class RowParameters(BaseModel):
         max_length=1000,
         description="what counts how much, as category:1,brand:0.2 or as a JSON object; −10 to 10 each",
     )
+    objective: str | None = Field(
+        None,
+        max_length=OBJECTIVE_MAX,
+        description="what the learned order is for, as buy:0.7,click:0.3: click, cart and buy, weights from "
+        "0 on (default: the shop's rules and settings)",
+    )
     diversity: float | None = Field(
         None, ge=0, le=1, description="how unlike each other the products should be (1 − λ of MMR)"
     )
@@ -106,6 +114,14 @@ class RowParameters(BaseModel):
                 raise BadWeight(name, f"must be a number from −{WEIGHT_MAX:g} to {WEIGHT_MAX:g}", known)
         return found
 
+    @property
+    def given_objective(self) -> Objective | None:
+        """What was given. Raises WrongObjective."""
+        try:
+            return None if self.objective is None else parse_objective(self.objective)
+        except BadObjective as error:
+            raise WrongObjective(str(error)) from None
+
 
 Parameters = Annotated[RowParameters, Query()]
 
@@ -124,7 +140,7 @@ def weight_names() -> dict[str, tuple[str, ...]]:
 FILTERS: Final = tuple(
     name
     for name in RowParameters.model_fields
-    if name not in ("k", "weights", "diversity", "brand_max", "explain", "debug")
+    if name not in ("k", "weights", "objective", "diversity", "brand_max", "explain", "debug")
 )
 
 

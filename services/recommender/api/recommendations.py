@@ -133,7 +133,10 @@ class RequestHandler:
         who: RequestIdentity,
         *further: str,
     ) -> RecommendationRequest:
-        """What is asked for. Raises NotAuthorised, NotReady, BadWeight, Unknown- and RepeatedParameter."""
+        """What is asked for.
+
+        Raises NotAuthorised, NotReady, BadWeight, WrongObjective, Unknown- and RepeatedParameter.
+        """
         is_back_end = (
             who.visitor_id is not None
             and self._door.require_visitor(who.visitor_id, who.token, who.authorization).is_back_end
@@ -151,6 +154,7 @@ class RequestHandler:
             session=None if who.visitor_id is None else self._sessions.session(who.visitor_id),
             own=None if who.visitor_id is None or is_back_end else self._sessions.own_events(who.visitor_id),
             weights=parameters.weights_of(kind),
+            objective=parameters.given_objective,
             diversity=parameters.diversity,
             brand_max=parameters.brand_max,
             without_seen=is_own if parameters.exclude_seen is None else parameters.exclude_seen,

@@ -106,7 +106,7 @@ class AboutProduct:
         found = {"content": [hits.numbers]}
         told = None
         if weights.get(BEHAVIOUR):
-            told = self._blender.rank_beside(model, asked.product_id, hits.numbers)
+            told = self._blender.rank_beside(model, asked.product_id, hits.numbers, asked.objective)
         basis = Basis(asked, query, weights)
         if told is None:
             return replace(self._candidates(basis, hits, model), found=found, fallback=away)
@@ -131,7 +131,7 @@ class AboutProduct:
         numbers = self._models.of_shop(model)[beside.numbers]
         told = CoVisitation(numbers, 0.5 + 0.5 * scale_strengths(np.log(np.maximum(lift, 1.0))))
         if len(numbers) < 2 * asked.k:  # behind them what the model takes for alike
-            ranked = self._blender.rank_beside(model, asked.product_id, NOBODY)
+            ranked = self._blender.rank_beside(model, asked.product_id, NOBODY, asked.objective)
             assert ranked is not None  # visits speak for what is beside it
             is_new = ~np.isin(ranked.numbers, numbers)
             told = CoVisitation(

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from schemas.objectives import CLICK, Objective
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
@@ -65,7 +66,13 @@ class BehaviourRetriever:
         self._tuning = tuning
         self._models = ModelNumbers(replica.numbers)
 
-    def rank_beside(self, model: Behaviour | None, product_id: str, others: Ints) -> CoVisitation | None:
+    def rank_beside(
+        self,
+        model: Behaviour | None,
+        product_id: str,
+        others: Ints,
+        objective: Objective | None = None,
+    ) -> CoVisitation | None:
         """What a model says of products around one, and of the `others`; None where no visit speaks for any.
 
         As for a visitor who has looked at that product alone.
@@ -74,7 +81,8 @@ class BehaviourRetriever:
             return None
         view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
         numbers, features = self._models.candidates(model, [view], self._tuning, others)
-        order, scores, is_witnessed = rank_features(model, features)
+        appeal = self._models.appeal(model, numbers)
+        order, scores, is_witnessed = rank_features(model, features, objective or CLICK, appeal)
         return CoVisitation(numbers[order], scale(scores)) if is_witnessed.any() else None
 
     def retrieve(
@@ -87,6 +95,7 @@ class BehaviourRetriever:
         *,
         direction: Vector | None,
         weights: Weights | None = None,
+        objective: Objective = CLICK,
     ) -> BehaviourCandidates:
         """The model's candidates and the `others` (no two alike), as it ranks them, for a row of k.
 
@@ -96,7 +105,9 @@ class BehaviourRetriever:
         numbers, features = self._models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
             features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
-        order, scores, is_witnessed = rank_features(model, features)
+        order, scores, is_witnessed = rank_features(
+            model, features, objective, self._models.appeal(model, numbers)
+        )
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
         numbers, popularity = numbers[order], features[order, POPULARITY]

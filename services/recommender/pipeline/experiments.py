@@ -1,7 +1,7 @@
 """The experiments that run, and what a visitor's variants come to. Pure: time comes as an argument.
 
 Of two running experiments that set one knob for one visitor, the one first by name wins, knob by knob: a knob
-is the model, the diversity, or one weight of one kind of row.
+is the model, the diversity, the objective, or one weight of one kind of row.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
+from schemas import objectives
 from schemas.experiments import Experiment, Variant
+from schemas.objectives import Objective
 from services.recommender.pipeline.scheduled import Schedule
 
 Weights = Mapping[str, float]
@@ -30,6 +32,7 @@ class Assignment:
     names: Mapping[str, str] = field(default_factory=dict)
     model: str | None = None
     diversity: float | None = None
+    objective: Objective | None = None
     _weights: Mapping[str, Weights] = field(default_factory=dict)
 
     def weights(self, kind: str) -> Weights:
@@ -67,21 +70,30 @@ def combine_variants(variants: Mapping[str, Variant]) -> Assignment:
     weights: dict[str, dict[str, float]] = {}
     model: str | None = None
     diversity: float | None = None
+    objective: str | None = None
     for _, variant in reversed(by_name):  # the first has the last word
         for kind, told in variant.weights.items():
             weights.setdefault(kind, {}).update(told)
         model = model if variant.model is None else variant.model
         diversity = diversity if variant.diversity is None else variant.diversity
-    return Assignment({name: variant.name for name, variant in by_name}, model, diversity, weights)
+        objective = objective if variant.objective is None else variant.objective
+    return Assignment(
+        {name: variant.name for name, variant in by_name},
+        model,
+        diversity,
+        None if objective is None else objectives.parse(objective),
+        weights,
+    )
 
 
 def knobs(experiment: Experiment) -> set[str]:
-    """What any of its variants sets: `model`, `diversity`, `weights.similar.brand`."""
+    """What any of its variants sets: `model`, `diversity`, `objective`, `weights.similar.brand`."""
     found: set[str] = set()
     for variant in experiment.variants:
         found |= {f"weights.{kind}.{name}" for kind, told in variant.weights.items() for name in told}
         found |= {"model"} if variant.model is not None else set()
         found |= {"diversity"} if variant.diversity is not None else set()
+        found |= {"objective"} if variant.objective is not None else set()
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from schemas.directions import unpack
 from schemas.live import Fallback
+from schemas.objectives import CLICK
 from schemas.sessions import Session, SessionEvent
 from schemas.vectors import Layout, Vector
 from services.model.behaviour import Behaviour
@@ -81,6 +82,7 @@ class ForYou:
                 allowed,
                 direction=direction,
                 weights=weights if is_weighed else None,
+                objective=asked.objective or CLICK,
             )
             if any(len(each.numbers) for each in blend.lists):
                 by_model = self._rank_by_model(

@@ -16,6 +16,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from schemas import objectives
+from schemas.objectives import Objective
 from schemas.points import CATEGORY_SEPARATOR, category_prefixes
 from schemas.products import Product
 from schemas.rules import Rule
@@ -45,6 +47,7 @@ class ActiveRules:
 
     blocked: Mapping[str, Values] = field(default_factory=dict)  # field of rules → values
     pins: tuple[Pin, ...] = ()  # in the order in which they take their places
+    objective: Objective | None = None
     _movers: Mapping[Named, tuple[Strength, ...]] = field(default_factory=dict, repr=False)
     # Every row asks about hundreds of products, mostly the same: what was found out about each.
     _known: dict[str, tuple[Product, Strengths]] = field(default_factory=dict, repr=False, compare=False)
@@ -52,7 +55,7 @@ class ActiveRules:
     @property
     def empty(self) -> bool:
         """Whether rows are as they would be without rules."""
-        return not (self.blocked or self.pins or self._movers)
+        return not (self.blocked or self.pins or self._movers or self.objective)
 
     @property
     def moves(self) -> bool:
@@ -151,13 +154,24 @@ def combine_rules(rules: Sequence[Rule]) -> ActiveRules:
             strength = log(rule.factor) if rule.action == "boost" else -log(rule.factor)
             for named in dict.fromkeys(_names_in(rule)):
                 movers[named].append((rule.rule_id, strength))
-    if not (blocked or movers) and not any(rule.action == "pin" for rule in rules):
+    objective = _objective(rules)
+    if not (blocked or movers or objective) and not any(rule.action == "pin" for rule in rules):
         return NOTHING
     return ActiveRules(
         {name: frozenset(values) for name, values in blocked.items()},
         _pins(rules),
+        objective,
         {named: tuple(strengths) for named, strengths in movers.items()},
     )
+
+
+def _objective(rules: Sequence[Rule]) -> Objective | None:
+    """Of the rule that is most about this row and this moment, None where none has any."""
+    found = [rule for rule in rules if rule.action == "objective" and rule.objective is not None]
+    if not found:
+        return None
+    best = min(found, key=lambda rule: (not rule.slots, -(rule.starts_at or 0), rule.rule_id))
+    return objectives.parse(best.objective or "")
 
 
 def _pins(rules: Sequence[Rule]) -> tuple[Pin, ...]:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from schemas.live import COMPLEMENTS, Reason, RecommendedItem
+from schemas.objectives import CLICK, Objective
 from schemas.products import Product
 from schemas.vectors import Layout
 from services.clock import now_ms
@@ -53,6 +54,8 @@ from services.vector_replica import STEPS, VectorReplica
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
 FADES: Final = frozenset({"for_you", "popular"})  # kinds of rows in which what is never clicked gives way
 
+LEARNED: Final = frozenset({"for_you", "similar", "also_liked"})  # whose order asks the learned one
+
 Kind = Callable[[RecommendationRequest, Weights, Behaviour | None, SharedLookups], Awaitable[CandidateSet]]
 
 
@@ -60,8 +63,8 @@ class RecommendationPipeline:
     """The pipeline of one shop. The only call that may leave this process is the index query.
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
-    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot. `clock` is in
-    Unix ms.
+    own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot; `objective` is
+    what rows are ordered for where none of these, nor the request, says. `clock` is in Unix ms.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class RecommendationPipeline:
         treatment: Callable[[str | None], Assignment] = lambda _visitor_id: AS_EVERYONE,
         in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
         clock: Callable[[], float] = now_ms,
+        objective: Objective = CLICK,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -87,6 +91,7 @@ class RecommendationPipeline:
         self._treatment = treatment
         self._in_force = in_force
         self._clock = clock
+        self._objective = objective
         finder = ContentRetriever(catalogue, index, replica, layout, metrics)
         blender = BehaviourRetriever(replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, blender, layout)
@@ -122,6 +127,7 @@ class RecommendationPipeline:
             given=None if asked.given is None else in_force.where(_without(asked.given, hidden)),
             weights={**treatment.weights(asked.kind), **asked.weights},
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
+            objective=asked.objective or treatment.objective or in_force.objective or self._objective,
         )
         model = self._model(treatment.model)  # taken once: no row mixes generations
         offer = await self._retrieve(asked, model, in_force, shared)
@@ -134,6 +140,7 @@ class RecommendationPipeline:
             notice = relaxation.say_nothing_is_like(asked.search.inferred.description)
         elif asked.search is not None and not items:
             items, notice, counts = await self._relax(asked, asked.search, in_force) or (items, notice, ())
+        notice = notice or _objective_notice(asked, model)
         row = tuple(items)
         watch.stop("fill")
         return RecommendationResult(
@@ -364,6 +371,18 @@ def _without(where: Where, products: frozenset[str]) -> Where:
 def _is_browsing(search: Search) -> bool:
     """Words that say nothing have nothing to be near to."""
     return search.is_nonsense and not search.named
+
+
+def _objective_notice(asked: RecommendationRequest, model: Behaviour | None) -> str | None:
+    """What of the objective is not learned: older models, and few purchases, know clicks only."""
+    if asked.kind not in LEARNED or asked.objective is None:
+        return None
+    missing = (
+        tuple(name for name in asked.objective if name != "click")
+        if model is None
+        else model.missing(asked.objective)
+    )
+    return f"not learned apart yet, ordered as for clicks: {', '.join(missing)}" if missing else None
 
 
 def _notice(asked: RecommendationRequest, count: int) -> str | None:

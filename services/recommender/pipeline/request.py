@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
+from schemas import objectives
 from schemas.live import (
     COMPLEMENTS,
     CauseProduct,
@@ -14,6 +15,7 @@ from schemas.live import (
     Slot,
     SlotKind,
 )
+from schemas.objectives import Objective
 from schemas.sessions import KIND_OF, Session
 from services.model.content import Weights
 from services.product_numbers import Ints
@@ -57,6 +59,8 @@ class RecommendationRequest:
     weighted sum of the parts instead of the learned order. `diversity` and `brand_max` are None for the
     settings' own.
 
+    `objective` is what the learned order is for, None for what experiments, rules and settings say.
+
     `given` are the caller's own filters, where a search's words have narrowed `where`: those never give way
     where nothing fits; None for `where` itself.
 
@@ -76,6 +80,7 @@ class RecommendationRequest:
     search: Search | None = None
     given: Where | None = None
     weights: Weights = field(default_factory=dict)
+    objective: Objective | None = None
     diversity: float | None = None
     brand_max: int | None = None
     without_seen: bool = False
@@ -224,6 +229,7 @@ class RequestBuilder:
             own=None if visitor_id is None or is_back_end else self._sessions.own_events(visitor_id),
             product_id=slot.product_id,
             product_ids=slot.product_ids,
+            objective=None if slot.objective is None else objectives.parse(slot.objective),
             search=search,
             without_seen=is_own,
             without_bought=is_own,

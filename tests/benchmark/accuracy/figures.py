@@ -19,7 +19,7 @@ KNN_ORDERS: Final = "session-kNN alone"
 FUSED: Final = "plain rank fusion"
 SERVES: Final = "re-ranked: what serves"
 
-# No data set tells of clicks in lists, so no figure depends on what they weigh.
+# No data set tells of clicks in lists, or of what was waved away: no figure depends on what they weigh.
 UNTOLD: Final = frozenset({"select_item", "dismiss_item"})
 
 
@@ -96,6 +96,27 @@ class ColdFigures(msgspec.Struct, frozen=True, kw_only=True):
     warm_price: Difference
 
 
+class ObjectiveFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """What comes of beginnings of sessions, ordered for it, and for clicks: HR@20 and MRR@20 of each.
+
+    `lessons` were learned from; without `is_learned` they were too few, and both orders are that for clicks.
+    """
+
+    lessons: int
+    is_learned: bool
+    cases: int
+    own: tuple[float, float]
+    clicks: tuple[float, float]
+    hit_rate: Difference
+
+
+class ObjectivesFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """By shop and objective."""
+
+    machine: Machine
+    shops: dict[str, dict[str, ObjectiveFigures]]
+
+
 class AccuracyFigures(msgspec.Struct, frozen=True, kw_only=True):
     """All that was measured, and what it is to be held against; a part that was not measured is None."""
 
@@ -109,6 +130,7 @@ class AccuracyFigures(msgspec.Struct, frozen=True, kw_only=True):
     serenade: DatasetFigures | None = None
     types: TypesFigures | None = None
     cold: ColdFigures | None = None
+    objectives: ObjectivesFigures | None = None
 
 
 def parameters(told: Parameters | None = None) -> dict[str, object]:

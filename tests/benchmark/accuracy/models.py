@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from schemas.models import DataRange, Manifest
+from schemas.objectives import CLICK, Objective
 from services.model import artifact
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
@@ -31,7 +32,7 @@ def without_trees(model: Artifact) -> Artifact:
 class ByKnn(Behaviour):
     """Orders the candidates by session-kNN alone."""
 
-    def scores(self, features: Floats) -> Floats:
+    def scores(self, features: Floats, objective: Objective = CLICK) -> Floats:
         """(n,) the neighbours' votes."""
         return features[:, KNN]
 
@@ -39,6 +40,6 @@ class ByKnn(Behaviour):
 class ByItem2Vec(Behaviour):
     """Orders the candidates by item2vec alone."""
 
-    def scores(self, features: Floats) -> Floats:
+    def scores(self, features: Floats, objective: Objective = CLICK) -> Floats:
         """(n,) IN · OUT."""
         return features[:, ITEM2VEC]

@@ -13,6 +13,7 @@ class Part(StrEnum):
     serenade = "serenade"
     types = "types"
     cold = "cold"
+    objectives = "objectives"
 
 
 TITLES: Final[Mapping[Part, str]] = {
@@ -21,6 +22,7 @@ TITLES: Final[Mapping[Part, str]] = {
     Part.serenade: "Serenade's example",
     Part.types: "REES46: events weighed by their types",
     Part.cold: "REES46: products that nobody has clicked",
+    Part.objectives: "REES46 and simulated shoppers: ordered for carts and purchases",
 }
 REES46: Final = "rees46_oct2019_17k.csv.gz"
 SOURCES: Final[Mapping[Part, str]] = {
@@ -29,4 +31,5 @@ SOURCES: Final[Mapping[Part, str]] = {
     Part.serenade: "serenade_example",
     Part.types: REES46,
     Part.cold: REES46,
+    Part.objectives: REES46,
 }

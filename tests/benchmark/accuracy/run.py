@@ -9,17 +9,18 @@ from rich.console import Console
 
 from services.progress import Progress, create_progress
 from tests.benchmark import report
-from tests.benchmark.accuracy import cold_products, datasets, event_types, rees46
+from tests.benchmark.accuracy import cold_products, datasets, event_types, objectives, rees46
 from tests.benchmark.accuracy.figures import (
     AccuracyFigures,
     ColdFigures,
     DatasetFigures,
+    ObjectivesFigures,
     TypesFigures,
     parameters,
 )
 from tests.benchmark.accuracy.parts import SOURCES, TITLES, Part
 
-Found = DatasetFigures | TypesFigures | ColdFigures
+Found = DatasetFigures | TypesFigures | ColdFigures | ObjectivesFigures
 
 
 def measure(wanted: Sequence[Part], data: Path, out: Path, console: Console) -> AccuracyFigures:
@@ -67,4 +68,5 @@ _WAYS: Mapping[Part, Callable[[Path, Path, Progress], Found]] = {
     Part.serenade: datasets.from_files,
     Part.types: _types,
     Part.cold: _cold,
+    Part.objectives: objectives.measure,
 }

@@ -12,6 +12,7 @@ from tests.benchmark.accuracy.figures import (
     ColdFigures,
     DatasetFigures,
     Difference,
+    ObjectivesFigures,
     TypesFigures,
 )
 from tests.benchmark.accuracy.published import AIMS, INDEX_AIM_PER_S, SERENADE, Pair
@@ -39,6 +40,8 @@ def show(console: Console, figures: AccuracyFigures) -> None:
         console.print(types(figures.types))
     if figures.cold:
         console.print(cold(figures.cold))
+    if figures.objectives:
+        console.print(objectives(figures.objectives))
 
 
 def beside_published(figures: AccuracyFigures) -> Table:
@@ -122,6 +125,18 @@ def cold(found: ColdFigures) -> Table:
     without = (found.cold_without, found.warm_without)
     table.add_row("the model without", *(f"{100 * share:.2f}" for share in without), end_section=True)
     table.add_row("with contents less the other", difference(found.cold_gain), difference(found.warm_price))
+    return table
+
+
+def objectives(found: ObjectivesFigures) -> Table:
+    """Ordered for carts and purchases, and for clicks, by shop."""
+    table = Table("in its own order, for clicks", "cases", "HR@20", "", "MRR@20", "", "difference of HR@20")
+    for shop, by_name in found.shops.items():
+        for name, told in by_name.items():
+            pairs = zip(told.own, told.clicks, strict=True)
+            cells = [f"{100 * figure:.2f}" for pair in pairs for figure in pair]
+            learned = "" if told.is_learned else f", too few to learn from ({told.lessons})"
+            table.add_row(f"{shop}: {name}{learned}", f"{told.cases:,}", *cells, difference(told.hit_rate))
     return table
 
 

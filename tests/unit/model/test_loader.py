@@ -15,7 +15,9 @@ from infra.stack.broker import ROOT
 from schemas import models
 from services.model import artifact
 from services.model.artifact import ArtifactRefused
-from services.model.candidates import KNN
+from services.model.behaviour import OBJECTIVE_NAMES, POPULARITY_FACTOR
+from services.model.candidates import FEATURES, KNN
+from services.model.forest import OBJECTIVE_TREES
 from services.model.loader import load
 from services.model.store import StoreFailed
 from tests.support.models import VERSION, contents, manifest, release, store_artifact, tree_leaning_to
@@ -114,6 +116,61 @@ def test_arrays_that_compiled_code_must_not_read_are_refused(
 ) -> None:
     arrays, texts = contents(trees=tree_leaning_to(KNN))
     digest = artifact.write(tmp_path / "store", spoil(arrays), texts, manifest())
+    with pytest.raises(ArtifactRefused, match=told):
+        load(release(tmp_path / "store", digest), tmp_path / "cache")
+
+
+OBJECTIVE = tree_leaning_to(len(FEATURES)).arrays(OBJECTIVE_TREES)  # by what to order for
+FACTORS = np.array([1, 2, 3, 0.5], np.float32)
+
+
+def test_objectives_and_factors_are_loaded_where_there_are_any(tmp_path: Path) -> None:
+    arrays, texts = contents(trees=tree_leaning_to(KNN))
+    arrays |= {**OBJECTIVE, POPULARITY_FACTOR: FACTORS}
+    texts[OBJECTIVE_NAMES] = '["buy", "of code to come"]'
+    digest = artifact.write(tmp_path / "store", arrays, texts, manifest())
+    model = load(release(tmp_path / "store", digest), tmp_path / "cache")
+    assert model.missing({"cart": 0.5, "buy": 0.5}) == ("cart",)
+    assert [model.popularity_factor(each) for each in "abcd?"] == [1, 2, 3, 0.5, 1]
+    features = np.zeros((2, len(FEATURES)), np.float32)
+    # The tree says −1 for clicks, 1 for all else; a cart counts as a click.
+    assert model.scores(features, {"buy": 0.75, "click": 0.25}).tolist() == [0.5, 0.5]
+    assert model.scores(features, {"buy": 0.25, "cart": 0.75}).tolist() == [-0.5, -0.5]
+    assert model.scores(features, {"buy": 1.0}).tolist() == [1, 1]
+    assert model.scores(features[:0], {"buy": 1.0}).tolist() == []
+    clicks = model.scores(features)
+    assert model.scores(features, {"cart": 1.0}).tolist() == clicks.tolist()
+    former = load(store_artifact(tmp_path / "former"), tmp_path / "cache")
+    assert former.missing({"click": 0.5, "buy": 0.5}) == ("buy",)
+    assert former.popularity_factor("a") == 1
+    assert former.scores(features, {"buy": 1.0}).tolist() == former.scores(features).tolist()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "names", "told"),
+    [
+        (OBJECTIVE, None, "objectives.json: is missing"),
+        (OBJECTIVE, "buy", "objectives.json: is no list"),
+        (
+            tree_leaning_to(len(FEATURES) + 1).arrays(OBJECTIVE_TREES),
+            '["buy"]',
+            "objective_trees_feature.npy: has numbers outside",
+        ),
+        ({"objective_trees_roots": OBJECTIVE["objective_trees_roots"]}, '["buy"]', "is missing"),
+        ({POPULARITY_FACTOR: FACTORS[:3]}, None, "popularity_factor.npy: has 3 products"),
+        (
+            {POPULARITY_FACTOR: FACTORS * np.float32(np.nan)},
+            None,
+            "popularity_factor.npy: has what is no number",
+        ),
+    ],
+)
+def test_objectives_and_factors_that_are_not_sound_are_refused(
+    tmp_path: Path, arrays: Arrays, names: str | None, told: str
+) -> None:
+    known, texts = contents(trees=tree_leaning_to(KNN))
+    texts |= {} if names is None else {OBJECTIVE_NAMES: names}
+    digest = artifact.write(tmp_path / "store", known | arrays, texts, manifest())
     with pytest.raises(ArtifactRefused, match=told):
         load(release(tmp_path / "store", digest), tmp_path / "cache")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from services.model.content import PROFILES
-from services.recommender.api.errors import BadWeight, UnknownParameter
+from services.recommender.api.errors import BadWeight, UnknownParameter, WrongObjective
 from services.recommender.api.parameters import (
     FILTERS,
     WEIGHT_MAX,
@@ -42,6 +42,14 @@ def read_refusal(text: str, kind: str = "similar") -> BadWeight:
 )
 def test_weights_are_pairs_or_a_json_object(text: str, expected: dict[str, float]) -> None:
     assert RowParameters(weights=text).weights_of("similar") == expected
+
+
+def test_an_objective_is_a_mixture_and_nonsense_is_refused() -> None:
+    assert RowParameters(objective="buy:3,click:1").given_objective == {"buy": 0.75, "click": 0.25}
+    assert RowParameters().given_objective is None
+    with pytest.raises(WrongObjective, match="objective: 'money' is none of click, cart, buy") as caught:
+        _ = RowParameters(objective="money").given_objective
+    assert (caught.value.status, caught.value.kind) == (422, "bad-objective")
 
 
 @given(st.dictionaries(st.sampled_from(weight_names()["search"]), st.floats(-WEIGHT_MAX, WEIGHT_MAX)))

@@ -1,6 +1,5 @@
 """Learning and measuring on small made-up shops, by the code that serves."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,39 +16,15 @@ from services.model.forest import Trees
 from services.progress import Silent
 from services.trainer.cases import Case
 from services.trainer.content import Contents
-from services.trainer.evaluation import evaluate
-from services.trainer.lambdarank import LambdaRank
-from services.trainer.sessions import Histories, compact
-from services.trainer.skipgram import SkipGram
-from services.trainer.training import Parameters, fit, refit
+from services.trainer.evaluation import answers, evaluate
+from services.trainer.objectives import measure_objectives
+from services.trainer.sessions import Histories
+from services.trainer.training import TrainedModel, fit, refit
 from services.vector_replica import VectorReplica
 from tests.benchmark.accuracy.models import store
+from tests.support.training import SMALL, histories, shop
 
-SMALL = Parameters(
-    item2vec=SkipGram(width=16, epochs=20),
-    lambdarank=LambdaRank(cases=800, rounds=10),
-    rank_share=0.5,
-    threads=1,
-)
 LAYOUT = Layout((("category", 4),))
-
-
-def histories(sessions: Sequence[Sequence[str]]) -> Histories:
-    products = tuple(sorted({product for session in sessions for product in session}))
-    items = [products.index(product) for session in sessions for product in session]
-    lengths = [len(session) for session in sessions]
-    return compact(
-        products,
-        np.array(items, dtype=np.int32),
-        np.arange(len(items), dtype=np.int64) * 1000,
-        np.full(len(items), KIND_OF["view_item"], dtype=np.uint8),
-        np.cumsum([0, *lengths], dtype=np.int64),
-    )
-
-
-def shop(count: int) -> list[list[str]]:
-    """Pairs that are looked at one after the other: a0 b0, a1 b1, …"""
-    return [[f"a{number % 40}", f"b{number % 40}"] for number in range(count)]
 
 
 def test_what_follows_what_is_learned(tmp_path: Path) -> None:
@@ -64,6 +39,70 @@ def test_what_follows_what_is_learned(tmp_path: Path) -> None:
 def test_enough_sessions_teach_a_re_ranker_and_few_do_not() -> None:
     assert not Trees.are_in(fit(histories(shop(400)), SMALL, Silent()).arrays)
     assert Trees.are_in(fit(histories(shop(1000)), SMALL, Silent()).arrays)
+
+
+def sales(count: int) -> Histories:
+    """First comes a, then v, which all look at; then w, and x is bought."""
+    sessions = [[f"{each}{number % 9}" for each in "avwx"] for number in range(count)]
+    looks = histories(sessions)
+    types = looks.types.copy()
+    types[3::4] = KIND_OF["purchase"]
+    return replace(looks, types=types)
+
+
+@pytest.fixture(scope="module")
+def sales_model() -> TrainedModel:
+    """What is learned of 900 sales."""
+    return fit(sales(900), SMALL, Silent())
+
+
+def test_objectives_are_learned_apart_and_clicks_as_ever(sales_model: TrainedModel, tmp_path: Path) -> None:
+    model = Behaviour.of(store(sales_model, tmp_path / "model"))
+    assert model.missing({"click": 0.5, "cart": 0.25, "buy": 0.25}) == ()
+    cases = [Case((f"a{number}",), f"x{number}") for number in range(9)]
+    own, clicks = (
+        answers(model, cases, Silent(), SMALL.tuning, objective={name: 1.0}).ranks.mean()
+        for name in ("buy", "click")
+    )
+    assert own < clicks
+    looked = replace(sales(900), types=np.full_like(sales(900).types, KIND_OF["view_item"]))
+    plain = fit(looked, SMALL, Silent())
+    assert not {name for name in plain.arrays if name.startswith("objective_")}
+    assert all(np.array_equal(plain.arrays[name], sales_model.arrays[name]) for name in plain.arrays)
+    without = Behaviour.of(store(sales_model.without(["buy"]), tmp_path / "without"))
+    assert without.missing({"buy": 1.0}) == ("buy",)
+
+
+def test_too_few_purchases_leave_the_order_to_clicks_and_say_so(tmp_path: Path) -> None:
+    shoppers = sales(900)
+    types = shoppers.types.copy()
+    types[: len(types) * 97 // 100] = KIND_OF["view_item"]
+    trained = fit(replace(shoppers, types=types), SMALL, Silent())
+    model = Behaviour.of(store(trained, tmp_path / "model"))
+    told = measure_objectives(model, trained.lessons, {}, lambda *_: (0.0, 0.0), cases_min=1)
+    assert told["buy"].reason == f"{told['buy'].lessons} cases to learn from, 100 are needed: " + (
+        "ordered as for clicks"
+    )
+    assert 0 < told["buy"].lessons < 100
+
+
+@pytest.mark.parametrize(
+    ("own", "reason"), [(0.4, "the order for clicks does better, and serves"), (0.6, None)]
+)
+def test_an_order_that_does_worse_than_that_for_clicks_is_left_out(
+    own: float, reason: str | None, sales_model: TrainedModel, tmp_path: Path
+) -> None:
+    model = Behaviour.of(store(sales_model, tmp_path / "model"))
+    cases = {"buy": [Case(("a1",), "x1")] * 3}
+    told = measure_objectives(
+        model,
+        sales_model.lessons,
+        cases,  # type: ignore[arg-type] # names are texts here
+        lambda objective, _cases: (0.5, 0.5) if "click" in objective else (own, 0.5),
+        cases_min=3,
+    )
+    assert told["buy"].reason == reason
+    assert told["buy"].hr_20 == own
 
 
 def test_growing_by_the_newest_day_keeps_the_re_ranker() -> None:

@@ -54,6 +54,20 @@ def test_a_product_looked_at_again_is_no_case_and_the_row_after_it_counts() -> N
     assert tell(collect(views).cases()) == [(1, "p2")]
 
 
+def test_a_click_on_what_was_bought_later_is_a_case_of_purchases() -> None:
+    events = [
+        event("v", 0, "p1"),
+        event("v", 1, "p2"),
+        event("v", 2, "p3"),
+        event("v", 3, "p2", "purchase"),
+        event("v", 4, "p2", "purchase"),  # once more
+        event("v", 5, "p1", "purchase"),  # no row could have shown it before
+        event("w", 6, "p3", "purchase"),  # somebody else's
+    ]
+    assert tell(collect(events).bought()) == [(0, "p2")]
+    assert len(collect([*events, event("x", 7, "p1")], most=0).bought()) == 0
+
+
 def test_going_back_to_a_seen_product_is_no_case_but_counted() -> None:
     views = [event("v", number, product) for number, product in enumerate(["p1", "p2", "p1", "p3"])]
     found = collect(views)

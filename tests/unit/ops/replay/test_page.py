@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from services.ops.replay.evaluation import front
 from services.ops.replay.figures import SHADOW, SHOWN, Difference, ReplayReport
 from services.ops.replay.plots import plots
 from services.ops.replay.recommendations import Row
-from services.ops.replay.render import html, pair_rows, quality_rows, write_page
+from services.ops.replay.render import front_rows, html, pair_rows, quality_rows, write_page
 from services.ops.replay.report import report
-from tests.support.replay import ASKED, CATALOGUE, FED, SESSIONS, WORSE, case, shop
+from tests.support.replay import ASKED, CATALOGUE, FED, SESSIONS, WORSE, K, case, shop, with_target_at
 
 EVIL = "<img src=x onerror=alert(1)>&\"'"
 
@@ -99,6 +100,28 @@ def test_marks_stand_where_the_figures_are(replay_report: ReplayReport) -> None:
     assert [height / max(heights) for height in heights] == pytest.approx(
         [count / max(counts) for count in counts], abs=0.01
     )
+
+
+def test_the_front_of_objectives_is_drawn_and_told(replay_report: ReplayReport) -> None:
+    cases = [case(number) for number in range(40)]
+    clicks, bought = cases[:30], cases[20:]
+    mixtures = {
+        "click": {each: with_target_at(1 if each in clicks else 0) for each in cases},
+        "buy:0.5,click:0.5": {each: with_target_at(number % 2) for number, each in enumerate(cases)},
+        "buy": {each: with_target_at(1 if each in bought else 0) for each in cases[1:]},
+    }
+    found = front(mixtures, clicks, bought, K, 0.95)
+    assert [each.click_cases for each in found] == [29] * 3  # the same cases for each
+    assert [each.clicks.value for each in found] == [1, 15 / 29, 10 / 29]
+    assert [each.buys.value for each in found] == [0.5, 0.5, 1]
+    whole = msgspec.structs.replace(replay_report, front=found)
+    texts = set(Page(html(whole)).texts)
+    assert {cell for _, cells in front_rows(whole) for cell in cells} <= texts
+    [curve] = plots(whole)[-1].curves
+    assert len(curve.dots) == 3
+    assert curve.dots[0][0] > curve.dots[-1][0]  # clicks across
+    assert curve.dots[0][1] > curve.dots[-1][1]  # purchases upright, and up is less
+    assert front({}, clicks, bought, K, 0.95) == ()
 
 
 def test_the_same_report_makes_the_same_page(page: str, replay_report: ReplayReport) -> None:
