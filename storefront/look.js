@@ -47,7 +47,7 @@ button[aria-disabled=true] { cursor: default; color: color-mix(in srgb, currentC
 .brand { min-height: 1.5em; color: var(--eddy-own-soft); font-size: .875rem; line-height: 1.5; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .price { min-height: 1.5em; font-weight: 600; line-height: 1.5; font-variant-numeric: tabular-nums; }
 .why { min-height: 2.6em; color: var(--eddy-own-soft); font-size: .8125rem; line-height: 1.3; margin-top: .2rem; overflow-wrap: anywhere; }
-.ask { position: absolute; top: 0; right: 0; width: 3.75rem; height: 2.75rem; padding: .5rem; border: 0; background: none; color: CanvasText; font: 600 .75rem/1.75rem inherit; font-family: inherit; cursor: pointer; }
+.ask { position: absolute; top: 0; right: 0; width: 3.75rem; height: 2.75rem; padding: .5rem; border: 0; background: none; color: CanvasText; font-family: inherit; font-size: .75rem; font-weight: 600; line-height: 1.75rem; cursor: pointer; }
 .ask::before { content: ""; position: absolute; z-index: -1; inset: .5rem; border-radius: 1rem; background: Canvas; opacity: .92; }
 .ask { isolation: isolate; }
 .ask:hover::before { opacity: 1; }

@@ -62,7 +62,7 @@ export async function openPopover({ page, item, card, slot, recommender, sentenc
   title.id = "title";
   const list = named("ul", "sentences", ...sentences.map((text) => node("li", {}, text)));
   const at = item.reason?.cause?.occurred_at;
-  if (at) list.append(node("li", { class: "quiet" }, ago(at, lang)));
+  if (at) list.firstElementChild?.after(node("li", { class: "quiet" }, ago(at, lang)));
   const bars = named("dl", "bars");
   const less = named("button", "less", texts.less);
   less.type = "button";

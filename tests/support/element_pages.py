@@ -156,6 +156,6 @@ def document(body: str, recommender_url: str) -> str:
     return (
         f'<!doctype html><html lang="en" data-recommender="{recommender_url}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><title>A shop</title>'
-        '<link rel="stylesheet" href="/shop.css"><script type="module" src="/shop.js"></script>'
+        '<link rel="stylesheet" href="/eddy/eddy.css"><link rel="stylesheet" href="/shop.css"><script type="module" src="/shop.js"></script>'
         f"<body><main>{body}</main></body></html>"
     )
