@@ -22,7 +22,7 @@ from services.recommender import topic_feeds
 from services.recommender.api import admin_bodies as admin_answers
 from services.recommender.api.admin import Publisher, admin_routes
 from services.recommender.api.parameters import weight_names
-from services.recommender.api.profile import Profile, profile_routes
+from services.recommender.api.profile import CatalogueVectors, Profile, profile_routes
 from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
@@ -333,6 +333,8 @@ class Parts:
             self._sessions,
             self._people,
             self._catalogue,
+            vectors=CatalogueVectors(self._catalogue, self._replica, settings.layout),
+            tuning=settings.tuning,
             treatment=self._assignment,
             waiting_for=self._waiting_for,
         )
