@@ -24,8 +24,10 @@ from storefront.demo.stock import load
 HERE: Final = Path(__file__).parent
 # What a shop embeds; the demo serves them as they are. A page names the first two, which bring the rest.
 MODULES: Final = (
-    *("tracker.js", "live.js"),
+    *("tracker.js", "live.js", "eddy.css"),
     *("page.js", "recommendations.js", "markup.js", "cards.js", "announcements.js", "look.js"),
+    *("sentences.js", "impressions.js"),
+    *("poller.js", "popover.js", "funnel.js", "diagnosis.js"),  # loaded when they are needed
 )
 
 

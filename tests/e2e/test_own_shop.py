@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -118,3 +119,27 @@ def test_a_click_on_the_page_moves_its_row(page: Page) -> None:
     boots.locator("a").click()
     expect(cards.locator("[part=why]").filter(has_text=f"because you looked at {name}").first).to_be_visible()
     assert page.evaluate("performance.getEntriesByType('navigation').length") == 1
+
+
+def test_the_snippet_command_says_whether_a_page_would_work(stack: Stack, output: list[str]) -> None:
+    def run(origin: str, **environment: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "services.ops", "snippet", "--origin", origin],
+            env=os.environ | {"EDDY_STACK_FOLDER": stack.environment["EDDY_STACK_FOLDER"]} | environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    status, said = run(ORIGIN)
+    assert status == 0, said
+    assert re.findall(r"^ok +(\S+)", said, re.M) == ["ingest", "recommender", "live"]
+    assert f'createTracker({{ ingest: "{stack.ingest_url}" }})' in said
+    status, said = run("https://other.example")
+    assert status == 1
+    assert "name https://other.example in EDDY_ALLOWED_ORIGINS of the ingest" in said
+    status, said = run(ORIGIN, EDDY_RECOMMENDER_URL=stack.ingest_url)
+    assert status == 1
+    assert "is no recommender" in said
