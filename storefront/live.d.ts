@@ -130,6 +130,7 @@ export interface Settings {
   visitor?(refused?: string): Promise<Visitor>;
   href?(item: Item): string | undefined;
   picture?(item: Item): string | undefined;
+  srcset?(item: Item): string | undefined;
   money?(amount: number, currency: string): string;
   onStatus?(status: Status): void;
   page?: PageContext;
@@ -148,6 +149,19 @@ export interface Member {
 export function configure(settings: Settings): void;
 /** Adds a row of one's own to the page's subscription; returns what takes it away again. */
 export function join(member: Member): () => void;
+/** Opens what "Why?" shows, for a card of one's own. */
+export function ask(asked: {
+  item: Item;
+  card: Element;
+  slot?: Slot;
+  recommender?: string;
+  recommendation_id?: string;
+  sentences: string[];
+  lang?: string;
+  dismiss?(): void;
+}): Promise<void>;
+/** The products that the shopper wanted less like, on this page. */
+export const dismissed: ReadonlySet<string>;
 /** To be called when a member's wish changes. */
 export function arrange(): void;
 

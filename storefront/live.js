@@ -246,4 +246,4 @@ const page = createPage(connect);
 defineElement(page);
 
 /** What all <eddy-recommendations> of the page go by: see createPage in page.js. */
-export const { configure, join, arrange } = page;
+export const { configure, join, arrange, ask, dismissed } = page;

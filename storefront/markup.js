@@ -1,6 +1,7 @@
 /** What <eddy-recommendations> is made of: its parts, its cards, and what may be written into them. */
 
 const PAGE = /^https?:/;
+const SIZES = "(min-width: 31.25rem) 12.5rem, 40vw"; // of a card, as look.js has it
 const PICTURE = /^(https?:|data:image\/)/i;
 
 /** An address, relative to `base` or whole, of a form that the page may go to or draw; otherwise undefined. */
@@ -85,7 +86,7 @@ export function placeholders(count) {
     ...["name", "brand", "price", "why"].map((line) => node("span", { class: line })))));
 }
 
-/** Draws an item into a card; `of` gives {href(item), picture(item), money(amount, currency), why(item), sold_out, ask}. */
+/** Draws an item into a card; `of` gives {href(item), picture(item), srcset(item), money(amount, currency), why(item), sold_out, ask}. */
 export function drawCard(card, item, of) {
   const { link, img, badge, why, name, brand, price, ask } = card.parts;
   card.dataset.id = item.product_id;
@@ -98,6 +99,9 @@ export function drawCard(card, item, of) {
   if (source !== card.source) {
     card.source = source;
     img.hidden = !source;
+    const larger = of.srcset(item);
+    if (larger) Object.assign(img, { sizes: SIZES, srcset: larger }); // before src, or that is loaded as well
+    else img.removeAttribute("srcset");
     if (source) img.src = source;
     else img.removeAttribute("src");
   }

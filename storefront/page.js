@@ -183,5 +183,18 @@ export function createPage(connect) {
     for (const member of members) member.dismissed?.();
   }
 
-  return { settings, state, dismissed, configure, join, arrange, track, dismiss, visitor };
+  /** Opens what "Why?" shows of a card: see popover.js. */
+  async function ask({ dismiss: asWell, ...asked }) {
+    const { openPopover } = await import("./popover.js");
+    const { item, slot, recommendation_id } = asked;
+    openPopover({
+      ...asked, settings, visitor,
+      dismiss() {
+        dismiss(item.product_id, slot?.name, recommendation_id);
+        asWell?.();
+      },
+    });
+  }
+
+  return { settings, state, dismissed, configure, join, arrange, track, ask };
 }

@@ -45,12 +45,13 @@ a { display: inline-flex; align-items: center; text-underline-offset: .2em; text
 let sheet;
 
 /**
- * Opens it beside a card. `sentences`: what sentences.js says of the item; `page`: of page.js;
+ * Opens it beside a card. `sentences`: what sentences.js says of the item; `settings` and `visitor`: of page.js;
  * `dismiss()` is what "less of this" does. Escape, a click beside it and its button close it, and the focus is back
  * where it was.
  */
-export async function openPopover({ page, item, card, slot, recommender, sentences, lang, dismiss }) {
-  const texts = { ...TEXTS, ...page.settings.texts?.popover, parts: { ...TEXTS.parts, ...page.settings.texts?.popover?.parts } };
+export async function openPopover({ settings, visitor, item, card, slot, recommender, sentences, lang, dismiss }) {
+  const own = settings.texts?.popover;
+  const texts = { ...TEXTS, ...own, parts: { ...TEXTS.parts, ...own?.parts } };
   const host = document.createElement("eddy-why");
   const dialog = named("dialog", "popover");
   dialog.setAttribute("aria-labelledby", "title");
@@ -67,7 +68,7 @@ export async function openPopover({ page, item, card, slot, recommender, sentenc
   const less = named("button", "less", texts.less);
   less.type = "button";
   const foot = node("div", { class: "foot" }, less);
-  const profile = safe(page.settings.profile, document.baseURI);
+  const profile = safe(settings.profile, document.baseURI);
   if (profile) {
     const link = named("a", "profile", texts.profile);
     link.href = profile;
@@ -88,7 +89,7 @@ export async function openPopover({ page, item, card, slot, recommender, sentenc
   drawBars(bars, item.parts ?? strengthOf(item, texts), texts);
   dialog.showModal();
   place(dialog, card);
-  const parts = item.parts ?? (await partsOf({ page, recommender, slot, item }).catch(() => undefined));
+  const parts = item.parts ?? (await partsOf({ visitor, recommender: recommender ?? settings.recommender, slot, item }).catch(() => undefined));
   if (!parts || !dialog.open) return;
   drawBars(bars, parts, texts);
   place(dialog, card);
@@ -128,9 +129,9 @@ function drawBars(list, parts, texts) {
 }
 
 /** The parts of one product's score, from the recommender. */
-async function partsOf({ page, recommender = page.settings.recommender, slot, item }) {
+async function partsOf({ visitor, recommender, slot, item }) {
   const { address } = await import("./poller.js");
-  const who = await page.visitor();
+  const who = await visitor();
   const base = recommender.replace(/\/+$/, "");
   const headers = { "X-Eddy-Token": who.token };
   const answer = await fetch(`${base}${address(slot, who)}&explain=true`, { headers });

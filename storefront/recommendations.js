@@ -258,19 +258,18 @@ function elementOf(page) {
       drawFunnel(debug, { status: page.state.status, slot: this.#slot, message: this.#message });
     }
 
-    async #ask(card) {
+    #ask(card) {
       const { item, recommendation_id } = this.#shown.get(card);
-      const { openPopover } = await import("./popover.js");
-      openPopover({
-        page, item, card, slot: this.#slot, recommender: this.getAttribute("recommender") ?? undefined,
+      const at = [...this.#parts.list.children].indexOf(card);
+      page.ask({
+        item, card, recommendation_id, slot: this.#slot, recommender: this.getAttribute("recommender") ?? undefined,
         sentences: this.#said.sentences(item), lang: this.closest("[lang]")?.lang,
-        dismiss: () => this.#dismiss(card, item.product_id, recommendation_id),
+        dismiss: () => this.#leaveOut(at),
       });
     }
 
-    #dismiss(card, product_id, recommendation_id) {
-      const at = [...this.#parts.list.children].indexOf(card);
-      page.dismiss(product_id, this.#slot?.name, recommendation_id);
+    /** The focus goes to what stands where the card was. */
+    #leaveOut(at) {
       const links = this.#parts.list.querySelectorAll("a[href]");
       links[Math.min(at, links.length - 1)]?.focus({ preventScroll: true });
       this.#parts.status.textContent = this.#texts().dismissed;
@@ -301,6 +300,7 @@ function elementOf(page) {
       drawCard(card, item, {
         href: settings.href ?? (({ url }) => url),
         picture: settings.picture ?? (({ image_url }) => image_url),
+        srcset: settings.srcset ?? (() => undefined),
         money: this.#money,
         why: this.#said.why,
         sold_out: this.#texts().sold_out,

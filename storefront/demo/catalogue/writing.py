@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from schemas.products import encode
+from storefront.demo.catalogue.assortment import LARGE
 from storefront.demo.catalogue.drawing import Look, draw_both
 from storefront.demo.catalogue.generator import VERSION, WORDING, Made, made
 
 PICTURE_SIZE: Final = 320
-LARGE: Final = "-640"  # behind the name: the same picture, for screens that show it larger or finer
 WEBP_QUALITY: Final = 82
 
 

@@ -12,11 +12,11 @@ import pytest
 from infra.stack.broker import ROOT
 from schemas.events import EVENT_TYPES
 from schemas.live import PageType, ReasonKind, Recommendations, RecommendedItem, Slot, SlotKind
-from storefront.demo.app import MODULES
+from storefront.demo.assets import LAZY_MODULES, MODULES
 from tests.support.machine import skip_or_fail
 
 STOREFRONT: Final = ROOT / "storefront"
-LAZY: Final = {"poller.js", "popover.js", "funnel.js", "diagnosis.js"}
+LAZY: Final = set(LAZY_MODULES)
 TRACKER_AND_LIVE: Final = 10 * 1024  # bytes, gzipped
 ELEMENT: Final = 29 * 1024  # all that a page with rows loads at once
 EMBED: Final = (ROOT / "infra" / "docs" / "embed.md").read_text()
@@ -47,7 +47,7 @@ def test_what_is_rarely_needed_is_loaded_when_it_is() -> None:
 
 
 def test_the_demo_and_the_package_have_all_of_it() -> None:
-    assert set(MODULES) == modules() | {"eddy.css"}
+    assert {*MODULES, *LAZY_MODULES} == modules() | {"eddy.css"}
     if shutil.which("npm") is None:
         skip_or_fail("the package is looked at with npm")
     done = subprocess.run(
@@ -59,7 +59,12 @@ def test_the_demo_and_the_package_have_all_of_it() -> None:
     )
     [packed] = json.loads(done.stdout)
     types = {path.name for path in STOREFRONT.glob("*.d.ts")}
-    assert {each["path"] for each in packed["files"]} == {*MODULES, *types, "package.json"}
+    assert {each["path"] for each in packed["files"]} == {
+        *MODULES,
+        *LAZY_MODULES,
+        *types,
+        "package.json",
+    }
 
 
 @pytest.mark.parametrize(
