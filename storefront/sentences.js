@@ -56,15 +56,15 @@ export const REASONS = {
  * share, or undefined; `why` what a card says beside that; `sentences` all that is known of one, whatever its row says.
  *
  * `about`: the product whose page this is, which needs no naming; `texts`: the shop's own of REASONS; `money(amount,
- * currency)` writes a price. Of messages without reasons the server's `why` is taken as it is.
+ * currency)` writes a price; `longest`: characters of a card's sentence, two lines of it. Of messages without reasons the server's `why` is taken as it is.
  */
-export function explain({ items = [], causes = {}, fallback }, { about, texts, money }) {
+export function explain({ items = [], causes = {}, fallback }, { about, texts, money, longest = LONGEST }) {
   const say = merged(REASONS, texts);
   const subject = ({ reason }) => reason?.query ?? reason?.product_id ?? reason?.cause?.product_id;
   const shared = mostFrequent(items.map(subject));
   const first = items.find((item) => shared && subject(item) === shared);
   const line = first && shared !== about ? lineOf(first) : undefined;
-  const isPopular = items.length > 0 && items.every(({ reason }) => reason?.kind === "popular") && Boolean(fallback);
+  const isPopular = isPopularInstead({ items, fallback });
 
   function lineOf({ reason }) {
     if (reason.query) return { text: say.searched(reason.query), name: reason.query };
@@ -81,17 +81,17 @@ export function explain({ items = [], causes = {}, fallback }, { about, texts, m
 
   function why(item) {
     const { reason } = item;
+    if (isPopular && (reason?.kind ?? item.source) === "popular") return ""; // the heading says it
     if (!reason) return item.why ?? "";
     const isShared = shared !== undefined && subject(item) === shared && (line || shared === about);
     if (reason.query) return isShared ? "" : say.search(reason.query);
-    if (reason.kind === "popular" && isPopular) return ""; // the heading says it
     const other = causes[reason.product_id ?? reason.cause?.product_id];
     if (!Object.hasOwn(say.both, reason.kind)) return say[reason.kind] ?? item.why ?? "";
     if (isShared) return (reason.kind === "content" && difference(item, other)) || say.both[reason.kind](reason.visits ?? 0);
     if (!other) return item.why ?? "";
     const by = say.beside[reason.kind];
     const short = other.type && (say.one[reason.cause?.type] ?? say.one.other)(other.type);
-    const isNamed = by(other.name).length <= LONGEST || !short || !reason.cause;
+    const isNamed = by(other.name).length <= longest || !short || !reason.cause;
     return by(isNamed ? other.name : short);
   }
 

@@ -199,7 +199,7 @@ def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, f
     among = embedded.among(interest.category)
     near = embedded.nearest(layout.apply_weights(vector, FOR_YOU), among, NEIGHBOURS)
     alike = embedded.nearest(layout.apply_weights(vector, LOOKS), among, NEIGHBOURS)
-    liked = _liked(parts, embedded)
+    liked = _own_products(parts, embedded)
     own = [product for product, _ in liked]
     around = [*own, *(each.product for each in near)]
     # The score of a product that is alike in every segment that the vector has.
@@ -256,7 +256,7 @@ def distinctive_tags(
     return tuple(tag for _, tag in sorted(found, key=lambda each: (-each[0], each[1].word))[:WORDS_MAX])
 
 
-def _liked(parts: Mapping[str, float], embedded: EmbeddedProducts) -> list[tuple[Product, float]]:
+def _own_products(parts: Mapping[str, float], embedded: EmbeddedProducts) -> list[tuple[Product, float]]:
     """What the interest is made of and was not put back, each with its share of that."""
     found = [
         (product, share)

@@ -16,6 +16,7 @@ import { watchShown } from "./shown.js";
 import { address, money, picture, pictures } from "./showing.js";
 
 const FOR_YOU = "for_you";
+const LONGEST = 44; // characters of a sentence on the row's cards
 const FOLLOWS = "Look around, and this row follows.";
 const TOAST_MS = 4000;
 const MOVES_NOTHING = new Set(["search", "view_item_list"]); // events that are no sign of what somebody likes
@@ -97,7 +98,7 @@ join({
 
 function draw(message) {
   const items = message.items.filter(({ product_id }) => !dismissed.has(product_id));
-  said = explain({ ...message, items }, { money });
+  said = explain({ ...message, items }, { money, longest: LONGEST });
   forYou.show(items, said.why);
   const isPopular = isPopularInstead(message);
   const first = items.find(({ source }) => source !== "popular");
