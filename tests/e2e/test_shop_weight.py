@@ -69,9 +69,9 @@ def test_pages_are_light_and_nothing_on_them_jumps(
         figures[name] = measure(page)
         page.screenshot(path=SCREENS / f"{name}-{scheme}-{viewport['width']}.png")
         page.context.close()
-    path = SCREENS / "shop-weight.json"
-    known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(known | {f"{viewport['width']} {scheme}": figures}, indent=2))
+    file = SCREENS / "shop-weight.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(known | {f"{viewport['width']} {scheme}": figures}, indent=2))
     print(json.dumps(figures))
     for name, found in figures.items():
         assert found["cls"] <= CLS_MAX, (name, found["shifts"])
