@@ -12,16 +12,17 @@ const withoutPage = new Set(); // recommenders that know no /v1/page
 export function address({ kind, k = 12, product_id, product_ids, query, category, objective }, { visitor_id }) {
   if (kind === "products") return `/v1/products?${new URLSearchParams(product_ids.map((id) => ["product_id", id]))}`;
   const by = kind.match(/^complement_(.+)/)?.[1];
-  const about = `/v1/products/${encodeURIComponent(product_id ?? product_ids?.[0])}`;
+  const about = `/v1/products/${encodeURIComponent(product_id)}`;
   const path = {
     for_you: "/v1/recommendations",
     popular: "/v1/popular",
     search: "/v1/search",
     similar: `${about}/similar`,
     also_liked: `${about}/also-liked`,
-  }[kind] ?? `${about}/complements`;
+  }[kind] ?? (product_ids ? "/v1/complements" : `${about}/complements`);
   const said = { visitor_id, k, by, q: kind === "search" ? query : undefined, category, objective };
-  return `${path}?${new URLSearchParams(Object.entries(said).filter(([, value]) => value !== undefined))}`;
+  const several = (product_ids ?? []).map((id) => ["product_id", id]);
+  return `${path}?${new URLSearchParams([...Object.entries(said).filter(([, value]) => value !== undefined), ...several])}`;
 }
 
 /**

@@ -210,6 +210,8 @@ test("every kind of row has its address, and a product's id may be anything", ()
   assert.deepEqual(of({ kind: "popular", k: 3, category: "Women/Shoes & more" }),
     ["/v1/popular", { k: "3", category: "Women/Shoes & more" }]);
   assert.deepEqual(of({ kind: "search", k: 3, query: "boots & hats" }), ["/v1/search", { k: "3", q: "boots & hats" }]);
+  assert.equal(address({ kind: "complement_type", product_ids: ["a/b", "c"] }, who),
+    "/v1/complements?visitor_id=v+1&k=12&by=type&product_id=a%2Fb&product_id=c");
   assert.equal(address({ kind: "products", product_ids: ["a/b", "c"] }, who), "/v1/products?product_id=a%2Fb&product_id=c");
 });
 
