@@ -123,10 +123,10 @@ def test_a_click_on_the_page_moves_its_row(page: Page) -> None:
 
 
 def test_the_snippet_command_says_whether_a_page_would_work(stack: Stack, output: list[str]) -> None:
-    def run(origin: str, **environment: str) -> tuple[int, str]:
+    def run(origin: str, *more: str) -> tuple[int, str]:
         done = subprocess.run(
-            [sys.executable, "-m", "services.ops", "snippet", "--origin", origin],
-            env=os.environ | {"EDDY_STACK_FOLDER": stack.environment["EDDY_STACK_FOLDER"]} | environment,
+            [sys.executable, "-m", "services.ops", "snippet", "--origin", origin, *more],
+            env=os.environ | {"EDDY_STACK_FOLDER": stack.environment["EDDY_STACK_FOLDER"]},
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -141,6 +141,6 @@ def test_the_snippet_command_says_whether_a_page_would_work(stack: Stack, output
     status, said = run("https://other.example")
     assert status == 1
     assert "name https://other.example in EDDY_ALLOWED_ORIGINS of the ingest" in said
-    status, said = run(ORIGIN, EDDY_RECOMMENDER_URL=stack.ingest_url)
+    status, said = run(ORIGIN, "--recommender", stack.ingest_url)
     assert status == 1
     assert "is no recommender" in said

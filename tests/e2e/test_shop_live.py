@@ -85,6 +85,47 @@ def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -
     expect(done).to_contain_text([f"Looked at {name}"])  # the click has given way: one interest, not two
 
 
+def test_why_opens_at_a_card_of_the_row_and_less_of_this_reaches_the_session(
+    stack: Stack, page: Page
+) -> None:
+    because(page, open_product(page, "Home"))
+    card = page.locator("#for-you-list .card").nth(1)
+    product_id, name = card.get_attribute("data-id"), card.locator(".card-name").inner_text()
+    card.hover()
+    card.get_by_role("button", name=f"Why? {name}").click()
+    dialog = page.get_by_role("dialog", name=name)
+    expect(dialog.get_by_role("listitem").first).not_to_be_empty()
+    screenshot(page, "why")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    card.get_by_role("button", name=f"Why? {name}").click()
+    dialog.get_by_role("button", name="Less of this").click()
+    expect(page.locator(f"#for-you-list [data-id={product_id}]")).to_have_count(0)
+    page.get_by_role("link", name="What we think you like").click()
+    expect(page.locator("[data-part=events] li").first).to_contain_text(f"Asked for less like {name}")
+    has_never_navigated(page)
+
+
+def test_the_row_makes_room_while_one_scrolls(page: Page) -> None:
+    dock = page.locator("#for-you")
+    page.mouse.move(640, 300)
+    page.evaluate(
+        """() => {
+          const dock = document.getElementById("for-you");
+          new MutationObserver(() => { window.wasAway ||= dock.matches(".is-away"); })
+            .observe(dock, { attributes: true });
+        }"""
+    )
+    page.mouse.wheel(0, 400)
+    made_room(page)
+    expect(dock).not_to_have_class("dock is-away")
+
+
+@patiently(15)
+def made_room(page: Page) -> None:
+    assert page.evaluate("window.wasAway") is True
+
+
 def test_where_no_visit_speaks_a_row_says_that_it_is_popular(stack: Stack, open_page: Open) -> None:
     product_id = "e2e-new-product"
     page = open_page(stack.shop_url)
@@ -250,6 +291,9 @@ def test_pages_fit_the_screen(stack: Stack, open_page: Open, viewport: dict[str,
     page.goto(f"{stack.shop_url}/cart")
     expect(page.get_by_role("link", name="Check out")).to_be_visible()
     fits("cart")
+    page.goto(f"{stack.shop_url}/backoffice?q=boots")
+    expect(page.get_by_role("button", name="Mark as sold out").first).to_be_in_viewport()
+    fits("back-office")
     page.goto(f"{stack.shop_url}/search")
     fits("search-empty")
     assert row(page)
