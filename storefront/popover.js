@@ -10,13 +10,15 @@ export const TEXTS = {
   less: "Less of this",
   profile: "What we think you like",
   close: "Close",
-  strength: "how strongly",
+  strength: "in all",
+  bars: "What counted",
   parts: {
-    text: "reads alike", image: "looks alike", caption: "looks like its name", category: "same shelf", brand: "same brand",
-    type: "same type", price: "price", popularity: "popular", behaviour: "other visitors", session: "your visit",
+    text: "words", image: "looks", caption: "its name's looks", category: "shelf", brand: "brand", type: "type",
+    price: "price", popularity: "popularity", behaviour: "other visitors", session: "your visit",
   },
 };
 const BARS = 5;
+const BY_CHANCE = 0.08; // of a full bar
 const MARGIN = 8; // px between a card and what opens at it, and to the window's edge
 const NARROW = 480; // px: there it lies at the bottom
 const STEPS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]];
@@ -65,6 +67,7 @@ export async function openPopover({ settings, visitor, item, card, slot, recomme
   const at = item.reason?.cause?.occurred_at;
   if (at) list.firstElementChild?.after(node("li", { class: "quiet" }, ago(at, lang)));
   const bars = named("dl", "bars");
+  bars.setAttribute("aria-label", texts.bars);
   const less = named("button", "less", texts.less);
   less.type = "button";
   const foot = node("div", { class: "foot" }, less);
@@ -86,12 +89,12 @@ export async function openPopover({ settings, visitor, item, card, slot, recomme
     dialog.close();
     dismiss();
   });
-  drawBars(bars, item.parts ?? strengthOf(item, texts), texts);
+  drawBars(bars, item, texts);
   dialog.showModal();
   place(dialog, card);
   const parts = item.parts ?? (await partsOf({ visitor, recommender: recommender ?? settings.recommender, slot, item }).catch(() => undefined));
   if (!parts || !dialog.open) return;
-  drawBars(bars, parts, texts);
+  drawBars(bars, { ...item, parts }, texts);
   place(dialog, card);
 }
 
@@ -113,18 +116,21 @@ function place(dialog, card) {
   dialog.style.top = isNarrow ? within(innerHeight, innerHeight - height) : within(box.top + MARGIN, innerHeight - height);
 }
 
-const strengthOf = ({ reason }, texts) => (reason?.strength ? { [texts.strength]: reason.strength } : {});
-
-/** Bars of what counted most; what counted against it is paler. */
-function drawBars(list, parts, texts) {
-  const most = Math.max(...Object.values(parts).map(Math.abs), Number.EPSILON);
+/**
+ * Bars of how strongly the reason speaks, and of what counted most for the score; what counted against it is paler. A
+ * bar is full at 1, a weight of 1 and full likeness; what is hardly alike is by chance, and shows nothing.
+ */
+function drawBars(list, { reason, parts = {} }, texts) {
+  const most = Math.max(1, ...Object.values(parts).map(Math.abs));
   const greatest = Object.entries(parts).sort(([, one], [, other]) => Math.abs(other) - Math.abs(one)).slice(0, BARS);
-  const scale = Object.keys(parts)[0] === texts.strength ? 1 : most;
-  list.hidden = !greatest.length;
-  list.replaceChildren(...greatest.filter(([, value]) => Math.abs(value) >= 0.01).flatMap(([name, value]) => {
-    const bar = node("span", { class: value < 0 ? "bar against" : "bar", part: "bar" });
-    bar.style.width = `${Math.round((100 * Math.abs(value)) / scale)}%`;
-    return [node("dt", {}, texts.parts[name] ?? name), node("dd", {}, bar)];
+  const shares = greatest.map(([name, value]) => [texts.parts[name] ?? name, value / most]);
+  if (reason?.strength) shares.unshift([texts.strength, reason.strength]);
+  const shown = shares.filter(([, share]) => Math.abs(share) >= BY_CHANCE);
+  list.hidden = !shown.length;
+  list.replaceChildren(...shown.flatMap(([name, share]) => {
+    const bar = node("span", { class: share < 0 ? "bar against" : "bar", part: "bar" });
+    bar.style.width = `${Math.round(100 * Math.min(1, Math.abs(share)))}%`;
+    return [node("dt", {}, name), node("dd", {}, bar)];
   }));
 }
 

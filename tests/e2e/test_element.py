@@ -529,7 +529,7 @@ def test_why_opens_at_a_card_and_less_of_this_takes_it_away(page: Page, recommen
             "same brand, €40 less",
         ]
     )
-    expect(dialog.locator("dt")).to_have_text(["looks alike", "same shelf", "price"])
+    expect(dialog.locator("dt")).to_have_text(["in all", "looks", "shelf", "price"])
     expect(dialog.get_by_role("link", name="What we think you like")).to_have_attribute(
         "href", re.compile("/profile$")
     )

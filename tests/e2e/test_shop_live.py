@@ -48,6 +48,7 @@ def test_a_products_rows_say_different_things_and_why(page: Page) -> None:
 
 def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_was(page: Page) -> None:
     open_product(page, "Home")
+    before = row(page)
     card = card_in(page, "also_liked").first
     name = card.locator("[part=name]").inner_text()
     page.evaluate("window.events = []")
@@ -57,11 +58,16 @@ def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_
     )
     card.locator("a").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name, ignore_case=True)
-    because(page, name)
+    has_moved(page, before)
     [viewed] = page.evaluate("window.events.filter(each => each.event === 'view_item')")
     assert viewed["ecommerce"]["item_list_id"] == "also_liked"
     assert viewed["ecommerce"]["recommendation_id"]
     has_never_navigated(page)
+
+
+@patiently(15)
+def has_moved(page: Page, before: list[str]) -> None:
+    assert row(page) != before
 
 
 def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -> None:
