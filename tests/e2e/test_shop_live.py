@@ -123,12 +123,12 @@ def test_the_row_makes_room_while_one_scrolls(page: Page) -> None:
         }"""
     )
     page.mouse.wheel(0, 400)
-    made_room(page)
+    makes_room(page)
     expect(dock).not_to_have_class("dock is-away")
 
 
 @patiently(15)
-def made_room(page: Page) -> None:
+def makes_room(page: Page) -> None:
     assert page.evaluate("window.wasAway") is True
 
 
