@@ -10,9 +10,9 @@ const TAP_MS = 350; // a tap's click comes after the finger has left: it is to m
 /**
  * `list`: the <ul>; `make()` gives a new card, `fill(card, item)` draws an item into it. `show(items, onDrawn)`
  * draws items with a `product_id` now, or when the finger is gone; `onDrawn` is called after that. A card that was there
- * before tells its product by data-id.
+ * before tells its product by data-id. What `isGone(product_id)` goes at once, whatever holds it.
  */
-export function createCards(list, { make, fill }) {
+export function createCards(list, { make, fill, isGone = () => false }) {
   const isCalm = matchMedia("(prefers-reduced-motion: reduce)");
   const canHover = matchMedia("(hover: hover)");
   const ids = new WeakMap(); // card → product_id
@@ -70,7 +70,7 @@ export function createCards(list, { make, fill }) {
 
   function heldCard() {
     const isIt = (card) => (canHover.matches && card.matches(":hover")) || card.matches(":focus-within");
-    return [...list.children].find(isIt);
+    return [...list.children].find((card) => isIt(card) && !isGone(ids.get(card)));
   }
 
   const letGo = () => requestAnimationFrame(() => isHolding && !isTouched && list.isConnected && draw());

@@ -25,31 +25,14 @@ const AWAY_MS = 8000; // the last wait where no socket opens
 const SILENT_MS = 30_000; // then a socket is asked whether it lives, since a path may die without a word
 const ROW_WITHIN_MS = 3000; // likewise
 const ANSWER_WITHIN_MS = 5000;
-const ASK_MS = 20_000;
 const TOKEN_REFUSED = 1008;
 
-/** Where a slot's row is asked for; addresses are logged, so the token stays out. */
-export function address({ kind, k = 12, product_id, product_ids, query, category }, { visitor_id }) {
-  if (kind === "products") return `/v1/products?${new URLSearchParams(product_ids.map((id) => ["product_id", id]))}`;
-  const by = kind.match(/^complement_(.+)/)?.[1];
-  const about = `/v1/products/${encodeURIComponent(product_id)}`;
-  const path = {
-    for_you: "/v1/recommendations",
-    popular: "/v1/popular",
-    search: "/v1/search",
-    similar: `${about}/similar`,
-    also_liked: `${about}/also-liked`,
-  }[kind] ?? `${about}/complements`;
-  const said = { visitor_id, k, by, q: kind === "search" ? query : undefined, category };
-  return `${path}?${new URLSearchParams(Object.entries(said).filter(([, value]) => value !== undefined))}`;
-}
-
 /**
- * Subscribes to slots `{name, kind, k, product_id?, product_ids?, query?, category?}`; `address` has the kinds.
+ * Subscribes to slots `{name, kind, k, product_id?, product_ids?, query?, category?, page?, objective?, distinct?, debug?}`.
  *
  * `visitor(refused?)` gives {visitor_id, token}; with a token that was refused, another one.
  * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, recommendation_id?,
- * caused_by?, timing?, fallback?, notice?, experiments?}`; there is no `seq` where they were asked for.
+ * caused_by?, timing?, fallback?, notice?, experiments?, causes?, funnel?}`; there is no `seq` where they were asked for.
  * `onStatus(status)`: "connecting", "live", "polling", "offline" or "closed".
  */
 export function connect({
@@ -110,7 +93,7 @@ export function connect({
       mine.onmessage = ({ data }) => socket === mine && receive(data);
       mine.onclose = ({ code }) => {
         if (socket !== mine) return;
-        if (code === TOKEN_REFUSED) refused = who.token;
+        if (code === TOKEN_REFUSED) refuse(who);
         lost();
       };
     } catch {
@@ -189,26 +172,31 @@ export function connect({
   async function poll() {
     clearTimeout(polling);
     if (globalThis.document?.visibilityState !== "hidden") {
-      const answers = await Promise.allSettled(slots.map(ask));
-      if (isPolling && answers.some((answer) => answer.value)) tell("polling");
-      if (worked || answers.every(({ reason }) => reason)) isPolling = false;
+      const told = await askAll().catch(() => ({ isAway: true }));
+      if (isPolling && told.isHeard) tell("polling");
+      if (worked || told.isAway) isPolling = false;
     }
     clearTimeout(polling);
     if (isPolling) polling = setTimeout(poll, pollEveryMs * (0.75 + Math.random() / 2));
   }
 
-  async function ask(slot) {
+  async function askAll() {
     const who = await visitor(refused);
-    const headers = slot.kind === "products" ? {} : { "X-Eddy-Token": who.token };
-    const response = await fetch(base + address(slot, who), { headers, signal: AbortSignal.timeout?.(ASK_MS) });
-    if (response.status === 429 || response.status >= 500) throw response.status;
-    if (response.status === 401) refused = who.token;
-    if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
-    if (!response.ok) return false;
-    if (slot.kind === "for_you") refused = undefined;
-    const answer = { ...(await response.json()), type: "recommendations", slot: slot.name };
-    if (isPolling && slots.includes(slot) && fingerprint(answer) !== shown.get(slot.name)) hand(answer);
-    return true;
+    const { ask } = await import("./poller.js"); // most pages never need it
+    const told = await ask({ base, slots, who, onRow });
+    if (told.isRefused) refuse(who);
+    else if (told.isHeard) refused = undefined;
+    return told;
+  }
+
+  function onRow(slot, row) {
+    if (isPolling && slots.includes(slot) && fingerprint(row) !== shown.get(slot.name)) hand(row);
+  }
+
+  /** A second one, just given, that is refused too is no token's fault. */
+  function refuse({ token }) {
+    if (refused && refused !== token) import("./diagnosis.js").then(({ report }) => report("recommender", base, "token"));
+    refused = token;
   }
 
   function online() {
@@ -258,4 +246,4 @@ const page = createPage(connect);
 defineElement(page);
 
 /** What all <eddy-recommendations> of the page go by: see createPage in page.js. */
-export const { configure, join, arrange } = page;
+export const { configure, join, arrange, ask, dismissed } = page;

@@ -34,11 +34,13 @@ export const cut = (text, most) => Array.from(text).slice(0, most).join("");
 
 /**
  * `connect`: live.js's. A member is `{wish, assigned, receive}`: `wish()` gives what it wants,
- * `{recommender?, ingest?, name?, kind, k, product_id?, product_ids?, query?, category?}`, or null; `assigned(slot)`
- * is told its slot, or undefined; `receive(message)` its newest recommendations. Call `arrange` when a wish changes.
+ * `{recommender?, ingest?, name?, kind, k, product_id?, product_ids?, query?, category?, page?, objective?, distinct?,
+ * debug?}`, or null; `assigned(slot)` is told its slot, or undefined; `receive(message)` its newest recommendations;
+ * `dismissed()`, where it has that, that a shopper wants less like something. Call `arrange` when a wish changes.
  */
 export function createPage(connect) {
   const settings = {};
+  const dismissed = new Set(); // product ids
   const members = new Set(); // in the order in which they joined
   const lines = new Map(); // recommender → line
   const trackers = new Map(); // ingest → promise of a tracker, where the page has given none
@@ -47,8 +49,10 @@ export function createPage(connect) {
 
   /**
    * For all rows: `recommender` and `ingest` (URLs), `tracker` (tells who the visitor is, and of clicks), or
-   * `visitor` alone; `href(item)`, `picture(item)`, `money(amount, currency)`; `onStatus(status)`;
-   * `texts` in the shop's language: {previous, next, sold_out, changed(heading, why), headings: {for_you, …}}.
+   * `visitor` alone; `href(item)`, `picture(item)`, `money(amount, currency)`; `onStatus(status)`; `page` {type,
+   * category?}: which page of the shop this is, for rows that do not say it themselves; `profile`, the address of the
+   * page that shows visitors what is known of them; `texts` in the shop's language: TEXTS of recommendations.js,
+   * and `reasons` as in sentences.js.
    */
   function configure(given) {
     Object.assign(settings, given);
@@ -77,7 +81,9 @@ export function createPage(connect) {
     const parts = new Map([...lines.keys()].map((recommender) => [recommender, []]));
     let isLost = false;
     for (const member of members) {
-      const { recommender = settings.recommender, ingest, ...what } = member.wish() ?? {};
+      const { recommender = settings.recommender, ingest, ...wished } = member.wish() ?? {};
+      const isOnPage = settings.page && wished.kind && wished.kind !== "products";
+      const what = isOnPage ? { ...wished, page: wished.page ?? settings.page } : wished;
       const canAsk = recommender && (settings.visitor || settings.tracker || ingest || settings.ingest);
       if (what.kind && canAsk) parts.set(recommender, [...(parts.get(recommender) ?? []), { member, what }]);
       else member.assigned(undefined);
@@ -138,7 +144,13 @@ export function createPage(connect) {
     return { show };
   }
 
-  const onStatus = (status) => settings.onStatus?.(status);
+  const state = { status: undefined };
+
+  function onStatus(status) {
+    state.status = status;
+    settings.onStatus?.(status);
+    for (const member of members) member.told?.();
+  }
 
   async function visitor(refused) {
     return settings.visitor ? settings.visitor(refused) : (await tracker()).visitor(refused);
@@ -158,11 +170,31 @@ export function createPage(connect) {
     return trackers.get(ingest);
   }
 
-  /** Tells of a click, where the page has a tracker. */
+  /** Tells of an event, where the page has a tracker; its id, or a promise of it. */
   function track(type, fields) {
-    if (settings.tracker) settings.tracker.track(type, fields); // at once: the page may be about to go
-    else for (const made of trackers.values()) made.then((found) => found.track(type, fields));
+    if (settings.tracker) return settings.tracker.track(type, fields); // at once: the page may be about to go
+    return [...trackers.values()].map((made) => made.then((found) => found.track(type, fields)))[0];
   }
 
-  return { settings, configure, join, arrange, track };
+  /** The shopper wants less like this product: no row of the page shows it any more. */
+  function dismiss(product_id, list_id, recommendation_id) {
+    dismissed.add(product_id);
+    track("dismiss_item", { product_id, list_id, recommendation_id });
+    for (const member of members) member.dismissed?.();
+  }
+
+  /** Opens what "Why?" shows of a card: see popover.js. */
+  async function ask({ dismiss: asWell, ...asked }) {
+    const { openPopover } = await import("./popover.js");
+    const { item, slot, recommendation_id } = asked;
+    openPopover({
+      ...asked, settings, visitor,
+      dismiss() {
+        dismiss(item.product_id, slot?.name, recommendation_id);
+        asWell?.();
+      },
+    });
+  }
+
+  return { settings, state, dismissed, configure, join, arrange, track, ask };
 }

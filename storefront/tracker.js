@@ -109,6 +109,7 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
   let second; // what is sent beside the first batch
   let kept = 0; // bytes of requests that outlive the page
   let asking;
+  let isThere; // ingest has answered as it does
   let lastTick = 0;
   let page = { now: here(), before: referrer() };
 
@@ -137,7 +138,6 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
       let response = old && (await post("/v1/visitors", JSON.stringify({ token: old.token })));
       const isLost = response && response.status >= 400 && response.status < 500 && response.status !== 429;
       if (!response || isLost) response = await post("/v1/visitors", "{}");
-      if (response.status === 403) console.warn("eddy:", (await response.json()).detail); // this page's origin
       if (!response.ok) throw Object.assign(new Error(`no visitor: ${response.status}`), { response });
       const found = await response.json();
       store.set(visitorKey, JSON.stringify(found));
@@ -314,8 +314,19 @@ export function createTracker({ ingest, prefix = "eddy", queueMax = QUEUE_MAX, o
       keepalive,
       credentials: "omit",
       signal: AbortSignal.timeout?.(TIMEOUT_MS),
-    }).finally(() => keepalive && (kept -= bytes));
+    })
+      .then((response) => {
+        isThere ||= response.ok;
+        if (!isThere) complain({ response: response.clone() });
+        return response;
+      }, (error) => {
+        if (!isThere) complain(error);
+        throw error;
+      })
+      .finally(() => keepalive && (kept -= bytes));
   }
+
+  const complain = (about) => import("./diagnosis.js").then(({ judge }) => judge("ingest", base, about)).catch(() => {});
 
   /** Runs while no other tab runs the same. */
   function alone(what, run) {

@@ -42,7 +42,15 @@ STACK_S = (
     400  # seconds for the first test of it, which waits for the start of all and for a catalogue to be drawn
 )
 TOGETHER = {
-    STACK: {"test_crashes", "test_own_shop", "test_stack", "test_shop", "test_shop_live", "test_shop_search"},
+    STACK: {
+        "test_crashes",
+        "test_own_shop",
+        "test_stack",
+        "test_shop",
+        "test_shop_live",
+        "test_shop_search",
+        "test_shop_weight",
+    },
     "torch": {
         "test_embedder",
         "test_odd_bytes",

@@ -157,7 +157,9 @@ class Stack:
 
     def _load_catalogue(self) -> None:
         feed = str(self._settings.catalogue_dir / "products.jsonl")
-        self._run("-m", "services.ops", "catalogue", "load", "--restart", feed)
+        # Whole addresses: pages of other hosts, such as one with the element in it, show these products, too.
+        shop = self.environment["EDDY_CATALOGUE_URL"]
+        self._run("-m", "services.ops", "catalogue", "load", "--restart", "--shop-url", shop, feed)
 
     def _wait_for_catalogue(self) -> None:
         with (self._settings.catalogue_dir / "products.jsonl").open("rb") as feed:

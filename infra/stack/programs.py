@@ -97,6 +97,7 @@ def environment(settings: StackSettings) -> dict[str, str]:
             "EDDY_STACK_FOLDER": str(settings.stack_folder.resolve()),
             "EDDY_KAFKA_BOOTSTRAP": bootstrap_of(settings),
             "EDDY_CATALOGUE_DIR": str(settings.catalogue_dir),
+            "EDDY_CATALOGUE_URL": f"http://127.0.0.1:{settings.shop_port}/",
             "EDDY_INGEST_URL": f"http://127.0.0.1:{settings.ingest_port}",
             "EDDY_EMBEDDER_URL": f"http://127.0.0.1:{settings.embedder_port}",
             "EDDY_RECOMMENDER_URL": f"http://127.0.0.1:{settings.recommender_port}",

@@ -69,7 +69,7 @@ def create_embedder(
     decoders = max(1, settings.embedder_threads // 2)
     preparation = Preparation(
         pictures,
-        PictureSource(downloads, settings.catalogue_dir, settings.picture_bytes_max),
+        PictureSource(downloads, settings.catalogue_dir, settings.picture_bytes_max, settings.catalogue_url),
         DecoderPool(
             decoders,
             pixels_max=settings.picture_pixels_max,

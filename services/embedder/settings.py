@@ -46,6 +46,10 @@ class EmbedderSettings(QdrantSettings):
     catalogue_dir: Path | None = Field(
         None, description="folder of the pictures that products name by a relative path"
     )
+    catalogue_url: str | None = Field(
+        None,
+        description="where shoppers find that folder: pictures at addresses below are read, not fetched",
+    )
     picture_private_hosts: bool = Field(
         False, description="whether pictures may be fetched from private and loopback addresses"
     )

@@ -19,6 +19,7 @@ from services.ops.lag.command import lag
 from services.ops.models import command as models_commands
 from services.ops.replay.command import replay
 from services.ops.settings import is_local
+from services.ops.snippet.command import snippet
 from services.ops.topics import command as topic_commands
 
 
@@ -54,7 +55,7 @@ def say_where(
     is_local.set(local)
 
 
-for command in (doctor, lag, visitor, product, replay, erase):
+for command in (doctor, lag, visitor, product, replay, erase, snippet):
     app.command(epilog=STATUSES)(command)
 app.command("export", epilog=STATUSES)(archive_commands.export)
 app.command("import", epilog=STATUSES)(archive_commands.import_)

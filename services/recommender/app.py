@@ -25,7 +25,7 @@ from services.recommender.api import page as page_answers
 from services.recommender.api.admin import Publisher, admin_routes
 from services.recommender.api.page import page_routes
 from services.recommender.api.parameters import weight_names
-from services.recommender.api.profile import Profile, profile_routes
+from services.recommender.api.profile import CatalogueVectors, Profile, profile_routes
 from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
@@ -346,6 +346,8 @@ class Parts:
             self._sessions,
             self._people,
             self._catalogue,
+            vectors=CatalogueVectors(self._catalogue, self._replica, settings.layout),
+            tuning=settings.tuning,
             treatment=self._assignment,
             waiting_for=self._waiting_for,
         )

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from storefront.demo.assets import Assets, Compression
 from storefront.demo.back_office import back_office_routes
 from storefront.demo.cart_routes import cart_routes
 from storefront.demo.forgetting import forgetting_routes
@@ -22,44 +23,36 @@ from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import load
 
 HERE: Final = Path(__file__).parent
-# What a shop embeds; the demo serves them as they are. A page names the first two, which bring the rest.
-MODULES: Final = (
-    *("tracker.js", "live.js"),
-    *("page.js", "recommendations.js", "markup.js", "cards.js", "announcements.js", "look.js"),
-)
+A_DAY: Final = "public, max-age=86400"
 
 
-class FreshFiles(StaticFiles):
-    """Files that a browser asks for again: they change while the shop is worked on."""
+class Pictures(StaticFiles):
+    """The catalogue's pictures: another drawing of the same product is seen within a day."""
 
     def file_response(self, *args: object, **kwargs: object) -> Response:
         """A file, or 304."""
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers["Cache-Control"] = "no-cache"
+        response.headers["Cache-Control"] = A_DAY
         return response
 
 
 def create_app(settings: ShopSettings, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
     """The shop. Raises CatalogueMissing. `transport`: how ingest is reached, for tests."""
     stock = load(settings.catalogue_dir)
-    renderer = Renderer(settings, stock)
+    assets = Assets()
+    renderer = Renderer(settings, stock, assets)
     app = FastAPI(title="Eddy demo shop", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(page_routes(stock, renderer))
     app.include_router(cart_routes(stock, renderer))
-    ingest = Ingest(settings.ingest_url, settings.api_key, transport)
+    ingest = Ingest(settings.ingest_url, settings.api_key, transport, settings.catalogue_url)
     app.include_router(forgetting_routes(ingest))
     if settings.is_local:
         app.include_router(back_office_routes(stock, renderer, ingest))
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     app.add_middleware(SecurityHeaders, policy=policy(settings.ingest_url, settings.recommender_url))
 
-    @app.get("/eddy/{name}")
-    async def module(name: str) -> Response:
-        if name not in MODULES:
-            raise HTTPException(404)
-        return FileResponse(
-            HERE.parent / name, media_type="text/javascript", headers={"Cache-Control": "no-cache"}
-        )
+    app.add_middleware(Compression)
+    app.include_router(assets.routes())
 
     @app.get("/healthz")
     @app.get("/readyz")
@@ -75,7 +68,6 @@ def create_app(settings: ShopSettings, transport: httpx.AsyncBaseTransport | Non
         return renderer.page(request, "missing.html", status=error.status_code, detail=error.detail)
 
     app.add_exception_handler(HTTPException, not_so)
-    app.mount("/static", FreshFiles(directory=HERE / "static"), "static")
     pictures = settings.catalogue_dir / "pictures"
-    app.mount("/pictures", StaticFiles(directory=pictures, check_dir=False), "pictures")
+    app.mount("/pictures", Pictures(directory=pictures, check_dir=False), "pictures")
     return app

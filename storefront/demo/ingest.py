@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 import httpx
 import msgspec
@@ -19,17 +19,26 @@ class NotTaken(Exception):
 
 
 class Ingest:
-    """The back end's side of the ingest API."""
+    """The back end's side of the ingest API. `shop_url`: what addresses of products are told with."""
 
     def __init__(
-        self, url: str, api_key: SecretStr | None, transport: httpx.AsyncBaseTransport | None
+        self,
+        url: str,
+        api_key: SecretStr | None,
+        transport: httpx.AsyncBaseTransport | None,
+        shop_url: str | None = None,
     ) -> None:
         self._url = url
+        self._shop_url = shop_url
         self._api_key = api_key
         self._transport = transport
 
     async def put(self, product: Product) -> None:
         """Raises NotTaken unless Kafka has the product's new description."""
+        if self._shop_url is not None:
+            links = {"url": product.url, "image_url": product.image_url}
+            whole = {name: urljoin(self._shop_url, link) for name, link in links.items() if link}
+            product = msgspec.structs.replace(product, **whole)
         body = msgspec.json.encode({"products": [product]})
         key = self._api_key
         shown = {} if key is None else {"Authorization": f"Bearer {key.get_secret_value()}"}

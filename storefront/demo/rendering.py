@@ -10,9 +10,12 @@ from starlette.responses import HTMLResponse, Response
 
 from schemas.products import Product
 from storefront.demo import cart
+from storefront.demo.assets import Assets
+from storefront.demo.catalogue.assortment import LARGE
 from storefront.demo.settings import ShopSettings
 from storefront.demo.stock import Shelf, Stock
 
+PICTURES: Final = "/pictures/"
 ROW: Final = 12  # products in the row "For you"
 SYMBOLS: Final = {"EUR": "€", "GBP": "£", "USD": "$"}
 
@@ -20,7 +23,7 @@ SYMBOLS: Final = {"EUR": "€", "GBP": "£", "USD": "$"}
 class Renderer:
     """The shop's templates."""
 
-    def __init__(self, settings: ShopSettings, stock: Stock) -> None:
+    def __init__(self, settings: ShopSettings, stock: Stock, assets: Assets) -> None:
         self._stock = stock
         self._environment = Environment(
             loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -32,7 +35,9 @@ class Renderer:
         self._environment.filters |= {
             "money": money,
             "picture": picture,
+            "pictures": pictures,
             "address": address,
+            "asset": assets.address,
         }
         self._environment.globals |= {
             "ingest_url": settings.ingest_url,
@@ -40,6 +45,7 @@ class Renderer:
             "has_back_office": settings.is_local,
             "row_length": ROW,
             "tops": stock.tops,
+            "modules": assets.modules,
         }
 
     def page(self, request: Request, template: str, *, status: int = 200, **values: object) -> Response:
@@ -67,6 +73,13 @@ def picture(product: Product) -> str:
     if url.startswith(("https://", "http://", "data:image/")):
         return url
     return f"/{url.lstrip('/')}" if url else "/static/favicon.svg"
+
+
+def pictures(product: Product) -> str:
+    """The sizes of a product's picture, for `srcset`; empty for one that is not of the catalogue."""
+    small = picture(product)
+    name, dot, form = small.rpartition(".")
+    return f"{small} 320w, {name}{LARGE}.{form} 640w" if dot and small.startswith(PICTURES) else ""
 
 
 def address(of: Product | Shelf) -> str:

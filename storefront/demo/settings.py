@@ -20,6 +20,9 @@ class ShopSettings(ServiceSettings):
     catalogue_dir: Path = Field(
         Path("build/demo/catalogue"), description="folder of products.jsonl and pictures/"
     )
+    catalogue_url: str | None = Field(
+        None, description="where browsers find that folder, for pages of other hosts that show its products"
+    )
     api_key: SecretStr | None = Field(
         None, min_length=16, description="what the back office shows to ingest as Authorization: Bearer"
     )

@@ -27,7 +27,7 @@ from schemas import jsonschema, products, sessions
 from services.ingest.validation import validate_events
 from services.ingest.responses import EventBatch
 from services.model.settings import SessionSettings
-from services.ops.inspect.visitor.report import event_words
+from services.model.interests import event_words
 from services.recommender.pipeline.explanation import because
 from services.trainer import cases
 

@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from infra.stack.broker import ROOT
+from schemas.live import Cause, CauseProduct, Funnel, PageContext, Reason, ReasonKind
+from services.clock import now_ms
 from tests.support.browser import launch_chromium, serve_site
 from tests.support.element_pages import FOR_YOU, SHOP_CSS, WATCH, Recommender, document, item, items, prepare
 from tests.support.patience import patiently
@@ -128,6 +130,10 @@ def edge_of(card: Locator) -> float:
     return box["x"]
 
 
+def read_tracked(page: Page, type_: str) -> list[dict[str, Any]]:
+    return [fields for each, fields in page.evaluate("window.tracked") if each == type_]
+
+
 def read_announcements(page: Page) -> list[str]:
     heard: list[str] = page.evaluate("window.said")
     return heard
@@ -186,9 +192,13 @@ def test_arrows_home_and_end_go_from_card_to_card_and_tab_goes_as_ever(page: Pag
         page.keyboard.press(key)
         expect(links.nth(place)).to_be_focused()
     expect(links.nth(11)).to_be_in_viewport()
-    for key, place in [("Home", 0), ("ArrowLeft", 0), ("Tab", 1)]:
+    for key, place in [("Home", 0), ("ArrowLeft", 0)]:
         page.keyboard.press(key)
         expect(links.nth(place)).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("button", name="Why? Product 0")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(links.nth(1)).to_be_focused()
     outline = "each => getComputedStyle(each).outlineStyle + getComputedStyle(each).outlineWidth"
     assert links.nth(1).evaluate(outline) == "solid2px"
     page.keyboard.press("Control+End")  # the page's own keys stay the page's
@@ -427,7 +437,7 @@ def test_a_click_is_tracked_and_told_before_the_link_is_followed(
         "cancelable": True,
     }
     fields = {"product_id": "p3", "list_id": "for_you", "recommendation_id": "r-1"}
-    assert page.evaluate("window.tracked") == [["select_item", fields]]
+    assert read_tracked(page, "select_item") == [fields]
     assert page.title() == "A shop"  # the page's router said that it goes there itself
 
     with page.context.expect_page() as opened:
@@ -437,7 +447,7 @@ def test_a_click_is_tracked_and_told_before_the_link_is_followed(
     with page.context.expect_page() as opened:
         link.click(button="middle")
     opened.value.close()
-    assert len(page.evaluate("window.tracked")) == 3
+    assert len(read_tracked(page, "select_item")) == 3
 
     page.evaluate("window.stays = false")
     link.click()
@@ -455,6 +465,166 @@ def test_every_drawn_message_is_told_with_all_that_came_along(page: Page, recomm
     assert message["experiments"] == {"weights": "b"}
     assert message["items"][0]["parts"] == {"image": 0.4}
     assert page.evaluate("document.querySelector('eddy-recommendations').items[0].rules") == ["summer"]
+
+
+def reason(kind: ReasonKind, product_id: str = "boots", **more: Any) -> Reason:
+    cause = Cause(type="view_item", product_id=product_id, occurred_at=int(now_ms()) - 180_000)
+    return Reason(kind=kind, product_id=product_id, cause=cause, strength=0.5, **more)
+
+
+BOOTS: Final = CauseProduct(
+    name="Reed pinstriped beige boots",
+    price=60,
+    currency="EUR",
+    brand="Northwind",
+    type="boots",
+    url="/product/p1",
+)
+LAMP: Final = CauseProduct(name="Paper floor lamp", price=89, currency="EUR", type="lamp")
+
+
+def test_a_row_says_what_its_products_share_and_a_card_what_it_alone_has(
+    page: Page, recommender: Recommender
+) -> None:
+    rows = [
+        item(0, reason=reason("co_visited", visits=12)),
+        item(1, reason=reason("content")),
+        item(2, reason=reason("complement")),
+        item(3, reason=reason("co_visited", "lamp", visits=2)),
+    ]
+    recommender.push(rows, causes={"boots": BOOTS, "lamp": LAMP})
+    expect(page.locator("[part=line]")).to_have_text("From Reed pinstriped beige boots")
+    expect(page.locator("[part=line] a")).to_have_attribute("href", re.compile("/product/p1$"))
+    whys = page.locator("eddy-recommendations [part=why]")
+    expect(whys).to_have_text(
+        [
+            "12 visitors looked at both",
+            "same brand, €39 less",
+            "goes with it",
+            "looked at with Paper floor lamp",
+        ]
+    )
+    assert whys.evaluate_all("all => all.every((each) => each.scrollHeight <= each.clientHeight)")
+    recommender.push([item(0, source="popular", reason=Reason(kind="popular"))], fallback="new_visitor")
+    expect(page.get_by_role("region", name="Popular now")).to_be_visible()
+    expect(whys).to_have_text([""])
+    recommender.push(rows, causes={"boots": BOOTS, "lamp": LAMP})
+    expect(page.get_by_role("region", name="For you")).to_be_visible()
+
+
+def test_why_opens_at_a_card_and_less_of_this_takes_it_away(page: Page, recommender: Recommender) -> None:
+    parts = {"image": 0.4, "category": 0.2, "price": -0.1}
+    shown = [item(0, reason=reason("co_visited", visits=12), parts=parts), *items(1, 2)]
+    recommender.push(shown, causes={"boots": BOOTS}, recommendation_id="r-2")
+    expect(cards(page)).to_have_count(3)
+    why = page.get_by_role("button", name="Why? Product 0")
+    why.focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Product 0")
+    expect(dialog.get_by_role("listitem")).to_have_text(
+        [
+            "you looked at Reed pinstriped beige boots",
+            "3 minutes ago",
+            "12 visitors looked at both",
+            "same brand, €40 less",
+        ]
+    )
+    expect(dialog.locator("dt")).to_have_text(["in all", "looks", "shelf", "price"])
+    expect(dialog.get_by_role("link", name="What we think you like")).to_have_attribute(
+        "href", re.compile("/profile$")
+    )
+    still(page)
+    page.screenshot(path=SCREENSHOTS / "why-1280.png")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(why).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Less of this").press("Enter")
+    shows(page, 1, 2)
+    expect(link_of(page, 1)).to_be_focused()
+    fields = {"product_id": "p0", "list_id": "for_you", "recommendation_id": "r-2"}
+    assert read_tracked(page, "dismiss_item") == [fields]
+    recommender.push([item(2), item(0), item(3)])  # from before it knew
+    link_of(page, 1).blur()
+    shows(page, 2, 3)
+
+
+def test_what_the_visitor_saw_is_told_once(open_page: Open, recommender: Recommender) -> None:
+    page = open_page('<h1 class="tall">Shop</h1>' + FOR_YOU, css=".tall { height: 900px; }")
+    page.clock.install()
+    recommender.wait_for_subscription(("for_you", "for_you"))
+    recommender.push(items(*range(12)), recommendation_id="r-1")
+    expect(cards(page)).to_have_count(12)
+    page.clock.run_for(3000)
+    assert read_tracked(page, "view_item_list") == []  # below the fold
+    page.locator("eddy-recommendations").scroll_into_view_if_needed()
+    saw(page, 1)
+    [told] = read_tracked(page, "view_item_list")
+    assert (told["list_id"], told["recommendation_id"]) == ("for_you", "r-1")
+    seen = [each["product_id"] for each in told["items"]]
+    assert seen == [f"p{number}" for number in range(len(seen))]
+    assert 3 <= len(seen) <= 6  # of 12: the others are beyond the row's end
+    recommender.push(items(*range(1, 12)), recommendation_id="r-2", caused_by="seen-1")
+    expect(cards(page)).to_have_count(11)
+    page.clock.run_for(3000)
+    assert len(read_tracked(page, "view_item_list")) == 1  # it moved because of what was told
+    recommender.push(items(20, 21), recommendation_id="r-3", caused_by="e-1")
+    expect(cards(page)).to_have_count(2)
+    saw(page, 2)
+    assert read_tracked(page, "view_item_list")[1]["recommendation_id"] == "r-3"
+
+
+@patiently(15)
+def saw(page: Page, times: int) -> None:
+    page.clock.run_for(500)
+    assert len(read_tracked(page, "view_item_list")) == times
+
+
+@pytest.mark.parametrize("viewport", [WIDE, NARROW], ids=["1280", "390"])
+def test_nothing_on_the_page_moves_when_products_come(
+    open_page: Open, recommender: Recommender, viewport: dict[str, int]
+) -> None:
+    page = open_page(
+        "<p>Before</p>" + FOR_YOU + '<p class="below">Below</p>', viewport=viewport, script=SHIFTS
+    )
+    recommender.wait_for_subscription(("for_you", "for_you"))
+    expect(page.locator("eddy-recommendations [part=placeholder]").first).to_be_visible()
+    still(page)
+    place = page.locator(".below").bounding_box()
+    recommender.push(
+        [item(number, reason=reason("content")) for number in range(12)], causes={"boots": BOOTS}
+    )
+    expect(cards(page)).to_have_count(12)
+    still(page)
+    assert page.locator(".below").bounding_box() == place
+    recommender.push([item(20, name="A name that is long enough to need a second line of its card")])
+    expect(cards(page)).to_have_count(1)
+    still(page)
+    assert page.evaluate("window.shifted") <= 0.02
+
+
+SHIFTS: Final = """
+  window.shifted = 0;
+  new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput } of list.getEntries()) if (!hadRecentInput) window.shifted += value;
+  }).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def test_a_row_shows_its_developer_how_it_came_about(open_page: Open, recommender: Recommender) -> None:
+    page = open_page(
+        '<eddy-recommendations slot="complement_type" product-ids="a, b" page-type="cart" objective="buy:1"'
+        ' distinct="false" debug></eddy-recommendations>'
+    )
+    recommender.wait_for_subscription(("complement_type", "complement_type"))
+    [slot] = recommender.subscriptions[-1]
+    assert (slot.product_ids, slot.page, slot.objective) == (("a", "b"), PageContext(type="cart"), "buy:1")
+    assert (slot.distinct, slot.debug) == (False, True)
+    debug = page.locator("eddy-recommendations [part=debug]")
+    funnel = Funnel(sources={"behaviour": 80}, left={"filters": 60, "diversity": 12}, ms={"rank": 1.25})
+    recommender.push(items(1), "complement_type", funnel=funnel)
+    for text in ("live", "behaviour 80", "filters 60 → diversity 12", "rank 1.25", "p1 0.500 content"):
+        expect(debug).to_contain_text(text)
 
 
 def test_data_cannot_become_code(page: Page, recommender: Recommender) -> None:
@@ -555,14 +725,15 @@ def test_it_is_pleasant_to_look_at(
     )
     recommender.wait_for_subscription(("for_you", "for_you"), ("complement_type", "complement_type"))
     long = "Water-repellent hiking boots with a very long name that does not fit in two lines of a card"
-    recommender.push(
-        [item(0), item(1, name=long), item(2, availability="out_of_stock"), *items(*range(3, 12))]
-    )
+    causes = {"boots": BOOTS, "lamp": LAMP}
+    looks = [item(number, reason=reason("co_visited", visits=number)) for number in range(3, 12)]
+    first = [item(0, reason=reason("content")), item(1, name=long, reason=reason("complement", "lamp"))]
+    recommender.push([*first, item(2, availability="out_of_stock"), *looks], causes=causes)
     few = [item(20, brand=None, why="looks alike"), item(21, image_url=None), item(22), item(23)]
     recommender.push(few, "complement_type")
     expect(cards(page)).to_have_count(16)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    page.locator("eddy-recommendations a").nth(1).focus()
+    page.locator("eddy-recommendations li a").nth(1).focus()
     still(page)
     page.screenshot(path=SCREENSHOTS / f"element-{scheme}-{viewport['width']}.png")
     sizes = page.locator("eddy-recommendations button:visible").evaluate_all(

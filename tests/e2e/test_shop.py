@@ -6,6 +6,7 @@ import re
 import signal
 from collections import Counter
 
+import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -23,6 +24,7 @@ from tests.support.shop_pages import (
     events_of,
     has_never_navigated,
     is_live,
+    is_popular,
     look_for,
     nothing_waits,
     open_product,
@@ -30,7 +32,6 @@ from tests.support.shop_pages import (
     row,
     screenshot,
     top_categories,
-    whys,
 )
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole stack
@@ -43,7 +44,7 @@ def test_the_row_follows_clicks_without_a_reload(
     page = open_page(stack.shop_url, viewport=viewport)
     is_live(page)
     page.evaluate("window.survivor = true")
-    expect(whys(page).first).to_have_text("popular now")
+    is_popular(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     screenshot(page, "home")
     popular = row(page)
@@ -252,6 +253,14 @@ def test_it_is_used_by_keyboard_alone(stack: Stack, page: Page) -> None:
     expect(page.locator("#main")).to_be_focused()
     because(page, name)
     expect(page.locator("#news")).to_contain_text(name)  # read out to those who do not see it change
+
+
+def test_pages_of_other_hosts_find_the_demos_pictures(stack: Stack) -> None:
+    [found] = httpx.get(f"{stack.recommender_url}/v1/products?product_id=p0003").json()["items"]
+    assert found["url"] == f"{stack.shop_url}/product/p0003"
+    assert httpx.get(found["image_url"]).headers["content-type"] == "image/webp"
+    similar = httpx.get(f"{stack.recommender_url}/v1/products/p0003/similar?k=1&explain=true").json()
+    assert similar["items"][0]["parts"]["image"] > 0  # the embedder has seen them, without asking the shop
 
 
 def test_an_address_that_leads_nowhere_has_a_page(stack: Stack, open_page: Open) -> None:

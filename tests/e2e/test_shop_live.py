@@ -18,6 +18,7 @@ from tests.support.shop_pages import (
     change,
     has_never_navigated,
     is_live,
+    is_popular,
     look_for,
     open_product,
     products_in,
@@ -40,13 +41,14 @@ def test_a_products_rows_say_different_things_and_why(page: Page) -> None:
         shown[slot] = products_in(page, slot)
         assert product_id not in shown[slot]
     assert len({frozenset(products) for products in shown.values()}) == len(ROWS)
-    headings = page.locator("eddy-recommendations [part=heading]")
-    expect(headings).to_have_text(["Similar", "Also liked", "Goes with it"])
+    for heading in ("Similar", "Also liked", "Goes with it"):
+        expect(page.get_by_role("region", name=heading)).to_be_visible()
     has_never_navigated(page)
 
 
 def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_was(page: Page) -> None:
     open_product(page, "Home")
+    before = row(page)
     card = card_in(page, "also_liked").first
     name = card.locator("[part=name]").inner_text()
     page.evaluate("window.events = []")
@@ -56,11 +58,16 @@ def test_a_click_in_a_products_row_opens_it_without_a_reload_and_tells_where_it_
     )
     card.locator("a").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(name, ignore_case=True)
-    because(page, name)
+    has_moved(page, before)
     [viewed] = page.evaluate("window.events.filter(each => each.event === 'view_item')")
     assert viewed["ecommerce"]["item_list_id"] == "also_liked"
     assert viewed["ecommerce"]["recommendation_id"]
     has_never_navigated(page)
+
+
+@patiently(15)
+def has_moved(page: Page, before: list[str]) -> None:
+    assert row(page) != before
 
 
 def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -> None:
@@ -84,6 +91,47 @@ def test_the_row_follows_a_click_before_the_products_page_is_there(page: Page) -
     expect(done).to_contain_text([f"Looked at {name}"])  # the click has given way: one interest, not two
 
 
+def test_why_opens_at_a_card_of_the_row_and_less_of_this_reaches_the_session(
+    stack: Stack, page: Page
+) -> None:
+    because(page, open_product(page, "Home"))
+    card = page.locator("#for-you-list .card").nth(1)
+    product_id, name = card.get_attribute("data-id"), card.locator(".card-name").inner_text()
+    card.hover()
+    card.get_by_role("button", name=f"Why? {name}").click()
+    dialog = page.get_by_role("dialog", name=name)
+    expect(dialog.get_by_role("listitem").first).not_to_be_empty()
+    screenshot(page, "why")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    card.get_by_role("button", name=f"Why? {name}").click()
+    dialog.get_by_role("button", name="Less of this").click()
+    expect(page.locator(f"#for-you-list [data-id={product_id}]")).to_have_count(0)
+    page.get_by_role("link", name="What we think you like").click()
+    expect(page.locator("[data-part=events] li").first).to_contain_text(f"Asked for less like {name}")
+    has_never_navigated(page)
+
+
+def test_the_row_makes_room_while_one_scrolls(page: Page) -> None:
+    dock = page.locator("#for-you")
+    page.mouse.move(640, 300)
+    page.evaluate(
+        """() => {
+          const dock = document.getElementById("for-you");
+          new MutationObserver(() => { window.wasAway ||= dock.matches(".is-away"); })
+            .observe(dock, { attributes: true });
+        }"""
+    )
+    page.mouse.wheel(0, 400)
+    makes_room(page)
+    expect(dock).not_to_have_class("dock is-away")
+
+
+@patiently(15)
+def makes_room(page: Page) -> None:
+    assert page.evaluate("window.wasAway") is True
+
+
 def test_where_no_visit_speaks_a_row_says_that_it_is_popular(stack: Stack, open_page: Open) -> None:
     product_id = "e2e-new-product"
     page = open_page(stack.shop_url)
@@ -93,13 +141,12 @@ def test_where_no_visit_speaks_a_row_says_that_it_is_popular(stack: Stack, open_
           const row = document.createElement("eddy-recommendations");
           for (const [name, value] of [["slot", "also_liked"], ["product-id", id], ["heading", "Also liked"]])
             row.setAttribute(name, value);
-          row.dataset.heading = "Also liked";
           document.getElementById("main").append(row);
         }""",
         product_id,
     )
-    expect(page.locator("eddy-recommendations [part=heading]")).to_have_text("Popular now")
-    expect(card_in(page, "also_liked").first.locator("[part=why]")).to_have_text("popular now")
+    expect(page.get_by_role("region", name="Popular now").first).to_be_visible()
+    expect(card_in(page, "also_liked").first).to_be_visible()
 
 
 def test_prices_and_stock_change_on_open_pages(stack: Stack, page: Page, open_page: Open) -> None:
@@ -193,7 +240,7 @@ def test_the_profile_shows_interests_and_forgetting_starts_anew(stack: Stack, pa
     expect(page.get_by_text("somebody new now")).to_be_visible()
     expect(page.get_by_text("You are new to us")).to_be_visible()
     expect(page.locator("[data-part=visitor]")).not_to_have_text(visitor)
-    expect(page.locator("#for-you-list .card-why").first).to_have_text("popular now")
+    is_popular(page)
     nothing_is_known_of(stack, visitor)
 
 
@@ -250,6 +297,9 @@ def test_pages_fit_the_screen(stack: Stack, open_page: Open, viewport: dict[str,
     page.goto(f"{stack.shop_url}/cart")
     expect(page.get_by_role("link", name="Check out")).to_be_visible()
     fits("cart")
+    page.goto(f"{stack.shop_url}/backoffice?q=boots")
+    expect(page.get_by_role("button", name="Mark as sold out").first).to_be_in_viewport()
+    fits("back-office")
     page.goto(f"{stack.shop_url}/search")
     fits("search-empty")
     assert row(page)

@@ -59,8 +59,9 @@ def row(page: Page) -> list[str]:
     return ids
 
 
-def whys(page: Page) -> Locator:
-    return page.locator("#for-you-list .card-why")
+def is_popular(page: Page) -> None:
+    """Waits until the row says that it knows nothing of the visitor."""
+    expect(page.locator("#for-you-title")).to_have_text("Popular now")
 
 
 def has_never_navigated(page: Page) -> None:
@@ -80,7 +81,9 @@ def open_product(page: Page, shelf: str, place: int = 0) -> str:
 
 
 def because(page: Page, name: str, timeout: int = SOON_MS) -> None:
-    expect(whys(page).filter(has_text=name).first).to_be_visible(timeout=timeout)
+    """Waits until the row says that it is made from a product: in its line, or on a card."""
+    said = page.locator("#for-you-cause, #for-you-list .card-why").filter(has_text=name)
+    expect(said.first).to_be_visible(timeout=timeout)
 
 
 def screenshot(page: Page, name: str) -> None:

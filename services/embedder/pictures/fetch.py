@@ -316,10 +316,13 @@ class Fetcher(Protocol):
 
 
 class PictureSource:
-    """The bytes of pictures; may be used from several threads."""
+    """The bytes of pictures; may be used from several threads. `url`: where shoppers find the folder."""
 
-    def __init__(self, downloads: Fetcher, catalogue: Path | None, bytes_max: int) -> None:
+    def __init__(
+        self, downloads: Fetcher, catalogue: Path | None, bytes_max: int, url: str | None = None
+    ) -> None:
         self._downloads = downloads
+        self._url = f"{url.rstrip('/')}/" if url and catalogue else None
         self._catalogue = catalogue.resolve() if catalogue else None
         self._bytes_max = bytes_max
 
@@ -329,6 +332,8 @@ class PictureSource:
             scheme = urlsplit(address).scheme.lower()
         except ValueError as error:
             raise UnsupportedAddress(f"{address[:SHOWN]} is no URL: {error}") from None
+        if self._url and address.startswith(self._url):
+            return self._file(unquote(address.removeprefix(self._url)))
         if is_remote(address):
             return self._downloads.fetch(address)
         if scheme == "data":

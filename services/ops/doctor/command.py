@@ -113,11 +113,16 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 def _show(report: Report) -> None:
-    width = max(len(finding.check) for finding in report.findings)
-    for finding in report.findings:
+    show_findings(report.findings)
+    say(Text(f"{report.state}, looked at in {report.seconds:.1f} s", STYLES[report.state]), wrap=True)
+
+
+def show_findings(findings: Sequence[Finding]) -> None:
+    """A line each, and under it what to do."""
+    width = max(len(finding.check) for finding in findings)
+    for finding in findings:
         line = Text(f"{finding.state:<4}", STYLES[finding.state])
         line.append(f"  {finding.check:<{width}}  {finding.found}", "default")
         say(line)
         if finding.what_to_do:
             say(Text(f"      {'':<{width}}  → {finding.what_to_do}"))
-    say(Text(f"{report.state}, looked at in {report.seconds:.1f} s", STYLES[report.state]), wrap=True)

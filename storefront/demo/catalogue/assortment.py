@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
+LARGE: Final = "-640"  # behind a picture's name: the same at twice the size, for large and fine screens
+
 PEOPLE: Final = ("Women", "Men", "Kids")
 
 

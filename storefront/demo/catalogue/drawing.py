@@ -29,7 +29,12 @@ class Look:
 
 
 def draw(look: Look, size: int, rng: random.Random) -> Image.Image:
-    """A size × size RGB picture. Equal looks and equal generators give equal pictures.
+    """A size × size RGB picture. Equal looks and equal generators give equal pictures."""
+    return draw_both(look, size, rng)[0]
+
+
+def draw_both(look: Look, size: int, rng: random.Random) -> tuple[Image.Image, Image.Image]:
+    """The picture, and the same at twice its size: that is how it is drawn.
 
     What is neither product nor shadow is plain ground: most of the work is done in the box around both.
     """
@@ -60,9 +65,10 @@ def draw(look: Look, size: int, rng: random.Random) -> Image.Image:
     smaller = picture.resize(
         (picture.width // SUPERSAMPLING, picture.height // SUPERSAMPLING), Image.Resampling.LANCZOS
     )
-    whole = Image.new("RGB", (size, size), ground)
+    whole, large = Image.new("RGB", (size, size), ground), Image.new("RGB", (side, side), ground)
     whole.paste(smaller, (box[0] // SUPERSAMPLING, box[1] // SUPERSAMPLING))
-    return whole
+    large.paste(picture, (box[0], box[1]))
+    return whole, large
 
 
 def _varied(colour: Colour, rng: random.Random) -> Colour:

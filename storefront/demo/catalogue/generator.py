@@ -1,9 +1,11 @@
 """Makes the demo's products from a seed; the same seed makes the same bytes."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from schemas.products import Product
 from storefront.demo.catalogue.assortment import BRANDS, KINDS, NAMES, Kind
@@ -11,7 +13,8 @@ from storefront.demo.catalogue.drawing import Look
 from storefront.demo.catalogue.palette import COLOURS
 from storefront.demo.catalogue.patterns import PATTERNS
 
-VERSION: Final = 1  # raise it when the same seed is to give other products or pictures
+VERSION: Final = 1  # raise it when the same seed is to give other products: shoppers are simulated anew then
+WORDING: Final = 2  # raise it when the same products are to have other names or pictures
 UPDATED_AT: Final = 1_767_225_600_000  # 2026-01-01: fixed, so that loading the catalogue again is no news
 SOLD_OUT_SHARE: Final = 0.04
 
@@ -28,17 +31,29 @@ def made(count: int, seed: int) -> Iterator[Made]:
     """`count` products, p0001 and on. Raises ValueError for a count below 1."""
     if count < 1:
         raise ValueError("a catalogue has at least one product")
-    rng = random.Random(seed)
+    rng, taken = random.Random(seed), set[str]()
     ranks = list(range(1, count + 1))
     rng.shuffle(ranks)
     for number, rank in enumerate(ranks, start=1):
-        yield _one(f"p{number:04d}", _popularity(rank, count), rng)
+        found = _one(f"p{number:04d}", _popularity(rank, count), rng)
+        name = _free_name(found.product.name, taken)
+        taken.add(name)
+        yield Made(replace(found.product, name=name), found.look)
 
 
 def caption(look: Look) -> str:
     """The look in words, as a person would search for it."""
     pattern = "" if look.pattern == "plain" else f"{look.pattern} "
     return f"{pattern}{look.colour} {look.shape}"
+
+
+def _free_name(name: str, taken: Set[str]) -> str:
+    """The name, or one that no product has yet: the next first word, then two. Without chance."""
+    first, _, rest = name.partition(" ")
+    at = NAMES.index(first)
+    turned = (*NAMES[at:], *NAMES[:at])
+    firsts = (*turned, *(f"{one} {other}" for one in turned for other in NAMES if one != other))
+    return next(found for each in firsts if (found := f"{each} {rest}") not in taken)
 
 
 def _popularity(rank: int, count: int) -> float:

@@ -1,7 +1,7 @@
 """What a shape is made of: parts in unit coordinates, drawn from back to front."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 Point = tuple[float, float]
 # main: the product's colour and pattern; trim: darker, plain; light: lighter, plain; dark: nearly black;
@@ -27,6 +27,25 @@ def polygon(*points: Point, role: Role = "main") -> Part:
 def mirrored(*points: Point, role: Role = "main") -> Part:
     """A polygon given by its left half from top to bottom; the right half mirrors it at x = .5."""
     return Part("polygon", (*points, *((1 - x, y) for x, y in reversed(points))), role)
+
+
+SMOOTH: Final = 6  # straight steps between two points of a curve
+
+
+def curved(*points: Point, role: Role = "main") -> Part:
+    """A filled outline through the points, round at each (a closed Catmull-Rom spline)."""
+    count, found = len(points), list[Point]()
+    for at in range(count):
+        p0, p1, p2, p3 = (points[(at + offset) % count] for offset in (-1, 0, 1, 2))
+        for step in range(SMOOTH):
+            t = step / SMOOTH
+            x, y = (
+                0.5
+                * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
+                for a, b, c, d in zip(p0, p1, p2, p3, strict=True)
+            )
+            found.append((x, y))
+    return Part("polygon", tuple(found), role)
 
 
 def ellipse(left: float, top: float, right: float, bottom: float, role: Role = "main") -> Part:

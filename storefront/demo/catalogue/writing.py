@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from schemas.products import encode
-from storefront.demo.catalogue.drawing import Look, draw
-from storefront.demo.catalogue.generator import VERSION, Made, made
+from storefront.demo.catalogue.assortment import LARGE
+from storefront.demo.catalogue.drawing import Look, draw_both
+from storefront.demo.catalogue.generator import VERSION, WORDING, Made, made
 
 PICTURE_SIZE: Final = 320
 WEBP_QUALITY: Final = 82
@@ -18,7 +19,7 @@ WEBP_QUALITY: Final = 82
 
 def write(out: Path, count: int, seed: int, on_picture: Callable[[], object]) -> bool:
     """Writes the catalogue; False when this very one is there already. Raises OSError."""
-    manifest = {"version": VERSION, "seed": seed, "products": count, "size": PICTURE_SIZE}
+    manifest = {"version": VERSION, "wording": WORDING, "seed": seed, "products": count, "size": PICTURE_SIZE}
     if _manifest(out) == manifest:
         return False
     (out / "pictures").mkdir(parents=True, exist_ok=True)
@@ -42,8 +43,9 @@ def _manifest(out: Path) -> object:
 
 def _picture(out: Path, seed: int, job: tuple[str, Look]) -> None:
     product_id, look = job
-    picture = draw(look, PICTURE_SIZE, random.Random(f"{seed}:{product_id}"))
-    picture.save(out / "pictures" / f"{product_id}.webp", quality=WEBP_QUALITY, method=2)
+    small, large = draw_both(look, PICTURE_SIZE, random.Random(f"{seed}:{product_id}"))
+    for picture, name in ((small, product_id), (large, product_id + LARGE)):
+        picture.save(out / "pictures" / f"{name}.webp", quality=WEBP_QUALITY, method=2)
 
 
 def _write_products(out: Path, everything: list[Made]) -> None:

@@ -1,6 +1,6 @@
 /** A visitor's own page: what the recommender thinks it likes, why, and a way to be somebody new. */
 
-import { address } from "./showing.js";
+import { address, money } from "./showing.js";
 
 const WITHIN_MS = 5000;
 const AGAIN_MS = 200;
@@ -66,7 +66,9 @@ export function createProfile({ ask, tracker, leave }) {
   }
 
   function draw(found) {
-    const { interests, events, visitors, experiments, visitor_id } = found;
+    const { interests, visitors, experiments, visitor_id } = found;
+    const events = [...found.events, ...(found.searches ?? []).map((search) => ({ type: "search", ...search }))]
+      .sort((one, other) => other.occurred_at - one.occurred_at);
     part("state").hidden = events.length > 0;
     part("state").textContent = "Nothing yet. You are new to us: open a product or two, and come back.";
     part("known").hidden = false;
@@ -95,17 +97,28 @@ export function createProfile({ ask, tracker, leave }) {
   return { show, again };
 }
 
-function drawInterest({ category, weight, because }) {
+function drawInterest({ category, weight, because, path = [], types = [], tags = [], brands = [], price }) {
   const meter = node("progress", { max: 1, value: weight });
   meter.setAttribute("aria-label", `${category}: ${percent(weight)} of what you look at`);
   const [before, after] = (BECAUSE[because.type] ?? "you looked at {}").split("{}");
   const why = node("p", { className: "quiet" }, "because ", before, named(because), after);
-  return node("li", {}, node("strong", {}, category), node("span", { className: "share" }, percent(weight)), meter, why);
+  const shelf = node("strong", {}, path.length ? path.join(" › ") : category);
+  const known = new Set(path.map((step) => step.toLowerCase()));
+  const words = [...types.filter((type) => !known.has(type) && !known.has(`${type}s`)), ...tags, ...brands];
+  const told = [words.join(", "), price && range(price)].filter(Boolean).join("; ");
+  return node("li", {}, shelf, node("span", { className: "share" }, percent(weight)), meter, ...(told ? [node("p", {}, told)] : []), why);
+}
+
+/** "€177 to €191": what was looked at, or about what it points to. */
+function range({ about, low = about, high = about, currency }) {
+  const [from, to] = [low, high].map((amount) => money(Math.round(amount), currency, true));
+  return from === to ? `about ${from}` : `${from} to ${to}`;
 }
 
 function drawEvent(event) {
   const at = node("time", { className: "quiet", dateTime: new Date(event.occurred_at).toISOString() }, ago(event.occurred_at));
-  return node("li", {}, node("span", {}, `${DEEDS[event.type] ?? event.type} `, named(event)), at);
+  const what = event.words ? node("a", { href: `/search?q=${encodeURIComponent(event.words)}` }, `“${event.words}”`) : named(event);
+  return node("li", {}, node("span", {}, `${DEEDS[event.type] ?? event.type} `, what), at);
 }
 
 const named = ({ product_id, name }) => (name ? node("a", { href: address(product_id) }, name) : node("span", {}, "something that is no longer sold"));

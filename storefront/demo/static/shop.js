@@ -1,18 +1,23 @@
 /** The demo shop's page: puts tracker, live rows, navigation, search, cart and panel together. */
 
-import { createAnnouncer } from "/eddy/announcements.js";
-import { configure, join } from "/eddy/live.js";
-import { createTracker } from "/eddy/tracker.js";
+import { createAnnouncer } from "../eddy/announcements.js";
+import { watchRow } from "../eddy/impressions.js";
+import { ask as askWhy, configure, dismissed, join } from "../eddy/live.js";
+import { explain, isPopularInstead } from "../eddy/sentences.js";
+import { createTracker } from "../eddy/tracker.js";
 import * as cart from "./cart.js";
 import { startNavigation } from "./navigation.js";
 import { createPanel } from "./panel.js";
 import { createProfile } from "./profile.js";
 import { createRow } from "./row.js";
 import { createSearch } from "./search.js";
+import { giveWay } from "./dock.js";
 import { watchShown } from "./shown.js";
-import { address, money, picture } from "./showing.js";
+import { address, money, picture, pictures } from "./showing.js";
 
 const FOR_YOU = "for_you";
+const LONGEST = 44; // characters of a sentence on the row's cards
+const FOLLOWS = "Look around, and this row follows.";
 const TOAST_MS = 4000;
 const MOVES_NOTHING = new Set(["search", "view_item_list"]); // events that are no sign of what somebody likes
 const STATUS = {
@@ -53,6 +58,9 @@ configure({
   tracker,
   href: ({ product_id }) => address(product_id),
   picture: ({ image_url }) => picture(image_url),
+  srcset: ({ image_url }) => pictures(image_url),
+  profile: "/profile",
+  page: pageOf(main()),
   money: (amount, currency) => money(amount, currency),
   onStatus(status) {
     byId("live-state").dataset.state = status;
@@ -61,27 +69,63 @@ configure({
   },
 });
 
-const forYou = createRow(byId("for-you-list"), byId("card"));
-const announcer = createAnnouncer((why) => {
-  byId("news").textContent = why === undefined ? "" : `For you has changed${why ? `: ${why}` : ""}`;
+const forYou = createRow(byId("for-you-list"), byId("card"), {
+  onAsk: why, isGone: (id) => dismissed.has(id), sizes: "96px",
+});
+const seen = watchRow(forYou.list, tracker.track);
+const announcer = createAnnouncer((because) => {
+  byId("news").textContent = because === undefined ? "" : `For you has changed${because ? `: ${because}` : ""}`;
 });
 const shownIn = new Map([[forYou.list, { list_id: FOR_YOU }]]); // list → where its products come from
 let movedBy; // the newest event that the row is made from, null for none
+let slot; // what the row asks for
+let newest; // its message
+let said; // what that says of its products
 
 join({
   wish: () => ({ kind: FOR_YOU, k: Number(rowLength) }),
-  assigned() {},
+  assigned: (assigned) => (slot = assigned),
+  dismissed: () => newest && draw(newest),
   receive(message) {
+    newest = message;
     shownIn.set(forYou.list, { list_id: FOR_YOU, recommendation_id: message.recommendation_id });
-    forYou.show(message.items);
-    const why = message.items.find(({ source }) => source !== "popular")?.why;
-    const text = why ? why[0].toUpperCase() + why.slice(1) : "Popular now. Look around, and this row follows.";
-    if (byId("for-you-cause").textContent !== text) byId("for-you-cause").textContent = text;
-    announcer.shown(message.items);
+    draw(message);
+    seen.shown(FOR_YOU, message);
     requestAnimationFrame(() => panel.pushed(message, tracker.queued()));
     moved(message.caused_by);
   },
 });
+
+function draw(message) {
+  const items = message.items.filter(({ product_id }) => !dismissed.has(product_id));
+  said = explain({ ...message, items }, { money, longest: LONGEST });
+  forYou.show(items, said.why);
+  const isPopular = isPopularInstead(message);
+  const first = items.find(({ source }) => source !== "popular");
+  write("for-you-title", isPopular ? "Popular now" : "For you");
+  write("for-you-cause", isPopular ? FOLLOWS : (said.line?.text ?? sentence((first && said.why(first)) || FOLLOWS)));
+  announcer.shown(items.map((item) => ({ ...item, why: said.line?.text ?? said.why(item) })));
+}
+
+function write(id, text) {
+  if (byId(id).textContent !== text) byId(id).textContent = text;
+}
+
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+
+/** The shopper asks of a card of the row. */
+function why(card, item) {
+  const { recommendation_id } = newest;
+  const at = [...forYou.list.children].indexOf(card);
+  askWhy({
+    item, card, slot, recommendation_id, sentences: said.sentences(item),
+    dismiss() {
+      const links = forYou.list.querySelectorAll(".card-link");
+      links[Math.min(at, links.length - 1)]?.focus({ preventScroll: true });
+      toast("You will see less like it.");
+    },
+  });
+}
 
 function moved(causedBy) {
   const isNews = causedBy && movedBy !== undefined && causedBy !== movedBy; // the first is what the page was made from
@@ -102,9 +146,7 @@ document.addEventListener("eddy-select", (event) => {
 });
 
 document.addEventListener("eddy-update", ({ target, detail }) => {
-  const isPopular = Boolean(detail.message.fallback); // it is not what the heading says, so it says what it is
-  target.setAttribute("heading", isPopular ? "Popular now" : target.dataset.heading);
-  if ("spare" in target.dataset) target.hidden = isPopular;
+  if ("spare" in target.dataset) target.hidden = isPopularInstead(detail.message);
 });
 
 // ---- Pages
@@ -116,7 +158,13 @@ const watch = watchShown({ main, onChanged: changed });
 const profile = createProfile({ ask, tracker, leave: (url) => location.assign(url) });
 const search = createSearch({ ask, visitor: tracker.visitor, template: byId("card"), open: navigation.push, onShown: found });
 
+/** Which page of the shop this is, for what its rows show. */
+function pageOf({ dataset: { page: type, category } }) {
+  return { type, category };
+}
+
 function shown() {
+  configure({ page: pageOf(main()) });
   const { happened, once, query } = main().dataset;
   const isRepeated = once && sessionStorage.getItem(`shop.${once}`);
   if (once) sessionStorage.setItem(`shop.${once}`, "told");
@@ -197,6 +245,8 @@ function toast(text) {
   clearTimeout(toastTimer);
   toastTimer = setTimeout(() => (byId("toast").hidden = true), TOAST_MS);
 }
+
+giveWay(byId("for-you"));
 
 const fold = byId("row-fold");
 

@@ -3,10 +3,21 @@
 /** The address of a product's page. */
 export const address = (productId) => `/product/${encodeURIComponent(productId)}`;
 
-/** Paths are inside the catalogue's folder, which the shop serves. */
+const OWN = "/pictures/"; // in the catalogue's folder, which the shop serves, whatever host an address names
+const LARGE = "-640"; // as storefront/demo/catalogue/assortment.py names the larger ones
+
+/** The address of a picture. */
 export function picture(url) {
   if (!url) return "/static/favicon.svg";
-  return /^(https?:\/\/|data:image\/)/.test(url) ? url : `/${url.replace(/^\/+/, "")}`;
+  const { pathname, href } = new URL(url, location.origin);
+  if (pathname.startsWith(OWN)) return pathname;
+  return /^(https?:\/\/|data:image\/)/.test(url) ? href : `/${url.replace(/^\/+/, "")}`;
+}
+
+/** Its sizes, for `srcset`; undefined where there is one alone. */
+export function pictures(url) {
+  const small = picture(url);
+  return small.startsWith(OWN) ? `${small} 320w, ${small.replace(/\.\w+$/, `${LARGE}$&`)} 640w` : undefined;
 }
 
 const formats = new Map(); // to make one takes longer than to draw a card

@@ -1,6 +1,6 @@
 /** Prices and stock of all products that a page shows, as they are now: on cards, and on a product's own page. */
 
-import { arrange, join } from "/eddy/live.js";
+import { arrange, join } from "../eddy/live.js";
 import { priced } from "./row.js";
 import { money } from "./showing.js";
 

@@ -41,13 +41,15 @@ def shop(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def source(shop: Path) -> PictureSource:
-    return PictureSource(Fetched(), shop, bytes_max=100)
+    return PictureSource(Fetched(), shop, bytes_max=100, url="https://own.example/shop")
 
 
 @pytest.mark.parametrize(
     ("address", "raw"),
     [
         ("https://shop.example/a.png", b"fetched"),
+        ("https://own.example/shopping.png", b"fetched"),
+        ("https://own.example/shop/pictures/a%20b.png", b"file"),
         ("HTTP://shop.example/a.png", b"fetched"),
         ("data:image/png;base64," + b64encode(b"inline").decode(), b"inline"),
         ("data:image/svg+xml,%3Csvg/%3E", b"<svg/>"),

@@ -11,9 +11,9 @@ from pydantic import SecretStr
 
 from schemas.events import EventType
 from schemas.identities import Identity
-from schemas.sessions import encode
+from schemas.sessions import SessionSearch, encode
 from services.model.session import Tuning
-from services.recommender.api.profile import Profile, profile_routes
+from services.recommender.api.profile import CatalogueVectors, Profile, profile_routes
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.visitors.identity_graph import IdentityGraph
@@ -44,6 +44,8 @@ class Visitors:
                 self.joined,
                 self.people,
                 shop.catalogue,
+                vectors=CatalogueVectors(shop.catalogue, shop.replica, LAYOUT),
+                tuning=Tuning(),
                 treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
                 waiting_for=lambda: self.waiting_for,
             )
@@ -95,6 +97,23 @@ async def test_interests_come_with_the_event_that_weighs_most(
     newest = found.interests[0].because
     assert (newest.product_id, newest.name, newest.type) == ("p3", "Product 3", "view_item")
     assert found.interests[1].because.product_id == "p1"
+
+
+async def test_interests_are_told_in_words_and_searches_beside_them(
+    visitors: Visitors, client: httpx.AsyncClient
+) -> None:
+    shop = visitors.shop
+    searches = tuple(SessionSearch(at, bytes([at]), words) for at, words in ((1, "hats"), (2, "boots")))
+    session = msgspec.structs.replace(shop.session("p0", "p3"), visitor_id="v", searches=searches)
+    visitors.sessions.put("v", PublishedSession(encode(session)))
+    found = await profile(client, "v")
+    assert [(each.words, each.occurred_at) for each in found.searches] == [("boots", 2), ("hats", 1)]
+    [interest] = found.interests
+    shown = [shop.catalogue.get(each) for each in ("p0", "p3")]
+    prices = [each.price for each in shown if each]
+    assert interest.path[0] == interest.category == "Shoes"
+    assert interest.price is not None
+    assert (interest.price.low, interest.price.high) == (min(prices), max(prices))
 
 
 async def test_events_are_the_newest_first_and_have_names_while_the_product_is_sold(

@@ -3,12 +3,17 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
-import { address, configure, connect } from "../../../storefront/live.js";
+import { configure, connect } from "../../../storefront/live.js";
+import { address } from "../../../storefront/poller.js";
 import { after, FakeSocket, openBrowser, settled } from "./browser.mjs";
 
 const FOR_YOU = { name: "for_you", kind: "for_you", k: 12 };
 const SIMILAR = { name: "similar:p/1", kind: "similar", k: 6, product_id: "p/1" };
 const item = (product_id) => ({ product_id });
+class Blocked { constructor() { throw new Error("blocked"); } }
+/** A recommender of before /v1/page. */
+const old = (answer) => (request) => (request.path === "/v1/page" ? { status: 404 } : answer(request));
+let turn = 0; // what is known of a recommender outlives a test, so each has its own
 
 function message(seq, ids, more = {}) {
   return { type: "recommendations", slot: "for_you", seq, items: ids.map(item), models: {}, ...more };
@@ -19,15 +24,15 @@ beforeEach(() => {
   FakeSocket.all = [];
 });
 
-async function page({ answer = () => ({ status: 503 }), socket = FakeSocket, slots = [FOR_YOU] } = {}) {
+async function page({ answer = () => ({ status: 503 }), socket = FakeSocket, slots = [FOR_YOU], visitor } = {}) {
   const browser = openBrowser({ answer });
   globalThis.WebSocket = socket;
   const got = [];
   const statuses = [];
   const refusals = [];
   const live = connect({
-    recommender: "http://recommender.test/",
-    visitor: async (refused) => (refusals.push(refused), { visitor_id: "v 1", token: refused ? "t2" : "t1" }),
+    recommender: `http://recommender${turn ? `-${turn}` : ""}.test/`,
+    visitor: visitor ?? (async (refused) => (refusals.push(refused), { visitor_id: "v 1", token: refused ? "t2" : "t1" })),
     slots,
     onRecommendations: (each) => got.push(each),
     onStatus: (status) => statuses.push(status),
@@ -117,14 +122,14 @@ test("offline is told; back online it opens at once", async () => {
 });
 
 test("where no WebSocket can be had it asks, and hands on only what changed", async () => {
-  class Blocked { constructor() { throw new Error("blocked"); } }
   let items = [item("p1")];
-  const answer = ({ path }) => ({ status: 200, body: { items: path.includes("recommendations") ? items : [item("s1")], models: {} } });
+  const answer = old(({ path }) => ({ status: 200, body: { items: path.includes("recommendations") ? items : [item("s1")], models: {} } }));
   const { got, statuses, requests } = await page({ answer, socket: Blocked, slots: [FOR_YOU, SIMILAR, { name: "top", kind: "popular", k: 3 }] });
   await after(1000);
   assert.equal(statuses.at(-1), "polling");
   const asked = new Set(requests.map(({ path, search }) => path + search));
   assert.deepEqual(asked, new Set([
+    "/v1/page",
     "/v1/recommendations?visitor_id=v+1&k=12",
     "/v1/products/p%2F1/similar?visitor_id=v+1&k=6",
     "/v1/popular?visitor_id=v+1&k=3",
@@ -138,6 +143,54 @@ test("where no WebSocket can be had it asks, and hands on only what changed", as
   await after(4000);
   assert.deepEqual(got.slice(3).map(({ slot, items }) => [slot, items]), [["for_you", items]]);
 });
+
+test("all rows of a page are asked for at once", async () => {
+  turn += 1;
+  const rows = [{ slot: "for_you", items: [item("p1")] }, { slot: "gone", items: [item("p9")] }, { slot: SIMILAR.name, items: [item("s1")] }];
+  const { got, requests } = await page({ answer: () => ({ status: 200, body: { rows } }), socket: Blocked, slots: [FOR_YOU, SIMILAR] });
+  await after(1000);
+  assert.deepEqual(requests.map(({ path, token, body }) => [path, token, body]), [["/v1/page", "t1", { visitor_id: "v 1", slots: [FOR_YOU, SIMILAR] }]]);
+  assert.deepEqual(got.map(({ type, slot, items }) => [type, slot, items[0].product_id]), [
+    ["recommendations", "for_you", "p1"], ["recommendations", SIMILAR.name, "s1"],
+  ]);
+});
+
+test("a recommender that lets no page POST is asked row by row, and the page is told of nothing", async () => {
+  turn += 1;
+  const answer = ({ path }) => {
+    if (path === "/v1/page") throw new TypeError("Failed to fetch"); // all that a browser says
+    return { status: 200, body: { items: [item("p1")] } };
+  };
+  const { got, requests, warnings } = await page({ answer, socket: Blocked });
+  await after(1000);
+  await after(4000);
+  assert.deepEqual(requests.map(({ path }) => path), ["/v1/page", "/v1/recommendations", "/v1/recommendations"]);
+  assert.equal(got.length, 1);
+  assert.deepEqual(warnings, []);
+});
+
+const TROUBLES = {
+  "a page of another origin": [{ status: 403, body: { detail: "name that origin in EDDY_ALLOWED_ORIGINS" } }, /EDDY_ALLOWED_ORIGINS.*recommender at http/, "origin"],
+  "a wrong port": [new TypeError("Failed to fetch"), /no recommender answers at .*EDDY_RECOMMENDER_PORT/, "unreachable"],
+  "the port of something else": [{ status: 404 }, /is no recommender/, "other"],
+  "tokens of another secret": [{ status: 401 }, /EDDY_TOKEN_SECRET/, "token"],
+};
+for (const [name, [answer, said, reason]] of Object.entries(TROUBLES)) {
+  test(`${name} is said once, with the setting to change, and told to the page`, async () => {
+    turn += 1;
+    mock.method(Math, "random", () => 0.999);
+    let tokens = 0;
+    const visitor = async () => ({ visitor_id: "v", token: `t${tokens++}` }); // always a fresh one
+    const thrown = () => { if (answer instanceof Error) throw answer; return answer; };
+    const { warnings } = await page({ answer: thrown, socket: Blocked, visitor });
+    const errors = [];
+    document.addEventListener("eddy-error", ({ detail }) => errors.push(detail));
+    for (let second = 0; second < 40; second++) await after(1000);
+    assert.equal(warnings.length, 1, warnings.join("\n"));
+    assert.match(warnings[0], said);
+    assert.deepEqual(errors.map((error) => [error.service, error.reason]), [["recommender", reason]]);
+  });
+}
 
 test("every kind of row has its address, and a product's id may be anything", () => {
   const who = { visitor_id: "v 1", token: "t+1" };
@@ -157,6 +210,8 @@ test("every kind of row has its address, and a product's id may be anything", ()
   assert.deepEqual(of({ kind: "popular", k: 3, category: "Women/Shoes & more" }),
     ["/v1/popular", { k: "3", category: "Women/Shoes & more" }]);
   assert.deepEqual(of({ kind: "search", k: 3, query: "boots & hats" }), ["/v1/search", { k: "3", q: "boots & hats" }]);
+  assert.equal(address({ kind: "complement_type", product_ids: ["a/b", "c"] }, who),
+    "/v1/complements?visitor_id=v+1&k=12&by=type&product_id=a%2Fb&product_id=c");
   assert.equal(address({ kind: "products", product_ids: ["a/b", "c"] }, who), "/v1/products?product_id=a%2Fb&product_id=c");
 });
 
@@ -166,7 +221,7 @@ test("it can be imported where there are no elements, as on a server that render
 });
 
 test("asking ends when a socket can be had again", async () => {
-  const answer = () => ({ status: 200, body: { items: [item("p1")], models: {} } });
+  const answer = () => ({ status: 200, body: { rows: [{ slot: "for_you", items: [item("p1")], models: {} }] } });
   const { requests, statuses } = await page({ answer });
   for (let failure = 0; failure < 2; failure++) {
     FakeSocket.last.end();
@@ -204,11 +259,10 @@ test("after a service was away for long, a page tries within 8 s, and asks it li
 
 test("where no WebSocket can be had, a service that was away is asked again within 8 s", async () => {
   mock.method(Math, "random", () => 0.999);
-  class Blocked { constructor() { throw new Error("blocked"); } }
   let answer = { status: 503 };
   const { got } = await page({ answer: () => answer, socket: Blocked });
   for (let second = 0; second < 60; second++) await after(1000);
-  answer = { status: 200, body: { items: [item("p1")], models: {} } };
+  answer = { status: 200, body: { rows: [{ slot: "for_you", items: [item("p1")], models: {} }] } };
   for (let second = 0; second < 8; second++) await after(1000);
   assert.equal(got.length, 1);
 });
@@ -222,8 +276,7 @@ test("a socket that is not open within 3 s is given up", async () => {
 });
 
 test("a token that is refused while asking is exchanged", async () => {
-  const answer = ({ token }) => (token === "t1" ? { status: 401 } : { status: 200, body: { items: [item("p1")], models: {} } });
-  class Blocked { constructor() { throw new Error("blocked"); } }
+  const answer = old(({ token }) => (token === "t1" ? { status: 401 } : { status: 200, body: { items: [item("p1")], models: {} } }));
   const { got } = await page({ answer, socket: Blocked });
   await after(1000);
   await after(4000);

@@ -14,7 +14,7 @@ import pytest
 
 from infra.stack.broker import ROOT
 from schemas import events, jsonschema
-from storefront.demo.app import MODULES
+from storefront.demo.assets import LAZY_MODULES, MODULES
 from tests.support.machine import skip_or_fail
 
 HERE = Path(__file__).parent
@@ -22,8 +22,10 @@ STOREFRONT = ROOT / "storefront"
 EXAMPLES = jsonschema.FOLDER.parent / "examples"
 NAMED = ("tracker.js", "live.js")  # by a page; they bring the rest
 GZIPPED_MAX_BYTES = 10 * 1024
-ALL_GZIPPED_MAX_BYTES = 24 * 1024
-IMPORTED = re.compile(r"""(?:\bfrom\s+|\bimport\s*\(?\s*)["']([^"']+)["']""")
+ELEMENT_GZIPPED_MAX_BYTES = 29 * 1024  # all that a page with rows loads at once
+IMPORTED = re.compile(r"""(?:\bfrom\s+|\bimport\s+)["']([^"']+)["']""")
+IMPORTED_LATE = re.compile(r"""\bimport\(["']([^"']+)["']\)""")
+EMBED = (ROOT / "infra" / "docs" / "embed.md").read_text()
 
 
 def node(*arguments: str) -> str:
@@ -55,25 +57,37 @@ def test_tracker_and_live_rows_are_under_10_kb_gzipped() -> None:
     assert sum(sizes.values()) < GZIPPED_MAX_BYTES, sizes
 
 
-def test_with_the_element_it_is_under_24_kb_gzipped() -> None:
-    sizes = gzip_sizes(path.name for path in STOREFRONT.glob("*.js"))
-    assert sum(sizes.values()) < ALL_GZIPPED_MAX_BYTES, sizes
+def test_with_the_element_it_is_under_29_kb_gzipped() -> None:
+    sizes = gzip_sizes(path.name for path in STOREFRONT.glob("*.js") if path.name not in LAZY_MODULES)
+    assert sum(sizes.values()) < ELEMENT_GZIPPED_MAX_BYTES, sizes
 
 
-def imports(name: str) -> list[str]:
+def test_the_page_on_embedding_tells_both_sizes() -> None:
+    assert f"under {GZIPPED_MAX_BYTES // 1024} KB together" in EMBED
+    assert f"they are {ELEMENT_GZIPPED_MAX_BYTES // 1024} KB" in EMBED
+
+
+def imports(name: str, form: re.Pattern[str] = IMPORTED) -> list[str]:
     code = re.sub(r"/\*.*?\*/", "", (STOREFRONT / name).read_text(), flags=re.DOTALL)
-    return IMPORTED.findall(code)
+    return form.findall(code)
 
 
-def test_the_tracker_imports_nothing() -> None:
+def test_the_tracker_imports_nothing_but_what_says_why_it_cannot_work() -> None:
     assert imports("tracker.js") == []
+    assert imports("tracker.js", IMPORTED_LATE) == ["./diagnosis.js"]
 
 
 def test_modules_import_their_siblings_alone_and_the_demo_serves_them_all() -> None:
-    served = {name: imports(name) for name in MODULES}
-    assert set(served) == {path.name for path in STOREFRONT.glob("*.js")}
-    assert {each for imported in served.values() for each in imported} <= {f"./{name}" for name in MODULES}
-    assert "./recommendations.js" in served["live.js"]  # so that a page that includes it has the element
+    at_once = {name: imports(name) for name in MODULES if name.endswith(".js")}
+    late = {f"./{name}" for name in LAZY_MODULES}
+    assert {*at_once, *LAZY_MODULES} == {path.name for path in STOREFRONT.glob("*.js")}
+    assert {each for found in at_once.values() for each in found} <= {f"./{name}" for name in at_once}
+    assert {each for name in LAZY_MODULES for each in imports(name)} <= late | {
+        f"./{name}" for name in at_once
+    }
+    everything = (*at_once, *LAZY_MODULES)
+    assert late <= {each for name in everything for each in imports(name, IMPORTED_LATE) + imports(name)}
+    assert "./recommendations.js" in at_once["live.js"]  # so that a page that includes it has the element
 
 
 @pytest.mark.parametrize("kind", ["view_item", "add_to_cart", "purchase", "search", "view_item_list"])

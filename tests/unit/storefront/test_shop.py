@@ -27,6 +27,7 @@ from storefront.demo.stock import CatalogueMissing
 
 KEY = "a-key-of-sixteen-or-more"
 ORIGIN = "http://127.0.0.1:8000"
+IMPORT = r'^import .*from "(\.[^"]+)";$'
 OWN_PAGE = {"Origin": ORIGIN, "Sec-Fetch-Site": "same-origin"}
 
 
@@ -108,6 +109,39 @@ async def test_every_page_is_there(shop: httpx.AsyncClient) -> None:
         "/eddy/live.js", "/static/shop.css", "/static/shop.js",
     ):  # fmt: skip
         assert (await shop.get(path)).status_code == 200, path
+
+
+async def test_files_are_named_by_their_content_and_kept_for_ever(shop: httpx.AsyncClient) -> None:
+    page = await shop.get("/")
+    named = set(re.findall(r'(?:href|src)="(/assets/[^"]+)"', page.text))
+    assert len(named) > 20
+    for address in named:
+        answer = await shop.get(address)
+        assert answer.status_code == 200, address
+        assert "immutable" in answer.headers["cache-control"], address
+        packed = answer.headers.get("content-encoding") == "gzip"
+        assert packed is not address.endswith(".woff2") or len(answer.content) < 500, address
+    [script] = re.findall(r'<script type="module" src="([^"]+)"', page.text)
+    of_before = re.sub(r"/assets/\w+/", "/assets/0123456789ab/", script)
+    assert (await shop.get(of_before)).headers["cache-control"] == "no-cache"
+    assert (await shop.get(script.replace("shop.js", "%2e%2e/app.py"))).status_code == 404
+    assert page.headers["content-encoding"] == "gzip"
+
+
+async def test_all_that_a_page_runs_is_fetched_at_once(shop: httpx.AsyncClient) -> None:
+    page = await shop.get("/")
+    preloaded = set(re.findall(r'rel="modulepreload" href="([^"]+)"', page.text))
+    [script] = re.findall(r'<script type="module" src="([^"]+)"', page.text)
+    run, waiting = set[str](), [script]
+    while waiting:
+        address = waiting.pop()
+        run.add(address)
+        text = (await shop.get(address)).text
+        found = {
+            str(httpx.URL(f"{ORIGIN}{address}").join(each).path) for each in re.findall(IMPORT, text, re.M)
+        }
+        waiting += found - run
+    assert run == preloaded
 
 
 async def test_every_link_of_the_home_page_leads_somewhere(shop: httpx.AsyncClient) -> None:
@@ -295,6 +329,21 @@ async def test_the_back_office_tells_ingest_first_and_then_the_shop(
     newest = msgspec.json.decode(ingest.requests[-1].content, type=dict[str, list[Product]])["products"][0]
     assert newest.updated_at > sent.updated_at
     assert can_be_had(await shop.get(f"/product/{product.product_id}"))
+
+
+async def test_pages_of_other_hosts_find_the_demos_pictures(
+    settings: ShopSettings, ingest: FakeIngest, everything: list[Product]
+) -> None:
+    """The catalogue is loaded with whole addresses, and a change must not take them back."""
+    told = settings.model_copy(update={"catalogue_url": f"{ORIGIN}/"})
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_app(told, ingest)), base_url=ORIGIN
+    ) as shop:
+        change = {"product_id": everything[3].product_id, "price": "12"}
+        assert (await shop.post("/backoffice", data=change, headers=OWN_PAGE)).status_code == 303
+    [sent] = msgspec.json.decode(ingest.requests[-1].content, type=dict[str, list[Product]])["products"]
+    assert sent.image_url == f"{ORIGIN}/{everything[3].image_url}"
+    assert sent.url == f"{ORIGIN}{everything[3].url}"
 
 
 async def test_a_price_is_changed_in_the_shop_and_for_eddy(

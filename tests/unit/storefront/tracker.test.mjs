@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { beforeEach, mock, test } from "node:test";
 
+import "../../../storefront/diagnosis.js"; // loaded when it is needed: here at once
 import { backoff, createTracker } from "../../../storefront/tracker.js";
 import { after, FakeStorage, NOW, openBrowser, settled, VISITOR } from "./browser.mjs";
 
@@ -477,4 +478,32 @@ test("the page before is the referrer where pages change without a reload", asyn
   tracker.track("begin_checkout");
   await settled();
   assert.deepEqual([browser.events()[0].context.page, browser.events()[0].context.referrer], ["/cart", "/products/p0001"]);
+});
+
+test("what is wrong with ingest's address or this page's origin is said once, with the setting to change", async () => {
+  const troubles = [
+    [{ status: 403, body: { detail: "name that origin in EDDY_ALLOWED_ORIGINS" } }, /EDDY_ALLOWED_ORIGINS.*ingest at/],
+    [{ status: 404 }, /is no ingest/],
+    [new TypeError("Failed to fetch"), /no ingest answers/],
+  ];
+  for (const [at, [answer, said]] of troubles.entries()) {
+    const browser = openBrowser({ answer: () => { if (answer instanceof Error) throw answer; return answer; } });
+    createTracker({ ingest: `http://ingest-${at}.test` }).track("view_item", { product_id: "p1" });
+    for (let second = 0; second < 60; second++) await after(1000);
+    assert.equal(browser.warnings.length, 1, browser.warnings.join("\n"));
+    assert.match(browser.warnings[0], said);
+    assert.equal(browser.waiting().length, 1); // and nothing is lost
+  }
+});
+
+test("an ingest that was there and is away for a while is no mistake of the page's", async () => {
+  let answer;
+  const browser = openBrowser({ answer: () => { if (answer) throw answer; return undefined; } });
+  const tracker = createTracker({ ingest: "http://ingest-away.test" });
+  tracker.track("view_item", { product_id: "p1" });
+  await settled();
+  answer = new TypeError("Failed to fetch");
+  tracker.track("view_item", { product_id: "p2" });
+  for (let second = 0; second < 30; second++) await after(1000);
+  assert.deepEqual(browser.warnings, []);
 });

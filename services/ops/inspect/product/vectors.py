@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
@@ -13,19 +13,13 @@ from schemas.vectors import LAYOUT_VERSION, Layout, Vector
 from services.kafka.messages import decode, vectors_of
 from services.kafka.ranges import HistoryReader, TopicMessage
 from services.model.content import SIMILAR
+from services.model.interests import Neighbour
 from services.ops.inspect.product.report import Nearest
 from services.progress import Progress, track
 from services.vector_replica import VectorReplica
 
 AT_ONCE: Final = 10_000  # products compared with a query in one step: 30 MB
 SEGMENT: Final = re.compile(r"([a-z_]+):([0-9]{1,4})")
-
-
-class Neighbour(NamedTuple):
-    """A product, and Σ weight · cosine with what was asked for."""
-
-    product: Product
-    score: float
 
 
 class VectorTable:
@@ -58,6 +52,14 @@ class VectorTable:
         if known is None or known.updated_at <= product.updated_at:
             self.products[product.product_id] = product
             self.vectors.put(product, np.frombuffer(found.content, dtype="<f2"))
+
+    def find(self, product_id: str) -> Product | None:
+        """The product, or None."""
+        return self.products.get(product_id)
+
+    def top_categories(self, product_ids: Sequence[str]) -> list[str | None]:
+        """The first step of each product's category path, or None for one without a vector."""
+        return self.vectors.top_categories(product_ids)
 
     def among(self, category: str) -> list[str]:
         """The ids of all products of a top-level category."""

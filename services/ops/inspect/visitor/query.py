@@ -12,13 +12,14 @@ from services.errors import CheckFailed, UsageError
 from services.kafka import ranges
 from services.kafka.messages import SESSION, decode, header_text, headers_by_name
 from services.kafka.ranges import RangeReader, TopicMessage, open_reader
+from services.model import interests
+from services.model.interests import InterestContext, InterestInWords
 from services.model.session import Tuning
 from services.ops.inspect.product import vectors
 from services.ops.inspect.product.query import products_by_id
 from services.ops.inspect.product.vectors import layout_of
-from services.ops.inspect.visitor import interests, summary
-from services.ops.inspect.visitor.interests import InterestContext
-from services.ops.inspect.visitor.report import InterestInWords, Member, Report
+from services.ops.inspect.visitor import summary
+from services.ops.inspect.visitor.report import Member, Report
 from services.ops.inspect.visitor.summary import Names, ShownRows, VisitorHistory
 from services.ops.services import Recommender, Unanswered
 from services.ops.settings import OpsSettings

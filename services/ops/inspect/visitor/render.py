@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from services.cli import console
+from services.model.interests import InterestInWords, event_words
 from services.ops.inspect.visitor.report import (
-    InterestInWords,
     Report,
     Row,
     SessionNow,
     VisitorEvent,
     describe_event,
-    event_words,
     list_names,
 )
 from services.ops.output import Column, say, table

@@ -4,8 +4,9 @@ from typing import Final
 
 import msgspec
 
-from schemas.events import EVENT_TYPES, EventType
+from schemas.events import EventType
 from schemas.live import SlotKind, Source
+from services.model.interests import InterestInWords, ProductName, event_words
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,16 +32,6 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     visitor_id: str
     events: int
     last_event_at: int | None
-
-
-class ProductName(msgspec.Struct, frozen=True):
-    """A product; there is no name of what is not on `products` any more."""
-
-    product_id: str
-    name: str | None
-
-    def __str__(self) -> str:
-        return f"{self.product_id} {self.name}" if self.name else self.product_id
 
 
 class Events(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +71,7 @@ class SessionNow(msgspec.Struct, frozen=True, kw_only=True):
     events: "tuple[SessionEntry, ...]"
     visits: "tuple[Visit, ...]"
     missing: tuple[ProductName, ...]
-    interests: "tuple[InterestInWords, ...]"
+    interests: tuple[InterestInWords, ...]
     searches: "tuple[SearchEntry, ...]" = ()
     shown: int = 0
 
@@ -106,75 +97,6 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     began_at: int
     ended_at: int
     events: int
-
-
-class InterestInWords(msgspec.Struct, frozen=True, kw_only=True):
-    """An interest's vector in words.
-
-    `path` is the category that most of its vector is of, `brands` and `types` have their cosine with it.
-    `tags` have their share among the products that it is made of and those that look and read most like it,
-    half each, and among all of the category.
-    `price` is where its prices point to. Without vectors of products only the first three fields are known.
-    """
-
-    category: str
-    weight: float
-    because: "Because"
-    path: tuple[str, ...] = ()
-    brands: "tuple[Cosine, ...]" = ()
-    types: "tuple[Cosine, ...]" = ()
-    tags: "tuple[Tag, ...]" = ()
-    price: "Price | None" = None
-    nearest: "tuple[Likeness, ...]" = ()
-    made_of: "tuple[Part, ...]" = ()
-    sentence: str = ""
-
-
-class Because(msgspec.Struct, frozen=True, kw_only=True):
-    """The event that weighs most."""
-
-    type: EventType
-    product: ProductName
-    occurred_at: int
-
-
-class Cosine(msgspec.Struct, frozen=True):
-    """A word whose vector is near a segment of the interest's."""
-
-    word: str
-    cosine: float
-
-
-class Tag(msgspec.Struct, frozen=True, kw_only=True):
-    """A tag that is more frequent in the interest than in its category."""
-
-    word: str
-    share: float
-    share_of_all: float
-
-
-class Price(msgspec.Struct, frozen=True, kw_only=True):
-    """About so much; `low` and `high` are those of the products that the interest is made of."""
-
-    about: float
-    low: float | None
-    high: float | None
-    currency: str
-
-
-class Likeness(msgspec.Struct, frozen=True, kw_only=True):
-    """A product near the interest; 1 is as near as can be."""
-
-    product: ProductName
-    likeness: float
-    availability: str
-
-
-class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """What a product counts in the interest, of all that counts; less than 0 where it was put back."""
-
-    product: ProductName
-    share: float
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,11 +141,6 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 PRODUCTS_SHOWN: Final = 3
 
 
-def event_words(type_: EventType) -> str:
-    """An event's type."""
-    return EVENT_TYPES[type_].done
-
-
 def describe_event(event: VisitorEvent) -> str:
     """A whole event: what was done, with what."""
     parts = [event_words(event.type)]
@@ -240,11 +157,3 @@ def list_names(products: tuple[ProductName, ...]) -> str:
     """The first few products by name."""
     more = len(products) - PRODUCTS_SHOWN
     return ", ".join(map(str, products[:PRODUCTS_SHOWN])) + (f" and {more} more" if more > 0 else "")
-
-
-def format_price(price: Price) -> str:
-    """40–60 EUR, or about 52 EUR."""
-    low, high = price.low, price.high
-    if low is None or high is None or round(low) == round(high):
-        return f"about {price.about:.0f} {price.currency}"
-    return f"{low:.0f}–{high:.0f} {price.currency}"

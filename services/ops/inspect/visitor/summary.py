@@ -11,12 +11,11 @@ from schemas.products import Product
 from schemas.sessions import Session, identity
 from services.kafka.messages import EVENT, IMPRESSION, read_value
 from services.kafka.ranges import TopicMessage
+from services.model.interests import InterestInWords, ProductName, event_words
 from services.model.session import Tuning, visits
 from services.ops.inspect.visitor.report import (
     Events,
-    InterestInWords,
     Item,
-    ProductName,
     Row,
     Rows,
     SearchEntry,
@@ -25,7 +24,6 @@ from services.ops.inspect.visitor.report import (
     Visit,
     VisitorEvent,
     describe_event,
-    event_words,
 )
 from services.visitors.erasure import Erasures
 

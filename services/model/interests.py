@@ -1,34 +1,23 @@
-"""What an interest's vector says, in words. Pure: a session and products in, words out."""
+"""What an interest's vector says, in words, for operators and visitors. Pure: a session and products in."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import atan2, pi, sqrt
-from typing import Final
+from typing import Final, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 from msgspec.structs import replace
 
 from schemas import directions
+from schemas.events import EVENT_TYPES, EventType
 from schemas.points import CATEGORY_SEPARATOR
 from schemas.products import Product
 from schemas.sessions import Interest, Session
 from schemas.vectors import Layout, Vector
 from services.model.content import FOR_YOU, PRICE_HIGH, PRICE_LOW, signs
 from services.model.session import Tuning, weigh
-from services.ops.inspect.product.vectors import Neighbour, VectorTable
-from services.ops.inspect.visitor.report import (
-    Because,
-    Cosine,
-    InterestInWords,
-    Likeness,
-    Part,
-    Price,
-    ProductName,
-    Tag,
-    event_words,
-    format_price,
-)
 
 NEIGHBOURS: Final = 30  # products whose words are tried
 NEAREST: Final = 5
@@ -42,6 +31,111 @@ TAG_LIFT_MIN: Final = 1.5
 NEARLY_ALL: Final = 0.7  # of a category's weight in one of its children
 LOOKS: Final = {"image": 0.5, "text": 0.5}  # what colours, patterns and materials show in
 
+
+class ProductName(msgspec.Struct, frozen=True):
+    """A product; there is no name of what is not on `products` any more."""
+
+    product_id: str
+    name: str | None
+
+    def __str__(self) -> str:
+        return f"{self.product_id} {self.name}" if self.name else self.product_id
+
+
+class InterestInWords(msgspec.Struct, frozen=True, kw_only=True):
+    """An interest's vector in words.
+
+    `path` is the category that most of its vector is of, `brands` and `types` have their cosine with it.
+    `tags` have their share among the products that it is made of and those that look and read most like it,
+    half each, and among all of the category.
+    `price` is where its prices point to. Without vectors of products only the first three fields are known.
+    """
+
+    category: str
+    weight: float
+    because: "Because"
+    path: tuple[str, ...] = ()
+    brands: "tuple[Cosine, ...]" = ()
+    types: "tuple[Cosine, ...]" = ()
+    tags: "tuple[Tag, ...]" = ()
+    price: "Price | None" = None
+    nearest: "tuple[Likeness, ...]" = ()
+    made_of: "tuple[Part, ...]" = ()
+    sentence: str = ""
+
+
+class Because(msgspec.Struct, frozen=True, kw_only=True):
+    """The event that weighs most."""
+
+    type: EventType
+    product: ProductName
+    occurred_at: int
+
+
+class Cosine(msgspec.Struct, frozen=True):
+    """A word whose vector is near a segment of the interest's."""
+
+    word: str
+    cosine: float
+
+
+class Tag(msgspec.Struct, frozen=True, kw_only=True):
+    """A tag that is more frequent in the interest than in its category."""
+
+    word: str
+    share: float
+    share_of_all: float
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """About so much; `low` and `high` are those of the products that the interest is made of."""
+
+    about: float
+    low: float | None
+    high: float | None
+    currency: str
+
+
+class Likeness(msgspec.Struct, frozen=True, kw_only=True):
+    """A product near the interest; 1 is as near as can be."""
+
+    product: ProductName
+    likeness: float
+    availability: str
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """What a product counts in the interest, of all that counts; less than 0 where it was put back."""
+
+    product: ProductName
+    share: float
+
+
+class Neighbour(NamedTuple):
+    """A product, and Σ weight · cosine with what was asked for."""
+
+    product: Product
+    score: float
+
+
+class EmbeddedProducts(Protocol):
+    """Products with vectors of one layout."""
+
+    layout: Layout
+
+    def find(self, product_id: str) -> Product | None:
+        """The product, or None."""
+
+    def top_categories(self, product_ids: Sequence[str]) -> list[str | None]:
+        """The first step of each product's category path, or None for one without a vector."""
+
+    def among(self, category: str) -> list[str]:
+        """The ids of products of a top-level category: all of them, or as many as tell of all."""
+
+    def nearest(self, query: Vector, product_ids: Sequence[str], k: int) -> list[Neighbour]:
+        """The k of these products with the greatest dot product with a (width,) query, the best first."""
+
+
 Name = Callable[[str], ProductName]
 
 
@@ -50,7 +144,7 @@ class InterestContext:
     """What all interests of a session are told from."""
 
     session: Session
-    embedded: VectorTable
+    embedded: EmbeddedProducts
     tuning: Tuning
     name: Name
 
@@ -76,7 +170,7 @@ def parts_of(ground: InterestContext) -> Mapping[str, Mapping[str, float]]:
     if not session.events:
         return {}
     products = [event.product_id for event in session.events]
-    categories = ground.embedded.vectors.top_categories(products)
+    categories = ground.embedded.top_categories(products)
     missing = [index for index, category in enumerate(categories) if category is None]
     counts = weigh(session.events, categories, missing, ground.tuning)
     found: dict[str, dict[str, float]] = {}
@@ -105,7 +199,8 @@ def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, f
     among = embedded.among(interest.category)
     near = embedded.nearest(layout.apply_weights(vector, FOR_YOU), among, NEIGHBOURS)
     alike = embedded.nearest(layout.apply_weights(vector, LOOKS), among, NEIGHBOURS)
-    own = [embedded.products[each] for each, share in parts.items() if share > 0]
+    liked = _own_products(parts, embedded)
+    own = [product for product, _ in liked]
     around = [*own, *(each.product for each in near)]
     # The score of a product that is alike in every segment that the vector has.
     weights = layout.apply_weights(np.ones(layout.width, dtype=np.float32), FOR_YOU)
@@ -117,7 +212,7 @@ def _describe(ground: InterestContext, interest: Interest, parts: Mapping[str, f
             brands=_cosines(vector, layout, "brand", [each.brand for each in around]),
             types=_cosines(vector, layout, "type", [each.type for each in around]),
             tags=distinctive_tags(
-                _evidence(parts, alike, embedded.products), [embedded.products[each] for each in among]
+                _evidence(liked, alike), [product for each in among if (product := embedded.find(each))]
             ),
             price=_price(vector, layout, own, around),
             nearest=tuple(
@@ -161,14 +256,22 @@ def distinctive_tags(
     return tuple(tag for _, tag in sorted(found, key=lambda each: (-each[0], each[1].word))[:WORDS_MAX])
 
 
+def _own_products(parts: Mapping[str, float], embedded: EmbeddedProducts) -> list[tuple[Product, float]]:
+    """What the interest is made of and was not put back, each with its share of that."""
+    found = [
+        (product, share)
+        for each, share in parts.items()
+        if share > 0 and (product := embedded.find(each)) is not None
+    ]
+    whole = sum(share for _, share in found)
+    return [(product, share / whole) for product, share in found]
+
+
 def _evidence(
-    parts: Mapping[str, float], alike: Sequence[Neighbour], products: Mapping[str, Product]
+    liked: Sequence[tuple[Product, float]], alike: Sequence[Neighbour]
 ) -> list[tuple[Product, float]]:
     """Half of the weight for what the interest is made of, half for what looks and reads most like it."""
-    liked = {each: share for each, share in parts.items() if share > 0 and each in products}
-    whole = sum(liked.values())
-    found = [(products[each], share / whole) for each, share in liked.items()]
-    return found + [(each.product, 1 / len(alike)) for each in alike]
+    return [*liked, *((each.product, 1 / len(alike)) for each in alike)]
 
 
 def _path(vector: Vector, layout: Layout, top: str, around: Iterable[Product]) -> tuple[str, ...]:
@@ -232,3 +335,16 @@ def _with_sentence(found: InterestInWords) -> InterestInWords:
     said = f": {', '.join(words)}" if words else ""
     because = f"because of {found.because.product} ({event_words(found.because.type)})"
     return replace(found, sentence=f"{path}{said}; {because}")
+
+
+def event_words(type_: EventType) -> str:
+    """An event's type."""
+    return EVENT_TYPES[type_].done
+
+
+def format_price(price: Price) -> str:
+    """40–60 EUR, or about 52 EUR."""
+    low, high = price.low, price.high
+    if low is None or high is None or round(low) == round(high):
+        return f"about {price.about:.0f} {price.currency}"
+    return f"{low:.0f}–{high:.0f} {price.currency}"

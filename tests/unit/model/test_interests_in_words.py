@@ -10,11 +10,10 @@ from msgspec.structs import replace
 
 from schemas.events import Event, EventType
 from schemas.sessions import Session
+from services.model import interests
+from services.model.interests import InterestContext, InterestInWords
 from services.model.session import Tuning, fold
 from services.ops.inspect.product.vectors import layout_of
-from services.ops.inspect.visitor import interests
-from services.ops.inspect.visitor.interests import InterestContext
-from services.ops.inspect.visitor.report import InterestInWords
 from services.ops.inspect.visitor.summary import Names
 from tests.support.interests import (
     BOOTS,

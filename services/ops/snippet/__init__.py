@@ -1,0 +1,1 @@
+"""`snippet`: the lines for a shop's page, and whether they would work."""
