@@ -167,7 +167,7 @@ class Parts:
             clock=clock,
             objective=objectives.parse(settings.objective),
         )
-        self._asks = RequestBuilder(self._sessions, self._searcher)
+        self._asks = RequestBuilder(self._sessions, self._searcher, self._clock)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)
         self._create_feeds()
 
@@ -339,7 +339,7 @@ class Parts:
             waiting_for=self._waiting_for,
             metrics=self.metrics,
         )
-        yield recommendation_routes(answerer, self._catalogue, self._searcher)
+        yield recommendation_routes(answerer, self._catalogue, self._searcher, self._asks)
         yield page_routes(door, answerer, self._rows, self._asks)
         yield profile_routes(
             door,

@@ -73,8 +73,8 @@ def page_routes(
         shared, rows, found = SharedLookups(), dict[str, Row](), list[PageRow]()
         for slot in body.slots:
             shown = shown_before(body.slots, slot.name, rows)
-            search = await builder.search(slot)
-            asked = builder.by_slot(body.visitor_id, slot, search, shown, is_back_end=is_back_end)
+            words = await builder.words(body.visitor_id, slot)
+            asked = builder.by_slot(body.visitor_id, slot, words, shown, is_back_end=is_back_end)
             made = await pipeline.run(asked, shared)
             rows[slot.name] = made.row
             found.append(PageRow(slot=slot.name, **answerer.describe(asked, made, slot.query)))

@@ -79,6 +79,11 @@ class RowParameters(BaseModel):
         None, ge=0, le=1, description="how unlike each other the products should be (1 − λ of MMR)"
     )
     brand_max: int | None = Field(None, ge=1, le=K_MAX, description="products of one brand at most")
+    page_category: str = Field(
+        "",
+        max_length=1000,
+        description="the category whose page the row stands on: it counts, and filters nothing",
+    )
     explain: bool = Field(False, description="tells the parts of each product's score")
     debug: bool = Field(False, description="the same, and what each step of the row left, and took")
 
@@ -140,7 +145,8 @@ def weight_names() -> dict[str, tuple[str, ...]]:
 FILTERS: Final = tuple(
     name
     for name in RowParameters.model_fields
-    if name not in ("k", "weights", "objective", "diversity", "brand_max", "explain", "debug")
+    if name
+    not in ("k", "weights", "objective", "diversity", "brand_max", "page_category", "explain", "debug")
 )
 
 

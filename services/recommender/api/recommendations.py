@@ -40,7 +40,7 @@ from services.recommender.index.port import Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.relaxation import WishCount
-from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
+from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult, RequestBuilder
 from services.recommender.search.query import Inferred
 from services.recommender.search.search import Searcher, UnderstoodBy
 from services.recommender.visitor_sessions import MergedSessions
@@ -157,6 +157,7 @@ class RequestHandler:
             objective=parameters.given_objective,
             diversity=parameters.diversity,
             brand_max=parameters.brand_max,
+            page_category=parameters.page_category.rstrip("/"),
             without_seen=is_own if parameters.exclude_seen is None else parameters.exclude_seen,
             without_bought=is_own if parameters.exclude_bought is None else parameters.exclude_bought,
             explains=parameters.explain or parameters.debug,
@@ -204,7 +205,9 @@ class RequestHandler:
         }
 
 
-def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, searcher: Searcher) -> APIRouter:
+def recommendation_routes(
+    answerer: RequestHandler, catalogue: Catalogue, searcher: Searcher, builder: RequestBuilder
+) -> APIRouter:
     """The routes of rows."""
     router = APIRouter(tags=["recommendations"])
 
@@ -216,7 +219,9 @@ def recommendation_routes(answerer: RequestHandler, catalogue: Catalogue, search
     @router.get("/v1/recommendations", **_describe("The visitor's row, as a live socket shows it"))
     async def recommendations(request: Request, who: OwnVisitor, parameters: Parameters) -> Response:
         """For a visitor, without what the session has seen. New visitors get what is popular."""
-        return await answerer.answer(answerer.parse("for_you", request, parameters, who))
+        asked = answerer.parse("for_you", request, parameters, who)
+        assert who.visitor_id is not None
+        return await answerer.answer(replace(asked, searches=await builder.recent(who.visitor_id)))
 
     @router.get("/v1/products", **_describe("The products as they are now") | OF_NOBODY)
     async def products(request: Request, product_id: Ids) -> Response:

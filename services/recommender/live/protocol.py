@@ -18,10 +18,10 @@ from services.recommender.pipeline.request import (
     RecommendationRequest,
     RecommendationResult,
     RequestBuilder,
+    RequestWords,
     Row,
     SharedLookups,
 )
-from services.recommender.search.search import Search
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession
 
 FOLLOWING: Final = frozenset({"for_you", "search"})  # kinds of rows that follow the visitor's session
@@ -170,11 +170,13 @@ class LiveSubscription:
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
         """
         slot = self._slots[self._next_due()]
-        search = await self._asks.search(slot)  # no turn is held while words wait for the network
+        words = await self._asks.words(
+            self.visitor_id, slot
+        )  # no turn is held while words wait for the network
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
                 return None  # subscribed anew while it waited
-            message = await self._recommend(slot, search, self._due.pop(slot.name), shared)
+            message = await self._recommend(slot, words, self._due.pop(slot.name), shared)
             await asyncio.sleep(0)
         return message
 
@@ -190,7 +192,7 @@ class LiveSubscription:
         return chosen
 
     async def _recommend(
-        self, slot: Slot, search: Search | None, due: PendingSlot, shared: SharedLookups
+        self, slot: Slot, words: RequestWords, due: PendingSlot, shared: SharedLookups
     ) -> bytes | None:
         before = self._shown.pop(slot.name, None)  # nobody takes over what is being replaced
         without = shown_before(self._slots.values(), slot.name, self._rows_shown)
@@ -200,7 +202,7 @@ class LiveSubscription:
             made = recorded.result
         else:
             started = perf_counter()
-            asked = self._asks.by_slot(self.visitor_id, slot, search, without)
+            asked = self._asks.by_slot(self.visitor_id, slot, words, without)
             made = await self._rows.run(asked, shared)
             if self._slots.get(slot.name) is not slot:
                 return None  # subscribed to something else while the index was asked

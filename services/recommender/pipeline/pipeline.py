@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Final
 
 import msgspec
@@ -15,11 +16,12 @@ from schemas.vectors import Layout
 from services.clock import now_ms
 from services.model.behaviour import Behaviour
 from services.model.content import PROFILES, Weights
+from services.model.repurchase import Repeats
 from services.model.session import Tuning
 from services.model.session_index import Floats
 from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import VectorIndex, Where
+from services.recommender.index.port import Hit, VectorIndex, Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline import explanation, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
@@ -40,6 +42,7 @@ from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
 from services.recommender.pipeline.funnel import OFF, FunnelWatch
 from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
+from services.recommender.pipeline.purchases import NO_EFFECTS, find_effects
 from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.request import (
     CandidateSet,
@@ -48,10 +51,13 @@ from services.recommender.pipeline.request import (
     Row,
     SharedLookups,
 )
+from services.recommender.pipeline.visitor_needs import VisitorNeeds
 from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
+PAGE_BOOST: Final = np.float32(1.5)  # of what a category's page shows, in the visitor's row on it
+NO_REPEATS: Final = Repeats()
 FADES: Final = frozenset({"for_you", "popular"})  # kinds of rows in which what is never clicked gives way
 
 LEARNED: Final = frozenset({"for_you", "similar", "also_liked"})  # whose order asks the learned one
@@ -97,6 +103,7 @@ class RecommendationPipeline:
         about = AboutProduct(catalogue, finder, replica, blender, layout)
         self._for_you = ForYou(catalogue, finder, replica, blender, layout=layout, tuning=tuning)
         self._search = SearchRetriever(catalogue, finder, replica, layout)
+        self._needs = VisitorNeeds(catalogue, self._search, about)
         self._kinds: Mapping[str, Kind] = {
             "similar": about.similar,
             "also_liked": about.also_liked,
@@ -117,7 +124,10 @@ class RecommendationPipeline:
         watch = FunnelWatch(is_on=asked.debug)
         treatment = shared.once(("treatment", asked.visitor_id), lambda: self._treatment(asked.visitor_id))
         in_force = self._in_force(asked.slot or asked.kind, asked.kind)
+        model = self._model(treatment.model)  # taken once: no row mixes generations
+        asked = self._with_effects(asked, model)
         hidden = asked.excluded_products | self._catalogue.find_by_digest(asked.excluded_purchases)
+        hidden -= {each.product.product_id for each in asked.effects.due}
         hidden |= {*asked.about}
         pinnable = in_force.where(_without(asked.where, hidden))
         unruled = _without(asked.where, hidden | asked.shown) if asked.debug else asked.where
@@ -129,7 +139,6 @@ class RecommendationPipeline:
             diversity=treatment.diversity if asked.diversity is None else asked.diversity,
             objective=asked.objective or treatment.objective or in_force.objective or self._objective,
         )
-        model = self._model(treatment.model)  # taken once: no row mixes generations
         offer = await self._retrieve(asked, model, in_force, shared)
         watch.stop("retrieval")
         items = self._select(asked, offer, in_force, watch)
@@ -154,6 +163,15 @@ class RecommendationPipeline:
             watch.funnel(offer, self._catalogue, (unruled, asked.where), len(row)),
             offer.absent if len(row) < asked.k else frozenset(),
         )
+
+    def _with_effects(self, asked: RecommendationRequest, model: Behaviour | None) -> RecommendationRequest:
+        """With what the visitor's purchases turn, in the visitor's own row where it asks for no shelf."""
+        where = asked.where
+        if asked.kind != "for_you" or asked.session is None or where.category or where.type:
+            return asked
+        repeats = model.repeats if model is not None else NO_REPEATS
+        effects = find_effects(asked.session, self._catalogue, repeats, self._clock())
+        return replace(asked, effects=effects) if effects is not NO_EFFECTS else asked
 
     async def _relax(
         self, asked: RecommendationRequest, search: Search, in_force: ActiveRules
@@ -208,7 +226,8 @@ class RecommendationPipeline:
             weights.update(asked.search.inferred.weights.items())
         weights.update(asked.weights)
         if asked.kind == "for_you":
-            return await self._for_you.retrieve(asked, weights, model, is_weighed=bool(asked.weights))
+            offer = await self._for_you.retrieve(asked, weights, model, is_weighed=bool(asked.weights))
+            return await self._needs.turn(offer, asked, model, shared)
         if asked.kind == "search":
             return await self._search.retrieve(asked, weights)
         return await self._kinds[asked.kind](asked, weights, model, shared)
@@ -216,9 +235,9 @@ class RecommendationPipeline:
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        most = POPULAR_SPARE * asked.k if in_force.moves or self._faded(asked) else asked.k
-        brand_max = self._rules_of(asked).brand_max
-        found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
+        moves = in_force.moves or self._faded(asked) or asked.effects.factors
+        most = POPULAR_SPARE * asked.k if moves else asked.k
+        found = self._find_popular(asked, most, [*beside])
         popular = CandidateList.of(found, self._catalogue.numbers)
         most_popular = max([hit.score for hit in found], default=0.0) or 1.0
 
@@ -228,6 +247,22 @@ class RecommendationPipeline:
 
         found_by = {"popular": [popular.numbers]}
         return CandidateSet([popular], [1.0], explain, fills=False, in_order=True, found=found_by)
+
+    def _find_popular(
+        self, asked: RecommendationRequest, most: int, beside: Sequence[str | None]
+    ) -> list[Hit]:
+        """Of the page's category first, where the row stands on the page of one."""
+        brand_max = self._rules_of(asked).brand_max
+        first: list[Hit] = []
+        where = asked.where
+        if asked.page_category and not where.category:
+            here = replace(where, category=frozenset({asked.page_category}))
+            first = self._catalogue.popular(most, here, brand_max, row=asked.k, beside=beside)
+            where = _without(where, frozenset(hit.product_id for hit in first))
+        if len(first) >= most:
+            return first
+        rest = self._catalogue.popular(most - len(first), where, brand_max, row=asked.k, beside=beside)
+        return [*first, *rest]
 
     def _select(
         self,
@@ -275,14 +310,19 @@ class RecommendationPipeline:
         ]
 
     def _factors(self, asked: RecommendationRequest, numbers: Ints, in_force: ActiveRules) -> Floats | None:
-        """(n,) what the shop's rules, and what was shown too often, make of each one's relevance."""
-        factors = None
+        """(n,) what rules, seen rows, purchases and the page make of each's relevance; None for nothing."""
+        found: list[Floats] = []
         if in_force.moves:
             ids = self._catalogue.numbers.ids(numbers)
-            factors = in_force.factors([self._product(product_id) for product_id in ids])
+            found.append(in_force.factors([self._product(product_id) for product_id in ids]))
         if (faded := self._faded(asked)) is not None:
-            factors = faded.take(numbers) * (1 if factors is None else factors)
-        return factors
+            found.append(faded.take(numbers))
+        if (unwanted := asked.effects.factors_of(self._catalogue.shelf_codes(numbers))) is not None:
+            found.append(unwanted)
+        if asked.page_category and asked.kind == "for_you":
+            here = self._catalogue.filter(Where(category=frozenset({asked.page_category}))).mask(numbers)
+            found.append(np.where(here, PAGE_BOOST, np.float32(1)))
+        return reduce(np.multiply, found) if found else None
 
     def _faded(self, asked: RecommendationRequest) -> Faded | None:
         if asked.kind not in FADES:

@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from schemas.live import Cause
 from schemas.products import Product
 from schemas.sessions import Session
 from schemas.times import DAY_MS
@@ -14,6 +15,7 @@ from services.model.repurchase import Repeats, damping, is_due
 from services.model.session_index import Floats
 from services.product_numbers import UNKNOWN, Ints
 from services.recommender.catalogue import Catalogue, shelf_of
+from services.recommender.pipeline.explanation import cause_of
 
 AGAINST: Final = frozenset({"remove_from_cart", "dismiss_item"})
 UNDAMPED: Final = 0.98  # a factor from here on is none
@@ -26,24 +28,25 @@ DUE_MAX: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Giver:
-    """A product that was bought, for which others may come; `share` is 1 at first and fades."""
+class BoughtProduct:
+    """A product that was bought, and the event as it is told. `share` is 1 at first and fades."""
 
     product: Product
-    bought_at: int  # Unix ms
-    share: float
+    cause: Cause
+    share: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class PurchaseEffects:
     """What follows from purchases for one row.
 
-    `factors` are by shelf (see Catalogue.shelf_code), below 1; `due` the products that are used up by now.
+    `factors` are by shelf (see Catalogue.shelf_code), below 1; `givers` have others that go with them,
+    `due` are used up by now.
     """
 
     factors: Mapping[int, float] = field(default_factory=dict)
-    givers: tuple[Giver, ...] = ()
-    due: tuple[str, ...] = ()
+    givers: tuple[BoughtProduct, ...] = ()
+    due: tuple[BoughtProduct, ...] = ()
 
     def factors_of(self, shelves: Ints) -> Floats | None:
         """(n,) what scores of products on these shelves are multiplied by; None where all stay."""
@@ -78,8 +81,20 @@ def find_effects(session: Session, catalogue: Catalogue, repeats: Repeats, now: 
         factor = 1 - (1 - factor) * BACK ** later[shelf]
         if factor < UNDAMPED and (code := catalogue.shelf_code(shelf)) != UNKNOWN:
             factors[code] = factor
-    due = [each.product_id for each, at in bought if is_due(each.type, at, now, repeats, _top(each))]
-    return PurchaseEffects(factors, tuple(_find_givers(bought, now)), tuple(due[:DUE_MAX]))
+    causes = {each.product_id: cause_of(each) for each in session.events if each.type == "purchase"}
+
+    def tell(product: Product, at: int, share: float) -> BoughtProduct:
+        cause = Cause(type="purchase", product_id=product.product_id, occurred_at=at)
+        return BoughtProduct(product, causes.get(product.product_id, cause), share)
+
+    ages = [(product, at, max(now - at, 0) / DAY_MS) for product, at in bought[:GIVERS_MAX]]
+    givers = [
+        tell(product, at, exp2(-age / GIVING_HALF_LIFE_DAYS))
+        for product, at, age in ages
+        if age <= GIVING_DAYS
+    ]
+    due = [tell(each, at, 1.0) for each, at in bought if is_due(each.type, at, now, repeats, _top(each))]
+    return PurchaseEffects(factors, tuple(givers), tuple(due[:DUE_MAX]))
 
 
 def _find_purchases(session: Session, catalogue: Catalogue) -> list[tuple[Product, int]]:
@@ -91,15 +106,6 @@ def _find_purchases(session: Session, catalogue: Catalogue) -> list[tuple[Produc
         if (product := catalogue.get(product_id)) is not None
     ]
     return sorted(found, key=lambda each: (-each[1], each[0].product_id))
-
-
-def _find_givers(bought: list[tuple[Product, int]], now: float) -> list[Giver]:
-    ages = [(product, at, max(now - at, 0) / DAY_MS) for product, at in bought[:GIVERS_MAX]]
-    return [
-        Giver(product, at, exp2(-age / GIVING_HALF_LIFE_DAYS))
-        for product, at, age in ages
-        if age <= GIVING_DAYS
-    ]
 
 
 def _count_later(session: Session, catalogue: Catalogue, bought: Mapping[str, int]) -> dict[str, int]:

@@ -17,12 +17,15 @@ from schemas.live import (
 )
 from schemas.objectives import Objective
 from schemas.sessions import KIND_OF, Session
+from services.clock import now_ms
 from services.model.content import Weights
 from services.product_numbers import Ints
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.distinct import ASKED_FOR
 from services.recommender.pipeline.diversity import RankedProduct
+from services.recommender.pipeline.purchases import NO_EFFECTS, PurchaseEffects
+from services.recommender.pipeline.recent_searches import RecentSearch, RecentSearches
 from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.visit_reasons import DISMISSAL, dismissed_in
 from services.recommender.search.search import Search, Searcher
@@ -64,6 +67,9 @@ class RecommendationRequest:
     `given` are the caller's own filters, where a search's words have narrowed `where`: those never give way
     where nothing fits; None for `where` itself.
 
+    `searches` are the visitor's of the last minutes, `effects` what follows from the visitor's purchases, and
+    `page_category` is what the page around the row shows: all three count, and filter nothing.
+
     `own` are the events of `session` that the visitor may be told of, None: all. Others are those of whom it
     is only claimed that they are the same person.
     """
@@ -86,6 +92,9 @@ class RecommendationRequest:
     without_seen: bool = False
     without_bought: bool = False
     shown: frozenset[str] = frozenset()
+    searches: tuple[RecentSearch, ...] = ()
+    effects: PurchaseEffects = NO_EFFECTS
+    page_category: str = ""
     explains: bool = False
     debug: bool = False
 
@@ -116,6 +125,20 @@ class RecommendationRequest:
 
 
 Explain = Callable[[Sequence[RankedProduct]], Sequence[Reason]]  # why each of a row's products is in it
+Parts = Callable[[RankedProduct], dict[str, float]]  # weight · cosine of each part of a product's score
+
+
+def explain_apart(is_own: Callable[[RankedProduct], bool], own: Explain, others: Explain | None) -> Explain:
+    """Products of a row, some of which are explained in one way and all others in another."""
+
+    def explain(chosen: Sequence[RankedProduct]) -> list[Reason]:
+        rest = [each for each in chosen if not is_own(each)]
+        first = [each for each in chosen if is_own(each)]
+        of_rest = iter(others(rest) if others is not None and rest else ())
+        of_first = iter(own(first) if first else ())
+        return [next(of_first if is_own(each) else of_rest) for each in chosen]
+
+    return explain
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,29 +157,29 @@ class CandidateSet:
     weights: list[float] = field(default_factory=list)
     explain: Explain | None = None
     say: Callable[[RankedProduct, Reason], str | None] | None = None
-    parts: Callable[[RankedProduct], dict[str, float]] | None = None
+    parts: Parts | None = None
     fallback: Fallback | None = None
     fills: bool = True
     in_order: bool = False
     found: Mapping[str, Sequence[Ints]] = field(default_factory=dict)
     absent: frozenset[str] = frozenset()
 
-    def beside(self, name: str, found: CandidateList, weight: float, explain: Explain) -> "CandidateSet":
-        """With one more list, of a source of this name, that has its own weight and reasons."""
-        origin, others = len(self.lists), self.explain
+    def beside(
+        self, name: str, found: CandidateList, weight: float, explain: Explain, parts: Parts | None = None
+    ) -> "CandidateSet":
+        """With one more list, of a source of this name, that has its own weight, reasons and parts."""
+        origin, parts_of_others = len(self.lists), self.parts
 
-        def explain_each(chosen: Sequence[RankedProduct]) -> Sequence[Reason]:
-            rest = [each for each in chosen if each.origin != origin]
-            own = [each for each in chosen if each.origin == origin]
-            of_rest = iter(others(rest) if others is not None and rest else ())
-            of_own = iter(explain(own) if own else ())
-            return [next(of_own if each.origin == origin else of_rest) for each in chosen]
+        def tell_parts(chosen: RankedProduct) -> dict[str, float]:
+            tell = parts if chosen.origin == origin else parts_of_others
+            return {} if tell is None else tell(chosen)
 
         return replace(
             self,
             lists=[*self.lists, found],
             weights=[*self.weights, weight],
-            explain=explain_each,
+            explain=explain_apart(lambda chosen: chosen.origin == origin, explain, self.explain),
+            parts=tell_parts,
             found={**self.found, name: [found.numbers]},
         )
 
@@ -186,16 +209,39 @@ class RecommendationResult:
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
 
 
+@dataclass(frozen=True, slots=True)
+class RequestWords:
+    """What words ask for: those of a slot that is a search, those that the visitor searched for lately."""
+
+    search: Search | None = None
+    recent: tuple[RecentSearch, ...] = ()
+
+
+NO_WORDS: Final = RequestWords()
+
+
 class RequestBuilder:
     """Puts together what rows are made from, as it is known when it is called."""
 
-    def __init__(self, sessions: MergedSessions, searcher: Searcher) -> None:
+    def __init__(
+        self, sessions: MergedSessions, searcher: Searcher, clock: Callable[[], float] = now_ms
+    ) -> None:
+        """`clock`: Unix ms."""
         self._sessions = sessions
         self._searcher = searcher
+        self._recent = RecentSearches(sessions, searcher, clock)
 
-    async def search(self, slot: Slot) -> Search | None:
-        """What a slot's words ask for; may wait for the network. None for a slot that is no search."""
-        return await self._searcher.search(slot.query or "") if slot.kind == "search" else None
+    async def words(self, visitor_id: str | None, slot: Slot) -> RequestWords:
+        """What the words of a slot, and of its visitor, ask for; may wait for the network."""
+        if slot.kind == "search":
+            return RequestWords(await self._searcher.search(slot.query or ""))
+        if slot.kind == "for_you" and visitor_id is not None:
+            return RequestWords(recent=await self.recent(visitor_id))
+        return NO_WORDS
+
+    async def recent(self, visitor_id: str) -> tuple[RecentSearch, ...]:
+        """The visitor's searches of the last minutes; may wait for the network."""
+        return await self._recent.find(visitor_id)
 
     def dismissed(self, visitor_id: str) -> frozenset[str]:
         """The products of which the visitor wants no more."""
@@ -206,7 +252,7 @@ class RequestBuilder:
         self,
         visitor_id: str | None,
         slot: Slot,
-        search: Search | None,
+        words: RequestWords,
         shown: frozenset[str] = frozenset(),
         *,
         is_back_end: bool = False,
@@ -217,7 +263,7 @@ class RequestBuilder:
         """
         category = (slot.category or "").rstrip("/")
         where = replace(SHOWN, category=frozenset({category})) if category else SHOWN
-        is_own = slot.kind == "for_you"
+        is_own, search = slot.kind == "for_you", words.search
         return RecommendationRequest(
             kind=slot.kind,
             k=slot.k,
@@ -231,6 +277,8 @@ class RequestBuilder:
             product_ids=slot.product_ids,
             objective=None if slot.objective is None else objectives.parse(slot.objective),
             search=search,
+            searches=words.recent,
+            page_category=((slot.page.category if slot.page else None) or "").rstrip("/"),
             without_seen=is_own,
             without_bought=is_own,
             shown=shown,

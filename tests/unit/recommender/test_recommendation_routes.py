@@ -16,6 +16,7 @@ from services.recommender.api.recommendations import Found, Recommended, Request
 from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.experiments import Assignment
+from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import FallbackInterpreter, Searcher
 from services.recommender.search.vocabulary import Vocabulary
@@ -70,10 +71,9 @@ class Api:
             metrics=self.metrics,
         )
         self.app = MsgspecApi("rows", "of the test", [Recommended, Found], nothing)
+        searcher = Searcher(understanding, words, lambda: vocabulary)
         self.app.include_router(
-            recommendation_routes(
-                answerer, shop.catalogue, Searcher(understanding, words, lambda: vocabulary)
-            )
+            recommendation_routes(answerer, shop.catalogue, searcher, RequestBuilder(joined, searcher))
         )
         problems.install(self.app, lambda _status: None)
 
