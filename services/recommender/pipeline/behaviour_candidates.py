@@ -99,9 +99,7 @@ class BehaviourRetriever:
         numbers, features = self._models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
             features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
-        order, scores, is_witnessed = rank_features(
-            model, features, objective, self._models.appeal(model, numbers)
-        )
+        order, scores, is_witnessed = rank_features(model, features, objective)
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
         numbers = numbers[order]

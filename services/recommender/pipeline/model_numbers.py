@@ -38,11 +38,6 @@ class ModelNumbers:
         numbers, features = model.candidates_by_number(events, tuning, extra[is_known], len(unknown))
         return np.concatenate([to_shop[numbers], unknown]), features
 
-    def appeal(self, model: Behaviour, numbers: Ints) -> Floats | None:
-        """(n,) what is added to their scores, None for nothing."""
-        _, _, to_model = self._translation(model)
-        return model.appeal(to_model.take(numbers))
-
     def _translation(self, model: Behaviour) -> Translation:
         """Made once for the products of a release: what it grows to has the same."""
         found = self._translations.get(id(model.products))
