@@ -51,7 +51,6 @@ PRODUCTS: Final = "products.json"
 FEATURE_NAMES: Final = "features.json"
 OBJECTIVE_NAMES: Final = "objectives.json"
 POPULARITY_FACTOR: Final = "popularity_factor"
-APPEAL: Final = "appeal"
 # Reciprocal rank fusion (Cormack, Clarke, Büttcher, SIGIR 2009). On validation cuts the neighbours deserved
 # twice the weight, transitions added nothing to them, and an offset below the paper's 60 kept MRR higher.
 RANK_OFFSET: Final = 20.0
@@ -85,14 +84,12 @@ class Behaviour:
         repeats: Repeats | None = None,
         objectives: ObjectiveTrees | None = None,
         popularity: Floats | None = None,
-        appeal: Floats | None = None,
     ) -> None:
         self.version = version
         self.learned_until = learned_until
         self.repeats = repeats or Repeats()
         self.products = tuple(products)
         self._popularity = popularity
-        self._appeal = appeal
         self._number = {product_id: number for number, product_id in enumerate(products)}
         self._index = index
         self._vectors = vectors
@@ -127,7 +124,6 @@ class Behaviour:
             repeats=Repeats.read(artifact),
             objectives=objectives,
             popularity=artifact.arrays.get(POPULARITY_FACTOR),
-            appeal=artifact.arrays.get(APPEAL),
         )
 
     def grow(self, visits: Iterable[Sequence[str]]) -> "Behaviour":
@@ -231,24 +227,6 @@ class Behaviour:
         """
         number = self._number.get(product_id)
         return 1.0 if self._popularity is None or number is None else float(self._popularity[number])
-
-    def appeal(self, numbers: Ints) -> Floats | None:
-        """(n,) what is added to scores of products (n,), by their numbers here, −1 for unknown ones.
-
-        The logarithm of how much more often each is clicked, where it is seen, than others at its places.
-        None where nothing is known of any.
-        """
-        if self._appeal is None:
-            return None
-        found: Floats = np.where(numbers < 0, np.float32(0), self._appeal[np.maximum(numbers, 0)])
-        return found
-
-    def appeal_of(self, product_ids: Sequence[str]) -> Floats | None:
-        """The same by ids."""
-        if self._appeal is None:
-            return None
-        numbers = [self._number.get(product_id, -1) for product_id in product_ids]
-        return self.appeal(np.array(numbers, dtype=np.int32))
 
     def candidates(
         self, events: Sequence[SessionEvent], tuning: Tuning, others: Sequence[str] = ()

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from schemas.models import ModelRelease
 from schemas.sessions import KIND_OF, SessionEvent
 from services.model.artifact import ARRAY, MANIFEST, Artifact, ArtifactRefused
-from services.model.behaviour import APPEAL, POPULARITY_FACTOR, Behaviour
+from services.model.behaviour import POPULARITY_FACTOR, Behaviour
 from services.model.candidates import FEATURES
 from services.model.forest import OBJECTIVE_TREES, Trees
 from services.model.ranker import rank_products
@@ -20,7 +20,7 @@ from services.model.store import fetch
 
 Array = npt.NDArray[Any]
 
-FURTHER: Final = frozenset({POPULARITY_FACTOR, APPEAL})
+FURTHER: Final = frozenset({POPULARITY_FACTOR})
 FLOATS: Final = frozenset(
     [
         *(f"sessions_{name}" for name in ("support", "popularity", "season", "trend")),

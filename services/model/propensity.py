@@ -29,8 +29,6 @@ DECAY_PRIOR: Final = 0.22, 0.15
 FITS: Final = 25  # rounds of the alternating fit: two or three are enough, each costs microseconds
 WEIGHT_MAX: Final = 10.0  # of one click, so that no single one decides what is learned
 
-PERSONAL: Final = frozenset({"for_you"})  # rows that differ from visitor to visitor
-
 SEEN: Final[EventType] = "view_item_list"
 
 
@@ -107,11 +105,6 @@ class RowEvents:
         there, seen = frozenset(item.product_id for item in shown.items), self._seen[key]
         clicked = there & self._clicked.get(key, set())  # what was clicked was seen, whatever was told
         return SeenRow(shown, there if seen is None else (there & seen) | clicked, clicked)
-
-
-def has_chance(rows: Iterable[SeenRow]) -> bool:
-    """Whether chance had a say in any place."""
-    return any(item.propensity is not None for row in rows for item in row.shown.items)
 
 
 def estimate_examination(rows: Iterable[SeenRow]) -> Curve:
@@ -256,34 +249,3 @@ def popularity_factors(
         guess = np.maximum(clicks.sum() / looks.sum() * counts / mean, 1e-9)
         factors = (clicks + LOOKS_PRIOR * guess) / ((looks + LOOKS_PRIOR) * guess)
     return np.clip(factors, 1 / FACTOR_MAX, FACTOR_MAX).astype(np.float32)
-
-
-APPEAL_PRIOR: Final = 4.0  # clicks: as if products' appeals had a standard deviation of a half, 1/√4
-
-
-def measure_appeal(rows: Iterable[SeenRow], products: Sequence[str]) -> npt.NDArray[np.float32]:
-    """(n,) the logarithm of how much more often products are clicked than what else stands at their places.
-
-    Clicks over expected clicks (Zhang and Jones, Comparing Click Logs and Editorial Labels, WWW 2007): a row
-    that was made for one visitor is expected to be clicked at a place as such rows are there on average. That
-    holds how seldom the place is looked at as well as how well what stands there fits, so what is left is
-    what no feature tells of a product. Drawn towards 0 by APPEAL_PRIOR clicks; 0 for what was never seen.
-    """
-    clicks: defaultdict[tuple[str, int, int], float] = defaultdict(float)
-    looks: defaultdict[tuple[str, int, int], int] = defaultdict(int)
-    told: list[tuple[str, tuple[str, int, int], bool]] = []
-    for row in rows:
-        if row.shown.kind not in PERSONAL:
-            continue
-        for place, item, clicked in row.items():
-            group = row.shown.kind, len(row.shown.items), place
-            told.append((item.product_id, group, clicked))
-            clicks[group] += clicked
-            looks[group] += 1
-    number = {product_id: place for place, product_id in enumerate(products)}
-    found, expected = np.zeros(len(products)), np.zeros(len(products))
-    for product_id, stand, was_clicked in told:
-        if (known := number.get(product_id)) is not None:
-            found[known] += was_clicked
-            expected[known] += clicks[stand] / looks[stand]
-    return np.log((found + APPEAL_PRIOR) / (expected + APPEAL_PRIOR)).astype(np.float32)

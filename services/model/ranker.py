@@ -45,21 +45,18 @@ def rank_products(
     found = collect_features(model, events, tuning, others=others, likeness=likeness)
     if not found.product_ids:
         return Ranking((), NOTHING, ())
-    appeal = model.appeal_of(found.product_ids)
-    order, scores, witnessed = rank_features(model, found.features, objective, appeal)
+    order, scores, witnessed = rank_features(model, found.features, objective)
     return Ranking(
         tuple([found.product_ids[place] for place in order.tolist()]), scores, tuple(witnessed.tolist())
     )
 
 
 def rank_features(
-    model: Behaviour, features: Floats, objective: Objective = CLICK, appeal: Floats | None = None
+    model: Behaviour, features: Floats, objective: Objective = CLICK
 ) -> tuple[Places, Floats, Mask]:
     """Of candidates with these (n, FEATURES): (n,) places, the likeliest first; their scores; whether
-    past sessions speak for them. `appeal` (n,) is added to scores."""
+    past sessions speak for them."""
     scores = model.scores(features, objective)
-    if appeal is not None:
-        scores = scores + appeal
     order = np.argsort(-scores, kind="stable")
     witnessed = (features[:, KNN_SESSIONS] + features[:, REACHED_BY]) > 0
     return order, scores[order], witnessed[order]

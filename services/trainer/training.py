@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from schemas.objectives import OBJECTIVES, ObjectiveName
 from services.model.behaviour import (
-    APPEAL,
     FEATURE_NAMES,
     OBJECTIVE_NAMES,
     POPULARITY_FACTOR,
@@ -30,8 +29,6 @@ from services.model.propensity import (
     SeenRow,
     attention,
     estimate_examination,
-    has_chance,
-    measure_appeal,
     popularity_factors,
 )
 from services.model.repurchase import REPEATS, Repeats
@@ -117,8 +114,6 @@ class TrainedModel:
         """
         arrays = dict(self.arrays)
         products = msgspec.json.decode(self.texts[PRODUCTS], type=list[str])
-        if has_chance(rows):
-            arrays[APPEAL] = measure_appeal(rows, products)
         if len(curve := estimate_examination(rows)):
             counts = self.arrays["sessions_popularity"]
             arrays[POPULARITY_FACTOR] = popularity_factors(attention(rows, curve), products, counts)

@@ -81,8 +81,7 @@ class BehaviourRetriever:
             return None
         view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
         numbers, features = self._models.candidates(model, [view], self._tuning, others)
-        appeal = self._models.appeal(model, numbers)
-        order, scores, is_witnessed = rank_features(model, features, objective or CLICK, appeal)
+        order, scores, is_witnessed = rank_features(model, features, objective or CLICK)
         return CoVisitation(numbers[order], scale(scores)) if is_witnessed.any() else None
 
     def retrieve(
@@ -105,9 +104,7 @@ class BehaviourRetriever:
         numbers, features = self._models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
             features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
-        order, scores, is_witnessed = rank_features(
-            model, features, objective, self._models.appeal(model, numbers)
-        )
+        order, scores, is_witnessed = rank_features(model, features, objective)
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
         numbers, popularity = numbers[order], features[order, POPULARITY]

@@ -42,11 +42,6 @@ class ModelNumbers:
         """(products,) the shop's number of each of the model's products. Not to be written to."""
         return self._translation(model)[1]
 
-    def appeal(self, model: Behaviour, numbers: Ints) -> Floats | None:
-        """(n,) what is added to their scores, None for nothing."""
-        _, _, to_model = self._translation(model)
-        return model.appeal(to_model.take(numbers))
-
     def _translation(self, model: Behaviour) -> Translation:
         """Made once for the products of a release: what it grows to has the same."""
         found = self._translations.get(id(model.products))

@@ -1,9 +1,7 @@
 """Places that are seldom looked at are told from products that are seldom liked, by what chance moved."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,9 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.events import Event, Item
 from schemas.impressions import Shown, ShownItem
-from schemas.live import SlotKind
 from services.model.propensity import (
-    APPEAL_PRIOR,
     FACTOR_MAX,
     WEIGHT_MAX,
     Attention,
@@ -22,7 +18,6 @@ from services.model.propensity import (
     attention,
     collect_clicks,
     estimate_examination,
-    measure_appeal,
     popularity_factors,
 )
 
@@ -161,26 +156,3 @@ def test_what_is_met_often_because_it_stands_first_loses_to_what_is_clicked() ->
     assert (popularity_factors({}, ["a", "b"], counts[:2]) == 1).all()
     rows = [SeenRow(build_row(0, (item("a"), item("b"))), frozenset("a"), frozenset("a"))]
     assert attention(rows, np.array([1.0, 0.5])) == {"a": Attention(1.0, 1)}
-
-
-def test_what_is_clicked_more_than_its_places_tell_appeals() -> None:
-    def rows() -> Iterator[SeenRow]:
-        for number in range(200):
-            first, second = ("good", "bad") if number % 2 else ("bad", "good")
-            row = build_row(number, (item(first), item(second), item("unseen")))
-            clicked = {"good"} if number % 2 or number % 4 == 0 else {"bad"}
-            yield SeenRow(row, frozenset({"good", "bad"}), frozenset(clicked))
-
-    appeal = dict(zip(("good", "bad", "unseen", "new"), measure_appeal(rows(), PRODUCTS), strict=True))
-    assert appeal["good"] == pytest.approx(np.log((150 + APPEAL_PRIOR) / (100 + APPEAL_PRIOR)))
-    assert appeal["bad"] < 0 == appeal["unseen"] == appeal["new"]
-    # Where all visitors see one row, its first product has nothing to be compared with.
-    everyone = (replace_kind(row, "popular") for row in rows())
-    assert not measure_appeal(everyone, PRODUCTS).any()
-
-
-PRODUCTS = ("good", "bad", "unseen", "new")
-
-
-def replace_kind(row: SeenRow, kind: SlotKind) -> SeenRow:
-    return replace(row, shown=msgspec.structs.replace(row.shown, kind=kind))
