@@ -60,10 +60,10 @@ async def test_what_was_clicked_and_rows_about_products_do_not_fade(model_shop: 
     model_shop.now = 1000.0 * NOW_S
     session = with_shown(model_shop.session("p0"), p0=9)
     assert ids(await model_shop.ask("popular", 1, session=session)) == ["p0"]
-    about = {"session": model_shop.session("p5"), "product_id": "p0"}
-    before = ids(await model_shop.ask("similar", 6, **about))
-    about["session"] = with_shown(model_shop.session("p5"), **{before[0]: 9})
-    assert ids(await model_shop.ask("similar", 6, **about)) == before
+    seen = model_shop.session("p5")
+    before = ids(await model_shop.ask("similar", 6, session=seen, product_id="p0"))
+    tired = with_shown(seen, **{before[0]: 9})
+    assert ids(await model_shop.ask("similar", 6, session=tired, product_id="p0")) == before
 
 
 def test_nothing_shown_costs_no_look_up() -> None:

@@ -121,7 +121,8 @@ class Pages:
         problems.install(app, lambda _status: None)
         return app
 
-    async def post(self, body: object, status: int = 200, **headers: str) -> dict[str, Any]:
+    async def post(self, body: object, status: int = 200, token: str | None = None) -> dict[str, Any]:
+        headers = {} if token is None else {"X-Eddy-Token": token}
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app()), base_url="http://eddy"
@@ -250,13 +251,13 @@ async def test_a_page_over_http_is_the_page_of_the_socket(pages: Pages) -> None:
     pages.visit("p3", "p0")
     slots = [*map(slot, KINDS)]
     shown = await pages.settle(pages.subscribe(*slots))
-    token = {"X-Eddy-Token": TOKENS.issue("v").token}
-    answer = await pages.post({"visitor_id": "v", "slots": slots}, **token)
+    token = TOKENS.issue("v").token
+    answer = await pages.post({"visitor_id": "v", "slots": slots}, token=token)
     assert [each["slot"] for each in answer["rows"]] == KINDS
     assert {each["slot"]: [item["product_id"] for item in each["items"]] for each in answer["rows"]} == shown
     assert answer["rows"][1]["causes"].keys() == {"p0"}
     assert "funnel" not in answer["rows"][0]
-    debug = await pages.post({"visitor_id": "v", "slots": [slot("similar", debug=True)]}, **token)
+    debug = await pages.post({"visitor_id": "v", "slots": [slot("similar", debug=True)]}, token=token)
     assert debug["rows"][0]["funnel"]["left"]["row"] == 4
     assert debug["rows"][0]["items"][0]["parts"]
 
