@@ -16,7 +16,7 @@ from services.recommender.api.recommendations import (
     json_response,
 )
 from services.recommender.live.connection import SlotBody, drop_nulls
-from services.recommender.pipeline.distinct import shown_before
+from services.recommender.pipeline.distinct import find_shown
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import RequestBuilder, Row, SharedLookups
 from services.web.auth import ReaderAuth, token_of
@@ -72,7 +72,7 @@ def page_routes(
         answerer.require_ready()
         shared, rows, found = SharedLookups(), dict[str, Row](), list[PageRow]()
         for slot in body.slots:
-            shown = shown_before(body.slots, slot.name, rows)
+            shown = find_shown(body.slots, slot.name, rows)
             search = await builder.search(slot)
             asked = builder.by_slot(body.visitor_id, slot, search, shown, is_back_end=is_back_end)
             made = await pipeline.run(asked, shared)

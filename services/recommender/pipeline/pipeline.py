@@ -209,7 +209,7 @@ class RecommendationPipeline:
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        most = POPULAR_SPARE * asked.k if in_force.moves or self._faded(asked) else asked.k
+        most = POPULAR_SPARE * asked.k if in_force.moves or self._find_faded(asked) else asked.k
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
         popular = CandidateList.of(found, self._catalogue.numbers)
@@ -273,11 +273,11 @@ class RecommendationPipeline:
         if in_force.moves:
             ids = self._catalogue.numbers.ids(numbers)
             factors = in_force.factors([self._product(product_id) for product_id in ids])
-        if (faded := self._faded(asked)) is not None:
+        if (faded := self._find_faded(asked)) is not None:
             factors = faded.take(numbers) * (1 if factors is None else factors)
         return factors
 
-    def _faded(self, asked: RecommendationRequest) -> Faded | None:
+    def _find_faded(self, asked: RecommendationRequest) -> Faded | None:
         if asked.kind not in FADES:
             return None
         catalogue = self._catalogue

@@ -22,7 +22,7 @@ from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.distinct import ASKED_FOR
 from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.relaxation import WishCount
-from services.recommender.pipeline.visit_reasons import DISMISSAL, dismissed_in
+from services.recommender.pipeline.visit_reasons import DISMISSAL, find_dismissed
 from services.recommender.search.search import Search, Searcher
 from services.recommender.visitor_sessions import MergedSessions, OwnEvent
 
@@ -192,10 +192,10 @@ class RequestBuilder:
         """What a slot's words ask for; may wait for the network. None for a slot that is no search."""
         return await self._searcher.search(slot.query or "") if slot.kind == "search" else None
 
-    def dismissed(self, visitor_id: str) -> frozenset[str]:
+    def find_dismissed(self, visitor_id: str) -> frozenset[str]:
         """The products of which the visitor wants no more."""
         session = self._sessions.session(visitor_id)
-        return dismissed_in(session) if session is not None else frozenset()
+        return find_dismissed(session) if session is not None else frozenset()
 
     def by_slot(
         self,

@@ -21,7 +21,7 @@ from services.recommender.impressions import Impressions
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.distinct import is_distinct, overlapping_after, shown_before
+from services.recommender.pipeline.distinct import find_overlaps, find_shown, is_distinct
 from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import FallbackInterpreter, Searcher
@@ -73,12 +73,10 @@ def test_a_slot_leaves_out_what_distinct_slots_before_it_show_and_tells_those_be
     place = next(nth for nth, each in enumerate(slots) if each.name == name)
     before, behind = filter(is_distinct, slots[:place]), filter(is_distinct, slots[place + 1 :])
     if not is_distinct(slots[place]):
-        assert (shown_before(slots, name, rows), overlapping_after(slots, name, rows)) == (frozenset(), [])
+        assert (find_shown(slots, name, rows), find_overlaps(slots, name, rows)) == (frozenset(), [])
         return
-    assert shown_before(slots, name, rows) == set().union(*(sets[each.name] for each in before))
-    assert overlapping_after(slots, name, rows) == [
-        each.name for each in behind if sets[each.name] & sets[name]
-    ]
+    assert find_shown(slots, name, rows) == set().union(*(sets[each.name] for each in before))
+    assert find_overlaps(slots, name, rows) == [each.name for each in behind if sets[each.name] & sets[name]]
 
 
 class Pages:
