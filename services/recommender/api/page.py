@@ -107,7 +107,8 @@ def _describe() -> Description:
         415: problem("The body is declared as something else than JSON"),
         422: problem("A slot is not what it must be; the document names it"),
     }
-    content = {"application/json": {"schema": reference(PageBody)}}
+    example = {"slots": [{"name": "for_you", "kind": "for_you"}, {"name": "popular", "kind": "popular"}]}
+    content = {"application/json": {"schema": reference(PageBody), "example": example}}
     described["openapi_extra"] = {
         "security": [*TOKEN_OR_KEY, {}],
         "requestBody": {"content": content, "required": True},
