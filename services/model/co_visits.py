@@ -95,7 +95,7 @@ def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, 
 @njit(cache=True, nogil=True, inline="always")
 def _has_all(index: SessionIndex, product: int) -> bool:
     """Whether all of its visits can be found, not the newest alone."""
-    return index.place_starts[product + 1] - index.place_starts[product] == index.support[product]
+    return bool(index.place_starts[product + 1] - index.place_starts[product] == index.support[product])
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -42,7 +42,7 @@ from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.distinct import shown_before
+from services.recommender.pipeline.distinct import find_shown
 from services.recommender.pipeline.diversity import RowLimits
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import (
@@ -304,7 +304,7 @@ class DemoShop:
         slots = [Slot(name=kind, kind=kind, k=K, product_id=about) for kind in KINDS]
         shared, rows = SharedLookups(), dict[str, Row]()
         for slot in slots:
-            shown = shown_before(slots, slot.name, rows)
+            shown = find_shown(slots, slot.name, rows)
             asked = _request(slot.kind, about, session, shown)
             rows[slot.name] = (await self._rows.run(asked, shared)).row
         return rows

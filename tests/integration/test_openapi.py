@@ -66,6 +66,10 @@ LEFT_OUT: Final = {
 [[operations]]
 include-method = "PUT"
 checks.positive_data_acceptance.enabled = false
+# Nor that slots have names of their own, that a search needs a query, and a row about a product the product.
+[[operations]]
+include-path-regex = "^/v1/page$"
+checks.positive_data_acceptance.enabled = false
 """,
     "ingest": """
 # No schema says "userId or anonymousId", "a search needs a query", "a token or a visitor_id, not both".

@@ -16,7 +16,7 @@ from services.recommender.api.recommendations import (
     json_response,
 )
 from services.recommender.live.connection import SlotBody, drop_nulls
-from services.recommender.pipeline.distinct import shown_before
+from services.recommender.pipeline.distinct import find_shown
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import RequestBuilder, Row, SharedLookups
 from services.web.auth import ReaderAuth, token_of
@@ -72,7 +72,7 @@ def page_routes(
         answerer.require_ready()
         shared, rows, found = SharedLookups(), dict[str, Row](), list[PageRow]()
         for slot in body.slots:
-            shown = shown_before(body.slots, slot.name, rows)
+            shown = find_shown(body.slots, slot.name, rows)
             words = await builder.words(body.visitor_id, slot)
             asked = builder.by_slot(body.visitor_id, slot, words, shown, is_back_end=is_back_end)
             made = await pipeline.run(asked, shared)
@@ -107,7 +107,8 @@ def _describe() -> Description:
         415: problem("The body is declared as something else than JSON"),
         422: problem("A slot is not what it must be; the document names it"),
     }
-    content = {"application/json": {"schema": reference(PageBody)}}
+    example = {"slots": [{"name": "for_you", "kind": "for_you"}, {"name": "popular", "kind": "popular"}]}
+    content = {"application/json": {"schema": reference(PageBody), "example": example}}
     described["openapi_extra"] = {
         "security": [*TOKEN_OR_KEY, {}],
         "requestBody": {"content": content, "required": True},

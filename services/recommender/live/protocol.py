@@ -12,7 +12,7 @@ from schemas.live import Recommendations, Slot, SlotKind, Timing
 from services.clock import now_ms
 from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.distinct import ASKED_FOR, overlapping_after, shown_before
+from services.recommender.pipeline.distinct import ASKED_FOR, find_overlaps, find_shown
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import (
     RecommendationRequest,
@@ -122,7 +122,7 @@ class LiveSubscription:
 
     def session_changed(self, published: PublishedSession) -> None:
         """The visitor's session moved: rows made from it are due, and those with what is wanted no more."""
-        dismissed = self._asks.dismissed(self.visitor_id)
+        dismissed = self._asks.find_dismissed(self.visitor_id)
         for slot in self._slots.values():
             if slot.kind in FOLLOWING:
                 self._mark_stale(slot.name, PendingSlot(published))
@@ -195,7 +195,7 @@ class LiveSubscription:
         self, slot: Slot, words: RequestWords, due: PendingSlot, shared: SharedLookups
     ) -> bytes | None:
         before = self._shown.pop(slot.name, None)  # nobody takes over what is being replaced
-        without = shown_before(self._slots.values(), slot.name, self._rows_shown)
+        without = find_shown(self._slots.values(), slot.name, self._rows_shown)
         recorded = self._of_sibling(slot, without)
         if recorded is not None:
             self._metrics.shared.inc()
@@ -209,7 +209,7 @@ class LiveSubscription:
             self._metrics.compute.observe(perf_counter() - started)
         self._on_shown(self, slot, made)
         self._rows_shown[slot.name] = made.row
-        for name in overlapping_after(self._slots.values(), slot.name, self._rows_shown):
+        for name in find_overlaps(self._slots.values(), slot.name, self._rows_shown):
             self._mark_stale(name, self._due.get(name, PendingSlot()))
         if due.published is None and before is not None and before.result.row == made.row:
             self._shown[slot.name] = replace(before, without=without)

@@ -66,6 +66,8 @@ def nameless(weights: Weights) -> dict[str, float]:
 
 MORE: Final = point(1.0)  # of a number on a half circle: the greater, the nearer
 
+ALIKE_MOST: Final = 0.01  # strength of what no visit holds beside the product: below all that visits hold
+
 
 class AboutProduct:
     """The score is Σ weight · cosine over the content's segments + weight · strength of behaviour."""
@@ -129,14 +131,15 @@ class AboutProduct:
             return CandidateSet(fallback="no_behaviour")
         lift = estimate_lift(beside, LIFT_PRIOR, 1.0)
         numbers = self._models.of_shop(model)[beside.numbers]
-        told = CoVisitation(numbers, 0.5 + 0.5 * scale_strengths(np.log(np.maximum(lift, 1.0))))
+        strengths = scale_strengths(np.log(np.maximum(lift, 1.0)))
+        told = CoVisitation(numbers, ALIKE_MOST + (1 - ALIKE_MOST) * strengths)
         if len(numbers) < 2 * asked.k:  # behind them what the model takes for alike
             ranked = self._blender.rank_beside(model, asked.product_id, NOBODY, asked.objective)
             assert ranked is not None  # visits speak for what is beside it
             is_new = ~np.isin(ranked.numbers, numbers)
             told = CoVisitation(
                 np.concatenate([numbers, ranked.numbers[is_new]]),
-                np.concatenate([told.strengths, 0.5 * ranked.strengths[is_new]]),
+                np.concatenate([told.strengths, ALIKE_MOST * ranked.strengths[is_new]]),
             )
         return self._by_behaviour(asked, weights, told, model)
 

@@ -19,7 +19,7 @@ def is_distinct(slot: Slot) -> bool:
     return slot.distinct and slot.kind not in ASKED_FOR
 
 
-def shown_before(slots: Iterable[Slot], name: str, rows: Rows) -> frozenset[str]:
+def find_shown(slots: Iterable[Slot], name: str, rows: Rows) -> frozenset[str]:
     """What the slot of that name leaves out: what the distinct slots before it show."""
     found: set[str] = set()
     for slot in slots:
@@ -30,7 +30,7 @@ def shown_before(slots: Iterable[Slot], name: str, rows: Rows) -> frozenset[str]
     return frozenset()
 
 
-def overlapping_after(slots: Iterable[Slot], name: str, rows: Rows) -> list[str]:
+def find_overlaps(slots: Iterable[Slot], name: str, rows: Rows) -> list[str]:
     """The distinct slots behind that one which show a product of its row."""
     here: frozenset[str] = frozenset()
     found: list[str] = []

@@ -19,7 +19,6 @@ PICKED: Final = "picked for you"  # where the event behind it is not the visitor
 ALIKE: Final = "others who looked at similar things also looked at this"
 CLOSE: Final = "close, but not all of it"
 
-OF_POPULAR: Final = Reason(kind="popular")
 OF_PIN: Final = Reason(kind="pinned", strength=1.0)
 OF_NAME: Final = Reason(kind="named", strength=1.0)
 

@@ -189,13 +189,13 @@ class SearchRetriever:
     def _kind(self, chosen: RankedProduct, search: Search, query: Vector) -> ReasonKind:
         if chosen.product_id in search.named:
             return "named"
-        if self._lacking(chosen, search):
+        if self._find_lacking(chosen, search):
             return "relaxed"
         if self._replica.vector(chosen.product_id) is None or not query.any():
             return "popular"
         return "search"
 
-    def _lacking(self, chosen: RankedProduct, search: Search) -> list[str]:
+    def _find_lacking(self, chosen: RankedProduct, search: Search) -> list[str]:
         """The wished-for tags that it has not."""
         product = self._catalogue.get(chosen.product_id)
         return [tag for tag in search.inferred.tags if product is None or tag not in product.tags]
@@ -203,7 +203,7 @@ class SearchRetriever:
     def _say(self, chosen: RankedProduct, reason: Reason, search: Search, query: Vector) -> str | None:
         """What of the product fits the words, or does not."""
         if reason.kind == "relaxed":
-            return f"close, but not {' and '.join(self._lacking(chosen, search))}"
+            return f"close, but not {' and '.join(self._find_lacking(chosen, search))}"
         vector = self._replica.vector(chosen.product_id)
         if reason.kind != "search" or vector is None:
             return None

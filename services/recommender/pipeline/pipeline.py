@@ -235,7 +235,7 @@ class RecommendationPipeline:
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        moves = in_force.moves or self._faded(asked) or asked.effects.factors
+        moves = in_force.moves or self._find_faded(asked) or asked.effects.factors
         most = POPULAR_SPARE * asked.k if moves else asked.k
         found = self._find_popular(asked, most, [*beside])
         popular = CandidateList.of(found, self._catalogue.numbers)
@@ -315,7 +315,7 @@ class RecommendationPipeline:
         if in_force.moves:
             ids = self._catalogue.numbers.ids(numbers)
             found.append(in_force.factors([self._product(product_id) for product_id in ids]))
-        if (faded := self._faded(asked)) is not None:
+        if (faded := self._find_faded(asked)) is not None:
             found.append(faded.take(numbers))
         if (unwanted := asked.effects.factors_of(self._catalogue.shelf_codes(numbers))) is not None:
             found.append(unwanted)
@@ -324,7 +324,7 @@ class RecommendationPipeline:
             found.append(np.where(here, PAGE_BOOST, np.float32(1)))
         return reduce(np.multiply, found) if found else None
 
-    def _faded(self, asked: RecommendationRequest) -> Faded | None:
+    def _find_faded(self, asked: RecommendationRequest) -> Faded | None:
         if asked.kind not in FADES:
             return None
         catalogue = self._catalogue

@@ -27,7 +27,7 @@ from services.recommender.pipeline.diversity import RankedProduct
 from services.recommender.pipeline.purchases import NO_EFFECTS, PurchaseEffects
 from services.recommender.pipeline.recent_searches import RecentSearch, RecentSearches
 from services.recommender.pipeline.relaxation import WishCount
-from services.recommender.pipeline.visit_reasons import DISMISSAL, dismissed_in
+from services.recommender.pipeline.visit_reasons import DISMISSAL, find_dismissed
 from services.recommender.search.search import Search, Searcher
 from services.recommender.visitor_sessions import MergedSessions, OwnEvent
 
@@ -243,10 +243,10 @@ class RequestBuilder:
         """The visitor's searches of the last minutes; may wait for the network."""
         return await self._recent.find(visitor_id)
 
-    def dismissed(self, visitor_id: str) -> frozenset[str]:
+    def find_dismissed(self, visitor_id: str) -> frozenset[str]:
         """The products of which the visitor wants no more."""
         session = self._sessions.session(visitor_id)
-        return dismissed_in(session) if session is not None else frozenset()
+        return find_dismissed(session) if session is not None else frozenset()
 
     def by_slot(
         self,

@@ -26,7 +26,7 @@ DISMISSAL: Final = KIND_OF["dismiss_item"]
 NEVER_TOGETHER: Final = Reason(kind="alike")  # and nothing of the visit is like it
 
 
-def dismissed_in(session: Session) -> frozenset[str]:
+def find_dismissed(session: Session) -> frozenset[str]:
     """The products of which the visitor wants no more."""
     return frozenset(event.product_id for event in session.events if event.kind == DISMISSAL)
 
@@ -46,7 +46,7 @@ class VisitProducts:
     def of(cls, session: Session, tuning: Tuning) -> Self:
         """What was taken back, or is wanted no more, speaks for nothing."""
         visit = session.events[visits(session.events, tuning.gap_ms)[-1] :]
-        dismissed = dismissed_in(session)
+        dismissed = find_dismissed(session)
         heaviest: dict[str, tuple[float, SessionEvent]] = {}
         for weight, event in zip(reversed(event_weights(visit, [0], tuning)), reversed(visit), strict=True):
             known = heaviest.get(event.product_id)
@@ -152,7 +152,7 @@ class VisitReasons:
         """None where all that is known speaks against products."""
         session = self._session
         event = session.events[session.interests[origin].event if session.interests else -1]
-        is_against = self._tuning.kind_weights[event.kind] <= 0 or event.product_id in dismissed_in(session)
+        is_against = self._tuning.kind_weights[event.kind] <= 0 or event.product_id in find_dismissed(session)
         return None if is_against else event
 
     def _by_greatest(self, kind: ReasonKind, values: Floats, counts: Ints | None = None) -> list[Reason]:

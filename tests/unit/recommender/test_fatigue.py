@@ -13,28 +13,28 @@ NOW_S = 1_000_000_000
 TIMES = st.integers(0, 16)
 
 
-def shown(times: int, at: int = NOW_S) -> ShownProduct:
+def show(times: int, at: int = NOW_S) -> ShownProduct:
     return ShownProduct(at, 2**times - 1)
 
 
 def test_the_third_time_halves_and_each_further_time_too() -> None:
-    assert [fade(shown(times), NOW_S) for times in range(6)] == [1, 1, 1, 0.5, 0.25, 0.125]
+    assert [fade(show(times), NOW_S) for times in range(6)] == [1, 1, 1, 0.5, 0.25, 0.125]
 
 
 def test_half_of_it_is_forgotten_in_three_days() -> None:
-    assert fade(shown(4), NOW_S + RECOVERY_S) == pytest.approx(0.5)
-    assert fade(shown(4), NOW_S + 10 * RECOVERY_S) == pytest.approx(1, abs=0.01)
+    assert fade(show(4), NOW_S + RECOVERY_S) == pytest.approx(0.5)
+    assert fade(show(4), NOW_S + 10 * RECOVERY_S) == pytest.approx(1, abs=0.01)
 
 
 @given(TIMES, TIMES, st.floats(-1e6, 1e8), st.floats(0, 1e8))
 def test_the_more_often_and_the_later_the_less(one: int, other: int, age: float, later: float) -> None:
     few, many = sorted((one, other))
-    assert 0 < fade(shown(many), NOW_S + age) <= fade(shown(few), NOW_S + age) <= 1
-    assert fade(shown(one), NOW_S + age) <= fade(shown(one), NOW_S + age + later)
+    assert 0 < fade(show(many), NOW_S + age) <= fade(show(few), NOW_S + age) <= 1
+    assert fade(show(one), NOW_S + age) <= fade(show(one), NOW_S + age + later)
 
 
 def with_shown(session: Session, **times: int) -> Session:
-    found = {purchase_digest(product_id): shown(count) for product_id, count in times.items()}
+    found = {purchase_digest(product_id): show(count) for product_id, count in times.items()}
     return msgspec.structs.replace(session, shown=pack_shown(found))
 
 
@@ -60,10 +60,10 @@ async def test_what_was_clicked_and_rows_about_products_do_not_fade(model_shop: 
     model_shop.now = 1000.0 * NOW_S
     session = with_shown(model_shop.session("p0"), p0=9)
     assert ids(await model_shop.ask("popular", 1, session=session)) == ["p0"]
-    about = {"session": model_shop.session("p5"), "product_id": "p0"}
-    before = ids(await model_shop.ask("similar", 6, **about))
-    about["session"] = with_shown(model_shop.session("p5"), **{before[0]: 9})
-    assert ids(await model_shop.ask("similar", 6, **about)) == before
+    seen = model_shop.session("p5")
+    before = ids(await model_shop.ask("similar", 6, session=seen, product_id="p0"))
+    tired = with_shown(seen, **{before[0]: 9})
+    assert ids(await model_shop.ask("similar", 6, session=tired, product_id="p0")) == before
 
 
 def test_nothing_shown_costs_no_look_up() -> None:

@@ -21,7 +21,7 @@ from services.recommender.impressions import Impressions
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline.distinct import is_distinct, overlapping_after, shown_before
+from services.recommender.pipeline.distinct import find_overlaps, find_shown, is_distinct
 from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import FallbackInterpreter, Searcher
@@ -73,12 +73,10 @@ def test_a_slot_leaves_out_what_distinct_slots_before_it_show_and_tells_those_be
     place = next(nth for nth, each in enumerate(slots) if each.name == name)
     before, behind = filter(is_distinct, slots[:place]), filter(is_distinct, slots[place + 1 :])
     if not is_distinct(slots[place]):
-        assert (shown_before(slots, name, rows), overlapping_after(slots, name, rows)) == (frozenset(), [])
+        assert (find_shown(slots, name, rows), find_overlaps(slots, name, rows)) == (frozenset(), [])
         return
-    assert shown_before(slots, name, rows) == set().union(*(sets[each.name] for each in before))
-    assert overlapping_after(slots, name, rows) == [
-        each.name for each in behind if sets[each.name] & sets[name]
-    ]
+    assert find_shown(slots, name, rows) == set().union(*(sets[each.name] for each in before))
+    assert find_overlaps(slots, name, rows) == [each.name for each in behind if sets[each.name] & sets[name]]
 
 
 class Pages:
@@ -121,7 +119,8 @@ class Pages:
         problems.install(app, lambda _status: None)
         return app
 
-    async def post(self, body: object, status: int = 200, **headers: str) -> dict[str, Any]:
+    async def post(self, body: object, status: int = 200, token: str | None = None) -> dict[str, Any]:
+        headers = {} if token is None else {"X-Eddy-Token": token}
         content = body if isinstance(body, bytes) else msgspec.json.encode(body)
         async with httpx.AsyncClient(
             transport=httpx.ASGITransport(self.app()), base_url="http://eddy"
@@ -250,13 +249,13 @@ async def test_a_page_over_http_is_the_page_of_the_socket(pages: Pages) -> None:
     pages.visit("p3", "p0")
     slots = [*map(slot, KINDS)]
     shown = await pages.settle(pages.subscribe(*slots))
-    token = {"X-Eddy-Token": TOKENS.issue("v").token}
-    answer = await pages.post({"visitor_id": "v", "slots": slots}, **token)
+    token = TOKENS.issue("v").token
+    answer = await pages.post({"visitor_id": "v", "slots": slots}, token=token)
     assert [each["slot"] for each in answer["rows"]] == KINDS
     assert {each["slot"]: [item["product_id"] for item in each["items"]] for each in answer["rows"]} == shown
     assert answer["rows"][1]["causes"].keys() == {"p0"}
     assert "funnel" not in answer["rows"][0]
-    debug = await pages.post({"visitor_id": "v", "slots": [slot("similar", debug=True)]}, **token)
+    debug = await pages.post({"visitor_id": "v", "slots": [slot("similar", debug=True)]}, token=token)
     assert debug["rows"][0]["funnel"]["left"]["row"] == 4
     assert debug["rows"][0]["items"][0]["parts"]
 

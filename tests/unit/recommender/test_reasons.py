@@ -110,8 +110,8 @@ async def test_a_reason_is_of_the_kind_of_what_put_the_product_there(model_shop:
 async def test_what_the_visitor_wants_no_more_of_is_in_no_row(model_shop: PipelineShop) -> None:
     session = model_shop.session("p1", type_="dismiss_item")
     for kind in ("for_you", "similar", "also_liked", "popular"):
-        about = {"product_id": "p0"} if kind in ABOUT else {}
-        made = await model_shop.ask(kind, COUNT, session=session, **about)
+        about = "p0" if kind in ABOUT else None
+        made = await model_shop.ask(kind, COUNT, session=session, product_id=about)
         assert "p1" not in ids(made), kind
     assert ids(await model_shop.ask("products", 1, session=session, product_ids=("p1",))) == ["p1"]
     assert "p1" in ids(await model_shop.search(like="p1", k=COUNT, session=session))
