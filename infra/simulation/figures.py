@@ -23,10 +23,10 @@ class Interval(msgspec.Struct, frozen=True):
 
 
 class RankingFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """One ranking. `coverage` is the share of the catalogue that somebody is shown on a day, the mean of days.
+    """One ranking. `coverage` is the share of the catalogue that anybody is shown on a day, the mean of days.
 
-    `regret` is how much likelier the best possible row is to be clicked than the row that was shown, mean of
-    rows; `clicks_above` is how many more clicks a visit than the ranking that it is compared with.
+    `regret` is how much likelier the best possible row is to be clicked than the row that was shown, the mean
+    of rows; `clicks_above` is how many more clicks a visit than the ranking that it is compared with.
     """
 
     name: str
@@ -73,7 +73,8 @@ class _Sums:
         whose = np.array([visit.shopper for visit in visits], dtype=np.int64)
 
         def of(values: Sequence[float]) -> Floats:
-            return np.bincount(whose, np.asarray(values, dtype=np.float64), shoppers)
+            found = np.bincount(whose, np.asarray(values, dtype=np.float64), shoppers)
+            return found.astype(np.float64)
 
         self._visits = of([1.0] * len(visits))
         self._rows = of([len(visit.chances) for visit in visits])

@@ -2,12 +2,12 @@
 
 An appeal is a logit: the chance of a click on a product that is looked at is `chance(appeal)`. It is made of
 
-- taste, which stays: the part of the shop, colours, pattern, brands and price level, a little of what everybody
-  likes, and a whim of this shopper for this product;
+- taste, which stays: the part of the shop, colours, pattern, brands and price level, a little of what
+  everybody likes, and a whim of this shopper for this product;
 - quality: what no catalogue tells of a product, alike for all;
-- needs, which change: the kind that this visit is about most, other kinds less, and what goes with a purchase;
-- what has happened: a kind that was just bought is of no use for a while, what has been looked at is known, and
-  what has been passed over may be passed over again.
+- needs, which change: the kind that this visit is about most, other kinds less, what goes with a purchase;
+- what has happened: a kind that was just bought is of no use for a while, what has been looked at is known,
+  and what has been passed over may be passed over again.
 """
 
 import random

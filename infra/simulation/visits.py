@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from schemas.events import Event, EventType
 from infra.simulation.shoppers import Floats, Shopper, chance
+from schemas.events import Event, EventType
 
 PLACES: Final = 12  # in a row
 # How likely a place is looked at, the first the most: two screens of cards on a phone. No formula that an
@@ -35,7 +35,10 @@ Tell = Callable[[Event], None]
 
 @dataclass(slots=True)
 class Visit:
-    """What came of it. `chances` are those of a click on each row that was shown, `best` on the best possible."""
+    """What came of it.
+
+    `chances` are those of a click on each row that was shown, `best` of one on the best possible row.
+    """
 
     shopper: int
     day: int
@@ -50,8 +53,16 @@ class Visitor:
     """A shopper within one visit."""
 
     def __init__(
-        self, shopper: Shopper, visit: Visit, at: int, rng: np.random.Generator, ids: Iterator[str], tell: Tell
+        self,
+        shopper: Shopper,
+        visit: Visit,
+        *,
+        at: int,
+        rng: np.random.Generator,
+        ids: Iterator[str],
+        tell: Tell,
     ) -> None:
+        """`at` is when it begins, Unix ms; `ids` are those of its events."""
         self._shopper, self._visit, self._rng = shopper, visit, rng
         self._now, self._ids, self._tell = at, ids, tell
         self._goal = shopper.choose_goal(rng)
@@ -105,8 +116,8 @@ class Visitor:
         self._do("view_item", number)
         shopper.looked[number] += 1
         kind = shop.kinds[shop.kind_of[number]]
-        is_wanted = kind in shopper.needs or appeal > 0
-        if is_wanted and not shop.is_sold_out[number] and self._rng.random() < chance(np.array(appeal + BUYS)):
+        is_wanted = (kind in shopper.needs or appeal > 0) and not shop.is_sold_out[number]
+        if is_wanted and self._rng.random() < chance(np.array(appeal + BUYS)):
             self._do("add_to_cart", number)
             self._do("purchase", number)
             self._visit.purchases += 1

@@ -19,7 +19,7 @@ BEFORE: Final = 7  # days of visits without any row, from which every ranking ma
 
 
 class Ranking(Protocol):
-    """What makes rows. It is told every event, and when a day is over; days before the first row are below 1."""
+    """What makes rows. It is told every event, and when a day is over; days without rows are below 1."""
 
     name: str
 
@@ -52,7 +52,7 @@ class World:
         self._ids = _event_ids()
 
     def run(self, ranking: Ranking) -> Iterator[tuple[int, list[Visit]]]:
-        """Day by day, and the visits of each; first the days without rows, which have no visits to tell of."""
+        """Day by day, and the visits of each; first days without rows, which have no visits to tell of."""
         for day in range(1 - BEFORE, self._plan.days + 1):
             visits = [self._visit(ranking, shopper, day, at) for at, shopper in self._timetable(day)]
             ranking.end_day(day)
@@ -63,12 +63,13 @@ class World:
         rng = np.random.default_rng([self._plan.seed, 3, day + BEFORE])
         times = rng.integers(0, DAY_MS, len(self._shoppers))
         comes = rng.random(len(self._shoppers)) < VISITS_A_DAY
-        return sorted((BEGIN + day * DAY_MS + int(times[each]), each) for each in np.flatnonzero(comes).tolist())
+        begin = BEGIN + day * DAY_MS
+        return sorted((begin + int(times[each]), each) for each in np.flatnonzero(comes).tolist())
 
     def _visit(self, ranking: Ranking, number: int, day: int, at: int) -> Visit:
         visit = Visit(number, day)
         rng = np.random.default_rng([self._plan.seed, 4, day + BEFORE, number])
-        visitor = Visitor(self._shoppers[number], visit, at, rng, self._ids, ranking.observe)
+        visitor = Visitor(self._shoppers[number], visit, at=at, rng=rng, ids=self._ids, tell=ranking.observe)
         visitor.walk((lambda who, now: ranking.recommend(who, PLACES, now)) if day > 0 else None)
         return visit
 

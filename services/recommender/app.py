@@ -163,6 +163,7 @@ class Parts:
             treatment=self._assignment,
             in_force=self._active_rules,
             objective=objectives.parse(settings.objective),
+            explores=settings.explore_share if settings.impressions else 0.0,
         )
         self._asks = RequestBuilder(self._sessions, self._searcher)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)

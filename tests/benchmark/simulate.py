@@ -4,7 +4,6 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
@@ -14,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.simulation import figures as simulation_figures
-from infra.simulation.figures import Interval, RankingFigures, SimulationFigures
+from infra.simulation.figures import Interval, SimulationFigures
 from infra.simulation.visits import Visit
 from infra.simulation.world import Plan, Ranking, World
 from services.progress import Progress, create_progress
@@ -97,7 +96,8 @@ def simulate(stock: Stock, plan: Plan, ranking: Ranking, progress: Progress) -> 
 
 def show(told: SimulationFigures) -> None:
     """The table."""
-    table = Table("rows by", "clicks a visit", "purchases a visit", "coverage a day", "regret a row", "more clicks")
+    heads = ("clicks a visit", "purchases a visit", "coverage a day", "regret a row", "more clicks")
+    table = Table("rows by", *heads)
     for each in told.rankings:
         above = each.clicks_above
         table.add_row(
@@ -106,7 +106,8 @@ def show(told: SimulationFigures) -> None:
             "" if above is None else cell(above),
         )
     console.print(table)
-    console.print(f"{told.days} days, {told.shoppers} shoppers, {told.seconds:.0f} s; more than {told.compared_with}")
+    console.print(f"{told.days} days, {told.shoppers} shoppers, {told.seconds:.0f} s")
+    console.print(f"more clicks: a visit, than with {told.compared_with}")
 
 
 def cell(interval: Interval) -> str:

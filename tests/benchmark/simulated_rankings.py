@@ -9,16 +9,15 @@ from typing import Final
 
 import msgspec
 import numpy as np
-
-from infra.simulation.visits import ShownRow
 from pydantic import SecretStr
 
+from infra.simulation.visits import ShownRow
 from schemas import events
 from schemas.events import Event
 from schemas.live import SlotKind
+from schemas.models import DataRange, Manifest
 from schemas.products import Product
 from schemas.sessions import Session
-from schemas.models import DataRange, Manifest
 from services.archive.history_events import HistoryEvent, decode
 from services.model.artifact import Artifact
 from services.model.behaviour import PRODUCTS, Behaviour
@@ -125,12 +124,13 @@ class PipelineRanking:
 
 
 class TrainedRanking(PipelineRanking):
-    """Rows of the shopper's own with a model that learns every night from all events: Eddy without the loop."""
+    """The shopper's own rows, with a model that learns every night from events: Eddy without the loop."""
 
     def __init__(self, name: str, stock: Stock, folder: Path) -> None:
         super().__init__(name, "for_you", stock, folder)
         self.contents = stock.contents
-        self._columns = GrowingColumns([type_ for type_, weight in self.tuning.type_weights.items() if weight])
+        types = [type_ for type_, weight in self.tuning.type_weights.items() if weight]
+        self._columns = GrowingColumns(types)
 
     def observe(self, event: Event) -> None:
         """Also remembers it for the night."""
@@ -159,7 +159,7 @@ class TrainedRanking(PipelineRanking):
 
 
 class Item2VecRanking(TrainedRanking):
-    """The plain method: OUT · the decayed IN of what was looked at, all products ranked; popular ones before."""
+    """The plain method: all products by OUT · the decayed IN of what was looked at; popular ones before."""
 
     def recommend(self, visitor_id: str, k: int, at: int) -> ShownRow:
         """Of what may be shown and was neither seen nor bought, as everywhere."""

@@ -18,7 +18,7 @@ from services.model.session import Tuning
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import VectorIndex
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline import explanation, relaxation
+from services.recommender.pipeline import explanation, exploration, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
 from services.recommender.pipeline.candidate_list import CandidateList
@@ -32,6 +32,7 @@ from services.recommender.pipeline.diversity import (
 )
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.pipeline.explanation import item
+from services.recommender.pipeline.exploration import NO_CHANCE, Chance
 from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
 from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
@@ -46,6 +47,7 @@ from services.recommender.pipeline.request import (
 from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
+EXPLORED: Final = frozenset({"for_you", "popular"})  # who asks for something else is to get that
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
 
 LEARNED: Final = frozenset({"for_you", "similar", "also_liked"})  # whose order asks the learned one
@@ -58,7 +60,8 @@ class RecommendationPipeline:
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
     own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot; `objective` is
-    what rows are ordered for where none of these, nor the request, says.
+    what rows are ordered for where none of these, nor the request, says. `explores` is the share of places
+    that chance fills.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class RecommendationPipeline:
         treatment: Callable[[str | None], Assignment] = lambda _visitor_id: AS_EVERYONE,
         in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
         objective: Objective = CLICK,
+        explores: float = 0.0,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -84,6 +88,8 @@ class RecommendationPipeline:
         self._treatment = treatment
         self._in_force = in_force
         self._objective = objective
+        self._explores = explores
+        self._metrics = metrics
         finder = ContentRetriever(catalogue, index, replica, layout, metrics)
         blender = BehaviourRetriever(replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, layout, tuning)
@@ -115,7 +121,8 @@ class RecommendationPipeline:
         )
         model = self._model(treatment.model)  # taken once: no row mixes generations
         offer = await self._retrieve(asked, model, in_force)
-        items = self._select(asked, offer, in_force)
+        chance = self._draw_chance(asked, in_force)
+        items = self._select(asked, offer, in_force, chance)
         items = self._fill(items, asked, in_force) if offer.fills else items
         items = self._apply_pins(items, asked, in_force)
         notice, counts = _notice(asked, len(items)), tuple[WishCount, ...]()
@@ -131,7 +138,16 @@ class RecommendationPipeline:
             notice,
             treatment.names,
             counts,
+            propensities=chance.propensities,
         )
+
+    def _draw_chance(self, asked: RecommendationRequest, in_force: ActiveRules) -> Chance:
+        """What chance does to the row. A pin would move what it put somewhere: such rows are left alone."""
+        if not self._explores or asked.kind not in EXPLORED or asked.visitor_id is None or in_force.pins:
+            return NO_CHANCE
+        newest = asked.session.events[-1].identity if asked.session and asked.session.events else b""
+        seed = exploration.seed(asked.visitor_id, asked.slot or asked.kind, newest)
+        return Chance(self._explores, seed)
 
     async def _relax(
         self, asked: RecommendationRequest, search: Search, in_force: ActiveRules
@@ -185,7 +201,7 @@ class RecommendationPipeline:
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        most = POPULAR_SPARE * asked.k if in_force.moves else asked.k
+        most = POPULAR_SPARE * asked.k if in_force.moves else asked.k + exploration.SPARE
         brand_max = self._rules_of(asked).brand_max
         found = self._catalogue.popular(most, asked.where, brand_max, row=asked.k, beside=beside)
         reason = Reason("popular", explanation.POPULAR)
@@ -193,16 +209,27 @@ class RecommendationPipeline:
         return CandidateSet([popular], [1.0], lambda _chosen: reason, fills=False, in_order=True)
 
     def _select(
-        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+        self,
+        asked: RecommendationRequest,
+        offer: CandidateSet,
+        in_force: ActiveRules,
+        chance: Chance = NO_CHANCE,
     ) -> list[RecommendedItem]:
         if not any(len(found.numbers) for found in offer.lists):
             return []
         assert offer.reason is not None
-        chosen = self._rank(asked, offer, in_force)
+        ranked = self._rank(asked, offer, in_force, asked.k + chance.spare)
+        chosen = chance.arrange(
+            ranked,
+            asked.k,
+            lambda each: each.product_id,
+            lambda each: not in_force.moves or not in_force.ids(self._product(each.product_id)),
+        )
+        self._metrics.explored.inc(chance.moved)
         return [self._item(asked, each, offer.reason(each).to(asked.own), offer, in_force) for each in chosen]
 
     def _rank(
-        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules, k: int
     ) -> list[RankedProduct]:
         numbers = np.concatenate([found.numbers for found in offer.lists])
         scores = np.concatenate([found.scores for found in offer.lists])
@@ -211,7 +238,7 @@ class RecommendationPipeline:
         if in_force.moves:
             factors = in_force.factors([self._product(product_id) for product_id in ids.ids(numbers)])
         if offer.in_order:
-            chosen = in_order(offer.lists[0], asked.k, factors)
+            chosen = in_order(offer.lists[0], k, factors)
         else:
             rows, places = self._replica.rows_of(numbers)
             traits = CandidateTraits(self._catalogue.brand_codes(numbers), rows, places, self._likeness)
@@ -219,7 +246,7 @@ class RecommendationPipeline:
                 offer.lists,
                 offer.weights,
                 traits,
-                self._rules_of(asked),
+                replace(self._rules_of(asked), k=k),
                 factors=factors,
                 is_soft=not offer.fills,
             )

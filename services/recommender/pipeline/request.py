@@ -116,7 +116,8 @@ class RecommendationResult:
     `counts` tell how many products would fit without one wish of a search, where nothing fits all of them.
 
     `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
-    has them, `experiments` the visitor's variants.
+    has them, `experiments` the visitor's variants. `propensities` are those of products that chance had a say
+    about, as schemas.impressions has them.
     """
 
     row: Row
@@ -125,6 +126,7 @@ class RecommendationResult:
     notice: str | None = None
     experiments: Mapping[str, str] = field(default_factory=dict)
     counts: tuple[WishCount, ...] = ()
+    propensities: Mapping[str, float] = field(default_factory=dict)
 
 
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more
