@@ -47,7 +47,6 @@ class SimulationFigures(msgspec.Struct, frozen=True, kw_only=True):
     shoppers: int
     products: int
     seed: int
-    seconds: float
     compared_with: str
     rankings: tuple[RankingFigures, ...]
 

@@ -65,7 +65,7 @@ class Assortment:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def sold_in(self, top: str) -> list[str]:
+    def kinds_of_top(self, top: str) -> list[str]:
         """The kinds of one part of the shop."""
         return [self.kinds[kind] for kind in sorted(set(self.kind_of[self.tops == top].tolist()))]
 
@@ -125,7 +125,7 @@ class Shopper:
     def _renew_need(self, need: str, rng: np.random.Generator) -> None:
         self.needs.remove(need)
         top = self.tops[0] if rng.random() < 0.75 else self.tops[1]
-        others = [kind for kind in self.shop.sold_in(top) if kind not in self.needs and kind != need]
+        others = [kind for kind in self.shop.kinds_of_top(top) if kind not in self.needs and kind != need]
         self.needs.append(str(rng.choice(others)))
 
 
@@ -140,7 +140,7 @@ def _draw(shop: Assortment, number: int, seed: int) -> Shopper:
     liked = np.array([log(found.draw(each) / fame(each)) + FAME * log(fame(each)) for each in shop.products])
     part = np.where(shop.tops == found.top, 0.0, np.where(shop.tops == found.other, ELSEWHERE, FOREIGN))
     whim = WHIM * rng.normal(size=len(shop))
-    kinds = shop.sold_in(found.top)
+    kinds = shop.kinds_of_top(found.top)
     needs = [str(each) for each in rng.choice(kinds, min(NEEDS, len(kinds)), replace=False)]
     return Shopper(
         f"s{number:05d}", shop, liked + part + whim + shop.quality, (found.top, found.other), needs

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from infra.simulation.shoppers import Floats, Shopper, chance
-from schemas.events import Event, EventType
+from schemas.events import Event, EventType, Item
 
 PLACES: Final = 12  # in a row
 # How likely a place is looked at, the first the most: two screens of cards on a phone. No formula that an
@@ -88,6 +88,7 @@ class Visitor:
 
     def _look_at(self, row: ShownRow, appeals: Floats) -> int | None:
         """The product that is clicked on, if any: of several that please, one."""
+        self._tell_of_row(row)
         shopper, chances = self._shopper, chance(appeals)
         shown = np.array([shopper.shop.number[each] for each in row.products[:PLACES]], dtype=np.int64)
         examined = EXAMINED[: len(shown)]
@@ -124,6 +125,19 @@ class Visitor:
             shopper.buy(number, self._visit.day, self._rng)
             if self._goal not in shopper.needs:
                 self._goal = str(self._rng.choice(shopper.needs))
+
+    def _tell_of_row(self, row: ShownRow) -> None:
+        """As a page does: what was on the screen, whether or not anybody looked at it."""
+        self._tell(
+            Event(
+                event_id=next(self._ids),
+                type="view_item_list",
+                visitor_id=self._shopper.name,
+                occurred_at=self._now,
+                items=tuple([Item(each) for each in row.products]),
+                recommendation_id=row.recommendation_id,
+            )
+        )
 
     def _do(self, type_: EventType, number: int, row_id: str | None = None) -> None:
         self._now += int(1000 * self._rng.uniform(*SECONDS))

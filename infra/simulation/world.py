@@ -48,7 +48,7 @@ class World:
     def __init__(self, products: Sequence[Product], plan: Plan) -> None:
         self._plan = plan
         self.shop = Assortment(products, plan.seed)
-        self._shoppers = draw_shoppers(self.shop, plan.shoppers, plan.seed)
+        self.shoppers = draw_shoppers(self.shop, plan.shoppers, plan.seed)
         self._ids = _event_ids()
 
     def run(self, ranking: Ranking) -> Iterator[tuple[int, list[Visit]]]:
@@ -61,15 +61,15 @@ class World:
     def _timetable(self, day: int) -> list[tuple[int, int]]:
         """When who comes, in order of time."""
         rng = np.random.default_rng([self._plan.seed, 3, day + BEFORE])
-        times = rng.integers(0, DAY_MS, len(self._shoppers))
-        comes = rng.random(len(self._shoppers)) < VISITS_A_DAY
+        times = rng.integers(0, DAY_MS, len(self.shoppers))
+        comes = rng.random(len(self.shoppers)) < VISITS_A_DAY
         begin = BEGIN + day * DAY_MS
         return sorted((begin + int(times[each]), each) for each in np.flatnonzero(comes).tolist())
 
     def _visit(self, ranking: Ranking, number: int, day: int, at: int) -> Visit:
         visit = Visit(number, day)
         rng = np.random.default_rng([self._plan.seed, 4, day + BEFORE, number])
-        visitor = Visitor(self._shoppers[number], visit, at=at, rng=rng, ids=self._ids, tell=ranking.observe)
+        visitor = Visitor(self.shoppers[number], visit, at=at, rng=rng, ids=self._ids, tell=ranking.observe)
         visitor.walk((lambda who, now: ranking.recommend(who, PLACES, now)) if day > 0 else None)
         return visit
 

@@ -55,7 +55,7 @@ class Impressions:
             slot=asked.slot or asked.kind,
             kind=asked.kind,
             shown_at=int(self._clock()),
-            items=tuple([_to_shown_item(each, made.propensities) for each in made.row]),
+            items=tuple([to_shown_item(each, made.propensities) for each in made.row]),
             models=models,
             product_id=asked.product_id,
             query=query,
@@ -76,6 +76,7 @@ class Impressions:
         self._is_away = error is not None
 
 
-def _to_shown_item(item: RecommendedItem, propensities: Mapping[str, float]) -> ShownItem:
+def to_shown_item(item: RecommendedItem, propensities: Mapping[str, float]) -> ShownItem:
+    """One product as it is recorded."""
     propensity = propensities.get(item.product_id)
     return ShownItem(product_id=item.product_id, score=item.score, source=item.source, propensity=propensity)

@@ -1,5 +1,6 @@
 """`python -m tests.benchmark.simulate`: what `make simulate` runs. Simulated shoppers, real rows."""
 
+import asyncio
 import logging
 import sys
 import time
@@ -8,19 +9,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from infra.simulation import figures as simulation_figures
+from infra.simulation import picture
 from infra.simulation.figures import Interval, SimulationFigures
 from infra.simulation.visits import Visit
 from infra.simulation.world import Plan, Ranking, World
 from services.progress import Progress, create_progress
+from services.recommender.pipeline.exploration import SHARE_MAX
 from storefront.demo.catalogue.generator import made
 from storefront.demo.catalogue.writing import write
 from storefront.demo.shoppers.content_vectors import embedded
 from tests.benchmark import report
+from tests.benchmark.machine import this_machine
 from tests.benchmark.simulated_rankings import (
     Item2VecRanking,
     PipelineRanking,
@@ -41,6 +46,9 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 def main(
     days: Annotated[int, typer.Option(min=1, help="with rows, after four without")] = DEFAULTS.days,
     shoppers: Annotated[int, typer.Option(min=10, help="of whom half come on a day")] = DEFAULTS.shoppers,
+    share: Annotated[
+        float, typer.Option(min=0, max=SHARE_MAX, help="of the loop's lower places, that chance fills")
+    ] = SHARE_MAX,
     seed: Annotated[int, typer.Option(help="the same seed makes the same shoppers")] = DEFAULTS.seed,
     out: Annotated[Path, typer.Option(help="folder of the figures and the picture")] = Path("build/simulate"),
 ) -> None:
@@ -51,38 +59,45 @@ def main(
     logging.getLogger("gensim").setLevel(logging.WARNING)
     begun, plan = time.perf_counter(), Plan(days, shoppers, seed)
     found: dict[str, list[list[Visit]]] = {}
-    with create_progress(Console(stderr=True)) as progress, TemporaryDirectory(prefix="eddy-") as folder:
+    with (
+        create_progress(Console(stderr=True)) as progress,
+        TemporaryDirectory(prefix="eddy-") as folder,
+        asyncio.Runner() as runner,
+    ):
         progress.stage("content vectors")
-        stock = load_stock(Path(folder))
-        for ranking in rankings(stock, Path(folder)):
+        stock = load_stock(Path(folder), runner)
+        for ranking in rankings(stock, share):
             found[ranking.name] = list(simulate(stock, plan, ranking, progress))
     told = SimulationFigures(
         days=days,
         shoppers=shoppers,
         products=len(stock.products),
         seed=seed,
-        seconds=round(time.perf_counter() - begun, 1),
         compared_with=WITHOUT_LOOP,
         rankings=simulation_figures.summarise(found, shoppers, len(stock.products), WITHOUT_LOOP),
     )
-    report.write(out / "simulate.json", told)
+    seconds = round(time.perf_counter() - begun)
+    machine = msgspec.to_builtins(this_machine())
+    written = {"machine": machine, "seconds": seconds, "share": share, "figures": told}
+    report.write(out / "simulate.json", written)
+    (out / "simulate.svg").write_text(picture.draw(msgspec.to_builtins(told)))
     show(told)
-    console.print(f"written to {out / 'simulate.json'}")
+    console.print(f"{seconds} s; written to {out / 'simulate.json'} and {out / 'simulate.svg'}")
 
 
-def load_stock(folder: Path) -> Stock:
+def load_stock(folder: Path, runner: asyncio.Runner) -> Stock:
     """The demo's small catalogue, embedded as the embedder does it."""
     products = [each.product for each in made(PRODUCTS, CATALOGUE_SEED)]
     write(folder / "catalogue", PRODUCTS, CATALOGUE_SEED, lambda: None)
-    return Stock(products, embedded(products, folder / "catalogue"))
+    return Stock(products, embedded(products, folder / "catalogue"), folder, runner)
 
 
-def rankings(stock: Stock, folder: Path) -> Iterator[Ranking]:
+def rankings(stock: Stock, share: float) -> Iterator[Ranking]:
     """One after the other, each with what it needs."""
-    yield PipelineRanking("popularity", "popular", stock, folder)
-    yield PipelineRanking("content", "for_you", stock, folder)
-    yield Item2VecRanking("item2vec", stock, folder)
-    yield TrainedRanking(WITHOUT_LOOP, stock, folder)
+    yield PipelineRanking("popularity", "popular", stock)
+    yield PipelineRanking("content", "for_you", stock)
+    yield Item2VecRanking("item2vec", stock)
+    yield TrainedRanking(WITHOUT_LOOP, stock)
 
 
 def simulate(stock: Stock, plan: Plan, ranking: Ranking, progress: Progress) -> Iterator[list[Visit]]:
@@ -106,7 +121,7 @@ def show(told: SimulationFigures) -> None:
             "" if above is None else cell(above),
         )
     console.print(table)
-    console.print(f"{told.days} days, {told.shoppers} shoppers, {told.seconds:.0f} s")
+    console.print(f"{told.days} days, {told.shoppers} shoppers")
     console.print(f"more clicks: a visit, than with {told.compared_with}")
 
 

@@ -1,13 +1,13 @@
 """The rankings that `make simulate` compares, on the real pipeline and trainer, without Kafka."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import numpy as np
 from pydantic import SecretStr
 
@@ -20,9 +20,9 @@ from schemas.products import Product
 from schemas.sessions import Session
 from services.archive.history_events import HistoryEvent, decode
 from services.model.artifact import Artifact
-from services.model.behaviour import PRODUCTS, Behaviour
+from services.model.behaviour import Behaviour
 from services.model.candidates import HALF_LIFE
-from services.model.session import fold
+from services.model.session import event_weights, fold, visits
 from services.model.session_index import Floats
 from services.progress import Silent
 from services.recommender.catalogue import Catalogue
@@ -32,9 +32,10 @@ from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.diversity import RowLimits
 from services.recommender.pipeline.pipeline import RecommendationPipeline
-from services.recommender.pipeline.request import RecommendationRequest
+from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 from services.recommender.popularity import Popularity
 from services.recommender.settings import RecommenderSettings
+from services.trainer import skipgram
 from services.trainer.content import Contents
 from services.trainer.lambdarank import LambdaRank
 from services.trainer.sessions import Histories, sessionise
@@ -52,33 +53,35 @@ PARAMETERS: Final = Parameters(
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The catalogue with its content vectors."""
+    """The catalogue with its content vectors, a folder for indexes, and what runs the pipelines."""
 
     products: Sequence[Product]
     contents: Contents
+    folder: Path
+    runner: asyncio.Runner
 
 
 class PipelineRanking:
     """Rows as the recommender makes them of one kind, without a model: popularity, content."""
 
-    def __init__(self, name: str, kind: SlotKind, stock: Stock, folder: Path) -> None:
+    def __init__(self, name: str, kind: SlotKind, stock: Stock, *, explores: float = 0.0) -> None:
         self.name = name
         self._kind: SlotKind = kind
         settings = RecommenderSettings(token_secret=SecretStr("nobody comes in here"), auth="optional")
         self.tuning, layout = settings.tuning, stock.contents.layout
         self._layout, self._replica = layout, stock.contents.replica
         self.catalogue = Catalogue(self._replica.numbers)
-        index = CachedIndex(EdgeIndex(layout, folder / name.replace(" ", "-"), self._replica.numbers))
+        index = CachedIndex(EdgeIndex(layout, stock.folder / name.replace(" ", "-"), self._replica.numbers))
         for product in stock.products:
             self.catalogue.put(product)
         vectors = self._replica.units([each.product_id for each in stock.products])
         index.upsert(list(zip(stock.products, vectors, strict=True)))
-        self._popularity = Popularity(settings.popular_half_life_ms, self.tuning.kind_weights)
+        self.popularity = Popularity(settings.popular_half_life_ms, self.tuning.kind_weights)
         self._sessions: dict[str, Session] = {}
         self.model: Behaviour | None = None
         self._counted_at = 0
         self._ids = count()
-        self._loop = asyncio.new_event_loop()
+        self._runner = stock.runner
         self._pipeline = RecommendationPipeline(
             self.catalogue,
             index,
@@ -88,6 +91,7 @@ class PipelineRanking:
             rules=RowLimits(k=0, diversity=settings.diversity, brand_max=settings.brand_max),
             model=lambda _line: self.model,
             metrics=Metrics(),
+            explores=explores,
         )
 
     def session(self, visitor_id: str) -> Session | None:
@@ -96,8 +100,12 @@ class PipelineRanking:
 
     def recommend(self, visitor_id: str, k: int, at: int) -> ShownRow:
         """The row that a page would get."""
+        return self.show(self.run(visitor_id, k, at))
+
+    def run(self, visitor_id: str, k: int, at: int) -> RecommendationResult:
+        """What the pipeline makes of all that is known now."""
         if at - self._counted_at > HOUR_MS:
-            self.catalogue.count(self._popularity.counts(at))
+            self.catalogue.count(self.count_popularity(at))
             self._counted_at = at
         request = RecommendationRequest(
             kind=self._kind,
@@ -109,45 +117,64 @@ class PipelineRanking:
             without_seen=True,
             without_bought=True,
         )
-        made = self._loop.run_until_complete(self._pipeline.run(request))
-        return ShownRow(f"{self.name}-{next(self._ids)}", tuple([each.product_id for each in made.row]))
+        return self._runner.run(self._pipeline.run(request))
+
+    def show(self, made: RecommendationResult) -> ShownRow:
+        """Under an id of its own."""
+        return ShownRow(self.next_id(), tuple([each.product_id for each in made.row]))
+
+    def next_id(self) -> str:
+        """A row's."""
+        return f"{self.name}-{next(self._ids)}"
+
+    def count_popularity(self, at: int) -> dict[str, float]:
+        """As the recommender counts it, Unix ms."""
+        return self.popularity.counts(at)
 
     def observe(self, event: Event) -> None:
         """Folds it into the visitor's session, and counts it."""
         before = self._sessions.get(event.visitor_id, Session(event.visitor_id))
         after = fold(before, event, self._replica, self._layout, self.tuning)
         self._sessions[event.visitor_id] = after
-        self._popularity.update(before.events, after.events)
+        self.popularity.update(before.events, after.events)
 
     def end_day(self, day: int) -> None:
         """There is nothing to learn."""
 
 
-class TrainedRanking(PipelineRanking):
-    """The shopper's own rows, with a model that learns every night from events: Eddy without the loop."""
+class LearningRanking(PipelineRanking, ABC):
+    """It learns every night from all events."""
 
-    def __init__(self, name: str, stock: Stock, folder: Path) -> None:
-        super().__init__(name, "for_you", stock, folder)
-        self.contents = stock.contents
+    def __init__(self, name: str, kind: SlotKind, stock: Stock, *, explores: float = 0.0) -> None:
+        super().__init__(name, kind, stock, explores=explores)
         types = [type_ for type_, weight in self.tuning.type_weights.items() if weight]
-        self._columns = GrowingColumns(types)
+        self.columns = GrowingColumns(types)
 
     def observe(self, event: Event) -> None:
         """Also remembers it for the night."""
         super().observe(event)
-        self._columns.extend([history_event(event)])
+        self.columns.extend([history_event(event)])
 
     def end_day(self, day: int) -> None:
         """Learns, from the last day without rows on."""
         if day >= 0:
-            self.serve(self.learn(sessionise(self._columns.columns())))
+            self.learn(sessionise(self.columns.columns()))
 
-    def learn(self, histories: Histories) -> TrainedModel:
-        """What the trainer makes of the visits."""
-        return fit(histories, PARAMETERS, Silent(), self.contents)
+    @abstractmethod
+    def learn(self, histories: Histories) -> None:
+        """Takes into service what it makes of the visits."""
 
-    def serve(self, trained: TrainedModel) -> None:
-        """As the recommender takes an artifact."""
+
+class TrainedRanking(LearningRanking):
+    """The shopper's own rows, with the trainer's model: Eddy without the loop."""
+
+    def __init__(self, name: str, stock: Stock, *, explores: float = 0.0) -> None:
+        super().__init__(name, "for_you", stock, explores=explores)
+        self.contents = stock.contents
+
+    def learn(self, histories: Histories) -> None:
+        """As the trainer makes a model, and the recommender takes its artifact."""
+        trained = self.train(histories)
         manifest = Manifest(
             version="20260101T000000Z-00000000",
             created_at=0,
@@ -157,37 +184,51 @@ class TrainedRanking(PipelineRanking):
         )
         self.model = Behaviour.of(Artifact(manifest, "", trained.arrays, trained.texts))
 
+    def train(self, histories: Histories) -> TrainedModel:
+        """From what visitors did."""
+        return fit(histories, PARAMETERS, Silent(), self.contents)
 
-class Item2VecRanking(TrainedRanking):
+
+class Item2VecRanking(LearningRanking):
     """The plain method: all products by OUT · the decayed IN of what was looked at; popular ones before."""
+
+    def __init__(self, name: str, stock: Stock) -> None:
+        super().__init__(name, "popular", stock)
+        self._products: tuple[str, ...] = ()
+        self._number: dict[str, int] = {}
 
     def recommend(self, visitor_id: str, k: int, at: int) -> ShownRow:
         """Of what may be shown and was neither seen nor bought, as everywhere."""
-        row, session = super().recommend(visitor_id, k, at), self.session(visitor_id)
-        if self.model is None or session is None:
-            return row  # what is popular
-        query = self._query(session)
-        if not query.any():
-            return row
+        session = self.session(visitor_id)
+        query = self._query(session) if session is not None else np.zeros(1)
+        if session is None or not query.any():
+            return super().recommend(visitor_id, k, at)
         order = np.argsort(-(self._out @ query), kind="stable").tolist()
         seen = {event.product_id for event in session.events}
         seen |= self.catalogue.find_by_digest(session.purchases)
         ranked = (self._products[number] for number in order)
         shown = [each for each in ranked if each not in seen and self.catalogue.allows(each, SHOWN)]
-        return ShownRow(row.recommendation_id, tuple(shown[:k]))
+        return ShownRow(self.next_id(), tuple(shown[:k]))
 
-    def serve(self, trained: TrainedModel) -> None:
-        """Its vectors alone."""
-        super().serve(trained)
-        self._products = msgspec.json.decode(trained.texts[PRODUCTS], type=list[str])
-        self._in, self._out = trained.arrays["item2vec_in"], trained.arrays["item2vec_out"]
+    def learn(self, histories: Histories) -> None:
+        """Vectors alone."""
+        self._products = histories.products
+        self._number = {product_id: number for number, product_id in enumerate(histories.products)}
+        self._in, self._out = skipgram.vectors(
+            histories, PARAMETERS.item2vec, threads=PARAMETERS.threads, progress=Silent()
+        )
 
     def _query(self, session: Session) -> Floats:
-        assert self.model is not None
-        items, weights = self.model.context(session.events, self.tuning)
-        ago = np.arange(len(items))[::-1]
-        known = np.where((items >= 0) & (weights > 0), weights * 0.5 ** (ago / HALF_LIFE), 0.0)
-        return np.asarray(known @ self._in[items], dtype=np.float32)
+        """(width,) of the current visit, weighed as `services.model.candidates` weighs; else zeros."""
+        current = session.events[visits(session.events, self.tuning.gap_ms)[-1] :] if session.events else ()
+        weights = event_weights(current, [0], self.tuning)
+        query = np.zeros(PARAMETERS.item2vec.width, np.float32)
+        for ago, (event, weight) in enumerate(zip(reversed(current), reversed(weights), strict=True)):
+            if weight > 0 and event.product_id in self._number:
+                query += (
+                    np.float32(weight * 0.5 ** (ago / HALF_LIFE)) * self._in[self._number[event.product_id]]
+                )
+        return query
 
 
 def history_event(event: Event) -> HistoryEvent:

@@ -45,15 +45,15 @@ class ExploredPlaces:
     moved_weights: Floats
     moved_click_weights: Floats
 
-    def ranked(self, who: Persons) -> Sums:
+    def whole_rows(self, who: Persons) -> Sums:
         """Clicks a row."""
         return Sums(self.ranked_clicks[who], self.rows[who].astype(float))
 
-    def own_places(self, who: Persons) -> Sums:
+    def places_by_rank(self, who: Persons) -> Sums:
         """Clicks a lower place that shows what was ranked there."""
         return Sums(self.own_click_weights[who], self.own_weights[who])
 
-    def moved_places(self, who: Persons) -> Sums:
+    def places_by_chance(self, who: Persons) -> Sums:
         """Clicks a lower place that shows another product."""
         return Sums(self.moved_click_weights[who], self.moved_weights[who])
 

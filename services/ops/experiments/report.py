@@ -156,7 +156,7 @@ class _VariantRows:
         self.clickers = self._count(joined.clicked > 0)
         self.buyers = self._count(joined.purchases > 0)
         self.rows = Sums(joined.clicked[who].astype(float), joined.shown[who].astype(float))
-        self.ranked = joined.explored.ranked(who)
+        self.ranked = joined.explored.whole_rows(who)
         self.revenue = {
             currency: Sums(column[who], np.ones(self.visitors)) for currency, column in joined.revenue.items()
         }
@@ -196,7 +196,7 @@ class _VariantRows:
 
     def _off_policy(self, first: Sums | None) -> OffPolicy:
         explored = self._joined.explored
-        own, moved = explored.own_places(self._who), explored.moved_places(self._who)
+        own, moved = explored.places_by_rank(self._who), explored.places_by_chance(self._who)
         return OffPolicy(
             rows=self._sum(explored.rows),
             places=self._sum(explored.places),
@@ -206,7 +206,7 @@ class _VariantRows:
             ranked=self._ratio(self.ranked, first),
             as_ranked=statistics.ratio(own, self._confidence),
             by_chance=statistics.ratio(moved, self._confidence),
-            order=statistics.paired_lift(own, moved, self._confidence),
+            order=statistics.pair_lift(own, moved, self._confidence),
         )
 
     def share_of(self, count: int) -> Count:

@@ -161,7 +161,7 @@ def ratio_lift(sums: Sums, first: Sums, confidence: float) -> Lift:
     return _lift_of(value / base - 1, found, confidence)
 
 
-def paired_lift(sums: Sums, base: Sums, confidence: float) -> Lift:
+def pair_lift(sums: Sums, base: Sums, confidence: float) -> Lift:
     """The same of two ratios of the same persons, who are drawn with both of their pairs of numbers."""
     value, other = sums.ratio, base.ratio
     if value is None or not other:

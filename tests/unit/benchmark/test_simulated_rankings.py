@@ -1,0 +1,51 @@
+"""The rankings that `make simulate` compares run on the real pipeline, and learn as they say."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from infra.simulation.visits import Visit
+from infra.simulation.world import Plan, Ranking, World
+from schemas.vectors import Layout
+from services.recommender.pipeline.exploration import SHARE_MAX
+from services.trainer.content import Contents
+from services.vector_replica import VectorReplica
+from storefront.demo.catalogue.generator import made
+from tests.benchmark.simulate import rankings
+from tests.benchmark.simulated_rankings import Stock, TrainedRanking
+from tests.benchmark.standin_vectors import content_of
+
+LAYOUT = Layout.of(text_width=16, image_width=16)
+PLAN = Plan(days=1, shoppers=25, seed=3)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ranking, list[Visit]]]:
+    products, replica = [each.product for each in made(150, 7)], VectorReplica(LAYOUT)
+    for product in products:
+        replica.put(product, content_of(product, LAYOUT).astype(np.float16))
+    found = {}
+    with asyncio.Runner() as runner:
+        stock = Stock(products, Contents(replica, LAYOUT), tmp_path_factory.mktemp("index"), runner)
+        for ranking in rankings(stock, SHARE_MAX):
+            found[ranking.name] = (ranking, dict(World(products, PLAN).run(ranking))[1])
+    return found
+
+
+def test_all_ways_make_whole_rows_of_what_is_in_stock(runs: dict[str, tuple[Ranking, list[Visit]]]) -> None:
+    sold_out = World([each.product for each in made(150, 7)], PLAN).shop.is_sold_out
+    assert len(runs) == 4
+    for _, visits in runs.values():
+        shown = set().union(*(visit.shown for visit in visits))
+        assert len(shown) >= 12
+        assert not any(sold_out[number] for number in shown)
+
+
+def test_what_learns_has_a_model_of_what_it_was_told(runs: dict[str, tuple[Ranking, list[Visit]]]) -> None:
+    learned = {name for name, (each, _) in runs.items() if isinstance(each, TrainedRanking) and each.model}
+    assert learned == {"Eddy without the loop"}
+    by_vectors, by_popularity = (
+        set().union(*(visit.shown for visit in runs[name][1])) for name in ("item2vec", "popularity")
+    )
+    assert by_vectors - by_popularity
