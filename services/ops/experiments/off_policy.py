@@ -13,7 +13,7 @@ ranked near. With each its propensity was recorded, the probability of standing 
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from services.ops.experiments.statistics import Floats, Sums
 
 Longs = npt.NDArray[np.int64]
 Persons = npt.NDArray[np.bool_]
+
+# Clicks on what chance put there, and the weights of all: of the whole row, of places by rank and by chance.
+Clicks = tuple[float, float, float, float]
 
 OWN_LEAST: Final = 0.5  # a propensity above it is that of the ranking's own product: shares are below a half
 
@@ -77,7 +80,8 @@ class Explorations:
 
     def add_clicks(self, person: int, row: int, propensities: Sequence[float | None]) -> None:
         """The clicked products of a row in which chance had a say."""
-        self._clicks[person, row] = Clicks(*map(sum, zip(*map(_weigh, propensities), strict=True)))
+        moved, ranked, own, by_chance = map(sum, zip(*map(_weigh, propensities), strict=True))
+        self._clicks[person, row] = moved, ranked, own, by_chance
 
     def columns(self, rows: Longs, whose: Longs, persons: int) -> ExploredPlaces:
         """Of the rows by number, each once, and the persons that they were shown to, both (rows,)."""
@@ -87,7 +91,7 @@ class Explorations:
             return np.bincount(whose, values[rows], persons).astype(np.float64)
 
         explored = np.flatnonzero(np.array(self._places, dtype=np.int64)[rows])
-        clicks = np.zeros((len(Clicks._fields), persons))
+        clicks = np.zeros((4, persons))
         for (person, _), clicked in self._clicks.items():
             clicks[:, person] += clicked
         return ExploredPlaces(
@@ -103,17 +107,8 @@ class Explorations:
         )
 
 
-class Clicks(NamedTuple):
-    """Clicks on what chance put there, and the weights of all in the three sums."""
-
-    moved: float
-    ranked_weight: float
-    own_weight: float
-    moved_weight: float
-
-
 def _weigh(propensity: float | None) -> Clicks:
     if propensity is None:
-        return Clicks(0, 1, 0, 0)
+        return 0, 1, 0, 0
     weight = 1 / propensity
-    return Clicks(0, weight, weight, 0) if propensity > OWN_LEAST else Clicks(1, 0, 0, weight)
+    return (0, weight, weight, 0) if propensity > OWN_LEAST else (1, 0, 0, weight)
