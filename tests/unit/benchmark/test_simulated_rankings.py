@@ -12,7 +12,7 @@ from services.recommender.pipeline.exploration import SHARE_MAX
 from services.trainer.content import Contents
 from services.vector_replica import VectorReplica
 from storefront.demo.catalogue.generator import made
-from tests.benchmark.simulate import rankings
+from tests.benchmark.simulate import RANKINGS
 from tests.benchmark.simulated_rankings import Stock, TrainedRanking
 from tests.benchmark.standin_vectors import content_of
 
@@ -28,8 +28,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ranking, l
     found = {}
     with asyncio.Runner() as runner:
         stock = Stock(products, Contents(replica, LAYOUT), tmp_path_factory.mktemp("index"), runner)
-        for ranking in rankings(stock, SHARE_MAX):
-            found[ranking.name] = (ranking, dict(World(products, PLAN).run(ranking))[1])
+        for name, create in RANKINGS.items():
+            ranking = create(stock, SHARE_MAX)
+            assert ranking.name == name
+            found[name] = (ranking, dict(World(products, PLAN).run(ranking))[1])
     return found
 
 
