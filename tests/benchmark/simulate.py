@@ -36,6 +36,7 @@ from tests.benchmark import report
 from tests.benchmark.machine import this_machine
 from tests.benchmark.simulated_rankings import (
     Item2VecRanking,
+    LoopRanking,
     PipelineRanking,
     Stock,
     TrainedRanking,
@@ -44,6 +45,7 @@ from tests.benchmark.simulated_rankings import (
 PRODUCTS: Final = 600
 CATALOGUE_SEED: Final = 7
 WITHOUT_LOOP: Final = "Eddy without the loop"
+WITH_LOOP: Final = "Eddy with the loop"
 DEFAULTS: Final = Plan()
 # Each with its name, made of the stock and the share of chance.
 RANKINGS: Final[dict[str, Callable[[Stock, float], Ranking]]] = {
@@ -51,6 +53,7 @@ RANKINGS: Final[dict[str, Callable[[Stock, float], Ranking]]] = {
     "content": lambda stock, _share: PipelineRanking("content", "for_you", stock),
     "item2vec": lambda stock, _share: Item2VecRanking("item2vec", stock),
     WITHOUT_LOOP: lambda stock, _share: TrainedRanking(WITHOUT_LOOP, stock),
+    WITH_LOOP: lambda stock, share: LoopRanking(WITH_LOOP, stock, explores=share),
 }
 
 app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -13,7 +14,8 @@ from pydantic import SecretStr
 
 from infra.simulation.visits import ShownRow
 from schemas import events
-from schemas.events import Event
+from schemas.events import CLICKS, Event
+from schemas.impressions import Shown
 from schemas.live import SlotKind
 from schemas.models import DataRange, Manifest
 from schemas.products import Product
@@ -22,10 +24,13 @@ from services.archive.history_events import HistoryEvent, decode
 from services.model.artifact import Artifact
 from services.model.behaviour import Behaviour
 from services.model.candidates import HALF_LIFE
+from services.model.propensity import SeenRow
+from services.model.repurchase import Repeats
 from services.model.session import event_weights, fold, visits
 from services.model.session_index import Floats
 from services.progress import Silent
 from services.recommender.catalogue import Catalogue
+from services.recommender.impressions import to_shown_item
 from services.recommender.index.cached import CachedIndex
 from services.recommender.index.port import AVAILABLE, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
@@ -37,6 +42,7 @@ from services.recommender.popularity import Popularity
 from services.recommender.settings import RecommenderSettings
 from services.trainer import skipgram
 from services.trainer.content import Contents
+from services.trainer.impressions import row_lessons
 from services.trainer.lambdarank import LambdaRank
 from services.trainer.sessions import Histories, sessionise
 from services.trainer.skipgram import SkipGram
@@ -187,6 +193,54 @@ class TrainedRanking(LearningRanking):
     def train(self, histories: Histories) -> TrainedModel:
         """From what visitors did."""
         return fit(histories, PARAMETERS, Silent(), self.contents)
+
+
+class LoopRanking(TrainedRanking):
+    """The same, and it also learns from its own rows and what was clicked there: Eddy with the loop."""
+
+    def __init__(self, name: str, stock: Stock, *, explores: float) -> None:
+        super().__init__(name, stock, explores=explores)
+        self._shown: dict[str, Shown] = {}
+        self._clicked: defaultdict[str, set[str]] = defaultdict(set)
+
+    def recommend(self, visitor_id: str, k: int, at: int) -> ShownRow:
+        """Also records it, as the recommender does."""
+        made = self.run(visitor_id, k, at)
+        row = self.show(made)
+        self._shown[row.recommendation_id] = Shown(
+            recommendation_id=row.recommendation_id,
+            visitor_id=visitor_id,
+            slot="for_you",
+            kind="for_you",
+            shown_at=at,
+            items=tuple([to_shown_item(each, made.propensities) for each in made.row]),
+            models={},
+        )
+        return row
+
+    def observe(self, event: Event) -> None:
+        """Also remembers on which row it was a click."""
+        super().observe(event)
+        if event.recommendation_id is not None and event.type in CLICKS:
+            self._clicked[event.recommendation_id].update(event.products())
+
+    def train(self, histories: Histories) -> TrainedModel:
+        """From rows that were seen, too."""
+        rows = self.join_rows()
+        lessons = row_lessons(rows, self.columns.columns(), self.tuning)
+        trained = fit(histories, PARAMETERS, Silent(), self.contents, impressions=lessons)
+        return trained.learn_beside(Repeats(), rows)
+
+    def join_rows(self) -> list[SeenRow]:
+        """All of each row was on the screen; what of it was looked at nobody knows."""
+        return [
+            SeenRow(shown, frozenset(item.product_id for item in shown.items), frozenset(self._clicked[name]))
+            for name, shown in self._shown.items()
+        ]
+
+    def count_popularity(self, at: int) -> dict[str, float]:
+        """Corrected by how products do where they are seen."""
+        return self.popularity.counts(at, self.model)
 
 
 class Item2VecRanking(LearningRanking):
