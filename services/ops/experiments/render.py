@@ -77,7 +77,8 @@ def _rows(variants: Sequence[VariantReport]) -> Iterator[Line]:
 
 def _off_policy_rows(variants: Sequence[OffPolicy]) -> Iterator[Line]:
     yield "lower places filled by chance", [f"{each.moved:,} of {each.places:,}" for each in variants]
-    yield from _measure_rows("clicks a row without chance", [each.ranked for each in variants], percent=True)
+    without = [each.ranked for each in variants]
+    yield from _measure_rows("clicks / rows, without chance", without, percent=True)
     for name, estimates in (
         ("clicks a lower place, as ranked", [each.as_ranked for each in variants]),
         ("clicks a lower place, by chance", [each.by_chance for each in variants]),
