@@ -42,7 +42,7 @@ def _verdict(rankings: list[Json], base: str, share: float) -> str:
     loop = rankings[-1]
     above, clicks = loop["clicks_above"], loop["clicks"]["value"]
     before = clicks - above["value"]
-    outcome = "more" if above["low"] > 0 else "fewer" if above["high"] < 0 else "more or fewer by chance"
+    outcome = "more" if above["low"] > 0 else "fewer" if above["high"] < 0 else "no difference beyond chance"
     return (
         f"{loop['name']} (chance fills {share:.0%} of lower places) brings {above['value']:+.3f} clicks a "
         f"visit ({above['low']:+.3f} … {above['high']:+.3f}; {above['value'] / (before or 1):+.1%}) beside "
