@@ -19,7 +19,7 @@ TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest 
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate lint format clean demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -84,6 +84,9 @@ bench: setup ## measures; writes build/bench/*.json
 
 evaluate: $(VENV)/.ready ## how good the recommendations are, beside published figures (30 min)
 	@$(BIN)/python -m tests.benchmark accuracy
+
+simulate: $(VENV)/.warm ## what rows bring of simulated shoppers whose taste is known, beside other ways to make rows (10 min)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmark.simulate
 
 lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter, vulture (dead code)
 	@$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from infra import accuracy, capacity, curve, surface
+from infra.simulation import picture, table
 from services.model.content import PROFILES
 from services.recommender.api.parameters import WEIGHTS
 
@@ -16,6 +17,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 DOCS: Final = ROOT / "infra" / "docs"
 MEASURED: Final = DOCS / "measured"
 CURVE: Final = DOCS / "curve.svg"
+SIMULATION: Final = DOCS / "simulate.svg"
 
 AIM: Final = "300"  # events a second
 AT_WORK: Final = ("kafka", "ingest", "session_processor", "recommender", "load generator")
@@ -42,6 +44,11 @@ def speed() -> Iterator[str]:
 def quality() -> Iterator[str]:
     """How good the recommendations are."""
     yield from accuracy.lines(_measured("accuracy"))
+
+
+def simulation() -> Iterator[str]:
+    """What rows bring of shoppers whose taste is known."""
+    yield from table.lines(_measured("simulate"))
 
 
 def summary() -> Iterator[str]:
@@ -199,6 +206,7 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "summary": (ROOT / "README.md", summary),
     "profiles": (DOCS / "api.md", profiles),
     "accuracy": (DOCS / "benchmarks.md", quality),
+    "simulation": (DOCS / "benchmarks.md", simulation),
     "capacity": (DOCS / "capacity.md", needs),
     "figures": (DOCS / "benchmarks.md", speed),
 }
@@ -220,12 +228,13 @@ def _end(name: str) -> str:
 
 
 def main() -> None:
-    """Replaces the blocks on their pages, and the picture of the curve."""
+    """Replaces the blocks on their pages, and the pictures."""
     for name, (page, _) in BLOCKS.items():
         before, _, rest = page.read_text().partition(_begin(name))
         _, _, after = rest.partition(_end(name))
         page.write_text(before + block(name) + after)
     CURVE.write_text(curve.draw(_measured("live")))
+    SIMULATION.write_text(picture.draw(_measured("simulate")["figures"]))
 
 
 if __name__ == "__main__":

@@ -115,6 +115,14 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def no_chance() -> Iterator[None]:
+    """Rows are as they are ranked: what a test asserts of one holds each time. Tests of chance ask for it."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("EDDY_EXPLORE_SHARE", "0")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def qdrant() -> Iterator[QdrantServer | None]:
     """The Qdrant server that the environment names. Who does not ask for it sees nothing of it: an index in
     the process is the default, and most tests are about that."""

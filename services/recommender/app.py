@@ -166,6 +166,7 @@ class Parts:
             in_force=self._active_rules,
             clock=clock,
             objective=objectives.parse(settings.objective),
+            explores=settings.explore_share if settings.impressions else 0.0,
         )
         self._asks = RequestBuilder(self._sessions, self._searcher, self._clock)
         self._turns = asyncio.Semaphore(REMOTE_ROWS if self._index.remote else 1)

@@ -1,7 +1,7 @@
 """What was shown goes to [recommendations]: the ids that clicks name, and what the trainer may learn from."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 from ulid import ULID
@@ -55,7 +55,7 @@ class Impressions:
             slot=asked.slot or asked.kind,
             kind=asked.kind,
             shown_at=int(self._clock()),
-            items=tuple(map(_to_shown_item, made.row)),
+            items=tuple([to_shown_item(each, made.propensities) for each in made.row]),
             models=models,
             product_id=asked.product_id,
             query=query,
@@ -76,5 +76,7 @@ class Impressions:
         self._is_away = error is not None
 
 
-def _to_shown_item(item: RecommendedItem) -> ShownItem:
-    return ShownItem(product_id=item.product_id, score=item.score, source=item.source)
+def to_shown_item(item: RecommendedItem, propensities: Mapping[str, float]) -> ShownItem:
+    """One product as it is recorded."""
+    propensity = propensities.get(item.product_id)
+    return ShownItem(product_id=item.product_id, score=item.score, source=item.source, propensity=propensity)

@@ -45,6 +45,11 @@ class Metrics:
             "Rows made while the vector index did not answer",
             registry=self.registry,
         )
+        self.explored = Counter(
+            "eddy_recommender_explored_total",
+            "Products that chance put into their places",
+            registry=self.registry,
+        )
         # 1 for the version that serves of each line of releases; no sample while none does.
         self.model_served = Gauge(
             "eddy_recommender_model_served",

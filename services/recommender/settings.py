@@ -7,6 +7,7 @@ from pydantic import Field, SecretStr, field_validator
 
 from schemas import objectives
 from services.model.settings import ModelSettings, SessionSettings
+from services.recommender.pipeline.exploration import SHARE_MAX
 from services.settings import HttpSettings, QdrantSettings
 
 
@@ -80,6 +81,14 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     )
     impressions: bool = Field(
         True, description="whether rows that were shown are recorded on the topic recommendations"
+    )
+    explore_share: float = Field(
+        0.02,
+        ge=0,
+        le=SHARE_MAX,
+        description="share of the places below the third, in the visitor's own row and what is popular, "
+        "whose product chance chooses among those ranked near: from these is estimated how much each place "
+        "is looked at, and what another order would bring; 0 for none, and none without impressions",
     )
     popular_half_life_hours: float = Field(
         72.0, gt=0, description="after so many hours an event counts half as much for what is popular"

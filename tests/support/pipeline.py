@@ -108,22 +108,28 @@ class PipelineShop:
         self.swaps: Iterator[Behaviour] | None = None  # a generation each time somebody takes the reference
         self.rules, self.now = RuleSchedule(), 0.0
         self.treatments: dict[str, Assignment] = {}
+        self.limits = RowLimits(0, diversity=diversity, brand_max=brand_max)
+        self.explore(0.0)
+        for number in range(COUNT):
+            self.put(number)
+        self.describe(*range(COUNT))
+
+    def explore(self, share: float) -> None:
+        """Gives chance another share of rows from now on."""
         self.rows = RecommendationPipeline(
             self.catalogue,
             self.index,
             self.replica,
             layout=LAYOUT,
             tuning=Tuning(),
-            rules=RowLimits(0, diversity=diversity, brand_max=brand_max),
+            rules=self.limits,
             model=self.serving,
             metrics=Metrics(),
             treatment=lambda visitor_id: self.treatments.get(visitor_id or "", AS_EVERYONE),
             in_force=lambda slot, kind: self.rules.active_rules(slot, kind, self.now),
             clock=lambda: self.now,
+            explores=share,
         )
-        for number in range(COUNT):
-            self.put(number)
-        self.describe(*range(COUNT))
 
     def serving(self, line: str | None = None) -> Behaviour | None:
         if line is not None:

@@ -15,6 +15,7 @@ from typer.main import get_command
 
 from infra import curve, figures, reference
 from infra.picture import BYTES_MAX
+from infra.simulation import picture
 from infra.stack.__main__ import app as stack_commands
 from infra.stack.broker import ROOT
 from schemas import events, experiments, live, products, rules
@@ -194,6 +195,8 @@ def test_figures_are_those_measured_and_weights_those_of_the_code(block: str) ->
 def test_the_curve_is_drawn_from_what_was_measured() -> None:
     live = json.loads((figures.MEASURED / "live.json").read_text())
     assert figures.CURVE.read_text() == curve.draw(live), "run `python -m infra.figures`"
+    simulated = json.loads((figures.MEASURED / "simulate.json").read_text())["figures"]
+    assert figures.SIMULATION.read_text() == picture.draw(simulated), "run `python -m infra.figures`"
 
 
 def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:

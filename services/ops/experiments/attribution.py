@@ -18,6 +18,7 @@ from schemas.topics import EVENTS, RECOMMENDATIONS
 from schemas.unreadable import read
 from services.archive import history_events
 from services.kafka.messages import MessageType
+from services.ops.experiments.off_policy import Explorations, ExploredPlaces
 from services.visitors.identity_graph import IdentityGraph
 
 
@@ -50,6 +51,7 @@ class ShownProduct(msgspec.Struct, frozen=True, gc=False):
     """Of a schemas.impressions.ShownItem."""
 
     product_id: str
+    propensity: float | None = None
 
 
 class ShownRow(msgspec.Struct, frozen=True, gc=False, kw_only=True):
@@ -182,13 +184,14 @@ class Attribution:
     attributed: Longs
     valueless: Longs  # purchases of which nobody told the value
     revenue: dict[str, Floats]
+    explored: ExploredPlaces
 
     def __len__(self) -> int:
         return len(self.variants)
 
 
 class Rows:
-    """Takes rows of one experiment, after all events. Keeps 12 bytes a row, and a little a person."""
+    """Takes rows of one experiment, after all events. Keeps 22 bytes a row, and a little a person."""
 
     def __init__(
         self, experiment: str, graph: IdentityGraph, behaviour: Behaviour, slot: str | None = None
@@ -201,6 +204,7 @@ class Rows:
         self._switched = bytearray()
         self._keys, self._of = array("q"), array("i")
         self._clicked: dict[int, dict[int, dict[int, int]]] = {}  # person → row → product → when
+        self._explorations = Explorations()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -213,12 +217,17 @@ class Rows:
         keys = [row_key(person, row.recommendation_id) for person, row in zip(whose, ours, strict=True)]
         self._keys.extend(keys)
         self._of.extend(places)
+        for row in ours:
+            self._explorations.add([item.propensity for item in row.items])
         hit = np.isin(np.array(keys, dtype=np.int64), self._clicks.keys)
         for number in np.flatnonzero(hit).tolist():
-            key, shown = keys[number], {hash(item.product_id) for item in ours[number].items}
+            key, shown = keys[number], {hash(item.product_id): item for item in ours[number].items}
             there = {product: at for product, at in self._clicks.of(key) if product in shown}
             if there:
                 self._clicked.setdefault(places[number], {})[key] = there
+            if there and any(item.propensity is not None for item in shown.values()):
+                propensities = [shown[product].propensity for product in there]
+                self._explorations.add_clicks(places[number], key, propensities)
 
     def attribute(self, window_ms: int = WINDOW_MS) -> Attribution:
         """All persons, with what they did; purchases count within `window_ms` of their first row."""
@@ -233,18 +242,20 @@ class Rows:
             if within:
                 bought.add(place, within, self._products_clicked(place))
         clicked = self._clicked.items()
+        rows, whose = self._distinct_rows()
         return Attribution(
             names=names,
             variants=np.array([number[variant] for _, variant in self._first], dtype=np.int32),
             first_at=np.array([at for at, _ in self._first], dtype=np.int64),
             switched=np.frombuffer(bytes(self._switched), dtype=np.bool_),
-            shown=self._count_rows(),
+            shown=np.bincount(whose, minlength=count).astype(np.int64),
             clicked=_column(count, [(place, len(rows)) for place, rows in clicked]),
             clicks=_column(count, [(place, sum(map(len, rows.values()))) for place, rows in clicked]),
             purchases=bought.purchases,
             attributed=bought.attributed,
             valueless=bought.valueless,
             revenue=dict(sorted(bought.revenue.items())),
+            explored=self._explorations.columns(rows, whose, count),
         )
 
     def _place_of(self, person: str, row: ShownRow) -> int:
@@ -270,13 +281,12 @@ class Rows:
                 found[product] = min(found.get(product, at), at)
         return found
 
-    def _count_rows(self) -> Longs:
-        """Rows a person, each once however often it came."""
+    def _distinct_rows(self) -> tuple[Longs, Longs]:
+        """The rows by number, each once however often it came, and the places of their persons."""
         if not self._keys:
-            return np.zeros(0, dtype=np.int64)
+            return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
         _, firsts = np.unique(np.frombuffer(self._keys, dtype=np.int64), return_index=True)
-        of = np.frombuffer(self._of, dtype=np.int32)[firsts]
-        return np.bincount(of, minlength=len(self._places)).astype(np.int64)
+        return firsts, np.frombuffer(self._of, dtype=np.int32)[firsts].astype(np.int64)
 
 
 class _PurchaseColumns:

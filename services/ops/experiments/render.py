@@ -7,7 +7,8 @@ from rich.text import Text
 from schemas.experiments import Experiment
 from schemas.times import DAY_MS
 from services.cli import console
-from services.ops.experiments.report import Measure, Report, VariantReport
+from services.ops.experiments.report import Measure, OffPolicy, Report, VariantReport
+from services.ops.experiments.statistics import EXPECTED_MIN, Estimate, Lift
 from services.ops.output import Column, figures, say, table
 from services.time_range import TimeRange, format_time
 
@@ -70,17 +71,34 @@ def _rows(variants: Sequence[VariantReport]) -> Iterator[Line]:
     for number, revenue in enumerate(variants[0].revenue):
         measures = [each.revenue[number].per_visitor for each in variants]
         yield from _measure_rows(f"{revenue.currency or 'no currency'} a visitor", measures, percent=False)
+    if any(each.off_policy.rows for each in variants):
+        yield from _off_policy_rows([each.off_policy for each in variants])
+
+
+def _off_policy_rows(variants: Sequence[OffPolicy]) -> Iterator[Line]:
+    yield "lower places filled by chance", [f"{each.moved:,} of {each.places:,}" for each in variants]
+    without = [each.ranked for each in variants]
+    yield from _measure_rows("clicks / rows, without chance", without, percent=True)
+    for name, estimates in (
+        ("clicks a lower place, as ranked", [each.as_ranked for each in variants]),
+        ("clicks a lower place, by chance", [each.by_chance for each in variants]),
+    ):
+        yield from _estimate_rows(name, estimates, percent=True)
+    yield "  as ranked over by chance", [_describe_lift(each.order) for each in variants]
 
 
 def _measure_rows(name: str, measures: Sequence[Measure], *, percent: bool) -> Iterator[Line]:
-    yield name, [_number(each.estimate.value, percent) for each in measures]
-    intervals = [(each.estimate.low, each.estimate.high) for each in measures]
+    yield from _estimate_rows(name, [each.estimate for each in measures], percent=percent)
+    yield "  lift", [_describe_lift(each.lift) for each in measures]
+
+
+def _estimate_rows(name: str, estimates: Sequence[Estimate], *, percent: bool) -> Iterator[Line]:
+    yield name, [_number(each.value, percent) for each in estimates]
+    intervals = [(each.low, each.high) for each in estimates]
     yield "  interval", [" … ".join(_number(end, percent) for end in interval) for interval in intervals]
-    yield "  lift", [_lift(each) for each in measures]
 
 
-def _lift(measure: Measure) -> Text:
-    lift = measure.lift
+def _describe_lift(lift: Lift | None) -> Text:
     if lift is None or lift.value is None:
         return Text(NOTHING)
     p = NOTHING if lift.p_value is None else f"{lift.p_value:.3g}"
@@ -106,6 +124,7 @@ def _sentences(report: Report) -> Iterator[str]:
     )
     if report.sample_ratio.p_value is not None:
         yield f"sizes against shares: p = {report.sample_ratio.p_value:.3g}"
+    yield from _off_policy_sentences(report.variants)
     left = report.left_out
     for count, what in (
         (left.no_events, "messages that are no events"),
@@ -116,3 +135,26 @@ def _sentences(report: Report) -> Iterator[str]:
     ):
         if count:
             yield f"left out: {count:,} {what}"
+
+
+def _off_policy_sentences(variants: Sequence[VariantReport]) -> Iterator[str]:
+    """What the estimates of other orders rest on, or why there are none."""
+    if not any(each.off_policy.rows for each in variants):
+        yield (
+            "in no row did chance have a say, so nobody can tell what another order would have brought: "
+            "set EDDY_EXPLORE_SHARE above 0"
+        )
+        return
+    yield (
+        "by chance: an estimate of clicks, were the places below the third in any order; each click is "
+        "weighed by the probability with which its product stood there"
+    )
+    for each in variants:
+        found = each.off_policy
+        if not found.enough:
+            yield (
+                f"{each.name}: chance filled {found.moved:,} of {found.places:,} lower places, "
+                f"{found.moved_clicks:,} clicks came of it: too few to tell what another order would have "
+                f"brought, {EXPECTED_MIN:g} visitors who clicked there are the least; wait, or raise "
+                "EDDY_EXPLORE_SHARE"
+            )

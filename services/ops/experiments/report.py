@@ -18,6 +18,7 @@ UNITS: Final = {
     "visitor_click_rate": "Wilson; lift: relative risk, log interval",
     "conversion": "Wilson; lift: relative risk, log interval",
     "revenue": "bootstrap over visitors",
+    "off_policy": "clicks weighed by 1/propensity, places self-normalised; bootstrap over visitors",
 }
 
 
@@ -34,6 +35,25 @@ class Revenue(msgspec.Struct, frozen=True):
     currency: str | None
     total: float
     per_visitor: Measure
+
+
+class OffPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """What rows in which chance had a say would have brought in another order.
+
+    Of their `places` below the third chance has filled `moved`. `ranked` is clicks a row, had it not. A
+    lower place brings `as_ranked` clicks with the product of the ranking, `by_chance` with another near it,
+    `order` is how much more the former is. Where chance filled too few to tell, `enough` is false.
+    """
+
+    rows: int
+    places: int
+    moved: int
+    moved_clicks: int
+    enough: bool
+    ranked: Measure
+    as_ranked: Estimate
+    by_chance: Estimate
+    order: Lift
 
 
 class VariantReport(msgspec.Struct, frozen=True):
@@ -61,6 +81,7 @@ class VariantReport(msgspec.Struct, frozen=True):
     visitor_click_rate: Measure
     conversion: Measure
     revenue: tuple[Revenue, ...]
+    off_policy: OffPolicy
 
 
 class SampleRatio(msgspec.Struct, frozen=True):
@@ -135,6 +156,7 @@ class _VariantRows:
         self.clickers = self._count(joined.clicked > 0)
         self.buyers = self._count(joined.purchases > 0)
         self.rows = Sums(joined.clicked[who].astype(float), joined.shown[who].astype(float))
+        self.ranked = joined.explored.whole_rows(who)
         self.revenue = {
             currency: Sums(column[who], np.ones(self.visitors)) for currency, column in joined.revenue.items()
         }
@@ -169,6 +191,22 @@ class _VariantRows:
                 )
                 for currency, sums in self.revenue.items()
             ),
+            off_policy=self._off_policy(None if first is None else first.ranked),
+        )
+
+    def _off_policy(self, first: Sums | None) -> OffPolicy:
+        explored = self._joined.explored
+        own, moved = explored.places_by_rank(self._who), explored.places_by_chance(self._who)
+        return OffPolicy(
+            rows=self._sum(explored.rows),
+            places=self._sum(explored.places),
+            moved=self._sum(explored.moved),
+            moved_clicks=self._sum(explored.moved_clicks),
+            enough=not moved.too_few,
+            ranked=self._ratio(self.ranked, first),
+            as_ranked=statistics.ratio(own, self._confidence),
+            by_chance=statistics.ratio(moved, self._confidence),
+            order=statistics.pair_lift(own, moved, self._confidence),
         )
 
     def share_of(self, count: int) -> Count:

@@ -87,13 +87,15 @@ class Sums:
 
     def group(self) -> "Sums":
         """At most GROUPS groups of persons as persons, the same in whatever order they come."""
-        order = np.lexsort((self.below, self.above))
-        order = np.random.default_rng(SEED).permutation(order)
-        if len(order) <= GROUPS:
-            return Sums(self.above[order], self.below[order])
-        group = np.arange(len(order)) % GROUPS
-        above, below = (np.bincount(group, each[order]) for each in (self.above, self.below))
-        return Sums(above.astype(np.float64), below.astype(np.float64))
+        return Sums(*_group(self.above, self.below))
+
+
+def _group(*columns: Floats) -> list[Floats]:
+    order = np.random.default_rng(SEED).permutation(np.lexsort(columns[::-1]))
+    if len(order) <= GROUPS:
+        return [column[order] for column in columns]
+    group = np.arange(len(order)) % GROUPS
+    return [np.bincount(group, column[order]).astype(np.float64) for column in columns]
 
 
 class _Interval(Protocol):
@@ -156,11 +158,28 @@ def ratio_lift(sums: Sums, first: Sums, confidence: float) -> Lift:
     found = _bootstrap(
         lambda a, b, axis: _lift(_ratio(ours, a), _ratio(theirs, b)), [ours, theirs], confidence
     )
+    return _lift_of(value / base - 1, found, confidence)
+
+
+def pair_lift(sums: Sums, base: Sums, confidence: float) -> Lift:
+    """The same of two ratios of the same persons, who are drawn with both of their pairs of numbers."""
+    value, other = sums.ratio, base.ratio
+    if value is None or not other:
+        return Lift(None, None, None, None, None, False)
+    if sums.too_few or base.too_few:
+        return Lift(value / other - 1, None, None, None, None, False)
+    above, below, base_above, base_below = _group(sums.above, sums.below, base.above, base.below)
+    ours, theirs = Sums(above, below), Sums(base_above, base_below)
+    found = _bootstrap(lambda at, axis: _lift(_ratio(ours, at), _ratio(theirs, at)), [ours], confidence)
+    return _lift_of(value / other - 1, found, confidence)
+
+
+def _lift_of(value: float, found: _BootstrapResult, confidence: float) -> Lift:
     interval, lifts = found.confidence_interval, found.bootstrap_distribution
     below, above = int((lifts <= 0).sum()), int((lifts >= 0).sum())
     p_value = min(1.0, 2 * (min(below, above) + 1) / (len(lifts) + 1))
     low, high = finite(interval.low), finite(interval.high)
-    return Lift(value / base - 1, low, high, p_value, "bootstrap", _significant(p_value, confidence))
+    return Lift(value, low, high, p_value, "bootstrap", _significant(p_value, confidence))
 
 
 def sample_ratio(visitors: Mapping[str, int], shares: Mapping[str, float]) -> float | None:
@@ -215,7 +234,8 @@ def _bootstrap(
 
 def _ratio(sums: Sums, at: npt.NDArray[np.int64]) -> Floats:
     above, below = sums.above[at].sum(axis=-1), sums.below[at].sum(axis=-1)
-    return np.asarray(above / below)
+    # A draw may have nobody of the few who have anything to be a share of.
+    return np.asarray(np.divide(above, below, out=np.zeros_like(above), where=below > 0))
 
 
 def _lift(ours: Floats, theirs: Floats) -> Floats:

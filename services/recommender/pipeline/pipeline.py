@@ -23,7 +23,7 @@ from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.port import Hit, VectorIndex, Where
 from services.recommender.metrics import Metrics
-from services.recommender.pipeline import explanation, relaxation
+from services.recommender.pipeline import explanation, exploration, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
 from services.recommender.pipeline.candidate_list import CandidateList
@@ -37,6 +37,7 @@ from services.recommender.pipeline.diversity import (
 )
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.pipeline.explanation import causes_of, item, withhold
+from services.recommender.pipeline.exploration import NO_CHANCE, Chance
 from services.recommender.pipeline.fatigue import Faded, find_faded
 from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
@@ -55,6 +56,7 @@ from services.recommender.pipeline.visitor_needs import VisitorNeeds
 from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
+EXPLORED: Final = frozenset({"for_you", "popular"})  # who asks for something else is to get that
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
 PAGE_BOOST: Final = np.float32(1.5)  # of what a category's page shows, in the visitor's row on it
 NO_REPEATS: Final = Repeats()
@@ -70,7 +72,8 @@ class RecommendationPipeline:
 
     `model` gives the generation that serves now, by the name of its line of releases, None for the shop's
     own; `treatment` what experiments a visitor is part of, `in_force` the rules of a slot; `objective` is
-    what rows are ordered for where none of these, nor the request, says. `clock` is in Unix ms.
+    what rows are ordered for where none of these, nor the request, says. `explores` is the share of places
+    that chance fills. `clock` is in Unix ms.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class RecommendationPipeline:
         in_force: Callable[[str, str], ActiveRules] = lambda _slot, _kind: NOTHING,
         clock: Callable[[], float] = now_ms,
         objective: Objective = CLICK,
+        explores: float = 0.0,
     ) -> None:
         self._catalogue = catalogue
         self._replica = replica
@@ -98,6 +102,8 @@ class RecommendationPipeline:
         self._in_force = in_force
         self._clock = clock
         self._objective = objective
+        self._explores = explores
+        self._metrics = metrics
         finder = ContentRetriever(catalogue, index, replica, layout, metrics)
         blender = BehaviourRetriever(replica, layout, tuning)
         about = AboutProduct(catalogue, finder, replica, blender, layout)
@@ -141,7 +147,8 @@ class RecommendationPipeline:
         )
         offer = await self._retrieve(asked, model, in_force, shared)
         watch.stop("retrieval")
-        items = self._select(asked, offer, in_force, watch)
+        chance = self._draw_chance(asked, in_force)
+        items = self._select(asked, offer, in_force, chance, watch)
         items = self._fill(items, asked, in_force) if offer.fills else items
         items = self._apply_pins(items, asked, pinnable, in_force)
         notice, counts = _notice(asked, len(items)), tuple[WishCount, ...]()
@@ -162,6 +169,7 @@ class RecommendationPipeline:
             causes_of(row, self._catalogue.get),
             watch.funnel(offer, self._catalogue, (unruled, asked.where), len(row)),
             offer.absent if len(row) < asked.k else frozenset(),
+            chance.propensities,
         )
 
     def _with_effects(self, asked: RecommendationRequest, model: Behaviour | None) -> RecommendationRequest:
@@ -172,6 +180,14 @@ class RecommendationPipeline:
         repeats = model.repeats if model is not None else NO_REPEATS
         effects = find_effects(asked.session, self._catalogue, repeats, self._clock())
         return replace(asked, effects=effects) if effects is not NO_EFFECTS else asked
+
+    def _draw_chance(self, asked: RecommendationRequest, in_force: ActiveRules) -> Chance:
+        """What chance does to the row. A pin would move what it put somewhere: such rows are left alone."""
+        if not self._explores or asked.kind not in EXPLORED or asked.visitor_id is None or in_force.pins:
+            return NO_CHANCE
+        newest = asked.session.events[-1].identity if asked.session and asked.session.events else b""
+        seed = exploration.seed(asked.visitor_id, asked.slot or asked.kind, newest)
+        return Chance(self._explores, seed)
 
     async def _relax(
         self, asked: RecommendationRequest, search: Search, in_force: ActiveRules
@@ -236,7 +252,7 @@ class RecommendationPipeline:
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
         moves = in_force.moves or self._find_faded(asked) or asked.effects.factors
-        most = POPULAR_SPARE * asked.k if moves else asked.k
+        most = POPULAR_SPARE * asked.k if moves else asked.k + exploration.SPARE
         found = self._find_popular(asked, most, [*beside])
         popular = CandidateList.of(found, self._catalogue.numbers)
         most_popular = max([hit.score for hit in found], default=0.0) or 1.0
@@ -269,12 +285,20 @@ class RecommendationPipeline:
         asked: RecommendationRequest,
         offer: CandidateSet,
         in_force: ActiveRules,
+        chance: Chance = NO_CHANCE,
         watch: FunnelWatch = OFF,
     ) -> list[RecommendedItem]:
         if not any(len(found.numbers) for found in offer.lists):
             return []
         assert offer.explain is not None
-        chosen = self._rank(asked, offer, in_force)
+        ranked = self._rank(asked, offer, in_force, asked.k + chance.spare)
+        chosen = chance.arrange(
+            ranked,
+            asked.k,
+            lambda each: each.product_id,
+            lambda each: not in_force.moves or not in_force.ids(self._product(each.product_id)),
+        )
+        self._metrics.explored.inc(chance.moved)
         watch.stop("ranking", len(chosen))
         reasons = offer.explain(chosen)
         items = [
@@ -285,14 +309,14 @@ class RecommendationPipeline:
         return items
 
     def _rank(
-        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules
+        self, asked: RecommendationRequest, offer: CandidateSet, in_force: ActiveRules, k: int
     ) -> list[RankedProduct]:
         numbers = np.concatenate([found.numbers for found in offer.lists])
         scores = np.concatenate([found.scores for found in offer.lists])
         ids = self._catalogue.numbers
         factors = self._factors(asked, numbers, in_force)
         if offer.in_order:
-            chosen = in_order(offer.lists[0], asked.k, factors)
+            chosen = in_order(offer.lists[0], k, factors)
         else:
             rows, places = self._replica.rows_of(numbers)
             traits = CandidateTraits(self._catalogue.brand_codes(numbers), rows, places, self._likeness)
@@ -300,7 +324,7 @@ class RecommendationPipeline:
                 offer.lists,
                 offer.weights,
                 traits,
-                self._rules_of(asked),
+                replace(self._rules_of(asked), k=k),
                 factors=factors,
                 is_soft=not offer.fills,
             )

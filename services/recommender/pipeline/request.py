@@ -192,7 +192,8 @@ class RecommendationResult:
 
     `model` is the version that served when it was made, `fallback` and `notice` are as the live protocol
     has them, `experiments` the visitor's variants, `causes` the products that reasons name. `absent` are
-    products that a short row would have if filters let them through.
+    products that a short row would have if filters let them through. `propensities` are those of products
+    that chance had a say about, as schemas.impressions has them.
     """
 
     row: Row
@@ -204,6 +205,7 @@ class RecommendationResult:
     causes: Mapping[str, CauseProduct] = field(default_factory=dict)
     funnel: Funnel | None = None
     absent: frozenset[str] = frozenset()
+    propensities: Mapping[str, float] = field(default_factory=dict)
 
 
 SHOWN: Final = Where(availability=AVAILABLE)  # what a page gets without asking for more

@@ -52,7 +52,9 @@ def recorder() -> Recorder:
 
 ALIKE = Reason(kind="content", product_id="p9")
 ROW = tuple(item(product(number), 0.5 - number / 10, ALIKE, "looks alike") for number in range(3))
-MADE = RecommendationResult(ROW, "m1", fallback="index_away", experiments={"x": "b"})
+MADE = RecommendationResult(
+    ROW, "m1", fallback="index_away", experiments={"x": "b"}, propensities={"p2": 0.25}
+)
 
 
 def ask(**fields: Any) -> RecommendationRequest:
@@ -74,7 +76,8 @@ async def test_a_row_is_recorded_with_all_that_clicks_and_training_ask_of_it(rec
         kind="similar",
         shown_at=1234,
         items=tuple(
-            ShownItem(product_id=each.product_id, score=each.score, source="content") for each in ROW
+            ShownItem(product_id=each.product_id, score=each.score, source="content", propensity=chance)
+            for each, chance in zip(ROW, (None, None, 0.25), strict=True)
         ),
         models={"text": "t"},
         product_id="p9",
