@@ -26,7 +26,7 @@ from starlette.types import ASGIApp, Message
 
 from schemas import sessions
 from schemas.events import Event
-from schemas.live import RecommendedItem, Slot, SlotKind
+from schemas.live import PageContext, RecommendedItem, Slot, SlotKind
 from schemas.products import Product
 from schemas.sessions import Session
 from services.model.artifact import load
@@ -76,6 +76,7 @@ SEED: Final = 5
 VISITS: Final = 20_000  # a seed of simulated visits that the model has not learned from
 KEY: Final = "the key of the benchmark's back end"
 SHOWN: Final = Where(availability=AVAILABLE)
+ON_PRODUCT: Final = PageContext(type="product")
 KINDS: Final[tuple[SlotKind, ...]] = ("for_you", "similar", "also_liked", "complement_topic")
 ABOUT: Final[Mapping[SlotKind, str]] = {
     "similar": "similar",
@@ -251,6 +252,7 @@ class DemoShop:
         vocabulary = Vocabulary.of(self.products)
         understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=time.monotonic)
         searcher = Searcher(understanding, words, lambda: vocabulary)
+        builder = RequestBuilder(joined, searcher)
         answerer = RequestHandler(
             door,
             self._rows,
@@ -261,8 +263,8 @@ class DemoShop:
             metrics=metrics,
         )
         app = MsgspecApi("rows", "of the benchmark", [Recommended], _nothing)
-        app.include_router(recommendation_routes(answerer, catalogue, searcher))
-        app.include_router(page_routes(door, answerer, self._rows, RequestBuilder(joined, searcher)))
+        app.include_router(recommendation_routes(answerer, catalogue, searcher, builder))
+        app.include_router(page_routes(door, answerer, self._rows, builder))
         return app
 
     def remember(self, session: Session) -> None:
@@ -272,7 +274,8 @@ class DemoShop:
     async def fetch_page(self, about: str, visitor_id: str) -> None:
         """The four rows in one request."""
         slots = [
-            {"name": kind, "kind": kind, "k": K} | ({} if kind == "for_you" else {"product_id": about})
+            {"name": kind, "kind": kind, "k": K, "page": {"type": "product"}}
+            | ({} if kind == "for_you" else {"product_id": about})
             for kind in KINDS
         ]
         body = msgspec.json.encode({"visitor_id": visitor_id, "slots": slots})
@@ -325,6 +328,7 @@ def _request(
         session=session,
         product_id=None if is_own else about,
         shown=shown,
+        page=ON_PRODUCT,
         without_seen=is_own,
         without_bought=is_own,
     )

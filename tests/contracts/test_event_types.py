@@ -28,7 +28,8 @@ from services.ingest.validation import validate_events
 from services.ingest.responses import EventBatch
 from services.model.settings import SessionSettings
 from services.model.interests import event_words
-from services.recommender.pipeline.explanation import because
+from schemas.live import Reason
+from services.recommender.pipeline.explanation import cause_of, say
 from services.trainer import cases
 
 GOLDEN = json.loads(Path("schemas/examples/view_item.json").read_text()) | {"type": "view_promotion"}
@@ -49,7 +50,9 @@ print(json.dumps({
     "weight": SessionSettings(kafka_bootstrap="x:1").tuning.type_weights["view_promotion"],
     "is a click": "view_promotion" in events.CLICKS,
     "for operators": event_words("view_promotion"),
-    "for shoppers": because(remembered, product),
+    "for shoppers": say(
+        Reason(kind="co_visited", cause=cause_of(remembered), product_id="p"), lambda _id: product
+    ),
     "speaks against": cases.AGAINST,
     "profile.js": 'view_promotion: "Saw"' in event_types.profile(),
 }))

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, BeforeValidator, Field
 
-from schemas.live import QUERY_MAX
+from schemas.live import QUERY_MAX, PageType
 from schemas.objectives import OBJECTIVE_MAX, BadObjective, Objective
 from schemas.objectives import parse as parse_objective
 from services.model.content import PROFILES
@@ -79,10 +79,11 @@ class RowParameters(BaseModel):
         None, ge=0, le=1, description="how unlike each other the products should be (1 − λ of MMR)"
     )
     brand_max: int | None = Field(None, ge=1, le=K_MAX, description="products of one brand at most")
+    page_type: PageType = Field("other", description="which page of the shop the row stands on")
     page_category: str = Field(
         "",
         max_length=1000,
-        description="the category whose page the row stands on: it counts, and filters nothing",
+        description="the category whose page that is: it counts, and filters nothing",
     )
     explain: bool = Field(False, description="tells the parts of each product's score")
     debug: bool = Field(False, description="the same, and what each step of the row left, and took")
@@ -142,12 +143,10 @@ def weight_names() -> dict[str, tuple[str, ...]]:
     return {kind: WEIGHTS if kind == "search" else rows for kind in (*PROFILES, "popular")}
 
 
-FILTERS: Final = tuple(
-    name
-    for name in RowParameters.model_fields
-    if name
-    not in ("k", "weights", "objective", "diversity", "brand_max", "page_category", "explain", "debug")
-)
+NO_FILTERS: Final = (
+    "k", "weights", "objective", "diversity", "brand_max", "page_type", "page_category", "explain", "debug",
+)  # fmt: skip
+FILTERS: Final = tuple(name for name in RowParameters.model_fields if name not in NO_FILTERS)
 
 
 SEVERAL: Final = frozenset(

@@ -15,6 +15,7 @@ from schemas.live import (
     CauseProduct,
     Fallback,
     Funnel,
+    PageContext,
     RecommendedItem,
     SlotKind,
 )
@@ -157,7 +158,7 @@ class RequestHandler:
             objective=parameters.given_objective,
             diversity=parameters.diversity,
             brand_max=parameters.brand_max,
-            page_category=parameters.page_category.rstrip("/"),
+            page=PageContext(type=parameters.page_type, category=parameters.page_category or None),
             without_seen=is_own if parameters.exclude_seen is None else parameters.exclude_seen,
             without_bought=is_own if parameters.exclude_bought is None else parameters.exclude_bought,
             explains=parameters.explain or parameters.debug,

@@ -95,11 +95,15 @@ class BehaviourRetriever:
         direction: Vector | None,
         weights: Weights | None = None,
         objective: Objective = CLICK,
+        is_beside_others: bool = False,
     ) -> BehaviourCandidates:
         """The model's candidates and the `others` (no two alike), as it ranks them, for a row of k.
 
         `direction` is the session's unit vector, None where it has none. With `weights`, in the order of
         Σ weight · cosine + weight · strength of behaviour instead.
+
+        `is_beside_others`: on a product's page, whose rows all follow from one product, what everybody looks
+        at would stand on every page. Elsewhere the order is the learned one, as it is measured.
         """
         numbers, features = self._models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
@@ -119,7 +123,7 @@ class BehaviourRetriever:
         # One without a category has no vector.
         shown = np.flatnonzero((categories != UNKNOWN) & allowed.mask(numbers))
         shares = model.shares(scores[shown]) if weights is None else softmax(scores[shown])
-        if weights is None and model.is_learned:
+        if is_beside_others and weights is None and model.is_learned:
             shares = dampen(shares, popularity[shown] / np.float32(model.mean_popularity))
             order = np.argsort(-shares, kind="stable")
             shown, shares = shown[order], shares[order]

@@ -83,6 +83,7 @@ class ForYou:
                 direction=direction,
                 weights=weights if is_weighed else None,
                 objective=asked.objective or CLICK,
+                is_beside_others=asked.page.type == "product",
             )
             if any(len(each.numbers) for each in blend.lists):
                 by_model = self._rank_by_model(

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import reduce
 from typing import Final
 
 import msgspec
@@ -18,15 +17,12 @@ from services.model.behaviour import Behaviour
 from services.model.content import PROFILES, Weights
 from services.model.repurchase import Repeats
 from services.model.session import Tuning
-from services.model.session_index import Floats
-from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import Hit, VectorIndex, Where
+from services.recommender.index.port import VectorIndex, Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline import explanation, exploration, relaxation
 from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
-from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever
 from services.recommender.pipeline.diversity import (
     CandidateTraits,
@@ -38,11 +34,11 @@ from services.recommender.pipeline.diversity import (
 from services.recommender.pipeline.experiments import AS_EVERYONE, Assignment
 from services.recommender.pipeline.explanation import causes_of, item, withhold
 from services.recommender.pipeline.exploration import NO_CHANCE, Chance
-from services.recommender.pipeline.fatigue import Faded, find_faded
 from services.recommender.pipeline.for_search import SearchRetriever
 from services.recommender.pipeline.for_visitor import ForYou
 from services.recommender.pipeline.funnel import OFF, FunnelWatch
 from services.recommender.pipeline.merchandising import NOTHING, ActiveRules, apply_pins
+from services.recommender.pipeline.popular_candidates import PopularRetriever
 from services.recommender.pipeline.purchases import NO_EFFECTS, find_effects
 from services.recommender.pipeline.relaxation import WishCount
 from services.recommender.pipeline.request import (
@@ -52,15 +48,14 @@ from services.recommender.pipeline.request import (
     Row,
     SharedLookups,
 )
+from services.recommender.pipeline.row_factors import RowFactors
 from services.recommender.pipeline.visitor_needs import VisitorNeeds
 from services.recommender.search.search import Search
 from services.vector_replica import STEPS, VectorReplica
 
 EXPLORED: Final = frozenset({"for_you", "popular"})  # who asks for something else is to get that
 POPULAR_SPARE: Final = 4  # times the row's length: what boosts may bring up from below
-PAGE_BOOST: Final = np.float32(1.5)  # of what a category's page shows, in the visitor's row on it
 NO_REPEATS: Final = Repeats()
-FADES: Final = frozenset({"for_you", "popular"})  # kinds of rows in which what is never clicked gives way
 
 LEARNED: Final = frozenset({"for_you", "similar", "also_liked"})  # whose order asks the learned one
 
@@ -109,6 +104,8 @@ class RecommendationPipeline:
         about = AboutProduct(catalogue, finder, replica, blender, layout)
         self._for_you = ForYou(catalogue, finder, replica, blender, layout=layout, tuning=tuning)
         self._search = SearchRetriever(catalogue, finder, replica, layout)
+        self._popularity = PopularRetriever(catalogue)
+        self._factors = RowFactors(catalogue, clock)
         self._needs = VisitorNeeds(catalogue, self._search, about)
         self._kinds: Mapping[str, Kind] = {
             "similar": about.similar,
@@ -251,34 +248,10 @@ class RecommendationPipeline:
     def _popular(
         self, asked: RecommendationRequest, in_force: ActiveRules, beside: Iterable[str | None] = ()
     ) -> CandidateSet:
-        moves = in_force.moves or self._find_faded(asked) or asked.effects.factors
-        most = POPULAR_SPARE * asked.k if moves else asked.k + exploration.SPARE
-        found = self._find_popular(asked, most, [*beside])
-        popular = CandidateList.of(found, self._catalogue.numbers)
-        most_popular = max([hit.score for hit in found], default=0.0) or 1.0
-
-        def explain(chosen: Sequence[RankedProduct]) -> list[Reason]:
-            shares = [round(max(each.score, 0.0) / most_popular, 4) for each in chosen]
-            return [Reason(kind="popular", strength=share) for share in shares]
-
-        found_by = {"popular": [popular.numbers]}
-        return CandidateSet([popular], [1.0], explain, fills=False, in_order=True, found=found_by)
-
-    def _find_popular(
-        self, asked: RecommendationRequest, most: int, beside: Sequence[str | None]
-    ) -> list[Hit]:
-        """Of the page's category first, where the row stands on the page of one."""
-        brand_max = self._rules_of(asked).brand_max
-        first: list[Hit] = []
-        where = asked.where
-        if asked.page_category and not where.category:
-            here = replace(where, category=frozenset({asked.page_category}))
-            first = self._catalogue.popular(most, here, brand_max, row=asked.k, beside=beside)
-            where = _without(where, frozenset(hit.product_id for hit in first))
-        if len(first) >= most:
-            return first
-        rest = self._catalogue.popular(most - len(first), where, brand_max, row=asked.k, beside=beside)
-        return [*first, *rest]
+        most = asked.k + exploration.SPARE
+        if self._factors.move(asked, in_force):
+            most = POPULAR_SPARE * asked.k
+        return self._popularity.retrieve(asked, most, self._rules_of(asked).brand_max, beside)
 
     def _select(
         self,
@@ -314,7 +287,7 @@ class RecommendationPipeline:
         numbers = np.concatenate([found.numbers for found in offer.lists])
         scores = np.concatenate([found.scores for found in offer.lists])
         ids = self._catalogue.numbers
-        factors = self._factors(asked, numbers, in_force)
+        factors = self._factors.find(asked, numbers, in_force)
         if offer.in_order:
             chosen = in_order(offer.lists[0], k, factors)
         else:
@@ -332,29 +305,6 @@ class RecommendationPipeline:
             RankedProduct(ids.id(number := int(numbers[place])), number, float(scores[place]), origin)
             for place, origin in chosen
         ]
-
-    def _factors(self, asked: RecommendationRequest, numbers: Ints, in_force: ActiveRules) -> Floats | None:
-        """(n,) what rules, seen rows, purchases and the page make of each's relevance; None for nothing."""
-        found: list[Floats] = []
-        if in_force.moves:
-            ids = self._catalogue.numbers.ids(numbers)
-            found.append(in_force.factors([self._product(product_id) for product_id in ids]))
-        if (faded := self._find_faded(asked)) is not None:
-            found.append(faded.take(numbers))
-        if (unwanted := asked.effects.factors_of(self._catalogue.shelf_codes(numbers))) is not None:
-            found.append(unwanted)
-        if asked.page_category and asked.kind == "for_you":
-            here = self._catalogue.filter(Where(category=frozenset({asked.page_category}))).mask(numbers)
-            found.append(np.where(here, PAGE_BOOST, np.float32(1)))
-        return reduce(np.multiply, found) if found else None
-
-    def _find_faded(self, asked: RecommendationRequest) -> Faded | None:
-        if asked.kind not in FADES:
-            return None
-        catalogue = self._catalogue
-        return find_faded(
-            asked.session, catalogue.find_by_digest, catalogue.numbers.find, self._clock() / 1000
-        )
 
     def _rules_of(self, asked: RecommendationRequest) -> RowLimits:
         # Who asks for brands by name wants no others between them.

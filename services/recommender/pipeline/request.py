@@ -10,6 +10,7 @@ from schemas.live import (
     CauseProduct,
     Fallback,
     Funnel,
+    PageContext,
     Reason,
     RecommendedItem,
     Slot,
@@ -36,6 +37,7 @@ Row = tuple[RecommendedItem, ...]
 T = TypeVar("T")
 
 PURCHASE: Final = KIND_OF["purchase"]
+ANYWHERE: Final = PageContext()
 
 
 class SharedLookups:
@@ -68,7 +70,7 @@ class RecommendationRequest:
     where nothing fits; None for `where` itself.
 
     `searches` are the visitor's of the last minutes, `effects` what follows from the visitor's purchases, and
-    `page_category` is what the page around the row shows: all three count, and filter nothing.
+    `page` is the one around the row: all three count, and filter nothing.
 
     `own` are the events of `session` that the visitor may be told of, None: all. Others are those of whom it
     is only claimed that they are the same person.
@@ -94,9 +96,14 @@ class RecommendationRequest:
     shown: frozenset[str] = frozenset()
     searches: tuple[RecentSearch, ...] = ()
     effects: PurchaseEffects = NO_EFFECTS
-    page_category: str = ""
+    page: PageContext = ANYWHERE
     explains: bool = False
     debug: bool = False
+
+    @property
+    def page_category(self) -> str:
+        """The category whose page the row stands on; empty for none."""
+        return (self.page.category or "").rstrip("/")
 
     @property
     def about(self) -> tuple[str, ...]:
@@ -280,7 +287,7 @@ class RequestBuilder:
             objective=None if slot.objective is None else objectives.parse(slot.objective),
             search=search,
             searches=words.recent,
-            page_category=((slot.page.category if slot.page else None) or "").rstrip("/"),
+            page=slot.page or ANYWHERE,
             without_seen=is_own,
             without_bought=is_own,
             shown=shown,

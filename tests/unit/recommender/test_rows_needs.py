@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.live import Cause
+from schemas.live import Cause, PageContext
 from schemas.sessions import Session, SessionSearch, pack_purchases, purchase_digest
 from schemas.times import DAY_MS
 from services.model.repurchase import Repeat, Repeats
@@ -149,10 +149,10 @@ async def test_a_consumable_comes_back_when_it_is_due(shop: PipelineShop) -> Non
 
 
 async def test_on_the_page_of_a_category_a_new_visitor_sees_it_first(shop: PipelineShop) -> None:
-    made = await for_you(shop, None, page_category="Tents")
+    made = await for_you(shop, None, page=PageContext(type="category", category="Tents"))
     assert [item.category[0] for item in made.row][:4] == ["Tents"] * 4
     assert made.fallback == "new_visitor"
-    popular = await shop.ask("popular", 20, SHOWN, page_category="Tents")
+    popular = await shop.ask("popular", 20, SHOWN, page=PageContext(type="category", category="Tents"))
     assert [item.category[0] for item in popular.row][:10] == ["Tents"] * 10
     assert len(popular.row) == 20
 
@@ -160,6 +160,6 @@ async def test_on_the_page_of_a_category_a_new_visitor_sees_it_first(shop: Pipel
 async def test_on_the_page_of_a_category_the_visitors_row_leans_to_it(shop: PipelineShop) -> None:
     session = shop.session("p0", "p1", "p2")
     plain = await for_you(shop, session)
-    made = await for_you(shop, session, page_category="Tents")
+    made = await for_you(shop, session, page=PageContext(type="category", category="Tents"))
     place = [item.category[0] for item in plain.row].index("Tents")
     assert [item.category[0] for item in made.row].index("Tents") <= place

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,7 +145,9 @@ async def test_what_is_popular_is_counted_anew_again_and_again_and_pages_are_tol
     counted = Popularity(1000.0, (1.0,) * len(KIND_OF))
     for number in range(3):
         catalogue.put(product(number, popularity=None))
-    task = asyncio.create_task(topic_feeds.count(counted, catalogue, pages, clock))  # type: ignore[arg-type]
+    models = SimpleNamespace(model=lambda _line: None)
+    counting = topic_feeds.count(counted, catalogue, pages, clock, models)  # type: ignore[arg-type]
+    task = asyncio.create_task(counting)
 
     def first() -> str:
         return catalogue.popular(1, Where(), 9)[0].product_id
