@@ -13,7 +13,7 @@ from schemas.objectives import OBJECTIVES, ObjectiveName
 from schemas.sessions import SessionEvent
 from services.model.behaviour import Behaviour
 from services.model.candidates import FEATURES
-from services.model.forest import Trees
+from services.model.forest import Trees, score_trees
 from services.model.ranker import collect_features
 from services.model.session import Tuning
 from services.model.session_index import Floats, read_only
@@ -103,6 +103,16 @@ class Groups:
         weights = None if self.weights is None else self.weights[kept]
         return Groups(self.features[rows], self.labels[rows], self.sizes[kept], weights)
 
+    def split(self, share: float) -> tuple["Groups", "Groups"]:
+        """The first cases, so many of all, and the rest."""
+        first = round(len(self.sizes) * share)
+        row = int(self.sizes[:first].sum())
+        weights = (None, None) if self.weights is None else (self.weights[:first], self.weights[first:])
+        return (
+            Groups(self.features[:row], self.labels[:row], self.sizes[:first], weights[0]),
+            Groups(self.features[row:], self.labels[row:], self.sizes[first:], weights[1]),
+        )
+
     def __add__(self, other: "Groups") -> "Groups":
         """Both, one after another; nothing added changes nothing."""
         if not len(other.sizes):
@@ -138,6 +148,16 @@ def fit_trees(groups: Groups, parameters: LambdaRank, *, threads: int, progress:
         callbacks=[lambda _env: progress.advance()],
     )
     return flatten(booster.dump_model())
+
+
+def mean_reciprocal_rank(trees: Trees, groups: Groups) -> float:
+    """How high the first right candidate of each case stands on the average: 1 where always first."""
+    scores, found = score_trees(trees, groups.features), list[float]()
+    for end, size in zip(np.cumsum(groups.sizes).tolist(), groups.sizes.tolist(), strict=True):
+        case = slice(end - size, end)
+        best = scores[case][groups.labels[case]].max()
+        found.append(1 / (1 + int((scores[case] > best).sum())))
+    return float(np.mean(found)) if found else 0.0
 
 
 @dataclass(frozen=True, slots=True)

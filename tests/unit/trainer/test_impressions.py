@@ -87,11 +87,21 @@ def test_lessons_change_what_is_learned_only_where_the_first_model_does_not_know
     past = histories(shop(1000))
     views = columns(("a", "view_item", "a1", 0))
     [lesson] = row_lessons([*rows("a", MINUTE, is_random=True)], views, TUNING)
-    about = Lesson(lesson.lesson.events, frozenset({"b1"}), ("b1", "b2", "b3"), 2.0)
+    about = Lesson(lesson.lesson.events, frozenset({"b2"}), ("b1", "b2", "b3"), 2.0)
     early, late = ([RowLesson(at, about)] * 200 for at in (0, int(past.times.max()) + 1))
     plain = trees(past, [])
     assert trees(past, early) == plain
     assert trees(past, late) != plain
+
+
+def test_lessons_that_later_clicks_contradict_change_nothing() -> None:
+    past = histories(shop(1000))
+    views = columns(("a", "view_item", "a1", 0))
+    [lesson] = row_lessons([*rows("a", MINUTE, is_random=True)], views, TUNING)
+    seen, at = ("b1", "b2", "b3"), int(past.times.max()) + 1
+    right = ["b1"] * 160 + ["b3"] * 40  # what was clicked first is not what is clicked then
+    found = [RowLesson(at, Lesson(lesson.lesson.events, frozenset({each}), seen, 2.0)) for each in right]
+    assert trees(past, found) == trees(past, [])
 
 
 @pytest.mark.parametrize(("count", "most"), [(0, 3), (3, 3), (10, 4), (10, 1)])
