@@ -205,3 +205,16 @@ def test_from_search_to_a_product_by_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
     expect(page.locator("#main")).to_have_attribute("data-product", product_id[0])
+
+
+def test_a_search_moves_the_visitors_own_row_which_says_so(page: Page) -> None:
+    before = ids(page.locator("#for-you-list .card"))
+    look_for(page, "tents")
+    said = page.locator("#for-you").get_by_text(re.compile("because you searched for tents", re.IGNORECASE))
+    expect(said.first).to_be_visible()
+    row = ids(page.locator("#for-you-list .card"))
+    assert row != before
+    names = page.locator("#for-you-list .card-name").all_inner_texts()
+    assert sum("tent" in name.lower() for name in names) >= 3
+    screenshot(page, "searched")
+    has_never_navigated(page)

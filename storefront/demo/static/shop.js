@@ -19,7 +19,7 @@ const FOR_YOU = "for_you";
 const LONGEST = 44; // characters of a sentence on the row's cards
 const FOLLOWS = "Look around, and this row follows.";
 const TOAST_MS = 4000;
-const MOVES_NOTHING = new Set(["search", "view_item_list"]); // events that are no sign of what somebody likes
+const MOVES_NOTHING = new Set(["search", "view_item_list"]); // events that put no results in another order
 const STATUS = {
   connecting: "Connecting",
   live: "Live: follows every click",
@@ -31,7 +31,7 @@ const STATUS = {
 const { ingest, recommender, row: rowLength } = document.documentElement.dataset;
 const byId = (id) => document.getElementById(id);
 const main = () => byId("main");
-const ownEvents = new Set(); // ids of those that move nothing
+const ownEvents = new Set(); // ids of those
 
 const panel = createPanel(byId("panel"), byId("panel-button"));
 const tracker = createTracker({ ingest, onTracked: tracked });
