@@ -147,6 +147,8 @@ def _types(found: Json) -> Iterator[str]:
 
 def _objectives(found: Json) -> Iterator[str]:
     """A sentence for each shop and objective."""
+    if found["objectives"] is None:
+        return
     told = []
     for title, by_name in found["objectives"]["shops"].items():
         shop = title[:1].upper() + title[1:]

@@ -18,6 +18,7 @@ from tests.support.shop_pages import (
     look_for,
     open_product,
     read_results,
+    row,
     screenshot,
     wait_for_answer,
 )
@@ -146,9 +147,16 @@ def test_results_follow_what_the_visitor_does_elsewhere(stack: Stack, page: Page
     other.goto(stack.shop_url)
     is_live(other)
     for place in range(3):
-        because(other, open_product(other, "Kids", place))
+        shown = row(other)
+        open_product(other, "Kids", place)
+        is_another_row(other, shown)
     is_another_order(page, before)
     has_never_navigated(page)
+
+
+@patiently(15)
+def is_another_row(page: Page, shown: list[str]) -> None:
+    assert row(page) != shown
 
 
 @patiently(15)
@@ -208,12 +216,11 @@ def test_from_search_to_a_product_by_keyboard_alone(page: Page) -> None:
 
 
 def test_a_search_moves_the_visitors_own_row_which_says_so(page: Page) -> None:
-    before = ids(page.locator("#for-you-list .card"))
+    before = row(page)
     look_for(page, "tents")
     said = page.locator("#for-you").get_by_text(re.compile("because you searched for tents", re.IGNORECASE))
     expect(said.first).to_be_visible()
-    row = ids(page.locator("#for-you-list .card"))
-    assert row != before
+    assert row(page) != before
     names = page.locator("#for-you-list .card-name").all_inner_texts()
     assert sum("tent" in name.lower() for name in names) >= 3
     screenshot(page, "searched")

@@ -47,8 +47,12 @@ max-examples = 3
 """
 VISITOR: Final = "somebody"
 
-# What no schema tells: the grammar of weights, and which products there are.
-KNOWN: Final = {"query.weights": "brand:0.2,price:-1", "path.product_id": "p9"}
+# What no schema tells: the grammar of weights and objectives, and which products there are.
+KNOWN: Final = {
+    "query.weights": "brand:0.2,price:-1",
+    "query.objective": "buy:0.7,click:0.3",
+    "path.product_id": "p9",
+}
 ANY_WEIGHTS: Final = """
 [checks.positive_data_acceptance]
 enabled = false  # most texts are no weights

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from services.ops.experiments.statistics import Floats, Sums
+from services.ops.experiments.sums import Floats, Sums
 
 Longs = npt.NDArray[np.int64]
 Persons = npt.NDArray[np.bool_]

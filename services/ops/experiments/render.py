@@ -8,7 +8,8 @@ from schemas.experiments import Experiment
 from schemas.times import DAY_MS
 from services.cli import console
 from services.ops.experiments.report import Measure, OffPolicy, Report, VariantReport
-from services.ops.experiments.statistics import EXPECTED_MIN, Estimate, Lift
+from services.ops.experiments.statistics import Estimate, Lift
+from services.ops.experiments.sums import EXPECTED_MIN
 from services.ops.output import Column, figures, say, table
 from services.time_range import TimeRange, format_time
 

@@ -11,7 +11,8 @@ from schemas.experiments import Experiment
 from services.ops.experiments import statistics
 from services.ops.experiments.attribution import Attribution, Bools
 from services.ops.experiments.query import Omissions, ReportRequest
-from services.ops.experiments.statistics import MISMATCH, Count, Estimate, Lift, Sums
+from services.ops.experiments.statistics import MISMATCH, Count, Estimate, Lift
+from services.ops.experiments.sums import Sums
 
 UNITS: Final = {
     "click_rate": "bootstrap over visitors",

@@ -26,14 +26,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats  # type: ignore[import-untyped]
 
-Floats = npt.NDArray[np.float64]
+from services.ops.experiments.sums import EXPECTED_MIN, SEED, Floats, Sums, group_persons
+
 Test = Literal["chi-square", "fisher", "bootstrap"]
 
 DRAWS: Final = 4_999
-GROUPS: Final = 1_000
-SEED: Final = 20_260_101
 BATCH: Final = 500  # draws at once: 4 MB an array
-EXPECTED_MIN: Final = 5.0
 MISMATCH: Final = 0.001
 
 
@@ -65,37 +63,6 @@ class Count:
 
     of: int
     all: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sums:
-    """What a ratio's two sums are made of, a person each: both (n,)."""
-
-    above: Floats
-    below: Floats
-
-    @property
-    def ratio(self) -> float | None:
-        """The ratio itself; the same in whatever order persons come."""
-        below = math.fsum(self.below)
-        return math.fsum(self.above) / below if below > 0 else None
-
-    @property
-    def too_few(self) -> bool:
-        """Whether so few persons have anything that draws of them tell nothing."""
-        return int(np.count_nonzero(self.above)) < EXPECTED_MIN
-
-    def group(self) -> "Sums":
-        """At most GROUPS groups of persons as persons, the same in whatever order they come."""
-        return Sums(*_group(self.above, self.below))
-
-
-def _group(*columns: Floats) -> list[Floats]:
-    order = np.random.default_rng(SEED).permutation(np.lexsort(columns[::-1]))
-    if len(order) <= GROUPS:
-        return [column[order] for column in columns]
-    group = np.arange(len(order)) % GROUPS
-    return [np.bincount(group, column[order]).astype(np.float64) for column in columns]
 
 
 class _Interval(Protocol):
@@ -168,7 +135,7 @@ def pair_lift(sums: Sums, base: Sums, confidence: float) -> Lift:
         return Lift(None, None, None, None, None, False)
     if sums.too_few or base.too_few:
         return Lift(value / other - 1, None, None, None, None, False)
-    above, below, base_above, base_below = _group(sums.above, sums.below, base.above, base.below)
+    above, below, base_above, base_below = group_persons(sums.above, sums.below, base.above, base.below)
     ours, theirs = Sums(above, below), Sums(base_above, base_below)
     found = _bootstrap(lambda at, axis: _lift(_ratio(ours, at), _ratio(theirs, at)), [ours], confidence)
     return _lift_of(value / other - 1, found, confidence)

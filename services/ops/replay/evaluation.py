@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats  # type: ignore[import-untyped]
 
-from services.ops.experiments.statistics import Estimate, Sums, ratio
+from services.ops.experiments.statistics import Estimate, ratio
+from services.ops.experiments.sums import Sums
 from services.ops.replay.figures import OVERLAP_BINS, SHOWN, FrontPoint, Quality, RowsCompared
 from services.ops.replay.next_click import Case
 from services.ops.replay.recommendations import Row

@@ -7,16 +7,15 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
 from services.ops.experiments.statistics import (
-    GROUPS,
     Count,
     Estimate,
-    Sums,
     ratio,
     ratio_lift,
     sample_ratio,
     share,
     share_lift,
 )
+from services.ops.experiments.sums import GROUPS, Sums
 from tests.support.examples import examples
 
 SEEDS = range(60)
