@@ -85,7 +85,7 @@ class PipelineRanking:
         self.popularity = Popularity(settings.popular_half_life_ms, self.tuning.kind_weights)
         self._sessions: dict[str, Session] = {}
         self.model: Behaviour | None = None
-        self._counted_at = 0
+        self._counted_at = self._now = 0  # Unix ms, as simulated
         self._ids = count()
         self._runner = stock.runner
         self._pipeline = RecommendationPipeline(
@@ -97,6 +97,7 @@ class PipelineRanking:
             rules=RowLimits(k=0, diversity=settings.diversity, brand_max=settings.brand_max),
             model=lambda _line: self.model,
             metrics=Metrics(),
+            clock=lambda: self._now,
             explores=explores,
         )
 
@@ -110,6 +111,7 @@ class PipelineRanking:
 
     def run(self, visitor_id: str, k: int, at: int) -> RecommendationResult:
         """What the pipeline makes of all that is known now."""
+        self._now = at
         if at - self._counted_at > HOUR_MS:
             self.catalogue.count(self.count_popularity(at))
             self._counted_at = at

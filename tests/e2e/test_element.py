@@ -447,6 +447,7 @@ def test_a_click_is_tracked_and_told_before_the_link_is_followed(
     assert page.evaluate("window.selected.map(({ cancelable }) => cancelable)") == [True, False]
     with page.context.expect_page() as opened:
         link.click(button="middle")
+    opened.value.wait_for_load_state()
     opened.value.close()
     assert len(read_tracked(page, "select_item")) == 3
 
