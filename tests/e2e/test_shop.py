@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-from collections import Counter
 
 import httpx
 import pytest
@@ -21,14 +20,13 @@ from tests.support.shop_pages import (
     all_arrive,
     because,
     card_in,
-    events_of,
+    each_is_there_once,
     has_never_navigated,
     is_live,
     is_popular,
     look_for,
     nothing_waits,
     open_product,
-    read_tracked,
     row,
     screenshot,
     top_categories,
@@ -144,7 +142,7 @@ def test_offline_and_back_loses_no_event_and_makes_none_twice(stack: Stack, page
 
     page.context.set_offline(False)
     nothing_waits(page)
-    assert events_of(stack, page) == Counter(tracked)
+    each_is_there_once(stack, page)
     is_live(page)
     because(page, first)
     has_never_navigated(page)
@@ -223,7 +221,7 @@ def test_an_order_from_search_to_thanks(stack: Stack, page: Page) -> None:
     page.get_by_role("link", name="What we think you like").click()
     expect(page.locator("[data-part=events]")).to_contain_text(f"Bought {name}")
     nothing_waits(page)
-    assert events_of(stack, page) == read_tracked(page)
+    each_is_there_once(stack, page)
     has_never_navigated(page)
 
 

@@ -119,6 +119,12 @@ def nothing_waits(page: Page) -> None:
 
 
 @patiently(15)
+def each_is_there_once(stack: Stack, page: Page) -> None:
+    """What the page has tracked by now: rows that come into sight are told at any moment."""
+    assert events_of(stack, page) == read_tracked(page)
+
+
+@patiently(15)
 def all_arrive(stack: Stack, visitor_id: str, tracked: list[str]) -> None:
     assert read_events(stack, visitor_id) == Counter(tracked)
 
