@@ -195,8 +195,7 @@ test("items are known by their id alone; what has none is passed over, and that 
   const [event, ...others] = await events();
   assert.deepEqual(event.items, [{ product_id: "17" }, { product_id: "old" }]);
   assert.deepEqual(others, []);
-  assert.equal(warnings.length, 1);
-  assert.match(warnings[0], /item_id/);
+  assert.equal(warnings.filter((each) => /item_id/.test(each)).length, 1); // of others, such as of time, there may be more
 });
 
 test("what Google knows and Eddy does not is no event and no warning", async () => {
