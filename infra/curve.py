@@ -4,17 +4,15 @@ from collections.abc import Iterator, Sequence
 from math import ceil, floor, log10
 from typing import Any, Final
 
+from infra.chart import HEIGHT, PALE, WIDTH, svg, text
+
 Json = dict[str, Any]
 Point = tuple[float, float]  # events a second, milliseconds
 
-WIDTH: Final = 720
-HEIGHT: Final = 380
 LEFT: Final = 64
 RIGHT: Final = 130
 TOP: Final = 24
 BOTTOM: Final = 44
-INK: Final = "#333"
-PALE: Final = "#ddd"
 NAMES: Final = {"p50": "#0a7d5a", "p99": "#c2452d"}  # percentile → colour
 HOLLOW: Final = "#fff"  # the dot of a rate that was not held
 
@@ -55,23 +53,19 @@ def draw(live: Json) -> str:
         lines += _line(scales, eddy, colour, f"Eddy {name}", held)
         beside = [(rate, each[name]) for rate, each in sorted(bare.items())]
         lines += _line(scales, beside, colour, f"bare Kafka {name}", None)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="sans-serif" font-size="12">'
-    )
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *lines, "</svg>", ""])
+    return svg(lines)
 
 
 def _axes(scales: Scales, rates: Sequence[float]) -> Iterator[str]:
     for ms in scales.ticks:
         _, y = scales.place((rates[0], ms))
         yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{PALE}"/>'
-        yield _text(LEFT - 6, y + 4, f"{ms:g} ms", "end")
+        yield text(LEFT - 6, y + 4, f"{ms:g} ms", "end")
     for rate in rates:
         x, _ = scales.place((rate, scales.ticks[0]))
         yield f'<path d="M{x:.1f} {TOP}V{HEIGHT - BOTTOM}" stroke="{PALE}"/>'
-        yield _text(x, HEIGHT - BOTTOM + 16, f"{rate:,}", "middle")
-    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "events a second", "middle")
+        yield text(x, HEIGHT - BOTTOM + 16, f"{rate:,}", "middle")
+    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "events a second", "middle")
 
 
 def _line(
@@ -86,8 +80,4 @@ def _line(
         fill = colour if is_held else HOLLOW
         yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{fill}" stroke="{colour}" stroke-width="2"/>'
     x, y = places[-1]
-    yield _text(x + 10, y + 4, name, "start", colour)
-
-
-def _text(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{text}</text>'
+    yield text(x + 10, y + 4, name, "start", colour)

@@ -35,6 +35,8 @@ EVENTS_REMOVED: Final = "events_removed"  # how many events that were
 # What `SessionEvent.kind` counts. New types come at the end: the numbers lie in stored sessions.
 KINDS: Final[tuple[EventType, ...]] = tuple(EVENT_TYPES)
 KIND_OF: Final = {type_: kind for kind, type_ in enumerate(KINDS)}
+# Those that speak against a product.
+AGAINST: Final = [KIND_OF[type_] for type_, kind in EVENT_TYPES.items() if (kind.weight or 0) < 0]
 
 ULID_LENGTH: Final = 26
 UUID_LENGTH: Final = 36

@@ -3,17 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from infra.chart import HEIGHT, PALE, WIDTH, svg, text
+
 Json = dict[str, Any]
 Point = tuple[float, float]  # day, clicks a visit
 
-WIDTH: Final = 720
-HEIGHT: Final = 380
 LEFT: Final = 56
 RIGHT: Final = 170
 TOP: Final = 28
 BOTTOM: Final = 44
-INK: Final = "#333"
-PALE: Final = "#ddd"
 COLOURS: Final = ("#8a8a8a", "#b0782a", "#3b6fb5", "#7a4fa3", "#0a7d5a")  # of the rankings, in their order
 NEIGHBOURS: Final = 1  # days before and after that a line's point is the mean with
 APART: Final = 15  # pixels between two names
@@ -33,12 +31,8 @@ def draw(figures: Json) -> str:
     names = _spread(ends)
     for ranking, colour in zip(rankings, COLOURS, strict=False):
         lines += _line(scales, ranking["clicks_by_day"], colour)
-        lines.append(_text(WIDTH - RIGHT + 10, names[ranking["name"]] + 4, ranking["name"], "start", colour))
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        'font-family="sans-serif" font-size="12">'
-    )
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *lines, "</svg>", ""])
+        lines.append(text(WIDTH - RIGHT + 10, names[ranking["name"]] + 4, ranking["name"], "start", colour))
+    return svg(lines)
 
 
 class _Scales:
@@ -53,15 +47,15 @@ class _Scales:
 
 
 def _axes(scales: _Scales, days: int, step: float, most: float) -> Iterator[str]:
-    yield _text(LEFT - 6, TOP - 12, "clicks a visit", "start")
+    yield text(LEFT - 6, TOP - 12, "clicks a visit", "start")
     for nth in range(int(most / step) + 1):
         _, y = scales.place((1, nth * step))
         yield f'<path d="M{LEFT} {y:.1f}H{WIDTH - RIGHT}" stroke="{PALE}"/>'
-        yield _text(LEFT - 6, y + 4, f"{nth * step:g}", "end")
+        yield text(LEFT - 6, y + 4, f"{nth * step:g}", "end")
     for day in range(1, days + 1):
         x, _ = scales.place((day, 0))
-        yield _text(x, HEIGHT - BOTTOM + 16, str(day), "middle")
-    yield _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "day", "middle")
+        yield text(x, HEIGHT - BOTTOM + 16, str(day), "middle")
+    yield text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8, "day", "middle")
 
 
 def _line(scales: _Scales, clicks: Sequence[float], colour: str) -> Iterator[str]:
@@ -85,7 +79,3 @@ def _spread(heights: Mapping[str, float]) -> dict[str, float]:
     for name, height in sorted(heights.items(), key=lambda each: each[1]):
         below = found[name] = max(height, below + APART)
     return found
-
-
-def _text(x: float, y: float, text: str, anchor: str, colour: str = INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{text}</text>'

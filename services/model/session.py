@@ -247,12 +247,13 @@ def is_over(session: Session, event: Event, tuning: Tuning) -> bool:
 
 def is_remembered(event: Event, tuning: Tuning) -> bool:
     """Whether anything of an event goes into the session."""
-    return bool(signals(event, tuning) or searches_of(event) or impressions_of(event))
+    is_signal = tuning.type_weights.get(event.type) and event.products()
+    return bool(is_signal or searches_of(event) or impressions_of(event))
 
 
 def is_quiet(event: Event, tuning: Tuning) -> bool:
-    """Whether it is no reason to make rows anew: what is shown must not change because it was looked at."""
-    return not signals(event, tuning) and not searches_of(event)
+    """Whether one that is remembered is no reason to make rows anew: they would change for being seen."""
+    return event.type != "search" and not tuning.type_weights.get(event.type)
 
 
 def signals(event: Event, tuning: Tuning) -> list[SessionEvent]:

@@ -8,9 +8,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from schemas.events import EVENT_TYPES
 from schemas.objectives import ObjectiveName
-from schemas.sessions import KIND_OF, SessionEvent
+from schemas.sessions import AGAINST, KIND_OF, SessionEvent
 from schemas.times import DAY_MS
 from services.model.session import Tuning, merge_events
 from services.trainer.sessions import Histories
@@ -131,12 +130,8 @@ def outcome_cases(
         yield replace(case, target=target, also=tuple(also))
 
 
-# What speaks against a product is nothing to foretell.
-AGAINST: Final = [KIND_OF[type_] for type_, kind in EVENT_TYPES.items() if (kind.weight or 0) < 0]
-
-
 def _foreseeable(histories: Histories, known: frozenset[str]) -> npt.NDArray[np.bool_]:
-    """Which events can be cases."""
+    """Which events can be cases. What speaks against a product is nothing to foretell."""
     is_known = np.array([product in known for product in histories.products], dtype=np.bool_)
     counts = continuing(histories)
     counts &= is_known[histories.items]

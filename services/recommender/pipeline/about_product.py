@@ -32,7 +32,6 @@ from services.recommender.pipeline.lift import (
     judge_complements,
     scale_strengths,
 )
-from services.recommender.pipeline.model_numbers import ModelNumbers
 from services.recommender.pipeline.neighbours import NOBODY
 from services.recommender.pipeline.request import CandidateSet, RecommendationRequest, SharedLookups
 from services.vector_replica import VectorReplica
@@ -85,7 +84,6 @@ class AboutProduct:
         self._replica = replica
         self._blender = blender
         self._layout = layout
-        self._models = ModelNumbers(replica.numbers)
         self._kinds = KindTables(catalogue)
 
     async def similar(
@@ -130,7 +128,7 @@ class AboutProduct:
         if model is None or beside is None:
             return CandidateSet(fallback="no_behaviour")
         lift = estimate_lift(beside, LIFT_PRIOR, 1.0)
-        numbers = self._models.of_shop(model)[beside.numbers]
+        numbers = self._blender.models.of_shop(model)[beside.numbers]
         strengths = scale_strengths(np.log(np.maximum(lift, 1.0)))
         told = CoVisitation(numbers, ALIKE_MOST + (1 - ALIKE_MOST) * strengths)
         if len(numbers) < 2 * asked.k:  # behind them what the model takes for alike
@@ -175,7 +173,7 @@ class AboutProduct:
             for candidate, strength in zip(beside.numbers[mask].tolist(), told[mask].tolist(), strict=True):
                 strengths[candidate] = strengths.get(candidate, 0.0) + strength
                 partners[candidate] = max(partners.get(candidate, (0.0, number)), (strength, number))
-        to_shop = self._models.of_shop(model)
+        to_shop = self._blender.models.of_shop(model)
         values = np.array([*strengths.values()], dtype=np.float32)
         found = CoVisitation(to_shop[np.array([*strengths], np.int32)], scale_strengths(values))
         beside_of = to_shop[np.array([number for _, number in partners.values()], np.int32)]

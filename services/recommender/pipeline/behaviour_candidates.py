@@ -64,7 +64,7 @@ class BehaviourRetriever:
         self._replica = replica
         self._layout = layout
         self._tuning = tuning
-        self._models = ModelNumbers(replica.numbers)
+        self.models = ModelNumbers(replica.numbers)
 
     def rank_beside(
         self,
@@ -80,7 +80,7 @@ class BehaviourRetriever:
         if model is None or not model.has_witnesses(product_id):
             return None
         view = SessionEvent(0, b"", product_id, KIND_OF["view_item"])
-        numbers, features = self._models.candidates(model, [view], self._tuning, others)
+        numbers, features = self.models.candidates(model, [view], self._tuning, others)
         order, scores, is_witnessed = rank_features(model, features, objective or CLICK)
         return CoVisitation(numbers[order], scale(scores)) if is_witnessed.any() else None
 
@@ -105,7 +105,7 @@ class BehaviourRetriever:
         `is_beside_others`: on a product's page, whose rows all follow from one product, what everybody looks
         at would stand on every page. Elsewhere the order is the learned one, as it is measured.
         """
-        numbers, features = self._models.candidates(model, session.events, self._tuning, others)
+        numbers, features = self.models.candidates(model, session.events, self._tuning, others)
         if direction is not None:
             features[:, CONTENT] = self._likeness(numbers, direction, FOR_YOU)
         order, scores, is_witnessed = rank_features(model, features, objective)

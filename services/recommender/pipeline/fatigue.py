@@ -10,11 +10,12 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from schemas.sessions import Session, ShownProduct
+from schemas.times import DAY_MS
 from services.model.session_index import Floats
 from services.product_numbers import Ints
 
 OFTEN: Final = 3  # rows: from so many on without an event about it a product fades, by half for each
-RECOVERY_S: Final = 3 * 86_400.0  # half-life of how often that was
+RECOVERY_S: Final = 3 * DAY_MS / 1000  # half-life of how often that was
 
 FindProducts = Callable[
     [Iterable[int]], frozenset[str]

@@ -9,7 +9,7 @@ import numpy as np
 
 from schemas.live import Cause
 from schemas.products import Product
-from schemas.sessions import Session
+from schemas.sessions import AGAINST, Session
 from schemas.times import DAY_MS
 from services.model.repurchase import Repeats, damping, is_due
 from services.model.session_index import Floats
@@ -17,7 +17,6 @@ from services.product_numbers import UNKNOWN, Ints
 from services.recommender.catalogue import Catalogue, shelf_of
 from services.recommender.pipeline.explanation import cause_of
 
-AGAINST: Final = frozenset({"remove_from_cart", "dismiss_item"})
 UNDAMPED: Final = 0.98  # a factor from here on is none
 LEAST: Final = 0.25  # products below it are left out: they would stand where a row has nothing better
 BACK: Final = 0.5  # of the damping stays with each later sign that the visitor looks for another one
@@ -115,7 +114,7 @@ def _count_later(session: Session, catalogue: Catalogue, bought: Mapping[str, in
     for event in reversed(session.events):
         if event.occurred_at <= earliest:
             break
-        if event.type in AGAINST:
+        if event.kind in AGAINST:
             continue
         product = catalogue.get(event.product_id)
         shelf = shelf_of(product) if product else None
