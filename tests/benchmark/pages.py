@@ -18,7 +18,6 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Final
 
-import httpx
 import msgspec
 from fastapi import FastAPI
 from pydantic import SecretStr
@@ -51,7 +50,6 @@ from services.recommender.pipeline.request import (
     Row,
     SharedLookups,
 )
-from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import FallbackInterpreter, Searcher
 from services.recommender.search.vocabulary import Vocabulary
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
@@ -66,6 +64,7 @@ from storefront.demo.shoppers.shelf import Catalogue as DemoCatalogue
 from storefront.demo.shoppers.shelf import behaviour_of
 from storefront.demo.shoppers.visits import Visit, simulated
 from tests.benchmark.standin_vectors import content_of
+from tests.support.pipeline import without_embedder
 
 DEMO: Final = 2_400
 PAGES: Final = 30
@@ -241,14 +240,7 @@ class DemoShop:
         """The routes of rows, without Kafka around them."""
         metrics, door = Metrics(), ReaderAuth(TokenSigner(SecretStr(KEY)), SecretStr(KEY))
         joined = MergedSessions(self._sessions, IdentityGraph(), self._replica, self._layout, Tuning())
-        words = WordVectorClient(
-            None,
-            self._layout,
-            timeout_s=1,
-            client=httpx.AsyncClient(trust_env=False),
-            away=metrics.words_away,
-            seconds=metrics.words,
-        )
+        words = without_embedder(self._layout, metrics)
         vocabulary = Vocabulary.of(self.products)
         understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=time.monotonic)
         searcher = Searcher(understanding, words, lambda: vocabulary)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -28,8 +29,9 @@ from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
 from services.recommender.search.query import Inferred
-from services.recommender.search.query_vectors import WordVector
-from services.recommender.search.search import Search
+from services.recommender.search.query_vectors import WordVector, WordVectorClient
+from services.recommender.search.search import FallbackInterpreter, Search, Searcher
+from services.recommender.search.vocabulary import Vocabulary
 from services.vector_replica import VectorReplica
 
 LAYOUT: Final = Layout.of(text_width=8, image_width=4)
@@ -185,6 +187,25 @@ class PipelineShop:
 
     async def for_you(self, session: Session | None, k: int, where: Where = SHOWN) -> RecommendationResult:
         return await self.ask("for_you", k, where, session=session, without_seen=True)
+
+
+def without_embedder(layout: Layout, metrics: Metrics) -> WordVectorClient:
+    """Nobody turns words into vectors."""
+    return WordVectorClient(
+        None,
+        layout,
+        timeout_s=1,
+        client=httpx.AsyncClient(verify=False),
+        away=metrics.words_away,
+        seconds=metrics.words,
+    )
+
+
+def parsing_searcher(products: Sequence[Product], metrics: Metrics) -> Searcher:
+    """Understands words by the parser, with these products' names, and turns none into vectors."""
+    vocabulary = Vocabulary.of(products)
+    understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
+    return Searcher(understanding, without_embedder(LAYOUT, metrics), lambda: vocabulary)
 
 
 def ids(made: RecommendationResult) -> list[str]:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-import httpx
 import msgspec
 import pytest
 
@@ -25,11 +24,11 @@ from services.recommender.pipeline.diversity import RowLimits
 from services.recommender.pipeline.pipeline import RecommendationPipeline
 from services.recommender.pipeline.request import RequestBuilder
 from services.recommender.search.query import Inferred
-from services.recommender.search.query_vectors import WordVectorClient
 from services.recommender.search.search import Searcher, UnderstoodBy
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
+from tests.support.pipeline import without_embedder
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 POPULAR = Slot(name="all", kind="popular", k=3)
@@ -102,14 +101,7 @@ class Shop:
             model=lambda _line: None,
             metrics=self.metrics,
         )
-        self.words = WordVectorClient(
-            None,
-            LAYOUT,
-            timeout_s=1,
-            client=httpx.AsyncClient(verify=False),
-            away=self.metrics.words_away,
-            seconds=self.metrics.words,
-        )
+        self.words = without_embedder(LAYOUT, self.metrics)
         self.searcher = Searcher(AsTheyStand(), self.words)
         self.joined = MergedSessions(self.sessions, IdentityGraph(), self.replica, LAYOUT, Tuning())
 

@@ -23,16 +23,13 @@ from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.distinct import find_overlaps, find_shown, is_distinct
 from services.recommender.pipeline.request import RequestBuilder
-from services.recommender.search.query_vectors import WordVectorClient
-from services.recommender.search.search import FallbackInterpreter, Searcher
-from services.recommender.search.vocabulary import Vocabulary
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
 from tests.support.models import behaviour
-from tests.support.pipeline import LAYOUT, TOGETHER, PipelineShop
+from tests.support.pipeline import LAYOUT, TOGETHER, PipelineShop, parsing_searcher
 from tests.support.pipeline import product as shop_product
 
 KINDS: list[SlotKind] = ["for_you", "similar", "also_liked", "complement_topic", "popular"]
@@ -89,17 +86,8 @@ class Pages:
         self.hub = SubscriptionRegistry(self.metrics)
         self.sessions = Sessions(LAYOUT, 10)
         self.joined = MergedSessions(self.sessions, IdentityGraph(), shop.replica, LAYOUT, Tuning())
-        words = WordVectorClient(
-            None,
-            LAYOUT,
-            timeout_s=1,
-            client=httpx.AsyncClient(verify=False),
-            away=self.metrics.words_away,
-            seconds=self.metrics.words,
-        )
-        vocabulary = Vocabulary.of(shop.catalogue.products())
-        understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
-        self.builder = RequestBuilder(self.joined, Searcher(understanding, words, lambda: vocabulary))
+        searcher = parsing_searcher(shop.catalogue.products(), self.metrics)
+        self.builder = RequestBuilder(self.joined, searcher)
         self.impressions = Impressions(None, "recommendations", self.metrics, lambda: 0.0)
         self.messages: list[Recommendations] = []
 

@@ -17,16 +17,13 @@ from services.recommender.impressions import Impressions
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.experiments import Assignment
 from services.recommender.pipeline.request import RequestBuilder
-from services.recommender.search.query_vectors import WordVectorClient
-from services.recommender.search.search import FallbackInterpreter, Searcher
-from services.recommender.search.vocabulary import Vocabulary
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
 from services.web.auth import ReaderAuth, TokenSigner
 from services.web.openapi import MsgspecApi
 from tests.support.models import behaviour
-from tests.support.pipeline import LAYOUT, TOGETHER, PipelineShop, product
+from tests.support.pipeline import LAYOUT, TOGETHER, PipelineShop, parsing_searcher, product
 
 Json = dict[str, Any]
 
@@ -51,16 +48,7 @@ class Api:
         self.waiting_for: str | None = None
         self.sessions = Sessions(LAYOUT, 10)
         joined = MergedSessions(self.sessions, IdentityGraph(), shop.replica, LAYOUT, Tuning())
-        words = WordVectorClient(
-            None,
-            LAYOUT,
-            timeout_s=1,
-            client=httpx.AsyncClient(verify=False),
-            away=self.metrics.words_away,
-            seconds=self.metrics.words,
-        )
-        vocabulary = Vocabulary.of(shop.catalogue.products())
-        understanding = FallbackInterpreter(vocabulary=lambda: vocabulary, clock=lambda: 0.0)
+        searcher = parsing_searcher(shop.catalogue.products(), self.metrics)
         answerer = RequestHandler(
             ReaderAuth(TOKENS, SecretStr(KEY)),
             shop.rows,
@@ -71,7 +59,6 @@ class Api:
             metrics=self.metrics,
         )
         self.app = MsgspecApi("rows", "of the test", [Recommended, Found], nothing)
-        searcher = Searcher(understanding, words, lambda: vocabulary)
         self.app.include_router(
             recommendation_routes(answerer, shop.catalogue, searcher, RequestBuilder(joined, searcher))
         )
