@@ -194,18 +194,7 @@ class Behaviour:
         See services.model.co_visits for what is counted where both are in more than 1,000 visits.
         """
         rows, columns = self.numbers_of(some), self.numbers_of(others)
-        is_row, is_column = rows >= 0, columns >= 0
-        one, other = rows[is_row], columns[is_column]
-        support = self._index.support
-        if support[one].sum() < support[other].sum():  # the fewer visits are walked through
-            counts = count_visits(self._index, one, other, self._work.reach_mark)
-        else:
-            counts = count_visits(self._index, other, one, self._work.reach_mark).T
-        if counts.shape == (len(rows), len(columns)):
-            return counts
-        found = np.zeros((len(rows), len(columns)), np.int32)
-        found[np.ix_(is_row, is_column)] = counts
-        return found
+        return count_visits(self._index, rows, columns, self._work.reach_mark)
 
     def closeness(self, some: Sequence[str], others: Sequence[str]) -> Floats:
         """(n, m) IN · OUT of item2vec, of others' IN with some products' OUT; 0 for what it does not know."""

@@ -45,15 +45,36 @@ def count_beside(index: SessionIndex, product: int, places: Ints) -> tuple[Ints,
 def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -> Ints:
     """(n, m) in how many visits each of `some` (n,) stands with each of `others` (m,), none of them twice.
 
-    A product does not stand with itself.
+    A product does not stand with itself; one that the index does not know, −1, with none. The fewer visits
+    are walked through.
     """
+    if _sum_support(index, others) < _sum_support(index, some):
+        return _count_visits(index, others, some, places).T.copy()
+    return _count_visits(index, some, others, places)
+
+
+@njit(cache=True, nogil=True)
+def _sum_support(index: SessionIndex, products: Ints) -> float:
+    total = 0.0
+    for product in products:
+        if product >= 0:
+            total += index.support[product]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -> Ints:
+    """Through the visits of `some`."""
     found = np.zeros((len(some), len(others)), np.int32)
     last = np.empty(max(len(some), len(others)), np.int32)
-    for nth in range(len(others)):
-        places[others[nth]] = nth
+    _mark(others, places)
+    is_partial = False
     for nth in range(len(some)):
         product, last[:] = some[nth], -1
+        if product < 0:
+            continue
         is_whole = _has_all(index, product)
+        is_partial |= not is_whole
         for at in range(index.place_starts[product], index.place_starts[product + 1]):
             session = index.session_of[index.places[at]]
             for place in range(index.starts[session], index.starts[session + 1]):
@@ -62,12 +83,9 @@ def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) ->
                     last[other] = session
                     if others[other] != product and (is_whole or _is_rarer(index, product, others[other])):
                         found[nth, other] += 1
-    for nth in range(len(others)):
-        places[others[nth]] = -1
-    for product in some:
-        if not _has_all(index, product):
-            _count_of_rarer(index, some, others, found, places)
-            break
+    _unmark(others, places)
+    if is_partial:
+        _count_of_rarer(index, some, others, found, places)
     return found
 
 
@@ -76,10 +94,11 @@ def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, 
     """Through the visits of those of `others` that are rarer than one of `some` whose visits are not all
     known."""
     last = np.empty(len(some), np.int32)
-    for nth in range(len(some)):
-        places[some[nth]] = nth
+    _mark(some, places)
     for nth in range(len(others)):
         product, last[:] = others[nth], -1
+        if product < 0:
+            continue
         for at in range(index.place_starts[product], index.place_starts[product + 1]):
             session = index.session_of[index.places[at]]
             for place in range(index.starts[session], index.starts[session + 1]):
@@ -88,8 +107,22 @@ def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, 
                     last[other] = session
                     if not _has_all(index, some[other]) and _is_rarer(index, product, some[other]):
                         found[other, nth] += 1
-    for nth in range(len(some)):
-        places[some[nth]] = -1
+    _unmark(some, places)
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _mark(products: Ints, places: Ints) -> None:
+    """Where in `products` each stands."""
+    for nth in range(len(products)):
+        if products[nth] >= 0:
+            places[products[nth]] = nth
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _unmark(products: Ints, places: Ints) -> None:
+    for product in products:
+        if product >= 0:
+            places[product] = -1
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -47,13 +47,12 @@ def scale(scores: Floats) -> Floats:
 class BehaviourCandidates:
     """Candidates that may be shown, best first in each list, and how much each list weighs in the row.
 
-    `witnessed` are the products (by number) that past sessions speak for, `found` (n,) all of the model's.
+    `found` are all of the model's products by number, (n,).
     A blend without lists: past sessions say nothing.
     """
 
     lists: list[CandidateList]
     weights: list[float]
-    witnessed: frozenset[int] = frozenset()
     found: Ints = field(default_factory=lambda: NOBODY)
 
 
@@ -112,7 +111,6 @@ class BehaviourRetriever:
         if not is_witnessed.any():
             return BehaviourCandidates([], [])
         numbers, popularity = numbers[order], features[order, POPULARITY]
-        witnessed = frozenset(numbers[is_witnessed].tolist())
         if weights is not None:
             scores = np.float32(weights.get(BEHAVIOUR, 0.0)) * scale(scores)
             if direction is not None:
@@ -136,7 +134,7 @@ class BehaviourRetriever:
             ],
             k,
         )
-        return BehaviourCandidates(lists, counts, witnessed, numbers)
+        return BehaviourCandidates(lists, counts, numbers)
 
     def _likeness(self, numbers: Ints, direction: Vector, weights: Weights) -> Floats:
         return dot_products(self._replica, numbers, self._layout.apply_weights(direction, weights))

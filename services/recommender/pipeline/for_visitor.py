@@ -1,7 +1,6 @@
 """The visitor's own row: what past sessions and its content say, interests taking turns."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,12 +15,12 @@ from services.model.content import BEHAVIOUR, Weights
 from services.model.session import Tuning, visits
 from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.pipeline.behaviour_candidates import BehaviourCandidates, BehaviourRetriever
+from services.recommender.pipeline.behaviour_candidates import BehaviourRetriever
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.content_candidates import ContentRetriever, InterestQuery
 from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.explanation import parts_of
-from services.recommender.pipeline.request import CandidateSet, Explain, RecommendationRequest
+from services.recommender.pipeline.request import CandidateSet, Parts, RecommendationRequest
 from services.recommender.pipeline.visit_reasons import VisitReasons
 from services.vector_replica import VectorReplica
 
@@ -86,14 +85,14 @@ class ForYou:
                 is_beside_others=asked.page.type == "product",
             )
             if any(len(each.numbers) for each in blend.lists):
-                by_model = self._rank_by_model(
-                    blend,
-                    origins,
-                    interests,
-                    lambda chosen: reasons.find_by_model(model, chosen, blend.witnessed, origins),
+                return CandidateSet(
+                    blend.lists,
+                    blend.weights,
+                    lambda chosen: reasons.find_by_model(model, chosen, origins),
+                    parts=self._parts_by_model(origins, interests),
+                    fallback=away,
+                    found={"behaviour": [blend.found], "content": [each.numbers for each in found or ()]},
                 )
-                found_by = {"behaviour": [blend.found], "content": [each.numbers for each in found or ()]}
-                return replace(by_model, found=found_by, fallback=away)
         if any(len(each.numbers) for each in near):
             return self._near(near, interests, reasons)
         return CandidateSet(fallback=away or (None if interests else "no_vectors"))
@@ -142,17 +141,11 @@ class ForYou:
             found={"content": [each.numbers for each in found]},
         )
 
-    def _rank_by_model(
-        self,
-        blend: BehaviourCandidates,
-        origins: dict[int, int],
-        interests: list[InterestQuery],
-        explain: Explain,
-    ) -> CandidateSet:
+    def _parts_by_model(self, origins: dict[int, int], interests: list[InterestQuery]) -> Parts:
         def parts(chosen: RankedProduct) -> dict[str, float]:
             vector = self._replica.vector(chosen.product_id)
             query = interests[origins.get(chosen.number, 0)].query if interests else None
             content = {} if query is None else parts_of(query, vector, self._layout)
             return content | {BEHAVIOUR: round(chosen.score, 4)}
 
-        return CandidateSet(blend.lists, blend.weights, explain, parts=parts)
+        return parts

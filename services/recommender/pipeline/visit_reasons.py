@@ -1,6 +1,6 @@
 """Which of a visitor's own events put a product into the row: by visits, by content, by what is alike."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Self
@@ -8,7 +8,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from schemas.live import Reason, ReasonKind
+from schemas.live import Cause, Reason, ReasonKind
 from schemas.sessions import KIND_OF, Session, SessionEvent
 from schemas.vectors import Layout
 from services.model.behaviour import Behaviour
@@ -35,11 +35,11 @@ def find_dismissed(session: Session) -> frozenset[str]:
 class VisitProducts:
     """The newest products of the current visit that speak for others, (n,): as many as a model looks up.
 
-    Each has its event that weighs most, of equal ones the newest.
+    The cause of each is its event that weighs most, of equal ones the newest.
     """
 
     product_ids: tuple[str, ...]
-    events: tuple[SessionEvent, ...]
+    causes: tuple[Cause, ...]
     weights: Floats
 
     @classmethod
@@ -58,7 +58,7 @@ class VisitProducts:
                 heaviest[event.product_id] = weight, event
         return cls(
             tuple(heaviest),
-            tuple([event for _, event in heaviest.values()]),
+            tuple([cause_of(event) for _, event in heaviest.values()]),
             np.array([weight for weight, _ in heaviest.values()], dtype=np.float32),
         )
 
@@ -91,19 +91,17 @@ class VisitReasons:
         self,
         model: Behaviour,
         chosen: Sequence[RankedProduct],
-        witnessed: Collection[int],
         origins: Mapping[int, int],
     ) -> list[Reason]:
         """By visits that hold a product beside one of this visit, where there are any; by content, where that
         has found it (`origins`: product → interest); else by what is like it to the model."""
         found: dict[int, Reason] = {}
-        seen_together = [each for each in chosen if each.number in witnessed]
-        if seen_together and self._visit.product_ids:
-            counts = model.count_visits(_ids(seen_together), self._visit.product_ids)
+        if self._visit.product_ids:
+            counts = model.count_visits(_ids(chosen), self._visit.product_ids)
+            seen_together = np.flatnonzero(counts.any(axis=1))
+            counts = counts[seen_together]
             reasons = self._by_greatest("co_visited", counts * self._visit.weights, counts)
-            for each, reason in zip(seen_together, reasons, strict=True):
-                if reason.visits:
-                    found[each.number] = reason
+            found = dict(zip([chosen[nth].number for nth in seen_together.tolist()], reasons, strict=True))
         near = [each for each in chosen if each.number not in found and each.number in origins]
         if near:
             nearest = self.find_nearest(near, [origins[each.number] for each in near])
@@ -132,12 +130,12 @@ class VisitReasons:
             is_own = self._is_of_interest(origin, categories) & (likeness[nth] > 0)
             if is_own.any():
                 at = int(np.argmax(np.where(is_own, likeness[nth], 0.0)))
-                event: SessionEvent | None = visit.events[at]
+                cause: Cause | None = visit.causes[at]
                 strength = float(likeness[nth, at])
             else:
-                event = self._heaviest_event(origin)
+                cause = self._find_heaviest(origin)
                 strength = float(units[nth] @ self._interests[origin].query)
-            found.append(_reason("content", event, strength / most))
+            found.append(_reason("content", cause, strength / most))
         return found
 
     def _is_of_interest(self, origin: int, categories: Ints) -> npt.NDArray[np.bool_]:
@@ -148,22 +146,24 @@ class VisitReasons:
         found: npt.NDArray[np.bool_] = categories == code
         return found
 
-    def _heaviest_event(self, origin: int) -> SessionEvent | None:
+    def _find_heaviest(self, origin: int) -> Cause | None:
         """None where all that is known speaks against products."""
         session = self._session
         event = session.events[session.interests[origin].event if session.interests else -1]
         is_against = self._tuning.kind_weights[event.kind] <= 0 or event.product_id in find_dismissed(session)
-        return None if is_against else event
+        return None if is_against else cause_of(event)
 
     def _by_greatest(self, kind: ReasonKind, values: Floats, counts: Ints | None = None) -> list[Reason]:
         """Of (n, m) values of products with those of the visit the greatest of each, beside the row's own."""
         places, best = values.argmax(axis=1), values.max(axis=1)
-        strengths = (best / (best.max(initial=0.0) or 1.0)).tolist()
-        together = [0] * len(places) if counts is None else counts[np.arange(len(places)), places].tolist()
-        events = self._visit.events
+        strengths = best / (best.max(initial=0.0) or 1.0)
+        together = np.zeros_like(places) if counts is None else counts[np.arange(len(places)), places]
+        causes = self._visit.causes
         return [
-            _reason(kind, events[at], strength, count)
-            for at, strength, count in zip(places.tolist(), strengths, together, strict=True)
+            _reason(kind, causes[at], strength, count)
+            for at, strength, count in zip(
+                places.tolist(), strengths.tolist(), together.tolist(), strict=True
+            )
         ]
 
 
@@ -171,11 +171,11 @@ def _ids(chosen: Sequence[RankedProduct]) -> list[str]:
     return [each.product_id for each in chosen]
 
 
-def _reason(kind: ReasonKind, event: SessionEvent | None, strength: float, together: int = 0) -> Reason:
+def _reason(kind: ReasonKind, cause: Cause | None, strength: float, together: int = 0) -> Reason:
     return Reason(
         kind=kind,
         strength=round(min(max(strength, 0.0), 1.0), 4),
-        cause=None if event is None else cause_of(event),
-        product_id=None if event is None else event.product_id,
+        cause=cause,
+        product_id=None if cause is None else cause.product_id,
         visits=together,
     )

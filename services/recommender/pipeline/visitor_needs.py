@@ -17,7 +17,7 @@ from services.recommender.pipeline.about_product import AboutProduct
 from services.recommender.pipeline.candidate_list import CandidateList, distinct
 from services.recommender.pipeline.diversity import RankedProduct, quotas
 from services.recommender.pipeline.for_search import SearchRetriever
-from services.recommender.pipeline.purchases import LEAST, BoughtProduct
+from services.recommender.pipeline.purchases import LEAST, NO_EFFECTS, BoughtProduct
 from services.recommender.pipeline.recent_searches import RecentSearch
 from services.recommender.pipeline.request import (
     CandidateSet,
@@ -51,6 +51,8 @@ class VisitorNeeds:
         shared: SharedLookups,
     ) -> CandidateSet:
         """The candidates as they are after the visitor's searches and purchases."""
+        if not asked.searches and asked.effects is NO_EFFECTS:
+            return offer
         is_new = not any(len(found.numbers) for found in offer.lists)
         offer = self._without_bought_kinds(offer, asked)
         top = max([float(found.scores.max(initial=0.0)) for found in offer.lists], default=0.0) or 1.0
