@@ -24,6 +24,7 @@ from services.errors import CheckFailed, OperationFailed, UsageError
 from services.kafka.clients import NotDelivered
 from services.logging import configure_logging
 from services.settings import ServiceSettings, load
+from services.version import VERSION
 
 STATUSES: Final = (
     "Status 0: done. 1: what was found is not as it should be. 2: it cannot be done, and why is said. "
@@ -87,6 +88,18 @@ def confirm(
         raise UsageError(declined)
 
 
+def say_version(wanted: bool) -> None:
+    """For `--version` of commands: tells it, and ends."""
+    if wanted:
+        typer.echo(f"eddy {VERSION}")
+        raise typer.Exit
+
+
+ShowVersion = Annotated[
+    bool, typer.Option("--version", callback=say_version, is_eager=True, help="say which release this is")
+]
+
+
 def print_json(answer: object) -> None:
     """One line of JSON on stdout: structs, or what JSON can hold."""
     typer.echo(printable_json(msgspec.json.encode(answer).decode()))
@@ -96,13 +109,14 @@ S = TypeVar("S", bound=ServiceSettings)
 
 
 def start(kind: type[S], service: str, purpose: str, example: str) -> S:
-    """The process's settings, with logging configured; ends the process on `--help` or a bad setting."""
+    """The process's settings, with logging configured; ends it on `--help`, `--version` or a bad setting."""
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{service}",
         description=purpose,
         epilog=f"settings, from the environment:\n{describe_settings(kind)}\n\nexample:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"eddy {VERSION}")
     parser.parse_args()
     settings = load(kind)
     configure_logging(settings, service)

@@ -4,6 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.version import describe_build
+
 _SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
@@ -14,6 +16,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_build(self.registry)
         # outcome: published (with all its segments), interim (with its newest fields, while a segment is made
         # anew), unchanged (nothing to say), older (a newer one is known), removed (a tombstone), dead.
         self.products = Counter(

@@ -4,6 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from services.version import describe_build
+
 _SECONDS: Final = (
     0.0005, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02,
     0.03, 0.05, 0.1, 0.25, 0.5, 1, 2,
@@ -16,6 +18,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_build(self.registry)
         # Counted when Kafka has acknowledged them.
         self.events_accepted = Counter(
             "eddy_ingest_events_accepted_total", "Events that were taken", registry=self.registry

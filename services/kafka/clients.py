@@ -27,6 +27,7 @@ from services.clock import now_ms
 from services.errors import OperationFailed
 from services.kafka.topic_watch import Shapes, TopicShape, TopicWatch
 from services.settings import ServiceSettings
+from services.version import CLIENT_ID
 
 ClientConfig = dict[str, Any]  # what librdkafka takes, and a logger
 Headers = list[tuple[str, str | bytes | None]]
@@ -72,6 +73,7 @@ def client_config(settings: ServiceSettings) -> ClientConfig:
     """librdkafka's connection settings."""
     config: ClientConfig = {
         "bootstrap.servers": settings.kafka_bootstrap,
+        "client.id": CLIENT_ID,
         "security.protocol": settings.kafka_security_protocol,
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1000,  # a restarted broker is found again within a second

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from services.cli import STATUSES
+from services.cli import STATUSES, ShowVersion
 from services.ops.archive import command as archive_commands
 from services.ops.catalogue import command as catalogue_commands
 from services.ops.catalogue import events_command
@@ -50,6 +50,7 @@ def say_where(
             "runs and the environment sets no other key or address",
         ),
     ] = False,
+    _version: ShowVersion = False,
 ) -> None:
     """Keeps what is said before the command."""
     is_local.set(local)

@@ -263,6 +263,16 @@ class _Readiness(msgspec.Struct, frozen=True):
 _readiness = msgspec.json.Decoder(_Readiness)
 
 
+class Liveness(msgspec.Struct, frozen=True):
+    """What /healthz says; releases before 0.2.0 tell no version there."""
+
+    status: str
+    version: str | None = None
+
+
+decode_health: Final = msgspec.json.Decoder(Liveness).decode
+
+
 def health(settings: OpsSettings, service: str, within_s: float = READY_S) -> Health:
     """Asks /readyz; whatever goes wrong is in the answer."""
     url = url_of(settings, service)

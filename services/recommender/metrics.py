@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.version import describe_build
+
 _S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -10,6 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_build(self.registry)
         # The promise: from ingest's acceptance of an event to its push.
         self.accepted_to_pushed = Histogram(
             "eddy_recommender_accepted_to_pushed_seconds",

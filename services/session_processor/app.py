@@ -49,6 +49,7 @@ from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
 from services.vector_replica import VectorReplica
+from services.version import CLIENT_ID
 from services.web.health import HealthServer
 
 log = structlog.get_logger()
@@ -72,6 +73,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
     return RewindingApp(
         settings.topic_prefix + settings.session_processor_group,
         broker=brokers,
+        broker_client_id=CLIENT_ID,
         broker_credentials=credentials(settings),
         broker_session_timeout=settings.session_timeout_s,
         broker_heartbeat_interval=settings.session_timeout_s / 4,

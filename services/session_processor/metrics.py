@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.version import describe_build
+
 _MS = (
     0.0001,
     0.0002,
@@ -31,6 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_build(self.registry)
         # news: changed the session; known: a duplicate or older than the newest 64; no_signal: a type without
         # a weight; dead: went to events.dlq; erased: of before its visitor's erasure; moved: put where its
         # key belongs, from where it did before `events` got more partitions.

@@ -10,7 +10,7 @@ import typer
 
 from schemas.models import Metrics, ObjectiveMetrics
 from services import time_range
-from services.cli import Terminal, exit_with_status, progress_console
+from services.cli import ShowVersion, Terminal, exit_with_status, progress_console
 from services.clock import now_ms
 from services.errors import CheckFailed
 from services.logging import configure_logging
@@ -30,6 +30,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 console = Terminal(highlight=False, soft_wrap=True)
+
+
+@app.callback()
+def say_which(_version: ShowVersion = False) -> None:
+    """Keeps what is said before the command."""
 
 
 @app.command()

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.version import VERSION
 from services.web.ports import refuse_port
 from services.web.routes import DirectRoute
 from services.web.shutdown import STOPPING
@@ -180,7 +181,7 @@ class HealthServer:
             answer: Iterable[bytes] = app(environ, start_response)
             return answer
         if path == "/healthz":
-            return _json(start_response, "200 OK", {"status": "ok"})
+            return _json(start_response, "200 OK", health_body())
         if path == "/readyz" and self._is_stopping:
             return _json(start_response, "503 Service Unavailable", STOPPING)
         if path == "/readyz":
@@ -188,6 +189,11 @@ class HealthServer:
             status = "200 OK" if waiting_for is None else "503 Service Unavailable"
             return _json(start_response, status, readiness_body(waiting_for))
         return _json(start_response, "404 Not Found", {"detail": f"only {self._paths}"})
+
+
+def health_body() -> dict[str, str]:
+    """The body of every /healthz. The version is not in /readyz, which load balancers show to everybody."""
+    return {"status": "ok", "version": VERSION}
 
 
 def readiness_body(waiting_for: str | None) -> dict[str, str]:
@@ -210,8 +216,8 @@ def health_routes(
 
     @router.get("/healthz", response_class=JSONResponse)
     async def healthz(_request: Request) -> Response:
-        """Whether the process answers."""
-        return JSONResponse({"status": "ok"})
+        """Whether the process answers, and which version it is."""
+        return JSONResponse(health_body())
 
     @router.get(
         "/readyz", response_class=JSONResponse, responses={503: {"description": "not ready, and why"}}

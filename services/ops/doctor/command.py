@@ -17,6 +17,7 @@ from services.clock import now_ms
 from services.errors import CheckFailed
 from services.ops import services
 from services.ops.doctor import checks, matches
+from services.ops.doctor.releases import releases
 from services.ops.doctor.report import Finding, Report, State, unknown, worst
 from services.ops.output import present, say
 from services.ops.settings import OpsSettings, load_settings
@@ -76,6 +77,7 @@ def examine(found: OpsSettings, work: Path, within_s: float = WITHIN_S) -> Repor
         **of_broker("topics", partial(checks.topic_list, found)),
         **of_broker("groups", partial(checks.groups, found)),
         **{name: partial(checks.service, found, name) for name in services.SERVICES},
+        "releases": partial(releases, found, answers),
         **of_broker("index", partial(checks.index, found)),
         **of_broker("model", partial(checks.model, found, work)),
         **of_broker("dead letters", partial(checks.dead_letters, found)),
@@ -96,9 +98,9 @@ STYLES: Final[dict[State, str]] = {"ok": "green", "warn": "yellow", "bad": "bold
 def doctor(as_json: AsJson = False) -> None:
     """Look at everything that Eddy needs, each with what was found and what to do.
 
-    Broker, topics, consumer groups, services, index, model, disk, clock, versions, dead letters, erasures,
-    products that events and slots name: all at once, within 10 s, also when the broker is away. Nothing is
-    changed. Ends with 1 when something is bad; what is only worth a look (warn) is no reason to.
+    Broker, topics, consumer groups, services, releases, index, model, disk, clock, versions, dead letters,
+    erasures, products that events and slots name: all at once, within 10 s, also when the broker is away.
+    Nothing is changed. Ends with 1 when something is bad; what is only worth a look (warn) is no reason to.
 
     Example: python -m services.ops doctor --json
     """

@@ -15,6 +15,7 @@ from schemas.vectors import Vector, unpack
 from schemas.words import PATH, TEXT_MAX, TEXTS_MAX, decode_answer
 from services.embedder.metrics import Metrics
 from services.embedder.words_endpoint import BODY_MAX, THREADS, WordsApp, encoder
+from services.version import VERSION
 from services.web.health import HealthServer
 from tests.support.embedding import LAYOUT, StandInPictures, StandInText, one_hot
 from tests.support.machine import free_ports
@@ -197,6 +198,6 @@ def test_who_would_wait_too_long_is_told_to_come_again(hasty: Asked) -> None:
 
 
 def test_other_paths_are_as_they_were(ready: Asked) -> None:
-    assert ready.http.get("/healthz").json() == {"status": "ok"}
+    assert ready.http.get("/healthz").json() == {"status": "ok", "version": VERSION}
     assert ready.http.get("/readyz").status_code == 503
     assert PATH in ready.http.get("/nothing").json()["detail"]
