@@ -118,14 +118,25 @@ class HttpSettings(ServiceSettings, BoundsSettings):
     token_secret: SecretStr = Field(
         min_length=16, description="signs visitor tokens; the same in ingest and recommender"
     )
+    token_secret_also: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="while secrets are changed: a second one whose visitor tokens are taken; it signs none",
+    )
     api_key: SecretStr | None = Field(
         None, min_length=16, description="what the shop's back end shows as Authorization: Bearer"
+    )
+    api_key_also: SecretStr | None = Field(
+        None, min_length=16, description="while keys are changed: a second API key that is taken"
     )
     admin_key: SecretStr | None = Field(
         None,
         min_length=16,
         description="what a shop's people show as Authorization: Bearer to change rules and experiments, "
         "and to erase visitors",
+    )
+    admin_key_also: SecretStr | None = Field(
+        None, min_length=16, description="while keys are changed: a second admin key that is taken"
     )
     stop_delay_s: float = Field(
         2.0,
@@ -143,6 +154,11 @@ class HttpSettings(ServiceSettings, BoundsSettings):
                 "`openssl rand -base64 32` prints, or say EDDY_AUTH=optional to let everybody in"
             )
         return self
+
+    @property
+    def back_end_keys(self) -> tuple[SecretStr | None, ...]:
+        """Keys whose holders have a limit of requests of their own, and none by address."""
+        return self.api_key, self.api_key_also, self.admin_key, self.admin_key_also
 
     @property
     def origins(self) -> list[str]:

@@ -128,11 +128,19 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     erasures = Erasures()
     reader = erasures_reader(settings, erasures)
     door = VisitorAuth(
-        TokenSigner(settings.token_secret, settings.topic_prefix, erasures.until.get),
+        TokenSigner(
+            settings.token_secret,
+            settings.topic_prefix,
+            erasures.until.get,
+            also=settings.token_secret_also,
+        ),
         settings.api_key,
         required=settings.auth == "required",
         write_key=settings.write_key,
+        also=settings.api_key_also,
+        also_write_key=settings.write_key_also,
     )
+    admin = AdminAuth(settings.admin_key, also=settings.admin_key_also)
     probe = BrokerProbe(producer.topics, [settings.topic(each) for each in WRITTEN])
     facts = FactReader(settings, probe)
     publisher = Publisher(
@@ -170,9 +178,12 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     eraser = ErasureWriter(producer, settings, metrics)
-    app.include_router(erasure_routes(AdminAuth(settings.admin_key), door, eraser, publisher, clock))
+    app.include_router(erasure_routes(admin, door, eraser, publisher, clock))
     app.include_router(event_routes(door, publisher, metrics, clock))
-    policy = IdentityPolicy(PlaceholderIds(settings.placeholders), UserSigner(settings.identity_key))
+    policy = IdentityPolicy(
+        PlaceholderIds(settings.placeholders),
+        UserSigner(settings.identity_key, also=settings.identity_key_also),
+    )
     app.include_router(segment_routes(door, publisher, metrics, clock, policy))
     app.include_router(product_routes(door, publisher, metrics, clock))
     app.include_router(
@@ -184,7 +195,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         )
     )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
-    rates = RateLimits(settings, (settings.api_key, settings.admin_key), settings.write_key)
+    rates = RateLimits(settings, settings.back_end_keys, (settings.write_key, settings.write_key_also))
     app.state.on_refused = lambda limit: metrics.refused.labels(limit).inc()
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(

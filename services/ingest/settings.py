@@ -15,11 +15,19 @@ class IngestSettings(HttpSettings):
         description="what Segment and RudderStack SDKs show as their write key; it may be public: its holder "
         "sends events of visitors that an SDK names, and reads nobody's",
     )
+    write_key_also: SecretStr | None = Field(
+        None, min_length=16, description="while keys are changed: a second write key that is taken"
+    )
     identity_key: SecretStr | None = Field(
         None,
         min_length=16,
         description="signs user ids: pages show a user's hex HMAC-SHA256 as traits.user_hash, which proves "
         "that the visitor is that user",
+    )
+    identity_key_also: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="while keys are changed: a second identity key whose signatures are taken",
     )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
@@ -31,7 +39,7 @@ class IngestSettings(HttpSettings):
         64, ge=1, le=2048, description="unacknowledged events held in memory before a 503"
     )
 
-    @field_validator("write_key")
+    @field_validator("write_key", "write_key_also")
     @classmethod
     def _fits_into_basic_auth(cls, write_key: SecretStr | None) -> SecretStr | None:
         if write_key is not None and ":" in write_key.get_secret_value():

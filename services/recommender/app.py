@@ -105,7 +105,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     for router in parts.routers():
         app.include_router(router)
     problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
-    rates = RateLimits(settings, (settings.api_key, settings.admin_key))
+    rates = RateLimits(settings, settings.back_end_keys)
     app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
     app.state.waiting_for = lambda: parts.feeds.waiting_for
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
@@ -329,8 +329,13 @@ class Parts:
     def routers(self) -> Iterator[APIRouter]:
         """All routes."""
         settings = self._settings
-        signer = TokenSigner(settings.token_secret, settings.topic_prefix, self._state.last_erasure)
-        door = ReaderAuth(signer, settings.api_key)
+        signer = TokenSigner(
+            settings.token_secret,
+            settings.topic_prefix,
+            self._state.last_erasure,
+            also=settings.token_secret_also,
+        )
+        door = ReaderAuth(signer, settings.api_key, also=settings.api_key_also)
         answerer = RequestHandler(
             door,
             self._rows,
@@ -360,7 +365,7 @@ class Parts:
             slow_reader_s=settings.slow_reader_s,
         )
         yield admin_routes(
-            AdminAuth(settings.admin_key),
+            AdminAuth(settings.admin_key, also=settings.admin_key_also),
             self._rules,
             self._experiments,
             self._publisher.publish,

@@ -2,7 +2,7 @@
 
 import hmac
 from base64 import b64decode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,12 +48,20 @@ class TokenSigner:
     """Issues and checks visitor tokens. Ingest and recommender of one topic prefix share the secret."""
 
     def __init__(
-        self, secret: SecretStr, prefix: str = "", erased_until: ErasedUntil = lambda _visitor_id: None
+        self,
+        secret: SecretStr,
+        prefix: str = "",
+        erased_until: ErasedUntil = lambda _visitor_id: None,
+        *,
+        also: SecretStr | None = None,
     ) -> None:
-        """`prefix` is the topics': a token of one tenant opens nothing at another with the same secret."""
+        """`prefix` is the topics': a token of one tenant opens nothing at another with the same secret.
+
+        `also`: a second secret whose tokens are taken, too; none is signed with it.
+        """
         self._erased_until = erased_until
         self._signer = TimestampSigner(
-            secret.get_secret_value(),
+            [each.get_secret_value() for each in (also, secret) if each],  # the last one signs
             # Keyed to this use: the same secret signs nothing else by accident.
             salt=f"eddy.visitor.{prefix}" if prefix else "eddy.visitor",
             key_derivation="hmac",
@@ -131,16 +139,24 @@ def _base36(number: int) -> str:
 class UserSigner:
     """Signs user ids with a key that only the shop's back end and ingest have: hex HMAC-SHA256 of the id."""
 
-    def __init__(self, key: SecretStr | None) -> None:
-        """Without a key nothing is signed, and no signature is right."""
-        self._key = key
+    def __init__(self, key: SecretStr | None, *, also: SecretStr | None = None) -> None:
+        """Without a key nothing is signed, and no signature is right. `also`: a second key that is taken."""
+        self._keys = tuple(each.get_secret_value().encode() for each in (key, also) if each)
 
     def matches(self, user_id: str, user_hash: str) -> bool:
         """Whether the hash is the id's; compared in constant time."""
-        if self._key is None:
-            return False
-        expected = hmac.new(self._key.get_secret_value().encode(), user_id.encode(), sha256).hexdigest()
-        return compare_digest(expected.encode(), user_hash.strip().lower().encode())
+        expected = (hmac.new(key, user_id.encode(), sha256).hexdigest() for key in self._keys)
+        return is_one_of(user_hash.strip().lower(), expected)
+
+
+def is_one_of(shown: str, expected: Iterable[str]) -> bool:
+    """Whether what is shown is one of these; takes the same time whichever it is, or none."""
+    return sum(compare_digest(shown.encode(), each.encode()) for each in expected) > 0
+
+
+def keys_of(*keys: SecretStr | None) -> tuple[str, ...]:
+    """Those that are set: the one in use, and one that is taken beside it while keys are changed."""
+    return tuple(each.get_secret_value() for each in keys if each)
 
 
 def token_of(request: HTTPConnection) -> str | None:
@@ -149,19 +165,17 @@ def token_of(request: HTTPConnection) -> str | None:
     return request.query_params.get("token") if shown is None else shown
 
 
-def bearer_matches(authorization: str | None, api_key: SecretStr | None) -> bool:
-    """Whether an Authorization header shows the shop's API key, compared in constant time."""
-    if authorization is None or api_key is None:
+def bearer_matches(authorization: str | None, keys: Iterable[str]) -> bool:
+    """Whether an Authorization header shows one of the keys, compared in constant time."""
+    if authorization is None:
         return False
     scheme, _, shown = authorization.partition(" ")
-    return scheme.lower() == "bearer" and compare_digest(
-        shown.strip().encode(), api_key.get_secret_value().encode()
-    )
+    return scheme.lower() == "bearer" and is_one_of(shown.strip(), keys)
 
 
-def shows_api_key(authorization: str | None, api_key: SecretStr | None) -> bool:
-    """Whether the API key is shown; nothing shown is no. Raises NotAuthorised for a wrong one."""
-    if authorization is not None and not bearer_matches(authorization, api_key):
+def shows_api_key(authorization: str | None, keys: Iterable[str]) -> bool:
+    """Whether an API key is shown; nothing shown is no. Raises NotAuthorised for a wrong one."""
+    if authorization is not None and not bearer_matches(authorization, keys):
         raise NotAuthorised("the API key is not the one of EDDY_API_KEY")
     return authorization is not None
 
@@ -188,16 +202,17 @@ class AdminOff(Problem):
 class AdminAuth:
     """Checks the admin key. The shop's API key does not open it: what reads rows need not move products."""
 
-    def __init__(self, admin_key: SecretStr | None) -> None:
-        self._admin_key = admin_key
+    def __init__(self, admin_key: SecretStr | None, *, also: SecretStr | None = None) -> None:
+        """`also`: a second key that is taken."""
+        self._keys = keys_of(admin_key, also)
 
     def require(self, authorization: str | None) -> None:
         """Raises AdminOff where no key is set, NotAuthorised unless it is shown."""
-        if self._admin_key is None:
+        if not self._keys:
             raise AdminOff
         if authorization is None:
             raise NotAuthorised("show the admin key: Authorization: Bearer …")
-        if not bearer_matches(authorization, self._admin_key):
+        if not bearer_matches(authorization, self._keys):
             raise NotAuthorised("the admin key is not the one of EDDY_ADMIN_KEY")
 
 
@@ -211,10 +226,13 @@ class VisitorAuth:
         *,
         required: bool,
         write_key: SecretStr | None = None,
+        also: SecretStr | None = None,
+        also_write_key: SecretStr | None = None,
     ) -> None:
+        """`also` and `also_write_key`: second keys that are taken."""
         self._signer = signer
-        self._api_key = api_key
-        self._write_key = write_key
+        self._api_keys = keys_of(api_key, also)
+        self._write_keys = keys_of(write_key, also_write_key)
         self._required = required
 
     def sender_of_events(self, request: Request) -> str | None:
@@ -237,7 +255,7 @@ class VisitorAuth:
 
     def is_back_end(self, request: Request) -> bool:
         """Whether the API key is shown, whatever else may be. Raises nothing."""
-        return bearer_matches(request.headers.get("authorization"), self._api_key)
+        return bearer_matches(request.headers.get("authorization"), self._api_keys)
 
     def require_back_end(self, request: Request) -> None:
         """Raises NotAuthorised unless the API key is shown, or nothing is shown where nothing is required."""
@@ -289,15 +307,15 @@ class VisitorAuth:
             return self._signer.renew(token)
 
     def _check_write_key(self, shown: str) -> None:
-        if self._write_key is None:
+        if not self._write_keys:
             raise NotAuthorised(
                 "a write key is shown, and none is set here: EDDY_WRITE_KEY is to be the same"
             )
-        if not compare_digest(shown.encode(), self._write_key.get_secret_value().encode()):
+        if not is_one_of(shown, self._write_keys):
             raise NotAuthorised("the write key is not the one of EDDY_WRITE_KEY")
 
     def _shows_key(self, request: Request) -> bool:
-        return shows_api_key(request.headers.get("authorization"), self._api_key)
+        return shows_api_key(request.headers.get("authorization"), self._api_keys)
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,13 +330,16 @@ class Access:
 class ReaderAuth:
     """Checks tokens and the API key."""
 
-    def __init__(self, signer: TokenSigner, api_key: SecretStr | None) -> None:
+    def __init__(
+        self, signer: TokenSigner, api_key: SecretStr | None, *, also: SecretStr | None = None
+    ) -> None:
+        """`also`: a second key that is taken."""
         self._signer = signer
-        self._api_key = api_key
+        self._api_keys = keys_of(api_key, also)
 
     def require_visitor(self, visitor_id: str, token: str | None, authorization: str | None) -> Access:
         """Raises NotAuthorised unless the API key is shown, or the visitor's own token."""
-        if shows_api_key(authorization, self._api_key):
+        if shows_api_key(authorization, self._api_keys):
             return Access(visitor_id, is_back_end=True)
         if token is None:
             raise NotAuthorised(

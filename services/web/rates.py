@@ -92,7 +92,7 @@ class RateLimits:
         self,
         settings: BoundsSettings,
         keys: Iterable[SecretStr | None],
-        write_key: SecretStr | None = None,
+        write_keys: Iterable[SecretStr | None] = (),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         def limit(per_s: float, least: float = 1.0) -> RateLimit | None:
@@ -104,7 +104,7 @@ class RateLimits:
         self._new_visitors = limit(settings.rate_new_visitors)
         self._events = limit(settings.rate_token_events, least=MAX_BATCH_EVENTS)
         self._back_ends = {_digest(each.get_secret_value().encode()) for each in keys if each}
-        self._write_key = _digest(write_key.get_secret_value().encode()) if write_key else None
+        self._write_keys = {_digest(each.get_secret_value().encode()) for each in write_keys if each}
 
     def check(self, scope: Scope) -> TooManyRequests | None:
         """Counts a request or handshake; a problem where it is too many."""
@@ -117,7 +117,7 @@ class RateLimits:
         if refusal is None and (scope.get("method"), scope["path"]) == NEW_VISITOR:
             refusal = _refusal("address", self._new_visitors, address, limit="new_visitors")
         if refusal is None and name is not None:
-            is_write_key = name == self._write_key
+            is_write_key = name in self._write_keys
             refusal = _refusal(*(("key", self._keys) if is_write_key else ("token", self._tokens)), name)
             if not is_write_key:
                 scope[LIMITS] = (self._events, name)

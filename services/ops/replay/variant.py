@@ -24,7 +24,8 @@ PREVIOUS: Final = "previous"
 # What the shadow sets by itself: it would not be isolated, or would not be what it is compared as.
 ITS_OWN: Final = frozenset(
     {
-        "admin_key", "allowed_origins", "api_key", "embedder_url", "host", "impressions", "kafka_bootstrap",
+        "admin_key", "admin_key_also", "allowed_origins", "api_key", "api_key_also",
+        "embedder_url", "host", "impressions", "kafka_bootstrap",
         "kafka_ca_file", "kafka_password", "kafka_sasl_mechanism", "kafka_security_protocol",
         "kafka_username", "live_learning_s", "live_visitors_max", "log_format", "log_level", "model_name",
         "model_store", "qdrant_api_key", "qdrant_collection", "qdrant_timeout_s", "qdrant_url",
@@ -32,7 +33,7 @@ ITS_OWN: Final = frozenset(
         "session_processor_datadir", "session_processor_group", "session_processor_host",
         "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",
         "sessions_mb",
-        "token_secret", "topic_prefix",
+        "token_secret", "token_secret_also", "topic_prefix",
     }
 )  # fmt: skip
 

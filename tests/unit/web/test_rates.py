@@ -145,7 +145,7 @@ def client(clock: Clock, refusals: list[str]) -> Client:
     app.add_api_route("/v1/events", take_events, methods=["POST"])
     app.add_api_websocket_route("/v1/live", live)
     problems.install(app, lambda _status: None)
-    limits = RateLimits(TIGHT, (API_KEY, None), WRITE_KEY, clock)
+    limits = RateLimits(TIGHT, (API_KEY, None), (WRITE_KEY, None), clock)
     app.add_middleware(RateMiddleware, limits=limits, on_refused=refusals.append)
     return Client(app)
 
@@ -262,7 +262,7 @@ def test_trusted_proxies_are_addresses() -> None:
 
 
 def test_a_request_that_is_let_through_costs_little() -> None:
-    limits = RateLimits(BoundsSettings(rate_token=1e9, rate_address=1e9), (API_KEY,), WRITE_KEY)
+    limits = RateLimits(BoundsSettings(rate_token=1e9, rate_address=1e9), (API_KEY,), (WRITE_KEY,))
     headers = [
         (b"host", b"shop"),
         (b"user-agent", b"x"),
