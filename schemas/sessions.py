@@ -207,9 +207,11 @@ _encoder = msgspec.msgpack.Encoder()
 def decode(raw: bytes) -> Session:
     """From the bytes of one topic message or table entry. Raises Unreadable.
 
-    A session in the former form keeps its events and has no vectors and no layout.
+    A session in the former form keeps its events and has no vectors and no layout. So does one in which a
+    newer release has put events of types that are new: it keeps the others, so that who goes back to this
+    release loses no more than what it does not know.
     """
-    session = read(_decode, raw)
+    session = _leave_out_newer(read(_decode, raw))
     if (fault := _fault(session)) is not None:
         raise Unreadable(fault)
     return session
@@ -222,12 +224,20 @@ def _decode(raw: bytes) -> Session:
         return _former_decoder.decode(raw).renew()
 
 
+def _leave_out_newer(session: Session) -> Session:
+    """Without events of types that came after this release; without vectors, where there are such."""
+    known = tuple(event for event in session.events if event.kind < len(KINDS))
+    if len(known) == len(session.events):
+        return session
+    return msgspec.structs.replace(session, events=known, layout="", vector=b"", interests=(), missing=())
+
+
 def _fault(session: Session) -> str | None:
-    """Why a well-formed session would end who computes with it; a newer version's types are such a reason."""
+    """Why a well-formed session would end who computes with it."""
     count = len(session.events)
     for event in session.events:
-        if not 0 <= event.kind < len(KINDS):
-            return f"the session has an event of a kind that is not known here: {event.kind}"
+        if event.kind < 0:
+            return f"the session has an event of a kind that cannot be: {event.kind}"
         if not 0 <= event.occurred_at <= LATEST_MS:
             return "the session has an event of a time that cannot be"
     if not all(0 <= index < count for index in session.missing):

@@ -143,13 +143,13 @@ def start_module(
 
 
 def start_fresh(
-    module: str, *, environment: Mapping[str, str], stdout: IO[Any], stderr: IO[Any]
+    module: str, *, environment: Mapping[str, str], stdout: IO[Any], stderr: IO[Any], tree: Path = ROOT
 ) -> "subprocess.Popen[bytes]":
-    """`python -m module` in this repository with no launcher in between."""
+    """`python -m module` in this repository, or another tree of it, with no launcher in between."""
     return subprocess.Popen(
         [sys.executable, "-m", module],
-        env={**environment, "PYTHONPATH": str(ROOT)},
-        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(tree)},
+        cwd=tree,
         stdin=DEVNULL,
         stdout=stdout,
         stderr=stderr,

@@ -4,6 +4,7 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -56,10 +57,12 @@ def run_service(
     port: int | None = None,
     until: str = "/readyz",
     fresh: bool = False,
+    tree: Path | None = None,
 ) -> Iterator[RunningService]:
     """`python -m services.<name>` on these brokers and topics; killed at the end where it still runs.
 
-    `fresh`: it imports all by itself and shares no memory with others, as what is measured has to.
+    `fresh`: it imports all by itself and shares no memory with others, as what is measured has to. `tree`:
+    the code is another release's, which lies there.
     """
     port = port or free_ports(1)[0]
     variables = os.environ | {
@@ -75,7 +78,8 @@ def run_service(
         **(environment or {}),
     }
     with log.open("ab") as output:
-        start = start_fresh if fresh else start_module
+        fresh_start = partial(start_fresh, tree=tree) if tree else start_fresh
+        start = fresh_start if fresh or tree else start_module
         process = start(f"services.{name}", environment=variables, stdout=output, stderr=output)
     service = RunningService(process, port, log)
     try:
