@@ -19,7 +19,7 @@ TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest 
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-upgrade demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -74,7 +74,10 @@ picture: setup ## the README's moving picture, from the shop that `make up` star
 	@$(BIN)/python -m infra.picture
 
 test: setup ## all tests; how long each took is in build/tests.xml
-	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --junitxml=build/tests.xml
+	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --ignore=tests/upgrade --junitxml=build/tests.xml
+
+test-upgrade: setup ## rolls to this release and back with the code of the one before, out of git's history (10 min)
+	@$(TEST) -n 0 tests/upgrade --junitxml=build/upgrade-tests.xml
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
 	@$(TEST) -n $(WORKERS) -q --hypothesis-profile=quick tests/unit tests/contracts --junitxml=build/unit-tests.xml
@@ -94,6 +97,9 @@ lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter, vulture (dead code)
 	@$(BIN)/vulture
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+
+audit: $(VENV)/.ready ## known vulnerabilities of what is installed; needs pypi.org and npm's registry
+	@$(BIN)/python -m infra.audit
 
 format: $(VENV)/.ready ## what ruff can put right by itself
 	@$(BIN)/ruff check --fix .

@@ -102,8 +102,8 @@ class Roll:
         def check() -> None:
             newest = self.newest_sessions()
             for visitor, sent in self.sent.items():
-                held = Counter(event.event_id for event in newest[visitor].events)
-                assert held == Counter(sent), f"{visitor}: {len(held)} of {len(sent)}"
+                held = Counter(event.identity for event in newest[visitor].events)
+                assert held == Counter(map(sessions.identity, sent)), f"{visitor}: {len(held)} of {len(sent)}"
 
         check()
 
