@@ -8,6 +8,7 @@ import asyncio
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -17,9 +18,11 @@ import msgspec
 import numpy as np
 import structlog
 
+from schemas.jsonschema import json_schema
 from schemas.products import Product
+from schemas.released import demands
 from schemas.topics import PRODUCT_VECTORS, PRODUCTS
-from schemas.vectors import Layout
+from schemas.vectors import Layout, ProductVectors
 from services.clock import now_ms
 from services.files import clean, digest, write_folder
 from services.kafka.clients import TopicPosition
@@ -32,6 +35,11 @@ from services.vector_replica import ReplicaColumns, VectorReplica
 log = structlog.get_logger()
 
 FORM: Final = 1  # of what is written: another one is not read
+# A release that does not know a field of products leaves it out of its copy. Who knows it must not go on from
+# there: what has it lies before the copy's positions, and would never be read.
+CONTRACT: Final = sha256(
+    msgspec.json.encode([demands(json_schema(each)) for each in (Product, ProductVectors)], order="sorted")
+).hexdigest()
 CHANGED_SHARE: Final = 0.05  # of the products, at least, for a new copy
 CHUNK: Final = 1 << 22  # bytes copied at a time
 LINES: Final = 1_000  # products encoded at a time: a millisecond with Python's lock
@@ -67,6 +75,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[str, str]
     made_at: float
     files: dict[str, str]
+    contract: str = ""  # what a product was to who wrote it; releases before 0.2.0 did not say
 
 
 class Names(msgspec.Struct, frozen=True):
@@ -179,6 +188,7 @@ class Snapshots:
                 models=self._state.models,
                 made_at=now_ms(),
                 files={},
+                contract=CONTRACT,
             )
             try:
                 if self._index:
@@ -221,8 +231,8 @@ class Snapshots:
     def _read(self, path: Path) -> Snapshot:
         """Raises SnapshotRefused, and what reading raises."""
         manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
-        ours = (FORM, self._layout.id, ENGINE if self._index else None, self._prefix)
-        if (manifest.form, manifest.layout, manifest.engine, manifest.prefix) != ours:
+        ours = (FORM, CONTRACT, self._layout.id, ENGINE if self._index else None, self._prefix)
+        if (manifest.form, manifest.contract, manifest.layout, manifest.engine, manifest.prefix) != ours:
             raise SnapshotRefused("it was made by another version or with other settings")
         if {each.relative_to(path).as_posix() for each in _files(path)} != {*manifest.files, MANIFEST}:
             raise SnapshotRefused("files are missing, or there are others")

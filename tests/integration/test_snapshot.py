@@ -197,6 +197,16 @@ def test_a_copy_of_something_else_is_not_read(copy_folder: Path, prefix: str, la
     assert (len(shop.catalogue), len(shop.replica), shop.index.count()) == (0, 0, 0)
 
 
+@pytest.mark.parametrize("contract", ["", "that of a release to which a product has fewer fields"])
+def test_a_copy_by_a_release_to_which_a_product_is_something_else_is_not_read(
+    copy_folder: Path, contract: str
+) -> None:
+    path = copy_folder / "snapshots" / "000001" / MANIFEST
+    manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, contract=contract)))
+    require_nothing(copy_folder)
+
+
 def test_of_a_copy_that_is_not_whole_nothing_is_used(copy_folder: Path) -> None:
     """A file is gone, shorter or longer, or one of its bytes is another."""
     whole = copy_folder / "snapshots" / "000001"
