@@ -11,12 +11,14 @@ from typer.testing import CliRunner
 
 from infra.reference import registries
 from infra.stack.broker import ROOT
+from schemas import released
 from services import cli
 from services.ops.__main__ import app as ops
 from services.settings import ServiceSettings
 from services.trainer.commands import app as trainer
 from services.version import CLIENT_ID, VERSION
 from services.web.health import health_body, readiness_body
+from tests.support.releases import CHANGELOG, release_before, releases
 
 REGISTRIES: Final = registries()
 
@@ -57,3 +59,21 @@ def test_services_say_their_version_before_any_setting_is_read(
     with pytest.raises(SystemExit) as ended:
         cli.start(ServiceSettings, "ingest", "", "")
     assert (ended.value.code, capsys.readouterr().out) == (0, f"eddy {VERSION}\n")
+
+
+def test_the_newest_entry_of_the_changelog_is_this_version() -> None:
+    assert releases()[0].version == VERSION
+    told = [tuple(map(int, each.version.split("."))) for each in releases()]
+    assert told == sorted(set(told), reverse=True)
+    assert len(told) == CHANGELOG.read_text().count("\n## ")
+
+
+def test_every_entry_but_the_newest_has_the_commit_of_its_code() -> None:
+    assert all(each.commit and each.date for each in releases()[1:])
+    assert release_before() == releases()[1]
+
+
+def test_the_changelog_tells_of_every_version_of_messages_whose_readers_come_first() -> None:
+    rows = re.findall(r"^\| (\d\d-[a-z-]+) \|[^|]+\| ([a-z_, ]*)\|", CHANGELOG.read_text(), re.M)
+    found = {name: tuple(filter(None, first.strip().split(", "))) for name, first in rows}
+    assert found == {version.name: version.about.readers_first for version in released.versions()}
