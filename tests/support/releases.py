@@ -51,7 +51,7 @@ def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
 
 
 def tree_of(release: Release) -> Path:
-    """The release's code in a folder of its own, compiled; skips, on CI fails, where it cannot be had."""
+    """The release's code in a folder of its own, compiled; skips, and says why, where it cannot be had."""
     commit = str(release.commit)
     if _git("cat-file", "-e", f"{commit}^{{commit}}").returncode:
         pytest.skip(
