@@ -112,6 +112,7 @@ class EmbedderProcess:
             settings.embedder_port,
             self.metrics.registry,
             self.waiting_for,
+            tenant=settings.tenant,
             apps={words.PATH: self._words},
         )
 

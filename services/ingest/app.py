@@ -181,6 +181,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
             metrics.registry,
             # What was acknowledged is only known of this place: loads that go on later ask for it.
             lambda: {"cluster": f"{producer.cluster_id or ''}/{settings.topic_prefix}"},
+            tenant=settings.tenant,
         )
     )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())

@@ -370,7 +370,10 @@ class Parts:
             weight_names=weight_names(),
         )
         yield health_routes(
-            self._waiting_for, self.metrics.registry, lambda: {"products": len(self._replica)}
+            self._waiting_for,
+            self.metrics.registry,
+            lambda: {"products": len(self._replica)},
+            tenant=settings.tenant,
         )
 
     async def close(self) -> None:

@@ -29,7 +29,7 @@ def serve_worker(settings: RecommenderSettings, number: int) -> None:
     mine = settings.model_copy(
         update={
             "recommender_port": settings.recommender_worker_port + number - 1,
-            "recommender_datadir": settings.datadir / f"worker-{number}",
+            "recommender_datadir": settings.process_datadir / f"worker-{number}",
         }
     )
     serve_one(mine, shared_port=settings.recommender_port)

@@ -78,7 +78,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         broker_commit_interval=1.0,
         consumer_group_instance_id=settings.instance,
         consumer_auto_offset_reset="earliest",
-        datadir=settings.session_processor_datadir,
+        datadir=str(settings.datadir),
         key_serializer="raw",
         value_serializer="raw",
         producer_linger=0.002,
@@ -146,6 +146,7 @@ class SessionWorker:
             settings.session_processor_port,
             self.metrics.registry,
             self.waiting_for,
+            tenant=settings.tenant,
         )
         # Not Faust's: this one is idempotent, so that a retry neither repeats nor reorders sessions.
         self._producer = AcknowledgedProducer(

@@ -15,6 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from services.web.exposition import label_metrics
 from services.web.ports import refuse_port
 from services.web.routes import DirectRoute
 from services.web.shutdown import STOPPING
@@ -126,8 +127,8 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 class HealthServer:
     """Serves /healthz, /readyz and /metrics from a thread, for services without an HTTP API.
 
-    `apps` are further paths and what answers them, each request in a thread of its own. A port in use ends
-    the process with what to do about it.
+    `tenant` is on every sample. `apps` are further paths and what answers them, each request in a thread of
+    its own. A port in use ends the process with what to do about it.
     """
 
     def __init__(
@@ -138,9 +139,11 @@ class HealthServer:
         registry: CollectorRegistry,
         readiness: Readiness,
         *,
+        tenant: str,
         apps: "Mapping[str, WSGIApplication] | None" = None,
     ) -> None:
-        self._apps = {"/metrics": make_wsgi_app(registry)} | dict(apps or {})
+        labelled = label_metrics({tenant: registry})
+        self._apps = {"/metrics": make_wsgi_app(labelled)} | dict(apps or {})
         self._paths = ", ".join(["/healthz", "/readyz", *self._apps])
         self._readiness = readiness
         self._is_stopping = False
@@ -204,8 +207,11 @@ def health_routes(
     readiness: Readiness,
     registry: CollectorRegistry,
     facts: Callable[[], Mapping[str, int | str]] = dict,
+    *,
+    tenant: str,
 ) -> APIRouter:
     """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides."""
+    labelled = label_metrics({tenant: registry})
     router = APIRouter(tags=["health"], route_class=DirectRoute)
 
     @router.get("/healthz", response_class=JSONResponse)
@@ -225,6 +231,6 @@ def health_routes(
     @router.get("/metrics", response_class=Response)
     async def prometheus(_request: Request) -> Response:
         """Counters and timings for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(labelled), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -217,4 +217,4 @@ def get(service: RunningService, path: str, status: int = 200, **parameters: Any
 
 
 def metrics(service: RunningService) -> str:
-    return service.http.get("/metrics").text
+    return service.metrics()
