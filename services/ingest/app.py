@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException, Message
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from schemas.events import MAX_BATCH_EVENTS
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.clock import now_ms
 from services.ingest.events import event_routes
@@ -37,7 +38,7 @@ from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
 from services.web.origins import AllowedOrigins
-from services.web.rates import RateLimits, RateMiddleware
+from services.web.rates import Quota, RateLimits, RateMiddleware
 
 READY_EVERY_S: Final = 5.0
 WAITING_EVERY_S: Final = 0.5
@@ -142,6 +143,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         product_facts=facts.products,
         identity_facts=facts.identities,
         is_caught_up=lambda: facts.waiting_for is None,
+        quota=Quota("tenant_events", "events", settings.tenant_events_per_s, least=MAX_BATCH_EVENTS),
     )
     menders = [Mender(each, producer, settings, metrics) for each in facts.all]
 

@@ -21,6 +21,12 @@ class IngestSettings(HttpSettings):
         description="signs user ids: pages show a user's hex HMAC-SHA256 as traits.user_hash, which proves "
         "that the visitor is that user",
     )
+    tenant_events_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="events a second that one ingest process takes of its tenant, whoever sends them, ten "
+        "times as many at once; 0: no limit",
+    )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
     )

@@ -46,6 +46,18 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
         description="folder of fetched models, which several recommenders may share "
         "(default: in the folder of temporary files)",
     )
+    tenant_sockets_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="live sockets a second that one recommender process opens for its tenant, ten times as "
+        "many at once; 0: no limit",
+    )
+    tenant_searches_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="searches a second that one recommender process answers to its tenant, ten times as many "
+        "at once; 0: no limit",
+    )
     sessions_max: int = Field(
         100_000,
         ge=1,
