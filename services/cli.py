@@ -23,7 +23,8 @@ from schemas.unreadable import printable, printable_json
 from services.errors import CheckFailed, OperationFailed, UsageError
 from services.kafka.clients import NotDelivered
 from services.logging import configure_logging
-from services.settings import ServiceSettings, load
+from services.settings import HttpSettings, ServiceSettings, load
+from services.tenants import Tenant, load_tenants
 
 STATUSES: Final = (
     "Status 0: done. 1: what was found is not as it should be. 2: it cannot be done, and why is said. "
@@ -97,6 +98,24 @@ S = TypeVar("S", bound=ServiceSettings)
 
 def start(kind: type[S], service: str, purpose: str, example: str) -> S:
     """The process's settings, with logging configured; ends the process on `--help` or a bad setting."""
+    _parse_arguments(kind, service, purpose, example)
+    settings = load(kind)
+    configure_logging(settings, service)
+    return settings
+
+
+H = TypeVar("H", bound=HttpSettings)
+
+
+def start_tenants(kind: type[H], service: str, purpose: str, example: str) -> tuple[Tenant[H], ...]:
+    """The same for a process that may serve several tenants: at least one."""
+    _parse_arguments(kind, service, purpose, example)
+    tenants = load_tenants(kind)
+    configure_logging(tenants[0].settings, service, *(each.settings for each in tenants[1:]))
+    return tenants
+
+
+def _parse_arguments(kind: type[ServiceSettings], service: str, purpose: str, example: str) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{service}",
         description=purpose,
@@ -104,9 +123,6 @@ def start(kind: type[S], service: str, purpose: str, example: str) -> S:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.parse_args()
-    settings = load(kind)
-    configure_logging(settings, service)
-    return settings
 
 
 def describe_settings(kind: type[ServiceSettings]) -> str:

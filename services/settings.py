@@ -1,6 +1,7 @@
 """Settings shared by all services: read once from the environment (EDDY_…), frozen, passed down."""
 
 import sys
+from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -122,7 +123,23 @@ class QdrantSettings(ServiceSettings):
     qdrant_timeout_s: int = Field(5, ge=1, le=300, description="how long the Qdrant server may take")
 
 
-class HttpSettings(ServiceSettings, BoundsSettings):
+class TenantListSettings(BaseSettings):
+    """The tenants of one process, where it serves several."""
+
+    model_config = SettingsConfigDict(env_prefix="EDDY_", frozen=True, extra="ignore")
+
+    tenants: SecretStr | None = Field(
+        None,
+        description="several tenants in one process: a JSON list of objects with `topic_prefix`, where each "
+        "answers (`hosts`, `path`), its keys, and any other setting that tenants may have apart; see "
+        "`Several shops` in infra/docs/operate.md",
+    )
+    tenants_file: Path | None = Field(
+        None, description="a file with that list, in place of EDDY_TENANTS: it has all tenants' keys"
+    )
+
+
+class HttpSettings(ServiceSettings, BoundsSettings, TenantListSettings):
     """A service that browsers talk to."""
 
     host: str = Field("127.0.0.1", description="address to listen on")

@@ -110,9 +110,8 @@ class EmbedderProcess:
             "embedder",
             settings.embedder_host,
             settings.embedder_port,
-            self.metrics.registry,
+            {settings.tenant: self.metrics.registry},
             self.waiting_for,
-            tenant=settings.tenant,
             apps={words.PATH: self._words},
         )
 

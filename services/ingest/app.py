@@ -180,14 +180,15 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app.include_router(
         health_routes(
             waiting_for,
-            metrics.registry,
+            {settings.tenant: metrics.registry},
             # What was acknowledged is only known of this place: loads that go on later ask for it.
             lambda: {"cluster": f"{producer.cluster_id or ''}/{settings.topic_prefix}"},
-            tenant=settings.tenant,
         )
     )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     rates = RateLimits(settings, (settings.api_key, settings.admin_key), settings.write_key)
+    app.state.waiting_for = waiting_for
+    app.state.registry = metrics.registry
     app.state.on_refused = lambda limit: metrics.refused.labels(limit).inc()
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(

@@ -121,6 +121,7 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     )
     app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
     app.state.waiting_for = lambda: parts.feeds.waiting_for
+    app.state.registry = parts.metrics.registry
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,
@@ -384,9 +385,8 @@ class Parts:
         )
         yield health_routes(
             self._waiting_for,
-            self.metrics.registry,
+            {settings.tenant: self.metrics.registry},
             lambda: {"products": len(self._replica)},
-            tenant=settings.tenant,
         )
 
     async def close(self) -> None:

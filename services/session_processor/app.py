@@ -144,9 +144,8 @@ class SessionWorker:
             "session_processor",
             settings.session_processor_host,
             settings.session_processor_port,
-            self.metrics.registry,
+            {settings.tenant: self.metrics.registry},
             self.waiting_for,
-            tenant=settings.tenant,
         )
         # Not Faust's: this one is idempotent, so that a retry neither repeats nor reorders sessions.
         self._producer = AcknowledgedProducer(

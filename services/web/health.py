@@ -127,8 +127,8 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 class HealthServer:
     """Serves /healthz, /readyz and /metrics from a thread, for services without an HTTP API.
 
-    `tenant` is on every sample. `apps` are further paths and what answers them, each request in a thread of
-    its own. A port in use ends the process with what to do about it.
+    `registries` are the metrics, by tenant. `apps` are further paths and what answers them, each request in a
+    thread of its own. A port in use ends the process with what to do about it.
     """
 
     def __init__(
@@ -136,14 +136,12 @@ class HealthServer:
         service: str,
         host: str,
         port: int,
-        registry: CollectorRegistry,
+        registries: Mapping[str, CollectorRegistry],
         readiness: Readiness,
         *,
-        tenant: str,
         apps: "Mapping[str, WSGIApplication] | None" = None,
     ) -> None:
-        labelled = label_metrics({tenant: registry})
-        self._apps = {"/metrics": make_wsgi_app(labelled)} | dict(apps or {})
+        self._apps = {"/metrics": make_wsgi_app(label_metrics(registries))} | dict(apps or {})
         self._paths = ", ".join(["/healthz", "/readyz", *self._apps])
         self._readiness = readiness
         self._is_stopping = False
@@ -205,13 +203,14 @@ def _json(start_response: "StartResponse", status: str, body: Mapping[str, str])
 
 def health_routes(
     readiness: Readiness,
-    registry: CollectorRegistry,
+    registries: Mapping[str, CollectorRegistry],
     facts: Callable[[], Mapping[str, int | str]] = dict,
-    *,
-    tenant: str,
 ) -> APIRouter:
-    """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides."""
-    labelled = label_metrics({tenant: registry})
+    """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides.
+
+    `registries` are the metrics, by tenant.
+    """
+    labelled = label_metrics(registries)
     router = APIRouter(tags=["health"], route_class=DirectRoute)
 
     @router.get("/healthz", response_class=JSONResponse)

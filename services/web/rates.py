@@ -212,21 +212,7 @@ class RateMiddleware:
             await self._app(scope, receive, send)
             return
         self._on_refused(refusal.limit)
-        if scope["type"] == "http":
-            await problems.answer(Request(scope), refusal)(scope, receive, send)
-            return
-        await receive()
-        for message in _denial(scope, refusal):
-            await send(message)
-
-
-def _denial(scope: Scope, refusal: Problem) -> list[dict[str, object]]:
-    """A handshake is refused as a request is: the page waits longer and longer before it comes again."""
-    body = problems.document(refusal.status, refusal.kind, refusal.detail, instance=scope["path"])
-    headers = {"Content-Type": problems.MEDIA_TYPE, **refusal.headers}
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": raw}
-    return [start, {"type": "websocket.http.response.body", "body": body}]
+        await problems.refuse(refusal, scope, receive, send)
 
 
 def _credential(scope: Scope) -> bytes | None:

@@ -33,9 +33,8 @@ class Asked:
             "embedder",
             "127.0.0.1",
             self.port,
-            self.metrics.registry,
+            {"t": self.metrics.registry},
             lambda: "the models",
-            tenant="t",
             apps={PATH: self.app},
         )
         self.server.start()
