@@ -188,7 +188,7 @@ class Parts:
 
     def _create_models(self) -> None:
         settings = self._settings
-        follow = partial(ServedModel, settings.recommender_models, self.metrics)
+        follow = partial(ServedModel, settings.modelsdir, self.metrics)
         own = follow(settings.model_name)
         self._lines = ModelRegistry(settings.model_name, own, follow)
         self._live = LiveLearning(

@@ -43,8 +43,8 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     )
     recommender_models: Path = Field(
         default_factory=lambda: Path(gettempdir()) / "eddy-models",
-        description="folder of fetched models, which several recommenders may share "
-        "(default: in the folder of temporary files)",
+        description="folder of fetched models, which several recommenders may share, of a topic prefix in a "
+        "folder of its own (default: in the folder of temporary files)",
     )
     tenant_sockets_per_s: float = Field(
         0.0,
@@ -133,6 +133,11 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     def datadir(self) -> Path:
         """Where the index in process and the copy of the products live, of this tenant alone."""
         return self.process_datadir / tenants.folder(self.topic_prefix)
+
+    @property
+    def modelsdir(self) -> Path:
+        """Where fetched models live, of this tenant alone: only the newest few stay in a folder."""
+        return self.recommender_models / tenants.folder(self.topic_prefix)
 
     @field_validator("objective")
     @classmethod

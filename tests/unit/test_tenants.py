@@ -51,10 +51,15 @@ def test_services_that_are_given_one_folder_keep_tenants_apart_in_it(one: str, o
 
     def places(prefix: str) -> set[Path]:
         recommender = RecommenderSettings.model_validate(
-            keys | {"topic_prefix": prefix, "recommender_datadir": shared}
+            keys | {"topic_prefix": prefix, "recommender_datadir": shared, "recommender_models": shared}
         )
         worker = SessionProcessorSettings(topic_prefix=prefix, session_processor_datadir=str(shared))
-        return {recommender.datadir / "index", recommender.datadir / "snapshots", worker.datadir / "v1"}
+        return {
+            recommender.datadir / "index",
+            recommender.datadir / "snapshots",
+            recommender.modelsdir / "a digest",
+            worker.datadir / "v1",
+        }
 
     assert not places(one) & places(other)
 
