@@ -34,9 +34,19 @@ def tenants(broker: Broker) -> Iterator[dict[str, ServiceSettings]]:
     }
     for each in found.values():
         create(each)
+    wait_for_leaders(found["."], *(each.topic(topic) for each in found.values() for topic in TOPICS))
     yield found
     for each in found.values():
         delete_topics(each, *TOPICS)
+
+
+@patiently(60)
+def wait_for_leaders(of: ServiceSettings, *names: str) -> None:
+    """A topic that was made just now is known a moment later, and has a leader later still."""
+    known = KafkaAdmin(of).cluster().topics
+    for name in names:
+        assert name in known
+        assert all(part.leader >= 0 for part in known[name].partitions.values())
 
 
 def ops(of: ServiceSettings, *arguments: str, status: int = 0, **more: str) -> CommandOutput:
@@ -80,6 +90,7 @@ def test_what_is_deleted_is_one_tenant_and_nothing_that_begins_alike(
     admin = KafkaAdmin(tenants["."])
     own, others = f"{prefix}session-processor-sessions-changelog", f"{prefix}b.session-processor-x-changelog"
     admin.create_topics([NewTopic(own, 1, 1), NewTopic(others, 1, 1)])
+    wait_for_leaders(tenants["."], own, others)
     before = {end: len(rows(each)) for end, each in tenants.items()}
     assert set(before.values()) == {3}
     told = ops(tenants["."], "delete", prefix, status=2)

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from typing import Final
 
 import httpx
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 from prometheus_client.parser import text_string_to_metric_families
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.tenants import label
 from schemas.times import DAY_MS
@@ -14,12 +16,14 @@ from services.clock import now_ms
 from services.errors import OperationFailed
 from services.kafka.admin import EARLIEST, LATEST, KafkaAdmin, require_broker
 from services.kafka.ranges import newest_by_key, open_reader
+from services.ops.lag.query import PASSING
 from services.ops.lag.report import list_groups, partition_lag
 from services.ops.services import READY_S, url_of
 from services.ops.settings import OpsSettings
 from services.ops.tenants.report import Deleted, TenantFacts, elsewhere, find_prefixes, own_topics
 
 GONE_S: Final = 30.0
+SETTLED_S: Final = 15.0
 MINUTE_MS: Final = 60_000
 # They read whole topics without a group, so that the broker knows nothing of them.
 WITHOUT_GROUP: Final = ("ingest", "recommender")
@@ -37,18 +41,31 @@ def list_tenants(settings: OpsSettings, *, count_products: bool) -> list[TenantF
     """All tenants of the cluster, by prefix. Raises BrokerAway."""
     admin = KafkaAdmin(settings)
     with require_broker(settings):
-        names = set(admin.cluster().topics)
+        names, groups = set(admin.cluster().topics), admin.group_names()
         return [
-            _look(admin, settings.model_copy(update={"topic_prefix": prefix}), names, count_products)
+            _look(admin, settings.model_copy(update={"topic_prefix": prefix}), names, groups, count_products)
             for prefix in find_prefixes(names)
         ]
 
 
-def _look(admin: KafkaAdmin, of: OpsSettings, names: Collection[str], count_products: bool) -> TenantFacts:
+@retry(
+    # A topic that was made just now has no leader for a moment.
+    retry=retry_if_exception(
+        lambda error: (
+            isinstance(error, KafkaException) and error.args[0].code() in PASSING | {KafkaError._NOENT}
+        )
+    ),
+    stop=stop_after_delay(SETTLED_S),
+    wait=wait_fixed(0.2),
+    reraise=True,
+)
+def _look(
+    admin: KafkaAdmin, of: OpsSettings, names: Collection[str], groups: Collection[str], count_products: bool
+) -> TenantFacts:
     present = [topic for topic in TOPICS if of.topic(topic) in names]
     lag, members = 0, 0
     for watched in list_groups(of):
-        found = admin.group(watched.group)
+        found = admin.group(watched.group) if watched.group in groups else None
         members += len(found.members) if found else 0
         if watched.topic not in present:
             continue
@@ -107,7 +124,9 @@ def require_unread(settings: OpsSettings) -> None:
     """Raises StillRead where a group of the settings' tenant has members, or a service tells of it."""
     admin = KafkaAdmin(settings)
     with require_broker(settings):
-        groups = {each.group: admin.group(each.group) for each in list_groups(settings)}
+        there = admin.group_names()
+        own = [each.group for each in list_groups(settings) if each.group in there]
+        groups = {name: admin.group(name) for name in own}
     for name, found in groups.items():
         if found is not None and found.members:
             who = ", ".join(sorted(member.group_instance_id or member.client_id for member in found.members))
@@ -132,7 +151,8 @@ def delete_tenant(settings: OpsSettings, topics: Collection[str]) -> Deleted:
     """Removes its groups, then its topics. Raises BrokerAway, and StillRead where somebody came meanwhile."""
     admin = KafkaAdmin(settings)
     with require_broker(settings, "does not delete"):
-        groups = [each.group for each in list_groups(settings) if admin.group(each.group) is not None]
+        there = admin.group_names()
+        groups = [each.group for each in list_groups(settings) if each.group in there]
         if groups and (busy := admin.delete_groups(groups)):
             raise StillRead(f"somebody has joined {', '.join(sorted(busy))} meanwhile: nothing was deleted")
         admin.delete_topics(topics, GONE_S)
