@@ -62,7 +62,7 @@ def rows(of: ServiceSettings, *arguments: str, status: int = 0) -> dict[str, Row
 
 def test_each_prefix_is_a_tenant_with_what_it_has(tenants: dict[str, ServiceSettings]) -> None:
     writer, now = TopicWriter(tenants["."]), int(time.time() * 1000)
-    for ago in (0, 5_000, 2 * 60 * 60 * 1000, 3 * DAY_MS):
+    for ago in (3 * DAY_MS, 2 * 60 * 60 * 1000, 5_000, 0):
         writer.event(at=now - ago)
     for key, value in (("p1", b"{}"), ("p2", b"{}"), ("p1", b"{}"), ("p3", b"{}"), ("p3", None)):
         writer.raw(PRODUCTS, key, value, at=now)
