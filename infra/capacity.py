@@ -23,9 +23,10 @@ def cpu_ms(window: Json, name: str) -> float:
     return float(1000 * window["cores"][name] * window["seconds"] / window["sent"])
 
 
-def lines(live: Json, scale: Json, sockets: Json, training: list[Json]) -> Iterator[str]:
+def lines(live: Json, scale: Json, sockets: Json, training: list[Json], tenants: Json) -> Iterator[str]:
     """The block of infra/docs/capacity.md."""
-    yield from (*_cores(live), "", *_products(scale), "", *_pages(sockets), "", *_training(training))
+    yield from (*_cores(live), "", *_products(scale), "", *_pages(sockets), "", *_tenants(tenants), "")
+    yield from _training(training)
 
 
 def _cores(live: Json) -> Iterator[str]:
@@ -78,6 +79,27 @@ def _pages(sockets: Json) -> Iterator[str]:
     for count in PAGES:
         seconds = after["ready_s"] + count / sockets["rows_a_second"]
         yield f"| {count:,} | {count * kb / 1e6:,.1f} GB | {seconds:,.0f} |"
+
+
+def _tenants(tenants: Json) -> Iterator[str]:
+    words = []
+    for service in ("ingest", "recommender"):
+        first, *_, last = tenants[service]
+        more = last["tenants"] - first["tenants"]
+        mb, threads = (last["mb"] - first["mb"]) / more, (last["threads"] - first["threads"]) / more
+        words.append(f"{mb:.0f} MB and {threads:.0f} threads in the {service}")
+    yield (
+        f"Where one process serves several shops, each further one of {tenants['products']:,} products takes "
+        f"{' and '.join(words)}, beside the whole of a process of its own (the first row):"
+    )
+    yield ""
+    yield "| shops in it | ingest, MB | its threads | recommender, MB | its threads | ready after, s |"
+    yield "|---" * 6 + "|"
+    for ingest, recommender in zip(tenants["ingest"], tenants["recommender"], strict=True):
+        yield (
+            f"| {ingest['tenants']} | {ingest['mb']:.0f} | {ingest['threads']} | {recommender['mb']:.0f} "
+            f"| {recommender['threads']} | {recommender['ready_s']:.0f} |"
+        )
 
 
 def _training(training: list[Json]) -> Iterator[str]:

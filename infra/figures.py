@@ -76,8 +76,8 @@ def summary() -> Iterator[str]:
 
 def needs() -> Iterator[str]:
     """What more of everything would need."""
-    scale, sockets, training = (_measured(name)["figures"] for name in ("scale", "sockets", "training"))
-    yield from capacity.lines(_measured("live"), scale, sockets, training)
+    names = ("scale", "sockets", "training", "tenants")
+    yield from capacity.lines(_measured("live"), *(_measured(name)["figures"] for name in names))
 
 
 def profiles() -> Iterator[str]:

@@ -23,6 +23,7 @@ from services.session_processor.metrics import Metrics as SessionProcessorMetric
 from services.session_processor.settings import SessionProcessorSettings
 from services.settings import HttpSettings, QdrantSettings, ServiceSettings
 from services.trainer.settings import TrainerSettings
+from services.web.tenants import FrontMetrics
 from storefront.demo.settings import ShopSettings
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -53,6 +54,7 @@ def registries() -> dict[str, CollectorRegistry]:
         "services.session_processor": SessionProcessorMetrics().registry,
         "services.embedder": EmbedderMetrics().registry,
         "services.recommender": RecommenderMetrics().registry,
+        "a process of several tenants": FrontMetrics().registry,
     }
 
 
@@ -63,6 +65,7 @@ def text() -> str:
         "",
         "Made by `python -m infra.reference` from the code; a test holds it against the code.",
         "Settings are environment variables; a bad value stops the start with the setting's name.",
+        "Every metric has the label `tenant` besides (operate.md, several shops).",
         "",
     ]
     seen: set[str] = set()

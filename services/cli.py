@@ -23,7 +23,8 @@ from schemas.unreadable import printable, printable_json
 from services.errors import CheckFailed, OperationFailed, UsageError
 from services.kafka.clients import NotDelivered
 from services.logging import configure_logging
-from services.settings import ServiceSettings, load
+from services.settings import HttpSettings, ServiceSettings, load
+from services.tenants import Tenant, load_tenants
 from services.version import VERSION
 
 STATUSES: Final = (
@@ -110,6 +111,24 @@ S = TypeVar("S", bound=ServiceSettings)
 
 def start(kind: type[S], service: str, purpose: str, example: str) -> S:
     """The process's settings, with logging configured; ends it on `--help`, `--version` or a bad setting."""
+    _parse_arguments(kind, service, purpose, example)
+    settings = load(kind)
+    configure_logging(settings, service)
+    return settings
+
+
+H = TypeVar("H", bound=HttpSettings)
+
+
+def start_tenants(kind: type[H], service: str, purpose: str, example: str) -> tuple[Tenant[H], ...]:
+    """The same for a process that may serve several tenants: at least one."""
+    _parse_arguments(kind, service, purpose, example)
+    tenants = load_tenants(kind)
+    configure_logging(tenants[0].settings, service, *(each.settings for each in tenants[1:]))
+    return tenants
+
+
+def _parse_arguments(kind: type[ServiceSettings], service: str, purpose: str, example: str) -> None:
     parser = argparse.ArgumentParser(
         prog=f"python -m services.{service}",
         description=purpose,
@@ -118,9 +137,6 @@ def start(kind: type[S], service: str, purpose: str, example: str) -> S:
     )
     parser.add_argument("--version", action="version", version=f"eddy {VERSION}")
     parser.parse_args()
-    settings = load(kind)
-    configure_logging(settings, service)
-    return settings
 
 
 def describe_settings(kind: type[ServiceSettings]) -> str:

@@ -41,8 +41,11 @@ def _make_printable(
     return {key: printable(each) if isinstance(each, str) else each for key, each in event.items()}
 
 
-def configure_logging(settings: ServiceSettings, service: str) -> None:
-    """One line an event on stderr, as JSON or for people; libraries' own loggers come out the same way."""
+def configure_logging(settings: ServiceSettings, service: str, *others: ServiceSettings) -> None:
+    """One line an event on stderr, as JSON or for people; libraries' own loggers come out the same way.
+
+    `others` are further tenants of this process: their keys are written no more than its own.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -71,7 +74,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         RedactingFormatter(
-            secrets_of(settings),
+            set().union(*map(secrets_of, (settings, *others))),
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render],
         )
@@ -80,7 +83,7 @@ def configure_logging(settings: ServiceSettings, service: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     structlog.contextvars.bind_contextvars(service=service)
-    if settings.auth == "optional":
+    if any(each.auth == "optional" for each in (settings, *others)):
         structlog.get_logger().warning(
             "EDDY_AUTH=optional: anybody who reaches ingest may change products and send events of any "
             "visitor; set EDDY_API_KEY and leave EDDY_AUTH out before a shop uses this"

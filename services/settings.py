@@ -1,11 +1,13 @@
 """Settings shared by all services: read once from the environment (EDDY_…), frozen, passed down."""
 
 import sys
+from pathlib import Path
 from typing import Final, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from schemas import tenants
 from schemas.topics import Topic
 from schemas.vectors import Layout
 from services.web.bounds import BoundsSettings
@@ -46,7 +48,9 @@ class ServiceSettings(BaseSettings):
     kafka_password: SecretStr | None = Field(None, description="SASL password")
     kafka_ca_file: str | None = Field(None, description="PEM file of the brokers' certificate authority")
     topic_prefix: str = Field(
-        "", pattern=r"^[A-Za-z0-9._-]{0,64}$", description="put before every topic's name"
+        "",
+        pattern=tenants.PREFIX,
+        description="put before every topic's name: the tenant; `shop-a.` is `shop-a` in metrics",
     )
 
     text_width: int = Field(384, ge=1, le=4096, description="components of the text model's vectors")
@@ -83,9 +87,21 @@ class ServiceSettings(BaseSettings):
         """The placeholder ids, one by one."""
         return [each.strip() for each in self.placeholder_ids.split(",") if each.strip()]
 
+    @property
+    def tenant(self) -> str:
+        """The tenant's name in metrics."""
+        return tenants.label(self.topic_prefix)
+
     def topic(self, topic: Topic) -> str:
         """A topic's full name under this process's prefix."""
         return topic.full_name(self.topic_prefix)
+
+    @field_validator("topic_prefix")
+    @classmethod
+    def _names_a_folder(cls, prefix: str) -> str:
+        if prefix in {".", ".."}:
+            raise ValueError(f"no folder of a tenant can be called {prefix!r}")
+        return prefix
 
     @model_validator(mode="after")
     def _sasl_needs_credentials(self) -> Self:
@@ -107,7 +123,23 @@ class QdrantSettings(ServiceSettings):
     qdrant_timeout_s: int = Field(5, ge=1, le=300, description="how long the Qdrant server may take")
 
 
-class HttpSettings(ServiceSettings, BoundsSettings):
+class TenantListSettings(BaseSettings):
+    """The tenants of one process, where it serves several."""
+
+    model_config = SettingsConfigDict(env_prefix="EDDY_", frozen=True, extra="ignore")
+
+    tenants: SecretStr | None = Field(
+        None,
+        description="several tenants in one process: a JSON list of objects with `topic_prefix`, where each "
+        "answers (`hosts`, `path`), its keys, and any other setting that tenants may have apart; see "
+        "`Several shops` in infra/docs/operate.md",
+    )
+    tenants_file: Path | None = Field(
+        None, description="a file with that list, in place of EDDY_TENANTS: it has all tenants' keys"
+    )
+
+
+class HttpSettings(ServiceSettings, BoundsSettings, TenantListSettings):
     """A service that browsers talk to."""
 
     host: str = Field("127.0.0.1", description="address to listen on")

@@ -110,7 +110,7 @@ class EmbedderProcess:
             "embedder",
             settings.embedder_host,
             settings.embedder_port,
-            self.metrics.registry,
+            {settings.tenant: self.metrics.registry},
             self.waiting_for,
             apps={words.PATH: self._words},
         )

@@ -2,22 +2,24 @@
 
 from functools import partial
 
-from services.cli import start
+from services.cli import start_tenants
 from services.ingest.app import create_app
 from services.ingest.settings import IngestSettings
+from services.tenants import create_app_for
 from services.web.server import serve
 
 
 def main() -> None:
     """Reads the settings and serves until SIGTERM."""
-    settings = start(
+    tenants = start_tenants(
         IngestSettings,
         "ingest",
         "Takes events and products over HTTP and puts them on [events] and [products].",
         "EDDY_TOKEN_SECRET=change-me-to-something-long EDDY_AUTH=optional python -m services.ingest",
     )
+    settings = tenants[0].settings  # what is the process's is alike in all
     serve(
-        partial(create_app, settings),
+        partial(create_app_for, create_app, tenants),
         "ingest",
         settings.host,
         settings.ingest_port,

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException, Message
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from schemas.events import MAX_BATCH_EVENTS
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
 from services.clock import now_ms
 from services.ingest.events import event_routes
@@ -37,7 +38,7 @@ from services.web import problems
 from services.web.auth import TOKEN_HEADER, AdminAuth, TokenSigner, UserSigner, VisitorAuth
 from services.web.health import health_routes
 from services.web.origins import AllowedOrigins
-from services.web.rates import RateLimits, RateMiddleware
+from services.web.rates import Quota, RateLimits, RateMiddleware
 
 READY_EVERY_S: Final = 5.0
 WAITING_EVERY_S: Final = 0.5
@@ -150,6 +151,7 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
         product_facts=facts.products,
         identity_facts=facts.identities,
         is_caught_up=lambda: facts.waiting_for is None,
+        quota=Quota("tenant_events", "events", settings.tenant_events_per_s, least=MAX_BATCH_EVENTS),
     )
     menders = [Mender(each, producer, settings, metrics) for each in facts.all]
 
@@ -189,13 +191,15 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     app.include_router(
         health_routes(
             waiting_for,
-            metrics.registry,
+            {settings.tenant: metrics.registry},
             # What was acknowledged is only known of this place: loads that go on later ask for it.
             lambda: {"cluster": f"{producer.cluster_id or ''}/{settings.topic_prefix}"},
         )
     )
     problems.install(app, lambda status: metrics.problems.labels(str(status)).inc())
     rates = RateLimits(settings, settings.back_end_keys, (settings.write_key, settings.write_key_also))
+    app.state.waiting_for = waiting_for
+    app.state.registry = metrics.registry
     app.state.on_refused = lambda limit: metrics.refused.labels(limit).inc()
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(

@@ -92,8 +92,9 @@ class Metrics:
         self.visitors_erased = Counter(
             "eddy_ingest_visitors_erased_total", "Visitors that are to be forgotten", registry=self.registry
         )
-        # limit: token, events, key, address, new_visitors (answered 429); header_bytes, body_bytes,
-        # slow_headers, slow_body, malformed, connections (before there was a request).
+        # limit: token, events, key, address, new_visitors, tenant_events (answered 429);
+        # header_bytes, body_bytes, slow_headers, slow_body, malformed, connections (before there was a
+        # request).
         self.refused = Counter(
             "eddy_ingest_refused_total",
             "Requests and connections refused by a limit",

@@ -20,6 +20,7 @@ from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, 
 from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
 from services.web.problems import BrokerAway, RefusedByKafka
+from services.web.rates import Quota
 
 log = structlog.get_logger()
 
@@ -39,7 +40,8 @@ class UnwrittenProducts:
 class Publisher:
     """The four topics that ingest writes. Every method raises BrokerAway unless all was acknowledged.
 
-    `is_caught_up`: whether the facts are all that lay on their topics.
+    `is_caught_up`: whether the facts are all that lay on their topics. `quota`: of events, also of refused
+    ones, which cost Kafka as much; beyond it QuotaExceeded is raised, and nothing is written.
     """
 
     def __init__(
@@ -51,6 +53,7 @@ class Publisher:
         product_facts: KeyedFacts,
         identity_facts: KeyedFacts,
         is_caught_up: Callable[[], bool],
+        quota: Quota,
     ) -> None:
         self._producer = producer
         self._metrics = metrics
@@ -63,6 +66,7 @@ class Publisher:
         self._links = PublishedLinks(identity_facts)
         self._is_caught_up = is_caught_up
         self._refusals = RefusalSampler()
+        self._quota = quota
 
     async def take_events(
         self,
@@ -87,6 +91,9 @@ class Publisher:
         at: int,
     ) -> list[Outdated]:
         """The same for entries that came each on its own way, maybe long before `at` (Unix ms): now."""
+        if exceeded := self._quota.check(len(accepted) + len(refused)):
+            self._metrics.refused.labels(exceeded.limit).inc()
+            raise exceeded
         stamp: Headers = [(ACCEPTED_AT, str(at))]
         sends: list[tuple[str, list[OutgoingMessage]]] = [
             (self._events, [(each.visitor_id.encode(), events.encode(each), stamp) for each in accepted]),

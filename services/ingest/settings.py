@@ -29,6 +29,12 @@ class IngestSettings(HttpSettings):
         min_length=16,
         description="while keys are changed: a second identity key whose signatures are taken",
     )
+    tenant_events_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="events a second that one ingest process takes of its tenant, whoever sends them, ten "
+        "times as many at once; 0: no limit",
+    )
     ingest_linger_ms: float = Field(
         0.0, ge=0, le=1000, description="how long the producer waits for more events to send together"
     )

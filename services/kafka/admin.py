@@ -135,6 +135,11 @@ class KafkaAdmin:
         asked = self._client.list_offsets(dict.fromkeys(asked_for, spec), request_timeout=self._within_s)
         return {part: future.result() for part, future in asked.items()}
 
+    def group_names(self) -> set[str]:
+        """The consumer groups that there are. A cluster that never had one takes long to describe any."""
+        found = self._client.list_consumer_groups(request_timeout=self._within_s).result()
+        return {each.group_id for each in found.valid}
+
     def group(self, name: str) -> ConsumerGroupDescription | None:
         """A consumer group and its members; None where there is none."""
         [asked] = self._client.describe_consumer_groups([name], request_timeout=self._within_s).values()

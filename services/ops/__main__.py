@@ -20,6 +20,7 @@ from services.ops.models import command as models_commands
 from services.ops.replay.command import replay
 from services.ops.settings import is_local
 from services.ops.snippet.command import snippet
+from services.ops.tenants import command as tenant_commands
 from services.ops.topics import command as topic_commands
 
 
@@ -62,6 +63,7 @@ app.command("export", epilog=STATUSES)(archive_commands.export)
 app.command("import", epilog=STATUSES)(archive_commands.import_)
 for name, group in {
     "dlq": dlq_commands.app,
+    "tenants": tenant_commands.app,
     "topics": topic_commands.app,
     "index": index_commands.app,
     "models": models_commands.app,

@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Final
 
-from services.cli import start
+from services.cli import start_tenants
 from services.recommender.settings import RecommenderSettings
 from services.recommender.worker import serve_one, serve_worker
 from services.web.ports import bind_shared
@@ -15,16 +15,17 @@ FLUSH_S: Final = 10.0  # after the last request, for what is on its way to Kafka
 
 def main() -> None:
     """Reads the settings and serves until SIGTERM."""
-    settings = start(
+    tenants = start_tenants(
         RecommenderSettings,
         "recommender",
         "Recommends products over HTTP and pushes fresh rows over WebSockets.",
         "EDDY_TOKEN_SECRET=the-same-as-ingest-has EDDY_AUTH=optional python -m services.recommender",
     )
+    settings = tenants[0].settings  # what is the process's is alike in all
     if settings.recommender_workers == 1:
-        serve_one(settings)
+        serve_one(tenants)
         return
-    run, end_within_s = partial(serve_worker, settings), settings.stop_delay_s + GRACE_S + FLUSH_S
+    run, end_within_s = partial(serve_worker, tenants), settings.stop_delay_s + GRACE_S + FLUSH_S
     with bind_shared("recommender", settings.host, settings.recommender_port):
         Workers(run, settings.recommender_workers, end_within_s=end_within_s).serve()
 

@@ -26,14 +26,20 @@ from services.recommender.api.admin import Publisher, admin_routes
 from services.recommender.api.page import page_routes
 from services.recommender.api.parameters import weight_names
 from services.recommender.api.profile import CatalogueVectors, Profile, profile_routes
-from services.recommender.api.recommendations import Found, Recommended, RequestHandler, recommendation_routes
+from services.recommender.api.recommendations import (
+    SEARCH,
+    Found,
+    Recommended,
+    RequestHandler,
+    recommendation_routes,
+)
 from services.recommender.catalogue import Catalogue
 from services.recommender.impressions import Impressions
 from services.recommender.index.cached import CachedIndex
 from services.recommender.index.graph import GraphBuilder
 from services.recommender.index.port import VectorIndex
 from services.recommender.index.qdrant_edge import EdgeIndex
-from services.recommender.live.connection import live_routes
+from services.recommender.live.connection import LIVE, live_routes
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.live_learning import LatestVisits, LiveLearning
@@ -66,7 +72,7 @@ from services.web.auth import TOKEN_HEADER, AdminAuth, ReaderAuth, TokenSigner
 from services.web.health import health_routes
 from services.web.openapi import MsgspecApi
 from services.web.origins import AllowedOrigins
-from services.web.rates import RateLimits, RateMiddleware
+from services.web.rates import Quota, RateLimits, RateMiddleware
 
 log = structlog.get_logger()
 
@@ -105,9 +111,17 @@ def create_app(settings: RecommenderSettings, clock: Clock = now_ms) -> FastAPI:
     for router in parts.routers():
         app.include_router(router)
     problems.install(app, lambda status: parts.metrics.problems.labels(str(status)).inc())
-    rates = RateLimits(settings, settings.back_end_keys)
+    rates = RateLimits(
+        settings,
+        settings.back_end_keys,
+        quotas={
+            LIVE: Quota("tenant_sockets", "live sockets", settings.tenant_sockets_per_s),
+            SEARCH: Quota("tenant_searches", "searches", settings.tenant_searches_per_s),
+        },
+    )
     app.state.on_refused = lambda limit: parts.metrics.refused.labels(limit).inc()
     app.state.waiting_for = lambda: parts.feeds.waiting_for
+    app.state.registry = parts.metrics.registry
     app.add_middleware(RateMiddleware, limits=rates, on_refused=app.state.on_refused)
     app.add_middleware(
         CORSMiddleware,
@@ -174,7 +188,7 @@ class Parts:
 
     def _create_models(self) -> None:
         settings = self._settings
-        follow = partial(ServedModel, settings.recommender_models, self.metrics)
+        follow = partial(ServedModel, settings.modelsdir, self.metrics)
         own = follow(settings.model_name)
         self._lines = ModelRegistry(settings.model_name, own, follow)
         self._live = LiveLearning(
@@ -375,7 +389,9 @@ class Parts:
             weight_names=weight_names(),
         )
         yield health_routes(
-            self._waiting_for, self.metrics.registry, lambda: {"products": len(self._replica)}
+            self._waiting_for,
+            {settings.tenant: self.metrics.registry},
+            lambda: {"products": len(self._replica)},
         )
 
     async def close(self) -> None:

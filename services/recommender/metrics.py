@@ -148,8 +148,9 @@ class Metrics:
             ["rank"],
             registry=self.registry,
         )
-        # limit: token, events, key, address, new_visitors (answered 429); header_bytes, body_bytes,
-        # slow_headers, slow_body, malformed, connections (before there was a request); sockets (a visitor's).
+        # limit: token, events, key, address, new_visitors, tenant_sockets, tenant_searches (answered 429);
+        # header_bytes, body_bytes, slow_headers, slow_body, malformed, connections (before there was a
+        # request); sockets (a visitor's).
         self.refused = Counter(
             "eddy_recommender_refused_total",
             "Requests and connections refused by a limit",

@@ -5,7 +5,7 @@ from tempfile import gettempdir
 
 from pydantic import Field, SecretStr, field_validator
 
-from schemas import objectives
+from schemas import objectives, tenants
 from services.model.settings import ModelSettings, SessionSettings
 from services.recommender.pipeline.exploration import SHARE_MAX
 from services.settings import HttpSettings, QdrantSettings
@@ -33,7 +33,8 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     recommender_datadir: Path | None = Field(
         None,
         description="folder of the index in process, and of the copy of the products that a restart begins "
-        "with (default: one by the port, in the folder of temporary files)",
+        "with, of a topic prefix in a folder of its own (default: one by the port, in the folder of "
+        "temporary files)",
     )
     snapshot_products: int = Field(
         5_000,
@@ -42,8 +43,20 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
     )
     recommender_models: Path = Field(
         default_factory=lambda: Path(gettempdir()) / "eddy-models",
-        description="folder of fetched models, which several recommenders may share "
-        "(default: in the folder of temporary files)",
+        description="folder of fetched models, which several recommenders may share, of a topic prefix in a "
+        "folder of its own (default: in the folder of temporary files)",
+    )
+    tenant_sockets_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="live sockets a second that one recommender process opens for its tenant, ten times as "
+        "many at once; 0: no limit",
+    )
+    tenant_searches_per_s: float = Field(
+        0.0,
+        ge=0,
+        description="searches a second that one recommender process answers to its tenant, ten times as many "
+        "at once; 0: no limit",
     )
     sessions_max: int = Field(
         100_000,
@@ -112,9 +125,19 @@ class RecommenderSettings(HttpSettings, QdrantSettings, SessionSettings, ModelSe
         return self.popular_half_life_hours * 3_600_000
 
     @property
-    def datadir(self) -> Path:
-        """Where the index in process and the copy of the products live."""
+    def process_datadir(self) -> Path:
+        """Where this process, of whatever tenants, keeps what it has on disk."""
         return self.recommender_datadir or Path(gettempdir()) / f"eddy-recommender-{self.recommender_port}"
+
+    @property
+    def datadir(self) -> Path:
+        """Where the index in process and the copy of the products live, of this tenant alone."""
+        return self.process_datadir / tenants.folder(self.topic_prefix)
+
+    @property
+    def modelsdir(self) -> Path:
+        """Where fetched models live, of this tenant alone: only the newest few stay in a folder."""
+        return self.recommender_models / tenants.folder(self.topic_prefix)
 
     @field_validator("objective")
     @classmethod

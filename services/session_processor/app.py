@@ -80,7 +80,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         broker_commit_interval=1.0,
         consumer_group_instance_id=settings.instance,
         consumer_auto_offset_reset="earliest",
-        datadir=settings.session_processor_datadir,
+        datadir=str(settings.datadir),
         key_serializer="raw",
         value_serializer="raw",
         producer_linger=0.002,
@@ -146,7 +146,7 @@ class SessionWorker:
             "session_processor",
             settings.session_processor_host,
             settings.session_processor_port,
-            self.metrics.registry,
+            {settings.tenant: self.metrics.registry},
             self.waiting_for,
         )
         # Not Faust's: this one is idempotent, so that a retry neither repeats nor reorders sessions.

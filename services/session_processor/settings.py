@@ -1,10 +1,12 @@
 """Settings of the session processor."""
 
 import socket
+from pathlib import Path
 from tempfile import gettempdir
 
 from pydantic import Field
 
+from schemas import tenants
 from services.model.settings import SessionSettings
 
 
@@ -20,7 +22,8 @@ class SessionProcessorSettings(SessionSettings):
     )
     session_processor_datadir: str = Field(
         default_factory=lambda: f"{gettempdir()}/eddy-session-processor",
-        description="folder that Faust keeps for itself (default: in the folder of temporary files)",
+        description="folder that Faust keeps for itself, of a topic prefix in a folder of its own (default: "
+        "in the folder of temporary files)",
     )
     replication_factor: int = Field(1, ge=1, le=9, description="replicas of the table's changelog topic")
     session_table_mb: int = Field(
@@ -42,6 +45,11 @@ class SessionProcessorSettings(SessionSettings):
     bad_events_in_a_row: int = Field(
         1000, ge=1, description="undecodable events in a row after which the worker stops rather than go on"
     )
+
+    @property
+    def datadir(self) -> Path:
+        """Faust's folder, of this tenant alone."""
+        return Path(self.session_processor_datadir) / tenants.folder(self.topic_prefix)
 
     @property
     def instance(self) -> str:

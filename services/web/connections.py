@@ -72,13 +72,15 @@ CROWDED: Final = Refusal(
 class Connections:
     """How many connections there are, by address; `on_refused` is told the name of a limit.
 
-    `waiting_for` tells what keeps the service from being ready, for which sockets have to wait.
+    `waiting_for` tells what keeps the service from being ready, `sockets_waiting_for` what all sockets have
+    to wait for: one tenant of several may be ready before the others.
     """
 
     def __init__(self, bounds: BoundsSettings) -> None:
         self.bounds = bounds
         self.on_refused: Callable[[str], object] = lambda _limit: None
         self.waiting_for: Callable[[], str | None] = lambda: None
+        self.sockets_waiting_for: Callable[[], str | None] = lambda: None
         self._most = min(bounds.connections_max, _files() - SPARE_FILES)
         self._proxies = [ip_network(each, strict=False) for each in bounds.proxies]
         self._open = Counter[str]()
@@ -223,7 +225,7 @@ class HttpConnection(HttpToolsProtocol):
 
         uvicorn writes the request down again for the other to parse; this hands it over as it is.
         """
-        if missing := self.config.connections.waiting_for():
+        if missing := self.config.connections.sockets_waiting_for():
             # Before all layers: after a restart every page tries every few seconds, and reading is to go on.
             self._end(Refusal("not_ready", HTTPStatus.SERVICE_UNAVAILABLE, f"still reading {missing}"))
             return

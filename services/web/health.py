@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services.version import VERSION
+from services.web.exposition import label_metrics
 from services.web.ports import refuse_port
 from services.web.routes import DirectRoute
 from services.web.shutdown import STOPPING
@@ -127,8 +128,8 @@ class _ThreadingServer(ThreadingMixIn, WSGIServer):
 class HealthServer:
     """Serves /healthz, /readyz and /metrics from a thread, for services without an HTTP API.
 
-    `apps` are further paths and what answers them, each request in a thread of its own. A port in use ends
-    the process with what to do about it.
+    `registries` are the metrics, by tenant. `apps` are further paths and what answers them, each request in a
+    thread of its own. A port in use ends the process with what to do about it.
     """
 
     def __init__(
@@ -136,12 +137,12 @@ class HealthServer:
         service: str,
         host: str,
         port: int,
-        registry: CollectorRegistry,
+        registries: Mapping[str, CollectorRegistry],
         readiness: Readiness,
         *,
         apps: "Mapping[str, WSGIApplication] | None" = None,
     ) -> None:
-        self._apps = {"/metrics": make_wsgi_app(registry)} | dict(apps or {})
+        self._apps = {"/metrics": make_wsgi_app(label_metrics(registries))} | dict(apps or {})
         self._paths = ", ".join(["/healthz", "/readyz", *self._apps])
         self._readiness = readiness
         self._is_stopping = False
@@ -208,10 +209,14 @@ def _json(start_response: "StartResponse", status: str, body: Mapping[str, str])
 
 def health_routes(
     readiness: Readiness,
-    registry: CollectorRegistry,
+    registries: Mapping[str, CollectorRegistry],
     facts: Callable[[], Mapping[str, int | str]] = dict,
 ) -> APIRouter:
-    """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides."""
+    """The routes that operators and orchestrators ask; `facts` are what /readyz tells besides.
+
+    `registries` are the metrics, by tenant.
+    """
+    labelled = label_metrics(registries)
     router = APIRouter(tags=["health"], route_class=DirectRoute)
 
     @router.get("/healthz", response_class=JSONResponse)
@@ -231,6 +236,6 @@ def health_routes(
     @router.get("/metrics", response_class=Response)
     async def prometheus(_request: Request) -> Response:
         """Counters and timings for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(labelled), media_type=CONTENT_TYPE_LATEST)
 
     return router

@@ -24,7 +24,7 @@ OF_EVERY_REQUEST: Final = {
     "400": "This is no HTTP request",
     "408": "The request's headers or body come too slowly",
     "414": "The request's first line has more than EDDY_HEADER_BYTES_MAX",
-    "429": "More than a token, key or address may send; Retry-After says when to send the same again",
+    "429": "More than a token, key, address or tenant may send; Retry-After says when to send the same again",
     "431": "The request's headers have more than EDDY_HEADER_BYTES_MAX",
 }
 

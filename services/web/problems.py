@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Match
+from starlette.types import Receive, Scope, Send
 
 MEDIA_TYPE: Final = "application/problem+json"
 METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
@@ -152,6 +153,22 @@ def answer(request: Request, problem: Problem) -> Response:
         headers=problem.headers,
         fields=problem.fields,
     )
+
+
+async def refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers a request, or a socket's handshake, before any app is asked.
+
+    A handshake is refused as a request is: the page waits longer and longer before it comes again.
+    """
+    if scope["type"] == "http":
+        await answer(Request(scope), problem)(scope, receive, send)
+        return
+    await receive()
+    body = document(problem.status, problem.kind, problem.detail, instance=scope["path"])
+    headers = {"Content-Type": MEDIA_TYPE, **problem.headers}
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": int(problem.status), "headers": raw})
+    await send({"type": "websocket.http.response.body", "body": body})
 
 
 def _response(

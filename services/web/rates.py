@@ -1,13 +1,14 @@
-"""How many requests a second: of a visitor's token, of a key, of an address. Refused ones get 429."""
+"""How many requests a second: of a token, a key, an address, and of a whole tenant. Refused ones get 429."""
 
 import math
 import time
 from base64 import b64decode
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
 from ipaddress import IPv6Address, ip_address
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +29,8 @@ NEW_VISITOR: Final = ("POST", "/v1/visitors")
 TOKEN: Final = TOKEN_HEADER.lower().encode()
 LIMITS: Final = "eddy.rates"  # where a request's scope keeps what its entries are counted by
 
+COUNT_REFUSAL: Final = "eddy.on_refused"  # where a request's scope keeps whom to tell of a limit's name
+
 OnRefused = Callable[[str], None]  # the limit's name, for a service's metrics
 
 
@@ -44,6 +47,16 @@ class TooManyRequests(Problem):
             f"more than this {whose} may send: wait {seconds} s and send the same again",
             headers={"Retry-After": str(seconds)},
         )
+
+
+class QuotaExceeded(TooManyRequests):
+    """All clients of a tenant together send more than it may have of this process."""
+
+    kind = "quota-exceeded"
+
+    def __init__(self, what: str, per_s: float, wait_s: float, limit: str) -> None:
+        super().__init__("tenant", wait_s, limit)
+        self.detail = f"all of this tenant together may have {per_s:g} {what} a second here: {self.detail}"
 
 
 class RateLimit:
@@ -85,8 +98,42 @@ class RateLimit:
         return 0.0
 
 
+class Quota:
+    """What a tenant may have of this process, whoever asks: `per_s` of `what`; 0 is no limit.
+
+    `limit` is its name in metrics. Ten seconds' worth may come at once, and `least` in any case.
+    """
+
+    def __init__(
+        self,
+        limit: str,
+        what: str,
+        per_s: float,
+        *,
+        least: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._what, self._per_s = limit, what, per_s
+        self._burst = max(per_s * BURST_S, least)
+        self._rate = RateLimit(per_s, self._burst, clock, keys_max=1) if per_s else None
+
+    def check(self, cost: float = 1.0) -> QuotaExceeded | None:
+        """Counts so many; a problem, and none is counted, where they are too many.
+
+        What is more than may ever come at once costs as much as that: waiting would not help.
+        """
+        wait_s = self._rate.take(None, min(cost, self._burst)) if self._rate is not None else 0.0
+        return QuotaExceeded(self._what, self._per_s, wait_s, self._limit) if wait_s else None
+
+
+NO_QUOTAS: Final[Mapping[str, Quota]] = MappingProxyType({})
+
+
 class RateLimits:
-    """All limits of a service. The back end's keys have one of their own and none by address."""
+    """All limits of a service. The back end's keys have one of their own and none by address.
+
+    `quotas`: what all of a tenant may ask for, by path.
+    """
 
     def __init__(
         self,
@@ -94,6 +141,7 @@ class RateLimits:
         keys: Iterable[SecretStr | None],
         write_keys: Iterable[SecretStr | None] = (),
         clock: Callable[[], float] = time.monotonic,
+        quotas: Mapping[str, Quota] = NO_QUOTAS,
     ) -> None:
         def limit(per_s: float, least: float = 1.0) -> RateLimit | None:
             return RateLimit(per_s, max(per_s * BURST_S, least), clock) if per_s else None
@@ -105,9 +153,15 @@ class RateLimits:
         self._events = limit(settings.rate_token_events, least=MAX_BATCH_EVENTS)
         self._back_ends = {_digest(each.get_secret_value().encode()) for each in keys if each}
         self._write_keys = {_digest(each.get_secret_value().encode()) for each in write_keys if each}
+        self._quotas = quotas
 
     def check(self, scope: Scope) -> TooManyRequests | None:
         """Counts a request or handshake; a problem where it is too many."""
+        # A client that is refused for its own sake takes nothing of what all have together.
+        quota = self._quotas.get(scope["path"])
+        return self._check_client(scope) or (quota.check() if quota is not None else None)
+
+    def _check_client(self, scope: Scope) -> TooManyRequests | None:
         shown = _credential(scope)
         name = _digest(shown) if shown else None
         if name in self._back_ends:
@@ -135,6 +189,7 @@ def count_events(request: Request, events: int) -> None:
     """Counts the events of a batch that a token came with. Raises TooManyRequests, and none is taken."""
     rate, key = request.scope.get(LIMITS, (None, None))
     if refusal := _refusal("token", rate, key, events, limit="events"):
+        request.scope[COUNT_REFUSAL](refusal.limit)
         raise refusal
 
 
@@ -153,24 +208,11 @@ class RateMiddleware:
             return
         refusal = self._limits.check(scope)
         if refusal is None:
+            scope[COUNT_REFUSAL] = self._on_refused
             await self._app(scope, receive, send)
             return
         self._on_refused(refusal.limit)
-        if scope["type"] == "http":
-            await problems.answer(Request(scope), refusal)(scope, receive, send)
-            return
-        await receive()
-        for message in _denial(scope, refusal):
-            await send(message)
-
-
-def _denial(scope: Scope, refusal: Problem) -> list[dict[str, object]]:
-    """A handshake is refused as a request is: the page waits longer and longer before it comes again."""
-    body = problems.document(refusal.status, refusal.kind, refusal.detail, instance=scope["path"])
-    headers = {"Content-Type": problems.MEDIA_TYPE, **refusal.headers}
-    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    start = {"type": "websocket.http.response.start", "status": int(refusal.status), "headers": raw}
-    return [start, {"type": "websocket.http.response.body", "body": body}]
+        await problems.refuse(refusal, scope, receive, send)
 
 
 def _credential(scope: Scope) -> bytes | None:

@@ -61,8 +61,8 @@ def create_server(
     """The server of an app, which is created in the loop that serves. For whoever has a listening socket.
 
     A FastAPI app may have `state.on_refused`, which is told the name of a limit that a connection went over,
-    and `state.waiting_for`, what keeps it from being ready: until then no socket is opened. `sharing`: see
-    `WorkerServer`.
+    and `state.waiting_for`, what keeps it from being ready: until then no socket is opened, unless
+    `state.sockets_waiting_for` says otherwise. `sharing`: see `WorkerServer`.
     """
     stop = StopFlag()
     bounds = bounds or BoundsSettings()
@@ -73,6 +73,7 @@ def create_server(
         state = getattr(app, "state", None)
         connections.on_refused = getattr(state, "on_refused", connections.on_refused)
         connections.waiting_for = getattr(state, "waiting_for", connections.waiting_for)
+        connections.sockets_waiting_for = getattr(state, "sockets_waiting_for", connections.waiting_for)
         return ShutdownMiddleware(app, stop)
 
     config = SocketConfig(

@@ -64,6 +64,7 @@ class Part(StrEnum):
     rebuild = "rebuild"
     scale = "scale"
     sockets = "sockets"
+    tenants = "tenants"
     replay = "replay"
     accuracy = "accuracy"
     chaos = "chaos"
@@ -81,6 +82,7 @@ TITLES = {
     Part.replay: "A replay at full speed: what one session processor folds",
     Part.scale: "A recommender with 100,000 products",
     Part.sockets: "Open pages of one recommender, before and after it is killed",
+    Part.tenants: "One process of one, two and four shops: memory, threads, how soon it is ready",
     Part.rebuild: "The index built anew from 20,000 products",
 }
 # `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
@@ -168,6 +170,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.rebuild: partial(_print_part, Part.rebuild, "index_rebuild", out),
         Part.scale: partial(_print_part, Part.scale, "scale", out),
         Part.sockets: partial(_print_part, Part.sockets, "sockets", out),
+        Part.tenants: partial(_print_part, Part.tenants, "tenants", out),
     }
     for part, run in others.items():
         if part in wanted:

@@ -110,7 +110,7 @@ def _count_embedded(embedder: RunningService) -> float:
 
 
 def _metric(embedder: RunningService, name: str, **labels: str) -> float:
-    families = text_string_to_metric_families(embedder.http.get("/metrics").text)
+    families = text_string_to_metric_families(embedder.metrics())
     samples = [sample for family in families for sample in family.samples]
     return sum(each.value for each in samples if each.name == name and each.labels == labels)
 

@@ -263,7 +263,7 @@ def dealt_with(embedder: RunningService, outcome: str, count: int) -> None:
 
 def metric(service: RunningService, pattern: str) -> float:
     """The sum of a metric's samples."""
-    text = service.http.get("/metrics").text
+    text = service.metrics()
     return sum(map(float, re.findall(rf"^{pattern} (\S+)$", text, re.M)))
 
 

@@ -404,7 +404,7 @@ def test_the_documentation_describes_every_body(ingest: RunningService) -> None:
 
 def test_metrics_count_what_came_in(ingest: RunningService, visitor: str) -> None:
     def value(sample: str) -> float:
-        lines = ingest.http.get("/metrics").text.splitlines()
+        lines = ingest.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
 
     accepted = "eddy_ingest_events_accepted_total"

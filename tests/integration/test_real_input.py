@@ -67,7 +67,7 @@ class Shop:
         return self._count("embedder", "eddy_embedder_products_total")
 
     def _count(self, service: str, metric: str) -> float:
-        told = self.services[service].http.get("/metrics").text
+        told = self.services[service].metrics()
         return sum(map(float, re.findall(rf"^{metric}\{{.*\}} (\S+)$", told, re.M)))
 
 

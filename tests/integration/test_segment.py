@@ -292,7 +292,7 @@ def test_a_message_that_the_sdk_itself_tries_again_counts_once(
 
 def test_rudderstacks_sdk_does_not_repeat_what_is_refused(ingest: RunningService) -> None:
     def count_refused() -> float:
-        lines = ingest.http.get("/metrics").text.splitlines()
+        lines = ingest.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if 'problems_total{status="401"}' in line)
 
     before = count_refused()
@@ -540,7 +540,7 @@ def test_the_shops_pages_may_send_with_a_write_key(ingest: RunningService, anony
 
 def test_metrics_count_what_was_ignored_and_joined(ingest: RunningService, anonymous: str, user: str) -> None:
     def value(sample: str) -> float:
-        lines = ingest.http.get("/metrics").text.splitlines()
+        lines = ingest.metrics().splitlines()
         return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{sample} "))
 
     samples = ('eddy_ingest_segment_ignored_total{kind="screen"}', "eddy_ingest_identities_written_total")

@@ -73,7 +73,7 @@ def test_duplicates_and_order_change_no_byte(
     end = view(visitor, 0, 1, "search")  # no signal: its taking tells that all before it was taken
 
     def check_taken() -> None:
-        assert 'outcome="known"} ' in worker.http.get("/metrics").text
+        assert 'outcome="known"} ' in worker.metrics()
         assert len(topics.read_published(visitor)) >= len(shuffled) + len(sent)
 
     topics.send_events(end)
@@ -188,7 +188,7 @@ def test_idle_visitors_leave_and_a_restarted_worker_does_not_bring_them_back(
 
         def check_forgotten() -> None:
             assert newest(visitor) is None
-            assert "eddy_session_processor_expired_total 1.0" in service.http.get("/metrics").text
+            assert "eddy_session_processor_expired_total 1.0" in service.metrics()
 
         wait_until(check_forgotten)
     with run_service("session_processor", topics.settings, tmp_path / "log"):

@@ -269,5 +269,5 @@ def test_events_that_get_more_partitions_are_all_read(kafka: ServiceSettings, tm
                 assert newest[visitor] == topics.offline([event, after[visitor]])
 
         wait_until(check_folded_anew)
-        assert 'events_total{outcome="moved"}' in worker.http.get("/metrics").text
+        assert 'events_total{outcome="moved"}' in worker.metrics()
     assert topics.dead_letters(b"") == []

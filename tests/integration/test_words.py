@@ -145,7 +145,7 @@ def queries(shop: Shop, texts: Sequence[str], **weights: float) -> Matrix:
 
 
 def metric(shop: Shop, name: str) -> float:
-    families = text_string_to_metric_families(shop.embedder.http.get("/metrics").text)
+    families = text_string_to_metric_families(shop.embedder.metrics())
     return sum(each.value for family in families for each in family.samples if each.name == name)
 
 

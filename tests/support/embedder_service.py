@@ -22,6 +22,7 @@ from tests.support.kafka import quick_config, read_topic
 from tests.support.launcher import ModuleProcess, start_module
 from tests.support.machine import free_ports
 from tests.support.patience import patiently, wait_until
+from tests.support.services import without_tenant
 
 LAYOUT = ServiceSettings().layout
 
@@ -52,7 +53,7 @@ class EmbedderService:
 
     def metric(self, name: str, **labels: str) -> float:
         """A counter's value; 0 where it has not been counted."""
-        families = text_string_to_metric_families(self._http.get("/metrics").text)
+        families = text_string_to_metric_families(without_tenant(self._http.get("/metrics").text))
         found = [
             sample.value
             for family in families

@@ -1,6 +1,7 @@
 """Services as real processes on the test's broker and topics."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,10 +42,19 @@ class RunningService:
 
         check_answer()
 
+    def metrics(self) -> str:
+        """What /metrics tells, without the label that all samples of a test's service have alike."""
+        return without_tenant(self.http.get("/metrics").text)
+
     def kill(self) -> None:
         """kill -9."""
         self.process.kill()
         self.process.wait()
+
+
+def without_tenant(metrics: str) -> str:
+    """Samples as they are declared, without the label `tenant`."""
+    return re.sub(r',?tenant="[^"]*"', "", metrics).replace("{}", "")
 
 
 @contextmanager

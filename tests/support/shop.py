@@ -72,11 +72,11 @@ def replica() -> VectorReplica:
 class Shop:
     """Writes what ingest, embedder and session processor would, and speaks to the recommender."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, secret: str = SECRET) -> None:
         self.settings = settings
         self._producer = AcknowledgedProducer(quick_config(settings, linger_ms=0))
         self._vectors = replica()
-        self._tokens = TokenSigner(SecretStr(SECRET), settings.topic_prefix)
+        self._tokens = TokenSigner(SecretStr(secret), settings.topic_prefix)
         self._events: dict[str, list[Event]] = {}
 
     async def put(self, *changed: Product) -> None:
@@ -150,7 +150,7 @@ class Shop:
     @asynccontextmanager
     async def live(self, to: RunningService, visitor_id: str, *slots: Json) -> AsyncIterator["Live"]:
         query = f"visitor_id={visitor_id}&token={quote(self.token(visitor_id))}"
-        async with connect(f"ws://127.0.0.1:{to.port}/v1/live?{query}", compression=None) as socket:
+        async with connect(f"{to.url.replace('http', 'ws', 1)}/v1/live?{query}", compression=None) as socket:
             live = Live(socket)
             if slots:
                 await live.subscribe(*slots)
@@ -196,10 +196,10 @@ def shelf(product_id: str) -> str:
     return SHELVES[int(product_id[1:]) % 3]
 
 
-def open_shop(broker: Broker) -> Shop:
+def open_shop(broker: Broker, secret: str = SECRET) -> Shop:
     """A shop of its own, with the catalogue and its vectors."""
     settings = create_topics(broker)
-    shop = Shop(settings)
+    shop = Shop(settings, secret)
 
     async def fill() -> None:
         await shop.put(*CATALOGUE)
@@ -217,4 +217,4 @@ def get(service: RunningService, path: str, status: int = 200, **parameters: Any
 
 
 def metrics(service: RunningService) -> str:
-    return service.http.get("/metrics").text
+    return service.metrics()

@@ -334,6 +334,8 @@ class Pipeline:
             "IMPRESSIONS": "false",
             "EMBEDDER_URL": "",
             "NLQ_URL": None,
+            "TENANTS": None,
+            "TENANTS_FILE": None,
             "ADMIN_KEY": None,
             "API_KEY": self.key,
             "TOKEN_SECRET": secrets.token_urlsafe(24),

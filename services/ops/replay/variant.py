@@ -33,7 +33,7 @@ ITS_OWN: Final = frozenset(
         "session_processor_datadir", "session_processor_group", "session_processor_host",
         "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",
         "sessions_mb",
-        "token_secret", "token_secret_also", "topic_prefix",
+        "tenants", "tenants_file", "token_secret", "token_secret_also", "topic_prefix",
     }
 )  # fmt: skip
 

@@ -99,6 +99,7 @@ Words = Annotated[
 Ids = Annotated[list[str], Query(min_length=1, max_length=NAMED_MAX, description="ids of products")]
 By = Annotated[Literal["topic", "type"], Query(description="of another category, or another type of product")]
 
+SEARCH: Final = "/v1/search"
 PRODUCT_ID: Final = "product_id"  # may be given several times, where a route knows it
 
 _encoder = msgspec.json.Encoder()
@@ -276,7 +277,7 @@ def recommendation_routes(
         """What many look at, put in their cart and buy these days, within the filters."""
         return await answerer.answer(answerer.parse("popular", request, parameters, who))
 
-    @router.get("/v1/search", **_describe("What fits the words, and what they were understood as", Found))
+    @router.get(SEARCH, **_describe("What fits the words, and what they were understood as", Found))
     async def search(
         request: Request, q: Words, who: SomeVisitor, parameters: Parameters, further: SearchOnly
     ) -> Response:

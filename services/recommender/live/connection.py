@@ -26,6 +26,7 @@ from services.web.problems import NotAuthorised
 from services.web.routes import SocketRoute
 from services.web.sockets import BROKEN, OpenSocket, take_over
 
+LIVE: Final = "/v1/live"
 REFUSED: Final = 1008  # RFC 6455: policy violation; the page is to renew its token
 TRY_LATER: Final = 1013  # IANA: try again later
 REASON_BYTES: Final = 123  # RFC 6455, 5.5: what fits a close frame
@@ -77,7 +78,7 @@ def live_routes(
         take_over(scope, partial(LiveConnection, admission, Credentials(door, scope)), slow_reader_s)
 
     router = APIRouter()
-    router.routes.append(SocketRoute("/v1/live", live))
+    router.routes.append(SocketRoute(LIVE, live))
     return router
 
 

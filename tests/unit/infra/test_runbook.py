@@ -16,7 +16,8 @@ def commands(command: Any, before: str = "") -> set[str]:
     inner = getattr(command, "commands", None)
     if inner is None:
         return {before.strip()}
-    return set().union(*(commands(each, f"{before} {name}") for name, each in inner.items()))
+    found = set().union(*(commands(each, f"{before} {name}") for name, each in inner.items()))
+    return found | ({before.strip()} if command.invoke_without_command else set())
 
 
 def anchor(heading: str) -> str:

@@ -15,7 +15,7 @@ from tests.support.patience import patiently
 
 @pytest.fixture
 def server() -> Iterator[HealthServer]:
-    server = HealthServer("test", "127.0.0.1", 0, CollectorRegistry(), lambda: None)
+    server = HealthServer("test", "127.0.0.1", 0, {"t": CollectorRegistry()}, lambda: None)
     server.start()
     yield server
     server.stop()

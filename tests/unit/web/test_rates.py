@@ -19,7 +19,7 @@ from starlette.websockets import WebSocket
 
 from services.web import problems
 from services.web.bounds import BoundsSettings
-from services.web.rates import RateLimit, RateLimits, RateMiddleware, count_events, network
+from services.web.rates import Quota, RateLimit, RateLimits, RateMiddleware, count_events, network
 from tests.support.http import serve_app
 
 API_KEY, WRITE_KEY = SecretStr("the key of the shop"), SecretStr("the public write key")
@@ -140,12 +140,14 @@ def client(clock: Clock, refusals: list[str]) -> Client:
         await socket.close()
 
     app.add_api_route("/v1/popular", lambda: {})
+    app.add_api_route("/v1/search", lambda: {})
     app.add_api_route("/readyz", lambda: {})
     app.add_api_route("/v1/visitors", lambda: {}, methods=["POST"])
     app.add_api_route("/v1/events", take_events, methods=["POST"])
     app.add_api_websocket_route("/v1/live", live)
     problems.install(app, lambda _status: None)
-    limits = RateLimits(TIGHT, (API_KEY, None), (WRITE_KEY, None), clock)
+    quotas = {"/v1/search": Quota("tenant_searches", "searches", 2, clock=clock)}
+    limits = RateLimits(TIGHT, (API_KEY, None), (WRITE_KEY, None), clock, quotas)
     app.add_middleware(RateMiddleware, limits=limits, on_refused=refusals.append)
     return Client(app)
 
@@ -283,3 +285,47 @@ def test_a_request_that_is_let_through_costs_little() -> None:
         assert limits.check(scope) is None
         times.append(perf_counter() - began)
     assert sorted(times)[len(times) // 2] < 20e-6
+
+
+def test_all_clients_of_a_tenant_share_its_quota_and_no_other_path_does(
+    client: Client, clock: Clock, refusals: list[str]
+) -> None:
+    for number in range(20):  # a token each, of the back end every second one
+        shown = {"Authorization": f"Bearer {API_KEY.get_secret_value()}"} if number % 2 else {}
+        params = {} if shown else {"token": f"t{number}"}
+        assert client.get("/v1/search", headers=shown, params=params).status_code == 200
+    answer = client.get("/v1/search", params={"token": "another"})
+    assert answer.status_code == HTTPStatus.TOO_MANY_REQUESTS
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["type"] == "urn:eddy:problem:quota-exceeded"
+    assert "this tenant together may have 2 searches a second" in answer.json()["detail"]
+    assert refusals == ["tenant_searches"]
+    assert client.get("/v1/popular", params={"token": "another"}).status_code == 200
+    clock.now += 1
+    assert count(client, "/v1/search", params={"token": "another"}) == 2
+
+
+def test_a_client_that_is_refused_takes_nothing_of_its_tenants_quota(client: Client) -> None:
+    assert count(client, "/v1/search", params={"token": "loud"}) == 10
+    for _ in range(5):
+        assert client.get("/v1/search", params={"token": "loud"}).json()["type"].endswith("too-many-requests")
+    assert count(client, "/v1/search", params={"token": "quiet"}) == 10
+
+
+def test_without_a_quota_all_is_let_through_and_more_than_a_burst_costs_a_burst() -> None:
+    assert all(Quota("l", "events", 0).check(1000) is None for _ in range(100))
+    clock = Clock()
+    quota = Quota("l", "events", 1, least=100, clock=clock)
+    assert quota.check(1_000_000) is None
+    refused = quota.check()
+    assert refused is not None
+    assert (refused.limit, refused.headers) == ("l", {"Retry-After": "1"})
+    clock.now += 1
+    assert quota.check() is None
+
+
+def test_a_batch_of_too_many_events_is_counted_as_refused(client: Client, refusals: list[str]) -> None:
+    path, token = "/v1/events", {"token": "a"}
+    while client.post(path, params=token).status_code == 200:
+        pass
+    assert refusals == ["events"]

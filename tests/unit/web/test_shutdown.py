@@ -134,7 +134,8 @@ def test_health_endpoints_without_an_http_api_turn_first_and_finish_what_is_unde
         start_response("200 OK", [("Content-Length", "4")])  # type: ignore[operator]
         return [b"done"]
 
-    server = HealthServer("test", "127.0.0.1", 0, CollectorRegistry(), lambda: None, apps={"/slow": slow})
+    registries = {"t": CollectorRegistry()}
+    server = HealthServer("test", "127.0.0.1", 0, registries, lambda: None, apps={"/slow": slow})
     url = f"http://127.0.0.1:{server.port}"
     server.start()
     assert httpx.get(url + "/readyz").json() == {"status": "ready"}

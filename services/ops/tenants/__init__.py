@@ -1,0 +1,1 @@
+"""`tenants` and `tenants delete`."""
