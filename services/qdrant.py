@@ -89,7 +89,7 @@ def product_collection(settings: QdrantSettings) -> "ProductCollection":
     )
 
 
-def written_collection(settings: QdrantSettings) -> "ProductCollection":
+def open_for_writing(settings: QdrantSettings) -> "ProductCollection":
     """The same for who writes: where products of another layout serve, the one that is to follow them."""
     return SucceedingCollection(
         connect(settings), collection_name(settings), settings.layout, CollectionShape.of(settings)
@@ -117,7 +117,7 @@ class CollectionShape:
             shards=settings.qdrant_shards,
             replicas=settings.qdrant_replicas,
             write_consistency=settings.qdrant_write_consistency,
-            int8=settings.qdrant_int8,
+            int8=settings.qdrant_quantization == "int8",
             vectors_on_disk=settings.qdrant_vectors_on_disk,
             payload_on_disk=settings.qdrant_payload_on_disk,
             edges=settings.qdrant_hnsw_m,

@@ -44,7 +44,7 @@ def may_pass(error: BaseException) -> bool:
     return isinstance(error, QdrantException | ResponseHandlingException | httpx.HTTPError | OSError)
 
 
-def describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:  # noqa: PLR0911 - a table
     """One sentence, with what to do where that is known."""
     code, told = _read(error)
     if "WRONG_VERSION_NUMBER" in told:
@@ -61,6 +61,8 @@ def describe(error: BaseException) -> str:
         )
     if code in KEY_REFUSED:
         return f"the Qdrant server refuses the key ({told}): set EDDY_QDRANT_API_KEY to the server's"
+    if may_pass(error) and isinstance(error, UnexpectedResponse):
+        return f"the Qdrant server cannot answer now ({told}): its log says why"
     if may_pass(error):
         return (
             f"no Qdrant server answers ({told}): start it, or set EDDY_QDRANT_URL and EDDY_QDRANT_GRPC_PORT"

@@ -130,10 +130,10 @@ class QdrantSettings(ServiceSettings):
         le=100,
         description="copies that must have a change before it counts as written (default: the server's)",
     )
-    qdrant_int8: bool = Field(
-        False,
-        description="whether a new collection is searched over one byte a component, in memory; more than "
-        "are asked for are then compared as they are",
+    qdrant_quantization: Literal["none", "int8"] = Field(
+        "none",
+        description="int8: a new collection is searched over one byte a component, in memory; more than are "
+        "asked for are then compared as they are",
     )
     qdrant_oversampling: float = Field(
         2.0, ge=1, le=10, description="times as many as are asked for that are compared so, with int8"

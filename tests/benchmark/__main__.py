@@ -62,6 +62,7 @@ class Part(StrEnum):
     pages = "pages"
     archive = "archive"
     rebuild = "rebuild"
+    qdrant = "qdrant"
     scale = "scale"
     sockets = "sockets"
     replay = "replay"
@@ -82,6 +83,7 @@ TITLES = {
     Part.scale: "A recommender with 100,000 products",
     Part.sockets: "Open pages of one recommender, before and after it is killed",
     Part.rebuild: "The index built anew from 20,000 products",
+    Part.qdrant: "A question to a Qdrant server by gRPC, beside REST in a thread",
 }
 # `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
 MACHINE_PARTS = [part for part in Part if part not in {Part.accuracy, Part.chaos}]
@@ -166,6 +168,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.archive: partial(_archive, count, out),
         Part.replay: partial(_print_part, Part.replay, "replay", out),
         Part.rebuild: partial(_print_part, Part.rebuild, "index_rebuild", out),
+        Part.qdrant: partial(_print_part, Part.qdrant, "qdrant", out),
         Part.scale: partial(_print_part, Part.scale, "scale", out),
         Part.sockets: partial(_print_part, Part.sockets, "sockets", out),
     }

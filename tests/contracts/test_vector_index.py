@@ -69,7 +69,7 @@ def server_settings(request: pytest.FixtureRequest, qdrant: QdrantServer | None)
     """Of the server that was given, else of the stand-in; `strict` is a collection as for production."""
     production = {
         "qdrant_shards": 2,
-        "qdrant_int8": True,
+        "qdrant_quantization": "int8",
         "qdrant_vectors_on_disk": True,
         "qdrant_payload_on_disk": True,
         "qdrant_hnsw_m": 24,

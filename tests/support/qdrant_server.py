@@ -262,7 +262,7 @@ def _answer(store: Store, handle: Callable[[Any], Any]) -> Callable[[Any, wire.S
     return call
 
 
-def _done(_nothing: object = None) -> grpc.PointsOperationResponse:
+def _acknowledge(_nothing: object = None) -> grpc.PointsOperationResponse:
     return grpc.PointsOperationResponse(result=grpc.UpdateResult(status=grpc.UpdateStatus.Completed))
 
 
@@ -326,36 +326,36 @@ class Points(grpc.PointsServicer):
         for each in map(GrpcToRest.convert_point_struct, asked.points):
             points.append(edge.Point(UUID(str(each.id)), cast("Any", each.vector), each.payload))
         found.update(edge.UpdateOperation.upsert_points(points))
-        return _done()
+        return _acknowledge()
 
     def _Delete(self, asked: Any) -> Any:  # noqa: N802
         ids: list[Any] = [UUID(each.uuid) for each in asked.points.points.ids]
         self.store.find(asked.collection_name).update(edge.UpdateOperation.delete_points(ids))
-        return _done()
+        return _acknowledge()
 
     def _DeletePayload(self, asked: Any) -> Any:  # noqa: N802
         ids: list[Any] = [UUID(each.uuid) for each in asked.points_selector.points.ids]
         operation = edge.UpdateOperation.delete_payload(ids, list(asked.keys))
         self.store.find(asked.collection_name).update(operation)
-        return _done()
+        return _acknowledge()
 
     def _CreateFieldIndex(self, asked: Any) -> Any:  # noqa: N802
         self.store.find(asked.collection_name).index(asked.field_name, asked.field_type)
         self.store.keep()
-        return _done()
+        return _acknowledge()
 
     def _DeleteFieldIndex(self, asked: Any) -> Any:  # noqa: N802
         found = self.store.find(asked.collection_name)
         found.update(edge.UpdateOperation.delete_field_index(asked.field_name))
         found.fields.pop(asked.field_name, None)
         self.store.keep()
-        return _done()
+        return _acknowledge()
 
     def _Get(self, asked: Any) -> Any:  # noqa: N802
         ids: list[Any] = [UUID(each.uuid) for each in asked.ids]
         shard = self.store.find(asked.collection_name).shard
         found = shard.retrieve(ids, True, asked.with_vectors.enable)
-        return grpc.GetResponse(result=[_retrieved(each, asked.with_payload) for each in found])
+        return grpc.GetResponse(result=[_point(each, asked.with_payload) for each in found])
 
     def _Scroll(self, asked: Any) -> Any:  # noqa: N802
         found = self.store.find(asked.collection_name)
@@ -366,7 +366,7 @@ class Points(grpc.PointsServicer):
         )
         points, following = found.shard.scroll(request)
         return grpc.ScrollResponse(
-            result=[_retrieved(each, asked.with_payload) for each in points],
+            result=[_point(each, asked.with_payload) for each in points],
             next_page_offset=None if following is None else grpc.PointId(uuid=str(following)),
         )
 
@@ -412,7 +412,7 @@ def _payload(payload: dict[str, Any] | None, wanted: Any) -> dict[str, Any]:
     }
 
 
-def _retrieved(record: edge.Record, wanted: Any) -> grpc.RetrievedPoint:
+def _point(record: edge.Record, wanted: Any) -> grpc.RetrievedPoint:
     vectors = None
     if record.vector is not None:
         dense = {
@@ -454,7 +454,9 @@ def rest_app(store: Store) -> Starlette:
                     words = grpc.RepeatedStrings(strings=field["match"]["any"])
                     one = grpc.FieldCondition(key=field["key"], match=grpc.Match(keywords=words))
                     getattr(condition, kind).append(grpc.Condition(field=one))
-            questions.append((each["query"], condition, each["limit"], bool(each.get("params"))))
+            query = each["query"]
+            vector = query["nearest"] if isinstance(query, dict) else query
+            questions.append((vector, condition, each["limit"], bool(each.get("params"))))
         answers = store.query(request.path_params["name"], questions)
         points = [
             {

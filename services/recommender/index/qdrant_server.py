@@ -36,7 +36,7 @@ class SearchTuning:
         """Of the settings."""
         return cls(
             ef=settings.qdrant_hnsw_ef,
-            oversampling=settings.qdrant_oversampling if settings.qdrant_int8 else None,
+            oversampling=settings.qdrant_oversampling if settings.qdrant_quantization == "int8" else None,
             timeout_s=settings.qdrant_timeout_s,
             by_grpc=settings.qdrant_prefer_grpc,
         )
