@@ -23,7 +23,7 @@ from services.recommender.index.qdrant_server import SearchTuning, ServerIndex
 from tests.support.qdrant import StandIn
 from tests.support.shop import LAYOUT, product
 
-PRODUCTS: Final = 5_000
+PRODUCTS: Final = 2_000
 NEIGHBOURS: Final = 200  # what a row of twelve asks for
 QUESTIONS: Final = 150
 AT_ONCE: Final = 8
@@ -67,7 +67,7 @@ def main() -> None:
 
 async def measure(server: StandIn) -> QdrantFigures:
     """Rounds of both ways in turn."""
-    settings = server.settings()
+    settings = server.settings(qdrant_timeout_s=60)  # the machine may be busy
     collection = ProductCollection(connect(settings), "products", LAYOUT)
     rng = np.random.default_rng(1)
     vectors = LAYOUT.normalise(rng.normal(size=(PRODUCTS, LAYOUT.width))).astype(np.float32)
@@ -75,7 +75,7 @@ async def measure(server: StandIn) -> QdrantFigures:
         collection.upsert([(product(n), vectors[n]) for n in range(start, start + 250)])
     # Of 127.0.0.1 qdrant-client thinks that a connection is not worth keeping; a server is elsewhere.
     url = f"http://127.0.0.2:{server.rest_port}"
-    by_rest = server.settings(qdrant_url=url, qdrant_prefer_grpc=False)
+    by_rest = server.settings(qdrant_url=url, qdrant_prefer_grpc=False, qdrant_timeout_s=60)
     rest_collection = ProductCollection.__new__(ProductCollection)  # opened by gRPC: REST knows one question
     rest_collection.client, rest_collection.name = connect(by_rest), "products"
     grpc = ServerIndex(collection, connect_in_loop(settings), SearchTuning.of(settings))

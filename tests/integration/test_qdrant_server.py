@@ -51,19 +51,30 @@ SMALL = Layout.of(6, 4)
 POINTS = [(each, content(number).astype(np.float32)) for number, each in enumerate(CATALOGUE)]
 
 
-@pytest.fixture
-def tls_server(tmp_path: Path) -> Iterator[StandIn]:
+@pytest.fixture(scope="module")
+def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     """With a key, and a certificate of an authority that nobody knows."""
-    server = StandIn(tmp_path / "secured", key=KEY, tls=sign(tmp_path / "certificates")).start()
+    folder = tmp_path_factory.mktemp("tls")
+    server = StandIn(folder / "server", key=KEY, tls=sign(folder / "certificates")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    server = StandIn(tmp_path_factory.mktemp("qdrant")).start()
     yield server
     server.kill()
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[StandIn]:
-    server = StandIn(tmp_path / "server").start()
-    yield server
-    server.kill()
+def server(started: StandIn) -> Iterator[StandIn]:
+    """Empty; a test may kill it."""
+    yield started
+    client = connect(started.start().settings())
+    for each in client.get_collections().collections:
+        client.delete_collection(each.name)
+    client.close()
 
 
 @pytest.fixture

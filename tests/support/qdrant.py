@@ -58,7 +58,9 @@ class StandIn:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "StandIn":
-        """Returns when it takes connections."""
+        """Returns when it takes connections; one that runs is left alone."""
+        if self._process is not None:
+            return self
         arguments = [str(self._folder / "data"), str(self.port)]
         if self._key:
             arguments += ["--key", self._key]
