@@ -116,11 +116,73 @@ class QdrantSettings(ServiceSettings):
     """A service that may use a Qdrant server."""
 
     qdrant_url: str | None = Field(
-        None, description="a Qdrant server; without it the index lives in the recommender (qdrant-edge)"
+        None,
+        pattern=r"^https?://\S+$",
+        description="a Qdrant server, http:// or https://; without it the index lives in the recommender "
+        "(qdrant-edge)",
     )
     qdrant_api_key: SecretStr | None = Field(None, description="key of the Qdrant server")
-    qdrant_collection: str = Field("products", min_length=1, description="collection on the Qdrant server")
+    qdrant_ca_file: Path | None = Field(
+        None, description="PEM file of the Qdrant server's certificate authority, where the system knows none"
+    )
+    qdrant_prefer_grpc: bool = Field(
+        True, description="whether the Qdrant server is asked by gRPC or by REST"
+    )
+    qdrant_grpc_port: int = Field(6334, ge=1, le=65535, description="the Qdrant server's port for gRPC")
+    qdrant_collection: str = Field(
+        "products", min_length=1, description="alias of the collection on the Qdrant server"
+    )
     qdrant_timeout_s: int = Field(5, ge=1, le=300, description="how long the Qdrant server may take")
+    qdrant_shards: int | None = Field(
+        None, ge=1, le=1024, description="shards of a new collection (default: the server's)"
+    )
+    qdrant_replicas: int | None = Field(
+        None, ge=1, le=100, description="copies of each shard of a new collection (default: the server's)"
+    )
+    qdrant_write_consistency: int | None = Field(
+        None,
+        ge=1,
+        le=100,
+        description="copies that must have a change before it counts as written (default: the server's)",
+    )
+    qdrant_quantization: Literal["none", "int8"] = Field(
+        "none",
+        description="int8: a new collection is searched over one byte a component, in memory; more than are "
+        "asked for are then compared as they are",
+    )
+    qdrant_oversampling: float = Field(
+        2.0, ge=1, le=10, description="times as many as are asked for that are compared so, with int8"
+    )
+    qdrant_vectors_on_disk: bool = Field(
+        False, description="whether a new collection's vectors lie on disk rather than in memory"
+    )
+    qdrant_payload_on_disk: bool | None = Field(
+        None, description="whether a new collection's payloads lie on disk (default: the server's)"
+    )
+    qdrant_hnsw_m: int | None = Field(
+        None, ge=4, le=128, description="edges of the graph a product (default: the server's)"
+    )
+    qdrant_hnsw_ef_construct: int | None = Field(
+        None, ge=4, le=4096, description="candidates while the graph is built (default: the server's)"
+    )
+    qdrant_hnsw_ef: int | None = Field(
+        None, ge=4, le=4096, description="candidates while the graph is searched (default: the server's)"
+    )
+    qdrant_strict: bool = Field(
+        False,
+        description="whether a new collection refuses filters without an index, and questions beyond bounds",
+    )
+    qdrant_keep_s: float = Field(
+        10.0,
+        ge=0,
+        le=86_400,
+        description="how long `index rebuild` leaves the collection before, for questions under way",
+    )
+
+    @field_validator("qdrant_url", mode="before")
+    @classmethod
+    def _read_empty_as_none(cls, value: object) -> object:
+        return value or None
 
 
 class TenantListSettings(BaseSettings):

@@ -25,6 +25,7 @@ from tests.support.machine import (
     put_temporary_folders_in_memory,
     skip_or_fail,
 )
+from tests.support.qdrant import StandIn
 from tests.support.stack import run_stack
 
 register_profiles()
@@ -127,10 +128,18 @@ def qdrant() -> Iterator[QdrantServer | None]:
     """The Qdrant server that the environment names. Who does not ask for it sees nothing of it: an index in
     the process is the default, and most tests are about that."""
     with pytest.MonkeyPatch.context() as environment:
-        url, api_key = os.environ.get("EDDY_QDRANT_URL"), os.environ.get("EDDY_QDRANT_API_KEY")
-        environment.delenv("EDDY_QDRANT_URL", raising=False)
-        environment.delenv("EDDY_QDRANT_API_KEY", raising=False)
-        yield QdrantServer(url, api_key) if url else None
+        given = {name: value for name, value in os.environ.items() if name.startswith("EDDY_QDRANT_")}
+        for name in given:
+            environment.delenv(name)
+        yield QdrantServer(given) if given.get("EDDY_QDRANT_URL") else None
+
+
+@pytest.fixture(scope="session")
+def qdrant_stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+    """A stand-in of a Qdrant server, one for the whole run: tests take collections of their own."""
+    running = StandIn(tmp_path_factory.mktemp("qdrant")).start()
+    yield running
+    running.kill()
 
 
 @pytest.fixture(scope="session")

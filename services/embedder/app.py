@@ -179,9 +179,9 @@ class EmbedderProcess:
         settings = self._settings
         if settings.qdrant_url is None:
             return None
-        from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
+        from services.qdrant import open_for_writing  # noqa: PLC0415 - qdrant-client: a second
 
-        server = ServerIndex(partial(product_collection, settings), self.metrics)
+        server = ServerIndex(partial(open_for_writing, settings), self.metrics)
         server.start()
         return server
 

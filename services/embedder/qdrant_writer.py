@@ -19,7 +19,11 @@ log = structlog.get_logger()
 
 BATCH: Final = 256
 PATIENCE_MAX_S: Final = 5.0
-MAY_PASS: Final = (408, 429)  # and every 5xx
+
+
+class QdrantRefuses(Exception):
+    """A request that the server will refuse again; the text says what to do."""
+
 
 Then = Callable[[], None]
 OnVersions = Callable[[dict[str, PointVersion]], None]
@@ -77,7 +81,7 @@ class ServerIndex:
         self._looks.put(then)
 
     def serve(self) -> None:
-        """Calls back. Raises what ended the thread: LayoutMismatch, or a request that Qdrant refuses."""
+        """Calls back. Raises what ended the thread: LayoutMismatch, or QdrantRefuses for what it refuses."""
         if self._failure is not None:
             raise self._failure
         try:
@@ -110,7 +114,7 @@ class ServerIndex:
                     for change in batch:
                         self._done.put(change.then)
         except BaseException as error:  # noqa: BLE001 - handed to the owner, who ends the process
-            self._failure = error
+            self._failure = _explain(error)
 
     def _rest(self, seconds: float) -> None:
         self._stopping.wait(seconds)
@@ -137,17 +141,20 @@ class ServerIndex:
 def _may_pass(error: BaseException) -> bool:
     """Whether a failure is the server's or the network's, and may be gone at the next attempt."""
     # Where no server is used, nobody waits a second for its client.
-    from qdrant_client.http.exceptions import (  # noqa: PLC0415
-        ResponseHandlingException,
-        UnexpectedResponse,
-    )
+    from services.qdrant_failures import may_pass  # noqa: PLC0415
 
-    if isinstance(error, UnexpectedResponse):
-        status = error.status_code or 500
-        return status >= 500 or status in MAY_PASS
-    return isinstance(error, ResponseHandlingException | OSError)
+    return may_pass(error)
+
+
+def _explain(error: BaseException) -> BaseException:
+    from services.qdrant_failures import FAILURES, describe  # noqa: PLC0415
+
+    return QdrantRefuses(describe(error)) if isinstance(error, FAILURES) else error
 
 
 def _log_failure(state: RetryCallState) -> None:
+    from services.qdrant_failures import describe  # noqa: PLC0415
+
     error = state.outcome.exception() if state.outcome else None
-    log.warning("Qdrant does not take the products, trying again", error=str(error))
+    told = "" if error is None else describe(error)
+    log.warning("Qdrant does not take the products, trying again", error=told)

@@ -34,10 +34,11 @@ from services.recommender.api.recommendations import (
     recommendation_routes,
 )
 from services.recommender.catalogue import Catalogue
+from services.recommender.count_check import CountCheck
 from services.recommender.impressions import Impressions
 from services.recommender.index.cached import CachedIndex
 from services.recommender.index.graph import GraphBuilder
-from services.recommender.index.port import VectorIndex
+from services.recommender.index.port import RemoteIndex, VectorIndex
 from services.recommender.index.qdrant_edge import EdgeIndex
 from services.recommender.live.connection import LIVE, live_routes
 from services.recommender.live.protocol import LiveSubscription
@@ -288,6 +289,7 @@ class Parts:
                 self._live.run,
                 self._vocabularies.run,
                 self._keep_graph,
+                self._check_counts,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
                 partial(topic_feeds.change_prices, self._state),
                 partial(
@@ -310,6 +312,10 @@ class Parts:
     async def _keep_graph(self) -> None:
         if self._edge is not None:
             await GraphBuilder(self._edge, self._state.vectors_turn, self.metrics).run()
+
+    async def _check_counts(self) -> None:
+        if isinstance(self._index, RemoteIndex):
+            await CountCheck(self._catalogue, self._replica, self._index, self.metrics).run()
 
     def _assignment(self, visitor_id: str | None) -> Assignment:
         if visitor_id is None:
@@ -400,6 +406,8 @@ class Parts:
         await self._http.aclose()
         for producer in (self._producer, self._recorder):
             await asyncio.to_thread(producer.close)
+        if isinstance(self._index, RemoteIndex):
+            await self._index.hang_up()
         self._index.close()
 
 
@@ -407,10 +415,15 @@ def create_index(settings: RecommenderSettings, edge: EdgeIndex | None) -> Vecto
     """The one in this process, or the collection of a Qdrant server."""
     if edge is not None:
         return CachedIndex(edge)
-    from services.qdrant import product_collection  # noqa: PLC0415 - qdrant-client: a second
-    from services.recommender.index.qdrant_server import ServerIndex  # noqa: PLC0415
+    from services.qdrant import connect_in_loop, product_collection  # noqa: PLC0415 - qdrant-client: a second
+    from services.qdrant_failures import FAILURES, describe  # noqa: PLC0415
+    from services.recommender.index.qdrant_server import SearchTuning, ServerIndex  # noqa: PLC0415
 
-    return ServerIndex(product_collection(settings))
+    try:
+        collection = product_collection(settings)
+    except FAILURES as error:
+        raise SystemExit(f"the recommender does not start: {describe(error)}") from None
+    return ServerIndex(collection, connect_in_loop(settings), SearchTuning.of(settings))
 
 
 def _end_after(feeding: "asyncio.Task[None]") -> None:

@@ -48,6 +48,12 @@ class Metrics:
             "Rows made while the vector index did not answer",
             registry=self.registry,
         )
+        # Where it is not 0 for minutes the server's payload indexes are broken, or it lacks changes.
+        self.index_count_difference = Gauge(
+            "eddy_recommender_index_count_difference",
+            "Products in stock that a filter on the Qdrant server finds, less those of the topics",
+            registry=self.registry,
+        )
         self.explored = Counter(
             "eddy_recommender_explored_total",
             "Products that chance put into their places",

@@ -62,6 +62,7 @@ class Part(StrEnum):
     pages = "pages"
     archive = "archive"
     rebuild = "rebuild"
+    qdrant = "qdrant"
     scale = "scale"
     sockets = "sockets"
     tenants = "tenants"
@@ -84,6 +85,7 @@ TITLES = {
     Part.sockets: "Open pages of one recommender, before and after it is killed",
     Part.tenants: "One process of one, two and four shops: memory, threads, how soon it is ready",
     Part.rebuild: "The index built anew from 20,000 products",
+    Part.qdrant: "A question to a Qdrant server by gRPC, beside REST in a thread",
 }
 # `make bench`; accuracy is `make evaluate`, and chaos measures what is left rather than how fast it was.
 MACHINE_PARTS = [part for part in Part if part not in {Part.accuracy, Part.chaos}]
@@ -168,6 +170,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.archive: partial(_archive, count, out),
         Part.replay: partial(_print_part, Part.replay, "replay", out),
         Part.rebuild: partial(_print_part, Part.rebuild, "index_rebuild", out),
+        Part.qdrant: partial(_print_part, Part.qdrant, "qdrant", out),
         Part.scale: partial(_print_part, Part.scale, "scale", out),
         Part.sockets: partial(_print_part, Part.sockets, "sockets", out),
         Part.tenants: partial(_print_part, Part.tenants, "tenants", out),

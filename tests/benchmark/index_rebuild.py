@@ -147,7 +147,7 @@ def measure() -> Figures:
         bare_s, start_s = measure_start(empty, 0), measure_start(full, COUNT)
         client = QdrantClient(":memory:")
         rebuild_s, rebuilt = time_call(partial(maintenance.rebuild_index, full, Silent(), client))
-        check_s, state = time_call(partial(check_server, full, client, topic.versions))
+        check_s, state = time_call(partial(check_server, full, client, topic))
         if not state.agrees or rebuilt.products != COUNT:
             raise SystemExit(f"the collection is not whole: {state}")
         return Figures(

@@ -1,4 +1,8 @@
-"""One contract for every VectorIndex: qdrant-edge, qdrant-client, and a real server where one is given."""
+"""One contract for every VectorIndex: qdrant-edge, qdrant-client, and a server: a real one where it is given.
+
+EDDY_QDRANT_URL names it, and its neighbours (EDDY_QDRANT_API_KEY, _CA_FILE, _GRPC_PORT) the way to it; it is
+asked by gRPC and by REST. Where none is given a stand-in is asked by gRPC.
+"""
 
 from collections.abc import Iterator
 from dataclasses import fields
@@ -14,14 +18,16 @@ from qdrant_client import QdrantClient
 
 from schemas.products import Availability, Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
-from services.qdrant import ProductCollection
+from services.qdrant import CollectionShape, ProductCollection, connect, connect_in_loop
 from services.recommender.catalogue import Catalogue
 from services.recommender.index.cached import CachedIndex
-from services.recommender.index.port import AVAILABLE, VectorIndex, Where
+from services.recommender.index.port import AVAILABLE, RemoteIndex, VectorIndex, Where
 from services.recommender.index.qdrant_edge import EdgeIndex
-from services.recommender.index.qdrant_server import ServerIndex
+from services.recommender.index.qdrant_server import SearchTuning, ServerIndex
+from services.settings import QdrantSettings
 from tests.support.examples import examples
 from tests.support.machine import QdrantServer
+from tests.support.qdrant import StandIn
 
 # qdrant-client's local mode takes payload indexes, and says that it has no use for them.
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
@@ -31,7 +37,10 @@ CATEGORIES = (("Women", "Shoes", "Boots"), ("Women", "Shoes"), ("Women",), ("Hom
 AVAILABILITIES: tuple[Availability, ...] = ("in_stock", "out_of_stock", "preorder")
 
 
-@pytest.fixture(params=["edge", "remembered", "client", "server"])
+ON_A_SERVER = ("stand-in", "strict", "grpc", "rest")
+
+
+@pytest.fixture(params=["edge", "remembered", "client", *ON_A_SERVER])
 def index(
     request: pytest.FixtureRequest, tmp_path: Path, qdrant: QdrantServer | None
 ) -> Iterator[VectorIndex]:
@@ -40,15 +49,43 @@ def index(
         yield edge if request.param == "edge" else CachedIndex(edge)
         edge.close()
         return
-    if request.param == "server" and qdrant is None:
-        pytest.skip("no Qdrant server: give one by EDDY_QDRANT_URL to test it too")
-    client = QdrantClient(":memory:") if request.param == "client" or qdrant is None else qdrant.connect()
     name = f"test-{uuid4().hex}"
-    try:
+    if request.param == "client":
+        client = QdrantClient(":memory:")
         yield ServerIndex(ProductCollection(client, name, LAYOUT))
+        client.close()
+        return
+    settings = server_settings(request, qdrant)
+    client = connect(settings)
+    try:
+        collection = ProductCollection(client, name, LAYOUT, CollectionShape.of(settings))
+        yield ServerIndex(collection, connect_in_loop(settings), SearchTuning.of(settings))
     finally:
         delete_collections(client, name)
         client.close()
+
+
+def server_settings(request: pytest.FixtureRequest, qdrant: QdrantServer | None) -> QdrantSettings:
+    """Of the server that was given, else of the stand-in; `strict` is a collection as for production."""
+    production = {
+        "qdrant_shards": 2,
+        "qdrant_quantization": "int8",
+        "qdrant_vectors_on_disk": True,
+        "qdrant_payload_on_disk": True,
+        "qdrant_hnsw_m": 24,
+        "qdrant_hnsw_ef_construct": 200,
+        "qdrant_hnsw_ef": 128,
+        "qdrant_strict": True,
+    }
+    more = production if request.param == "strict" else {}
+    if request.param in ("grpc", "rest"):
+        if qdrant is None:
+            pytest.skip("no Qdrant server: give one by EDDY_QDRANT_URL to test it too")
+        return qdrant.settings(qdrant_prefer_grpc=request.param == "grpc")
+    if qdrant is not None:
+        return qdrant.settings(**more)
+    stand_in: StandIn = request.getfixturevalue("qdrant_stand_in")
+    return stand_in.settings(**more)
 
 
 def delete_collections(client: QdrantClient, name: str) -> None:
@@ -146,6 +183,18 @@ def test_several_queries_are_answered_in_their_order(index: VectorIndex) -> None
     queries = [vector(3), vector(7)]
     together = index.nearest_many(queries, 5, Where(availability=AVAILABLE))
     assert together == [index.nearest(query, 5, Where(availability=AVAILABLE)) for query in queries]
+
+
+async def test_one_on_the_network_is_asked_without_a_thread(index: VectorIndex) -> None:
+    fill(index)
+    if not isinstance(index, RemoteIndex):
+        assert not index.remote
+        return
+    queries = [vector(3), vector(7)]
+    for where in WHERES:
+        assert await index.ask(queries, 60, where) == index.nearest_many(queries, 60, where)
+        assert await index.count_allowed(where) == len(find_allowed(where))
+    await index.hang_up()
 
 
 def test_an_upsert_replaces_vector_and_filters(index: VectorIndex) -> None:

@@ -6,15 +6,13 @@ import socket
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 import psutil
 import pytest
 
 from infra.stack.broker import ROOT
-
-if TYPE_CHECKING:
-    from qdrant_client import QdrantClient
+from services.settings import QdrantSettings
 
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 6 << 30  # a whole run leaves 0.4 GB there, and its services need 4
@@ -23,15 +21,13 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 @dataclass(frozen=True)
 class QdrantServer:
-    """A server that EDDY_QDRANT_URL names, for the tests that want one."""
+    """A server that EDDY_QDRANT_URL names, for the tests that want one; with all that was said of it."""
 
-    url: str
-    api_key: str | None
+    environment: dict[str, str]
 
-    def connect(self) -> "QdrantClient":
-        from qdrant_client import QdrantClient  # noqa: PLC0415 - two seconds, and every run reads this module
-
-        return QdrantClient(url=self.url, api_key=self.api_key)
+    def settings(self, **more: object) -> QdrantSettings:
+        named = {name.removeprefix("EDDY_").lower(): value for name, value in self.environment.items()}
+        return QdrantSettings.model_validate(named | more)
 
 
 def skip_or_fail(reason: str) -> NoReturn:

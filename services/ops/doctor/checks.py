@@ -240,7 +240,7 @@ def index(settings: OpsSettings) -> list[Finding]:
         topic = TopicState(reader, settings.layout)
         try:
             topic.read_on(Silent())
-            while not (state := look(topic.versions)).agrees and time.monotonic() < deadline:
+            while not (state := look(topic)).agrees and time.monotonic() < deadline:
                 time.sleep(LOOK_S)
                 topic.read_on(Silent())
         except LayoutMismatch as error:

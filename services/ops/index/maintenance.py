@@ -7,9 +7,7 @@ from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Final
 
-import httpx
 from qdrant_client import QdrantClient
-from qdrant_client.http.exceptions import ApiException, UnexpectedResponse
 
 from schemas.vectors import LayoutMismatch
 from services.errors import OperationFailed
@@ -25,7 +23,8 @@ from services.ops.index.query import (
 from services.ops.index.rebuild import QdrantAlias, Rebuild, RebuildReport
 from services.ops.settings import OpsSettings
 from services.progress import Progress, Silent
-from services.qdrant import collection_name, connect
+from services.qdrant import CollectionShape, collection_name, connect
+from services.qdrant_failures import FAILURES, describe
 
 LOOK_S: Final = 0.5
 
@@ -37,12 +36,15 @@ def rebuild_index(
 
     `client`: where it is, other than the settings say.
     """
-    place = QdrantAlias(client or connect(found), collection_name(found), found.layout)
+    place = QdrantAlias(
+        client or connect(found), collection_name(found), found.layout, CollectionShape.of(found)
+    )
     stamp = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{token_hex(2)}"
     with open_reader(found) as reader:
         progress.stage("reading products")
         points = Points(found.layout, newest_products(reader))
-        return Rebuild(place, VectorChanges(reader, found.layout), points.of, progress).run(stamp)
+        changes = VectorChanges(reader, found.layout)
+        return Rebuild(place, changes, points.of, progress, keep_s=found.qdrant_keep_s).run(stamp)
 
 
 def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> IndexState:
@@ -53,7 +55,7 @@ def await_agreement(found: OpsSettings, within_s: float, progress: Progress) -> 
         topic = TopicState(reader, found.layout)
         topic.read_on(progress)
         progress.stage("looking at the index")
-        while not (state := look(topic.versions)).agrees and time.monotonic() < deadline:
+        while not (state := look(topic)).agrees and time.monotonic() < deadline:
             time.sleep(LOOK_S)
             topic.read_on(Silent())
     return state
@@ -66,10 +68,5 @@ def explain_failures() -> Iterator[None]:
         yield
     except LayoutMismatch as error:
         raise OperationFailed(str(error)) from None
-    except UnexpectedResponse as error:
-        told = error.content.decode(errors="replace")
-        raise OperationFailed(f"Qdrant refuses: {error.status_code} {error.reason_phrase} {told}") from None
-    except (ApiException, httpx.HTTPError) as error:
-        raise OperationFailed(
-            f"no Qdrant server answers ({error}): start it, or set EDDY_QDRANT_URL"
-        ) from None
+    except FAILURES as error:
+        raise OperationFailed(describe(error)) from None

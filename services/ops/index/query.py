@@ -147,6 +147,7 @@ class TopicState:
         self._changes = VectorChanges(reader, layout)
         self._layout = layout
         self.versions: dict[str, PointVersion] = {}
+        self.in_stock: set[str] = set()
 
     def read_on(self, progress: Progress) -> None:
         """To the topic's end."""
@@ -155,10 +156,15 @@ class TopicState:
             for product_id, value in batch:
                 if value is None:
                     self.versions.pop(product_id, None)
+                    self.in_stock.discard(product_id)
                 else:
                     read = vectors.decode(value)
                     self._layout.require(read.layout, WHERE)
                     self.versions[product_id] = point_version(read.product, read.content)
+                    if read.product.availability == "in_stock":
+                        self.in_stock.add(product_id)
+                    else:
+                        self.in_stock.discard(product_id)
             progress.advance(len(batch))
 
 
@@ -188,25 +194,42 @@ def compare(where: str, topic: Versions, index: Versions) -> IndexState:
     )
 
 
-def check_server(settings: OpsSettings, client: "QdrantClient", topic: Versions) -> IndexState:
+def check_server(settings: OpsSettings, client: "QdrantClient", topic: TopicState) -> IndexState:
     """The state of the collection that serves. Raises what Qdrant raises."""
-    from services.qdrant import collection_name, read_versions  # noqa: PLC0415
+    from services.qdrant import collection_name, count_in_stock, read_versions  # noqa: PLC0415
 
     name = collection_name(settings)
     where = f"collection {name} at {settings.qdrant_url}"
     if not client.collection_exists(name):
         return IndexState(
-            kind="server", where=where, on_topic=len(topic), in_index=0, trouble="there is no such collection"
+            kind="server",
+            where=where,
+            on_topic=len(topic.versions),
+            in_index=0,
+            trouble="there is no such collection",
         )
     if trouble := _other_layout(client, name, settings.layout):
         return IndexState(
             kind="server",
             where=where,
-            on_topic=len(topic),
+            on_topic=len(topic.versions),
             in_index=client.count(name).count,
             trouble=trouble,
         )
-    return compare(where, topic, read_versions(client, name))
+    index = read_versions(client, name)
+    state = compare(where, topic.versions, index)
+    if not state.agrees:
+        return state
+    # Of a product that the index has newer than the topic, nobody here knows whether it is in stock.
+    newer = {each for each, known in topic.versions.items() if index[each].updated_at > known.updated_at}
+    least, found = len(topic.in_stock - newer), count_in_stock(client, name)
+    if least <= found <= least + len(newer):
+        return state
+    return msgspec.structs.replace(
+        state,
+        trouble=f"it has all, but a filter finds {found:,} products in stock where the topic has "
+        f"{len(topic.in_stock):,}: its payload indexes are broken, and products are hidden",
+    )
 
 
 def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | None:
@@ -215,23 +238,23 @@ def _other_layout(client: "QdrantClient", name: str, layout: Layout) -> str | No
     return f"it holds vectors of layout {found.pop()}, but the settings make {layout.id}" if found else None
 
 
-def check_recommender(settings: OpsSettings, topic: Versions) -> IndexState:
+def check_recommender(settings: OpsSettings, topic: TopicState) -> IndexState:
     """The state of the index in a recommender's process, as it tells at /readyz."""
     found = services.health(settings, "recommender")
     trouble = None if found.ready else f"the recommender {found.summary}"
-    if found.ready and (found.products or 0) > len(topic):
+    if found.ready and (found.products or 0) > len(topic.versions):
         trouble = "it may read topics of another EDDY_TOPIC_PREFIX: set EDDY_RECOMMENDER_URL to one of this"
     return IndexState(
         kind="in_process",
         where=f"the recommender at {found.url}",
-        on_topic=len(topic),
+        on_topic=len(topic.versions),
         in_index=found.products,
         trouble=trouble,
         topic=settings.topic(PRODUCT_VECTORS),
     )
 
 
-def index_probe(settings: OpsSettings) -> Callable[[Versions], IndexState]:
+def index_probe(settings: OpsSettings) -> Callable[[TopicState], IndexState]:
     """Looks at the index of these settings, whichever it is."""
     if settings.qdrant_url is None:
         return partial(check_recommender, settings)

@@ -7,6 +7,7 @@ nothing newer of them came in between. So at the end each product is as its newe
 """
 
 import re
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final, Protocol
@@ -16,9 +17,19 @@ from qdrant_client import QdrantClient
 
 from schemas.products import Product
 from schemas.vectors import Layout, Vector
+from services.errors import OperationFailed
 from services.ops.index.query import Change, Changes
 from services.progress import Progress
-from services.qdrant import FIRST, ProductCollection, alias_target, create, point_alias
+from services.qdrant import (
+    FIRST,
+    SERVERS_CHOICE,
+    CollectionShape,
+    ProductCollection,
+    alias_target,
+    create,
+    point_alias,
+    successor_suffix,
+)
 
 SLICE: Final = 256  # products in one request, about 1.5 MB of JSON
 CAUGHT_UP: Final = 500  # so few changes are read within the moment of the switch
@@ -64,6 +75,10 @@ class ServingName(Protocol):
         """Collections that do not serve."""
 
 
+class NotWhole(OperationFailed):
+    """The new collection lacks products, or has too many: the one before goes on serving."""
+
+
 class RebuildReport(msgspec.Struct, frozen=True, kw_only=True):
     """What was done: `products` in the collection, `changes` read of the topic, what was removed."""
 
@@ -77,19 +92,31 @@ class Rebuild:
     """One rebuild. What it raises leaves the index as it was before the switch, and complete after it."""
 
     def __init__(
-        self, place: ServingName, changes: Changes, point: Callable[[bytes], Point], progress: Progress
+        self,
+        place: ServingName,
+        changes: Changes,
+        point: Callable[[bytes], Point],
+        progress: Progress,
+        *,
+        keep_s: float = 0.0,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        """`keep_s`: how long what served before stays, for questions that are under way."""
         self._place = place
         self._changes = changes
         self._point = point
         self._progress = progress
+        self._keep_s = keep_s
+        self._sleep = sleep
         self._read = 0
+        self._alive: set[str] = set()  # what the topic has, of what was read
 
     def run(self, stamp: str) -> RebuildReport:
         """All of it; `stamp` tells this rebuild's collection from others'."""
         made = self._place.beside(stamp)
         try:
             self._catch_up(made)
+            self._require_whole(made)
             self._progress.stage("switching, and reading what came meanwhile")
             self._place.switch(made.name)
         except BaseException:
@@ -99,6 +126,9 @@ class Rebuild:
             raise
         self._settle(made)
         removed = tuple(self._place.list_leftovers())
+        if removed and self._keep_s:
+            self._progress.stage(f"leaving the collection before for {self._keep_s:g} s")
+            self._sleep(self._keep_s)  # killed meanwhile, the next rebuild removes it
         for name in removed:
             self._place.drop(name)
         return RebuildReport(collection=made.name, products=made.count(), changes=self._read, removed=removed)
@@ -111,6 +141,14 @@ class Rebuild:
                 self._write(made, batch)
             if self._changes.waiting() <= CAUGHT_UP:
                 return
+
+    def _require_whole(self, made: FreshCollection) -> None:
+        """Nobody else writes it yet. Raises NotWhole."""
+        if (found := made.count()) != len(self._alive):
+            raise NotWhole(
+                f"the new collection has {found:,} products, the topic {len(self._alive):,}: nothing was "
+                "changed. Look at the Qdrant server's log and disk, and run it again"
+            )
 
     def _settle(self, made: FreshCollection) -> None:
         """What the embedder wrote to the old collection, and what is newer of what is written here."""
@@ -128,6 +166,8 @@ class Rebuild:
 
     def _write(self, made: FreshCollection, batch: Sequence[Change]) -> None:
         self._read += len(batch)
+        self._alive.difference_update(product_id for product_id, value in batch if value is None)
+        self._alive.update(product_id for product_id, value in batch if value is not None)
         gone = [product_id for product_id, value in batch if value is None]
         there = [value for _, value in batch if value is not None]
         made.remove(gone)
@@ -144,9 +184,12 @@ STAMP: Final = re.compile(r"\.[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}")
 class QdrantAlias:
     """What is, was and will be found under one name. Calls block, and raise what Qdrant raises."""
 
-    def __init__(self, client: QdrantClient, name: str, layout: Layout) -> None:
+    def __init__(
+        self, client: QdrantClient, name: str, layout: Layout, shape: CollectionShape = SERVERS_CHOICE
+    ) -> None:
         self._client = client
         self._layout = layout
+        self._shape = shape
         self.name = name
 
     @property
@@ -161,8 +204,8 @@ class QdrantAlias:
         """A new, empty collection, which nobody asks yet."""
         name = f"{self.name}.{stamp}"
         try:
-            create(self._client, name, self._layout)
-            return ProductCollection(self._client, name, self._layout)
+            create(self._client, name, self._layout, self._shape)
+            return ProductCollection(self._client, name, self._layout, self._shape)
         except BaseException:
             with suppress(Exception):  # what stays is removed by the next rebuild
                 self.drop(name)
@@ -183,11 +226,17 @@ class QdrantAlias:
         self._client.delete_collection(name)
 
     def list_leftovers(self) -> list[str]:
-        """Collections of this name that do not serve: former ones, and those of rebuilds that were killed."""
+        """Collections of this name that do not serve: former ones, those of rebuilds that were killed, and
+        what an embedder wrote while vectors of another layout served.
+
+        One that an embedder of another layout may be writing now is none.
+        """
         serving = self.serving
         names = (each.name for each in self._client.get_collections().collections)
         return sorted(name for name in names if name != serving and self._is_ours(name))
 
     def _is_ours(self, name: str) -> bool:
         behind = name.removeprefix(self.name)
-        return behind != name and (behind == FIRST or STAMP.fullmatch(behind) is not None)
+        return behind != name and (
+            behind in (FIRST, successor_suffix(self._layout)) or STAMP.fullmatch(behind) is not None
+        )

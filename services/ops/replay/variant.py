@@ -14,6 +14,7 @@ from schemas.models import Gate, ModelRelease, Released
 from services.model.content import PROFILES
 from services.model.store import ModelStore
 from services.ops.replay.source import ReplayFailed
+from services.settings import QdrantSettings
 
 WEIGHTS: Final = "weights"  # the table of weights in a settings file
 OWN_LINE: Final = "item2vec"  # another name of the shop's own line of models
@@ -28,7 +29,7 @@ ITS_OWN: Final = frozenset(
         "embedder_url", "host", "impressions", "kafka_bootstrap",
         "kafka_ca_file", "kafka_password", "kafka_sasl_mechanism", "kafka_security_protocol",
         "kafka_username", "live_learning_s", "live_visitors_max", "log_format", "log_level", "model_name",
-        "model_store", "qdrant_api_key", "qdrant_collection", "qdrant_timeout_s", "qdrant_url",
+        "model_store", *(name for name in QdrantSettings.model_fields if name.startswith("qdrant_")),
         "recommender_datadir", "recommender_models", "recommender_port", "replication_factor",
         "session_processor_datadir", "session_processor_group", "session_processor_host",
         "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from schemas.points import category_prefixes
 from schemas.products import Availability, Product
@@ -122,3 +122,17 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Gives back what it holds."""
+
+
+@runtime_checkable
+class RemoteIndex(VectorIndex, Protocol):
+    """One on the network: a question to it waits in the loop, and the rows of others go on."""
+
+    async def ask(self, queries: Sequence[Vector], k: int, where: Where) -> list[list[Hit]]:
+        """`nearest_many`. Raises IndexAway."""
+
+    async def count_allowed(self, where: Where) -> int:
+        """Products that the filter lets through. Raises IndexAway."""
+
+    async def hang_up(self) -> None:
+        """Gives back what `ask` holds; then `close` the rest."""

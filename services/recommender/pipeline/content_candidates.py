@@ -1,6 +1,5 @@
 """Asks the vector index: the only step of a row that may leave this process."""
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
@@ -15,7 +14,7 @@ from schemas.vectors import Layout, Matrix, Vector
 from services.model.content import Weights
 from services.product_numbers import Ints
 from services.recommender.catalogue import Catalogue
-from services.recommender.index.port import NONE, Hit, IndexAway, VectorIndex, Where
+from services.recommender.index.port import NONE, Hit, IndexAway, RemoteIndex, VectorIndex, Where
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.neighbours import Neighbours
@@ -49,6 +48,7 @@ class ContentRetriever:
     ) -> None:
         self._catalogue = catalogue
         self._index = index
+        self._remote = index if isinstance(index, RemoteIndex) else None
         self._replica = replica
         self._metrics = metrics
         self._scored: LRUCache[Scored, tuple[int, CandidateList]] = LRUCache(SCORED_MAX)
@@ -107,9 +107,9 @@ class ContentRetriever:
         self, queries: Sequence[Vector] | Matrix, wanted: int, where: Where
     ) -> list[list[Hit]] | None:
         try:
-            if self._index.remote:
-                return await asyncio.to_thread(self._index.nearest_many, list(queries), wanted, where)
-            # A millisecond: a thread would cost more.
+            if self._remote is not None:
+                return await self._remote.ask(list(queries), wanted, where)
+            # A millisecond, and no turn of the loop.
             return self._index.nearest_many(list(queries), wanted, where)
         except IndexAway as error:
             log.warning("the index is away, rows are made without it", error=str(error))

@@ -13,7 +13,7 @@ from schemas.points import PointVersion
 from schemas.products import Product
 from schemas.vectors import Layout, LayoutMismatch, Vector
 from services.embedder.metrics import Metrics
-from services.embedder.qdrant_writer import Collection, ServerIndex
+from services.embedder.qdrant_writer import Collection, QdrantRefuses, ServerIndex
 from services.qdrant import ProductCollection
 from tests.support.embedding import LAYOUT, product
 from tests.support.patience import patiently
@@ -107,11 +107,19 @@ def failure(server: ServerIndex) -> Exception:
     raise AssertionError("the owner is told of no failure")
 
 
-@pytest.mark.parametrize("error", [answer(400), LayoutMismatch("v0", LAYOUT.id, "there"), KeyError("bug")])
+@pytest.mark.parametrize("error", [LayoutMismatch("v0", LAYOUT.id, "there"), KeyError("bug")])
 def test_what_will_not_pass_is_raised_to_the_owner(start: Start, error: Exception) -> None:
     server = start(lambda: Failing(error))
     server.put("p", point(), lambda: None)
     assert failure(server) is error
+
+
+def test_what_the_server_refuses_is_raised_in_words(start: Start) -> None:
+    server = start(lambda: Failing(answer(400)))
+    server.put("p", point(), lambda: None)
+    error = failure(server)
+    assert isinstance(error, QdrantRefuses)
+    assert "refuses the request (400" in str(error)
 
 
 def test_a_collection_of_another_layout_is_not_written(start: Start) -> None:

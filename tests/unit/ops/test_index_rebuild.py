@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient
 
 from schemas.vectors import Layout
 from services.ops.index.query import Change
-from services.ops.index.rebuild import FreshCollection, Point, QdrantAlias, Rebuild
+from services.ops.index.rebuild import FreshCollection, NotWhole, Point, QdrantAlias, Rebuild
 from services.progress import Silent
 from services.qdrant import ProductCollection, create
 
@@ -257,3 +257,38 @@ def test_what_killed_rebuilds_left_is_known_and_what_others_have_is_not(client: 
     for other in ("products.archive", "products2.first", "shadow.products.first"):
         ProductCollection(client, other, LAYOUT)
     assert shelf.list_leftovers() == [f"products.{FIRST_STAMP}"]
+
+
+def test_a_collection_that_lost_products_takes_nobodys_place() -> None:
+    world = World([("publish", "p"), ("publish", "q")], 0)
+    for _ in range(2):
+        world._step(*world._steps.pop(0))
+
+    class Losing(Name):
+        def beside(self, stamp: str) -> FreshCollection:
+            return Leaking(self._world, super().beside(stamp).name)
+
+    class Leaking(NewCollection):
+        def upsert(self, products: Sequence[Point]) -> None:
+            """None arrives."""
+
+    point = cast("Callable[[bytes], Point]", lambda value: value)
+    with pytest.raises(NotWhole, match="0 products, the topic 2: nothing was changed"):
+        Rebuild(Losing(world), Reading(world), point, Silent()).run("new")
+    assert world.serving == f"{NAME}.first"
+    assert set(world.collections) == {f"{NAME}.first"}
+
+
+def test_what_served_before_stays_for_questions_under_way() -> None:
+    world, slept = World([("publish", "p")], 0), list[float]()
+    world._step(*world._steps.pop(0))
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert world.serving == f"{NAME}.new"
+        assert f"{NAME}.first" in world.collections
+
+    point = cast("Callable[[bytes], Point]", lambda value: value)
+    Rebuild(Name(world), Reading(world), point, Silent(), keep_s=7.0, sleep=sleep).run("new")
+    assert slept == [7.0]
+    assert set(world.collections) == {f"{NAME}.new"}
