@@ -4,6 +4,9 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.topics import PRODUCT_VECTORS
+from services.label_values import begin_at_zero
+
 _SECONDS: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
 )  # fmt: skip
@@ -110,3 +113,9 @@ class Metrics:
             "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )
+        begin_at_zero(self.products, ("published", "interim", "unchanged", "older", "removed", "dead"))
+        begin_at_zero(self.pictures_retried, ("had", "refused"))
+        begin_at_zero(self.dead_letters, ("decode", "picture", "publish"))
+        begin_at_zero(self.stage_seconds, ("fetch", "prepare", "text", "caption", "image", "qdrant"))
+        begin_at_zero(self.repaired, ("missing", "stale", "surplus"))
+        begin_at_zero(self.unreadable, (PRODUCT_VECTORS.name,))
