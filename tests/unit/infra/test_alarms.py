@@ -6,7 +6,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from infra.alarms import FOLDER, OF_OTHERS, RUNBOOK, Alarm, alarms, anchors, jobs
+from infra.alarms import FOLDER, OF_OTHERS, RULES, RUNBOOK, Alarm, alarms, anchors, jobs, recorded
 from infra.stack.programs import programs
 from infra.stack.settings import StackSettings
 from services.embedder.metrics import Metrics as EmbedderMetrics
@@ -37,7 +37,7 @@ SERIES = {
     name: labels
     for made in (IngestMetrics(), EmbedderMetrics(), RecommenderMetrics(), SessionProcessorMetrics())
     for name, labels in find_declared(made.registry).items()
-}
+} | {name: frozenset({"tenant"}) for name in recorded()}
 
 
 def unknown(alarm: Alarm, series: dict[str, frozenset[str]] = SERIES) -> list[str]:
@@ -116,7 +116,7 @@ def test_parentheses_and_quotes_are_closed() -> None:
 
 def test_prometheus_asks_every_service_at_its_port_and_reads_the_alarms() -> None:
     read = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert read["rule_files"] == ["alerts.yml"]
+    assert read["rule_files"] == [path.name for path in RULES]
     targets = {each["job_name"]: each["static_configs"][0]["targets"] for each in read["scrape_configs"]}
     services = ("ingest", "recommender", "session_processor", "embedder")
     for program in programs(StackSettings(_env_file=None)):
