@@ -50,7 +50,7 @@ TOGETHER = {
         "test_shop_live",
         "test_shop_search",
         "test_shop_weight",
-        "test_watching",
+        "test_prometheus",
     },
     "torch": {
         "test_embedder",

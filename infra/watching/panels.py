@@ -181,7 +181,6 @@ class Dashboard:
                 "label": told,
                 "datasource": SOURCE,
                 "query": {"query": f"label_values({self.known_by}, {name})", "refId": name},
-                "definition": f"label_values({self.known_by}, {name})",
                 "refresh": 2,
                 "sort": 1,
                 "includeAll": True,

@@ -6,17 +6,16 @@ from itertools import combinations
 
 import pytest
 
-from infra.alarms import OF_OTHERS, ROOT, RUNBOOK, recorded
+from infra.alarms import OF_OTHERS, ROOT, find_sections, recorded
 from infra.watching.files import DASHBOARD_FOLDER, DASHBOARDS, contents
 from infra.watching.objectives import CLICK_BUDGET_S, STAGES
 from infra.watching.panels import Dashboard, Json, Panel
-from tests.unit.infra.test_alarms import SERIES
-from tests.unit.infra.test_runbook import anchor
+from tests.support.metrics import SERIES
 
 NAMES = [each.name for each in DASHBOARDS]
 PANELS = [(each.name, panel) for each in DASHBOARDS for panel in each.panels]
 EXPRESSIONS = [(name, query.text) for name, panel in PANELS for query in panel.queries]
-SECTIONS = {anchor(title) for title in re.findall(r"^#{2,3} (.+)$", (ROOT / RUNBOOK).read_text(), re.M)}
+SECTIONS = {*find_sections()}
 
 
 def test_files_are_those_that_the_code_makes_and_there_are_no_others() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import count
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -62,7 +63,7 @@ class Shopper:
         answer = httpx.post(f"{self._ingest}/v1/events", json=body, headers={"X-Eddy-Token": self._token})
         assert answer.status_code == status, answer.text
 
-    def _next_row(self, fits: Callable[[dict[str, object]], bool]) -> dict[str, object]:
+    def _next_row(self, fits: Callable[[Any], bool]) -> Any:
         self._live.send(json.dumps({"type": "subscribe", "slots": [SLOT]}))
         while True:
             message = json.loads(self._live.recv(timeout=20))
