@@ -132,9 +132,9 @@ def test_every_rule_is_evaluated_and_every_expression_is_understood(prometheus: 
         prometheus.query(query.text)
 
     @patiently(20, 0.2)
-    def evaluated() -> None:
+    def rules_are_well() -> None:
         rules = prometheus.rules()
         assert {rule["name"] for rule in rules} >= {alarm.name for alarm in alarms()} | {*recorded()}
         assert [rule["name"] for rule in rules if rule["health"] != "ok"] == []
 
-    evaluated()
+    rules_are_well()
