@@ -1,4 +1,4 @@
-"""The alarms of infra/prometheus/alerts.yml, as the runbook and its tests need them: names and anchors."""
+"""The alarms of infra/prometheus, as the runbook and its tests need them: names and anchors."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ _SELECTOR: Final = re.compile(r"\b([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(?:\{([^}]*)\})?"
 _MATCHER: Final = re.compile(r"([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)")
 _GROUPING: Final = re.compile(r"\b(?:by|without|on|ignoring)\s*\(([^)]*)\)")
 _DURATION: Final = re.compile(r"\[[^]]*\]")
-_METRIC: Final = re.compile(r"^(?:eddy_|node_|up$)")
+_METRIC: Final = re.compile(r"^(?:eddy[_:]|node_|up$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,22 @@ class Alarm:
         return frozenset(label for label in found if label)
 
 
-def alarms(path: Path = FOLDER / "alerts.yml") -> tuple[Alarm, ...]:
-    """All of them, in the file's order. Raises KeyError for a rule without severity, summary or runbook."""
-    read: dict[str, Any] = yaml.safe_load(path.read_text())
+RULES: Final = (FOLDER / "alerts.yml", FOLDER / "slo.yml")
+
+
+def recorded() -> dict[str, str]:
+    """The series that rules record, and their expressions."""
+    return {
+        rule["record"]: rule["expr"] for group in _groups() for rule in group["rules"] if "record" in rule
+    }
+
+
+def _groups() -> list[dict[str, Any]]:
+    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
+
+
+def alarms() -> tuple[Alarm, ...]:
+    """All of them, in the files' order. Raises KeyError for a rule without severity, summary or runbook."""
     return tuple(
         Alarm(
             name=rule["alert"],
@@ -72,14 +85,21 @@ def alarms(path: Path = FOLDER / "alerts.yml") -> tuple[Alarm, ...]:
             runbook=rule["annotations"]["runbook"],
             group=group["name"],
         )
-        for group in read["groups"]
+        for group in _groups()
         for rule in group["rules"]
+        if "alert" in rule
     )
 
 
 def anchors() -> tuple[str, ...]:
     """The sections that the runbook has to have, each once, in the order of the alarms."""
     return tuple(dict.fromkeys(alarm.anchor for alarm in alarms()))
+
+
+def find_sections() -> list[str]:
+    """The anchors of the runbook's sections, in their order, as Markdown makes them of headings."""
+    headings = re.findall(r"^#{2,3} (.+)$", (ROOT / RUNBOOK).read_text(), re.MULTILINE)
+    return [re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings]
 
 
 def jobs(path: Path = FOLDER / "prometheus.yml") -> tuple[str, ...]:

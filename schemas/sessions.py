@@ -27,6 +27,7 @@ SHOWN_BYTES: Final = 10
 # Kafka headers of a `sessions` message: what is true of this one publication, not of the session.
 CAUSED_BY: Final = "caused_by"  # event_id of the event that was folded
 ACCEPTED_AT: Final = "accepted_at"  # Unix ms, ingest took the event
+CLICKED_ROW: Final = "clicked_row"  # recommendation_id of the row that the event is a click into
 FOLDED_AT: Final = "folded_at"  # Unix ms, the session was computed
 ERASED_AT: Final = "erased_at"  # Unix ms, what came up to then was removed: this is what is left, if anything
 QUIET: Final = "quiet"  # rows were seen, and that is all: no row is to be made anew for it

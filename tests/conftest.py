@@ -51,6 +51,7 @@ TOGETHER = {
         "test_shop_live",
         "test_shop_search",
         "test_shop_weight",
+        "test_prometheus",
     },
     "torch": {
         "test_embedder",

@@ -17,6 +17,7 @@ from services.kafka.admin import answers
 ROOT: Final = Path(__file__).resolve().parents[2]
 KAFKA: Final = ROOT / "infra" / "kafka"
 LIBS: Final = ROOT / "build" / "kafka" / "libs"
+AGENT: Final = LIBS / "jmx_prometheus_javaagent-1.0.1.jar"
 HEAP: Final = "-Xmx384m"
 # Without it the second compiler takes half a core for the first minute, and then a third less for each event.
 QUICK: Final = "-XX:TieredStopAtLevel=1"
@@ -42,6 +43,7 @@ class Broker:
     port: int
     controller_port: int
     more: str = field(default="", kw_only=True)
+    metrics_port: int | None = field(default=None, kw_only=True)  # where Prometheus may ask it
     lasts: bool = field(default=False, kw_only=True)
     cluster_id: str = field(kw_only=True, default_factory=lambda: uuid4().hex[:22])
 
@@ -84,7 +86,12 @@ class Broker:
     def command(self) -> list[str]:
         """The broker's command line; it runs in the foreground and logs to its output."""
         compiler = () if self.lasts else (QUICK,)
-        return [*self._java("kafka.Kafka", HEAP, *compiler), str(self._properties)]
+        return [*self._java("kafka.Kafka", HEAP, *compiler, *self._agent()), str(self._properties)]
+
+    def _agent(self) -> list[str]:
+        if self.metrics_port is None:
+            return []
+        return [f"-javaagent:{AGENT}=127.0.0.1:{self.metrics_port}:{KAFKA / 'metrics.yml'}"]
 
     def _java(self, main: str, *options: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={KAFKA / 'log4j2.properties'}"

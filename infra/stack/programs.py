@@ -36,6 +36,7 @@ def broker_of(settings: StackSettings) -> Broker | None:
         settings.kafka_port,
         settings.kafka_controller_port,
         lasts=not settings.kafka_quick_start,
+        metrics_port=settings.kafka_metrics_port or None,
     )
 
 
@@ -53,7 +54,8 @@ def programs(settings: StackSettings) -> list[Program]:
                 "kafka",
                 broker.command(),
                 None,
-                {"KAFKA_PORT": settings.kafka_port, "KAFKA_CONTROLLER_PORT": settings.kafka_controller_port},
+                {"KAFKA_PORT": settings.kafka_port, "KAFKA_CONTROLLER_PORT": settings.kafka_controller_port}
+                | ({"KAFKA_METRICS_PORT": broker.metrics_port} if broker.metrics_port else {}),
             )
         ]
         if broker

@@ -23,6 +23,9 @@ class StackSettings(BaseSettings):
     )
     kafka_port: int = Field(9092, ge=1, le=65535, description="port of the stack's own broker")
     kafka_controller_port: int = Field(9093, ge=1, le=65535, description="port of its controller")
+    kafka_metrics_port: int = Field(
+        0, ge=0, le=65535, description="port of the broker's own metrics for Prometheus; 0 for none"
+    )
     kafka_quick_start: bool = Field(
         False, description="the stack's broker starts with less CPU and needs more for each event: for tests"
     )

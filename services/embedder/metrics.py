@@ -4,6 +4,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.topics import PRODUCT_VECTORS
+from services.label_values import begin_at_zero
 from services.version import describe_build
 
 _SECONDS: Final = (
@@ -113,3 +115,9 @@ class Metrics:
             "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )
+        begin_at_zero(self.products, ("published", "interim", "unchanged", "older", "removed", "dead"))
+        begin_at_zero(self.pictures_retried, ("had", "refused"))
+        begin_at_zero(self.dead_letters, ("decode", "picture", "publish"))
+        begin_at_zero(self.stage_seconds, ("fetch", "prepare", "text", "caption", "image", "qdrant"))
+        begin_at_zero(self.repaired, ("missing", "stale", "surplus"))
+        begin_at_zero(self.unreadable, (PRODUCT_VECTORS.name,))

@@ -4,6 +4,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from services.label_values import LIMITS, STATUSES, begin_at_zero
 from services.version import describe_build
 
 _SECONDS: Final = (
@@ -24,11 +25,18 @@ class Metrics:
             "eddy_ingest_events_accepted_total", "Events that were taken", registry=self.registry
         )
         # kind: size (over 32 KB), decode (not JSON), validate (not an event, or makes no sense),
-        # visitor (of another visitor than the token's), body (a whole body that could not be read).
+        # visitor (of another visitor than the token's), body (a whole body that could not be read),
+        # broker (Kafka refuses it for good).
         self.events_rejected = Counter(
             "eddy_ingest_events_rejected_total",
             "Events that went to events.dlq",
             ["kind"],
+            registry=self.registry,
+        )
+        # Their senders send them again, so one event may be turned away several times.
+        self.events_turned_away = Counter(
+            "eddy_ingest_events_turned_away_total",
+            "Events in requests answered 503, because Kafka did not take them",
             registry=self.registry,
         )
         # kind: track (an event that has nothing to do with products), page, screen, group, or identify and
@@ -113,3 +121,7 @@ class Metrics:
             "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )
+        begin_at_zero(self.events_rejected, ("size", "decode", "validate", "visitor", "body", "broker"))
+        begin_at_zero(self.products_rejected, ("size", "decode", "validate", "broker"))
+        begin_at_zero(self.refused, LIMITS)
+        begin_at_zero(self.problems, STATUSES)

@@ -80,7 +80,11 @@ class Publisher:
         Answers the joins that are older than what is known.
         """
         refused = [(each, way) for each in rejected]
-        return await self.take_requeued(accepted, refused, joins, at=way.received_at)
+        try:
+            return await self.take_requeued(accepted, refused, joins, at=way.received_at)
+        except BrokerAway:
+            self._metrics.events_turned_away.inc(len(accepted))
+            raise
 
     async def take_requeued(
         self,

@@ -265,6 +265,7 @@ class Parts:
             lines=self._lines,
             live=self._live,
             hub=self._hub,
+            rows=self._impressions.rows,
             metrics=self.metrics,
         )
         snapshots = Snapshots(

@@ -12,6 +12,7 @@ from schemas.live import RecommendedItem
 from services.kafka.clients import AcknowledgedProducer
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.request import RecommendationRequest, RecommendationResult
+from services.recommender.shown_rows import ShownRows
 
 log = structlog.get_logger()
 
@@ -26,6 +27,7 @@ class Impressions:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
+        self.rows = ShownRows(metrics, clock)
         self._producer = producer
         self._topic = topic
         self._metrics = metrics
@@ -63,6 +65,8 @@ class Impressions:
             fallback=made.fallback,
             experiments=dict(made.experiments),
         )
+        products = (each.product_id for each in made.row)
+        self.rows.show(recommendation_id, record.slot, made.model, made.fallback, products)
         key = asked.visitor_id.encode()
         sent = self._producer.begin([(self._topic, (key, impressions.encode(record), []))])
         sent.add_done_callback(self._count_delivery)

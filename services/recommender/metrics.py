@@ -1,7 +1,21 @@
 """Every metric of the recommender."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.live import Fallback
+from schemas.topics import (
+    ERASURES,
+    EXPERIMENTS,
+    IDENTITIES,
+    MODELS,
+    PRODUCT_VECTORS,
+    PRODUCTS,
+    RULES,
+    SESSIONS,
+)
+from services.label_values import LIMITS, STATUSES, begin_at_zero
 from services.version import describe_build
 
 _S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.045, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -95,6 +109,26 @@ class Metrics:
             "Rows shown whose record Kafka did not take",
             registry=self.registry,
         )
+        # Of the rows recorded. slot: its name, "other" beyond the first 32 names; model: the version of
+        # behaviour that served, or none; fallback: as answers name it, or none.
+        self.rows = Counter(
+            "eddy_recommender_rows_total",
+            "Rows shown, by slot, model and fallback",
+            ["slot", "model", "fallback"],
+            registry=self.registry,
+        )
+        # The first click into each row within 30 minutes, counted by the recommender that made the row.
+        self.rows_clicked = Counter(
+            "eddy_recommender_rows_clicked_total",
+            "Rows that somebody clicked into, by slot and model",
+            ["slot", "model"],
+            registry=self.registry,
+        )
+        self.products_shown = Gauge(
+            "eddy_recommender_products_shown",
+            "Distinct products in the rows of one hour, up to the newest row",
+            registry=self.registry,
+        )
         # reason: as answers name it; a row that is not what was asked for.
         self.fallbacks = Counter(
             "eddy_recommender_fallbacks_total", "Rows by fallback", ["reason"], registry=self.registry
@@ -173,3 +207,10 @@ class Metrics:
             ["topic"],
             registry=self.registry,
         )
+        begin_at_zero(self.fallbacks, get_args(Fallback))
+        begin_at_zero(self.understood, ("parser", "model"))
+        begin_at_zero(self.sessions_evicted, ("once", "several", "buyer", "open"))
+        begin_at_zero(self.refused, (*LIMITS, "sockets"))
+        begin_at_zero(self.problems, STATUSES)
+        read = (PRODUCTS, PRODUCT_VECTORS, ERASURES, IDENTITIES, SESSIONS, RULES, EXPERIMENTS, MODELS)
+        begin_at_zero(self.unreadable, (topic.name for topic in read))

@@ -7,7 +7,7 @@ from typing import Final
 from confluent_kafka import Message
 
 from schemas.products import Product
-from schemas.sessions import SessionEvent
+from schemas.sessions import CLICKED_ROW, SessionEvent
 from schemas.topics import ERASURES
 from schemas.vectors import Layout, ProductVectors, Vector, unpack
 from services.kafka.messages import (
@@ -18,6 +18,7 @@ from services.kafka.messages import (
     RULE,
     Decoded,
     MessageReader,
+    header_text,
     headers_by_name,
     sessions_of,
     vectors_of,
@@ -31,6 +32,7 @@ from services.recommender.pipeline.experiments import ExperimentSchedule
 from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.popularity import Popularity
 from services.recommender.serving_models import ModelRegistry
+from services.recommender.shown_rows import ShownRows
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
@@ -61,6 +63,7 @@ class State:
         lines: ModelRegistry,
         live: LiveLearning,
         hub: SubscriptionRegistry,
+        rows: ShownRows,
         metrics: Metrics,
     ) -> None:
         self.catalogue = catalogue
@@ -76,6 +79,7 @@ class State:
         self._experiments = experiments
         self._live = live
         self._hub = hub
+        self._rows = rows
         self._metrics = metrics
         self._messages = MessageReader(metrics.unreadable)
         self._vectors, self._sessions = vectors_of(layout), sessions_of(layout)
@@ -132,6 +136,10 @@ class State:
 
     async def newest_sessions(self, messages: list[Message]) -> None:
         """[sessions]"""
+        for message in messages:  # also of those that a newer one replaces
+            row = header_text(headers_by_name(message), CLICKED_ROW)
+            if row is not None:
+                self._rows.click(row)
         for each in self._messages.newest(self._sessions, messages):
             self._erasures.confirm(each.key, each.message)
             if each.value is None or each.raw is None:

@@ -335,6 +335,8 @@ class SessionWorker:
         owned = [each for each in consumer.assignment() if each.topic == events]
         ends, order = await asyncio.to_thread(self._ends, owned), self._folder.order
         self._stalls.look(ends, order.next_offsets, time.monotonic())
+        places = order.next_offsets
+        self.metrics.unread.set(sum(max(end - places.get(each, end), 0) for each, end in ends.items()))
         self.metrics.stalled.set(sum(s >= self._settings.stall_s for s in self._stalls.still.values()))
         for partition, seconds in self._stalls.still.items():
             # What waits for the broker's word comes to its own end.

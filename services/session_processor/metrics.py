@@ -2,6 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from schemas.topics import ERASURES, PRODUCT_VECTORS
+from services.label_values import begin_at_zero
 from services.version import describe_build
 
 _MS = (
@@ -60,6 +62,12 @@ class Metrics:
         self.products = Gauge(
             "eddy_session_processor_products", "Products in the vector replica", registry=self.registry
         )
+        # Looked at every few seconds, as stalled_partitions is.
+        self.unread = Gauge(
+            "eddy_session_processor_unread_events",
+            "Events of owned partitions that are not read yet",
+            registry=self.registry,
+        )
         self.stalled = Gauge(
             "eddy_session_processor_stalled_partitions",
             "Owned partitions that have unread events and stand still",
@@ -110,3 +118,6 @@ class Metrics:
             "Refusals that have no dead letter of their own because identical ones have",
             registry=self.registry,
         )
+        begin_at_zero(self.events, ("news", "known", "no_signal", "dead", "erased", "moved"))
+        begin_at_zero(self.evicted, ("once", "several", "buyer"))
+        begin_at_zero(self.unreadable, (PRODUCT_VECTORS.name, ERASURES.name))

@@ -13,7 +13,7 @@ from faust.types import EventT
 from prometheus_client import Counter
 
 from schemas import sessions
-from schemas.events import Event
+from schemas.events import CLICKS, Event
 from schemas.sessions import Session, encode
 from schemas.topics import ERASURES, EVENTS
 from schemas.vectors import Layout
@@ -174,6 +174,8 @@ class SessionProcessor:
             *self._cause(visitor, event, accepted_at),
             (sessions.FOLDED_AT, f"{folded_at:.3f}".encode()),
         ]
+        if event.type in CLICKS and event.recommendation_id:
+            headers.append((sessions.CLICKED_ROW, event.recommendation_id.encode()))
         # A known event is published again: after a crash its session may be stored but not yet published.
         news = after is not before
         self._metrics.events.labels("news" if news else "known").inc()

@@ -48,6 +48,7 @@ def main(joins: int) -> dict[str, float]:
         lines=nothing,
         live=nothing,
         hub=SubscriptionRegistry(Metrics()),
+        rows=nothing,
         metrics=Metrics(),
     )
 

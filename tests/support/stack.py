@@ -17,11 +17,12 @@ from tests.support.machine import free_ports
 
 def settings_on_free_ports(folder: Path) -> StackSettings:
     """A stack of its own in a folder, on ports that nobody uses now."""
-    kafka, controller, shop, ingest, recommender, processor, embedder = free_ports(7)
+    kafka, controller, metrics, shop, ingest, recommender, processor, embedder = free_ports(8)
     return StackSettings(
         stack_folder=folder,
         kafka_port=kafka,
         kafka_controller_port=controller,
+        kafka_metrics_port=metrics,
         kafka_quick_start=True,
         shop_port=shop,
         ingest_port=ingest,

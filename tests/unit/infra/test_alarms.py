@@ -4,40 +4,15 @@ import re
 
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
 
-from infra.alarms import FOLDER, OF_OTHERS, RUNBOOK, Alarm, alarms, anchors, jobs
+from infra.alarms import FOLDER, OF_OTHERS, RULES, RUNBOOK, Alarm, alarms, anchors, jobs
 from infra.stack.programs import programs
 from infra.stack.settings import StackSettings
-from services.embedder.metrics import Metrics as EmbedderMetrics
-from services.ingest.metrics import Metrics as IngestMetrics
-from services.recommender.metrics import Metrics as RecommenderMetrics
-from services.session_processor.metrics import Metrics as SessionProcessorMetrics
+from tests.support.metrics import SERIES
 
 OF_PROMETHEUS = frozenset({"job", "instance"})
 ALARMS = alarms()
 NAMES = [alarm.name for alarm in ALARMS]
-
-
-SUFFIXES = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_sum", "_count")}
-
-
-def find_declared(registry: CollectorRegistry) -> dict[str, frozenset[str]]:
-    """Every series of a registry and its labels, whether or not it has samples yet."""
-    found: dict[str, frozenset[str]] = {}
-    for collector in set(registry._collector_to_names):
-        [family] = collector.describe()  # type: ignore[attr-defined]
-        for suffix in SUFFIXES[family.type]:
-            own = {"le"} if suffix == "_bucket" else set()
-            found[family.name + suffix] = frozenset(collector._labelnames) | own  # type: ignore[attr-defined]
-    return found
-
-
-SERIES = {
-    name: labels
-    for made in (IngestMetrics(), EmbedderMetrics(), RecommenderMetrics(), SessionProcessorMetrics())
-    for name, labels in find_declared(made.registry).items()
-}
 
 
 def unknown(alarm: Alarm, series: dict[str, frozenset[str]] = SERIES) -> list[str]:
@@ -116,7 +91,7 @@ def test_parentheses_and_quotes_are_closed() -> None:
 
 def test_prometheus_asks_every_service_at_its_port_and_reads_the_alarms() -> None:
     read = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
-    assert read["rule_files"] == ["alerts.yml"]
+    assert read["rule_files"] == [path.name for path in RULES]
     targets = {each["job_name"]: each["static_configs"][0]["targets"] for each in read["scrape_configs"]}
     services = ("ingest", "recommender", "session_processor", "embedder")
     for program in programs(StackSettings(_env_file=None)):

@@ -5,7 +5,7 @@ from typing import Any
 
 from typer.main import get_command
 
-from infra.alarms import ROOT, RUNBOOK, anchors
+from infra.alarms import ROOT, RUNBOOK, anchors, find_sections
 from services.ops.__main__ import app
 
 TEXT = (ROOT / RUNBOOK).read_text()
@@ -20,13 +20,8 @@ def commands(command: Any, before: str = "") -> set[str]:
     return found | ({before.strip()} if command.invoke_without_command else set())
 
 
-def anchor(heading: str) -> str:
-    """As Markdown makes it of a heading."""
-    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
-
-
 def test_every_alarm_leads_to_a_section() -> None:
-    sections = [anchor(heading) for heading in re.findall(r"^#{2,3} (.+)$", TEXT, re.M)]
+    sections = find_sections()
     assert [each for each in sections if each in anchors()] == list(anchors())
 
 

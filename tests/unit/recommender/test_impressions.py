@@ -131,3 +131,10 @@ async def test_what_is_given_up_at_the_end_breaks_nothing(recorder: Recorder) ->
     recorder.port.answers[-1].cancel()
     await asyncio.sleep(0)
     assert recorder.count("impressions_lost") == 1
+
+
+async def test_what_is_recorded_is_counted_by_slot_model_and_fallback(recorder: Recorder) -> None:
+    recorder.impressions.record(ask(slot="home"), MADE, {})
+    labels = {"slot": "home", "model": "m1", "fallback": "index_away"}
+    assert recorder.metrics.registry.get_sample_value("eddy_recommender_rows_total", labels) == 1
+    assert recorder.metrics.registry.get_sample_value("eddy_recommender_products_shown") == len(ROW)

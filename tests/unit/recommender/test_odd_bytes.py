@@ -9,6 +9,7 @@ from confluent_kafka import Message
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from schemas.sessions import CLICKED_ROW
 from schemas.topics import (
     ERASURES,
     EXPERIMENTS,
@@ -31,6 +32,7 @@ from services.recommender.pipeline.experiments import ExperimentSchedule
 from services.recommender.pipeline.merchandising import RuleSchedule
 from services.recommender.popularity import Popularity
 from services.recommender.serving_models import ModelRegistry, ServedModel
+from services.recommender.shown_rows import ShownRows
 from services.recommender.state import State
 from services.recommender.visitor_sessions import MergedSessions, Sessions
 from services.vector_replica import VectorReplica
@@ -51,6 +53,7 @@ class Recommender:
     def __init__(self, folder: Path) -> None:
         tuning = Tuning()
         self.metrics = Metrics()
+        self.rows = ShownRows(self.metrics, lambda: float(NOW))
         self.catalogue = Catalogue()
         self.replica = VectorReplica(LAYOUT, self.catalogue.numbers)
         self.people, self.rules, self.experiments = IdentityGraph(), RuleSchedule(), ExperimentSchedule()
@@ -73,6 +76,7 @@ class Recommender:
             lines=self.lines,
             live=LiveLearning(served, visits, self.metrics, every_s=60, visitors_max=100),
             hub=SubscriptionRegistry(self.metrics),
+            rows=self.rows,
             metrics=self.metrics,
         )
         self.takers: dict[Topic, Callable[[list[Message]], Coroutine[None, None, None]]] = {
@@ -138,6 +142,16 @@ async def test_headers_decide_nothing_about_a_session(
     published = recommender.sessions.latest("v")
     assert published is not None
     assert (published.accepted_at, published.folded_at) == (None, None)
+
+
+async def test_a_click_counts_also_where_a_newer_session_lies_behind_it(recommender: Recommender) -> None:
+    recommender.rows.show("row", "home", None, None, ("p1",))
+    key, value = odd_bytes.good(SESSIONS, LAYOUT)
+    clicked = StoredMessage(key, value, [(CLICKED_ROW, b"row")], topic=SESSIONS.name, at=NOW)
+    await recommender.take(SESSIONS, clicked, StoredMessage(key, value, topic=SESSIONS.name, at=NOW))
+    labels = {"slot": "home", "model": "none"}
+    clicks = recommender.metrics.registry.get_sample_value("eddy_recommender_rows_clicked_total", labels)
+    assert clicks == 1
 
 
 @examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])

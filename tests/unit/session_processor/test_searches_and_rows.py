@@ -1,9 +1,10 @@
 """What a visitor searched for moves rows at once; that a row was seen is kept, and moves none."""
 
+import msgspec
 import pytest
 
 from schemas import events, sessions
-from schemas.sessions import CAUSED_BY, QUIET, Session, purchase_digest
+from schemas.sessions import CAUSED_BY, CLICKED_ROW, QUIET, Session, purchase_digest
 from tests.support.session_worker import Broker, Data, Worker
 from tests.support.sessions import DAY, event
 
@@ -74,3 +75,11 @@ async def test_after_a_start_nothing_is_taken_for_erased_that_is_not(worker: Wor
     again = Worker(worker.data, Broker(), recovered=False)
     again.folder.recover({})
     assert again.broker.sent == []
+
+
+async def test_a_click_into_a_row_names_the_row_and_nothing_else_does(worker: Worker) -> None:
+    named = msgspec.structs.replace(event(1, 0, "p1", "select_item"), recommendation_id="row")
+    bought = msgspec.structs.replace(event(2, 0, "p1", "purchase"), recommendation_id="row")
+    for each in (named, bought, event(3, 1, "p2", "select_item")):
+        worker.take_raw(b"v", events.encode(each))
+    assert [headers.get(CLICKED_ROW) for headers in headers_to_sessions(worker)] == [b"row", None, None]

@@ -1,0 +1,1 @@
+"""Dashboards and service level objectives; `python -m infra.watching` writes their files."""
