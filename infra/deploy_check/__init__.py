@@ -1,0 +1,1 @@
+"""What can be checked of images, charts and dashboards without a cloud."""
