@@ -79,13 +79,10 @@ NOT_MEANT: Final = {
     "container-resources": "a limit of CPU makes a process late: only memory has one",
     "container-image-pull-policy": "a version's tag never changes: IfNotPresent, by a value",
     "container-ephemeral-storage-request-and-limit": "logs and a folder of temporary files",
-    "pod-networkpolicy": "it knows no policy that selects by instance and component together",
     "deployment-has-host-podantiaffinity": "topologySpreadConstraints do the same",
     "statefulset-has-host-podantiaffinity": "topologySpreadConstraints do the same",
-    "pod-probes": "liveness and readiness ask different paths; Jobs have none",
     "deployment-replicas": "one embedder is enough: while it is away products wait, and nothing else",
     "horizontalpodautoscaler-replicas": "the same",
-    "cronjob-has-deadline": "the Job itself has one",
 }
 
 

@@ -20,4 +20,5 @@ def topics_text() -> str:
         }
         for topic in TOPICS
     ]
-    return HEAD + yaml.safe_dump(entries, sort_keys=False)
+    text: str = yaml.safe_dump(entries, sort_keys=False)
+    return HEAD + text
