@@ -209,6 +209,20 @@ def test_alarms_and_jobs_are_called_as_prometheus_knows_them() -> None:
     assert asked == {"ingest", "recommender", "session-processor", "embedder"}
 
 
+def test_dashboards_reach_grafana_as_they_are(tmp_path: Path) -> None:
+    chart = tmp_path / "eddy"
+    shutil.copytree(CHART, chart)
+    shutil.rmtree(chart / "files" / "dashboards", ignore_errors=True)
+    (chart / "files" / "dashboards").mkdir()
+    text = '{"title": "Way of a click", "panels": [{"legendFormat": "{{instance}} {{ slot }}"}]}\n'
+    (chart / "files" / "dashboards" / "the_click.json").write_text(text)
+    [found] = [each for each in render(chart, SETS["everything"]) if each["kind"] == "ConfigMap"]
+    assert found["metadata"]["name"] == "shop-eddy-dashboard-the-click"
+    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert found["metadata"]["annotations"] == {"grafana_folder": "Eddy"}
+    assert found["data"] == {"the_click.json": text.strip()}
+
+
 def test_a_group_is_given_time_to_rebalance_before_the_next_worker_joins() -> None:
     scaled = find("cluster", "ScaledObject", "-session-processor")["spec"]
     behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
