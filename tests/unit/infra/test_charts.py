@@ -306,7 +306,7 @@ def test_every_settings_map_of_the_values_belongs_to_a_component() -> None:
 
 
 @pytest.fixture
-def broken(tmp_path: Path) -> Callable[[str, str, str], Path]:
+def break_chart(tmp_path: Path) -> Callable[[str, str, str], Path]:
     """A copy of the chart in which a text of a template is another."""
 
     def change(file: str, text: str, other: str) -> Path:
@@ -323,14 +323,14 @@ def broken(tmp_path: Path) -> Callable[[str, str, str], Path]:
 Change = Callable[[str, str, str], Path]
 
 
-def test_a_template_that_does_not_parse_is_a_problem(broken: Change) -> None:
-    chart = broken("ingest.yaml", "{{- include", "{{- inclde")
+def test_a_template_that_does_not_parse_is_a_problem(break_chart: Change) -> None:
+    chart = break_chart("ingest.yaml", "{{- include", "{{- inclde")
     [problem] = charts.examine(chart, SETS["minimal"])
     assert "inclde" in problem
 
 
-def test_a_service_that_selects_nobody_is_a_problem(broken: Change) -> None:
-    chart = broken(
+def test_a_service_that_selects_nobody_is_a_problem(break_chart: Change) -> None:
+    chart = break_chart(
         "services.yaml",
         'eddy.selectorLabels" (list $root $component)',
         'eddy.selectorLabels" (list $root "x")',
@@ -338,16 +338,16 @@ def test_a_service_that_selects_nobody_is_a_problem(broken: Change) -> None:
     assert "Service shop-eddy-ingest selects no pod" in list(find_loose_ends(render(chart, SETS["minimal"])))
 
 
-def test_an_autoscaler_of_what_is_not_there_is_a_problem(broken: Change) -> None:
-    chart = broken(
+def test_an_autoscaler_of_what_is_not_there_is_a_problem(break_chart: Change) -> None:
+    chart = break_chart(
         "autoscaling.yaml", 'ternary "StatefulSet" "Deployment"', 'ternary "Deployment" "StatefulSet"'
     )
     wrong = list(find_loose_ends(render(chart, SETS["everything"])))
     assert any("scales" in each and "which is not there" in each for each in wrong)
 
 
-def test_a_setting_that_no_service_has_is_a_problem(broken: Change) -> None:
-    chart = broken("_environment.tpl", 'EDDY_RECOMMENDER_WORKERS: "1"', 'EDDY_RECOMMENDER_WORKER: "1"')
+def test_a_setting_that_no_service_has_is_a_problem(break_chart: Change) -> None:
+    chart = break_chart("_environment.tpl", 'EDDY_RECOMMENDER_WORKERS: "1"', 'EDDY_RECOMMENDER_WORKER: "1"')
     wrong = list(charts.find_unknown_settings(render(chart, SETS["minimal"])))
     assert wrong == ["StatefulSet shop-eddy-recommender: no service has EDDY_RECOMMENDER_WORKER"]
 
@@ -376,10 +376,11 @@ def validates() -> None:
     ],
 )
 def test_a_manifest_that_kubernetes_would_not_take_is_a_problem(
-    broken: Change, file: str, text: str, other: str, problem: str
+    break_chart: Change, file: str, text: str, other: str, problem: str
 ) -> None:
-    chart = broken(file, text, other)
-    wrong = [each for manifest in render(chart, SETS["minimal"]) for each in charts.validate(manifest)]
+    chart = break_chart(file, text, other)
+    changed = next(each for each in render(chart, SETS["minimal"]) if each not in manifests("minimal"))
+    wrong = charts.validate(changed)  # the others are as before, and reading Kubernetes' schemas takes long
     assert wrong
     assert all(problem in each for each in wrong)
 
@@ -428,8 +429,10 @@ def test_manifests_are_as_operators_take_them() -> None:
 
 @pytest.mark.usefixtures("custom")
 @pytest.mark.parametrize("kind", CUSTOM)
-def test_a_custom_resource_that_its_operator_would_not_take_is_a_problem(broken: Change, kind: str) -> None:
-    chart = broken(*CUSTOM[kind])
+def test_a_custom_resource_that_its_operator_would_not_take_is_a_problem(
+    break_chart: Change, kind: str
+) -> None:
+    chart = break_chart(*CUSTOM[kind])
     wrong = [each for manifest in render(chart, SETS["cluster"]) if manifest["kind"] == kind
              for each in charts.validate(manifest)]  # fmt: skip
     assert wrong
