@@ -19,7 +19,12 @@ TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest 
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-upgrade demo-model demo-history lock
+# What the chart's check needs besides Python; built from source, as there is nothing else to be had everywhere.
+GO         ?= $(shell command -v go || echo /usr/local/go/bin/go)
+HELM       := helm.sh/helm/v3/cmd/helm@v3.22.0
+KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
+
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-upgrade deploy-tools demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -90,6 +95,16 @@ evaluate: $(VENV)/.ready ## how good the recommendations are, beside published f
 
 simulate: $(VENV)/.warm ## what rows bring of simulated shoppers whose taste is known, beside other ways to make rows (10 min)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmark.simulate
+
+deploy-tools: build/bin/helm build/bin/kube-score ## helm and kube-score into build/bin, built with Go (once; minutes)
+
+build/bin/helm:
+	@echo "helm: building it (some minutes, once) …"
+	@GOBIN=$(CURDIR)/build/bin $(GO) install $(HELM)
+
+build/bin/kube-score:
+	@echo "kube-score: building it (some minutes, once) …"
+	@GOBIN=$(CURDIR)/build/bin $(GO) install $(KUBE_SCORE)
 
 lint: $(VENV)/.ready ## ruff, mypy --strict, import-linter, vulture (dead code)
 	@$(BIN)/ruff check .

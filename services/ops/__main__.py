@@ -9,6 +9,7 @@ from services.cli import STATUSES, ShowVersion
 from services.ops.archive import command as archive_commands
 from services.ops.catalogue import command as catalogue_commands
 from services.ops.catalogue import events_command
+from services.ops.click.command import click
 from services.ops.dead_letters import command as dlq_commands
 from services.ops.doctor.command import doctor
 from services.ops.erase.command import erase
@@ -57,7 +58,7 @@ def say_where(
     is_local.set(local)
 
 
-for command in (doctor, lag, visitor, product, replay, erase, snippet):
+for command in (doctor, click, lag, visitor, product, replay, erase, snippet):
     app.command(epilog=STATUSES)(command)
 app.command("export", epilog=STATUSES)(archive_commands.export)
 app.command("import", epilog=STATUSES)(archive_commands.import_)

@@ -57,6 +57,13 @@ def test_a_stack_that_is_well_is_called_so(stack: Stack) -> None:
     run_command(environment, "index", "check")
 
 
+def test_a_click_of_the_operator_comes_back_as_a_row(stack: Stack) -> None:
+    """What `helm test` runs, here on the stack."""
+    told = run_command(stack.environment, "click", "--within", "20", "--json").json
+    assert told["items"]
+    assert told["product_id"] not in told["items"]
+
+
 def test_keys_and_tokens_that_are_used_stand_in_no_log(stack: Stack) -> None:
     keys = {name: value for name, value in stack.environment.items() if name in SECRETS}
     assert len(keys) == len(SECRETS)
