@@ -119,6 +119,10 @@ class OpenTelemetryTracer:
         span = self._page_tracer.start_span(name, Context(), SpanKind.CLIENT, start_time=began)
         span.end(ended)
 
+    def flush(self) -> None:
+        """Sends what has ended, and waits for that."""
+        self._processor.force_flush()
+
     def close(self) -> None:
         """See the port. The SDK's own way waits for half a minute."""
         closing = Thread(target=self._provider.shutdown, daemon=True)

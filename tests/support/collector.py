@@ -1,6 +1,6 @@
 """An OTLP/HTTP collector in this process: takes spans as Jaeger and Tempo do, and shows what came."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,32 +52,43 @@ class Collector:
         found = [span for body in list(self.bodies) for span in _decode(body)]
         return sorted(found, key=lambda span: (span.began_ms, -span.ended_ms))
 
+    @property
+    def count(self) -> int:
+        """How many spans came."""
+        return sum(len(spans) for body in list(self.bodies) for _, spans in _scopes(body))
+
     def trace(self, trace_id: str) -> list[CollectedSpan]:
         """The spans of one trace."""
         return [span for span in self.spans if span.trace_id == trace_id]
 
 
-def _decode(body: bytes) -> Iterator[CollectedSpan]:
+def _scopes(body: bytes) -> Iterator[tuple[dict[str, Value], Sequence[Sent]]]:
+    """What a service is, and some of its spans."""
     for of_service in ExportTraceServiceRequest.FromString(body).resource_spans:
         resource = _attributes(of_service.resource.attributes)
         for scope in of_service.scope_spans:
-            for span in scope.spans:
-                yield CollectedSpan(
-                    span.trace_id.hex(),
-                    span.span_id.hex(),
-                    span.parent_span_id.hex() or None,
-                    str(resource["service.name"]),
-                    span.name,
-                    Sent.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
-                    span.start_time_unix_nano / 1e6,
-                    span.end_time_unix_nano / 1e6,
-                    _attributes(span.attributes),
-                    resource,
-                    span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None,
-                )
+            yield resource, scope.spans
 
 
-def _attributes(found: "Iterator[KeyValue]") -> dict[str, Value]:
+def _decode(body: bytes) -> Iterator[CollectedSpan]:
+    for resource, spans in _scopes(body):
+        for span in spans:
+            yield CollectedSpan(
+                span.trace_id.hex(),
+                span.span_id.hex(),
+                span.parent_span_id.hex() or None,
+                str(resource["service.name"]),
+                span.name,
+                Sent.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+                span.start_time_unix_nano / 1e6,
+                span.end_time_unix_nano / 1e6,
+                _attributes(span.attributes),
+                resource,
+                span.status.message if span.status.code == Status.STATUS_CODE_ERROR else None,
+            )
+
+
+def _attributes(found: Iterable[KeyValue]) -> dict[str, Value]:
     return {each.key: getattr(each.value, str(each.value.WhichOneof("value"))) for each in found}
 
 
