@@ -13,15 +13,20 @@ import asyncio
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from statistics import median
 from time import process_time
 from typing import Annotated, Final
+from uuid import uuid4
 
 import msgspec
 import psutil
 import typer
 
+from schemas.traces import TRACEPARENT, TRACESTATE
+from services.clock import now_ms
 from services.kafka.admin import create
 from services.ops.settings import OpsSettings
 from services.tracing.messages import begin_send, follow_message
@@ -33,13 +38,16 @@ from tests.benchmark.load import Load
 from tests.benchmark.machine import Machine, this_machine
 from tests.benchmark.system import products_of
 from tests.benchmark.usage import cpu_s
-from tests.support.collector import Collector, run_collector
-from tests.support.services import run_service
+from tests.support.collector import CollectedSpan, Collector, run_collector
+from tests.support.patience import patiently
+from tests.support.services import RunningService, run_service
+from tests.support.shop import FOR_YOU, Shop, open_shop
 
 SHARES: Final[Mapping[str, str]] = {"off": "0", "one": "0.01", "all": "1"}
 FLOW: Final = ("ingest", "session_processor", "recommender")
 PAGES: Final = 100
 WARM_UP_S: Final = 5.0
+CLICKS: Final = 12
 EVENTS: Final = 3_000  # whose spans are made alone
 
 
@@ -144,6 +152,65 @@ def _pass(tracer: Tracer) -> None:
             each.end()
 
 
+def record_click(out: Path, tell: Callable[[str], object]) -> None:
+    """The spans of the fastest of some clicks, each by itself, with 60 products and one open page."""
+    with ExitStack() as started, tempfile.TemporaryDirectory() as name:
+        shop, folder = open_shop(started.enter_context(broker())), Path(name)
+        collector = started.enter_context(run_collector())
+        environment = {"EDDY_TRACE_SHARE": "1", "EDDY_TRACE_URL": collector.url}
+        ingest, _, recommender = (
+            started.enter_context(
+                run_service(each, shop.settings, folder / f"{each}.log", environment=environment, fresh=True)
+            )
+            for each in FLOW
+        )
+        clicks = asyncio.run(_click(shop, ingest, recommender))
+        collected = patiently(20)(partial(_complete, collector, clicks))()
+        fastest = min(collected, key=lambda spans: max(each.ended_ms for each in spans) - spans[0].began_ms)
+        told = [
+            {
+                "service": each.service,
+                "name": each.name.replace(shop.settings.topic_prefix, ""),
+                "began_ms": round(each.began_ms - fastest[0].began_ms, 3),
+                "ended_ms": round(each.ended_ms - fastest[0].began_ms, 3),
+            }
+            for each in fastest
+        ]
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")
+    took = max(each.ended_ms for each in fastest) - fastest[0].began_ms
+    tell(f"{len(told)} spans in {took:.1f} ms: {out}")
+
+
+def _complete(collector: Collector, clicks: list[str]) -> list[list[CollectedSpan]]:
+    found = [collector.trace(each) for each in clicks]
+    assert all({"send row", "fold"} <= {span.name for span in spans} for spans in found)
+    return found
+
+
+async def _click(shop: Shop, ingest: RunningService, recommender: RunningService) -> list[str]:
+    """The trace ids of some views, each of which has moved the page before the next one comes."""
+    traces = []
+    async with shop.live(recommender, "a-visitor", FOR_YOU) as live:
+        await live.next()
+        for number in range(CLICKS):
+            trace_id, span_id = token_hex(16), token_hex(8)
+            event = {
+                "event_id": str(uuid4()),
+                "type": "view_item",
+                "visitor_id": "a-visitor",
+                "product_id": f"p{number}",
+                "occurred_at": int(now_ms()),
+            }
+            headers = {TRACEPARENT: f"00-{trace_id}-{span_id}-01", TRACESTATE: f"eddy={span_id}"}
+            answer = await asyncio.to_thread(
+                ingest.http.post, "/v1/events", json={"events": [event]}, headers=headers
+            )
+            answer.raise_for_status()
+            await live.push_of(str(event["event_id"]))
+            traces.append(trace_id)
+    return traces
+
+
 async def _take_turns(
     flows: Mapping[str, Flow], rate: int, seconds: float, rounds: int, tell: Callable[[str], object]
 ) -> None:
@@ -202,8 +269,12 @@ def main(
     rate: Annotated[int, typer.Option(help="events a second")] = 300,
     seconds: Annotated[float, typer.Option(help="how long a round is")] = 10.0,
     rounds: Annotated[int, typer.Option(help="of each of the three; 0 for the spans alone")] = 6,
+    click: Annotated[Path | None, typer.Option(help="record one click's trace to this file instead")] = None,
 ) -> None:
     """Prints the figures as JSON."""
+    if click is not None:
+        record_click(click, lambda what: typer.echo(what, err=True))
+        return
     figures = measure(rate, seconds, rounds, lambda what: typer.echo(what, err=True))
     typer.echo(msgspec.json.format(msgspec.json.encode(figures)).decode())
 
