@@ -187,7 +187,12 @@ class SessionProcessor:
         topic, (_, _, headers) = sent
         sending = begin_send(span, topic)
         headers.append((TRACEPARENT, sending.traceparent.encode()))
-        return end_after(sending, then)
+
+        def on_sent() -> None:
+            sending.end()  # first: with the last of what it has caused the event's own span ends
+            then()
+
+        return on_sent
 
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
         note_outcome(why)
