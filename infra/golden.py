@@ -30,6 +30,7 @@ from schemas.products import Product
 from schemas.released import CODECS, HEADERS, MEANING, meaning
 from schemas.sessions import KINDS, Session
 from schemas.times import DAY_MS
+from schemas.traces import TRACEPARENT
 from schemas.vectors import Layout, ProductVectors, Vector, pack
 from schemas.words import WordsRequest, WordVectors
 from services.ingest.publisher import ACCEPTED_AT
@@ -44,6 +45,7 @@ TYPES: Final[tuple[EventType, ...]] = ("view_item", "view_item", "add_to_wishlis
 START: Final = 1_767_225_600_000  # 2026-01-01
 VISITOR: Final = "01JD3Y5A0H8GQ2VN4S6E7TKPWM"
 VIEWED: Final = Cause(type="view_item", product_id="p0007", occurred_at=START)
+TRACEPARENT_OF_CLICK: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"  # as W3C has it
 MODEL: Final = "20241124T041507Z-3f9a"
 TEXT_MODELS: Final = {"text": "all-MiniLM-L6-v2@384", "image": "eddy-demo-clip@64"}
 
@@ -247,6 +249,7 @@ def _live() -> Iterator[tuple[str, str, Any]]:
                 left={"filters": 201, "rank": 96, "diversity": 3},
                 ms={"retrieve": 1.25, "rank": 0.5},
             ),
+            traceparent=TRACEPARENT_OF_CLICK,
         ),
     )
     yield "live_error", "slots", ProtocolError("slot 'like-this' of kind similar needs a product_id")
@@ -291,11 +294,18 @@ def _headers() -> dict[str, dict[str, str]]:
     folded_at = f"{START + 3.5:.3f}"
     return {
         "event.folded": {ACCEPTED_AT: str(START)},
+        "event.traced": {ACCEPTED_AT: str(START), TRACEPARENT: TRACEPARENT_OF_CLICK},
         "event.again": {name: text.decode() for name, text in [deadletters.attempts_header(2)]},
         "session.folded": {
             sessions.CAUSED_BY: _id(2),
             sessions.ACCEPTED_AT: str(START),
             sessions.FOLDED_AT: folded_at,
+        },
+        "session.traced": {
+            sessions.CAUSED_BY: _id(2),
+            sessions.ACCEPTED_AT: str(START),
+            sessions.FOLDED_AT: folded_at,
+            TRACEPARENT: TRACEPARENT_OF_CLICK,
         },
         "session.erased": {
             sessions.FOLDED_AT: folded_at,

@@ -77,6 +77,14 @@ ULID_OR_UUID: Final = (
     r"^(?:[0-9A-HJKMNP-TV-Za-hjkmnp-tv-z]{26}"
     r"|[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})" + END
 )
+_event_id: Final = re.compile(ULID_OR_UUID)
+
+
+def is_event_id(text: str) -> bool:
+    """Whether a text is the id of an event."""
+    return _event_id.match(text) is not None
+
+
 EventId = Annotated[str, msgspec.Meta(pattern=ULID_OR_UUID)]
 VisitorId = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}" + END)]
 ProductId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]

@@ -185,7 +185,7 @@ class Recommendations(
     of kind `for_you` was made. `recommendation_id` is what clicks on it name. `fallback` tells why the row is
     not what was asked for, `notice` in a sentence what there is to know, such as that filters leave too few.
     `experiments` are the visitor's: experiment → variant. `causes` are the products that reasons name;
-    `funnel` is there where the slot asked for it.
+    `funnel` is there where the slot asked for it, `traceparent` (W3C) where the way of the event is traced.
     """
 
     slot: str
@@ -200,6 +200,7 @@ class Recommendations(
     experiments: dict[str, str] = {}
     causes: dict[str, CauseProduct] = {}
     funnel: Funnel | None = None
+    traceparent: str | None = None
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping", tag_field="type"):

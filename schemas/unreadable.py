@@ -22,6 +22,24 @@ _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 class Unreadable(msgspec.ValidationError):
     """Bytes that are no such message; the text is the reason, short and printable."""
 
+    @property
+    def for_log(self) -> str:
+        """The reason without what identifies a person."""
+        return str(self)
+
+
+class UnderAnotherKey(Unreadable):
+    """A message lies under a key that is not the id that it names."""
+
+    def __init__(self, key: str, own: str) -> None:
+        super().__init__(f"the message's key is not the {key} {own!r}")
+        self._key = key
+
+    @property
+    def for_log(self) -> str:
+        """The reason; the id may be a visitor's."""
+        return f"the message's key is not its {self._key}"
+
 
 def read(decode: Callable[[bytes], T], raw: bytes) -> T:
     """What a decoder makes of some bytes. Raises Unreadable, and nothing else, whatever the bytes are.

@@ -77,6 +77,20 @@ class ServiceSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least level logged")
     log_format: Literal["console", "json"] = Field("json", description="lines for people or for machines")
 
+    trace_share: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the requests for events whose way to the page is recorded as a trace; 0 for "
+        "none, and then OpenTelemetry's SDK is not even loaded. Other services follow what ingest has begun, "
+        "where theirs is above 0",
+    )
+    trace_url: str = Field(
+        "http://127.0.0.1:4318",
+        pattern=r"^https?://\S+$",
+        description="the OTLP/HTTP collector of traces; without a path /v1/traces is meant",
+    )
+
     @property
     def layout(self) -> Layout:
         """The content vector's layout for these widths."""

@@ -11,6 +11,7 @@ export function drawFunnel(element, { status, slot, message }) {
     ...(message && {
       row: [message.recommendation_id, message.seq && `seq ${message.seq}`, `${items.length} products`].filter(Boolean).join(", "),
       ...(message.caused_by && { "caused by": message.caused_by }),
+      ...(message.traceparent && { trace: message.traceparent.slice(3, 35) }),
       ...(message.fallback && { fallback: message.fallback }),
       ...(message.notice && { notice: message.notice }),
       models: pairs(models),

@@ -84,6 +84,8 @@ export interface Recommendations {
   models: Record<string, string>;
   caused_by?: string;
   timing?: { pushed_at: number; accepted_at?: number; folded_at?: number };
+  /** W3C trace context of the row, where its event's way is traced: a page's own OpenTelemetry goes on from it. */
+  traceparent?: string;
   recommendation_id?: string;
   fallback?: string;
   notice?: string;

@@ -32,7 +32,7 @@ const TOKEN_REFUSED = 1008;
  *
  * `visitor(refused?)` gives {visitor_id, token}; with a token that was refused, another one.
  * `onRecommendations(message)` gets a slot's newest items, `{slot, seq, items, models, recommendation_id?,
- * caused_by?, timing?, fallback?, notice?, experiments?, causes?, funnel?}`; there is no `seq` where they were asked for.
+ * caused_by?, timing?, fallback?, notice?, experiments?, causes?, funnel?, traceparent?}`; there is no `seq` where they were asked for.
  * `onStatus(status)`: "connecting", "live", "polling", "offline" or "closed".
  */
 export function connect({

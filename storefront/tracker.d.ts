@@ -55,6 +55,8 @@ export interface TrackerOptions {
   ingest: string;
   prefix?: string;
   queueMax?: number;
+  /** Of requests for events so many, 0 to 1, ask for a trace of their way to the page. */
+  traceShare?: number;
   onTracked?(event: TrackedEvent): void;
 }
 

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from schemas.events import MAX_BATCH_EVENTS
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
+from schemas.traces import TRACEPARENT, TRACESTATE
 from services.clock import now_ms
 from services.ingest.events import event_routes
 from services.ingest.keyed_facts import OF_IDENTITIES, OF_PRODUCTS, KeyedFacts, Mender
@@ -32,6 +33,7 @@ from services.kafka.clients import (
     client_config,
     producer_config,
 )
+from services.tracing.tracers import create_tracer
 from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import PlaceholderIds
 from services.web import problems
@@ -119,12 +121,14 @@ HEADERS: Final = (
     *(TOKEN_HEADER, "Authorization", "Content-Type", "Content-Encoding"),
     *("AnonymousId", "SentAt", "X-Retry-Count", "Rsa-Recovered", "Rsa-Retry-Attempt", "Rsa-Retry-Reason"),
     *("Rsa-Since-First-Attempt", "Rsa-Since-Last-Attempt"),
+    *(TRACEPARENT, TRACESTATE),
 )
 
 
 def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) -> FastAPI:
     """The HTTP API, connected to Kafka; its lifespan's end waits for what is under way. `clock`: Unix ms."""
     metrics = Metrics()
+    tracer = create_tracer(settings, "ingest")
     producer = AcknowledgedProducer(producer_settings(settings), on_fatal=_end_process)
     erasures = Erasures()
     reader = erasures_reader(settings, erasures)
@@ -176,17 +180,18 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.to_thread(reader.stop)
             await asyncio.to_thread(producer.close)
+            await asyncio.to_thread(tracer.close)
 
     app = IngestApi(lifespan)
     app.include_router(visitor_routes(door, metrics))
     eraser = ErasureWriter(producer, settings, metrics)
     app.include_router(erasure_routes(admin, door, eraser, publisher, clock))
-    app.include_router(event_routes(door, publisher, metrics, clock))
+    app.include_router(event_routes(door, publisher, metrics, clock, tracer))
     policy = IdentityPolicy(
         PlaceholderIds(settings.placeholders),
         UserSigner(settings.identity_key, also=settings.identity_key_also),
     )
-    app.include_router(segment_routes(door, publisher, metrics, clock, policy))
+    app.include_router(segment_routes(door, publisher, metrics, clock, policy, tracer=tracer))
     app.include_router(product_routes(door, publisher, metrics, clock))
     app.include_router(
         health_routes(

@@ -25,6 +25,8 @@ from services.ingest.validation import (
     split_events,
     validate_events,
 )
+from services.tracing.port import NULL_TRACER, Tracer
+from services.tracing.requests import trace_requests
 from services.web.auth import VisitorAuth
 from services.web.problems import NotAuthorised
 from services.web.requests import JSON, UnreadableBody, read_body
@@ -122,7 +124,12 @@ def _check_count(entries: list[msgspec.Raw]) -> None:
 _decoder: Final = msgspec.json.Decoder(Return)
 
 
-def dead_letter_routes(door: VisitorAuth, publisher: Publisher, clock: Callable[[], float]) -> APIRouter:
+def dead_letter_routes(
+    door: VisitorAuth,
+    publisher: Publisher,
+    clock: Callable[[], float],
+    tracer: Tracer = NULL_TRACER,
+) -> APIRouter:
     """The route of letters; `clock` is in Unix ms.
 
     It is not in /docs: who sends here says when something came, and from whom.
@@ -130,6 +137,7 @@ def dead_letter_routes(door: VisitorAuth, publisher: Publisher, clock: Callable[
     router = APIRouter(route_class=DirectRoute)
 
     @router.post(RETURN_PATH, include_in_schema=False)
+    @trace_requests(tracer, RETURN_PATH)
     async def post_dead_letters(request: Request) -> Response:
         """Judges letters again. What is taken is on `events` when this answers; what is refused again has a
         new letter, which counts the attempts. With `judge_only` nothing is written."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Final
@@ -12,6 +13,7 @@ from schemas import deadletters, events, identities, products
 from schemas.events import Event
 from schemas.products import Product
 from schemas.topics import EVENTS, EVENTS_DLQ, IDENTITIES, PRODUCTS
+from schemas.traces import TRACEPARENT
 from services.ingest.keyed_facts import KeyedFacts, deletion, product_order
 from services.ingest.metrics import Metrics
 from services.ingest.segment.identity import IdentityLink, PublishedLinks
@@ -19,12 +21,16 @@ from services.ingest.validation import Outdated, Provenance, Rejected
 from services.kafka.clients import AcknowledgedProducer, Headers, NotDelivered, OutgoingMessage
 from services.refusals import RefusalSampler
 from services.settings import ServiceSettings
+from services.tracing.messages import begin_send
+from services.tracing.port import Span, current_span, run
 from services.web.problems import BrokerAway, RefusedByKafka
 from services.web.rates import Quota
 
 log = structlog.get_logger()
 
 ACCEPTED_AT: Final = "accepted_at"  # header of `events`: Unix ms, when ingest took the event
+
+FOLLOWED_MAX: Final = 16  # messages of one request: a trace of 2,500 events shows nobody anything
 
 IN_BATCH: Final = "older than another entry of this batch"
 
@@ -103,6 +109,20 @@ class Publisher:
             (self._events, [(each.visitor_id.encode(), events.encode(each), stamp) for each in accepted]),
             (self._dead_letters, list(self._letters(refused, at))),
         ]
+        if (span := current_span()) is None:
+            return await self._write(sends, accepted, refused, joins)
+        with ExitStack() as ends:
+            only = accepted[0].event_id if len(accepted) == 1 else None
+            sends = [trace_send(span, ends, *sends[0], only), trace_send(span, ends, *sends[1])]
+            return await self._write(sends, accepted, refused, joins)
+
+    async def _write(
+        self,
+        sends: Sequence[tuple[str, list[OutgoingMessage]]],
+        accepted: Sequence[Event],
+        refused: Sequence[tuple[Rejected, Provenance]],
+        joins: Sequence[IdentityLink],
+    ) -> list[Outdated]:
         outdated = list[Outdated]()
         if joins:
             outdated = await self._send_with_joins(sends, joins)
@@ -233,6 +253,21 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - the caller raises what is not about deliveries
             return [error]
         return [None]
+
+
+def trace_send(
+    span: Span, ends: ExitStack, topic: str, messages: list[OutgoingMessage], message_id: str | None = None
+) -> tuple[str, list[OutgoingMessage]]:
+    """The messages, of which the first few carry a span of their sending; it ends with `ends`."""
+    if not messages:
+        return topic, messages
+    sent = begin_send(span, topic, message_id, count=len(messages))
+    ends.enter_context(run(sent))
+    follows = [
+        (key, value, [*headers, (TRACEPARENT, sent.traceparent)])
+        for key, value, headers in messages[:FOLLOWED_MAX]
+    ]
+    return topic, follows + messages[FOLLOWED_MAX:]
 
 
 def refusal(refused: Rejected, way: Provenance) -> tuple[bytes | str | None, ...]:

@@ -27,6 +27,8 @@ from services.ingest.segment.identity import IdentityPolicy, MessageSender
 from services.ingest.segment.mapping import validate_messages
 from services.ingest.segment.messages import KINDS, Kind, Parcel, frame_of, split_batch, split_call
 from services.ingest.validation import Provenance, Rejected, UnreadableBatch
+from services.tracing.port import NULL_TRACER, Tracer
+from services.tracing.requests import trace_requests
 from services.web.auth import VisitorAuth
 from services.web.problems import Problem
 from services.web.requests import TooLarge, UnreadableBody, read_body
@@ -34,7 +36,13 @@ from services.web.routes import DirectRoute
 
 
 def segment_routes(
-    door: VisitorAuth, publisher: Publisher, metrics: Metrics, clock: Clock, policy: IdentityPolicy
+    door: VisitorAuth,
+    publisher: Publisher,
+    metrics: Metrics,
+    clock: Clock,
+    policy: IdentityPolicy,
+    *,
+    tracer: Tracer = NULL_TRACER,
 ) -> APIRouter:
     """The routes of Segment's HTTP tracking API.
 
@@ -45,6 +53,7 @@ def segment_routes(
     take = _Taking(door, publisher, metrics, clock, policy)
 
     @router.post(BATCH, **DESCRIPTION_OF_BATCH)
+    @trace_requests(tracer, BATCH)
     async def post_batch(request: Request) -> Response:
         """Takes messages of every kind. 200 means that Kafka has all events and joins that they make."""
         return await take(request, BATCH, split_batch, None, MAX_BATCH_BYTES)
@@ -52,7 +61,7 @@ def segment_routes(
     for path in ALSO_BATCH:
         router.post(path, include_in_schema=False)(post_batch)
     for kind in KINDS:
-        endpoint = _call(take, kind)
+        endpoint = trace_requests(tracer, f"/v1/{kind}")(_call(take, kind))
         router.post(f"/v1/{kind}", name=f"post_{kind}", **DESCRIPTIONS_OF_CALLS[kind])(endpoint)
         # analytics.js sends to the first letter: /v1/t is /v1/track.
         router.post(f"/v1/{kind[0]}", include_in_schema=False)(endpoint)

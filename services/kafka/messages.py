@@ -31,6 +31,7 @@ from schemas import (
     rules,
     sessions,
     times,
+    traces,
     vectors,
 )
 from schemas.erasures import Erasure
@@ -55,14 +56,16 @@ from schemas.topics import (
     SESSIONS,
     Topic,
 )
-from schemas.unreadable import Unreadable
+from schemas.unreadable import UnderAnotherKey, Unreadable
 from schemas.vectors import Layout, ProductVectors
 from services.kafka.ranges import HistoryReader, TopicMessage, headers_of, newest_by_key
+from services.logging import hash_visitor
 
 T = TypeVar("T")
 
 log = structlog.get_logger()
 
+VISITOR_KEY: Final = EVENTS.key
 WARN_EVERY_S: Final = 30.0  # a topic full of such messages is told of so often, not line by line
 
 
@@ -88,7 +91,7 @@ class MessageType(Generic[T]):
         found = self.decode(value)
         own = self.id_of(found)
         if key != own.encode():
-            raise Unreadable(f"the message's key is not the {self.topic.key} {own!r}")
+            raise UnderAnotherKey(str(self.topic.key), own)
         if self.time:
             said = getattr(found, self.time)
             if (at := times.clamp(said, sent_at)) != said:
@@ -227,7 +230,7 @@ class MessageReader:
         """What a message says; None for one that cannot be read."""
         found = decode(kind, message)
         if isinstance(found, Unreadable):
-            self.note(kind.topic, message, str(found))
+            self.note(kind.topic, message, found)
             return None
         return found
 
@@ -245,7 +248,7 @@ class MessageReader:
                 found[each.key] = each
         return list(found.values())[::-1]
 
-    def note(self, topic: Topic, message: TopicMessage, reason: str) -> None:
+    def note(self, topic: Topic, message: TopicMessage, reason: Unreadable) -> None:
         """Counts a message that cannot be read."""
         self.counts[topic.name] = self.counts.get(topic.name, 0) + 1
         if self._unreadable is not None:
@@ -259,9 +262,23 @@ class MessageReader:
         log.warning(
             "a message that cannot be read is left out",
             place=f"{message.topic()}/{message.partition()}/{message.offset()}",
-            reason=reason,
+            reason=reason.for_log,
             others_since=silent,
+            **name_message(topic, message),
         )
+
+
+def name_message(topic: Topic, message: TopicMessage) -> dict[str, str]:
+    """What a log line names of a message: the visitor, the event that it follows from, and its trace."""
+    headers = headers_by_name(message)
+    trace = traces.parse(headers.get(traces.TRACEPARENT))
+    event_id = header_text(headers, sessions.CAUSED_BY) or ""
+    told = {
+        "visitor": hash_visitor(message.key() or b"") if topic.key == VISITOR_KEY else "",
+        "event_id": event_id if events.is_event_id(event_id) else "",
+        "trace_id": trace.trace_id if trace is not None and trace.sampled else "",
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def header_text(headers: Mapping[str, bytes | None], name: str) -> str | None:

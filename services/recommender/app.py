@@ -66,6 +66,7 @@ from services.recommender.snapshot import Snapshots
 from services.recommender.state import State
 from services.recommender.topic_feeds import Feeds
 from services.recommender.visitor_sessions import MergedSessions, Sessions
+from services.tracing.tracers import create_tracer
 from services.vector_replica import VectorReplica
 from services.visitors.identity_graph import IdentityGraph
 from services.web import problems
@@ -147,6 +148,7 @@ class Parts:
         self._settings = settings
         self._clock = clock
         self.metrics = Metrics()
+        self._tracer = create_tracer(settings, "recommender")
         layout, tuning = settings.layout, settings.tuning
         numbers = ProductNumbers()
         self._catalogue, self._replica = Catalogue(numbers, clock), VectorReplica(layout, numbers)
@@ -267,6 +269,7 @@ class Parts:
             hub=self._hub,
             rows=self._impressions.rows,
             metrics=self.metrics,
+            tracer=self._tracer,
         )
         snapshots = Snapshots(
             self._settings.datadir / "snapshots",
@@ -345,6 +348,7 @@ class Parts:
             on_shown=self._hub.record_row,
             siblings=self._hub.of_visitor,
             lock=self._hub.lock(visitor_id),
+            tracer=self._tracer,
         )
 
     def routers(self) -> Iterator[APIRouter]:
@@ -410,6 +414,7 @@ class Parts:
         if isinstance(self._index, RemoteIndex):
             await self._index.hang_up()
         self._index.close()
+        await asyncio.to_thread(self._tracer.close)
 
 
 def create_index(settings: RecommenderSettings, edge: EdgeIndex | None) -> VectorIndex:

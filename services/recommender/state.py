@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from confluent_kafka import Message
 
 from schemas.products import Product
-from schemas.sessions import CLICKED_ROW, SessionEvent
+from schemas.sessions import CLICKED_ROW, Session, SessionEvent
 from schemas.topics import ERASURES
+from schemas.traces import TRACEPARENT
 from schemas.vectors import Layout, ProductVectors, Vector, unpack
+from services.clock import now_ms
 from services.kafka.messages import (
     EXPERIMENT,
     IDENTITY,
@@ -34,10 +37,13 @@ from services.recommender.popularity import Popularity
 from services.recommender.serving_models import ModelRegistry
 from services.recommender.shown_rows import ShownRows
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
+from services.tracing.messages import follow_message
+from services.tracing.port import NULL_TRACER, Span, Tracer, run
 from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
 
+TRACE_MAX_MS: Final = 60_000  # between the session's writing and its reading: a start reads old ones
 PRICES_AT_ONCE: Final = 64  # between two turns of the loop: many sales end at midnight
 
 
@@ -65,7 +71,9 @@ class State:
         hub: SubscriptionRegistry,
         rows: ShownRows,
         metrics: Metrics,
+        tracer: Tracer = NULL_TRACER,
     ) -> None:
+        self._tracer = tracer
         self.catalogue = catalogue
         self.sessions = sessions
         self.lines = lines
@@ -141,22 +149,41 @@ class State:
             if row is not None:
                 self._rows.click(row)
         for each in self._messages.newest(self._sessions, messages):
-            self._erasures.confirm(each.key, each.message)
-            if each.value is None or each.raw is None:
-                self._forget(each.key)
-                continue
-            published = PublishedSession.of(each.raw, headers_by_name(each.message))
-            if self._erasures.hide(each.key, published.folded_at):
-                continue
-            self._live.put(each.key, each.raw)
-            self._count(each.key, each.value.events)
-            is_news = self.sessions.is_news(each.key, published, each.value)
-            for _, rank in self.sessions.put(each.key, published, each.value):
-                self._metrics.sessions_evicted.labels(rank.name.lower()).inc()
-            if is_news:
-                self._tell(each.key, published)
+            if (span := self._begin_span(each)) is None:
+                self._take_session(each)
+            else:
+                with run(span):
+                    self._take_session(each, span.traceparent)
         self._metrics.sessions.set(len(self.sessions))
         self._metrics.sessions_bytes.set(self.sessions.bytes)
+
+    def _begin_span(self, session: Decoded[Session]) -> Span | None:
+        """Of what the session processor has recorded; what lay there before this process is another story."""
+        if not self._tracer.is_on:
+            return None
+        message = session.message
+        traceparent = headers_by_name(message).get(TRACEPARENT)
+        if traceparent is None or now_ms() - message.timestamp()[1] > TRACE_MAX_MS:
+            return None
+        place = (str(message.topic()), message.partition() or 0, message.offset() or 0)
+        return follow_message(self._tracer, traceparent, *place)
+
+    def _take_session(self, each: Decoded[Session], traceparent: str | None = None) -> None:
+        self._erasures.confirm(each.key, each.message)
+        if each.value is None or each.raw is None:
+            self._forget(each.key)
+            return
+        published = PublishedSession.of(each.raw, headers_by_name(each.message))
+        if self._erasures.hide(each.key, published.folded_at):
+            return
+        self._live.put(each.key, each.raw)
+        self._count(each.key, each.value.events)
+        is_news = self.sessions.is_news(each.key, published, each.value)
+        for _, rank in self.sessions.put(each.key, published, each.value):
+            self._metrics.sessions_evicted.labels(rank.name.lower()).inc()
+        if is_news:
+            traced = published if traceparent is None else replace(published, traceparent=traceparent)
+            self._tell(each.key, traced)
 
     async def newest_erasures(self, messages: list[Message]) -> None:
         """[erasures]: what is held of the visitors goes, whether or not a session processor runs."""

@@ -39,7 +39,8 @@ ENTRY_BYTES: Final = 500  # what stands around a session's bytes: keys, times, p
 class PublishedSession:
     """A session's bytes, and what its message told of the event that led to it; times are Unix ms.
 
-    `is_quiet`: no row is to be made anew for it.
+    `is_quiet`: no row is to be made anew for it. `traceparent`: what rows that it moves are part of, where
+    that is traced; what is kept of a visitor has none.
     """
 
     raw: bytes
@@ -47,6 +48,7 @@ class PublishedSession:
     accepted_at: float | None = None
     folded_at: float | None = None
     is_quiet: bool = False
+    traceparent: str | None = None
 
     @classmethod
     def of(cls, raw: bytes, headers: Mapping[str, bytes | None]) -> "PublishedSession":

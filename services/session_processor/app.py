@@ -48,6 +48,7 @@ from services.session_processor.processor import Message, SessionProcessor
 from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
+from services.tracing.tracers import create_tracer
 from services.vector_replica import VectorReplica
 from services.version import CLIENT_ID
 from services.web.health import HealthServer
@@ -153,6 +154,7 @@ class SessionWorker:
         self._producer = AcknowledgedProducer(
             producer_config(settings, linger_ms=0, timeout_ms=DELIVERY_TIMEOUT_MS), on_fatal=self._fatal
         )
+        self._tracer = create_tracer(settings, "session_processor")
         self._folder = self._wire()
 
     def _reads(self, topic: Topic, apply: Callable[[list[KafkaMessage]], None]) -> TopicReader:
@@ -188,6 +190,7 @@ class SessionWorker:
             metrics=self.metrics,
             crash=self._crash,
             table_bytes_max=settings.session_table_mb << 20,
+            tracer=self._tracer,
         )
 
         async def fold_events(stream: StreamT[bytes]) -> None:
@@ -253,6 +256,7 @@ class SessionWorker:
         self._reader.stop()
         self._erasures.stop()
         self._health.stop()
+        await asyncio.to_thread(self._tracer.close)
 
     def _fit_changelog(self) -> None:
         """As many partitions as `events` has: else Faust deals the two out apart, and events come to a worker

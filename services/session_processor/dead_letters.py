@@ -2,23 +2,29 @@
 
 from functools import lru_cache
 
+import msgspec
 import structlog
 from faust.types import Message
 
 from schemas import deadletters
-from schemas.events import Event
+from schemas.events import Event, is_event_id
 from schemas.topics import EVENTS
 from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
 from services.kafka.messages import EVENT
 from services.kafka.ranges import partition_of
+from services.logging import hash_visitor
 from services.refusals import RefusalSampler
 
 log = structlog.get_logger()
 
 
 class BadEvent(Exception):
-    """A message that is no event; the text is the reason written to events.dlq."""
+    """A message that is no event; the text is the reason on events.dlq, `for_log` what is logged of it."""
+
+    def __init__(self, reason: str, for_log: str | None = None) -> None:
+        super().__init__(reason)
+        self.for_log = reason if for_log is None else for_log
 
 
 class TooManyBadEvents(Exception):
@@ -35,7 +41,7 @@ def decode_event(key: bytes | None, value: bytes | None, sent_at: int) -> Event:
     try:
         return EVENT.read(key, value, sent_at)
     except Unreadable as error:
-        raise BadEvent(str(error)) from None
+        raise BadEvent(str(error), error.for_log) from None
 
 
 # A hash takes 50 µs in Python, and visitors come again.
@@ -61,6 +67,20 @@ def check_place(key: bytes, partition: int, partitions: int) -> bool:
     )
 
 
+class _Named(msgspec.Struct):
+    event_id: str = ""
+
+
+def name_event(message: Message) -> dict[str, str]:
+    """What a log line names of a message that is no event: the visitor of its key, and its event's id."""
+    told = {"visitor": hash_visitor(message.key)} if message.key else {}
+    try:
+        event_id = msgspec.json.decode(message.value or b"", type=_Named).event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return told
+    return told | {"event_id": event_id} if is_event_id(event_id) else told
+
+
 class DeadLetters:
     """Makes letters of bad messages; so many in a row that the fault is likely not theirs are too many."""
 
@@ -73,19 +93,20 @@ class DeadLetters:
         """A message was an event."""
         self._in_a_row = 0
 
-    def of(self, message: Message, reason: str, *, at: int) -> OutgoingMessage | None:
+    def of(self, message: Message, bad: BadEvent, *, at: int) -> OutgoingMessage | None:
         """The letter of a message; None where an identical one has been written. `at` is Unix ms.
 
         Raises TooManyBadEvents.
         """
+        reason = str(bad)
         self._in_a_row += 1
         if self._in_a_row > self._in_a_row_max:
             raise TooManyBadEvents(
-                f"{self._in_a_row_max} bad messages in a row on `events`, the last because {reason}. "
+                f"{self._in_a_row_max} bad messages in a row on `events`, the last because {bad.for_log}. "
                 "Look at events.dlq, mend the producer, and start the worker again."
             )
         source = f"{message.topic}/{message.partition}/{message.offset}"
-        log.warning("dead letter", reason=reason, source=source)
+        log.warning("dead letter", reason=bad.for_log, source=source, **name_event(message))
         attempts = deadletters.attempts_of(message.headers)
         count = self._refusals.sample(message.key, message.value, reason) if attempts == 1 else 1
         if not count:

@@ -16,6 +16,7 @@ from schemas import sessions
 from schemas.events import CLICKS, Event
 from schemas.sessions import Session, encode
 from schemas.topics import ERASURES, EVENTS
+from schemas.traces import TRACEPARENT
 from schemas.vectors import Layout
 from services.clock import now_ms
 from services.kafka.clients import AcknowledgedProducer, Headers, OutgoingMessage
@@ -38,6 +39,8 @@ from services.session_processor.idle_visitors import IdleVisitors
 from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import PendingProducts
 from services.session_processor.table import SessionTable, read_entry
+from services.tracing.messages import begin_send, follow_message
+from services.tracing.port import NULL_TRACER, Span, Tracer, begin_child, current_span, end_after, use
 from services.vector_replica import VectorReplica
 from services.visitors.eviction import EvictionOrder, rank_of
 
@@ -47,6 +50,8 @@ EXPIRED_AT_ONCE: Final = 200  # an event does not wait long for the visitors who
 ENTRY_BYTES: Final = 520  # what stands around a session's bytes: keys and places in tables (measured)
 CAUSES_MAX: Final = 10_000  # visitors whose newest event is known by name: 300 bytes each
 MISSING_BYTES: Final = 380  # what is noted of a product that has no vector yet (measured)
+
+TRACE_MAX_MS: Final = 3_600_000  # between sending and reading
 
 Message = EventT[bytes]
 Send = tuple[list[tuple[str, OutgoingMessage]], Callable[[], object]]  # what, and what then
@@ -69,7 +74,9 @@ class SessionProcessor:
         metrics: Metrics,
         crash: Callable[[BaseException], object],
         table_bytes_max: float = inf,
+        tracer: Tracer = NULL_TRACER,
     ) -> None:
+        self._tracer = tracer
         self._table = table
         self._producer = producer
         self._published = published
@@ -131,11 +138,27 @@ class SessionProcessor:
         """
         taken = self._order.track(message.message.partition, message.message.offset, message.ack)
         sent_at = round((message.message.timestamp or -1) * 1000)
+        if self._tracer.is_on and (span := self._begin_span(message, sent_at)) is not None:
+            taken.acknowledge = end_after(span, taken.acknowledge)
+            with use(span):
+                self._take(message, taken, sent_at)
+        else:
+            self._take(message, taken, sent_at)
+
+    def _begin_span(self, message: Message, sent_at: int) -> Span | None:
+        """Of what its sender has recorded. What was imported, or is read long after, is another story."""
+        about = message.message
+        traceparent = dict(about.headers or ()).get(TRACEPARENT)
+        if traceparent is None or now_ms() - sent_at > TRACE_MAX_MS:
+            return None
+        return follow_message(self._tracer, traceparent, about.topic, about.partition, about.offset)
+
+    def _take(self, message: Message, taken: PendingMessage, sent_at: int) -> None:
         try:
             event = decode_event(message.message.key, message.message.value, sent_at)
             belongs = check_place(message.message.key or b"", message.message.partition, self._partitions)
         except BadEvent as bad:
-            self._send_to_dlq(message, taken, str(bad))
+            self._send_to_dlq(message, taken, bad)
             return
         self._letters.reset()
         if self._erasures.leave_out_event(event, sent_at):
@@ -151,11 +174,28 @@ class SessionProcessor:
         """To the partition of its key, whose worker has the visitor's session; once more does no harm."""
         self._metrics.events.labels("moved").inc()
         found = dict(message.message.headers or ()).items()
-        headers: Headers = [each for each in found if each[0] != sessions.ACCEPTED_AT]
+        headers: Headers = [each for each in found if each[0] not in {sessions.ACCEPTED_AT, TRACEPARENT}]
         moved = (message.message.topic, (message.message.key, message.message.value, headers))
-        self._send([moved], lambda: self._order.complete(taken))
+        self._send([moved], self._trace_send(moved, lambda: self._order.complete(taken)))
+
+    def _trace_send(
+        self, sent: tuple[str, OutgoingMessage], then: Callable[[], object]
+    ) -> Callable[[], object]:
+        """Gives the message what its readers are to follow, where it is traced; what is to be done then."""
+        if (span := current_span()) is None:
+            return then
+        topic, (_, _, headers) = sent
+        sending = begin_send(span, topic)
+        headers.append((TRACEPARENT, sending.traceparent.encode()))
+
+        def on_sent() -> None:
+            sending.end()  # first: with the last of what it has caused the event's own span ends
+            then()
+
+        return on_sent
 
     def _pass_over(self, taken: PendingMessage, why: str) -> None:
+        note_outcome(why)
         self._metrics.events.labels(why).inc()
         self._order.complete(taken)
 
@@ -166,7 +206,10 @@ class SessionProcessor:
             # The table may have forgotten this visitor, or be about to: the session is the same either way.
             before = Session(event.visitor_id)
         started = time.perf_counter()
+        span = begin_child("fold")
         after = fold(before, event, self._vectors, self._layout, self._tuning)
+        if span is not None:
+            span.end()
         folded_at = now_ms()
         self._metrics.fold.observe(time.perf_counter() - started)
         accepted_at = self._note_timing(message, folded_at)
@@ -178,9 +221,11 @@ class SessionProcessor:
             headers.append((sessions.CLICKED_ROW, event.recommendation_id.encode()))
         # A known event is published again: after a crash its session may be stored but not yet published.
         news = after is not before
-        self._metrics.events.labels("news" if news else "known").inc()
+        outcome = "news" if news else "known"
+        note_outcome(outcome)
+        self._metrics.events.labels(outcome).inc()
         messages = self._store(visitor, partition, after, headers, changed=news)
-        self._send(messages, lambda: self._complete(taken, started))
+        self._send(messages, self._trace_send(messages[-1], lambda: self._complete(taken, started)))
         self._expire(partition)
         self._evict()
 
@@ -307,14 +352,17 @@ class SessionProcessor:
         self._metrics.accepted_to_folded.observe(max((folded_at - accepted_at) / 1000, 0.0))
         return headers[sessions.ACCEPTED_AT] or b""
 
-    def _send_to_dlq(self, message: Message, taken: PendingMessage, reason: str) -> None:
-        letter = self._letters.of(message.message, reason, at=int(now_ms()))
+    def _send_to_dlq(self, message: Message, taken: PendingMessage, bad: BadEvent) -> None:
+        if (span := current_span()) is not None:
+            span.fail("dead letter")  # the reason may quote what was sent: the letter has it
+        letter = self._letters.of(message.message, bad, at=int(now_ms()))
         if letter is None:
             self._metrics.repeated.inc()
             self._pass_over(taken, "dead")
             return
         self._metrics.events.labels("dead").inc()
-        self._send([(self._dead_letters, letter)], lambda: self._order.complete(taken))
+        sent = (self._dead_letters, letter)
+        self._send([sent], self._trace_send(sent, lambda: self._order.complete(taken)))
 
     def erase(self, message: TopicMessage, owned: Callable[[int], bool] | None) -> None:
         """Takes one message of `erasures`; where this worker owns the visitor, what came before it is gone.
@@ -414,3 +462,9 @@ class SessionProcessor:
         return compute_session(
             session.visitor_id, session.events, self._vectors, self._layout, self._tuning, memory=memory
         )
+
+
+def note_outcome(outcome: str) -> None:
+    """What became of the event, as the metric has it."""
+    if (span := current_span()) is not None:
+        span.set({"eddy.outcome": outcome})

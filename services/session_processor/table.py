@@ -7,6 +7,7 @@ from faust.types import TableT
 
 from schemas.sessions import Session, decode
 from schemas.unreadable import Unreadable
+from services.logging import hash_visitor
 
 log = structlog.get_logger()
 
@@ -67,6 +68,10 @@ def read_entry(visitor: bytes, stored: bytes) -> Session | None:
     try:
         session = decode(stored)
     except Unreadable as reason:
-        log.warning("a session in the table cannot be read: the visitor begins anew", reason=str(reason))
+        log.warning(
+            "a session in the table cannot be read: the visitor begins anew",
+            reason=reason.for_log,
+            visitor=hash_visitor(visitor),
+        )
         return None
     return session if session.visitor_id.encode() == visitor else None

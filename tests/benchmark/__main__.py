@@ -67,6 +67,7 @@ class Part(StrEnum):
     sockets = "sockets"
     tenants = "tenants"
     replay = "replay"
+    traces = "traces"
     accuracy = "accuracy"
     chaos = "chaos"
 
@@ -81,6 +82,7 @@ TITLES = {
     Part.ingest: "Events over HTTP, and a bare route beside them",
     Part.worker: "The session processor at several rates and at full speed",
     Part.replay: "A replay at full speed: what one session processor folds",
+    Part.traces: "What traces cost: CPU time of an event without, with 1 % and with all of them",
     Part.scale: "A recommender with 100,000 products",
     Part.sockets: "Open pages of one recommender, before and after it is killed",
     Part.tenants: "One process of one, two and four shops: memory, threads, how soon it is ready",
@@ -169,6 +171,7 @@ def main(  # noqa: PLR0917 - typer knows them by name
         Part.experiment: partial(_experiment, count, out),
         Part.archive: partial(_archive, count, out),
         Part.replay: partial(_print_part, Part.replay, "replay", out),
+        Part.traces: partial(_print_part, Part.traces, "traces", out),
         Part.rebuild: partial(_print_part, Part.rebuild, "index_rebuild", out),
         Part.qdrant: partial(_print_part, Part.qdrant, "qdrant", out),
         Part.scale: partial(_print_part, Part.scale, "scale", out),

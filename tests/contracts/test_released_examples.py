@@ -21,6 +21,7 @@ from schemas.released import (
     meaning_beside,
     message_of,
 )
+from schemas.traces import TRACEPARENT
 from services.ingest.publisher import ACCEPTED_AT
 from services.recommender.visitor_sessions import PublishedSession
 
@@ -37,7 +38,7 @@ SENSE: Final = {
 }
 # Which names may be on which message; readers pass others over, so that a forgotten name would go unseen.
 HEADER_NAMES: Final[Mapping[str, set[str]]] = {
-    "event": {ACCEPTED_AT, deadletters.ATTEMPTS},
+    "event": {ACCEPTED_AT, deadletters.ATTEMPTS, TRACEPARENT},
     "session": {
         sessions.CAUSED_BY,
         sessions.ACCEPTED_AT,
@@ -45,9 +46,11 @@ HEADER_NAMES: Final[Mapping[str, set[str]]] = {
         sessions.ERASED_AT,
         sessions.EVENTS_REMOVED,
         sessions.QUIET,
+        TRACEPARENT,
     },
     "dead_letter": {
         deadletters.REASON,
+        TRACEPARENT,
         deadletters.SERVICE,
         deadletters.STAGE,
         deadletters.SOURCE,

@@ -17,6 +17,7 @@ from services.kafka.ranges import MessageHeaders
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import SessionProcessor
 from services.session_processor.table import SessionTable
+from services.tracing.port import NULL_TRACER, Tracer
 from tests.support.sessions import LAYOUT, TUNING, VECTORS, event
 
 BEGIN = 1_700_000_000_000
@@ -63,7 +64,15 @@ class Broker:
 class Worker:
     """One life of a worker: a folder over a store that outlives it."""
 
-    def __init__(self, data: Data, broker: Broker, *, recovered: bool = True, bytes_max: float = inf) -> None:
+    def __init__(
+        self,
+        data: Data,
+        broker: Broker,
+        *,
+        recovered: bool = True,
+        bytes_max: float = inf,
+        tracer: Tracer = NULL_TRACER,
+    ) -> None:
         self.data, self.broker = data, broker
         self.metrics = Metrics()
         self.acknowledged = 0
@@ -81,6 +90,7 @@ class Worker:
             metrics=self.metrics,
             crash=lambda error: pytest.fail(str(error)),
             table_bytes_max=bytes_max,
+            tracer=tracer,
         )
         self.folder.set_partitions(1)
         if recovered:

@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import SecretStr
 from typer.main import get_command
 
-from infra import curve, figures, reference
+from infra import curve, figures, reference, trace_picture
 from infra.picture import BYTES_MAX
 from infra.simulation import picture
 from infra.stack.__main__ import app as stack_commands
@@ -190,6 +190,13 @@ def test_figures_are_those_measured_and_weights_those_of_the_code(block: str) ->
     page, _ = figures.BLOCKS[block]
     assert figures.block(block) in page.read_text(), "run `python -m infra.figures`"
     assert sum(text.count(f"<!-- {block}: made by") for text in PAGES.values()) == 1
+
+
+def test_the_trace_is_drawn_from_what_was_recorded() -> None:
+    spans = msgspec.json.decode(trace_picture.MEASURED.read_bytes())
+    assert trace_picture.PICTURE.read_text() == trace_picture.draw(spans)
+    took = max(each["ended_ms"] for each in spans) - min(each["began_ms"] for each in spans)
+    assert f"{took:.1f} ms from the page to the push" in (trace_picture.DOCS / "operate.md").read_text()
 
 
 def test_the_curve_is_drawn_from_what_was_measured() -> None:

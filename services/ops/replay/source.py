@@ -15,6 +15,7 @@ import numpy.typing as npt
 from schemas import sessions
 from schemas.events import Event
 from schemas.topics import EVENTS
+from schemas.traces import TRACEPARENT
 from services.errors import OperationFailed
 from services.kafka.messages import EVENT, read_value
 from services.kafka.ranges import (
@@ -164,7 +165,8 @@ def format_speed(speed: float | None) -> str:
 
 
 REPLAYED_FROM: Final = "replayed_from"  # header of a replayed event: topic/partition/offset
-LEFT_OFF: Final = frozenset({sessions.ACCEPTED_AT, REPLAYED_FROM})  # a click of last week has no latency
+# A click of last week has no latency, and its trace is over.
+LEFT_OFF: Final = frozenset({sessions.ACCEPTED_AT, REPLAYED_FROM, TRACEPARENT})
 LOOK_EVERY: Final = 1_000  # events
 
 OnEvent = Callable[[Event], object]

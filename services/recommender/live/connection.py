@@ -17,7 +17,9 @@ from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 
 from schemas.live import Ping, Pong, ProtocolError, Slot, Subscribe, check
+from schemas.traces import parse
 from services.clock import now_ms
+from services.logging import hash_visitor
 from services.recommender.live.protocol import LiveSubscription
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
@@ -225,7 +227,7 @@ class LiveConnection:
         try:
             await self._subscription.push(self._send)
         except Exception:
-            log.exception("a row was not made")
+            log.exception("a row was not made", **_describe_row(self._subscription))
             self._close(BROKEN, "this should not have happened: the service's log says what")
         finally:
             self._pushing = None
@@ -257,6 +259,19 @@ class LiveConnection:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _describe_row(subscription: LiveSubscription) -> dict[str, str]:
+    """The row that was being made, for the log: its slot, the visitor, the event and its trace."""
+    slot_name, published = subscription.under_way or ("", None)
+    context = parse(published.traceparent) if published is not None else None
+    told = {
+        "slot": slot_name,
+        "visitor": hash_visitor(subscription.visitor_id),
+        "event_id": published.caused_by if published is not None else None,
+        "trace_id": context.trace_id if context is not None else None,
+    }
+    return {name: value for name, value in told.items() if value}
 
 
 def _decode(wish: str | bytes) -> Subscribe | Ping:

@@ -23,7 +23,9 @@ from services.recommender.pipeline.request import (
     SharedLookups,
 )
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession
+from services.tracing.port import NULL_TRACER, Kind, Span, Tracer, current_span, run
 
+WEBSOCKET: Final = {"network.protocol.name": "websocket"}
 FOLLOWING: Final = frozenset({"for_you", "search"})  # kinds of rows that follow the visitor's session
 
 Send = Callable[[bytes], Awaitable[None]]
@@ -71,7 +73,8 @@ class LiveSubscription:
 
     __slots__ = (
         "_asks", "_due", "_impressions", "_lock", "_metrics", "_models", "_on_shown", "_passed_over", "_rows",
-        "_rows_shown", "_seq", "_sessions", "_shown", "_siblings", "_slots", "_turns", "page", "visitor_id",
+        "_rows_shown", "_seq", "_sessions", "_shown", "_siblings", "_slots", "_tracer", "_turns", "page",
+        "under_way", "visitor_id",
     )  # fmt: skip
 
     def __init__(
@@ -88,8 +91,13 @@ class LiveSubscription:
         on_shown: Callable[["LiveSubscription", Slot, RecommendationResult], object],
         siblings: Callable[[str], Collection["LiveSubscription"]] = _no_siblings,
         lock: asyncio.Lock | None = None,
+        tracer: Tracer = NULL_TRACER,
     ) -> None:
         self.visitor_id = visitor_id
+        self.under_way: tuple[str, PublishedSession | None] | None = (
+            None  # the row that is being made: slot, why
+        )
+        self._tracer = tracer
         self.page: Page | None = None  # who is told that a slot is stale
         self._rows = rows
         self._asks = asks
@@ -159,12 +167,17 @@ class LiveSubscription:
         """Makes and sends what is due, until nothing is. Raises what `send` raises."""
         shared = SharedLookups()
         while self._due:
-            if (message := await self._in_turn(shared)) is not None:
-                await send(message)
+            if (made := await self._in_turn(shared)) is not None:
+                message, span = made
+                if span is None:
+                    await send(message)
+                else:
+                    with run(span.child("send row", Kind.PRODUCER, WEBSOCKET)):
+                        await send(message)
                 self._metrics.pushes.inc()
 
-    async def _in_turn(self, shared: SharedLookups) -> bytes | None:
-        """One row, when this socket's turn has come.
+    async def _in_turn(self, shared: SharedLookups) -> tuple[bytes, Span | None] | None:
+        """One row, when this socket's turn has come, and what it is part of where that is traced.
 
         Between two turns the loop looks at what has come in. Without that a burst of sessions would be worked
         off row by row while newer ones wait in Kafka, where they cannot replace the older.
@@ -176,9 +189,24 @@ class LiveSubscription:
         async with self._lock, self._turns:
             if self._slots.get(slot.name) is not slot or slot.name not in self._due:
                 return None  # subscribed anew while it waited
-            message = await self._recommend(slot, words, self._due.pop(slot.name), shared)
+            due = self._due.pop(slot.name)
+            self.under_way = (slot.name, due.published)
+            span = self._follow(due, slot)
+            if span is None:
+                message = await self._recommend(slot, words, due, shared)
+            else:
+                with run(span):
+                    message = await self._recommend(slot, words, due, shared)
             await asyncio.sleep(0)
-        return message
+        return None if message is None else (message, span)
+
+    def _follow(self, due: PendingSlot, slot: Slot) -> Span | None:
+        if due.published is None or due.published.traceparent is None:
+            return None
+        span = self._tracer.follow(f"recommend {slot.kind}", Kind.INTERNAL, due.published.traceparent)
+        if span is not None:
+            span.set({"eddy.slot": slot.name, "eddy.k": slot.k})
+        return span
 
     def _next_due(self) -> str:
         """What an event has moved comes first: who has just asked for more rows waits for these anyway.
@@ -216,6 +244,8 @@ class LiveSubscription:
             return None  # whatever has changed, it is not this row
         if recorded is None:
             recorded = self._record(slot, without, due, asked, made)
+        if (span := current_span()) is not None:
+            span.set({"eddy.items": len(made.row), "eddy.fallback": made.fallback or ""})
         self._shown[slot.name] = recorded
         return _encoder.encode(self._message(due, recorded))
 
@@ -252,7 +282,7 @@ class LiveSubscription:
 
     def _message(self, due: PendingSlot, recorded: RecordedRow) -> Recommendations:
         self._seq += 1
-        made = recorded.result
+        made, span = recorded.result, current_span()
         return Recommendations(
             slot=recorded.slot.name,
             seq=self._seq,
@@ -266,6 +296,7 @@ class LiveSubscription:
             experiments=dict(made.experiments),
             causes=dict(made.causes),
             funnel=made.funnel,
+            traceparent=None if span is None else span.traceparent,
         )
 
     def _timing(self, published: PublishedSession | None) -> Timing:

@@ -18,10 +18,16 @@ from services.recommender.index.port import NONE, Hit, IndexAway, RemoteIndex, V
 from services.recommender.metrics import Metrics
 from services.recommender.pipeline.candidate_list import CandidateList, dot_products
 from services.recommender.pipeline.neighbours import Neighbours
+from services.tracing.port import Kind, begin_child, run
 from services.vector_replica import VectorReplica
 
 log = structlog.get_logger()
 
+INDEX_QUERY: Final = {  # OpenTelemetry's names for a question to a database
+    "db.system.name": "qdrant",
+    "db.operation.name": "query",
+    "db.collection.name": "products",
+}
 SCORED_MAX: Final = 2_000  # interests of sessions: 5 KB each
 Scored = tuple[int, bytes, bytes]  # the question, what the interest is like, and its products
 
@@ -49,6 +55,7 @@ class ContentRetriever:
         self._catalogue = catalogue
         self._index = index
         self._remote = index if isinstance(index, RemoteIndex) else None
+        self._span_kind = Kind.INTERNAL if self._remote is None else Kind.CLIENT
         self._replica = replica
         self._metrics = metrics
         self._scored: LRUCache[Scored, tuple[int, CandidateList]] = LRUCache(SCORED_MAX)
@@ -104,6 +111,18 @@ class ContentRetriever:
         return CandidateList(numbers[order], scores[order])
 
     async def _answers(
+        self, queries: Sequence[Vector] | Matrix, wanted: int, where: Where
+    ) -> list[list[Hit]] | None:
+        if (span := begin_child("query products", self._span_kind)) is None:
+            return await self._ask(queries, wanted, where)
+        span.set(INDEX_QUERY | {"db.operation.batch.size": len(queries), "eddy.k": wanted})
+        with run(span):
+            found = await self._ask(queries, wanted, where)
+            if found is None:
+                span.fail("index away")
+            return found
+
+    async def _ask(
         self, queries: Sequence[Vector] | Matrix, wanted: int, where: Where
     ) -> list[list[Hit]] | None:
         try:

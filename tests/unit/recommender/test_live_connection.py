@@ -7,13 +7,16 @@ from functools import partial
 import msgspec
 import pytest
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from schemas.live import Slot
+from services.logging import hash_visitor
 from services.recommender.live import connection
 from services.recommender.live.connection import Admission, Credentials, LiveConnection
 from services.recommender.live.protocol import LiveSubscription, Send
 from services.recommender.live.registry import SOCKETS_MAX, SubscriptionRegistry
 from services.recommender.metrics import Metrics
+from services.recommender.visitor_sessions import PublishedSession
 from services.web import auth
 from services.web.auth import ReaderAuth, TokenSigner
 from tests.support.open_socket import PERIOD_S, Client, until
@@ -28,6 +31,7 @@ class Rows(LiveSubscription):
     def __init__(self, visitor_id: str) -> None:
         self.visitor_id = visitor_id
         self.page = None
+        self.under_way: tuple[str, PublishedSession | None] | None = None
         self.stale: list[str] = []
 
     def subscribe(self, slots: Sequence[Slot]) -> None:
@@ -38,9 +42,14 @@ class Rows(LiveSubscription):
     async def push(self, send: Send) -> None:
         while self.stale:
             name = self.stale.pop()
+            self.under_way = (name, PublishedSession(b"", "the event", traceparent=TRACEPARENT))
             if name == "a bug":
                 raise LookupError(name)
             await send(name.encode())
+
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{TRACE}-b7ad6b7169203331-01"
 
 
 class Recommender:
@@ -267,7 +276,16 @@ async def test_a_slow_reader_is_dropped_and_counted(recommender: Recommender) ->
 async def test_a_bug_in_a_row_ends_its_socket_alone(recommender: Recommender) -> None:
     client = recommender.open(f"visitor_id=v&token={recommender.signer.issue('v').token}")
     other = recommender.open(f"visitor_id=w&token={recommender.signer.issue('w').token}")
-    subscribe(client, name="a bug")
-    assert (await until_closed(client))[0] == 1011
+    with capture_logs() as logged:
+        subscribe(client, name="a bug")
+        assert (await until_closed(client))[0] == 1011
+    [line] = [each for each in logged if each["log_level"] == "error"]
+    named = {name: line[name] for name in ("slot", "visitor", "event_id", "trace_id")}
+    assert named == {
+        "slot": "a bug",
+        "visitor": hash_visitor("v"),
+        "event_id": "the event",
+        "trace_id": TRACE,
+    }
     subscribe(other)
     await until(lambda: other.messages() == [b"for_you"])

@@ -38,6 +38,22 @@ test("an event is kept first, sent at once as text/plain with the visitor's toke
   assert.equal(tracker.queued(), 0);
 });
 
+test("as many requests for events as are asked for carry a trace, which ingest knows to be the page's own", async () => {
+  const browser = openBrowser();
+  const headers = async (options) => {
+    const tracker = createTracker({ ingest: INGEST, ...options });
+    tracker.track("view_item", { product_id: "p0001" });
+    await settled();
+    return browser.batches().at(-1).options.headers;
+  };
+  const { traceparent, tracestate } = await headers({ traceShare: 1 });
+  const [, trace, span] = traceparent.match(/^00-([0-9a-f]{32})-([0-9a-f]{16})-01$/);
+  assert.equal(tracestate, `eddy=${span}`);
+  assert.notEqual((await headers({ traceShare: 1 })).traceparent.split("-")[1], trace);
+  assert.equal("traceparent" in (await headers({})), false);
+  assert.ok(browser.requests.filter(isVisitors).every(({ options }) => !("traceparent" in (options?.headers ?? {}))));
+});
+
 test("the page is told when ingest has taken events, for live.js to expect a row", async () => {
   let isAway = true;
   openBrowser({ answer: ({ path }) => (isAway && path === "/v1/events" ? { status: 503 } : undefined) });

@@ -77,8 +77,13 @@ def test_over_all_partitions_messages_come_in_time_and_each_partition_keeps_its_
     assert due == sorted(due)
 
 
-def test_a_replayed_event_tells_where_it_lay_and_not_when_it_was_clicked() -> None:
-    headers: MessageHeaders = [("accepted_at", b"1"), ("x", b"y"), ("replayed_from", b"z")]
+def test_a_replayed_event_tells_where_it_lay_and_neither_when_it_was_clicked_nor_its_trace() -> None:
+    headers: MessageHeaders = [
+        ("accepted_at", b"1"),
+        ("x", b"y"),
+        ("replayed_from", b"z"),
+        ("traceparent", b"00-a"),
+    ]
     before = StoredMessage(b"v", b"", headers, at=1, topic="events", partition=3, offset=17)
 
     assert replay_headers(before) == [("x", b"y"), ("replayed_from", b"events/3/17")]
