@@ -86,7 +86,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         stream_wait_empty=False,
         topic_disable_leader=True,
         topic_partitions=EVENTS.partitions,
-        topic_replication_factor=settings.replication_factor,
+        topic_replication_factor=settings.changelog_replicas,
         web_enabled=False,
     )
 
@@ -171,7 +171,7 @@ class SessionWorker:
             key_type=bytes,
             value_type=bytes,
             partitions=EVENTS.partitions,
-            extra_topic_configs=COMPACTION | durability(settings.replication_factor),
+            extra_topic_configs=COMPACTION | durability(settings.changelog_replicas, settings.topic_min_isr),
             on_recover=self._on_recover,
         )
         folder = SessionProcessor(

@@ -6,9 +6,10 @@ from tempfile import gettempdir
 from pydantic import Field
 
 from services.model.settings import SessionSettings
+from services.settings import TopicSettings
 
 
-class SessionProcessorSettings(SessionSettings):
+class SessionProcessorSettings(SessionSettings, TopicSettings):
     """What one worker of the session processor needs to know."""
 
     session_processor_host: str = Field("127.0.0.1", description="address of the health endpoints")
@@ -22,7 +23,12 @@ class SessionProcessorSettings(SessionSettings):
         default_factory=lambda: f"{gettempdir()}/eddy-session-processor",
         description="folder that Faust keeps for itself (default: in the folder of temporary files)",
     )
-    replication_factor: int = Field(1, ge=1, le=9, description="replicas of the table's changelog topic")
+    replication_factor: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        description="replicas of the table's changelog topic, where not EDDY_TOPIC_REPLICAS",
+    )
     session_table_mb: int = Field(
         2048,
         ge=1,
@@ -42,6 +48,11 @@ class SessionProcessorSettings(SessionSettings):
     bad_events_in_a_row: int = Field(
         1000, ge=1, description="undecodable events in a row after which the worker stops rather than go on"
     )
+
+    @property
+    def changelog_replicas(self) -> int:
+        """How many brokers are to have the table's changelog."""
+        return self.topic_replicas if self.replication_factor is None else self.replication_factor
 
     @property
     def instance(self) -> str:

@@ -11,7 +11,7 @@ from uuid import uuid4
 from confluent_kafka.admin import AdminClient
 
 from infra.stack.broker import Broker
-from services.settings import ServiceSettings
+from services.settings import TopicSettings
 from tests.support.machine import free_ports
 from tests.support.patience import patiently
 
@@ -86,10 +86,13 @@ class Cluster:
 
 
 @contextmanager
-def run_cluster(folder: Path) -> Iterator[tuple[Cluster, ServiceSettings]]:
+def run_cluster(folder: Path) -> Iterator[tuple[Cluster, TopicSettings]]:
     """A cluster for the block, and the settings of services on it."""
     with ExitStack() as stack:
         cluster = Cluster(folder)
         stack.callback(cluster.stop)
         cluster.start()
-        yield cluster, ServiceSettings(kafka_bootstrap=cluster.bootstrap, topic_prefix="t.")
+        yield (
+            cluster,
+            TopicSettings(kafka_bootstrap=cluster.bootstrap, topic_prefix="t.", topic_replicas=NODES),
+        )

@@ -32,7 +32,7 @@ ITS_OWN: Final = frozenset(
         "session_processor_datadir", "session_processor_group", "session_processor_host",
         "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",
         "sessions_mb",
-        "token_secret", "topic_prefix",
+        "token_secret", "topic_min_isr", "topic_prefix", "topic_replicas",
     }
 )  # fmt: skip
 
