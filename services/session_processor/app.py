@@ -45,6 +45,7 @@ from services.session_processor.commit_order import PartitionOrder, SkippedEvent
 from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import Message, SessionProcessor
+from services.session_processor.recovery import read_with
 from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
@@ -83,6 +84,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         value_serializer="raw",
         producer_linger=0.002,
         store="memory://",
+        TableManager=read_with(client_config(settings)),
         stream_wait_empty=False,
         topic_disable_leader=True,
         topic_partitions=EVENTS.partitions,
