@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import faust
 import structlog
@@ -207,6 +207,11 @@ class SessionWorker:
         async def let_go(*_: object, **__: object) -> None:
             await folder.settle()
 
+        async def stay(*told: Any, **__: object) -> None:  # noqa: ANN401 - Faust's: the app, the partitions
+            events = settings.topic(EVENTS)
+            folder.stay({each.partition for each in told[-1] if each.topic == events})
+
+        self.faust.on_partitions_assigned.connect(stay, weak=False)
         self.faust.on_rewind = partial(pass_over_committed, folder.order, settings.topic(EVENTS))
         self.faust.on_partitions_revoked.connect(let_go, weak=False)
         self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)
