@@ -19,7 +19,7 @@ TEST := PYTHONDONTWRITEBYTECODE= OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest 
 export PYTHONPATH := $(CURDIR)
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test test-cluster unit bench evaluate simulate lint format clean demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -74,7 +74,10 @@ picture: setup ## the README's moving picture, from the shop that `make up` star
 	@$(BIN)/python -m infra.picture
 
 test: setup ## all tests; how long each took is in build/tests.xml
-	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --junitxml=build/tests.xml
+	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --ignore=tests/cluster --junitxml=build/tests.xml
+
+test-cluster: setup ## three brokers, several of every service, and one fault after the other (10 min); writes build/cluster.json
+	@$(TEST) -n 0 -s -p no:xdist tests/cluster
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
 	@$(TEST) -n $(WORKERS) -q --hypothesis-profile=quick tests/unit tests/contracts --junitxml=build/unit-tests.xml
