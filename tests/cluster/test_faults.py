@@ -21,9 +21,9 @@ from infra.stack.broker import LIBS, ROOT
 from schemas.topics import EVENTS
 from services.kafka import admin
 from services.settings import TopicSettings
+from tests.benchmark.faults import ClusterFigures, FaultFigures, curve_of
 from tests.benchmark.machine import this_machine
 from tests.benchmark.spread import Spread
-from tests.cluster.figures import ClusterFigures, FaultFigures, curve_of
 from tests.support.cluster import NODES, Cluster, run_cluster
 from tests.support.crowd import Count, Crowd, Gaps, Shopper, count, first_click, wrong_pages
 from tests.support.fleet import Fleet, Front, run_front

@@ -93,7 +93,7 @@ class Crowd:
         # A connection that is closed and opened again costs a proxy and us a TLS handshake.
         limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
         self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5, verify=False, limits=limits)
-        self._tls = _unverified() if recommender_url.startswith("https") else None
+        self._tls = _trust_any() if recommender_url.startswith("https") else None
         # More at once, as they gather while ingest is away, cost the client's pool all of a core.
         self._places = asyncio.Semaphore(IN_FLIGHT)
         self._watching: dict[str, asyncio.Task[None]] = {}
@@ -288,7 +288,7 @@ async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list
     return wrong
 
 
-def _unverified() -> ssl.SSLContext:
+def _trust_any() -> ssl.SSLContext:
     """TLS to a proxy on this machine."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
