@@ -24,7 +24,7 @@ GO         ?= $(shell command -v go || echo /usr/local/go/bin/go)
 HELM       := helm.sh/helm/v3/cmd/helm@v3.22.0
 KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-upgrade deploy-tools demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-cluster test-upgrade deploy-tools demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -79,10 +79,13 @@ picture: setup ## the README's moving picture, from the shop that `make up` star
 	@$(BIN)/python -m infra.picture
 
 test: setup ## all tests; how long each took is in build/tests.xml
-	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --ignore=tests/upgrade --junitxml=build/tests.xml
+	@$(TEST) -n $(WORKERS) tests --ignore=tests/benchmark --ignore=tests/cluster --ignore=tests/upgrade --junitxml=build/tests.xml
 
 test-upgrade: setup ## rolls to this release and back with the code of the one before, out of git's history (10 min)
 	@$(TEST) -n 0 tests/upgrade --junitxml=build/upgrade-tests.xml
+
+test-cluster: setup ## three brokers, several of every service, and one fault after the other (10 min); writes build/cluster.json
+	@$(TEST) -n 0 -s -p no:xdist tests/cluster
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
 	@$(TEST) -n $(WORKERS) -q --hypothesis-profile=quick tests/unit tests/contracts --junitxml=build/unit-tests.xml

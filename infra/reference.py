@@ -21,7 +21,7 @@ from services.recommender.metrics import Metrics as RecommenderMetrics
 from services.recommender.settings import RecommenderSettings
 from services.session_processor.metrics import Metrics as SessionProcessorMetrics
 from services.session_processor.settings import SessionProcessorSettings
-from services.settings import HttpSettings, QdrantSettings, ServiceSettings
+from services.settings import HttpSettings, QdrantSettings, ServiceSettings, TopicSettings
 from services.trainer.settings import TrainerSettings
 from services.web.tenants import FrontMetrics
 from storefront.demo.settings import ShopSettings
@@ -34,6 +34,7 @@ SETTINGS: Final[Mapping[str, type[BaseSettings]]] = {
     "Every service": ServiceSettings,
     "Services that browsers talk to (ingest, recommender)": HttpSettings,
     "Services that may use a Qdrant server (embedder, recommender)": QdrantSettings,
+    "Who makes topics (ops, session_processor)": TopicSettings,
     "What makes a session (session_processor, recommender, trainer)": SessionSettings,
     "Models of behaviour (recommender, trainer)": ModelSettings,
     "services.ingest": IngestSettings,

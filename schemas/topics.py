@@ -23,9 +23,14 @@ TOMBSTONES_MS: Final = 3650 * DAY_MS
 MIN_IN_SYNC: Final = "min.insync.replicas"
 
 
-def durability(replicas: int) -> dict[str, str]:
-    """What makes an acknowledged message outlive a broker; with less than three, one away would stop all."""
-    return {MIN_IN_SYNC: "2"} if replicas >= 3 else {}
+def durability(replicas: int, in_sync: int | None = None) -> dict[str, str]:
+    """What makes an acknowledged message outlive a broker: two replicas have it, where there are three.
+
+    With less, one broker away would stop all. `in_sync` is what somebody has set instead; more than there are
+    replicas would stop all at once.
+    """
+    needed = (2 if replicas >= 3 else 1) if in_sync is None else min(in_sync, replicas)
+    return {MIN_IN_SYNC: str(needed)} if needed > 1 or in_sync is not None else {}
 
 
 Cleanup = Literal["delete", "compact", "compact,delete"]

@@ -126,6 +126,27 @@ class ServiceSettings(BaseSettings):
         return self
 
 
+class TopicSettings(ServiceSettings):
+    """Who makes topics: how many brokers have what lies on them."""
+
+    topic_replicas: int = Field(
+        1, ge=1, le=9, description="replicas of each new topic; as many brokers are needed. 3 outlives one"
+    )
+    topic_min_isr: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        description="replicas that must have a message before it is acknowledged (min.insync.replicas; "
+        "default: 2 with three replicas or more, else 1)",
+    )
+
+    @model_validator(mode="after")
+    def _cannot_need_more_than_there_are(self) -> Self:
+        if self.topic_min_isr is not None and self.topic_min_isr > self.topic_replicas:
+            raise ValueError("EDDY_TOPIC_MIN_ISR is more than EDDY_TOPIC_REPLICAS: nothing could be written")
+        return self
+
+
 class QdrantSettings(ServiceSettings):
     """A service that may use a Qdrant server."""
 

@@ -201,10 +201,11 @@ def require_broker(settings: ServiceSettings, refusal: str | None = None) -> Ite
         raise BrokerAway.at(settings, error.args[0].str()) from None
 
 
-def create(settings: ServiceSettings, *, replication: int = 1) -> list[str]:
+def create(settings: ServiceSettings, *, replication: int = 1, in_sync: int | None = None) -> list[str]:
     """Creates what is missing and returns the names created; what exists is left alone.
 
-    With three replicas or more, what is acknowledged lies on two brokers at least.
+    What is acknowledged lies on `in_sync` brokers at least; where nothing is said on two of three replicas or
+    more.
 
     Raises KafkaException when the broker does not answer or refuses.
     """
@@ -215,7 +216,7 @@ def create(settings: ServiceSettings, *, replication: int = 1) -> list[str]:
             settings.topic(topic),
             topic.partitions,
             replication,
-            config=topic.config() | durability(replication),
+            config=topic.config() | durability(replication, in_sync),
         )
         for topic in TOPICS
         if settings.topic(topic) not in present

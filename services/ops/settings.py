@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr
 
 from services.errors import OperationFailed
 from services.model.settings import ROOT, ModelSettings
-from services.settings import QdrantSettings, load
+from services.settings import QdrantSettings, TopicSettings, load
 
 FILE: Final = "local.json"  # written by the stack at its start: EDDY_NAME → value
 SOCKET: Final = "supervisor.sock"
@@ -29,7 +29,7 @@ FIELDS: Final = frozenset(
 is_local: Final = ContextVar("is_local", default=False)  # whether `--local` was said
 
 
-class OpsSettings(ModelSettings, QdrantSettings):
+class OpsSettings(ModelSettings, QdrantSettings, TopicSettings):
     """Where the commands find Kafka and the services, and what they show to be let in."""
 
     ingest_url: str = Field("http://127.0.0.1:8001", description="where ingest answers")

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import faust
 import structlog
@@ -45,6 +45,7 @@ from services.session_processor.commit_order import PartitionOrder, SkippedEvent
 from services.session_processor.consumer import RewindingApp
 from services.session_processor.metrics import Metrics
 from services.session_processor.processor import Message, SessionProcessor
+from services.session_processor.recovery import read_with
 from services.session_processor.settings import SessionProcessorSettings
 from services.session_processor.stalls import StalledPartition, StallWatch
 from services.session_processor.table import SessionTable
@@ -86,10 +87,11 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         value_serializer="raw",
         producer_linger=0.002,
         store="memory://",
+        TableManager=read_with(client_config(settings)),
         stream_wait_empty=False,
         topic_disable_leader=True,
         topic_partitions=EVENTS.partitions,
-        topic_replication_factor=settings.replication_factor,
+        topic_replication_factor=settings.changelog_replicas,
         web_enabled=False,
     )
 
@@ -175,7 +177,7 @@ class SessionWorker:
             key_type=bytes,
             value_type=bytes,
             partitions=EVENTS.partitions,
-            extra_topic_configs=COMPACTION | durability(settings.replication_factor),
+            extra_topic_configs=COMPACTION | durability(settings.changelog_replicas, settings.topic_min_isr),
             on_recover=self._on_recover,
         )
         folder = SessionProcessor(
@@ -210,6 +212,11 @@ class SessionWorker:
         async def let_go(*_: object, **__: object) -> None:
             await folder.settle()
 
+        async def stay(*told: Any, **__: object) -> None:  # noqa: ANN401 - Faust's: the app, the partitions
+            events = settings.topic(EVENTS)
+            folder.stay({each.partition for each in told[-1] if each.topic == events})
+
+        self.faust.on_partitions_assigned.connect(stay, weak=False)
         self.faust.on_rewind = partial(pass_over_committed, folder.order, settings.topic(EVENTS))
         self.faust.on_partitions_revoked.connect(let_go, weak=False)
         self.faust.agent(self.faust.topic(settings.topic(EVENTS)), name="fold_events")(fold_events)

@@ -99,6 +99,7 @@ class SessionProcessor:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._outbox: list[Send] | None = None  # of the batch that is being taken
+        self._noted: set[int] = set()  # partitions whose sessions are noted, and that have stayed here since
 
     @property
     def order(self) -> PartitionOrder:
@@ -260,7 +261,6 @@ class SessionProcessor:
         if (seen := last_seen(session)) is not None:
             self._idle.note_seen(visitor, partition, seen, now_ms())
         self._waiting.wait(visitor, partition, session.missing_products)
-        self._metrics.waiting.set(len(self._waiting))
         size += ENTRY_BYTES + MISSING_BYTES * len(session.missing)
         self._memory.put(visitor, size, rank_of(session))
 
@@ -407,6 +407,10 @@ class SessionProcessor:
         if self._table.raw(visitor) == value:
             self._send([(self._table.changelog, (visitor, value, []))], lambda: None)
 
+    def stay(self, partitions: set[int]) -> None:
+        """The group has dealt these to this worker: what is noted of any other holds no more."""
+        self._noted &= partitions
+
     def recover(self, begins: Mapping[int, int]) -> None:
         """After a start or rebalance: what the stored sessions tell of missing products and of time.
 
@@ -430,8 +434,10 @@ class SessionProcessor:
             elif any(product_id in self._vectors for product_id in session.missing_products):
                 # A worker that ended before its join was stored left this behind; the vector comes only once.
                 self._compute_again(visitor, partition, session)
-            else:
+            elif partition not in self._noted or visitor not in self._memory:
+                # Half of the time that a takeover needs: who was here before is known.
                 self._note_session(visitor, partition, session, len(raw))
+        self._noted = set(begins)
         self._evict()
 
     def join(self, product_id: str, owned: Callable[[int], bool]) -> None:

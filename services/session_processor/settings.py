@@ -8,9 +8,10 @@ from pydantic import Field
 
 from schemas import tenants
 from services.model.settings import SessionSettings
+from services.settings import TopicSettings
 
 
-class SessionProcessorSettings(SessionSettings):
+class SessionProcessorSettings(SessionSettings, TopicSettings):
     """What one worker of the session processor needs to know."""
 
     session_processor_host: str = Field("127.0.0.1", description="address of the health endpoints")
@@ -25,7 +26,12 @@ class SessionProcessorSettings(SessionSettings):
         description="folder that Faust keeps for itself, of a topic prefix in a folder of its own (default: "
         "in the folder of temporary files)",
     )
-    replication_factor: int = Field(1, ge=1, le=9, description="replicas of the table's changelog topic")
+    replication_factor: int | None = Field(
+        None,
+        ge=1,
+        le=9,
+        description="replicas of the table's changelog topic, where not EDDY_TOPIC_REPLICAS",
+    )
     session_table_mb: int = Field(
         2048,
         ge=1,
@@ -50,6 +56,11 @@ class SessionProcessorSettings(SessionSettings):
     def datadir(self) -> Path:
         """Faust's folder, of this tenant alone."""
         return Path(self.session_processor_datadir) / tenants.folder(self.topic_prefix)
+
+    @property
+    def changelog_replicas(self) -> int:
+        """How many brokers are to have the table's changelog."""
+        return self.topic_replicas if self.replication_factor is None else self.replication_factor
 
     @property
     def instance(self) -> str:

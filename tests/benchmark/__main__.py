@@ -298,7 +298,7 @@ def _chaos(out: Path, minutes: float, pages: int) -> None:
     report.write(out / "chaos.json", figures)
     chaos.show(console, figures)
     console.print(f"written to {out / 'chaos.json'}")
-    if figures.wrong_pages or not chaos.is_whole(figures.left):
+    if figures.wrong_pages or not figures.left.is_whole:
         raise typer.Exit(1)
 
 

@@ -187,14 +187,9 @@ class _Chaos:
         while True:
             left = await asyncio.to_thread(count, self._settings, crowd.shoppers)
             wrong = await wrong_pages(self._stack.recommender_url, crowd.open)
-            if (is_whole(left) and not wrong) or monotonic() > until:
+            if (left.is_whole and not wrong) or monotonic() > until:
                 return left, wrong
             await asyncio.sleep(1)
-
-
-def is_whole(left: Count) -> bool:
-    """Whether every accepted event counts exactly once."""
-    return not (left.lost or left.double or left.foreign or left.different)
 
 
 def show(console: Console, figures: ChaosFigures) -> None:

@@ -17,6 +17,7 @@ import numpy as np
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from schemas.topics import durability
 from services.kafka.clients import client_config, producer_config
 from services.settings import ServiceSettings
 from tests.benchmark.arrivals import poisson
@@ -33,9 +34,9 @@ VISITORS: Final = 200
 Take = Callable[[Message], object]
 
 
-def measure(settings: ServiceSettings, rate: int, seconds: float, tell: Tell) -> Spread:
+def measure(settings: ServiceSettings, rate: int, seconds: float, tell: Tell, *, replicas: int = 1) -> Spread:
     """Times from when an event was due to its arrival after two hops. Blocks."""
-    with _topics(settings) as (first, second):
+    with _topics(settings, replicas) as (first, second):
         forward = _producer(settings)
         filling = os.urandom(SESSION_BYTES)
         arrived: dict[bytes, float] = {}
@@ -92,11 +93,12 @@ def _producer(settings: ServiceSettings) -> Producer:
 
 
 @contextmanager
-def _topics(settings: ServiceSettings) -> Iterator[tuple[str, str]]:
+def _topics(settings: ServiceSettings, replicas: int) -> Iterator[tuple[str, str]]:
     """Two topics of our own, gone afterwards."""
     admin = AdminClient(client_config(settings))
     names = [f"benchmark.{uuid4().hex[:8]}.{hop}" for hop in ("first", "second")]
-    for made in admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
+    topics = [NewTopic(name, PARTITIONS, replicas, config=durability(replicas)) for name in names]
+    for made in admin.create_topics(topics).values():
         made.result()
     try:
         yield names[0], names[1]

@@ -23,7 +23,7 @@ from services.kafka import admin
 from services.kafka.admin import KafkaAdmin
 from services.kafka.ranges import partition_of
 from services.ops.topics.command import apply_fixes, find_differences
-from services.settings import ServiceSettings
+from services.settings import ServiceSettings, TopicSettings
 from tests.support.cluster import run_cluster
 from tests.support.kafka import read_topic
 from tests.support.machine import skip_or_fail
@@ -132,7 +132,7 @@ async def test_the_leader_is_killed_under_load(tmp_path: Path, visitor: str) -> 
         await shop.put_vectors(*range(COUNT))
 
         def start(name: str) -> RunningService:
-            replicated = {"EDDY_REPLICATION_FACTOR": "3"}
+            replicated = {"EDDY_TOPIC_REPLICAS": "3"}
             return stack.enter_context(run_service(name, settings, tmp_path / name, environment=replicated))
 
         names = ("ingest", "recommender", "session_processor")
@@ -159,9 +159,9 @@ async def test_the_leader_is_killed_under_load(tmp_path: Path, visitor: str) -> 
         await asyncio.to_thread(wait_until, lambda: every_accepted_event_counts_once(settings, load))
 
 
-def create_topics(settings: ServiceSettings) -> None:
+def create_topics(settings: TopicSettings) -> None:
     """With three replicas, of which two are needed; what is set otherwise is told, and mended."""
-    created = admin.create(settings, replication=3)
+    created = admin.create(settings, replication=settings.topic_replicas)
     assert len(created) == len(TOPICS)
     # Nobody else is there: what a broker says of replicas that are still being made is over soon.
     wait_until(lambda: no_differences(settings))
@@ -177,7 +177,7 @@ def create_topics(settings: ServiceSettings) -> None:
     wait_until(lambda: no_differences(settings))
 
 
-def no_differences(settings: ServiceSettings) -> None:
+def no_differences(settings: TopicSettings) -> None:
     try:
         assert find_differences(settings) == []
     except KafkaException as error:

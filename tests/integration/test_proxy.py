@@ -12,15 +12,14 @@ import pytest
 from ulid import ULID
 from websockets.asyncio.client import connect
 
-from infra.stack.broker import ROOT, Broker
+from infra.stack.broker import Broker
 from services.clock import now_ms
 from tests.support.machine import free_ports
+from tests.support.proxy import INGEST, RECOMMENDER, TRUST, adapt, run_nginx
 from tests.support.services import run_service
 from tests.support.shop import FOR_YOU, Live, Shop, open_shop
 
 pytestmark = pytest.mark.skipif(shutil.which("nginx") is None, reason="nginx is not installed")
-
-INGEST, RECOMMENDER = "ingest.example.com", "recommender.example.com"
 
 
 class Proxy:
@@ -42,26 +41,6 @@ class Proxy:
         )
 
 
-def adapt(folder: Path, ports: dict[str, int]) -> str:
-    """The configuration as it is, but for ports, files, and who runs it."""
-    text = (ROOT / "infra" / "proxy" / "nginx.conf").read_text()
-    for before, after in {
-        "listen 80;": f"listen 127.0.0.1:{ports['plain']};",
-        "listen 443 ssl": f"listen 127.0.0.1:{ports['tls']} ssl",
-        "127.0.0.1:8001": f"127.0.0.1:{ports['ingest']}",
-        "127.0.0.1:8002": f"127.0.0.1:{ports['recommender']}",
-        "/etc/ssl/eddy": str(folder),
-        "/var/log/nginx": str(folder),
-        "/run/nginx.pid": str(folder / "nginx.pid"),
-        "worker_processes auto": "worker_processes 1",
-        "worker_rlimit_nofile 65536;": "",  # the machine that tests may allow less
-        "worker_connections 16384": "worker_connections 512",
-    }.items():
-        assert before in text, before
-        text = text.replace(before, after)
-    return text
-
-
 @pytest.fixture(scope="module")
 def shop(broker: Broker) -> Shop:
     return open_shop(broker)
@@ -71,36 +50,23 @@ def shop(broker: Broker) -> Shop:
 def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("proxy")
     ports = dict(zip(("plain", "tls", "ingest", "recommender"), free_ports(4), strict=True))
-    make_certificate = [
-        "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=eddy",
-        "-addext", f"subjectAltName=DNS:{INGEST},DNS:{RECOMMENDER}",
-        "-keyout", str(folder / "privkey.pem"), "-out", str(folder / "fullchain.pem"),
-    ]  # fmt: skip
-    subprocess.run(make_certificate, check=True, capture_output=True)
-    (folder / "nginx.conf").write_text(adapt(folder, ports))
-    trust = {"EDDY_TRUSTED_PROXIES": "127.0.0.1"}
+    configuration = adapt(
+        folder,
+        plain=ports["plain"],
+        tls=ports["tls"],
+        ingest=[ports["ingest"]],
+        recommender=[ports["recommender"]],
+    )
     with (
-        run_service("ingest", shop.settings, folder / "ingest", port=ports["ingest"], environment=trust),
+        run_service("ingest", shop.settings, folder / "ingest", port=ports["ingest"], environment=TRUST),
         run_service(
-            "recommender", shop.settings, folder / "recommender", port=ports["recommender"], environment=trust
+            "recommender", shop.settings, folder / "recommender", port=ports["recommender"], environment=TRUST
         ),
+        run_nginx(folder, configuration) as process,
     ):
-        command = [
-            "nginx",
-            "-c",
-            str(folder / "nginx.conf"),
-            "-e",
-            str(folder / "start"),
-            "-g",
-            "daemon off;",
-        ]
-        with subprocess.Popen(command) as process:
-            running = Proxy(folder, ports["tls"])
-            try:
-                wait_until_ready(running, process)
-                yield running
-            finally:
-                process.terminate()
+        running = Proxy(folder, ports["tls"])
+        wait_until_ready(running, process)
+        yield running
 
 
 def wait_until_ready(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:

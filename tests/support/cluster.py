@@ -10,25 +10,13 @@ from uuid import uuid4
 
 from confluent_kafka.admin import AdminClient
 
-from infra.stack.broker import Broker
-from services.settings import ServiceSettings
+from infra.stack.broker import KAFKA, Broker
+from services.settings import TopicSettings
 from tests.support.machine import free_ports
 from tests.support.patience import patiently
 
 NODES: Final = 3
-# What one node has for itself alone is there three times now.
-MORE: Final = """\
-node.id={node}
-controller.quorum.voters={voters}
-default.replication.factor=3
-offsets.topic.replication.factor=3
-transaction.state.log.replication.factor=3
-transaction.state.log.min.isr=2
-share.coordinator.state.topic.replication.factor=3
-share.coordinator.state.topic.min.isr=2
-broker.session.timeout.ms=6000
-broker.heartbeat.interval.ms=1000
-"""
+OF_A_CLUSTER: Final = (KAFKA / "cluster.properties").read_text()
 
 
 class Cluster:
@@ -43,7 +31,7 @@ class Cluster:
                 folder / str(node),
                 ports[2 * node - 2],
                 ports[2 * node - 1],
-                more=MORE.format(node=node, voters=voters),
+                more=f"{OF_A_CLUSTER}node.id={node}\ncontroller.quorum.voters={voters}\n",
                 cluster_id=cluster_id,
             )
             for node in range(1, NODES + 1)
@@ -55,18 +43,34 @@ class Cluster:
         """Returns when all are there."""
         with ThreadPoolExecutor() as pool:
             list(pool.map(Broker.prepare, self._brokers.values()))
-        for node, broker in self._brokers.items():
-            with (broker.folder / "log").open("wb") as log:
-                self._processes[node] = subprocess.Popen(
-                    broker.command(), stdout=log, stderr=subprocess.STDOUT
-                )
+        for node in self._brokers:
+            self.start_node(node)
+        self.wait_until_in_sync()
+
+    @property
+    def nodes(self) -> list[int]:
+        """The brokers' numbers."""
+        return [*self._brokers]
+
+    def start_node(self, node: int) -> None:
+        """Starts one; returns at once."""
+        broker = self._brokers[node]
+        with (broker.folder / "log").open("ab") as log:
+            self._processes[node] = subprocess.Popen(broker.command(), stdout=log, stderr=subprocess.STDOUT)
+
+    def wait_until_in_sync(self) -> None:
+        """Returns when all brokers are there, and have all that they are to have."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
         @patiently(120, 0.2)
-        def all_are_there() -> None:
-            admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
-            assert len(admin.list_topics(timeout=2).brokers) == NODES
+        def check_replicas() -> None:
+            found = admin.list_topics(timeout=2)
+            assert len(found.brokers) == NODES
+            for topic in found.topics.values():
+                for each in topic.partitions.values():
+                    assert len(each.isrs) == len(each.replicas), (topic.topic, each.id)
 
-        all_are_there()
+        check_replicas()
 
     def leader(self, topic: str, partition: int) -> int:
         """The number of the broker that leads a partition."""
@@ -79,6 +83,12 @@ class Cluster:
         process.kill()
         process.wait()
 
+    def stop_node(self, node: int) -> None:
+        """SIGTERM: it hands what it leads over before it ends."""
+        process = self._processes.pop(node)
+        process.terminate()
+        process.wait(60)
+
     def stop(self) -> None:
         """Ends those that still run."""
         for node in list(self._processes):
@@ -86,10 +96,13 @@ class Cluster:
 
 
 @contextmanager
-def run_cluster(folder: Path) -> Iterator[tuple[Cluster, ServiceSettings]]:
+def run_cluster(folder: Path) -> Iterator[tuple[Cluster, TopicSettings]]:
     """A cluster for the block, and the settings of services on it."""
     with ExitStack() as stack:
         cluster = Cluster(folder)
         stack.callback(cluster.stop)
         cluster.start()
-        yield cluster, ServiceSettings(kafka_bootstrap=cluster.bootstrap, topic_prefix="t.")
+        yield (
+            cluster,
+            TopicSettings(kafka_bootstrap=cluster.bootstrap, topic_prefix="t.", topic_replicas=NODES),
+        )

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from random import random
 from time import monotonic
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,7 +15,7 @@ from urllib.parse import quote
 import httpx
 from ulid import ULID
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import WebSocketException
 
 from schemas import sessions
 from schemas.events import Event
@@ -35,8 +37,10 @@ PER_VISITOR: Final = SESSION_EVENTS_MAX  # all of them are remembered
 SLOT: Final = {"name": "for_you", "kind": "for_you", "k": 6}
 IN_FLIGHT: Final = 64
 RETRY_S: Final = 0.5  # tracker.js' first pause, too
+LAST_WAIT_S: Final = 8.0  # live.js' longest one
 
 Json = dict[str, Any]
+Click = tuple[float, float]  # made, shown
 
 
 @dataclass
@@ -50,6 +54,9 @@ class Shopper:
     shown: Json = field(default_factory=dict)
     connections: int = 0
     left: int = PER_VISITOR
+    is_connected: bool = False
+    waiting: dict[str, float] = field(default_factory=dict)  # made, and on no row yet: event id → when
+    clicks: list[Click] = field(default_factory=list)  # that the page has shown
 
 
 @dataclass
@@ -62,6 +69,11 @@ class Gaps:
     def note(self) -> None:
         now = monotonic()
         self.longest_s, self.last = max(self.longest_s, now - self.last), now
+
+
+def first_click(shopper: Shopper, since: float) -> Click | None:
+    """The first click that was made since then and that the page has shown."""
+    return next((each for each in shopper.clicks if each[0] >= since), None)
 
 
 class Crowd:
@@ -78,7 +90,10 @@ class Crowd:
         self._products = products
         self._rate = rate
         self._retry = retry
-        self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5, verify=False)
+        # A connection that is closed and opened again costs a proxy and us a TLS handshake.
+        limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
+        self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5, verify=False, limits=limits)
+        self._tls = _trust_any() if recommender_url.startswith("https") else None
         # More at once, as they gather while ingest is away, cost the client's pool all of a core.
         self._places = asyncio.Semaphore(IN_FLIGHT)
         self._watching: dict[str, asyncio.Task[None]] = {}
@@ -86,6 +101,11 @@ class Crowd:
         self.open: list[Shopper] = []
         self.answers = Gaps()
         self.pushes = Gaps()
+
+    @property
+    def shown(self) -> list[Click]:
+        """All clicks that a page has shown."""
+        return [each for shopper in self.shoppers for each in shopper.clicks]
 
     @property
     def accepted(self) -> int:
@@ -134,13 +154,41 @@ class Crowd:
     async def _watch(self, shopper: Shopper) -> None:
         base = self._recommender_url.replace("http", "ws")
         url = f"{base}/v1/live?visitor_id={shopper.visitor_id}&token={quote(shopper.token)}"
-        async for socket in connect(url, compression=None, open_timeout=5):
-            shopper.connections += 1
-            with suppress(ConnectionClosed):
-                await socket.send(json.dumps({"type": "subscribe", "slots": [SLOT]}))
-                async for message in socket:
-                    shopper.shown = json.loads(message)
-                    self.pushes.note()
+        failures = 0
+        while True:
+            try:
+                async with connect(url, compression=None, open_timeout=5, ssl=self._tls) as socket:
+                    shopper.connections, failures = shopper.connections + 1, 0
+                    shopper.is_connected = True
+                    await socket.send(json.dumps({"type": "subscribe", "slots": [SLOT]}))
+                    async for message in socket:
+                        shopper.shown = json.loads(message)
+                        self.pushes.note()
+                        self._note_shown(shopper, shopper.shown.get("caused_by"))
+            except (OSError, TimeoutError, WebSocketException):
+                failures += 1
+            shopper.is_connected = False
+            # As live.js does; the library's own waits grow to a minute and a half.
+            await asyncio.sleep(random() * min(LAST_WAIT_S, RETRY_S * 2 ** max(0, failures - 1)))
+
+    def _note_shown(self, shopper: Shopper, caused_by: str | None) -> None:
+        """A row that names a click shows what was clicked before it, too."""
+        if caused_by not in shopper.waiting:
+            return
+        now = monotonic()
+        for event_id in list(shopper.waiting):
+            shopper.clicks.append((shopper.waiting.pop(event_id), now))
+            if event_id == caused_by:
+                return
+
+    def behind(self, pages: Iterable[Shopper], since: float) -> list[Shopper]:
+        """Those of the pages that are still open, and have shown no click that was made since then."""
+        return [each for each in self.still_open(pages) if first_click(each, since) is None]
+
+    def still_open(self, pages: Iterable[Shopper]) -> list[Shopper]:
+        """Those of the pages whose visitor has not left."""
+        there = {each.visitor_id for each in self.open}
+        return [each for each in pages if each.visitor_id in there]
 
     async def click_until(self, done: Callable[[], bool]) -> None:
         """Clicks one visitor after the other, until `done` says so; then waits for the last answers."""
@@ -170,6 +218,7 @@ class Crowd:
             "occurred_at": int(now_ms()),
         }
         shopper.in_doubt.append(event["event_id"])
+        shopper.waiting[event["event_id"]] = monotonic()
         while not await self._send(shopper, event):
             if not self._retry:
                 return
@@ -198,6 +247,11 @@ class Count:
     double: int  # in a session twice
     foreign: int  # in a session, but never sent
     different: int  # sessions that are not what `fold` makes of the topic
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every accepted event counts exactly once."""
+        return not (self.lost or self.double or self.foreign or self.different)
 
 
 def count(settings: ServiceSettings, shoppers: Sequence[Shopper]) -> Count:
@@ -232,6 +286,13 @@ async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list
             if shopper.shown.get("items") != now["items"] or not sources <= {"content", "behaviour"}:
                 wrong.append(shopper.visitor_id)
     return wrong
+
+
+def _trust_any() -> ssl.SSLContext:
+    """TLS to a proxy on this machine."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:

@@ -34,7 +34,8 @@ ITS_OWN: Final = frozenset(
         "session_processor_datadir", "session_processor_group", "session_processor_host",
         "session_processor_instance", "session_processor_port", "session_table_mb", "sessions_max",
         "sessions_mb",
-        "tenants", "tenants_file", "token_secret", "token_secret_also", "topic_prefix",
+        "tenants", "tenants_file", "token_secret", "token_secret_also", "topic_min_isr", "topic_prefix",
+        "topic_replicas",
     }
 )  # fmt: skip
 

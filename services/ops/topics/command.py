@@ -15,12 +15,12 @@ from services.kafka.admin import KafkaAdmin, require_broker
 from services.ops.output import Column, present, say, table
 from services.ops.settings import load_settings
 from services.ops.topics.drift import Difference, TopicOnBroker, compare, is_changelog
-from services.settings import ServiceSettings
+from services.settings import ServiceSettings, TopicSettings
 
 LOOK_S: Final = 5.0
 
 
-def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> list[Difference]:
+def find_differences(settings: TopicSettings, timeout_s: float = LOOK_S) -> list[Difference]:
     """Every difference, and what else is worth knowing. Raises KafkaException."""
     admin = KafkaAdmin(settings, timeout_s)
     metadata = admin.cluster()
@@ -28,7 +28,14 @@ def find_differences(settings: ServiceSettings, timeout_s: float = LOOK_S) -> li
     mine |= {name for name in metadata.topics if is_changelog(name, settings.topic_prefix)}
     configs = admin.configs(sorted(mine))
     found = {name: _describe(metadata.topics[name], configs[name]) for name in mine}
-    return compare(settings.topic_prefix, found, metadata.topics.keys(), brokers=len(metadata.brokers))
+    return compare(
+        settings.topic_prefix,
+        found,
+        metadata.topics.keys(),
+        brokers=len(metadata.brokers),
+        replicas=settings.topic_replicas,
+        in_sync=settings.topic_min_isr,
+    )
 
 
 def apply_fixes(settings: ServiceSettings, found: Iterable[Difference]) -> list[Difference]:
@@ -63,7 +70,9 @@ app = typer.Typer(help="The topics of schemas/topics.py on the broker.", no_args
 
 @app.command()
 def create(
-    replication: Annotated[int, typer.Option(min=1, help="replicas of each new topic")] = 1,
+    replication: Annotated[
+        int | None, typer.Option(min=1, help="replicas of each new topic (default: EDDY_TOPIC_REPLICAS)")
+    ] = None,
 ) -> None:
     """Create the topics that are missing; what exists is left alone.
 
@@ -72,7 +81,9 @@ def create(
     with exit_with_status(stopped="run it again: what exists is left alone"):
         found = load_settings()
         with require_broker(found):
-            created = admin.create(found, replication=replication)
+            created = admin.create(
+                found, replication=replication or found.topic_replicas, in_sync=found.topic_min_isr
+            )
         columns: tuple[Column[Topic], ...] = (
             Column("topic", found.topic),
             Column("partitions", lambda topic: topic.partitions),

@@ -62,14 +62,28 @@ def is_changelog(name: str, prefix: str) -> bool:
 
 
 def compare(
-    prefix: str, found: Mapping[str, TopicOnBroker], all_names: Iterable[str], *, brokers: int
+    prefix: str,
+    found: Mapping[str, TopicOnBroker],
+    all_names: Iterable[str],
+    *,
+    brokers: int,
+    replicas: int = 1,
+    in_sync: int | None = None,
 ) -> list[Difference]:
-    """The list against what was found under the prefix, and the names of all topics on the broker."""
+    """The list against what was found under the prefix, and the names of all topics on the broker.
+
+    `replicas` is how many each partition is to have, `in_sync` how many must have what is acknowledged.
+    """
     unknown = [_unknown(name, prefix) for name in unknown_names(prefix, all_names)]
-    return [*_differences(prefix, found, brokers), *unknown]
+    safe = [
+        each
+        for name, there in found.items()
+        for each in (*_replication(name, there, brokers, replicas), *_durability(name, there, in_sync))
+    ]
+    return [*_differences(prefix, found), *safe, *unknown]
 
 
-def _differences(prefix: str, found: Mapping[str, TopicOnBroker], brokers: int) -> Iterator[Difference]:
+def _differences(prefix: str, found: Mapping[str, TopicOnBroker]) -> Iterator[Difference]:
     for topic in TOPICS:
         name = topic.full_name(prefix)
         if (there := found.get(name)) is None:
@@ -90,13 +104,7 @@ def _differences(prefix: str, found: Mapping[str, TopicOnBroker], brokers: int) 
                 what_to_do=WHY_NOT_PARTITIONS,
             )
         yield from _config_differences(name, topic, there)
-        yield from _replication(name, there, brokers)
-        yield from _durability(name, there)
         yield from _overrides(name, topic, there)
-    for name, there in found.items():
-        if name.endswith(CHANGELOG):
-            yield from _replication(name, there, brokers)
-            yield from _durability(name, there)
 
 
 def unknown_names(prefix: str, all_names: Iterable[str]) -> list[str]:
@@ -162,7 +170,7 @@ def _would_delete(key: str, found: str, expected: str) -> str:
     return ""
 
 
-def _replication(name: str, there: TopicOnBroker, brokers: int) -> Iterator[Difference]:
+def _replication(name: str, there: TopicOnBroker, brokers: int, wanted: int) -> Iterator[Difference]:
     for numbers, found in (
         (there.leaderless, "without a leader"),
         (there.out_of_sync, "not fully replicated"),
@@ -176,20 +184,29 @@ def _replication(name: str, there: TopicOnBroker, brokers: int) -> Iterator[Diff
                 expected="every replica in sync",
                 what_to_do="a broker is away or behind: see that all run, and what their logs say",
             )
-    if there.replicas == 1 and brokers >= 3:
+    if there.replicas < wanted:
+        yield Difference(
+            topic=name,
+            kind="replication",
+            found=f"{there.replicas} replicas",
+            expected=f"{wanted} (EDDY_TOPIC_REPLICAS)",
+            what_to_do="brokers that are lost take this topic along: kafka-reassign-partitions.sh gives it "
+            "more, nothing else does",
+        )
+    elif there.replicas == 1 and brokers >= 3:
         yield Difference(
             topic=name,
             kind="replication",
             found="1 replica",
             expected=f"3 replicas on {brokers} brokers",
             what_to_do="a broker that is lost takes this topic with it: kafka-reassign-partitions.sh, "
-            "or --replication 3 at `topics create`",
+            "or EDDY_TOPIC_REPLICAS=3 at `topics create`",
             is_drift=False,
         )
 
 
-def _durability(name: str, there: TopicOnBroker) -> Iterator[Difference]:
-    for key, value in durability(there.replicas).items():
+def _durability(name: str, there: TopicOnBroker, in_sync: int | None) -> Iterator[Difference]:
+    for key, value in durability(there.replicas, in_sync).items():
         found = there.config.get(key, "1")
         if found.isdigit() and int(found) < int(value):
             yield Difference(

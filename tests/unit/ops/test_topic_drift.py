@@ -137,10 +137,28 @@ def test_of_three_replicas_two_have_to_have_what_is_acknowledged(
         assert "topics check --fix" in found[0].what_to_do
 
 
+def test_less_replicas_than_asked_for_are_drift_that_no_setting_mends() -> None:
+    found = {name: msgspec.structs.replace(each, replicas=3) for name, each in as_listed().items()}
+    found["t.events"] = msgspec.structs.replace(found["t.events"], replicas=2)
+    [difference] = compare(PREFIX, found, NAMES, brokers=3, replicas=3)
+    assert str(difference) == "t.events: 2 replicas, expected 3 (EDDY_TOPIC_REPLICAS)"
+    assert difference.is_drift
+    assert difference.alter is None
+
+
+def test_how_many_must_have_what_is_acknowledged_is_what_was_set() -> None:
+    found = {name: msgspec.structs.replace(each, replicas=4) for name, each in as_listed().items()}
+    altered = compare(PREFIX, found, NAMES, brokers=4, replicas=4, in_sync=3)
+    assert {each.alter for each in altered} == {("min.insync.replicas", "3")}
+    assert {each.topic for each in altered} == set(NAMES)
+    assert compare(PREFIX, found, NAMES, brokers=4, replicas=4, in_sync=2) == []
+
+
 def test_the_changelog_of_a_table_is_as_safe_as_the_topics_and_else_its_own_matter() -> None:
     changelog = TopicOnBroker(partitions=8, replicas=3, config={"cleanup.policy": "compact"})
     found = as_listed() | {"t.group-sessions-changelog": changelog}
-    [difference] = compare(PREFIX, found, [*NAMES, "t.group-sessions-changelog"], brokers=3)[-1:]
+    differences = compare(PREFIX, found, [*NAMES, "t.group-sessions-changelog"], brokers=3)
+    [difference] = [each for each in differences if each.topic.endswith("changelog")]
     assert (difference.topic, difference.alter) == (
         "t.group-sessions-changelog",
         ("min.insync.replicas", "2"),

@@ -273,3 +273,28 @@ async def test_what_is_waited_for_goes_with_who_waits() -> None:
         worker.take(f"invented-{number}", number, 0, product_id=f"no-such-product-{number}")
         await worker.broker.acknowledge()
     assert worker.waiting == len(worker.data) < 100
+
+
+async def test_sessions_are_noted_anew_only_of_partitions_that_were_away(worker: Worker) -> None:
+    worker.take("v", 1, 0)
+    await worker.broker.acknowledge()
+    worker.data._key_partition[b"v"] = 0
+
+    session = worker.data[b"v"]
+    worker.folder.recover({0: 1})
+    name = "eddy_session_processor_table_bytes"
+    before = worker.metrics.registry.get_sample_value(name) or 0.0
+    longer = Worker(Data(), Broker())
+    for number in range(2, 40):
+        longer.take("v", number, number)
+    await longer.broker.acknowledge()
+    # While the partition is here nobody else writes to it: that it is not seen shows that nobody looks.
+    worker.data[b"v"] = longer.data[b"v"]
+    worker.folder.stay({0, 1})
+    worker.folder.recover({0: 1})
+    assert worker.metrics.registry.get_sample_value(name) == before
+    worker.folder.stay({1})
+    worker.folder.stay({0, 1})
+    worker.folder.recover({0: 1})
+    noted = worker.metrics.registry.get_sample_value(name) or 0.0
+    assert noted - before >= len(longer.data[b"v"]) - len(session)
