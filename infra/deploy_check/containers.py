@@ -7,6 +7,7 @@ be had, which is told: the index then lives in the recommender.
 import json
 import os
 import secrets
+import shutil
 import subprocess
 import time
 import tomllib
@@ -49,7 +50,8 @@ class NotYet(Exception):
 
 def check() -> list[str]:
     """Builds nothing; starts everything, looks, clicks, and takes everything down. Minutes."""
-    if subprocess.run(["docker", "info"], capture_output=True, check=False).returncode:
+    docker = shutil.which("docker")
+    if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
         raise Skipped("no Docker daemon answers: start one, `make images`, and run this again")
     compose = compose_command()
     if compose is None:

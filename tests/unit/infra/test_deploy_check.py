@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.compose_keys import NAMES, make_keys
-from infra.deploy_check import Skipped, images
+from infra.deploy_check import Skipped, containers, images
 from infra.deploy_check.__main__ import find_parts, main, run
 from infra.deploy_check.compose import INFRA, compose_problems, merge
 from infra.deploy_check.images import FOLDER, ROOT, dockerfile_problems, ignore_problems, lock_problems
@@ -141,6 +141,15 @@ def test_a_part_that_finds_something_fails_and_one_that_cannot_run_says_so(
     assert "SKIPPED  absent: no daemon" in out
     assert "WRONG     bad" in out
     assert "  it is" in out
+
+
+def test_without_a_daemon_the_containers_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    with pytest.raises(Skipped, match="no Docker daemon answers"):
+        containers.check()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Skipped, match="no Docker daemon answers"):
+        containers.check()
 
 
 def test_parts_are_the_modules_that_check() -> None:
