@@ -6,6 +6,9 @@ lies beside the sources is copied, folder by folder, among temporary files and f
 compiled anew is kept in the same place.
 """
 
+# mypy: disable-error-code="no-untyped-call"
+# (numba says no types)
+
 import os
 import shutil
 import tempfile

@@ -1,10 +1,13 @@
 """Compiled functions are found where nothing may be written beside the sources."""
 
+# mypy: disable-error-code="no-untyped-call"
+
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from services.model import compiled
 from services.model.compiled import ReadOnlyTree
 
 
@@ -15,7 +18,7 @@ def double(number: int) -> int:
 @pytest.fixture
 def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A module with something compiled beside it, as an image has it."""
-    monkeypatch.setattr(compiled.tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path / "tmp"))
     path = tmp_path / "app" / "code.py"
     cache = path.parent / "__pycache__"
     cache.mkdir(parents=True)
@@ -34,7 +37,7 @@ def test_where_it_may_be_written_they_stay_beside_the_source(source: Path) -> No
 def test_a_read_only_tree_is_copied_among_temporary_files(
     source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compiled.os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_: False)
     locator = ReadOnlyTree.from_function(double, str(source))
     copy = Path(locator.get_cache_path())
     assert copy != source.parent / "__pycache__"
