@@ -24,7 +24,7 @@ GO         ?= $(shell command -v go || echo /usr/local/go/bin/go)
 HELM       := helm.sh/helm/v3/cmd/helm@v3.22.0
 KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-cluster test-upgrade deploy-tools demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-cluster test-upgrade deploy-check deploy-tools images compose-keys demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -36,13 +36,17 @@ $(VENV)/.ready: requirements.lock
 	  echo "Eddy needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@echo "virtual environment: installing requirements.lock (torch takes a minute or two) …"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -E '^uv==' requirements.lock)"
-	@# The CPU build needs none of the CUDA packages. Its index may be out of reach: the default one has all.
-	@grep -vE '^(triton|nvidia-|cuda-)' requirements.lock > $(VENV)/cpu.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -oE '^uv==[^ ]+' requirements.lock)"
+	@# Every package is checked by its hash. The CPU build of torch comes from its makers' index, whose files have other
+	@# hashes than the lock's: it is taken by exact version, without any of the CUDA packages. Where that index is out
+	@# of reach, the default one has all.
+	@awk '/^[^ ]/ {keep = !/^(triton|nvidia-|cuda-|torch==|torchvision==)/} keep' requirements.lock > $(VENV)/cpu.txt
+	@awk '/^(torch|torchvision)==/ {print $$1}' requirements.lock > $(VENV)/torch.txt
 	@if [ $(TORCH) = cpu ] && UV_HTTP_TIMEOUT=10 UV_HTTP_RETRIES=1 $(UV_INSTALL) --torch-backend=cpu --dry-run \
-	    --no-deps --reinstall $$(grep -E '^torch(vision)?==' requirements.lock) 2>/dev/null; \
-	  then $(UV_INSTALL) --torch-backend=cpu -r $(VENV)/cpu.txt; \
-	  else $(UV_INSTALL) -r requirements.lock; fi
+	    --no-deps --reinstall -r $(VENV)/torch.txt 2>/dev/null; \
+	  then $(UV_INSTALL) --require-hashes --no-deps -r $(VENV)/cpu.txt \
+	    && $(UV_INSTALL) --torch-backend=cpu --no-deps -r $(VENV)/torch.txt; \
+	  else $(UV_INSTALL) --require-hashes -r requirements.lock; fi
 	@touch $@
 
 # numba keeps what it has compiled beside the sources: nobody waits for it at a start.
@@ -129,8 +133,29 @@ demo-model: $(VENV)/.ready ## trains the demo's OpenCLIP checkpoint and measures
 demo-history: $(VENV)/.warm ## simulates the demo's shoppers and learns from their visits
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m storefront.demo.shoppers train
 
-lock: $(VENV)/.ready ## pins what pyproject.toml asks for
-	@$(BIN)/uv pip compile -q pyproject.toml --extra embedder --extra trainer --extra s3 --extra dev --python-version 3.11 --no-header --no-annotate -o requirements.lock
+COMPILE := $(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --no-header --no-annotate --generate-hashes
+lock: $(VENV)/.ready ## pins what pyproject.toml asks for, with hashes; the images' locks are parts of it
+	@$(COMPILE) --extra embedder --extra trainer --extra s3 --extra demo --extra dev -o requirements.lock
+	@$(COMPILE) -c requirements.lock --extra trainer --extra s3 --extra demo -o infra/image/eddy.lock
+	@$(COMPILE) -c requirements.lock --extra embedder -o infra/image/embedder.lock
+	@sed -n '/^sbom = \[/,/^]/s/^ *"\(.*\)",$$/\1/p' pyproject.toml \
+	  | $(subst pyproject.toml,-,$(COMPILE)) -c requirements.lock -o infra/image/sbom.lock
+
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+# The images' files have the time of the commit that they are made of.
+DOCKER_BUILD := DOCKER_BUILDKIT=1 docker build -f infra/image/Dockerfile --build-arg TORCH=$(TORCH) \
+  --build-arg SOURCE_DATE_EPOCH=$(shell git log -1 --format=%ct 2>/dev/null || echo 315532800) $(DOCKER_FLAGS)
+images: ## the images eddy and eddy-embedder, and what is in each (build/images/*.cdx.json); DOCKER_FLAGS has more
+	@mkdir -p build/images
+	@for image in eddy eddy-embedder; do \
+	  $(DOCKER_BUILD) --target sbom-$$image --output build/images . && \
+	  $(DOCKER_BUILD) --target $$image -t $$image:$(VERSION) . || exit 1; done
+
+compose-keys: ## infra/.env, the keys of `docker compose -f infra/compose.yaml up`
+	@$(PYTHON) -m infra.compose_keys
+
+deploy-check: $(VENV)/.ready ## images, compose files, charts and dashboards, as far as they can be checked here
+	@$(BIN)/python -m infra.deploy_check
 
 clean: down ## removes what was built, the virtual environment too
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -14,6 +14,7 @@ from schemas.times import DAY_MS
 from services.embedder.catalogue import Catalogue
 from services.embedder.embedding import Embedder
 from services.embedder.metrics import Metrics
+from services.embedder.models.device import choose_device
 from services.embedder.models.port import PictureModel, TextModel, check_width, folder_of
 from services.embedder.pictures.decoder import DecoderPool
 from services.embedder.pictures.fetch import Downloads, PictureSource
@@ -51,7 +52,10 @@ def load_models(settings: EmbedderSettings) -> tuple[TextModel, PictureModel]:
     from services.embedder.models.text import SentenceModel  # noqa: PLC0415
 
     torch.set_num_threads(max(1, settings.embedder_threads // workers_of(settings)))
-    text, pictures = SentenceModel(settings.text_model), ClipModel(settings.image_model)
+    device = choose_device(settings.embedder_device, has_gpu=torch.cuda.is_available())
+    text = SentenceModel(settings.text_model, device)
+    pictures = ClipModel(settings.image_model, device)
+    log.info("models compute", device=device.name, half_precision=device.is_half)
     check_width(settings.text_model, "EDDY_TEXT_WIDTH", text.width, settings.text_width)
     check_width(settings.image_model, "EDDY_IMAGE_WIDTH", pictures.width, settings.image_width)
     return text, pictures

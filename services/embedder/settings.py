@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from services.embedder.models.device import DeviceSetting
 from services.settings import QdrantSettings
 
 
@@ -32,6 +33,11 @@ class EmbedderSettings(QdrantSettings):
         "storefront/demo/model/checkpoint",
         description="open_clip: a folder (also from the repository's root), architecture/weights such as "
         "ViT-B-32/laion2b_s34b_b79k, or hf-hub:NAME",
+    )
+    embedder_device: DeviceSetting = Field(
+        "auto",
+        description="where the models compute: auto takes a GPU where torch finds one, in half precision; "
+        "cuda does not start without one",
     )
     embedder_threads: int = Field(
         default_factory=lambda: os.cpu_count() or 1,

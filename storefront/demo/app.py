@@ -44,7 +44,8 @@ def create_app(settings: ShopSettings, transport: httpx.AsyncBaseTransport | Non
     app = FastAPI(title="Eddy demo shop", openapi_url=None, docs_url=None, redoc_url=None)
     app.include_router(page_routes(stock, renderer))
     app.include_router(cart_routes(stock, renderer))
-    ingest = Ingest(settings.ingest_url, settings.api_key, transport, settings.catalogue_url)
+    own_way = settings.shop_ingest_url or settings.ingest_url
+    ingest = Ingest(own_way, settings.api_key, transport, settings.catalogue_url)
     app.include_router(forgetting_routes(ingest))
     if settings.is_local:
         app.include_router(back_office_routes(stock, renderer, ingest))

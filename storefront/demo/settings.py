@@ -15,7 +15,12 @@ class ShopSettings(ServiceSettings):
         description="address to listen on; on any but this machine's own the back office is left out",
     )
     shop_port: int = Field(8000, ge=1, le=65535, description="port of the shop")
-    ingest_url: str = Field("http://127.0.0.1:8001", description="where browsers and the shop find ingest")
+    ingest_url: str = Field("http://127.0.0.1:8001", description="where browsers find ingest")
+    shop_ingest_url: str | None = Field(
+        None,
+        description="where the shop itself finds ingest, if elsewhere than its browsers do, as in a network "
+        "of containers (default: EDDY_INGEST_URL)",
+    )
     recommender_url: str = Field("http://127.0.0.1:8002", description="where browsers find the recommender")
     catalogue_dir: Path = Field(
         Path("build/demo/catalogue"), description="folder of products.jsonl and pictures/"

@@ -8,10 +8,14 @@ import pytest
 from PIL import Image, ImageDraw
 
 from services.embedder.app import load_models
+from services.embedder.models.device import Device
+from services.embedder.models.image import ClipModel
 from services.embedder.models.port import ModelUnavailable, PictureModel, TextModel, WidthMismatch
+from services.embedder.models.text import SentenceModel
 from services.embedder.settings import EmbedderSettings
 
 Models = tuple[TextModel, PictureModel]
+SETTINGS = EmbedderSettings()
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,23 @@ def test_pictures_and_captions_meet_in_one_space(models: Models) -> None:
     assert seen.dtype == words.dtype == np.float32
     assert np.allclose(np.linalg.norm(np.concatenate([seen, words]), axis=1), 1, atol=1e-5)
     assert (seen @ words.T).argmax(axis=1).tolist() == [0, 1]
+
+
+def test_half_precision_changes_no_vector_by_more_than_what_is_published_rounds_away(models: Models) -> None:
+    """As a GPU computes; a processor can do it, too, only more slowly."""
+    half = Device("cpu", is_half=True)
+    text, clip = SentenceModel(SETTINGS.text_model, half), ClipModel(SETTINGS.image_model, half)
+    assert (text.identity, clip.identity) == (models[0].identity, models[1].identity)
+    words = ["a warm winter jacket", "a set of steak knives"]
+    picture = models[1].prepare(Image.new("RGB", (320, 320), "teal"))
+    for whole, halved in (
+        (models[0].encode(words), text.encode(words)),
+        (models[1].encode_captions(words), clip.encode_captions(words)),
+        (models[1].encode_pictures([picture]), clip.encode_pictures([picture])),
+    ):
+        assert halved.dtype == np.float32
+        assert ((whole * halved).sum(axis=1) > 0.9999).all()
+        assert np.abs(whole - halved).max() < 0.004
 
 
 def test_threads_share_the_models(models: Models) -> None:

@@ -10,15 +10,16 @@ import torch
 from PIL import Image
 
 from schemas.vectors import Vector
+from services.embedder.models.device import CPU, Device
 from services.embedder.models.port import ModelUnavailable, Pixels, digest, folder_of
 
 HUB: Final = "hf-hub:"
 
 
 class ClipModel:
-    """An OpenCLIP model with its own preprocessing and tokenizer, in float32."""
+    """An OpenCLIP model with its own preprocessing and tokenizer."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: Device = CPU) -> None:
         """Loads a folder, `hf-hub:…`, or an architecture and its weights (`ViT-B-32/laion2b_s34b_b79k`).
 
         Raises ModelUnavailable.
@@ -33,11 +34,15 @@ class ClipModel:
             raise ModelUnavailable(
                 f"EDDY_IMAGE_MODEL={name} is neither a folder nor hf-hub:… nor architecture/weights"
             )
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = device.name
+        self._pixels = torch.float16 if device.is_half else torch.float32
         logging.disable(logging.INFO)  # open_clip tells every step on the root logger
         try:
             self._model, _, self._preprocess = open_clip.create_model_and_transforms(
-                architecture, weights or None, precision="fp32", device=self._device
+                architecture,
+                weights or None,
+                precision="pure_fp16" if device.is_half else "fp32",
+                device=self._device,
             )
             self._tokenize = open_clip.get_tokenizer(architecture)
         except (OSError, RuntimeError, ValueError) as error:
@@ -58,7 +63,7 @@ class ClipModel:
     def encode_pictures(self, pictures: Sequence[Pixels]) -> Vector:
         """(n, width) unit vectors."""
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.stack(pictures)).to(self._device)
+            pixels = torch.from_numpy(np.stack(pictures)).to(self._device, self._pixels)
             return _numpy(self._model.encode_image(pixels, normalize=True))
 
     def encode_captions(self, captions: Sequence[str]) -> Vector:

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from schemas.vectors import Vector
+from services.embedder.models.device import CPU, Device
 from services.embedder.models.port import ModelUnavailable, digest, folder_of
 
 PACKAGE: Final = "package:"
@@ -25,9 +27,9 @@ class SharedTransformer(SentenceTransformer):
     transformers issue 47085).
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: str) -> None:
         self._turn = threading.Lock()
-        super().__init__(name)
+        super().__init__(name, device=device)
 
     def preprocess(
         self, inputs: Sequence[Any], prompt: str | None = None, **options: object
@@ -39,25 +41,28 @@ class SharedTransformer(SentenceTransformer):
 
 
 class SentenceModel:
-    """A text model in float32, on the CPU or the GPU that it finds."""
+    """A text model on the processor or a GPU."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, device: Device = CPU) -> None:
         """Loads `package:` and a package's name, a folder, or a name on the hub. Raises ModelUnavailable."""
         folder = _in_package(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else folder_of(name)
         transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            self._model = SharedTransformer(str(folder or name))
+            self._model = SharedTransformer(str(folder or name), device.name)
         except (OSError, ValueError) as error:
             raise ModelUnavailable(f"EDDY_TEXT_MODEL={name} cannot be loaded: {error}") from error
+        if device.is_half:
+            self._model.half()
         self.identity = f"folder@{digest(folder)}" if folder else name
         self.width = int(self.encode(["width"]).shape[1])
 
     def encode(self, texts: Sequence[str]) -> Vector:
         """(n, width) unit vectors."""
-        vectors: Vector = self._model.encode(
+        vectors = self._model.encode(
             list(texts), batch_size=MODEL_BATCH, show_progress_bar=False, normalize_embeddings=True
         )
-        return vectors
+        found: Vector = vectors.astype(np.float32, copy=False)
+        return found
 
 
 def _in_package(package: str) -> Path:
