@@ -93,12 +93,12 @@ def _tenants(tenants: Json) -> Iterator[str]:
         f"{' and '.join(words)}, beside the whole of a process of its own (the first row):"
     )
     yield ""
-    yield "| shops in it | ingest, MB | its threads | recommender, MB | its threads | ready after, s |"
-    yield "|---" * 6 + "|"
+    yield "| shops in it | ingest, MB | its threads | recommender, MB | its threads |"
+    yield "|---" * 5 + "|"
     for ingest, recommender in zip(tenants["ingest"], tenants["recommender"], strict=True):
         yield (
             f"| {ingest['tenants']} | {ingest['mb']:.0f} | {ingest['threads']} | {recommender['mb']:.0f} "
-            f"| {recommender['threads']} | {recommender['ready_s']:.0f} |"
+            f"| {recommender['threads']} |"
         )
 
 
