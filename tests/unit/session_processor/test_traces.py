@@ -29,7 +29,7 @@ class Traced(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def traced() -> Iterator[Traced]:
+def trace() -> Iterator[Traced]:
     with run_collector() as collector:
         tracer = OpenTelemetryTracer("eddy-test", share=1e-12, url=collector.url, tenant="default")
         yield Traced(tracer, collector)
@@ -43,12 +43,12 @@ def take(worker: Worker, number: int, header: bytes | None, *, sent_at: int | No
     worker.take_raw(VISITOR.encode(), events.encode(said), headers, sent_at=sent_at or now)
 
 
-async def test_a_session_carries_the_trace_of_its_event_and_the_changelog_none(traced: Traced) -> None:
-    worker = Worker(Data(), Broker(), tracer=traced.tracer)
+async def test_a_session_carries_the_trace_of_its_event_and_the_changelog_none(trace: Traced) -> None:
+    worker = Worker(Data(), Broker(), tracer=trace.tracer)
     take(worker, 1, HEADER)
     await worker.broker.acknowledge()
-    traced.tracer.flush()
-    spans = {each.name: each for each in traced.collector.trace(TRACE)}
+    trace.tracer.flush()
+    spans = {each.name: each for each in trace.collector.trace(TRACE)}
     sent = dict(zip((topic for topic, _, _ in worker.broker.sent), worker.broker.headers, strict=True))
     followed = parse(sent["sessions"][TRACEPARENT])
     assert followed is not None
@@ -58,19 +58,19 @@ async def test_a_session_carries_the_trace_of_its_event_and_the_changelog_none(t
     assert spans["send sessions"].parent_id == spans["process events"].span_id
 
 
-async def test_a_span_ends_only_when_the_broker_has_what_the_event_caused(traced: Traced) -> None:
+async def test_a_span_ends_only_when_the_broker_has_what_the_event_caused(trace: Traced) -> None:
     trace_id = TRACE[::-1]
-    worker = Worker(Data(), Broker(), tracer=traced.tracer)
+    worker = Worker(Data(), Broker(), tracer=trace.tracer)
     take(worker, 1, f"00-{trace_id}-b7ad6b7169203331-01".encode())
-    traced.tracer.flush()
-    assert {each.name for each in traced.collector.trace(trace_id)} == {"fold"}
+    trace.tracer.flush()
+    assert {each.name for each in trace.collector.trace(trace_id)} == {"fold"}
     await worker.broker.acknowledge()
-    traced.tracer.flush()
-    assert {"process events", "send sessions"} <= {each.name for each in traced.collector.trace(trace_id)}
+    trace.tracer.flush()
+    assert {"process events", "send sessions"} <= {each.name for each in trace.collector.trace(trace_id)}
 
 
-async def test_what_was_sent_long_ago_is_not_followed(traced: Traced) -> None:
-    worker = Worker(Data(), Broker(), tracer=traced.tracer)
+async def test_what_was_sent_long_ago_is_not_followed(trace: Traced) -> None:
+    worker = Worker(Data(), Broker(), tracer=trace.tracer)
     take(worker, 1, HEADER, sent_at=int(now_ms()) - TRACE_MAX_MS - 1_000)
     assert all(TRACEPARENT not in headers for headers in worker.broker.headers)
 
@@ -83,9 +83,9 @@ async def test_where_tracing_is_off_no_header_goes_on() -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.none(), st.binary(max_size=80), st.from_regex(rb"[0-9a-f-]{0,60}", fullmatch=True)))
-def test_no_header_breaks_an_event(traced: Traced, header: bytes | None) -> None:
+def test_no_header_breaks_an_event(trace: Traced, header: bytes | None) -> None:
     async def fold() -> None:
-        worker = Worker(Data(), Broker(), tracer=traced.tracer)
+        worker = Worker(Data(), Broker(), tracer=trace.tracer)
         take(worker, 1, header)
         await worker.broker.acknowledge()
         assert worker.acknowledged == 1
