@@ -128,7 +128,9 @@ class _Flow:
                 return [f"the containers do not start: {up.stderr[-2000:]}", *self._logs()]
             products = self._until(self._products)
             print(f"         {products} products are searchable after {time.monotonic() - started:.0f} s")
-            problems = [*self._page_problems(), *self._container_problems()]
+            problems = self._page_problems()
+            self._until(self._all_well)
+            problems += self._container_problems()
             return problems if not problems else [*problems, *self._logs()]
         except NotYet as why:
             return [str(why), *self._logs()]
@@ -203,15 +205,25 @@ class _Flow:
                     return ["the row is the same after the click"] if same else []
         return [f"no row followed the click within {CLICK_WITHIN_S:.0f} s"]
 
-    def _container_problems(self) -> list[str]:
-        """Who runs as root, can write to its root, or is not well."""
+    def _containers(self) -> list[dict[str, Any]]:
         ids = self._call("ps", "-q").stdout.split()
         inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True)
+        found: list[dict[str, Any]] = json.loads(inspected.stdout)
+        return found
+
+    def _all_well(self) -> int:
+        """How many containers run, once each one's own health check says that it is well."""
+        running = [each for each in self._containers() if each["State"]["Running"]]
+        for each in running:
+            if each["State"]["Health"]["Status"] != "healthy":
+                raise NotYet(f"{each['Name'].lstrip('/')} is not well: {each['State']['Health']['Log'][-1:]}")
+        return len(running)
+
+    def _container_problems(self) -> list[str]:
+        """Who runs as root, can write to its root, or has failed."""
         problems = []
-        for each in json.loads(inspected.stdout):
+        for each in self._containers():
             name, state = each["Name"].lstrip("/"), each["State"]
-            if state["Running"] and state["Health"]["Status"] == "unhealthy":
-                problems.append(f"{name} is not well: {state['Health']['Log'][-1]['Output']}")
             if not state["Running"] and state["ExitCode"]:
                 problems.append(f"{name} ended with {state['ExitCode']}")
             if not each["HostConfig"]["ReadonlyRootfs"]:
