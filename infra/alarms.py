@@ -96,12 +96,6 @@ def anchors() -> tuple[str, ...]:
     return tuple(dict.fromkeys(alarm.anchor for alarm in alarms()))
 
 
-def find_sections() -> list[str]:
-    """The anchors of the runbook's sections, in their order, as Markdown makes them of headings."""
-    headings = re.findall(r"^#{2,3} (.+)$", (ROOT / RUNBOOK).read_text(), re.MULTILINE)
-    return [re.sub(r"[^a-z0-9 -]", "", each.lower()).replace(" ", "-") for each in headings]
-
-
 def jobs(path: Path = FOLDER / "prometheus.yml") -> tuple[str, ...]:
     """The names under which Prometheus asks the services."""
     read: dict[str, Any] = yaml.safe_load(path.read_text())

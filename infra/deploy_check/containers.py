@@ -22,6 +22,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from infra.compose_keys import NAMES
 from infra.deploy_check import Skipped
@@ -179,8 +180,8 @@ class _Flow:
         event_id = "01JD7Z8QX3N5R2V9W4T6Y8B1CM"
         event = {"event_id": event_id, "type": "view_item", "occurred_at": int(time.time() * 1000)}
         live = self._url("RECOMMENDER_PORT", "/v1/live").replace("http", "ws", 1)
-        origin = f"http://127.0.0.1:{self._ports['SHOP_PORT']}"
-        with connect(f"{live}?visitor_id={visitor['visitor_id']}", origin=origin) as socket:  # type: ignore[arg-type]
+        origin = Origin(f"http://127.0.0.1:{self._ports['SHOP_PORT']}")
+        with connect(f"{live}?visitor_id={visitor['visitor_id']}", origin=origin) as socket:
             slots = [{"name": "for_you", "kind": "for_you", "k": 12}]
             socket.send(json.dumps({"type": "subscribe", "token": visitor["token"], "slots": slots}))
             before = json.loads(socket.recv(CLICK_WITHIN_S))

@@ -89,7 +89,7 @@ def prometheus(
     targets = {f"eddy-{each.replace('_', '-')}": f"127.0.0.1:{stack.ports[each]}" for each in services}
     targets["kafka"] = f"127.0.0.1:{stack.environment['EDDY_KAFKA_METRICS_PORT']}"
     if qdrant is not None:
-        targets["qdrant"] = urlsplit(qdrant.url).netloc
+        targets["qdrant"] = urlsplit(qdrant.environment["EDDY_QDRANT_URL"]).netloc
     with ExitStack() as ends:
         targets["machine"] = ends.enter_context(run_node_exporter(folder))
         yield ends.enter_context(run_prometheus(folder, targets))

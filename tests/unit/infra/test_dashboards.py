@@ -6,11 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from infra.alarms import OF_OTHERS, ROOT, find_sections, recorded
+from infra.alarms import OF_OTHERS, ROOT, recorded
 from infra.watching.files import DASHBOARD_FOLDER, DASHBOARDS, contents
 from infra.watching.objectives import CLICK_BUDGET_S, STAGES
 from infra.watching.panels import Dashboard, Json, Panel
 from tests.support.metrics import SERIES
+from tests.support.runbook import find_sections
 
 NAMES = [each.name for each in DASHBOARDS]
 PANELS = [(each.name, panel) for each in DASHBOARDS for panel in each.panels]

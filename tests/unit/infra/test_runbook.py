@@ -5,8 +5,9 @@ from typing import Any
 
 from typer.main import get_command
 
-from infra.alarms import ROOT, RUNBOOK, anchors, find_sections
+from infra.alarms import ROOT, RUNBOOK, anchors
 from services.ops.__main__ import app
+from tests.support.runbook import find_sections
 
 TEXT = (ROOT / RUNBOOK).read_text()
 

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from pydantic_settings import BaseSettings
 
 from services.embedder.settings import EmbedderSettings
 from services.ingest.settings import IngestSettings
@@ -15,7 +16,7 @@ from services.session_processor.settings import SessionProcessorSettings
 from services.web import probe
 from storefront.demo.settings import ShopSettings
 
-KINDS = {
+KINDS: dict[str, type[BaseSettings]] = {
     "services.ingest": IngestSettings,
     "services.recommender": RecommenderSettings,
     "services.session_processor": SessionProcessorSettings,
