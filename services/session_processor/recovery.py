@@ -1,8 +1,8 @@
 """Reads the sessions of newly dealt partitions back from the changelog, with librdkafka rather than Faust.
 
-Faust takes each message through two queues and some tasks, as it does with events: who takes over 100,000
-sessions would fold nothing for half a minute. Here they come in batches of thousands into the same store, and
-Faust finds nothing left to read. What does not come in time is left to it.
+Faust takes each message through two queues and some tasks, as it does with events, which is a third as fast
+(decision 35). Here they come in batches of thousands into the same store, and Faust finds nothing left to
+read. What does not come in time is left to it.
 """
 
 import asyncio
