@@ -109,6 +109,7 @@ class Broker:
 
 def archive_classes() -> None:
     """Starts a broker once, and keeps the classes that it has loaded. Raises BrokerUnavailable."""
+    CLASSES.unlink(missing_ok=True)  # of jars that were here before: Java would write none beside it
     with TemporaryDirectory() as folder, ExitStack() as stack:
         sockets = [stack.enter_context(socket()) for _ in range(2)]
         for each in sockets:
