@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 # What opens a tenant's doors: an entry without one has none, whatever the process's environment holds.
-KEYS: Final = ("token_secret", "api_key", "admin_key", "write_key", "identity_key")
+KEYS: Final = tuple(
+    each + also
+    for each in ("token_secret", "api_key", "admin_key", "write_key", "identity_key")
+    for also in ("", "_also")
+)
 # What tenants may have apart. All else is the process's: ports, connections, folders, logs.
 OF_A_TENANT: Final = frozenset(
     (

@@ -73,7 +73,13 @@ SECRETS: Final[Mapping[str, str]] = {
     "EDDY_ADMIN_KEY": "secrets.adminKeyKey",
     "EDDY_WRITE_KEY": "secrets.writeKeyKey",
     "EDDY_IDENTITY_KEY": "secrets.identityKeyKey",
+    "EDDY_TOKEN_SECRET_ALSO": "secrets.tokenSecretAlsoKey",
+    "EDDY_API_KEY_ALSO": "secrets.apiKeyAlsoKey",
+    "EDDY_ADMIN_KEY_ALSO": "secrets.adminKeyAlsoKey",
+    "EDDY_WRITE_KEY_ALSO": "secrets.writeKeyAlsoKey",
+    "EDDY_IDENTITY_KEY_ALSO": "secrets.identityKeyAlsoKey",
     "EDDY_NLQ_KEY": "secrets.nlqKeyKey",
+    "EDDY_TENANTS": "",  # a release of the chart is one tenant
     "EDDY_KAFKA_PASSWORD": "kafka.passwordKey",
     "EDDY_QDRANT_API_KEY": "qdrant.apiKeyKey",
 }

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter
 from starlette.types import Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from services.version import describe_build
 from services.web import problems
 from services.web.health import health_routes
 from services.web.problems import Problem
@@ -69,6 +70,7 @@ class FrontMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        describe_build(self.registry)
         # limit: unknown (host and path are no tenant's), or those of connections, which all tenants share:
         # header_bytes, body_bytes, slow_headers, slow_body, malformed, connections.
         self.refused = Counter(

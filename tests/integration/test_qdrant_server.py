@@ -61,17 +61,17 @@ def tls_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
 
 
 @pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StandIn]:
     server = StandIn(tmp_path_factory.mktemp("qdrant")).start()
     yield server
     server.kill()
 
 
 @pytest.fixture
-def server(started: StandIn) -> Iterator[StandIn]:
+def server(stand_in: StandIn) -> Iterator[StandIn]:
     """Empty; a test may kill it."""
-    yield started
-    client = connect(started.start().settings())
+    yield stand_in
+    client = connect(stand_in.start().settings())
     for each in client.get_collections().collections:
         client.delete_collection(each.name)
     client.close()

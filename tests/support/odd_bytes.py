@@ -130,7 +130,6 @@ def _odd_sessions(layout: Layout | None) -> Iterator[bytes]:
     form = directions.form(layout or ServiceSettings().layout)
     event = SessionEvent(1_700_000_000_000, bytes(16), "p", 1)
     for events in (
-        (replace(event, kind=99),),
         (replace(event, kind=-1),),
         (replace(event, occurred_at=-(10**15)),),
     ):

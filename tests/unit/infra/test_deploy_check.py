@@ -12,8 +12,8 @@ from infra.deploy_check import Skipped, containers, images
 from infra.deploy_check.__main__ import find_parts, main, run
 from infra.deploy_check.compose import INFRA, compose_problems, merge
 from infra.deploy_check.images import FOLDER, ROOT, dockerfile_problems, ignore_problems, lock_problems
+from services.version import VERSION
 
-VERSION = "0.1.0"
 DOCKERFILE = (FOLDER / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((INFRA / "compose.yaml").read_text())
 CLUSTER = yaml.safe_load((INFRA / "compose.cluster.yaml").read_text())
@@ -87,7 +87,7 @@ Change = Callable[[dict[str, Any]], object]
     [
         (lambda of: of.update(image="eddy"), "not pinned"),
         (lambda of: of.update(image="eddy:latest"), "not pinned"),
-        (lambda of: of.update(image="eddy:0.0.9"), "its image is eddy:0.0.9, the project is 0.1.0"),
+        (lambda of: of.update(image="eddy:0.0.9"), f"its image is eddy:0.0.9, the project is {VERSION}"),
         (lambda of: of.pop("healthcheck"), "it has no health check"),
         (lambda of: of.update(healthcheck={"test": ["NONE"]}), "it has no health check"),
         (lambda of: of.update(read_only=False), "its root can be written to"),

@@ -65,10 +65,15 @@ EDDY_RECOMMENDER_URL: http://{{ include "eddy.name" (list $root "recommender") }
 EDDY_TOKEN_SECRET: [{{ $secret }}, {{ $v.secrets.tokenSecretKey }}, false]
 EDDY_API_KEY: [{{ $secret }}, {{ $v.secrets.apiKeyKey }}, false]
 EDDY_ADMIN_KEY: [{{ $secret }}, {{ $v.secrets.adminKeyKey }}, true]
+EDDY_TOKEN_SECRET_ALSO: [{{ $secret }}, {{ $v.secrets.tokenSecretAlsoKey }}, true]
+EDDY_API_KEY_ALSO: [{{ $secret }}, {{ $v.secrets.apiKeyAlsoKey }}, true]
+EDDY_ADMIN_KEY_ALSO: [{{ $secret }}, {{ $v.secrets.adminKeyAlsoKey }}, true]
 {{- end }}
 {{- if eq .component "ingest" }}
 EDDY_WRITE_KEY: [{{ $secret }}, {{ $v.secrets.writeKeyKey }}, true]
 EDDY_IDENTITY_KEY: [{{ $secret }}, {{ $v.secrets.identityKeyKey }}, true]
+EDDY_WRITE_KEY_ALSO: [{{ $secret }}, {{ $v.secrets.writeKeyAlsoKey }}, true]
+EDDY_IDENTITY_KEY_ALSO: [{{ $secret }}, {{ $v.secrets.identityKeyAlsoKey }}, true]
 {{- end }}
 {{- if eq .component "recommender" }}
 EDDY_NLQ_KEY: [{{ $secret }}, {{ $v.secrets.nlqKeyKey }}, true]
