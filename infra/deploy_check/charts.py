@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from infra.deploy_check import Skipped
 from infra.helm.__main__ import find_stale
 from infra.helm.settings import COMPONENTS, variable
 from infra.helm.values import find_undocumented
@@ -86,16 +87,12 @@ NOT_MEANT: Final = {
 }
 
 
-class Missing(Exception):
-    """A program or package that the check needs is not there; the text says how it comes."""
-
-
 def find_tool(name: str) -> str:
-    """The path of helm or kube-score. Raises Missing."""
+    """The path of helm or kube-score. Raises Skipped."""
     own = TOOLS / name
     found = str(own) if own.exists() else shutil.which(name)
     if found is None:
-        raise Missing(f"{name} is neither in build/bin nor in PATH: `make deploy-tools` builds it")
+        raise Skipped(f"{name} is neither in build/bin nor in PATH: `make deploy-tools` builds it")
     return found
 
 
@@ -141,7 +138,7 @@ def validate(manifest: Mapping[str, Any]) -> list[str]:
     try:
         import kubernetes_validate  # noqa: PLC0415 - 100 MB of schemas that only this check needs
     except ImportError:
-        raise Missing(
+        raise Skipped(
             "kubernetes-validate is not installed: `make setup` installs requirements.lock"
         ) from None
     found = []
@@ -159,7 +156,7 @@ def _violations(name: str, schema: Mapping[str, Any], manifest: Mapping[str, Any
     try:
         from jsonschema import Draft7Validator  # noqa: PLC0415 - comes with kubernetes-validate
     except ImportError:
-        raise Missing("jsonschema is not installed: `make setup` installs requirements.lock") from None
+        raise Skipped("jsonschema is not installed: `make setup` installs requirements.lock") from None
     found = Draft7Validator(schema).iter_errors(manifest)
     return [f"{name}: {'.'.join(map(str, each.absolute_path))}: {each.message}" for each in found]
 
@@ -175,7 +172,7 @@ def custom_schema(group: str, kind: str, version: str) -> Mapping[str, Any]:
 
 
 def find_crd(group: str, kind: str) -> Mapping[str, Any]:
-    """The definition of a custom resource. Raises Missing where Go cannot fetch it."""
+    """The definition of a custom resource. Raises Skipped where Go cannot fetch it."""
     module, path = SCHEMAS[group, kind]
     crd: Mapping[str, Any] = yaml.safe_load((_module(module) / path).read_text())
     return crd
@@ -184,13 +181,13 @@ def find_crd(group: str, kind: str) -> Mapping[str, Any]:
 def _module(module: str) -> Path:
     go = shutil.which("go") or "/usr/local/go/bin/go"
     if not Path(go).exists():
-        raise Missing("go is not installed: the schemas of KEDA and its like come as Go modules")
+        raise Skipped("go is not installed: the schemas of KEDA and its like come as Go modules")
     done = subprocess.run(
         [go, "mod", "download", "-json", module], capture_output=True, text=True, check=False
     )
     told = json.loads(done.stdout) if done.stdout.startswith("{") else {}
     if "Dir" not in told:
-        raise Missing(f"{module} cannot be fetched: {told.get('Error') or done.stderr.strip()}")
+        raise Skipped(f"{module} cannot be fetched: {told.get('Error') or done.stderr.strip()}")
     return Path(told["Dir"])
 
 
@@ -285,12 +282,14 @@ def examine(chart: Path, values: Path) -> list[str]:
 
 
 def check() -> list[str]:
-    """Everything that is wrong with the chart, in sentences; what the check itself lacks is wrong, too."""
+    """Everything that is wrong with the chart, in sentences. Raises Skipped where nothing is, as far as was seen."""
     wrong = [f"values.yaml: {path} has no comment that begins with `# --`" for path in find_undocumented()]
     wrong += [f"{path.relative_to(ROOT)} is stale: `python -m infra.helm` writes it" for path in find_stale()]
     try:
         for values in value_sets().values():
             wrong += examine(CHART, values)
-    except Missing as error:
-        wrong.append(str(error))
+    except Skipped as lack:
+        if not wrong:
+            raise
+        wrong.append(str(lack))
     return wrong

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.deploy_check import charts
-from infra.deploy_check.charts import CHART, Missing, find_loose_ends, find_tool, render, value_sets
+from infra.deploy_check import Skipped, charts
+from infra.deploy_check.charts import CHART, find_loose_ends, find_tool, render, value_sets
 from infra.helm.settings import CLASSES, COMPONENTS, secret_variables, variable
 from schemas.topics import TOPICS
 from services.ingest.settings import IngestSettings
@@ -22,7 +22,7 @@ from services.settings import HttpSettings
 Manifest = dict[str, Any]
 try:
     find_tool("helm")
-except Missing as missing:
+except Skipped as missing:
     pytest.skip(str(missing), allow_module_level=True)
 
 SETS = value_sets()
@@ -408,7 +408,7 @@ def custom(monkeypatch: pytest.MonkeyPatch, validates: None) -> None:
     try:
         for group, kind in charts.SCHEMAS:
             charts.find_crd(group, kind)
-    except Missing as missing:
+    except Skipped as missing:
         pytest.skip(f"run `make deploy-check` once: {missing}")
 
 
