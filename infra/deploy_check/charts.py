@@ -282,7 +282,7 @@ def examine(chart: Path, values: Path) -> list[str]:
 
 
 def check() -> list[str]:
-    """Everything that is wrong with the chart, in sentences. Raises Skipped where nothing is, as far as was seen."""
+    """Everything that is wrong with the chart, in sentences. Raises Skipped where nothing is, so far."""
     wrong = [f"values.yaml: {path} has no comment that begins with `# --`" for path in find_undocumented()]
     wrong += [f"{path.relative_to(ROOT)} is stale: `python -m infra.helm` writes it" for path in find_stale()]
     try:
