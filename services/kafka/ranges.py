@@ -62,6 +62,8 @@ def headers_of(message: TopicMessage) -> MessageHeaders:
     try:
         return cast(MessageHeaders, _read_headers(message) or [])
     except (SystemError, UnicodeDecodeError):
+        # What it keeps is half made: to read it once more would end the process.
+        cast(Message, message).set_headers([])
         return []
 
 

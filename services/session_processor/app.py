@@ -252,6 +252,8 @@ class SessionWorker:
         if not self._stopping.is_set():
             log.info("product vectors caught up", products=len(self.replica))
             await asyncio.to_thread(self._fit_changelog)
+            # Faust makes the last of its folders only.
+            self.faust.conf.datadir.mkdir(parents=True, exist_ok=True)
             await self.faust.start()
             watching = asyncio.create_task(self._watch_partitions())
             if await self.faust.wait_for_stopped(self._stopping.wait()):

@@ -443,7 +443,7 @@ def test_without_a_broker_it_is_503_within_two_seconds(tmp_path: Path, visitor: 
             problem(response, 503)
             assert int(response.headers["retry-after"]) >= 1
         # Of the sends that would have been taken each one's event.
-        assert "eddy_ingest_events_turned_away_total 2.0" in service.http.get("/metrics").text.splitlines()
+        assert "eddy_ingest_events_turned_away_total 2.0" in service.metrics().splitlines()
         assert service.http.get("/readyz").status_code == 503
         assert service.http.get("/healthz").status_code == 200
 

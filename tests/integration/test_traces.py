@@ -128,7 +128,7 @@ async def test_a_click_is_one_trace_from_the_page_to_the_push(flow: Flow) -> Non
     assert pushed is not None
     assert (pushed.trace_id, pushed.span_id) == (context.trace_id, spans["recommend for_you"].span_id)
     assert spans["view_item"].span_id == context.span_id
-    assert spans["view_item"].began_ms == event["occurred_at"]
+    assert spans["view_item"].began_ms == pytest.approx(event["occurred_at"], abs=0.01)
     read = spans["process events"].attributes
     assert (read["messaging.system"], read["messaging.operation.type"]) == ("kafka", "process")
     assert read["messaging.destination.name"] == flow.shop.settings.topic(EVENTS)
@@ -145,7 +145,7 @@ async def test_an_event_that_comes_twice_has_a_trace_each_time(flow: Flow) -> No
     names = ("view_item", "POST /v1/events", "send events", "process events", "fold", "send sessions")
     await flow.wait_for(first, *names, "process sessions")
     assert flow.post(second, event).status_code == 202
-    spans = await flow.wait_for(second, "process sessions")
+    spans = await flow.wait_for(second, "process events", "process sessions")
     assert spans["process events"].attributes["eddy.outcome"] == "known"
     assert len(flow.collector.trace(first.trace_id)) == len(names) + 1
 
