@@ -60,9 +60,12 @@ class OpenTelemetryTracer:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # one warning is ours: see Exporter
         self._share = share
         self._allowance = Allowance(PAGES_A_S, clock)
-        exporter = Exporter(otlp_exporter(url), url)
+        self._exporter = Exporter(otlp_exporter(url), url)
         self._processor = BatchSpanProcessor(
-            exporter, max_queue_size=QUEUE_MAX, schedule_delay_millis=BATCH_MS, max_export_batch_size=512
+            self._exporter,
+            max_queue_size=QUEUE_MAX,
+            schedule_delay_millis=BATCH_MS,
+            max_export_batch_size=512,
         )
         attributes = {
             "service.namespace": "eddy",
@@ -128,6 +131,9 @@ class OpenTelemetryTracer:
         closing = Thread(target=self._provider.shutdown, daemon=True)
         closing.start()
         closing.join(CLOSE_WITHIN_S)
+        if closing.is_alive():  # a collector that is away: what is left is lost, and not tried again
+            self._exporter.shutdown()
+            closing.join(CLOSE_WITHIN_S)
 
 
 class OpenTelemetrySpan:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
@@ -158,12 +159,16 @@ def test_a_collector_that_is_away_is_told_of_once(capsys: pytest.CaptureFixture[
 
 
 def test_spans_for_a_port_where_nobody_listens_are_lost_and_hold_nobody_up() -> None:
+    before = {*threading.enumerate()}
     tracer = OpenTelemetryTracer("eddy-test", share=1, url="http://127.0.0.1:9", tenant="default")
     for _ in range(10_000):
         span = tracer.begin("a", Kind.SERVER, None)
         assert span is not None
         span.end()
+    others = {*threading.enumerate()} - before
     tracer.close()
+    assert others
+    assert not others & {*threading.enumerate()}
 
 
 def test_spans_come_in_batches_while_the_service_runs() -> None:
