@@ -89,7 +89,7 @@ test-upgrade: setup ## rolls to this release and back with the code of the one b
 	@$(TEST) -n 0 tests/upgrade --junitxml=build/upgrade-tests.xml
 
 test-cluster: setup ## three brokers, several of every service, and one fault after the other (10 min); writes build/cluster.json
-	@$(TEST) -n 0 -s -p no:xdist tests/cluster
+	@$(TEST) -n 0 -s tests/cluster
 
 unit: $(VENV)/.warm ## the tests that need milliseconds and no broker
 	@$(TEST) -n $(WORKERS) -q --hypothesis-profile=quick tests/unit tests/contracts --junitxml=build/unit-tests.xml
