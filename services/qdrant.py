@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
 import structlog
 from qdrant_client import AsyncQdrantClient, QdrantClient
@@ -30,6 +30,8 @@ BATCH_MAX: Final = 1000  # products in one request, in strict mode; the embedder
 LIMIT_MAX: Final = 20_000  # products in one answer, in strict mode; a row of 100 asks for 264, then for more
 OVERSAMPLING_MAX: Final = 10.0
 
+Client = TypeVar("Client", QdrantClient, AsyncQdrantClient)
+
 SCHEMAS: Final = {"keyword": q.PayloadSchemaType.KEYWORD, "float": q.PayloadSchemaType.FLOAT}
 
 # gRPC waits up to two minutes before it tries again, and notices a silent network after hours.
@@ -44,16 +46,18 @@ CHANNEL: Final = {
 
 def connect(settings: QdrantSettings) -> QdrantClient:
     """A client of the server that the settings name, whose calls block. Raises OSError for the CA's file."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Api key is used with an insecure connection")  # logged instead
-        return QdrantClient(**_client_options(settings))
+    return _connect(QdrantClient, settings)
 
 
 def connect_in_loop(settings: QdrantSettings) -> AsyncQdrantClient:
     """The same for one event loop, in which it has to be asked first."""
+    return _connect(AsyncQdrantClient, settings)
+
+
+def _connect(kind: type[Client], settings: QdrantSettings) -> Client:
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Api key is used with an insecure connection")
-        return AsyncQdrantClient(**_client_options(settings))
+        warnings.filterwarnings("ignore", "Api key is used with an insecure connection")  # logged instead
+        return kind(**_client_options(settings))
 
 
 def _client_options(settings: QdrantSettings) -> dict[str, Any]:
