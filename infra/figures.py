@@ -80,6 +80,24 @@ def needs() -> Iterator[str]:
     yield from capacity.lines(_measured("live"), *(_measured(name)["figures"] for name in names))
 
 
+def traces() -> Iterator[str]:
+    """What it costs to record traces."""
+    measured = _measured("traces")
+    found, machine = measured["figures"], measured["machine"]
+    yield "| recorded | CPU ms an event, all three services | its rounds lie apart by | beside no traces |"
+    yield "|---" * 4 + "|"
+    for each in found.values():
+        beside = f"{each['of_off']:+.1%}" if each["share"] else ""
+        yield f"| {each['share']:.0%} | {each['cpu_ms']:.2f} | {each['spread']:.0%} | {beside} |"
+    yield ""
+    alone = measured["spans"]
+    yield (
+        f"`python -m tests.benchmark.traces`, {measured['rate']} events/s, {machine['cores']} cores, the "
+        f"median of {len(found['off']['rounds'])} rounds in turn. By itself an event that is recorded takes "
+        f"{alone['all_ms']:.2f} ms in all services, one that is not {alone['none_ms']:.3f} ms."
+    )
+
+
 def profiles() -> Iterator[str]:
     """The table of the default weights."""
     head = f"| | {' | '.join(f'`{name}`' for name in WEIGHTS)} |"
@@ -209,6 +227,7 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "simulation": (DOCS / "benchmarks.md", simulation),
     "capacity": (DOCS / "capacity.md", needs),
     "figures": (DOCS / "benchmarks.md", speed),
+    "traces": (DOCS / "operate.md", traces),
 }
 
 
