@@ -378,8 +378,8 @@ QDRANT: Final = Dashboard(
             ),
             Panel(
                 title="Dead replicas",
-                description="Of shards, by collection.",
-                queries=[Query(broker("collection_dead_replicas"), "{{id}} {{instance}}")],
+                description="Of all shards of all collections: more than none on a node for long is a fault.",
+                queries=[Query(broker("collection_dead_replicas"), "{{instance}}")],
                 unit="short",
                 limits=WRONG,
                 runbook="index-away",
