@@ -210,11 +210,13 @@ class LiveSubscription:
 
     def _next_due(self) -> str:
         """What an event has moved comes first: who has just asked for more rows waits for these anyway.
+        Of such rows the page's order counts, for a row may take products out of those below it.
 
         But not twice in a row: a visitor who clicks faster than rows are made would never see the others.
         """
         oldest = next(iter(self._due))
-        moved = (name for name, due in self._due.items() if due.published and due.published.accepted_at)
+        due = ((name, self._due.get(name)) for name in self._slots)
+        moved = (name for name, of in due if of and of.published and of.published.accepted_at)
         chosen = oldest if self._passed_over else next(moved, oldest)
         self._passed_over = chosen != oldest
         return chosen

@@ -258,6 +258,16 @@ async def test_what_an_event_has_moved_does_not_wait_for_other_slots(shop: Shop,
     assert [each.slot for each in others] == ["all", "shown"]
 
 
+async def test_what_an_event_has_moved_comes_in_the_page_s_order(shop: Shop, open_page: Opened) -> None:
+    below = msgspec.structs.replace(FOR_YOU, name="below")
+    page = await open_page("me", FOR_YOU, below)
+    before = len(page.messages)
+    page.subscriber.products_changed("below")  # due before the event, and still with it
+    shop.publish("me", "e1")
+    told = (await page.settle())[before:]
+    assert [(each.slot, each.caused_by) for each in told] == [("you", "e1"), ("below", "e1")]
+
+
 async def test_other_slots_have_their_turn_while_a_visitor_clicks_faster_than_rows_are_made(
     shop: Shop, open_page: Opened
 ) -> None:
