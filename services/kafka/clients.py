@@ -25,7 +25,7 @@ from confluent_kafka import (
 
 from services.clock import now_ms
 from services.errors import OperationFailed
-from services.kafka.topic_watch import Shapes, TopicShape, TopicWatch
+from services.kafka.topic_watch import Shapes, ShapeSource, TopicShape, TopicWatch
 from services.settings import ServiceSettings
 from services.version import CLIENT_ID
 
@@ -421,9 +421,9 @@ class TopicReader:
             if shape is not None
         }
 
-    def start(self) -> None:
-        """Connects and starts reading; returns at once."""
-        self._watch = TopicWatch(self._connection, self._topics)
+    def start(self, shapes: ShapeSource | None = None) -> None:
+        """Connects and starts reading; returns at once. `shapes`: what others that read ask, too."""
+        self._watch = TopicWatch(self._connection, self._topics, shapes)
         self._consumer = Consumer(self._config)
         self._thread.start()
 
