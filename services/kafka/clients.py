@@ -440,7 +440,7 @@ class TopicReader:
         return self._caught_up.is_set()
 
     def wait_until_caught_up(self, timeout_s: float | None = None) -> bool:
-        """Blocks until caught up; False when that took too long. Raises what stopped the reader."""
+        """Blocks until caught up, or stopped; False when that took too long. Raises what ended the reader."""
         done = self._caught_up.wait(timeout_s)
         if self.failure is not None:
             raise self.failure
@@ -463,7 +463,8 @@ class TopicReader:
                 log.error("topic reader stopped", topics=list(self._topics), error=str(error))
                 self.failure = error
                 self._on_failure(error)
-            self._caught_up.set()
+        finally:
+            self._caught_up.set()  # nobody is to wait for what reads no more
 
     def _take_up(self) -> None:
         if not self._resumed:
