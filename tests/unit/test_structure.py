@@ -92,10 +92,10 @@ def is_test(path: Path) -> bool:
 def modules_of_tests(tree: ast.Module) -> Iterator[str]:
     """The modules below tests/ that a file imports, however it says so."""
     for node in statements(tree):
-        yield from (name for name in imported_by(node) if name.startswith("tests.") and is_module(name))
+        yield from (name for name in list_imports(node) if name.startswith("tests.") and is_module(name))
 
 
-def imported_by(node: ast.AST) -> list[str]:
+def list_imports(node: ast.AST) -> list[str]:
     """What a statement may import: modules, and names in them that may be modules."""
     if isinstance(node, ast.Import):
         return [each.name for each in node.names]
@@ -137,7 +137,7 @@ def test_no_test_loads_torch_where_it_is_only_collected() -> None:
         for path, tree in parse("tests").items()
         if is_test(path)
         for node in tree.body
-        for name in imported_by(node)
+        for name in list_imports(node)
     }
     assert len(found) > 1000
     assert {each for each in found if each[1] in LOAD_TORCH} == set()
