@@ -154,8 +154,8 @@ images: ## the images eddy and eddy-embedder, and what is in each (build/images/
 compose-keys: ## infra/.env, the keys of `docker compose -f infra/compose.yaml up`
 	@$(PYTHON) -m infra.compose_keys
 
-deploy-check: $(VENV)/.ready ## images, compose files, charts and dashboards, as far as they can be checked here
-	@$(BIN)/python -m infra.deploy_check
+deploy-check: $(VENV)/.ready ## images, compose files, charts and dashboards, as far as they can be checked here; PARTS="images compose"
+	@$(BIN)/python -m infra.deploy_check $(PARTS)
 
 clean: down ## removes what was built, the virtual environment too
 	@rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

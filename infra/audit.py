@@ -27,6 +27,7 @@ PROJECT: Final = ROOT / "pyproject.toml"
 NODE_LOCK: Final = ROOT / "tests" / "integration" / "segment"
 NAMED: Final = 5
 OUTPUT_MAX: Final = 500  # characters of what a tool says where it fails
+WHERE_ELSE: Final = "run it where pypi.org itself answers, or with --osv where api.osv.dev does"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -81,7 +82,9 @@ def read_npm_audit(report: dict[str, Any]) -> Answer:
     """From the JSON that `npm audit` prints. Raises OperationFailed where its registry did not answer."""
     if "vulnerabilities" not in report:
         told = report.get("message") or report.get("error", {}).get("summary") or "no answer"
-        raise OperationFailed(f"npm's registry could not be asked: {str(told)[:OUTPUT_MAX]}")
+        raise OperationFailed(
+            f"npm's registry could not be asked: {str(told)[:OUTPUT_MAX]}. --python-only leaves it out"
+        )
     known = tuple(
         Known(
             f"{name} {each['range']}",
@@ -125,19 +128,20 @@ def require_answer(answers: Sequence[Answer]) -> None:
         more = f" and {len(unasked) - NAMED} more" if len(unasked) > NAMED else ""
         raise OperationFailed(
             f"nothing can be said: of {len(unasked)} packages the advisories could not be had "
-            f"({', '.join(unasked[:NAMED])}{more}). A mirror of PyPI has none: run it where "
-            "pypi.org itself answers, or with --osv where api.osv.dev does"
+            f"({', '.join(unasked[:NAMED])}{more}). A mirror of PyPI has none: {WHERE_ELSE}"
         )
 
 
-def _run(command: Sequence[str], folder: Path) -> dict[str, Any]:
+def _run(command: Sequence[str], folder: Path, what_else: str) -> dict[str, Any]:
     """The JSON that a tool prints, whatever its status. Raises OperationFailed where it prints none."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     try:
         told: dict[str, Any] = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
-        raise OperationFailed(f"{' '.join(command[:4])}: {''.join(last)[:OUTPUT_MAX]}") from None
+        raise OperationFailed(
+            f"nothing can be said: {''.join(last)[:OUTPUT_MAX] or 'no answer'}. What can be done: {what_else}"
+        ) from None
     return told
 
 
@@ -167,10 +171,11 @@ def audit(
         command += ["--format", "json", "--progress-spinner", "off"]
         command += ["--vulnerability-service", "osv"] if osv or osv_url else []
         command += ["--osv-url", osv_url] if osv_url else []
-        answers = [read_pip_audit(_run(command, ROOT))]
+        answers = [read_pip_audit(_run(command, ROOT, WHERE_ELSE))]
         require_answer(answers)
         if not python_only:
-            answers.append(read_npm_audit(_run(["npm", "audit", "--json", "--package-lock-only"], NODE_LOCK)))
+            told = _run(["npm", "audit", "--json", "--package-lock-only"], NODE_LOCK, "--python-only")
+            answers.append(read_npm_audit(told))
         known = [each for answer in answers for each in answer.known]
         problems = judge(known, ignored, datetime.now(UTC).date())
         for problem in problems:

@@ -21,9 +21,19 @@ LAG: Final = Dashboard(
                 below="red",
                 limits=((1, "green"),),
                 runbook="service-down",
-                width=24,
+                width=16,
                 height=4,
-            )
+            ),
+            Panel(
+                title="Releases that run",
+                description="Processes of each. Two are right during an update, and no longer.",
+                queries=[Query("count by (version) (eddy_build_info{@})", "{{version}}")],
+                unit="short",
+                kind="stat",
+                runbook="releases-mixed",
+                width=8,
+                height=4,
+            ),
         ],
         "Events": [
             Panel(

@@ -190,6 +190,7 @@ ROWS: Final = Dashboard(
                 limits=((1, "red"),),
                 line=True,
                 runbook="pushes-late",
+                width=6,
             ),
             Panel(
                 title="Products not yet searchable",
@@ -204,12 +205,23 @@ ROWS: Final = Dashboard(
                 ],
                 unit="short",
                 runbook="index-lost",
+                width=6,
+            ),
+            Panel(
+                title="Products that filters miss",
+                description="By how many products in stock a filter on the Qdrant server differs from the "
+                "topics, either way. 0 is right, also where there is no server.",
+                queries=[Query("abs(eddy_recommender_index_count_difference{@})", "{{instance}}")],
+                unit="short",
+                runbook="index-counts-differ",
+                width=6,
             ),
             Panel(
                 title="Visits learned from since the model",
                 description="The served model grows with visits of now; 0 where EDDY_LIVE_LEARNING_S is 0.",
                 queries=[Query("eddy_recommender_live_visits{@}", "{{instance}}")],
                 unit="short",
+                width=6,
             ),
         ],
         "Models and records": [

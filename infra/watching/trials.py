@@ -19,10 +19,19 @@ NONE: Final = "0xN"
 ONCE: Final = "0x5 1xN"  # one, in the sixth minute
 MINUTELY: Final = "0+1xN"
 
-WELL: Final[Mapping[str, str]] = {
+_NEW_INGEST: Final = 'eddy_build_info{version="2",tenant="shop-a",instance="ingest:8001"}'
+_NEW_WORKER: Final = 'eddy_build_info{version="2",tenant="shop-a",instance="processor:8003"}'
+_OLD_WORKER: Final = 'eddy_build_info{version="1",tenant="shop-a",instance="other:8003"}'
+_OTHER_TENANT: Final = 'eddy_build_info{version="1",tenant="shop-b",instance="ingest:9001"}'
+
+WELL: Final[Mapping[str, str | None]] = {
     'up{job="eddy-ingest",instance="ingest:8001"}': "1xN",
     'eddy_ingest_problems_total{status="503"}': NONE,
     'eddy_recommender_problems_total{status="503",instance="recommender:8002"}': NONE,
+    _NEW_INGEST: "1xN",
+    _NEW_WORKER: "1xN",
+    _OTHER_TENANT: "1xN",
+    _OLD_WORKER: None,
     f'{_ACKNOWLEDGED}{{le="0.01"}}': MANY,
     f'{_ACKNOWLEDGED}{{le="0.5"}}': MANY,
     f'{_ACKNOWLEDGED}{{le="1"}}': MANY,
@@ -57,6 +66,7 @@ WELL: Final[Mapping[str, str]] = {
     'eddy_recommender_unreadable_total{topic="sessions"}': NONE,
     "eddy_recommender_index_away_total": NONE,
     'eddy_recommender_indexed{instance="recommender:8002"}': "100xN",
+    'eddy_recommender_index_count_difference{instance="recommender:8002"}': "0x20 -3x5 0xN",
     "eddy_recommender_words_away_total": NONE,
     "eddy_recommender_impressions_lost_total": NONE,
     "eddy_recommender_model_refused_total": NONE,
@@ -136,6 +146,8 @@ TRIALS: Final = (
         ("EddyKafkaSlow",),
         {f'{_ACKNOWLEDGED}{{le="0.01"}}': NONE, f'{_ACKNOWLEDGED}{{le="0.5"}}': NONE},
     ),
+    Trial("an old worker was forgotten", 70, ("EddyReleasesMixed",), {_OLD_WORKER: "1xN"}),
+    Trial("a roll that takes half an hour", 30, (), {_OLD_WORKER: "1xN"}),
     Trial(
         "events are older than 5 s",
         10,
@@ -206,6 +218,12 @@ TRIALS: Final = (
         12,
         ("EddyIndexLost",),
         {'eddy_recommender_indexed{instance="recommender:8002"}': "90xN"},
+    ),
+    Trial(
+        "a filter misses three products",
+        25,
+        ("EddyIndexCountsDiffer",),
+        {'eddy_recommender_index_count_difference{instance="recommender:8002"}': "-3xN"},
     ),
     Trial("words are away", 12, ("EddyWordsAway",), {"eddy_recommender_words_away_total": MINUTELY}),
     Trial(

@@ -33,6 +33,7 @@ from services.kafka.clients import (
     client_config,
     producer_config,
 )
+from services.kafka.topic_watch import ShapeSource
 from services.tracing.tracers import create_tracer
 from services.visitors.erasure import Erasures
 from services.visitors.identity_graph import PlaceholderIds
@@ -91,7 +92,7 @@ class FactReader:
         is_caught_up = self._reader is not None and self._reader.caught_up
         return None if is_caught_up else "what lies on products and identities"
 
-    async def run(self) -> None:
+    async def run(self, shapes: ShapeSource) -> None:
         """Reads until it is cancelled."""
         await self._probe.found.wait()
         by_topic = {self._settings.topic(each.kind.topic): each for each in self.all}
@@ -108,7 +109,7 @@ class FactReader:
             held=lambda: ((topic, key) for topic, facts in by_topic.items() for key in facts.list_keys()),
             outdates=True,
         )
-        self._reader.start()
+        self._reader.start(shapes)
         try:
             await asyncio.Event().wait()
         finally:
@@ -116,6 +117,7 @@ class FactReader:
 
 
 WRITTEN: Final = (EVENTS, EVENTS_DLQ, PRODUCTS, IDENTITIES, ERASURES)
+READ: Final = (PRODUCTS, IDENTITIES, ERASURES)
 # Beside ours, what SDKs of Segment and RudderStack send from browsers; only the first line is read.
 HEADERS: Final = (
     *(TOKEN_HEADER, "Authorization", "Content-Type", "Content-Encoding"),
@@ -165,11 +167,12 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        shapes = ShapeSource(client_config(settings), [settings.topic(each) for each in READ])
         running = [
             probe.run(),
-            facts.run(),
+            facts.run(shapes),
             *(mender.run() for mender in menders),
-            _start_after(probe, reader),
+            _start_after(probe, reader, shapes),
         ]
         tasks = [asyncio.create_task(each) for each in running]
         try:
@@ -223,10 +226,10 @@ def create_app(settings: IngestSettings, clock: Callable[[], float] = now_ms) ->
     return app
 
 
-async def _start_after(probe: BrokerProbe, reader: TopicReader) -> None:
+async def _start_after(probe: BrokerProbe, reader: TopicReader, shapes: ShapeSource) -> None:
     """Starts the reader once its topic is there."""
     await probe.found.wait()
-    reader.start()
+    reader.start(shapes)
 
 
 def erasures_reader(settings: IngestSettings, erasures: Erasures) -> TopicReader:

@@ -25,7 +25,7 @@ from confluent_kafka import (
 
 from services.clock import now_ms
 from services.errors import OperationFailed
-from services.kafka.topic_watch import Shapes, TopicShape, TopicWatch
+from services.kafka.topic_watch import Shapes, ShapeSource, TopicShape, TopicWatch
 from services.settings import ServiceSettings
 from services.version import CLIENT_ID
 
@@ -421,9 +421,9 @@ class TopicReader:
             if shape is not None
         }
 
-    def start(self) -> None:
-        """Connects and starts reading; returns at once."""
-        self._watch = TopicWatch(self._connection, self._topics)
+    def start(self, shapes: ShapeSource | None = None) -> None:
+        """Connects and starts reading; returns at once. `shapes`: what others that read ask, too."""
+        self._watch = TopicWatch(self._connection, self._topics, shapes)
         self._consumer = Consumer(self._config)
         self._thread.start()
 
@@ -440,7 +440,7 @@ class TopicReader:
         return self._caught_up.is_set()
 
     def wait_until_caught_up(self, timeout_s: float | None = None) -> bool:
-        """Blocks until caught up; False when that took too long. Raises what stopped the reader."""
+        """Blocks until caught up, or stopped; False when that took too long. Raises what ended the reader."""
         done = self._caught_up.wait(timeout_s)
         if self.failure is not None:
             raise self.failure
@@ -463,7 +463,8 @@ class TopicReader:
                 log.error("topic reader stopped", topics=list(self._topics), error=str(error))
                 self.failure = error
                 self._on_failure(error)
-            self._caught_up.set()
+        finally:
+            self._caught_up.set()  # nobody is to wait for what reads no more
 
     def _take_up(self) -> None:
         if not self._resumed:

@@ -112,6 +112,20 @@ def manifest_at(location: str) -> tuple[Manifest, str]:
         return parse_manifest(fs.cat_file(f"{root}/{MANIFEST}"), path)
 
 
+def size_of(url: str) -> int | None:
+    """Bytes of all versions of all models in a store, by its listing; None where nothing is there.
+
+    Folders of other tenants in it, which have no versions at that depth, are none of it. Raises StoreFailed.
+    """
+    fs, root = _open_location(url)
+    with _translate_errors(url):
+        fs.invalidate_cache()
+        files: dict[str, dict[str, Any]] = fs.find(root, detail=True)
+    parts = ((PurePosixPath(path).relative_to(root).parts, each) for path, each in files.items())
+    sizes = [int(each["size"]) for (_, *below), each in parts if below and IS_VERSION.match(below[0])]
+    return sum(sizes) if sizes else None
+
+
 def fetch(location: str, digest: str, cache: Path) -> Artifact:
     """The version at a location, verified, from the local folder `cache`, where it stays for the next time.
 

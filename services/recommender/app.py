@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 from schemas import objectives
 from schemas.topics import RECOMMENDATIONS
 from services.clock import now_ms
+from services.files import disk_usage
 from services.kafka.clients import AcknowledgedProducer, client_config, producer_config
 from services.product_numbers import ProductNumbers
 from services.recommender import topic_feeds
@@ -84,6 +85,8 @@ REMOTE_ROWS: Final = 16  # rows that wait for a Qdrant server at a time; in proc
 # when it is answered, as much as one for all.
 IMPRESSIONS_LINGER_MS: Final = 100.0
 ACKNOWLEDGED_WITHIN_MS: Final = 1500
+INDEX, SNAPSHOTS = "index", "snapshots"  # folders in EDDY_RECOMMENDER_DATADIR
+MEASURED_EVERY_S: Final = 60.0
 
 Clock = Callable[[], float]  # Unix ms
 
@@ -165,7 +168,7 @@ class Parts:
             is_open=lambda visitor_id: bool(self._hub.of_visitor(visitor_id)),
         )
         self._sessions = MergedSessions(self._alone, self._people, self._replica, layout, tuning)
-        self._edge = None if settings.qdrant_url else EdgeIndex(layout, settings.datadir / "index", numbers)
+        self._edge = None if settings.qdrant_url else EdgeIndex(layout, settings.datadir / INDEX, numbers)
         self._index = create_index(settings, self._edge)
         self._create_models()
         self._create_writers()
@@ -272,7 +275,7 @@ class Parts:
             tracer=self._tracer,
         )
         snapshots = Snapshots(
-            self._settings.datadir / "snapshots",
+            self._settings.datadir / SNAPSHOTS,
             self._state,
             self._catalogue,
             self._replica,
@@ -294,6 +297,7 @@ class Parts:
                 self._vocabularies.run,
                 self._keep_graph,
                 self._check_counts,
+                self._measure_disk,
                 partial(topic_feeds.watch, changes, self._hub, self._clock),
                 partial(topic_feeds.change_prices, self._state),
                 partial(
@@ -316,6 +320,12 @@ class Parts:
     async def _keep_graph(self) -> None:
         if self._edge is not None:
             await GraphBuilder(self._edge, self._state.vectors_turn, self.metrics).run()
+
+    async def _measure_disk(self) -> None:
+        own = [self._settings.datadir / each for each in (INDEX, SNAPSHOTS)]
+        while True:
+            self.metrics.disk.set(await asyncio.to_thread(disk_usage, *own))
+            await asyncio.sleep(MEASURED_EVERY_S)
 
     async def _check_counts(self) -> None:
         if isinstance(self._index, RemoteIndex):

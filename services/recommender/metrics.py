@@ -171,6 +171,12 @@ class Metrics:
             "When the newest copy of the products was made, Unix time; 0 for none",
             registry=self.registry,
         )
+        # Once a minute; with EDDY_QDRANT_URL the index is elsewhere.
+        self.disk = Gauge(
+            "eddy_recommender_disk_bytes",
+            "What this process's index and copies of the products take on disk",
+            registry=self.registry,
+        )
         self.indexed = Gauge("eddy_recommender_indexed", "Products with a vector", registry=self.registry)
         self.beside_graph = Gauge(
             "eddy_recommender_beside_graph",

@@ -1,7 +1,7 @@
 """What the topics tell, applied in the loop: all that rows are made from."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -10,9 +10,7 @@ from confluent_kafka import Message
 from schemas.products import Product
 from schemas.sessions import CLICKED_ROW, Session, SessionEvent
 from schemas.topics import ERASURES
-from schemas.traces import TRACEPARENT
 from schemas.vectors import Layout, ProductVectors, Vector, unpack
-from services.clock import now_ms
 from services.kafka.messages import (
     EXPERIMENT,
     IDENTITY,
@@ -38,7 +36,7 @@ from services.recommender.serving_models import ModelRegistry
 from services.recommender.shown_rows import ShownRows
 from services.recommender.visitor_sessions import MergedSessions, PublishedSession, Sessions
 from services.tracing.messages import follow_message
-from services.tracing.port import NULL_TRACER, Span, Tracer, run
+from services.tracing.port import NULL_TRACER, Tracer, run
 from services.vector_replica import VectorReplica
 from services.visitors.erasure import PendingErasures
 from services.visitors.identity_graph import IdentityGraph
@@ -144,36 +142,36 @@ class State:
 
     async def newest_sessions(self, messages: list[Message]) -> None:
         """[sessions]"""
-        for message in messages:  # also of those that a newer one replaces
-            row = header_text(headers_by_name(message), CLICKED_ROW)
+        headers = {id(message): headers_by_name(message) for message in messages}
+        for told in headers.values():  # also of those that a newer one replaces
+            row = header_text(told, CLICKED_ROW)
             if row is not None:
                 self._rows.click(row)
         for each in self._messages.newest(self._sessions, messages):
-            if (span := self._begin_span(each)) is None:
-                self._take_session(each)
+            message, told = each.message, headers[id(each.message)]
+            span = follow_message(
+                self._tracer,
+                told,
+                (str(message.topic()), message.partition() or 0, message.offset() or 0),
+                written_at=message.timestamp()[1],
+                within_ms=TRACE_MAX_MS,
+            )
+            if span is None:
+                self._take_session(each, told)
             else:
                 with run(span):
-                    self._take_session(each, span.traceparent)
+                    self._take_session(each, told, span.traceparent)
         self._metrics.sessions.set(len(self.sessions))
         self._metrics.sessions_bytes.set(self.sessions.bytes)
 
-    def _begin_span(self, session: Decoded[Session]) -> Span | None:
-        """Of what the session processor has recorded; what lay there before this process is another story."""
-        if not self._tracer.is_on:
-            return None
-        message = session.message
-        traceparent = headers_by_name(message).get(TRACEPARENT)
-        if traceparent is None or now_ms() - message.timestamp()[1] > TRACE_MAX_MS:
-            return None
-        place = (str(message.topic()), message.partition() or 0, message.offset() or 0)
-        return follow_message(self._tracer, traceparent, *place)
-
-    def _take_session(self, each: Decoded[Session], traceparent: str | None = None) -> None:
-        self._erasures.confirm(each.key, each.message)
+    def _take_session(
+        self, each: Decoded[Session], headers: Mapping[str, bytes | None], traceparent: str | None = None
+    ) -> None:
+        self._erasures.confirm(each.key, headers)
         if each.value is None or each.raw is None:
             self._forget(each.key)
             return
-        published = PublishedSession.of(each.raw, headers_by_name(each.message))
+        published = PublishedSession.of(each.raw, headers)
         if self._erasures.hide(each.key, published.folded_at):
             return
         self._live.put(each.key, each.raw)

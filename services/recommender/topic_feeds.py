@@ -2,8 +2,9 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
+from itertools import groupby
 from math import inf
 from typing import Final
 
@@ -21,6 +22,7 @@ from schemas.topics import (
     SESSIONS,
 )
 from services.kafka.clients import ClientConfig, TopicReader
+from services.kafka.topic_watch import ShapeSource
 from services.recommender.catalogue import Catalogue
 from services.recommender.live.registry import SubscriptionRegistry
 from services.recommender.pipeline.warmup import warm
@@ -33,6 +35,15 @@ from services.recommender.state import State
 log = structlog.get_logger()
 
 SNAPSHOT_EVERY_S: Final = 600.0
+# Every reader costs five threads, so topics on which little comes share one, and all of them are read again
+# where one is made anew. Those of a group are alike in having an age or none, see `Feeds`.
+READ_TOGETHER: Final = (
+    (PRODUCTS,),
+    (PRODUCT_VECTORS,),
+    (ERASURES, IDENTITIES),
+    (SESSIONS,),
+    (RULES, EXPERIMENTS, MODELS),
+)
 SLICE: Final = 64  # messages between two turns of the loop: about 3 ms of upserts
 
 Take = Callable[[list[Message]], Coroutine[None, None, None]]
@@ -40,7 +51,7 @@ Step = Callable[[], Awaitable[None]]
 
 
 class Feeds:
-    """A reader for each topic. A reader waits for the loop, so a burst piles up in Kafka, not in memory.
+    """Reads every topic. A reader waits for the loop, so a burst piles up in Kafka, not in memory.
 
     `before` is done once all was read and before the first request, `beside` goes on from then.
     """
@@ -73,18 +84,19 @@ class Feeds:
             EXPERIMENTS: state.newest_experiments,
             MODELS: state.newest_releases,
         }
+        self._config = config
         self._topics = {topic.name: settings.topic(topic) for topic in takers}
-        self._readers = {
-            topic.name: TopicReader(
+        self._readers: dict[str, TopicReader] = {}
+        for topics in READ_TOGETHER:
+            reader = TopicReader(
                 config,
-                [settings.topic(topic)],
-                self._in_loop(take),
+                [settings.topic(topic) for topic in topics],
+                self._in_loop({settings.topic(topic): takers[topic] for topic in topics}),
                 on_failure,
-                held=partial(self._visitors, settings.topic(topic)) if topic is SESSIONS else None,
-                outdates=topic in aged,
+                held=partial(self._visitors, settings.topic(SESSIONS)) if SESSIONS in topics else None,
+                outdates=aged.issuperset(topics),
             )
-            for topic, take in takers.items()
-        }
+            self._readers |= dict.fromkeys((topic.name for topic in topics), reader)
         self._starting: str | None = "the first messages of Kafka"
 
     @property
@@ -110,8 +122,10 @@ class Feeds:
         for name, known in kept.items():
             topic = self._topics[name]
             self._readers[name].resume({topic: known.position}, [(topic, key) for key in known.keys])
-        for reader in self._readers.values():
-            reader.start()
+        readers = dict.fromkeys(self._readers.values())
+        shapes = ShapeSource(self._config, list(self._topics.values()))
+        for reader in readers:
+            reader.start(shapes)
         try:
             for name, reader in self._readers.items():
                 self._starting = f"the topic {name}"
@@ -136,7 +150,7 @@ class Feeds:
                 for step in (*self._beside, self._keep_snapshots):
                     group.create_task(_forever(step))
         finally:
-            for reader in self._readers.values():
+            for reader in readers:
                 await asyncio.to_thread(reader.stop)
             await self._state.lines.close()
 
@@ -152,7 +166,13 @@ class Feeds:
                 await self._snapshots.write(positions)
             await asyncio.sleep(SNAPSHOT_EVERY_S)
 
-    def _in_loop(self, take: Take) -> Callable[[list[Message]], None]:
+    def _in_loop(self, takers: Mapping[str, Take]) -> Callable[[list[Message]], None]:
+        """Hands messages to the taker of their topic, and waits until it has taken them."""
+
+        async def take(messages: list[Message]) -> None:
+            for topic, of_topic in groupby(messages, lambda message: str(message.topic())):
+                await takers[topic](list(of_topic))
+
         def hand_over(messages: list[Message]) -> None:
             asyncio.run_coroutine_threadsafe(take(messages), self._loop).result()
 

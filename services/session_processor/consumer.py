@@ -6,6 +6,7 @@ a worker that was killed before its first commit then said ready and read nothin
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Mapping
 from inspect import iscoroutine
@@ -32,6 +33,11 @@ SHARE_S: Final = 0.002
 MEMORY_S: Final = 0.25
 
 
+# Each of Faust's classes logs under the name of its module. Under the names of ours what Faust tells of
+# every deal of partitions, in tables of many lines, would pass for what we say.
+FAUST_LOGGER: Final = logging.getLogger("faust.session_processor")
+
+
 class Traffic:
     """How many messages a second have come lately: of the last quarter of a second, fading."""
 
@@ -50,6 +56,8 @@ class Traffic:
 
 class RewindingThread(AIOKafkaConsumerThread):
     """aiokafka in its thread."""
+
+    logger = FAUST_LOGGER
 
     def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - Faust's
         super().__init__(*arguments, **named)
@@ -92,6 +100,8 @@ class RewindingThread(AIOKafkaConsumerThread):
 class RewindingConsumer(Consumer):
     """Faust's own, over that thread."""
 
+    logger = FAUST_LOGGER
+
     def _new_consumer_thread(self) -> AIOKafkaConsumerThread:
         return RewindingThread(self, loop=self.loop, beacon=self.beacon)
 
@@ -130,6 +140,7 @@ class RewindingTransport(Transport):
 class RewindingApp(faust.App):
     """Faust's own, with that transport. `on_rewind` hears where each partition goes on, whoever goes back."""
 
+    logger = FAUST_LOGGER
     on_rewind: Callable[[Mapping[TP, int]], object] = staticmethod(lambda _: None)
 
     def _new_transport(self) -> TransportT:

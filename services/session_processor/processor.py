@@ -40,7 +40,7 @@ from services.session_processor.metrics import Metrics
 from services.session_processor.pending_products import PendingProducts
 from services.session_processor.table import SessionTable, read_entry
 from services.tracing.messages import begin_send, follow_message
-from services.tracing.port import NULL_TRACER, Span, Tracer, begin_child, current_span, end_after, use
+from services.tracing.port import NULL_TRACER, Tracer, begin_child, current_span, end_after, use
 from services.vector_replica import VectorReplica
 from services.visitors.eviction import EvictionOrder, rank_of
 
@@ -137,22 +137,22 @@ class SessionProcessor:
 
         Raises SkippedEvents or TooManyBadEvents, after which the worker is to be started anew.
         """
-        taken = self._order.track(message.message.partition, message.message.offset, message.ack)
-        sent_at = round((message.message.timestamp or -1) * 1000)
-        if self._tracer.is_on and (span := self._begin_span(message, sent_at)) is not None:
-            taken.acknowledge = end_after(span, taken.acknowledge)
-            with use(span):
-                self._take(message, taken, sent_at)
-        else:
-            self._take(message, taken, sent_at)
-
-    def _begin_span(self, message: Message, sent_at: int) -> Span | None:
-        """Of what its sender has recorded. What was imported, or is read long after, is another story."""
         about = message.message
-        traceparent = dict(about.headers or ()).get(TRACEPARENT)
-        if traceparent is None or now_ms() - sent_at > TRACE_MAX_MS:
-            return None
-        return follow_message(self._tracer, traceparent, about.topic, about.partition, about.offset)
+        taken = self._order.track(about.partition, about.offset, message.ack)
+        sent_at = round((about.timestamp or -1) * 1000)
+        span = follow_message(
+            self._tracer,
+            dict(about.headers or ()),
+            (about.topic, about.partition, about.offset),
+            written_at=sent_at,
+            within_ms=TRACE_MAX_MS,
+        )
+        if span is None:
+            self._take(message, taken, sent_at)
+            return
+        taken.acknowledge = end_after(span, taken.acknowledge)
+        with use(span):
+            self._take(message, taken, sent_at)
 
     def _take(self, message: Message, taken: PendingMessage, sent_at: int) -> None:
         try:

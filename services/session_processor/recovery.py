@@ -18,6 +18,7 @@ from faust.tables.recovery import Recovery
 from faust.types import TP
 
 from services.kafka.clients import LIBRDKAFKA, ClientConfig
+from services.session_processor.consumer import FAUST_LOGGER
 
 log = structlog.get_logger()
 
@@ -81,6 +82,8 @@ class ChangelogReader:
 class ChangelogRecovery(Recovery):
     """Faust's own, but that the store is filled before Faust looks what it still misses."""
 
+    logger = FAUST_LOGGER
+
     async def _build_offsets(self, consumer: Any, tps: Any, destination: Any, title: str) -> None:  # noqa: ANN401
         await super()._build_offsets(consumer, tps, destination, title)
         if title == "active":
@@ -135,6 +138,7 @@ def _or_none_yet(offset: int | None) -> int:
 class ChangelogTables(TableManager):
     """Faust's own, with that recovery. `config` is how librdkafka connects."""
 
+    logger = FAUST_LOGGER
     config: ClientConfig
 
     @property

@@ -3,8 +3,11 @@
 Never the message's key, as those conventions would have it: it is the visitor's id.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
+from schemas.traces import TRACEPARENT
+from services.clock import now_ms
 from services.tracing.port import Kind, Span, Tracer
 
 SYSTEM: Final = "messaging.system"
@@ -34,9 +37,23 @@ def begin_send(span: Span, topic: str, message_id: str | None = None, *, count: 
 
 
 def follow_message(
-    tracer: Tracer, traceparent: bytes | str | None, topic: str, partition: int, offset: int
+    tracer: Tracer,
+    headers: Mapping[str, bytes | None],
+    place: tuple[str, int, int],
+    *,
+    written_at: float,
+    within_ms: float,
 ) -> Span | None:
-    """A message is being processed; None where its trace is not recorded, or it has none."""
+    """A message at this topic, partition and offset is being processed, written then (Unix ms).
+
+    None where its trace is not recorded, or it has none; and where it was written longer ago: what a start
+    reads, or an import brings, is another story.
+    """
+    if not tracer.is_on or (traceparent := headers.get(TRACEPARENT)) is None:
+        return None
+    if now_ms() - written_at > within_ms:
+        return None
+    topic, partition, offset = place
     span = tracer.follow(f"process {topic}", Kind.CONSUMER, traceparent)
     if span is not None:
         span.set(

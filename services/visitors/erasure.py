@@ -12,7 +12,7 @@ from schemas.sessions import ERASED_AT
 from schemas.topics import ERASURES, IDENTITIES, Topic
 from schemas.unreadable import Unreadable
 from services.kafka.clients import OutgoingMessage
-from services.kafka.messages import ERASURE, decode, header_ms, headers_by_name
+from services.kafka.messages import ERASURE, decode, header_ms
 from services.kafka.ranges import HistoryReader, TopicMessage, open_reader
 from services.settings import ServiceSettings
 from services.visitors import identity_graph
@@ -86,10 +86,10 @@ class PendingErasures(Erasures):
         until = self._awaited.get(visitor_id)
         return until is not None and (folded_at or 0.0) <= until
 
-    def confirm(self, visitor_id: str, message: TopicMessage) -> None:
-        """Takes a message of `sessions`: one that says what is left ends the waiting."""
+    def confirm(self, visitor_id: str, headers: Mapping[str, bytes | None]) -> None:
+        """Takes the headers of a message of `sessions`: one that says what is left ends the waiting."""
         until = self._awaited.get(visitor_id)
-        if until is not None and (header_ms(headers_by_name(message), ERASED_AT) or -1) >= until:
+        if until is not None and (header_ms(headers, ERASED_AT) or -1) >= until:
             del self._awaited[visitor_id]
 
 

@@ -73,6 +73,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         keys_max: int = KEYS_MAX,
     ) -> None:
+        self.burst = burst
         self._interval = 1 / per_s
         self._tolerance = burst / per_s
         self._clock = clock
@@ -98,10 +99,17 @@ class RateLimit:
         return 0.0
 
 
+def limit_to(
+    per_s: float, clock: Callable[[], float], *, least: float = 1.0, keys_max: int = KEYS_MAX
+) -> RateLimit | None:
+    """Ten seconds' worth may come at once, and `least` in any case; 0 is no limit."""
+    return RateLimit(per_s, max(per_s * BURST_S, least), clock, keys_max) if per_s else None
+
+
 class Quota:
     """What a tenant may have of this process, whoever asks: `per_s` of `what`; 0 is no limit.
 
-    `limit` is its name in metrics. Ten seconds' worth may come at once, and `least` in any case.
+    `limit` is its name in metrics.
     """
 
     def __init__(
@@ -114,15 +122,14 @@ class Quota:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limit, self._what, self._per_s = limit, what, per_s
-        self._burst = max(per_s * BURST_S, least)
-        self._rate = RateLimit(per_s, self._burst, clock, keys_max=1) if per_s else None
+        self._rate = limit_to(per_s, clock, least=least, keys_max=1)
 
     def check(self, cost: float = 1.0) -> QuotaExceeded | None:
         """Counts so many; a problem, and none is counted, where they are too many.
 
         What is more than may ever come at once costs as much as that: waiting would not help.
         """
-        wait_s = self._rate.take(None, min(cost, self._burst)) if self._rate is not None else 0.0
+        wait_s = self._rate.take(None, min(cost, self._rate.burst)) if self._rate is not None else 0.0
         return QuotaExceeded(self._what, self._per_s, wait_s, self._limit) if wait_s else None
 
 
@@ -143,14 +150,11 @@ class RateLimits:
         clock: Callable[[], float] = time.monotonic,
         quotas: Mapping[str, Quota] = NO_QUOTAS,
     ) -> None:
-        def limit(per_s: float, least: float = 1.0) -> RateLimit | None:
-            return RateLimit(per_s, max(per_s * BURST_S, least), clock) if per_s else None
-
-        self._tokens = limit(settings.rate_token)
-        self._keys = limit(settings.rate_key)
-        self._addresses = limit(settings.rate_address)
-        self._new_visitors = limit(settings.rate_new_visitors)
-        self._events = limit(settings.rate_token_events, least=MAX_BATCH_EVENTS)
+        self._tokens = limit_to(settings.rate_token, clock)
+        self._keys = limit_to(settings.rate_key, clock)
+        self._addresses = limit_to(settings.rate_address, clock)
+        self._new_visitors = limit_to(settings.rate_new_visitors, clock)
+        self._events = limit_to(settings.rate_token_events, clock, least=MAX_BATCH_EVENTS)
         self._back_ends = {_digest(each.get_secret_value().encode()) for each in keys if each}
         self._write_keys = {_digest(each.get_secret_value().encode()) for each in write_keys if each}
         self._quotas = quotas

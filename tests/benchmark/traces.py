@@ -137,12 +137,12 @@ def _pass(tracer: Tracer) -> None:
     """All that is done for one event in the three services, as they do it."""
     with run(request := tracer.begin("POST /v1/events", Kind.SERVER, None)):
         sent = None if request is None else begin_send(request, "events", "an event's id")
-    traceparent = None if sent is None else sent.traceparent.encode()
-    event = follow_message(tracer, traceparent, "events", 0, 1)
+    headers = {} if sent is None else {TRACEPARENT: sent.traceparent.encode()}
+    event = follow_message(tracer, headers, ("events", 0, 1), written_at=now_ms(), within_ms=60_000)
     with run(event):
         fold, published = begin_child("fold"), None if event is None else begin_send(event, "sessions")
-    traceparent = None if published is None else published.traceparent.encode()
-    session = follow_message(tracer, traceparent, "sessions", 0, 1)
+    headers = {} if published is None else {TRACEPARENT: published.traceparent.encode()}
+    session = follow_message(tracer, headers, ("sessions", 0, 1), written_at=now_ms(), within_ms=60_000)
     row = None if session is None else session.child("recommend for_you", attributes={"eddy.k": 12})
     with run(row):
         question = begin_child("query products", attributes={"db.system.name": "qdrant"})

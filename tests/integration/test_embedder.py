@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -240,7 +240,7 @@ def test_a_restart_embeds_nothing_again(
         boot("broken", image_url=f"{shop}/broken.png"),
         boot("none", image_url=f"{shop}/none.png"),
     ]
-    options = {"EDDY_CATALOGUE_DIR": str(catalogue), "EDDY_PICTURE_PRIVATE_HOSTS": "true"}
+    options: dict[str, Any] = {"EDDY_CATALOGUE_DIR": str(catalogue), "EDDY_PICTURE_PRIVATE_HOSTS": "true"}
     with run_embedder(kafka, tmp_path / "log", **options) as first:
         put(kafka, *sent)
         found = wait_for(kafka, *sent)

@@ -9,9 +9,7 @@ from PIL import Image, ImageDraw
 
 from services.embedder.app import load_models
 from services.embedder.models.device import Device
-from services.embedder.models.image import ClipModel
 from services.embedder.models.port import ModelUnavailable, PictureModel, TextModel, WidthMismatch
-from services.embedder.models.text import SentenceModel
 from services.embedder.settings import EmbedderSettings
 
 Models = tuple[TextModel, PictureModel]
@@ -49,6 +47,10 @@ def test_pictures_and_captions_meet_in_one_space(models: Models) -> None:
 
 def test_half_precision_changes_no_vector_by_much(models: Models) -> None:
     """As a GPU computes; a processor can do it, too, only more slowly."""
+    # torch takes seconds to import, and every worker of a test run collects this module.
+    from services.embedder.models.image import ClipModel  # noqa: PLC0415
+    from services.embedder.models.text import SentenceModel  # noqa: PLC0415
+
     half = Device("cpu", is_half=True)
     text, clip = SentenceModel(SETTINGS.text_model, half), ClipModel(SETTINGS.image_model, half)
     assert (text.identity, clip.identity) == (models[0].identity, models[1].identity)

@@ -45,6 +45,11 @@ max-examples = 3
 [phases.stateful.generation]
 max-examples = 3
 """
+# A visitor's parameters are read as everybody's: back ends, and those who show nothing, try all their bounds.
+NO_BOUNDS: Final = """
+[phases.coverage]
+enabled = false
+"""
 VISITOR: Final = "somebody"
 
 # What no schema tells: the grammar of weights and objectives, and which products there are.
@@ -201,6 +206,7 @@ def test_the_recommender_keeps_to_its_document_for_visitors(
         {"visitor_token": {"api_key": shop.token(VISITOR)}},
         {"path.product_id": "p9", "query.visitor_id": VISITOR, "path.visitor_id": VISITOR},
         ANY_WEIGHTS,
+        DRAWN_AGAIN + NO_BOUNDS,
     )
     statuses = run_schemathesis("recommender", recommender, own, tmp_path)
     rows = {name for name in operations(recommender) if "rules" not in name and "experiments" not in name}

@@ -143,5 +143,6 @@ def test_a_tenant_that_ingest_serves_is_kept(tenants: dict[str, ServiceSettings]
         assert set(rows(of)) == {".", ".b."}
 
 
-def test_what_is_no_prefix_is_refused(tenants: dict[str, ServiceSettings]) -> None:
-    assert "no topic prefix" in ops(tenants["."], "delete", "a b", "--yes", status=2).err
+def test_what_is_no_prefix_is_refused(broker: Broker) -> None:
+    of = ServiceSettings(kafka_bootstrap=broker.bootstrap)
+    assert "no topic prefix" in ops(of, "delete", "a b", "--yes", status=2).err

@@ -1,11 +1,13 @@
 """Several workers behind one port: pages of all get what happens, and one that is killed comes back."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from random import randrange
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -100,19 +102,22 @@ def shop(broker: Broker) -> Shop:
 
 
 @contextmanager
-def _recommender(shop: Shop, folder: Path) -> Iterator[tuple[RunningService, Workers]]:
+def _recommender(shop: Shop, folder: Path, **more: str) -> Iterator[tuple[RunningService, Workers]]:
     first_port = consecutive_ports(WORKERS)
     several = {
         "EDDY_RECOMMENDER_WORKERS": str(WORKERS),
         "EDDY_RECOMMENDER_WORKER_PORT": str(first_port),
         "EDDY_RECOMMENDER_DATADIR": str(folder / "index"),
         "EDDY_STOP_DELAY_S": "0",
+        **more,
     }
     with run_service("recommender", shop.settings, folder / "log", environment=several) as service:
         workers = Workers(service, first_port)
-        yield service, workers
-        for worker in workers.all:
-            worker.http.close()
+        try:
+            yield service, workers
+        finally:
+            for worker in workers.all:
+                worker.http.close()
 
 
 async def test_pages_of_two_workers_get_what_happens_and_one_that_is_killed_comes_back(
@@ -150,3 +155,53 @@ async def test_pages_of_two_workers_get_what_happens_and_one_that_is_killed_come
         assert await asyncio.to_thread(service.process.wait, 30) == -signal.SIGTERM
         _, alive = psutil.wait_procs(left, timeout=30)
         assert not alive
+
+
+@pytest.fixture
+def shops(broker: Broker) -> dict[str, Shop]:
+    """Two, by name."""
+    return {name: open_shop(broker, f"signs the tokens of the shop {name}") for name in "ab"}
+
+
+async def test_each_of_two_workers_serves_each_of_two_shops(shops: dict[str, Shop], tmp_path: Path) -> None:
+    entries = [
+        {
+            "topic_prefix": shop.settings.topic_prefix,
+            "path": f"/{name}",
+            "token_secret": f"signs the tokens of the shop {name}",
+            "api_key": f"the API key of the shop {name}",
+            "auth": "required",
+        }
+        for name, shop in shops.items()
+    ]
+    environment = {"EDDY_TENANTS": json.dumps(entries)}
+    with _recommender(shops["a"], tmp_path, **environment) as (_, workers):
+        await workers.are_ready()
+        for worker in workers.all:
+            await check_shops(worker, shops)
+        assert len(folders_of_indexes(tmp_path)) == WORKERS * len(shops)
+
+
+def folders_of_indexes(folder: Path) -> set[Path]:
+    """No two indexes may lie in one place."""
+    return {*folder.glob("index/worker-*/tenant-*/index")}
+
+
+async def check_shops(worker: RunningService, shops: dict[str, Shop]) -> None:
+    """A click at one shop moves its page at this worker, whose other page has its own click next."""
+    visitor = f"visitor-{uuid4().hex}"
+    told = await asyncio.to_thread(worker.http.get, "/metrics")
+    async with AsyncExitStack() as stack:
+        pages: dict[str, Live] = {}
+        for name, shop in shops.items():
+            assert f'eddy_recommender_products{{tenant="{shop.settings.tenant}"}}' in told.text
+            door = worker.below(f"/{name}")
+            stack.callback(door.http.close)
+            pages[name] = await stack.enter_async_context(shop.live(door, visitor, FOR_YOU))
+            assert len(ids(await pages[name].next())) == 6
+            other = shops["b" if name == "a" else "a"]
+            refused = await stack.enter_async_context(other.live(door, visitor))
+            assert (await refused.wait_for_close())[0] == 1008
+        for name, product_id in (("a", "p4"), ("b", "p5")):
+            event = await shops[name].look_at(visitor, product_id)
+            assert (await pages[name].next())["caused_by"] == event

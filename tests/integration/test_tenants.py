@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +13,10 @@ from infra.stack.broker import Broker
 from schemas.topics import ERASURES, EVENTS, EVENTS_DLQ, Topic
 from services.web.auth import TOKEN_HEADER
 from tests.support.kafka import read_topic
+from tests.support.operator import run_command, settings_without_services
 from tests.support.patience import eventually
 from tests.support.services import RunningService, run_service
-from tests.support.shop import FOR_YOU, Shop, content, get, ids, open_shop, product
+from tests.support.shop import FOR_YOU, Shop, content, ids, open_shop, product
 
 Json = dict[str, Any]
 ONLY = {"a": "only-a", "b": "only-b"}  # a product of each
@@ -70,14 +72,6 @@ def secret_of(name: str) -> str:
     return f"signs the tokens of the shop {name}"
 
 
-def below(service: RunningService, path: str) -> RunningService:
-    """The same service as one tenant's pages know it."""
-    seen = RunningService(service.process, service.port, service.log)
-    seen.url = service.url + path
-    seen.http = httpx.Client(base_url=seen.url, timeout=10, verify=False)
-    return seen
-
-
 @pytest.fixture(scope="module")
 def tenants(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tenant, Tenant]]:
     folder = tmp_path_factory.mktemp("tenants")
@@ -92,7 +86,7 @@ def tenants(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         run_service("recommender", settings, folder / "recommender", environment=environment) as recommender,
     ):
         found = [
-            Tenant(name, shop, entries[name], below(ingest, f"/{name}"), below(recommender, f"/{name}"))
+            Tenant(name, shop, entries[name], ingest.below(f"/{name}"), recommender.below(f"/{name}"))
             for name, shop in shops.items()
         ]
         yield found[0], found[1]
@@ -169,25 +163,71 @@ def test_a_page_of_the_other_shops_origin_is_refused(tenants: tuple[Tenant, Tena
             assert own.recommender.http.get("/v1/popular", headers=headers).status_code == status
 
 
-async def test_a_product_of_one_shop_is_not_known_at_the_other(tenants: tuple[Tenant, Tenant]) -> None:
+async def test_whatever_the_recommender_answers_is_of_its_own_shop(
+    tenants: tuple[Tenant, Tenant], visitor: str
+) -> None:
+    """Each path of its API, asked for the same visitor of both shops and by both shops' people."""
+    for own in tenants:
+        only = ONLY[own.name]
+        sold = product(4, product_id=only, name=f"Lamp {only}", popularity=0.9)
+        await own.shop.put(sold)
+        await own.shop.embed((sold, content(4)))
+        await own.shop.look_at(visitor, only)
+        boost = {"action": "boost", "products": [only], "factor": 1.1}
+        variants = [{"name": each, "share": 0.5} for each in ("as-is", "other")]
+        for path, body in ((f"rules/{only}", boost), (f"experiments/{only}", {"variants": variants})):
+            answer = own.recommender.http.put(f"/v1/{path}", json=body, headers=own.key("admin_key"))
+            assert answer.status_code == 200, answer.text
+
+    async def all_is_known() -> None:
+        for each in tenants:
+            telling = {path for path, text in ask_all(each, visitor).items() if ONLY[each.name] in text}
+            assert telling >= TELLING, TELLING - telling
+
+    await eventually(all_is_known)
     for own, other in (tenants, tenants[::-1]):
-        name = ONLY[own.name]
-        own_product = product(4, product_id=name)
-        await own.shop.put(own_product)
-        await own.shop.embed((own_product, content(4)))
+        for path, text in ask_all(own, visitor).items():
+            assert ONLY[other.name] not in text, path
+        foreign = ONLY[other.name]
+        for path in (*(f"products/{foreign}/{kind}" for kind in ABOUT), f"rules/{foreign}"):
+            answer = own.recommender.http.get(f"/v1/{path}", headers=own.key("admin_key"))
+            assert answer.status_code == 404, path
 
-        async def is_known(own: Tenant = own, name: str = name) -> None:
-            assert name in ids(get(own.recommender, "/v1/products/p4/similar", k=50))
 
-        await eventually(is_known)
-        get(other.recommender, f"/v1/products/{name}/similar", 404)
-        rows = ("/v1/products/p4/similar", "/v1/popular", "/v1/search?q=product")
-        for row in rows:
-            assert name not in ids(
-                get(other.recommender, row, k=50)
-                if "?" not in row
-                else get(other.recommender, "/v1/search", q="product", k=50)
-            )
+ABOUT = ("similar", "also-liked", "complements")
+OF_PEOPLE = ("/v1/rules", "/v1/rules/{rule_id}", "/v1/experiments", "/v1/experiments/{name}")
+# What tells of a product that the visitor has just looked at, of a rule and of an experiment.
+TELLING = {
+    *("/v1/recommendations", "/v1/products", "/v1/products/{product_id}/similar", "/v1/popular"),
+    *("/v1/search", "/v1/page", "/v1/visitors/{visitor_id}/profile", *OF_PEOPLE),
+}
+
+
+def ask_all(of: Tenant, visitor: str) -> dict[str, str]:
+    """By path of the recommender's API, what this shop's pages and people are answered."""
+    http, only = of.recommender.http, ONLY[of.name]
+    own, many = {"visitor_id": visitor, "k": 50}, {"k": 50}
+    asked: dict[str, Json] = {
+        "/v1/recommendations": own,
+        "/v1/products": {"product_id": ["p4", *ONLY.values()]},
+        **{f"/v1/products/{{product_id}}/{kind}": many for kind in ABOUT},
+        "/v1/complements": {"product_id": "p5", **many},
+        "/v1/popular": many,
+        "/v1/search": {"q": "lamp", **many},
+        "/v1/visitors/{visitor_id}/profile": {},
+        **{path: {} for path in OF_PEOPLE},
+    }
+    slots = [{"name": kind, "kind": kind, "k": 50} for kind in ("for_you", "popular")]
+    page = http.post("/v1/page", json={"visitor_id": visitor, "slots": slots}, headers=of.token(visitor))
+    told = {"/v1/page": page}
+    for path, parameters in asked.items():
+        address = path.format(product_id="p4", visitor_id=visitor, rule_id=only, name=only)
+        keys = of.key("admin_key" if path in OF_PEOPLE else "api_key")
+        told[path] = http.get(address, params=parameters, headers=keys)
+    assert [(path, each.text) for path, each in told.items() if each.status_code != 200] == []
+    paths = http.get("/openapi.json").json()["paths"]
+    assert told.keys() == {path for path in paths if path.startswith("/v1/")}, "a path is not asked for here"
+    return {path: each.text for path, each in told.items()}
 
 
 async def test_a_click_at_one_shop_moves_no_open_page_of_the_other(
@@ -254,6 +294,22 @@ def test_metrics_tell_whose_they_are_and_each_shop_sees_its_own(tenants: tuple[T
             assert other not in told
         whole = httpx.get(f"{doors[0].url.removesuffix('/a')}/metrics").text
         assert all(f'tenant="{label}"' in whole for label in labels)
+
+
+def test_operators_see_what_each_takes_on_disk(tenants: tuple[Tenant, Tenant], tmp_path: Path) -> None:
+    first, second = (each.shop.settings for each in tenants)
+    version = tmp_path / first.topic_prefix / "behaviour" / "20241123T041507Z-3f9a"
+    version.mkdir(parents=True)
+    (version / "array.npy").write_bytes(bytes(3_000))
+    environment = settings_without_services(first) | {
+        "EDDY_RECOMMENDER_URL": tenants[0].recommender.url.removesuffix("/a"),
+        "EDDY_MODEL_STORE": str(tmp_path),
+    }
+    rows: list[Json] = json.loads(run_command(environment, "tenants", "--no-products", "--json").out)
+    told = {each["tenant"]: (each["models_bytes"], each["recommender_disk_bytes"]) for each in rows}
+    assert told[first.tenant][0] == 3_000
+    assert told[second.tenant][0] is None
+    assert all(told[each.tenant][1] > 50_000 for each in (first, second))  # the vectors of 60 products
 
 
 def test_a_quota_holds_for_its_own_shop_alone(tenants: tuple[Tenant, Tenant], visitor: str) -> None:

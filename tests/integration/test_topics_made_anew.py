@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from uuid import uuid4
 
 import msgspec
@@ -13,7 +14,7 @@ from confluent_kafka import Message, Producer
 from infra.stack.broker import Broker
 from schemas.topics import EVENTS, PRODUCT_VECTORS, PRODUCTS, RULES, SESSIONS, Topic
 from services.kafka.admin import KafkaAdmin, create
-from services.kafka.clients import TopicReader, client_config, producer_config
+from services.kafka.clients import BATCH, TopicReader, client_config, producer_config
 from services.settings import ServiceSettings
 from tests.support.kafka import delete_topics, forget_records, make_anew
 from tests.support.patience import wait_until
@@ -94,6 +95,29 @@ def test_what_is_gone_is_gone_and_what_is_older_counts(kafka: ServiceSettings, a
         replica.shows(a="4", d="1", p="5", q="5")
         send(kafka, RULES, {"a": "6", "d": ""})
         replica.shows(a="6", p="5", q="5")
+
+
+def test_who_waits_for_a_reader_that_is_stopped_waits_no_longer(kafka: ServiceSettings) -> None:
+    """A service that is ended while it reads a large topic would not end before it is killed."""
+    send(kafka, RULES, {f"rule-{number}": "1" for number in range(4 * BATCH)})
+    taking, go_on = Event(), Event()
+
+    def take(_messages: list[Message]) -> None:
+        taking.set()
+        go_on.wait(30)
+
+    reader = TopicReader(client_config(kafka), [kafka.topic(RULES)], take, lambda _error: None)
+    reader.start()
+    waiting = Thread(target=reader.wait_until_caught_up, daemon=True)
+    waiting.start()
+    assert taking.wait(30)
+    stopping = Thread(target=reader.stop, daemon=True)
+    stopping.start()
+    go_on.set()
+    stopping.join(30)
+    waiting.join(10)
+    assert not stopping.is_alive()
+    assert not waiting.is_alive()
 
 
 def test_a_reader_goes_on_where_another_has_been(kafka: ServiceSettings) -> None:

@@ -2,9 +2,11 @@
 
 import io
 import os
+import subprocess
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from schemas.topics import PRODUCT_VECTORS, PRODUCTS, PRODUCTS_DLQ
 from schemas.vectors import ProductVectors
 from services.settings import ServiceSettings
 from tests.support.kafka import quick_config, read_topic
-from tests.support.launcher import ModuleProcess, start_module
+from tests.support.launcher import ModuleProcess, start_fresh, start_module
 from tests.support.machine import free_ports
 from tests.support.patience import patiently, wait_until
 from tests.support.services import without_tenant
@@ -36,7 +38,7 @@ START_S = 120  # torch and its friends take 10 s to import, and several times th
 class EmbedderService:
     """A running `python -m services.embedder`, with what it logged."""
 
-    def __init__(self, process: ModuleProcess, url: str, log: Path) -> None:
+    def __init__(self, process: "ModuleProcess | subprocess.Popen[bytes]", url: str, log: Path) -> None:
         self.process = process
         self.url = url
         self.log = log
@@ -71,8 +73,13 @@ class EmbedderService:
 
 
 @contextmanager
-def run_embedder(settings: ServiceSettings, log: Path, **more: str) -> Iterator[EmbedderService]:
-    """An embedder on these brokers and topics; killed at the end where it still runs."""
+def run_embedder(
+    settings: ServiceSettings, log: Path, *, tree: Path | None = None, **more: str
+) -> Iterator[EmbedderService]:
+    """An embedder on these brokers and topics; killed at the end where it still runs.
+
+    `tree`: the code is another release's, which lies there.
+    """
     [port] = free_ports(1)
     environment = os.environ | {
         "EDDY_KAFKA_BOOTSTRAP": settings.kafka_bootstrap,
@@ -84,7 +91,8 @@ def run_embedder(settings: ServiceSettings, log: Path, **more: str) -> Iterator[
         **more,
     }
     with log.open("ab") as output:
-        process = start_module("services.embedder", environment=environment, stdout=output, stderr=output)
+        start = partial(start_fresh, tree=tree) if tree else start_module
+        process = start("services.embedder", environment=environment, stdout=output, stderr=output)
     embedder = EmbedderService(process, f"http://127.0.0.1:{port}", log)
     try:
         embedder.wait_until_ready()

@@ -42,6 +42,14 @@ class RunningService:
 
         check_answer()
 
+    def below(self, path: str) -> "RunningService":
+        """The same service as pages know it whose tenant answers below this path; close its `http`."""
+        seen = RunningService(self.process, self.port, self.log)
+        seen.http.close()
+        seen.url = self.url + path
+        seen.http = httpx.Client(base_url=seen.url, timeout=10, verify=False)
+        return seen
+
     def metrics(self) -> str:
         """What /metrics tells, without the label that all samples of a test's service have alike."""
         return without_tenant(self.http.get("/metrics").text)

@@ -198,7 +198,11 @@ def shelf(product_id: str) -> str:
 
 def open_shop(broker: Broker, secret: str = SECRET) -> Shop:
     """A shop of its own, with the catalogue and its vectors."""
-    settings = create_topics(broker)
+    return fill_shop(create_topics(broker), secret)
+
+
+def fill_shop(settings: ServiceSettings, secret: str = SECRET) -> Shop:
+    """The same on topics that are there, and empty."""
     shop = Shop(settings, secret)
 
     async def fill() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.files import PREFIX, clean, lock, scratch, write_atomically, write_folder
+from services.files import PREFIX, clean, disk_usage, lock, scratch, write_atomically, write_folder
 
 
 def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -15,6 +15,16 @@ def test_a_folder_appears_when_the_block_ends(tmp_path: Path) -> None:
         assert not target.exists()
     assert (target / "file").read_text() == "whole"
     assert [path.name for path in target.parent.iterdir()] == ["version"]
+
+
+def test_disk_usage_counts_all_files_below_and_nothing_that_is_not_there(tmp_path: Path) -> None:
+    assert disk_usage(tmp_path / "nowhere") == 0
+    for name in ("a/one", "a/b/two", "c/three"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(10_000))
+    assert 20_000 <= disk_usage(tmp_path / "a") < 40_000
+    assert disk_usage(tmp_path / "a", tmp_path / "c") == disk_usage(tmp_path)
 
 
 def test_a_block_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -89,16 +89,20 @@ def is_test(path: Path) -> bool:
     return path.name.startswith("test_") or path.name == "conftest.py"
 
 
-def modules_of_tests(path: Path, tree: ast.Module) -> Iterator[str]:
+def modules_of_tests(tree: ast.Module) -> Iterator[str]:
     """The modules below tests/ that a file imports, however it says so."""
     for node in statements(tree):
-        names: list[str] = []
-        if isinstance(node, ast.Import):
-            names = [each.name for each in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports by dots"
-            names = [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
-        yield from (name for name in names if name.startswith("tests.") and is_module(name))
+        yield from (name for name in list_imports(node) if name.startswith("tests.") and is_module(name))
+
+
+def list_imports(node: ast.AST) -> list[str]:
+    """What a statement may import: modules, and names in them that may be modules."""
+    if isinstance(node, ast.Import):
+        return [each.name for each in node.names]
+    if isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{node.module} is imported by dots"
+        return [node.module or "", *(f"{node.module}.{each.name}" for each in node.names)]
+    return []
 
 
 def is_module(name: str) -> bool:
@@ -115,7 +119,25 @@ def test_only_tests_lie_outside_of_what_is_shared() -> None:
 
 
 def test_no_module_imports_a_test_or_a_conftest() -> None:
-    found = {(path, name) for path, tree in parse("tests").items() for name in modules_of_tests(path, tree)}
+    found = {(path, name) for path, tree in parse("tests").items() for name in modules_of_tests(tree)}
     assert len(found) > 100
     others = {each for each in found if not each[1].startswith(("tests.support", "tests.benchmark"))}
     assert others == set(), "what tests share lies in tests/support"
+
+
+LOAD_TORCH = {"torch", "torchvision", "open_clip", "sentence_transformers"} | {
+    f"services.embedder.models.{each}" for each in ("image", "text")
+}
+
+
+def test_no_test_loads_torch_where_it_is_only_collected() -> None:
+    """Every worker of a run collects all of them: it would take each seven seconds and 300 MB."""
+    found = {
+        (str(path), name)
+        for path, tree in parse("tests").items()
+        if is_test(path)
+        for node in tree.body
+        for name in list_imports(node)
+    }
+    assert len(found) > 1000
+    assert {each for each in found if each[1] in LOAD_TORCH} == set()

@@ -21,14 +21,16 @@ from schemas import sessions
 from schemas.sessions import Session
 from schemas.topics import EVENTS_DLQ, SESSIONS
 from services.clock import now_ms
+from services.kafka.admin import KafkaAdmin, create
+from services.ops.tenants.report import own_topics
+from services.settings import ServiceSettings
 from services.version import UNTOLD, VERSION
 from tests.support.kafka import read_topic
 from tests.support.machine import free_ports
 from tests.support.operator import run_command
 from tests.support.patience import patiently
-from tests.support.releases import release_before, tree_of
 from tests.support.services import ADMIN_KEY, KEY, RunningService, run_service
-from tests.support.shop import COUNT, FOR_YOU, Shop, get, ids, metrics, open_shop
+from tests.support.shop import COUNT, FOR_YOU, Shop, fill_shop, get, ids, metrics, open_shop
 
 pytestmark = pytest.mark.timeout(900)
 VISITORS: Final = 12
@@ -36,17 +38,11 @@ OLD, NEW = "old", "new"
 READERS_FIRST: Final = ("recommender", "session_processor", "ingest")
 
 
-@pytest.fixture(scope="module")
-def old_tree() -> Path:
-    """The code of the release before."""
-    return tree_of(release_before())
-
-
 class Roll:
     """A shop whose services are of either release, and visitors who click all the while."""
 
-    def __init__(self, broker: Broker, old_tree: Path, folder: Path) -> None:
-        self.shop: Shop = open_shop(broker)
+    def __init__(self, shop: Shop, old_tree: Path, folder: Path) -> None:
+        self.shop = shop
         self.folder = folder
         self.sent: dict[str, list[str]] = defaultdict(list)  # by visitor, what was answered 202
         self._newest: dict[str, str] = {}  # by visitor, the product of the newest event
@@ -165,7 +161,17 @@ class Roll:
 @pytest.fixture
 def roll(broker: Broker, old_tree: Path, tmp_path: Path) -> Roll:
     """Topics of this test alone."""
-    return Roll(broker, old_tree, tmp_path)
+    return Roll(open_shop(broker), old_tree, tmp_path)
+
+
+@pytest.fixture
+def only_shop(broker: Broker, old_tree: Path, tmp_path: Path) -> Iterator[Roll]:
+    """Topics without a prefix: the shop's folders are those that the release before has, too."""
+    settings = ServiceSettings(kafka_bootstrap=broker.bootstrap)
+    create(settings)
+    yield Roll(fill_shop(settings), old_tree, tmp_path)
+    admin = KafkaAdmin(settings)
+    admin.delete_topics(own_topics("", [*admin.cluster().topics], ["session-processor"]), 60)
 
 
 def findings(roll: Roll, **urls: str) -> dict[str, Any]:
@@ -220,12 +226,16 @@ def check_mixed(told: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("before", "after"), [(OLD, NEW), (NEW, OLD)], ids=["forward", "back"])
 def test_a_worker_in_the_same_place_goes_on_from_what_the_other_release_has_stored(
-    roll: Roll, before: str, after: str
+    only_shop: Roll, before: str, after: str
 ) -> None:
     """The table's changelog and Faust's own folder, the recommender's copy of products and its index."""
+    roll = only_shop
     with ExitStack() as running:
         ingest = running.enter_context(roll.run(OLD, "ingest"))
-        with roll.run(before, "session_processor") as worker, roll.run(before, "recommender") as recommender:
+        with (
+            roll.run(before, "session_processor") as worker,
+            roll.run(before, "recommender") as recommender,
+        ):
             roll.click(ingest)
             roll.check_sessions()
             wait_for_copy(recommender)
@@ -234,7 +244,10 @@ def test_a_worker_in_the_same_place_goes_on_from_what_the_other_release_has_stor
             roll.stop(worker)
             roll.stop(recommender)
         roll.click(ingest)
-        with roll.run(after, "session_processor") as worker, roll.run(after, "recommender") as recommender:
+        with (
+            roll.run(after, "session_processor") as worker,
+            roll.run(after, "recommender") as recommender,
+        ):
             roll.check_sessions()
             roll.check_rows(recommender)
             assert get(recommender, "/readyz")["products"] == COUNT

@@ -26,7 +26,13 @@ COLUMNS: tuple[Column[TenantFacts], ...] = (
     Column("products", lambda each: each.products, right=True),
     Column("lag", lambda each: each.lag, right=True),
     Column("workers", lambda each: each.members, right=True),
+    Column("models", lambda each: _size(each.models_bytes), right=True),
+    Column("recommender's disk", lambda each: _size(each.recommender_disk_bytes), right=True),
 )
+
+
+def _size(in_bytes: int | None) -> str | None:
+    return None if in_bytes is None else f"{in_bytes / 1e6:,.1f} MB"
 
 
 @app.callback(invoke_without_command=True, epilog=STATUSES)
@@ -43,8 +49,9 @@ def tenants(
     """The tenants of the cluster: topics, events, products, how far their workers are behind.
 
     Ends with 1 when topics of one are missing. Workers are session processors and embedders: ingest and
-    recommenders read without a group, so that the broker does not know them. What a tenant takes on disk is
-    told by kafka-log-dirs.sh --describe: Kafka's client for Python does not ask for it.
+    recommenders read without a group, so that the broker does not know them. Models are as EDDY_MODEL_STORE
+    lists them; the recommender is the one at EDDY_RECOMMENDER_URL. What topics take on disk is told by
+    kafka_log_size_bytes and kafka-log-dirs.sh --describe: Kafka's client for Python does not ask for it.
 
     Example: EDDY_KAFKA_BOOTSTRAP=kafka:9092 python -m services.ops tenants --no-products
     """

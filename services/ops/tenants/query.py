@@ -1,12 +1,16 @@
 """Asks the broker and the services what tenants have, and removes one that nobody reads."""
 
 from collections.abc import Collection
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final
 
 import httpx
+import msgspec
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import OffsetSpec
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from schemas.tenants import label
@@ -16,15 +20,18 @@ from services.clock import now_ms
 from services.errors import OperationFailed
 from services.kafka.admin import EARLIEST, LATEST, KafkaAdmin, require_broker
 from services.kafka.ranges import newest_by_key, open_reader
+from services.model.store import StoreFailed, size_of
 from services.ops.lag.query import PASSING
 from services.ops.lag.report import list_groups, partition_lag
 from services.ops.services import READY_S, url_of
 from services.ops.settings import OpsSettings
 from services.ops.tenants.report import Deleted, TenantFacts, elsewhere, find_prefixes, own_topics
 
+LOOKS: Final = 4  # tenants that are looked at at a time
 GONE_S: Final = 30.0
 SETTLED_S: Final = 15.0
 MINUTE_MS: Final = 60_000
+DISK: Final = "eddy_recommender_disk_bytes"
 # They read whole topics without a group, so that the broker knows nothing of them.
 WITHOUT_GROUP: Final = ("ingest", "recommender")
 
@@ -42,10 +49,28 @@ def list_tenants(settings: OpsSettings, *, count_products: bool) -> list[TenantF
     admin = KafkaAdmin(settings)
     with require_broker(settings):
         names, groups = set(admin.cluster().topics), admin.group_names()
-        return [
-            _look(admin, settings.model_copy(update={"topic_prefix": prefix}), names, groups, count_products)
-            for prefix in find_prefixes(names)
-        ]
+        all_of = [settings.model_copy(update={"topic_prefix": prefix}) for prefix in find_prefixes(names)]
+        with ThreadPoolExecutor(LOOKS) as looks:  # each waits for a dozen answers, one after the other
+            found = [*looks.map(lambda of: _look(admin, of, names, groups, count_products), all_of)]
+    on_disk = {
+        sample.labels.get("tenant"): int(sample.value)
+        for sample in _samples_at(url_of(settings, "recommender"))
+        if sample.name == DISK
+    }
+    return [
+        msgspec.structs.replace(
+            each,
+            models_bytes=_size_of_models(settings.model_copy(update={"topic_prefix": each.prefix})),
+            recommender_disk_bytes=on_disk.get(each.tenant),
+        )
+        for each in found
+    ]
+
+
+def _size_of_models(of: OpsSettings) -> int | None:
+    with suppress(StoreFailed):  # `models list` says why
+        return size_of(of.tenant_store)
+    return None
 
 
 @retry(
@@ -139,12 +164,17 @@ def require_unread(settings: OpsSettings) -> None:
 
 def _tenants_at(url: str) -> set[str]:
     """The tenants that a service tells of at /metrics; none where nobody answers."""
+    return {sample.labels.get("tenant", "") for sample in _samples_at(url)}
+
+
+def _samples_at(url: str) -> list[Sample]:
+    """What a service tells at /metrics; nothing where nobody answers."""
     try:
         answer = httpx.get(f"{url}/metrics", timeout=READY_S).raise_for_status()
         families = list(text_string_to_metric_families(answer.text))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
-        return set()
-    return {sample.labels.get("tenant", "") for family in families for sample in family.samples}
+        return []
+    return [sample for family in families for sample in family.samples]
 
 
 def delete_tenant(settings: OpsSettings, topics: Collection[str]) -> Deleted:

@@ -14,6 +14,8 @@ class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one tenant has. `products` and `events_…` are None where their topic is missing or not counted.
 
     `members` counts the processes in its consumer groups; recommenders and ingest are in none.
+    `models_bytes` is None where the store has none of its models or does not answer,
+    `recommender_disk_bytes` where no recommender answers that serves it.
     """
 
     prefix: str
@@ -25,6 +27,8 @@ class TenantFacts(msgspec.Struct, frozen=True, kw_only=True):
     products: int | None
     lag: int
     members: int
+    models_bytes: int | None = None
+    recommender_disk_bytes: int | None = None
 
     @property
     def is_whole(self) -> bool:

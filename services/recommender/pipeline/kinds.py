@@ -93,18 +93,18 @@ def _number(names: Numbering, name: str) -> int:
 
 def kind_of(product: Product) -> str:
     """Its type; the whole category where it has none, whoever it is for. Empty for neither."""
-    return product.type or "/".join(shelf_of(product.category))
+    return product.type or "/".join(drop_audience(product.category))
 
 
 def topic_of(product: Product) -> str:
     """The shelf above its own, whoever it is for: shirts for women and for men are one topic, and so are
     tents and sleeping bags below Camping. Empty without a category."""
-    shelf = shelf_of(product.category)
+    shelf = drop_audience(product.category)
     return "/".join(shelf[:-1] or shelf)
 
 
 @lru_cache(10_000)
-def shelf_of(category: tuple[str, ...]) -> tuple[str, ...]:
+def drop_audience(category: tuple[str, ...]) -> tuple[str, ...]:
     """A category's path without steps that only say whom it is for; the whole path where all of them do."""
     people = _audiences()
     steps = tuple(step for step in category if not (words := _words(step)) or not words <= people.keys())

@@ -11,6 +11,7 @@ from infra.stack.settings import StackSettings
 from tests.support.metrics import SERIES
 
 OF_PROMETHEUS = frozenset({"job", "instance"})
+OF_ALL = OF_PROMETHEUS | {"tenant"}  # put on where /metrics is written
 ALARMS = alarms()
 NAMES = [alarm.name for alarm in ALARMS]
 
@@ -18,7 +19,7 @@ NAMES = [alarm.name for alarm in ALARMS]
 def unknown(alarm: Alarm, series: dict[str, frozenset[str]] = SERIES) -> list[str]:
     """What an alarm names that nobody has."""
     wrong = []
-    of_all: set[str] = set(OF_PROMETHEUS)
+    of_all: set[str] = set(OF_ALL)
     for name, labels in alarm.selectors:
         if name in OF_OTHERS:
             continue
@@ -26,7 +27,7 @@ def unknown(alarm: Alarm, series: dict[str, frozenset[str]] = SERIES) -> list[st
             wrong.append(name)
             continue
         of_all |= series[name]
-        wrong += [f"{name}{{{label}}}" for label in sorted(labels - series[name] - OF_PROMETHEUS)]
+        wrong += [f"{name}{{{label}}}" for label in sorted(labels - series[name] - OF_ALL)]
     return wrong + [f"by ({label})" for label in sorted(alarm.grouped_by - of_all)]
 
 

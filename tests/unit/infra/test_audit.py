@@ -24,6 +24,7 @@ from infra.audit import (
     require_answer,
 )
 from services.errors import OperationFailed
+from tests.support.machine import free_ports
 
 TODAY = date(2026, 11, 29)
 FOUND = Known("jinja2 2.4.1", frozenset({"PYSEC-2014-8", "CVE-2014-1402"}), ("2.7.2",))
@@ -67,7 +68,7 @@ def test_npm_tells_those_that_have_an_advisory_of_their_own() -> None:
     assert read_npm_audit(report) == Answer(
         9, (Known("ws <8", frozenset({"GHSA-aaaa-bbbb-cccc"}), ("8.1.0",)),), ()
     )
-    with pytest.raises(OperationFailed, match="405"):
+    with pytest.raises(OperationFailed, match=r"405.*--python-only"):
         read_npm_audit({"message": "405 Method Not Allowed"})
 
 
@@ -118,3 +119,16 @@ def test_the_real_tool_ends_with_1_where_something_is_known(
     done = CliRunner().invoke(app, ["--python-only", "--osv-url", osv, "--lock", str(tmp_path / "lock")])
     assert done.exit_code == status, done.output + repr(done.exception)
     assert ("PYSEC-2014-8" in done.output) is bool(status)
+
+
+@pytest.mark.skipif(find_spec("pip_audit") is None, reason="pip-audit is not installed: make setup")
+def test_where_nobody_answers_it_ends_with_2_and_says_what_can_be_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "lock").write_text("jinja2==2.4.1\n")
+    nobody = f"http://127.0.0.1:{free_ports(1)[0]}/v1/query"
+    done = CliRunner().invoke(app, ["--python-only", "--osv-url", nobody, "--lock", str(tmp_path / "lock")])
+    assert done.exit_code == 2
+    assert "Connection refused" in done.output
+    assert "run it where pypi.org itself answers" in done.output

@@ -48,6 +48,17 @@ def test_an_empty_store_has_no_versions(models: ModelStore) -> None:
     assert models.latest() is None
 
 
+def test_the_size_of_a_store_is_that_of_its_own_versions(url: str, artifact: tuple[Path, str]) -> None:
+    assert store.size_of(url) is None
+    folder, _ = artifact
+    whole = sum(each.stat().st_size for each in folder.iterdir())
+    ModelStore(url, "behaviour").upload(folder, FIRST)
+    ModelStore(url, "other").upload(folder, FIRST)
+    ModelStore(f"{url.rstrip('/')}/shop-a.", "behaviour").upload(folder, FIRST)  # another tenant's
+    assert store.size_of(url) == 2 * whole
+    assert store.size_of(f"{url.rstrip('/')}/shop-a.") == whole
+
+
 def test_what_was_uploaded_is_fetched(models: ModelStore, artifact: tuple[Path, str], tmp_path: Path) -> None:
     folder, digest = artifact
     for version in (SECOND, FIRST):

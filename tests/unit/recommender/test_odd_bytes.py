@@ -154,6 +154,23 @@ async def test_a_click_counts_also_where_a_newer_session_lies_behind_it(recommen
     assert clicks == 1
 
 
+async def test_the_headers_of_each_session_are_read_once(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, value = odd_bytes.good(SESSIONS, LAYOUT)
+    lying = [StoredMessage(key, value, topic=SESSIONS.name, at=NOW) for _ in range(2)]
+    read: list[int] = []
+    headers = StoredMessage.headers
+
+    def count(message: StoredMessage) -> object:
+        read.append(id(message))
+        return headers(message)
+
+    monkeypatch.setattr(StoredMessage, "headers", count)
+    await recommender.take(SESSIONS, *lying)
+    assert sorted(read) == sorted(map(id, lying))
+
+
 @examples(50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(TOPICS), st.lists(st.tuples(st.none() | st.binary(max_size=8), ANY_VALUE), max_size=4))
 async def test_any_bytes_are_lived_with(recommender: Recommender, topic: Topic, found: list[Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from aiokafka.structs import OffsetAndMetadata
 from faust.types import TP
+from mode import Service
 
 from schemas.topics import EVENTS
 from services.session_processor.app import faust_app, pass_over_committed
@@ -91,3 +92,14 @@ async def test_what_was_committed_late_is_no_gap(app: RewindingApp, monkeypatch:
     assert order.next_offsets == {COMMITTED.partition: 22}
     await consumer_of(app).perform_seek()  # Faust's own, when its table is there
     order.track(COMMITTED.partition, 27, lambda: None)
+
+
+def test_what_faust_says_is_said_under_its_name_also_by_classes_of_ours() -> None:
+    def subclasses(kind: type[Service]) -> set[type[Service]]:
+        return {each for direct in kind.__subclasses__() for each in {direct, *subclasses(direct)}}
+
+    ours = {each for each in subclasses(Service) if each.__module__.startswith("services.")}
+    assert len(ours) >= 5
+    assert {each.__name__: each.logger.name.partition(".")[0] for each in ours} == dict.fromkeys(
+        (each.__name__ for each in ours), "faust"
+    )

@@ -3,10 +3,11 @@
 {{- if eq . "session-processor" -}}
 # Each change of the group is a rebalance: nobody folds until the partitions are dealt out anew and their sessions are
 # read again, and a pod that goes without coming back is missed for EDDY_SESSION_TIMEOUT_S (10 s) first. The lag that
-# this makes must not be answered by the next change: one step, then three minutes in which it is worked off and
-# has left the query's window of two. Down slower: what is saved is little, what it costs is another such pause.
+# this makes must not be answered by the next change, also not where a pod was taken away: whoever scales up has
+# asked for it for two minutes, and the query looks one back. One step, then three minutes in which it is worked off.
+# Down slower: what is saved is little, what it costs is another such pause.
 scaleUp:
-  stabilizationWindowSeconds: 60
+  stabilizationWindowSeconds: 120
   selectPolicy: Max
   policies:
     - {type: Pods, value: 2, periodSeconds: 180}
