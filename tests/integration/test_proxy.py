@@ -4,6 +4,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.parse import quote
 
@@ -11,6 +12,8 @@ import httpx
 import pytest
 from ulid import ULID
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
 
 from infra.stack.broker import Broker
 from services.clock import now_ms
@@ -30,6 +33,9 @@ class Proxy:
         self.port = port
         self.tls = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
         self._http = httpx.Client(verify=self.tls, trust_env=False, timeout=30)
+
+    def close(self) -> None:
+        self._http.close()
 
     def ask(self, method: str, name: str, path: str, **options: object) -> httpx.Response:
         return self._http.request(
@@ -67,6 +73,25 @@ def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
         running = Proxy(folder, ports["tls"])
         wait_until_ready(running, process)
         yield running
+        running.close()
+
+
+@pytest.fixture
+def rolled(tmp_path: Path) -> Iterator[tuple[Proxy, int]]:
+    """A proxy before two recommenders of which neither is there, and the port of one of them."""
+    plain, tls, ingest, *recommenders = free_ports(5)
+    configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=[ingest], recommender=recommenders)
+    with run_nginx(tmp_path, configuration) as process:
+        proxy = Proxy(tmp_path, tls)
+        while True:
+            assert process.poll() is None, (tmp_path / "start").read_text()
+            try:
+                assert proxy.ask("GET", RECOMMENDER, "/readyz").status_code == 502
+                break
+            except httpx.ConnectError:
+                continue
+        yield proxy, recommenders[1]
+        proxy.close()
 
 
 def wait_until_ready(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:
@@ -107,3 +132,24 @@ def test_what_is_for_inside_stays_there(proxy: Proxy) -> None:
 
 def test_more_than_any_path_takes_is_not_even_read(proxy: Proxy) -> None:
     assert proxy.ask("PUT", INGEST, "/v1/products", content=bytes(7 << 20)).status_code == 413
+
+
+async def test_all_sockets_are_back_with_the_first_recommender_that_is_there_again(
+    rolled: tuple[Proxy, int],
+) -> None:
+    proxy, port = rolled
+    url = f"wss://{RECOMMENDER}/v1/live?visitor_id=v"
+
+    def open_socket() -> connect:
+        return connect(url, host="127.0.0.1", port=proxy.port, ssl=proxy.tls, proxy=None)
+
+    async def stay(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    with pytest.raises(InvalidStatus, match="502"):
+        async with open_socket():
+            pass
+    # From here on nginx knows that both have failed; it may not wait, nor let in one after the other.
+    async with serve(stay, "127.0.0.1", port), AsyncExitStack() as pages:
+        for _ in range(20):
+            await pages.enter_async_context(open_socket())
