@@ -4,8 +4,10 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack, closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import httpx
@@ -69,11 +71,10 @@ def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
             "recommender", shop.settings, folder / "recommender", port=ports["recommender"], environment=TRUST
         ),
         run_nginx(folder, configuration) as process,
+        closing(Proxy(folder, ports["tls"])) as running,
     ):
-        running = Proxy(folder, ports["tls"])
-        wait_until_ready(running, process)
+        wait_for(running, process, 200, INGEST, RECOMMENDER)
         yield running
-        running.close()
 
 
 @pytest.fixture
@@ -81,25 +82,21 @@ def rolled(tmp_path: Path) -> Iterator[tuple[Proxy, int]]:
     """A proxy before two recommenders of which neither is there, and the port of one of them."""
     plain, tls, ingest, *recommenders = free_ports(5)
     configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=[ingest], recommender=recommenders)
-    with run_nginx(tmp_path, configuration) as process:
-        proxy = Proxy(tmp_path, tls)
-        while True:
-            assert process.poll() is None, (tmp_path / "start").read_text()
-            try:
-                assert proxy.ask("GET", RECOMMENDER, "/readyz").status_code == 502
-                break
-            except httpx.ConnectError:
-                continue
+    with (
+        run_nginx(tmp_path, configuration) as process,
+        closing(Proxy(tmp_path, tls)) as proxy,
+    ):
+        wait_for(proxy, process, 502)
         yield proxy, recommenders[1]
-        proxy.close()
 
 
-def wait_until_ready(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:
+def wait_for(proxy: Proxy, process: "subprocess.Popen[bytes]", status: int, *names: str) -> None:
+    """Until nginx runs; these answer as they are to, by default the recommender."""
     while True:
         assert process.poll() is None, (proxy.folder / "start").read_text()
         try:
-            for name in (INGEST, RECOMMENDER):
-                assert proxy.ask("GET", name, "/readyz").status_code == 200
+            for name in names or (RECOMMENDER,):
+                assert proxy.ask("GET", name, "/readyz").status_code == status
             return
         except httpx.ConnectError:
             continue
@@ -132,6 +129,35 @@ def test_what_is_for_inside_stays_there(proxy: Proxy) -> None:
 
 def test_more_than_any_path_takes_is_not_even_read(proxy: Proxy) -> None:
     assert proxy.ask("PUT", INGEST, "/v1/products", content=bytes(7 << 20)).status_code == 413
+
+
+class KafkaIsAway(BaseHTTPRequestHandler):
+    """An ingest that answers as one does whose Kafka does not."""
+
+    def do_POST(self) -> None:
+        self.send_response(503)
+        self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_ingests_that_wait_for_kafka_are_asked_again_and_say_so_themselves(tmp_path: Path) -> None:
+    plain, tls, recommender, *ingests = free_ports(5)
+    configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=ingests, recommender=[recommender])
+    with ExitStack() as stack:
+        for port in ingests:
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", port), KafkaIsAway))
+            Thread(target=server.serve_forever).start()
+            stack.callback(server.shutdown)
+        process = stack.enter_context(run_nginx(tmp_path, configuration))
+        proxy = stack.enter_context(closing(Proxy(tmp_path, tls)))
+        wait_for(proxy, process, 502)
+        for _ in range(6):
+            answer = proxy.ask("POST", INGEST, "/v1/events", json={"events": []})
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
 
 
 async def test_all_sockets_are_back_with_the_first_recommender_that_is_there_again(
