@@ -34,8 +34,9 @@ PER_VISITOR: Final = SESSION_EVENTS_MAX  # all of them are remembered
 SLOT: Final = {"name": "for_you", "kind": "for_you", "k": 6}
 # As tracker.js and live.js have them.
 FIRST_WAIT_S: Final = 0.5
-LAST_WAIT_S: Final = 20.0
+LAST_WAIT_S: Final = 10.0
 AWAY_S: Final = 8.0  # the longest wait of a page whose socket does not open
+SENT_AWAY_S: Final = 20.0  # and of one whose socket opens and is closed
 ANSWER_WITHIN_S: Final = 10.0
 OPEN_WITHIN_S: Final = 3.0
 
@@ -175,7 +176,7 @@ class Crowd:
                         self._live_url, params={"visitor_id": shopper.visitor_id}, max_msg_size=0
                     )
                 async with socket:
-                    longest_s = LAST_WAIT_S
+                    longest_s = SENT_AWAY_S
                     shopper.connections += 1
                     await socket.send_json(subscribe)
                     async for message in socket:
