@@ -123,14 +123,16 @@ class Crowd:
         """Events answered 202 so far."""
         return sum(len(shopper.accepted) for shopper in self.shoppers)
 
-    async def arrive(self, count: int) -> None:
-        """So many visitors open a page."""
-        for _ in range(count):
-            await self._arrive()
+    async def arrive(self, count: int, *, since_long: bool = False) -> None:
+        """So many visitors open a page. `since_long`: as if they had come one after the other, each has more
+        clicks left than the one before, and they will not all leave at once.
+        """
+        for number in range(1, count + 1):
+            await self._arrive(-(-PER_VISITOR * number // count) if since_long else PER_VISITOR)
 
-    async def _arrive(self) -> None:
+    async def _arrive(self, clicks: int) -> None:
         given = await self._new_visitor()
-        shopper = Shopper(given["visitor_id"], given["token"])
+        shopper = Shopper(given["visitor_id"], given["token"], left=clicks)
         self.shoppers.append(shopper)
         self.open.append(shopper)
         self._watching[shopper.visitor_id] = asyncio.create_task(self._watch(shopper))
@@ -221,7 +223,7 @@ class Crowd:
             shopper = self.open[number % len(self.open)]
             if shopper.left == 0:
                 await self._leave(shopper)
-                await self._arrive()
+                await self._arrive(PER_VISITOR)
                 continue
             shopper.left -= 1
             event = self._click(shopper, number)
