@@ -110,7 +110,7 @@ class Faults:
         fleet, cluster = self._fleet, self._cluster
         # All lead partitions; of the three it is the one whose death costs most.
         leader = cluster.active_controller()
-        await self.strike("the active controller, which leads, too, kill -9", partial(cluster.kill, leader))
+        await self.strike("a broker that leads, kill -9", partial(cluster.kill, leader))
         cluster.start_node(leader)
         await self.mend(cluster.wait_until_in_sync)
         for victim in ("session_processor-1", "recommender-1", "ingest-1"):

@@ -227,15 +227,11 @@ class Crowd:
                 continue
             shopper.left -= 1
             event = self._click(shopper, number)
-            if not self._retry:
-                send = self._send_once(shopper, event)
-            elif shopper.queue:  # its page is at it
+            is_at_it = bool(shopper.queue)
+            if self._retry:
                 shopper.queue.append(event)
-                send = None
-            else:
-                shopper.queue.append(event)
-                send = self._send_all(shopper)
-            if send is not None:
+            if not is_at_it:
+                send = self._send_all(shopper) if self._retry else self._send_once(shopper, event)
                 task = asyncio.create_task(send)
                 sends.add(task)
                 task.add_done_callback(sends.discard)
