@@ -325,10 +325,13 @@ def count(settings: ServiceSettings, shoppers: Sequence[Shopper]) -> Count:
 
 
 async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list[str]:
-    """The visitors whose open page shows anything else than what a page opened now would show."""
+    """The visitors whose open page shows anything else than what a page opened now would show.
+
+    Who has just come and not clicked yet has a row of what is popular, which nothing pushes.
+    """
     wrong: list[str] = []
     async with httpx.AsyncClient(base_url=recommender_url, timeout=10, verify=False) as client:
-        for shopper in shoppers:
+        for shopper in [each for each in shoppers if each.accepted]:
             asked: Json = {"visitor_id": shopper.visitor_id, "token": shopper.token, "k": SLOT["k"]}
             now = (await client.get("/v1/recommendations", params=asked)).json()
             sources = {item["source"] for item in now["items"]}
