@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from infra import accuracy, capacity, curve, surface
+from infra import accuracy, capacity, curve, faults, surface
 from infra.simulation import picture, table
 from services.model.content import PROFILES
 from services.recommender.api.parameters import WEIGHTS
@@ -18,6 +18,7 @@ DOCS: Final = ROOT / "infra" / "docs"
 MEASURED: Final = DOCS / "measured"
 CURVE: Final = DOCS / "curve.svg"
 SIMULATION: Final = DOCS / "simulate.svg"
+FAULTS: Final = DOCS / "faults.svg"
 
 AIM: Final = "300"  # events a second
 AT_WORK: Final = ("kafka", "ingest", "session_processor", "recommender", "load generator")
@@ -78,6 +79,23 @@ def needs() -> Iterator[str]:
     """What more of everything would need."""
     names = ("scale", "sockets", "training", "tenants")
     yield from capacity.lines(_measured("live"), *(_measured(name)["figures"] for name in names))
+
+
+def cluster() -> Iterator[str]:
+    """What faults cost where there are several of everything."""
+    yield from faults.lines(_measured("cluster"))
+
+
+def takeover() -> Iterator[str]:
+    """How soon sessions are taken over."""
+    taken = _measured("takeover")
+    found = taken["figures"]
+    yield (
+        "`python -m tests.benchmark.takeover` (load average "
+        f"{taken['machine']['load']:.0f} before): of two session processors with {found['sessions']:,} "
+        f"sessions each one is killed. {found['taken_over_s']:.1f} s after its group took it for dead the "
+        "other had its sessions, and all partitions folded events again."
+    )
 
 
 def profiles() -> Iterator[str]:
@@ -208,6 +226,8 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "accuracy": (DOCS / "benchmarks.md", quality),
     "simulation": (DOCS / "benchmarks.md", simulation),
     "capacity": (DOCS / "capacity.md", needs),
+    "cluster": (DOCS / "runbook.md", cluster),
+    "takeover": (DOCS / "benchmarks.md", takeover),
     "figures": (DOCS / "benchmarks.md", speed),
 }
 
@@ -234,6 +254,7 @@ def main() -> None:
         _, _, after = rest.partition(_end(name))
         page.write_text(before + block(name) + after)
     CURVE.write_text(curve.draw(_measured("live")))
+    FAULTS.write_text(faults.draw(_measured("cluster")))
     SIMULATION.write_text(picture.draw(_measured("simulate")["figures"]))
 
 
