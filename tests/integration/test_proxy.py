@@ -78,7 +78,7 @@ def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
 
 
 @pytest.fixture
-def rolled(tmp_path: Path) -> Iterator[tuple[Proxy, int]]:
+def absent_recommenders(tmp_path: Path) -> Iterator[tuple[Proxy, int]]:
     """A proxy before two recommenders of which neither is there, and the port of one of them."""
     plain, tls, ingest, *recommenders = free_ports(5)
     configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=[ingest], recommender=recommenders)
@@ -161,9 +161,9 @@ def test_ingests_that_wait_for_kafka_are_asked_again_and_say_so_themselves(tmp_p
 
 
 async def test_all_sockets_are_back_with_the_first_recommender_that_is_there_again(
-    rolled: tuple[Proxy, int],
+    absent_recommenders: tuple[Proxy, int],
 ) -> None:
-    proxy, port = rolled
+    proxy, port = absent_recommenders
     url = f"wss://{RECOMMENDER}/v1/live?visitor_id=v"
 
     def open_socket() -> connect:
