@@ -98,6 +98,28 @@ def takeover() -> Iterator[str]:
     )
 
 
+def replication() -> Iterator[str]:
+    """What three replicas cost beside one."""
+    measured = _measured("replication")
+    found, machine = measured["figures"], measured["machine"]
+    one, three, ratio = found["one"], found["three"], found["ratio"]
+    yield (
+        f"`python -m tests.benchmark.replication`: {found['pages']} open pages and one of each service, all "
+        f"on {machine['cores']} cores (load average {machine['load']:.0f} before). Of three replicas two "
+        "must have what is acknowledged. Two brokers more on the same cores, and what else the machine did, "
+        "are part of it. p50 / p99 ms:"
+    )
+    yield ""
+    ways = ("bare Kafka, two hops", "event → push")
+    yield f"| events/s | {' | '.join(f'{way}: one broker | three replicas | ratio' for way in ways)} |"
+    yield "|---" * 7 + "|"
+    for rate in one:
+        cells = []
+        for way in ("bare", "event_to_push"):
+            cells += [_both(one[rate][way]), _both(three[rate][way]), _both(ratio[way][rate], 2)]
+        yield f"| {rate} | {' | '.join(cells)} |"
+
+
 def profiles() -> Iterator[str]:
     """The table of the default weights."""
     head = f"| | {' | '.join(f'`{name}`' for name in WEIGHTS)} |"
@@ -215,6 +237,10 @@ def _longest(chaos: Json) -> str:
     )
 
 
+def _both(spread: Json, digits: int = 1) -> str:
+    return f"{spread['p50']:,.{digits}f} / {spread['p99']:,.{digits}f}"
+
+
 def _spread(ms: Json) -> str:
     return f"p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms"
 
@@ -228,6 +254,7 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "capacity": (DOCS / "capacity.md", needs),
     "cluster": (DOCS / "runbook.md", cluster),
     "takeover": (DOCS / "benchmarks.md", takeover),
+    "replication": (DOCS / "benchmarks.md", replication),
     "figures": (DOCS / "benchmarks.md", speed),
 }
 
