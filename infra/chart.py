@@ -14,10 +14,10 @@ def text(x: float, y: float, words: str, anchor: str, colour: str = INK) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{words}</text>'
 
 
-def svg(lines: Iterable[str]) -> str:
+def svg(lines: Iterable[str], height: float = HEIGHT) -> str:
     """The whole picture, on white."""
     head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:g}" '
         'font-family="sans-serif" font-size="12">'
     )
-    return "\n".join([head, f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>', *lines, "</svg>", ""])
+    return "\n".join([head, f'<rect width="{WIDTH}" height="{height:g}" fill="#fff"/>', *lines, "</svg>", ""])

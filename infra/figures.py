@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from infra import accuracy, capacity, curve, surface
+from infra import accuracy, capacity, curve, faults, surface
 from infra.simulation import picture, table
 from services.model.content import PROFILES
 from services.recommender.api.parameters import WEIGHTS
@@ -18,6 +18,7 @@ DOCS: Final = ROOT / "infra" / "docs"
 MEASURED: Final = DOCS / "measured"
 CURVE: Final = DOCS / "curve.svg"
 SIMULATION: Final = DOCS / "simulate.svg"
+FAULTS: Final = DOCS / "faults.svg"
 
 AIM: Final = "300"  # events a second
 AT_WORK: Final = ("kafka", "ingest", "session_processor", "recommender", "load generator")
@@ -96,6 +97,45 @@ def traces() -> Iterator[str]:
         f"median of {len(found['off']['rounds'])} rounds in turn. By itself an event that is recorded takes "
         f"{alone['all_ms']:.2f} ms in all services, one that is not {alone['none_ms']:.3f} ms."
     )
+
+
+def cluster() -> Iterator[str]:
+    """What faults cost where there are several of everything."""
+    yield from faults.lines(_measured("cluster"))
+
+
+def takeover() -> Iterator[str]:
+    """How soon sessions are taken over."""
+    taken = _measured("takeover")
+    found = taken["figures"]
+    yield (
+        "`python -m tests.benchmark.takeover` (load average "
+        f"{taken['machine']['load']:.0f} before): of two session processors with {found['sessions']:,} "
+        f"sessions each one is killed. {found['taken_over_s']:.1f} s after its group took it for dead the "
+        "other had its sessions, and all partitions folded events again."
+    )
+
+
+def replication() -> Iterator[str]:
+    """What three replicas cost beside one."""
+    measured = _measured("replication")
+    found, machine = measured["figures"], measured["machine"]
+    one, three, ratio = found["one"], found["three"], found["ratio"]
+    yield (
+        f"`python -m tests.benchmark.replication`: {found['pages']} open pages and one of each service, all "
+        f"on {machine['cores']} cores (load average {machine['load']:.0f} before). Of three replicas two "
+        "must have what is acknowledged. Two brokers more on the same cores, and what else the machine did, "
+        "are part of it. p50 / p99 ms:"
+    )
+    yield ""
+    ways = ("bare Kafka, two hops", "event → push")
+    yield f"| events/s | {' | '.join(f'{way}: one broker | three replicas | ratio' for way in ways)} |"
+    yield "|---" * 7 + "|"
+    for rate in one:
+        cells = []
+        for way in ("bare", "event_to_push"):
+            cells += [_both(one[rate][way]), _both(three[rate][way]), _both(ratio[way][rate], 2)]
+        yield f"| {rate} | {' | '.join(cells)} |"
 
 
 def profiles() -> Iterator[str]:
@@ -215,6 +255,10 @@ def _longest(chaos: Json) -> str:
     )
 
 
+def _both(spread: Json, digits: int = 1) -> str:
+    return f"{spread['p50']:,.{digits}f} / {spread['p99']:,.{digits}f}"
+
+
 def _spread(ms: Json) -> str:
     return f"p50 {ms['p50']:.1f} ms, p99 {ms['p99']:.1f} ms"
 
@@ -226,6 +270,9 @@ BLOCKS: Final[dict[str, tuple[Path, Callable[[], Iterable[str]]]]] = {
     "accuracy": (DOCS / "benchmarks.md", quality),
     "simulation": (DOCS / "benchmarks.md", simulation),
     "capacity": (DOCS / "capacity.md", needs),
+    "cluster": (DOCS / "runbook.md", cluster),
+    "takeover": (DOCS / "benchmarks.md", takeover),
+    "replication": (DOCS / "benchmarks.md", replication),
     "figures": (DOCS / "benchmarks.md", speed),
     "traces": (DOCS / "operate.md", traces),
 }
@@ -253,6 +300,7 @@ def main() -> None:
         _, _, after = rest.partition(_end(name))
         page.write_text(before + block(name) + after)
     CURVE.write_text(curve.draw(_measured("live")))
+    FAULTS.write_text(faults.draw(_measured("cluster")))
     SIMULATION.write_text(picture.draw(_measured("simulate")["figures"]))
 
 

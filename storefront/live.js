@@ -22,6 +22,7 @@ const OPEN_WITHIN_MS = 3000;
 const POLL_AFTER = 2; // failures in a row
 const POLL_EVERY_MS = 3000;
 const AWAY_MS = 8000; // the last wait where no socket opens
+const SENT_AWAY_MS = 20_000; // the last one where sockets open and are closed
 const SILENT_MS = 30_000; // then a socket is asked whether it lives, since a path may die without a word
 const ROW_WITHIN_MS = 3000; // likewise
 const ANSWER_WITHIN_MS = 5000;
@@ -112,7 +113,7 @@ export function connect({
   }
 
   function lost() {
-    const lastMs = socket && !opening ? undefined : AWAY_MS;
+    const lastMs = socket && !opening ? SENT_AWAY_MS : AWAY_MS;
     drop();
     failures += 1;
     reconnecting = setTimeout(open, backoff(failures, lastMs));

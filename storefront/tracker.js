@@ -22,13 +22,13 @@ const BATCH_BYTES = 480_000; // ingest takes 500 KiB
 const KEEPALIVE_BYTES = 60_000; // browsers take 64 KiB that outlive a page
 const QUEUE_MAX = 2000;
 const FIRST_WAIT_MS = 500;
-const LAST_WAIT_MS = 20_000;
+const LAST_WAIT_MS = 10_000; // so a page is right again within 15 s of any outage
 const TIMEOUT_MS = 10_000;
 const LAST_BREATH_MS = 100;
 const RENEW_BEFORE_MS = 86_400_000; // a day
 const HOPELESS = new Set([400, 413, 415, 422]); // sent again, these would be refused again
 
-/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … `lastMs`. */
+/** Ms to wait after so many failures in a row: anything up to 0.5 s, 1 s, 2 s, … `lastMs`, so that not all come at once. */
 export const backoff = (failures, lastMs = LAST_WAIT_MS) =>
   Math.random() * Math.min(lastMs, FIRST_WAIT_MS * 2 ** Math.min(failures - 1, 16));
 

@@ -72,7 +72,7 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
     """Faust as measured fastest here (DESIGN §9); bytes in, bytes out, the codecs are ours."""
     record_batches.install()
     brokers = ";".join(f"kafka://{host.strip()}" for host in settings.kafka_bootstrap.split(","))
-    return RewindingApp(
+    app = RewindingApp(
         settings.topic_prefix + settings.session_processor_group,
         broker=brokers,
         broker_client_id=CLIENT_ID,
@@ -94,6 +94,8 @@ def faust_app(settings: SessionProcessorSettings) -> RewindingApp:
         topic_replication_factor=settings.changelog_replicas,
         web_enabled=False,
     )
+    app.leaves_group = settings.session_processor_leaves
+    return app
 
 
 def credentials(settings: SessionProcessorSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:

@@ -75,6 +75,13 @@ class RewindingThread(AIOKafkaConsumerThread):
         consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read when it starts
         return consumer
 
+    async def on_thread_stop(self) -> None:
+        """Ends; before that it leaves its group, where it is to."""
+        if self._consumer is not None and cast(RewindingApp, self.app).leaves_group:
+            # aiokafka lets a member that has a name stay until the group misses it.
+            self._consumer._coordinator._group_instance_id = None
+        await super().on_thread_stop()
+
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Goes back to what is to be read next, and says where that is; None for the table's changelogs."""
         return cast("Mapping[TP, int]", await self.call_thread(self._rewind, self._ensure_consumer()))
@@ -138,9 +145,13 @@ class RewindingTransport(Transport):
 
 
 class RewindingApp(faust.App):
-    """Faust's own, with that transport. `on_rewind` hears where each partition goes on, whoever goes back."""
+    """Faust's own, with that transport. `on_rewind` hears where each partition goes on, whoever goes back.
+
+    `leaves_group`: others are dealt its partitions when it stops, rather than when they miss it.
+    """
 
     logger = FAUST_LOGGER
+    leaves_group = False
     on_rewind: Callable[[Mapping[TP, int]], object] = staticmethod(lambda _: None)
 
     def _new_transport(self) -> TransportT:

@@ -39,7 +39,13 @@ class SessionProcessorSettings(SessionSettings, TopicSettings):
         "first, those with a purchase last",
     )
     session_timeout_s: float = Field(
-        10.0, ge=1, le=300, description="silence after which a worker is taken for dead by its group"
+        10.0, ge=1, le=90, description="silence after which a worker is taken for dead by its group"
+    )
+    session_processor_leaves: bool = Field(
+        False,
+        description="whether a worker that gets SIGTERM leaves its group, and others have its partitions at "
+        "once: where it is stopped for good, as by an autoscaler. Without, they wait for "
+        "EDDY_SESSION_TIMEOUT_S, and one that is only restarted finds its partitions again",
     )
     stall_s: float = Field(
         10.0,

@@ -38,7 +38,10 @@ class FaultFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """All faults of a run. Times in seconds, those of `calm` in ms."""
+    """All faults of a run. Times in seconds, those of `calm` in ms.
+
+    `cores`: how many of them each kind of process kept busy before the first fault, all of a kind together.
+    """
 
     machine: Machine
     brokers: int
@@ -48,6 +51,7 @@ class ClusterFigures(msgspec.Struct, frozen=True, kw_only=True):
     reached: float  # and made, from the first fault to the last
     pages: int
     calm: Spread
+    cores: dict[str, float]
     faults: list[FaultFigures]
     accepted: int
     settled_after_s: float

@@ -4,13 +4,18 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
+from contextlib import AsyncExitStack, ExitStack, closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import quote
 
 import httpx
 import pytest
 from ulid import ULID
 from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import InvalidStatus
 
 from infra.stack.broker import Broker
 from services.clock import now_ms
@@ -30,6 +35,9 @@ class Proxy:
         self.port = port
         self.tls = ssl.create_default_context(cafile=str(folder / "fullchain.pem"))
         self._http = httpx.Client(verify=self.tls, trust_env=False, timeout=30)
+
+    def close(self) -> None:
+        self._http.close()
 
     def ask(self, method: str, name: str, path: str, **options: object) -> httpx.Response:
         return self._http.request(
@@ -63,18 +71,32 @@ def proxy(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prox
             "recommender", shop.settings, folder / "recommender", port=ports["recommender"], environment=TRUST
         ),
         run_nginx(folder, configuration) as process,
+        closing(Proxy(folder, ports["tls"])) as running,
     ):
-        running = Proxy(folder, ports["tls"])
-        wait_until_ready(running, process)
+        wait_for(running, process, 200, INGEST, RECOMMENDER)
         yield running
 
 
-def wait_until_ready(proxy: Proxy, process: "subprocess.Popen[bytes]") -> None:
+@pytest.fixture
+def absent_recommenders(tmp_path: Path) -> Iterator[tuple[Proxy, int]]:
+    """A proxy before two recommenders of which neither is there, and the port of one of them."""
+    plain, tls, ingest, *recommenders = free_ports(5)
+    configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=[ingest], recommender=recommenders)
+    with (
+        run_nginx(tmp_path, configuration) as process,
+        closing(Proxy(tmp_path, tls)) as proxy,
+    ):
+        wait_for(proxy, process, 502)
+        yield proxy, recommenders[1]
+
+
+def wait_for(proxy: Proxy, process: "subprocess.Popen[bytes]", status: int, *names: str) -> None:
+    """Until nginx runs; these answer as they are to, by default the recommender."""
     while True:
         assert process.poll() is None, (proxy.folder / "start").read_text()
         try:
-            for name in (INGEST, RECOMMENDER):
-                assert proxy.ask("GET", name, "/readyz").status_code == 200
+            for name in names or (RECOMMENDER,):
+                assert proxy.ask("GET", name, "/readyz").status_code == status
             return
         except httpx.ConnectError:
             continue
@@ -107,3 +129,53 @@ def test_what_is_for_inside_stays_there(proxy: Proxy) -> None:
 
 def test_more_than_any_path_takes_is_not_even_read(proxy: Proxy) -> None:
     assert proxy.ask("PUT", INGEST, "/v1/products", content=bytes(7 << 20)).status_code == 413
+
+
+class KafkaIsAway(BaseHTTPRequestHandler):
+    """An ingest that answers as one does whose Kafka does not."""
+
+    def do_POST(self) -> None:
+        self.send_response(503)
+        self.send_header("Retry-After", "1")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+def test_ingests_that_wait_for_kafka_are_asked_again_and_say_so_themselves(tmp_path: Path) -> None:
+    plain, tls, recommender, *ingests = free_ports(5)
+    configuration = adapt(tmp_path, plain=plain, tls=tls, ingest=ingests, recommender=[recommender])
+    with ExitStack() as stack:
+        for port in ingests:
+            server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", port), KafkaIsAway))
+            Thread(target=server.serve_forever).start()
+            stack.callback(server.shutdown)
+        process = stack.enter_context(run_nginx(tmp_path, configuration))
+        proxy = stack.enter_context(closing(Proxy(tmp_path, tls)))
+        wait_for(proxy, process, 502)
+        for _ in range(6):
+            answer = proxy.ask("POST", INGEST, "/v1/events", json={"events": []})
+            assert (answer.status_code, answer.headers.get("Retry-After")) == (503, "1")
+
+
+async def test_all_sockets_are_back_with_the_first_recommender_that_is_there_again(
+    absent_recommenders: tuple[Proxy, int],
+) -> None:
+    proxy, port = absent_recommenders
+    url = f"wss://{RECOMMENDER}/v1/live?visitor_id=v"
+
+    def open_socket() -> connect:
+        return connect(url, host="127.0.0.1", port=proxy.port, ssl=proxy.tls, proxy=None)
+
+    async def stay(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    with pytest.raises(InvalidStatus, match="502"):
+        async with open_socket():
+            pass
+    # From here on nginx knows that both have failed; it may not wait, nor let in one after the other.
+    async with serve(stay, "127.0.0.1", port), AsyncExitStack() as pages:
+        for _ in range(20):
+            await pages.enter_async_context(open_socket())

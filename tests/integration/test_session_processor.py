@@ -19,7 +19,7 @@ from services.settings import ServiceSettings
 from tests.support.kafka import create_topics, read_topic
 from tests.support.patience import wait_until
 from tests.support.services import RunningService, run_service
-from tests.support.session_topics import LAYOUT, SessionTopics, view
+from tests.support.session_topics import LAYOUT, SessionTopics, newest_in_table, view
 
 PRODUCTS = 40
 
@@ -161,6 +161,26 @@ def test_a_worker_that_ends_in_the_middle_leaves_nothing_out_and_nothing_twice(
                     assert newest[visitor] == session
 
             wait_until(all_are_there)
+
+
+def test_a_worker_that_is_stopped_for_good_leaves_its_partitions_to_the_others_at_once(
+    topics: SessionTopics, tmp_path: Path, visitor: str
+) -> None:
+    missed_after = {"EDDY_SESSION_TIMEOUT_S": "90", "EDDY_SESSION_PROCESSOR_GROUP": "leavers"}
+    leaves = {"EDDY_SESSION_PROCESSOR_LEAVES": "true"}
+    with run_service("session_processor", topics.settings, tmp_path / "stays", environment=missed_after):
+        with run_service(
+            "session_processor", topics.settings, tmp_path / "leaves", environment=missed_after | leaves
+        ) as leaver:
+            leaver.process.terminate()
+            assert leaver.process.wait(timeout=20) == 0
+        visitors = [f"{visitor}-{number}" for number in range(40)]  # on all partitions
+        topics.send_events(*(view(each, 0, 1) for each in visitors))
+
+        def check_folded() -> None:
+            assert set(visitors) <= set(newest_in_table(topics.settings, "leavers"))
+
+        wait_until(check_folded)  # for less than the group's silence
 
 
 DAY_S = 24 * 60 * 60

@@ -1,5 +1,6 @@
 """Three real brokers that are one cluster, from the same jars as the one of the other tests."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -52,6 +53,11 @@ class Cluster:
         """The brokers' numbers."""
         return [*self._brokers]
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """`kafka-1` and so on, as far as they run → their process."""
+        return {f"kafka-{node}": process.pid for node, process in self._processes.items()}
+
     def start_node(self, node: int) -> None:
         """Starts one; returns at once."""
         broker = self._brokers[node]
@@ -76,6 +82,15 @@ class Cluster:
         """The number of the broker that leads a partition."""
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         return int(admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader)
+
+    def active_controller(self) -> int:
+        """The number of the broker that leads the others' metadata, as they have noted it last."""
+        noted = [
+            json.loads(each.read_text())
+            for broker in self._brokers.values()
+            for each in broker.folder.rglob("quorum-state")
+        ]
+        return int(max(noted, key=lambda each: (each["leaderEpoch"], each["leaderId"]))["leaderId"])
 
     def kill(self, node: int) -> None:
         """kill -9."""

@@ -2,20 +2,17 @@
 
 import asyncio
 import json
-import ssl
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import random
 from time import monotonic
 from typing import Any, Final
-from urllib.parse import quote
 
+import aiohttp
 import httpx
 from ulid import ULID
-from websockets.asyncio.client import connect
-from websockets.exceptions import WebSocketException
 
 from schemas import sessions
 from schemas.events import Event
@@ -35,9 +32,13 @@ from tests.support.kafka import read_topic
 LAYOUT: Final = Layout.of(384, 64)
 PER_VISITOR: Final = SESSION_EVENTS_MAX  # all of them are remembered
 SLOT: Final = {"name": "for_you", "kind": "for_you", "k": 6}
-IN_FLIGHT: Final = 64
-RETRY_S: Final = 0.5  # tracker.js' first pause, too
-LAST_WAIT_S: Final = 8.0  # live.js' longest one
+# As tracker.js and live.js have them.
+FIRST_WAIT_S: Final = 0.5
+LAST_WAIT_S: Final = 10.0
+AWAY_S: Final = 8.0  # the longest wait of a page whose socket does not open
+SENT_AWAY_S: Final = 20.0  # and of one whose socket opens and is closed
+ANSWER_WITHIN_S: Final = 10.0
+OPEN_WITHIN_S: Final = 3.0
 
 Json = dict[str, Any]
 Click = tuple[float, float]  # made, shown
@@ -55,6 +56,7 @@ class Shopper:
     connections: int = 0
     left: int = PER_VISITOR
     is_connected: bool = False
+    queue: list[Json] = field(default_factory=list)  # clicks that no request has taken along yet
     waiting: dict[str, float] = field(default_factory=dict)  # made, and on no row yet: event id → when
     clicks: list[Click] = field(default_factory=list)  # that the page has shown
 
@@ -76,31 +78,40 @@ def first_click(shopper: Shopper, since: float) -> Click | None:
     return next((each for each in shopper.clicks if each[0] >= since), None)
 
 
+def backoff_s(failures: int, longest_s: float = LAST_WAIT_S) -> float:
+    """How long tracker.js and live.js wait after so many failures in a row."""
+    wait: float = min(longest_s, FIRST_WAIT_S * 2.0 ** (failures - 1))
+    return random() * wait
+
+
 class Crowd:
     """Shoppers who click at a steady pace and watch their rows, whatever happens to the services.
 
-    With `retry` a click is sent again with its id until it is accepted, as tracker.js does; without, one
+    With `retry` a page keeps its clicks, sends one request after the other with all that has gathered, and
+    after a failure waits for longer and longer, as tracker.js does. Without, each click goes alone, and one
     that got no 202 stays in doubt.
     """
 
     def __init__(
         self, ingest_url: str, recommender_url: str, products: Sequence[str], *, rate: float, retry: bool
     ) -> None:
-        self._recommender_url = recommender_url
+        self._ingest_url = ingest_url
+        self._live_url = f"{recommender_url.replace('http', 'ws', 1)}/v1/live"
         self._products = products
         self._rate = rate
         self._retry = retry
-        # A connection that is closed and opened again costs a proxy and us a TLS handshake.
-        limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT)
-        self._http = httpx.AsyncClient(base_url=ingest_url, timeout=5, verify=False, limits=limits)
-        self._tls = _trust_any() if recommender_url.startswith("https") else None
-        # More at once, as they gather while ingest is away, cost the client's pool all of a core.
-        self._places = asyncio.Semaphore(IN_FLIGHT)
+        # aiohttp's client, as the crowd shares two cores with all services: httpx's looks through all of its
+        # connections at each request. A proxy's certificate is the test's own.
+        self._http = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=False),
+            timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
+        )
         self._watching: dict[str, asyncio.Task[None]] = {}
         self.shoppers: list[Shopper] = []
         self.open: list[Shopper] = []
         self.answers = Gaps()
         self.pushes = Gaps()
+        self.refusals: Counter[str] = Counter()  # why sockets did not open, or ended
 
     @property
     def shown(self) -> list[Click]:
@@ -112,28 +123,33 @@ class Crowd:
         """Events answered 202 so far."""
         return sum(len(shopper.accepted) for shopper in self.shoppers)
 
-    async def arrive(self, count: int) -> None:
-        """So many visitors open a page."""
-        for _ in range(count):
-            await self._arrive()
+    async def arrive(self, count: int, *, since_long: bool = False) -> None:
+        """So many visitors open a page. `since_long`: as if they had come one after the other, each has more
+        clicks left than the one before, and they will not all leave at once.
+        """
+        for number in range(1, count + 1):
+            await self._arrive(-(-PER_VISITOR * number // count) if since_long else PER_VISITOR)
 
-    async def _arrive(self) -> None:
+    async def _arrive(self, clicks: int) -> None:
         given = await self._new_visitor()
-        shopper = Shopper(given["visitor_id"], given["token"])
+        shopper = Shopper(given["visitor_id"], given["token"], left=clicks)
         self.shoppers.append(shopper)
         self.open.append(shopper)
         self._watching[shopper.visitor_id] = asyncio.create_task(self._watch(shopper))
 
     async def _new_visitor(self) -> Json:
+        failures = 0
         while True:
-            with suppress(httpx.HTTPError):
-                answer = await self._http.post("/v1/visitors")
-                if answer.is_success:
-                    given: Json = answer.json()
-                    return given
+            with suppress(aiohttp.ClientError, TimeoutError):
+                async with self._http.post(f"{self._ingest_url}/v1/visitors", json={}) as answer:
+                    if answer.ok:
+                        given: Json = await answer.json()
+                        return given
+                    assert answer.status >= 500, await answer.text()  # else it would not help to ask again
             if not self._retry:
                 raise AssertionError("ingest makes no visitors")
-            await asyncio.sleep(RETRY_S)
+            failures += 1
+            await asyncio.sleep(backoff_s(failures))
 
     async def _leave(self, shopper: Shopper) -> None:
         self.open.remove(shopper)
@@ -149,27 +165,35 @@ class Crowd:
         finally:
             for shopper in list(self.open):
                 await self._leave(shopper)
-            await self._http.aclose()
+            await self._http.close()
 
     async def _watch(self, shopper: Shopper) -> None:
-        base = self._recommender_url.replace("http", "ws")
-        url = f"{base}/v1/live?visitor_id={shopper.visitor_id}&token={quote(shopper.token)}"
         failures = 0
+        subscribe = {"type": "subscribe", "slots": [SLOT], "token": shopper.token}
         while True:
+            longest_s = AWAY_S
             try:
-                async with connect(url, compression=None, open_timeout=5, ssl=self._tls) as socket:
-                    shopper.connections, failures = shopper.connections + 1, 0
-                    shopper.is_connected = True
-                    await socket.send(json.dumps({"type": "subscribe", "slots": [SLOT]}))
+                async with asyncio.timeout(OPEN_WITHIN_S):
+                    socket = await self._http.ws_connect(
+                        self._live_url, params={"visitor_id": shopper.visitor_id}, max_msg_size=0
+                    )
+                async with socket:
+                    longest_s = SENT_AWAY_S
+                    shopper.connections += 1
+                    await socket.send_json(subscribe)
                     async for message in socket:
-                        shopper.shown = json.loads(message)
+                        failures, shopper.is_connected = 0, True
+                        shopper.shown = json.loads(message.data)
                         self.pushes.note()
                         self._note_shown(shopper, shopper.shown.get("caused_by"))
-            except (OSError, TimeoutError, WebSocketException):
-                failures += 1
+                self.refusals[f"closed: {socket.close_code}"] += 1
+            except aiohttp.WSServerHandshakeError as error:
+                self.refusals[str(error.status)] += 1
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                self.refusals[type(error).__name__] += 1
             shopper.is_connected = False
-            # As live.js does; the library's own waits grow to a minute and a half.
-            await asyncio.sleep(random() * min(LAST_WAIT_S, RETRY_S * 2 ** max(0, failures - 1)))
+            failures += 1
+            await asyncio.sleep(backoff_s(failures, longest_s))
 
     def _note_shown(self, shopper: Shopper, caused_by: str | None) -> None:
         """A row that names a click shows what was clicked before it, too."""
@@ -192,24 +216,30 @@ class Crowd:
 
     async def click_until(self, done: Callable[[], bool]) -> None:
         """Clicks one visitor after the other, until `done` says so; then waits for the last answers."""
-        clicks: set[asyncio.Task[None]] = set()
+        sends: set[asyncio.Task[None]] = set()
         number = 0
         started = monotonic()
         while not done():
             shopper = self.open[number % len(self.open)]
             if shopper.left == 0:
                 await self._leave(shopper)
-                await self._arrive()
+                await self._arrive(PER_VISITOR)
                 continue
             shopper.left -= 1
-            click = asyncio.create_task(self._click(shopper, number))
-            clicks.add(click)
-            click.add_done_callback(clicks.discard)
+            event = self._click(shopper, number)
+            is_at_it = bool(shopper.queue)
+            if self._retry:
+                shopper.queue.append(event)
+            if not is_at_it:
+                send = self._send_all(shopper) if self._retry else self._send_once(shopper, event)
+                task = asyncio.create_task(send)
+                sends.add(task)
+                task.add_done_callback(sends.discard)
             number += 1
             await asyncio.sleep(max(0.0, started + number / self._rate - monotonic()))
-        await asyncio.gather(*clicks)
+        await asyncio.gather(*sends)
 
-    async def _click(self, shopper: Shopper, number: int) -> None:
+    def _click(self, shopper: Shopper, number: int) -> Json:
         event: Json = {
             "event_id": str(ULID()),
             "type": "view_item",
@@ -219,22 +249,41 @@ class Crowd:
         }
         shopper.in_doubt.append(event["event_id"])
         shopper.waiting[event["event_id"]] = monotonic()
-        while not await self._send(shopper, event):
-            if not self._retry:
-                return
-            await asyncio.sleep(RETRY_S)
-        shopper.in_doubt.remove(event["event_id"])
-        shopper.accepted.append(event["event_id"])
+        return event
+
+    async def _send_once(self, shopper: Shopper, event: Json) -> None:
+        if await self._send(shopper, [event]) is None:
+            self._note_accepted(shopper, [event])
+
+    async def _send_all(self, shopper: Shopper) -> None:
+        """Until nothing waits; what comes meanwhile goes with the next request."""
+        failures = 0
+        while batch := list(shopper.queue):
+            retry_after_s = await self._send(shopper, batch)
+            if retry_after_s is None:
+                failures = 0
+                del shopper.queue[: len(batch)]
+                self._note_accepted(shopper, batch)
+            else:
+                failures += 1
+                await asyncio.sleep(retry_after_s + backoff_s(failures))
+
+    def _note_accepted(self, shopper: Shopper, batch: Sequence[Json]) -> None:
+        for event in batch:
+            shopper.in_doubt.remove(event["event_id"])
+            shopper.accepted.append(event["event_id"])
         self.answers.note()
 
-    async def _send(self, shopper: Shopper, event: Json) -> bool:
-        async with self._places:
-            with suppress(httpx.HTTPError):
-                answer = await self._http.post(
-                    "/v1/events", headers={TOKEN_HEADER: shopper.token}, json={"events": [event]}
-                )
-                return answer.status_code == 202
-        return False
+    async def _send(self, shopper: Shopper, events: Sequence[Json]) -> float | None:
+        """None: answered 202. Otherwise for how long ingest asks to wait, in seconds."""
+        with suppress(aiohttp.ClientError, OSError, TimeoutError):
+            async with self._http.post(
+                f"{self._ingest_url}/v1/events",
+                headers={TOKEN_HEADER: shopper.token},
+                json={"events": events},
+            ) as answer:
+                return None if answer.status == 202 else float(answer.headers.get("Retry-After", 0))
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -276,23 +325,19 @@ def count(settings: ServiceSettings, shoppers: Sequence[Shopper]) -> Count:
 
 
 async def wrong_pages(recommender_url: str, shoppers: Sequence[Shopper]) -> list[str]:
-    """The visitors whose open page shows anything else than what a page opened now would show."""
+    """The visitors whose open page shows anything else than what a page opened now would show.
+
+    Who has just come and not clicked yet has a row of what is popular, which nothing pushes.
+    """
     wrong: list[str] = []
     async with httpx.AsyncClient(base_url=recommender_url, timeout=10, verify=False) as client:
-        for shopper in shoppers:
+        for shopper in [each for each in shoppers if each.accepted]:
             asked: Json = {"visitor_id": shopper.visitor_id, "token": shopper.token, "k": SLOT["k"]}
             now = (await client.get("/v1/recommendations", params=asked)).json()
             sources = {item["source"] for item in now["items"]}
             if shopper.shown.get("items") != now["items"] or not sources <= {"content", "behaviour"}:
                 wrong.append(shopper.visitor_id)
     return wrong
-
-
-def _trust_any() -> ssl.SSLContext:
-    """TLS to a proxy on this machine."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return context
 
 
 def _newest_sessions(settings: ServiceSettings) -> dict[str, Session]:

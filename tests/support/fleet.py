@@ -38,12 +38,19 @@ class Member:
 
 
 class Fleet:
-    """The members that there may be; those that run."""
+    """The members that there may be; those that run. `own`: by a member's name, what it alone is told."""
 
-    def __init__(self, settings: TopicSettings, folder: Path, counts: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        settings: TopicSettings,
+        folder: Path,
+        counts: Mapping[str, int],
+        own: Mapping[str, Mapping[str, str]],
+    ) -> None:
         names = [f"{service}-{each}" for service, count in counts.items() for each in range(1, count + 1)]
         self._settings = settings
         self._folder = folder
+        self._own = own
         self._members = {
             name: Member(name, port) for name, port in zip(names, free_ports(len(names)), strict=True)
         }
@@ -57,6 +64,11 @@ class Fleet:
     def running(self) -> list[str]:
         """The names of those that run, by the order of their start."""
         return [*self._running]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Name → process of those that run."""
+        return {name: service.process.pid for name, (_, service) in self._running.items()}
 
     def start(self, *names: str) -> None:
         """Starts these at once; returns when all are ready."""
@@ -74,7 +86,7 @@ class Fleet:
             member.service,
             self._settings,
             self._folder / f"{name}.log",
-            environment=ENVIRONMENT | own,
+            environment={**ENVIRONMENT, **own, **self._own.get(name, {})},
             port=member.port,
         )
         self._running[name] = running, running.__enter__()
@@ -107,10 +119,11 @@ class Fleet:
 
 @dataclass(frozen=True)
 class Front:
-    """Where the proxy takes what is for ingest, and what is for recommenders."""
+    """Where the proxy takes what is for ingest, and what is for recommenders; its process."""
 
     ingest_url: str
     recommender_url: str
+    pid: int
 
 
 @contextmanager
@@ -126,5 +139,5 @@ def run_front(folder: Path, ingest: Sequence[Member], recommender: Sequence[Memb
         names={INGEST: "localhost", RECOMMENDER: "127.0.0.1"},
         connections=CONNECTIONS,
     )
-    with run_nginx(folder, configuration):
-        yield Front(f"https://localhost:{tls}", f"https://127.0.0.1:{tls}")
+    with run_nginx(folder, configuration) as nginx:
+        yield Front(f"https://localhost:{tls}", f"https://127.0.0.1:{tls}", nginx.pid)

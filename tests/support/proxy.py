@@ -1,8 +1,10 @@
 """nginx as infra/proxy/nginx.conf sets it up, but for ports, names, files, and who runs it."""
 
+import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +30,6 @@ def adapt(
     for before, after in {
         "listen 80;": f"listen 127.0.0.1:{plain};",
         "listen 443 ssl": f"listen 127.0.0.1:{tls} ssl",
-        "server 127.0.0.1:8001 ": _servers(ingest),
-        "server 127.0.0.1:8002 ": _servers(recommender),
         "/etc/ssl/eddy": str(folder),
         "/var/log/nginx": str(folder),
         "/run/nginx.pid": str(folder / "nginx.pid"),
@@ -40,12 +40,15 @@ def adapt(
     }.items():
         assert before in text, before
         text = text.replace(before, after)
+    for standard, ports in {8001: ingest, 8002: recommender}.items():
+        text, places = re.subn(rf"( *)server 127.0.0.1:{standard}( [^;]*;)", partial(_servers, ports), text)
+        assert places
     return text
 
 
-def _servers(ports: Sequence[int]) -> str:
-    """What stands before the options of the last of them; all have the same."""
-    return " fail_timeout=2s; ".join(f"server 127.0.0.1:{port}" for port in ports) + " "
+def _servers(ports: Sequence[int], line: re.Match[str]) -> str:
+    """Such a line for each port."""
+    return "\n".join(f"{line[1]}server 127.0.0.1:{port}{line[2]}" for port in ports)
 
 
 @contextmanager

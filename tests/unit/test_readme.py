@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import SecretStr
 from typer.main import get_command
 
-from infra import curve, figures, reference, trace_picture
+from infra import curve, faults, figures, reference, trace_picture
 from infra.picture import BYTES_MAX
 from infra.simulation import picture
 from infra.stack.__main__ import app as stack_commands
@@ -204,6 +204,8 @@ def test_the_curve_is_drawn_from_what_was_measured() -> None:
     assert figures.CURVE.read_text() == curve.draw(live), "run `python -m infra.figures`"
     simulated = json.loads((figures.MEASURED / "simulate.json").read_text())["figures"]
     assert figures.SIMULATION.read_text() == picture.draw(simulated), "run `python -m infra.figures`"
+    cluster = json.loads((figures.MEASURED / "cluster.json").read_text())
+    assert figures.FAULTS.read_text() == faults.draw(cluster), "run `python -m infra.figures`"
 
 
 def test_the_figures_of_accuracy_are_of_todays_parameters() -> None:

@@ -277,6 +277,16 @@ def test_the_public_reaches_what_the_proxy_of_the_repository_lets_through() -> N
     assert paths == let_through
 
 
+def test_a_session_processor_that_an_autoscaler_stops_leaves_its_group() -> None:
+    leaves = "EDDY_SESSION_PROCESSOR_LEAVES"
+    assert environment(pods("cluster")["shop-eddy-session-processor"])[leaves] == "true"
+    others = [each for name, each in pods("cluster").items() if "session-processor" not in name]
+    assert not any(leaves in environment(each) for each in others)
+    assert leaves not in environment(pods("minimal")["shop-eddy-session-processor"])
+    said = ("--set", f"sessionProcessor.settings.{leaves}=false")
+    assert environment(pods("cluster", *said)["shop-eddy-session-processor"])[leaves] == "false"
+
+
 REFUSED = {
     "secrets.existingSecret": ["--set", "secrets.existingSecret="],
     "kafka.bootstrap": ["--set", "kafka.bootstrap="],

@@ -95,6 +95,10 @@ EDDY_KAFKA_PASSWORD: [{{ $v.kafka.existingSecret }}, {{ $v.kafka.passwordKey }},
 {{- range $name, $value := $settings -}}
 {{- $_ := set $plain $name (include "eddy.text" $value) -}}
 {{- end -}}
+{{- /* A pod that an autoscaler takes away does not come back: the others have its partitions at once. */ -}}
+{{- if and (eq .component "session-processor") .values.autoscaling.enabled (not (hasKey $plain "EDDY_SESSION_PROCESSOR_LEAVES")) -}}
+{{- $_ := set $plain "EDDY_SESSION_PROCESSOR_LEAVES" "true" -}}
+{{- end -}}
 {{- $plain = merge (include "eddy.own" . | fromYaml) $plain -}}
 env:
 {{- range $name, $value := $plain }}
