@@ -7,7 +7,8 @@ if [ -n "$packages" ]; then
   cd "$packages"
   find . -type d \( -name tests -o -name test -o -name include \) -prune -exec rm -rf {} +
   find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' \
-    -o -name '*.a' \) -delete
+    -o -name '*.a' -o -name '*.pyi' \) -delete
+  rm -f pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*  # what a linker asks for: copies, not links
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
   # Parts of large packages that no service uses: Arrow's servers, its own S3 client (archives are read by s3fs), the
   # other 400 interfaces of AWS.
