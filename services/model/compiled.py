@@ -26,7 +26,7 @@ Kind = str | tuple[np.dtype[Any], int] | list[Any]
 ENTRIES: Final[dict[str, Any]] = {}
 
 
-def compiled(
+def compile_code(
     *, is_entry: bool = False, fastmath: bool = False, inline: bool = False
 ) -> Callable[[Compiled], Compiled]:
     """Compiles a function, which lets Python's lock go while it runs.

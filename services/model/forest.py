@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.objectives import ObjectiveName
-from services.model.compiled import compiled
+from services.model.compiled import compile_code
 from services.model.session_index import Floats, Ints, read_only
 
 
@@ -53,7 +53,7 @@ class ObjectiveTrees(NamedTuple):
     learned: frozenset[ObjectiveName]
 
 
-@compiled(is_entry=True)
+@compile_code(is_entry=True)
 def score_trees(trees: Trees, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up."""
     scores = np.zeros(len(features), np.float32)
@@ -127,7 +127,7 @@ def _add(
     _add(trees, int(trees.right[node]), splits, leaves, first)
 
 
-@compiled(is_entry=True)
+@compile_code(is_entry=True)
 def score_masked(masks: LeafMasks, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up: to the bit what `trees.scored` says."""
     columns = features.T.copy()  # a feature of all rows side by side
@@ -145,7 +145,7 @@ def score_masked(masks: LeafMasks, features: Floats) -> Floats:
     return scores
 
 
-@compiled(inline=True)
+@compile_code(inline=True)
 def _lowest(bits: np.uint32) -> int:
     """The place of the lowest bit that is set."""
     bit = bits & (~bits + np.uint32(1))

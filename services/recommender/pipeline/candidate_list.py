@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.vectors import Vector
-from services.model.compiled import compiled
+from services.model.compiled import compile_code
 from services.model.session_index import Floats
 from services.product_numbers import Ints, ProductNumbers
 from services.recommender.index.port import Hit
@@ -42,7 +42,7 @@ def dot_products(replica: VectorReplica, numbers: Ints, query: Vector) -> Floats
     return _dot_products(rows, places, query)
 
 
-@compiled(is_entry=True)
+@compile_code(is_entry=True)
 def _dot_products(rows: Rows, places: Ints, query: Vector) -> Floats:
     found = np.zeros(len(places), np.float32)
     for nth in range(len(places)):
@@ -51,7 +51,7 @@ def _dot_products(rows: Rows, places: Ints, query: Vector) -> Floats:
     return found
 
 
-@compiled(fastmath=True)
+@compile_code(fastmath=True)
 def _dot(row: Rows, query: Vector) -> np.float32:
     total = np.float32(0)
     for at in range(len(query)):
@@ -59,7 +59,7 @@ def _dot(row: Rows, query: Vector) -> np.float32:
     return total
 
 
-@compiled(is_entry=True)
+@compile_code(is_entry=True)
 def distinct(numbers: Ints, count: int) -> Ints:
     """(n,) of numbers below `count` each once, where it comes first."""
     is_met = np.zeros(count, np.bool_)

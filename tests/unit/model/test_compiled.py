@@ -1,17 +1,17 @@
 """Compiled ahead of time or as it runs: compiled code gets the arrays that it was compiled for, or none."""
 
-import json
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pytest
+from numba import types
 
+from services.model import candidates, co_visits, forest
 from services.model.compiled import ENTRIES, Native, describe, fits, read_kind
 from services.recommender.pipeline import candidate_list, diversity
 from services.recommender.pipeline.native import kind_of
-from services.recommender.pipeline.warmup import warm
 
 INTS: Final = {"dtype": "int32", "dimensions": 1}
 ROWS: Final = {"dtype": "float32", "dimensions": 2}
@@ -68,13 +68,20 @@ def test_arguments_are_told_as_people_read_them() -> None:
 
 
 def test_images_have_every_function_that_python_calls() -> None:
-    warm()
-    kinds = {name: [[*map(kind_of, each)] for each in entry.signatures] for name, entry in ENTRIES.items()}
-    assert {"generate", "count_beside", "count_visits", "count_groups"} <= set(kinds)
-    assert {"score_trees", "score_masked"} <= set(kinds)
-    assert {candidate_list.distinct.__name__, diversity._interleave.__name__} <= set(kinds)
-    assert [name for name, each in kinds.items() if not each] == []
-    assert json.loads(json.dumps(kinds)) == kinds
+    called = (
+        *(candidates.generate, co_visits.count_beside, co_visits.count_visits, co_visits.count_groups),
+        *(forest.score_trees, forest.score_masked, candidate_list._dot_products, candidate_list.distinct),
+        diversity._interleave,
+    )
+    assert set(ENTRIES) == {each.__name__ for each in called}
+
+
+def test_what_was_compiled_is_told_as_it_is_read() -> None:
+    pair = types.NamedTuple([types.int32[::1], types.float32[:, ::1]], Pair)  # type: ignore[no-untyped-call]
+    assert kind_of(pair) == [INTS, ROWS]
+    assert kind_of(types.int64) == "int64"
+    with pytest.raises(ValueError, match="must lie in C's order"):
+        kind_of(types.int32[:])
 
 
 def native(kinds: Sequence[Sequence[object]]) -> Native:
