@@ -12,7 +12,7 @@ if [ -n "$packages" ]; then
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
   # Parts of large packages that no service uses: Arrow's servers, its own S3 client (archives are read by s3fs), the
   # other 400 interfaces of AWS.
-  rm -f pyarrow/*arrow_flight* pyarrow/*arrow_python_flight* pyarrow/_flight* pyarrow/*substrait* pyarrow/*arrow_s3* pyarrow/_s3fs*
+  rm -f pyarrow/*arrow_flight* pyarrow/*arrow_python_flight* pyarrow/_flight* pyarrow/_substrait* pyarrow/*arrow_s3* pyarrow/_s3fs*
   if [ -d botocore/data ]; then
     find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name 'sso*' -exec rm -rf {} +
   fi
