@@ -11,6 +11,7 @@ what is compiled ahead does not follow a change of its source.
 
 import json
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Final
@@ -19,6 +20,7 @@ import numba
 import typer
 from numba import types
 from numba.core.compiler import Flags
+from numba.np.ufunc import array_exprs
 
 BESIDE: Final = Path(__file__).resolve().parents[2] / "model"
 # The oldest processors that an image is to run on, unless told otherwise: Haswell (2013), Zen.
@@ -46,6 +48,9 @@ def compile_ahead(out: Path, cpu: str) -> list[str]:
         from services.model.compiled import ENTRIES, NATIVE, symbol_of  # noqa: PLC0415 - reads CACHE_DIR
         from services.recommender.pipeline.warmup import warm  # noqa: PLC0415 - reads CACHE_DIR
 
+        # numba names what it compiles of an array's expression by an address, and the linker sorts by names.
+        numbers = count()
+        vars(array_exprs)["hash"] = lambda _: next(numbers)
         if NATIVE is not None:
             raise SystemExit("remove services/model/native.* first: there is nothing that could be compiled")
         warm()
