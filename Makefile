@@ -24,7 +24,7 @@ GO         ?= $(shell command -v go || echo /usr/local/go/bin/go)
 HELM       := helm.sh/helm/v3/cmd/helm@v3.22.0
 KUBE_SCORE := github.com/zegl/kube-score/cmd/kube-score@v1.20.0
 
-.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-cluster test-upgrade deploy-check deploy-tools images compose-keys demo-model demo-history lock
+.PHONY: help setup demo up down keys picture test unit bench evaluate simulate lint format clean audit test-cluster test-upgrade deploy-check deploy-tools images images-again compose-keys demo-model demo-history lock
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -135,11 +135,12 @@ demo-history: $(VENV)/.warm ## simulates the demo's shoppers and learns from the
 
 COMPILE := $(BIN)/uv pip compile -q pyproject.toml --python-version 3.11 --no-header --no-annotate --generate-hashes
 lock: $(VENV)/.ready ## pins what pyproject.toml asks for, with hashes; the images' locks are parts of it
-	@$(COMPILE) --extra embedder --extra trainer --extra s3 --extra demo --extra dev -o requirements.lock
+	@$(COMPILE) --extra embedder --extra trainer --extra compiler --extra s3 --extra demo --extra dev -o requirements.lock
 	@$(COMPILE) -c requirements.lock --extra trainer --extra s3 --extra demo -o infra/image/eddy.lock
 	@$(COMPILE) -c requirements.lock --extra embedder -o infra/image/embedder.lock
-	@sed -n '/^sbom = \[/,/^]/s/^ *"\(.*\)",$$/\1/p' pyproject.toml \
-	  | $(subst pyproject.toml,-,$(COMPILE)) -c requirements.lock -o infra/image/sbom.lock
+	@for extra in sbom compiler; do \
+	  sed -n "/^$$extra = \[/,/^]/s/^ *\"\([^\"]*\)\",.*/\1/p" pyproject.toml \
+	  | $(subst pyproject.toml,-,$(COMPILE)) -c requirements.lock -o infra/image/$$extra.lock; done
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 # The images' files have the time of the commit that they are made of.
@@ -150,6 +151,9 @@ images: ## the images eddy and eddy-embedder, and what is in each (build/images/
 	@for image in eddy eddy-embedder; do \
 	  $(DOCKER_BUILD) --target sbom-$$image --output build/images . && \
 	  $(DOCKER_BUILD) --target $$image -t $$image:$(VERSION) . || exit 1; done
+
+images-again: $(VENV)/.ready ## builds eddy once more without a cache, and compares every file with the image that is there
+	@DOCKER_FLAGS='$(DOCKER_FLAGS)' $(BIN)/python -m infra.deploy_check.rebuild eddy
 
 compose-keys: ## infra/.env, the keys of `docker compose -f infra/compose.yaml up`
 	@$(PYTHON) -m infra.compose_keys

@@ -1,17 +1,20 @@
 """One click to one page through the containers: infra/compose.yaml as it is, on this machine's Docker daemon.
 
 The images must be there (`make images`); others are pulled. Qdrant and Grafana are left out where they cannot
-be had, which is told: the index then lives in the recommender.
+be had, which is told: the index then lives in the recommender. Then processes are killed: Docker starts them
+again, and each event that got a 202 counts once.
 """
 
 import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -20,19 +23,31 @@ import httpx
 import yaml
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
-from websockets.sync.client import connect
-from websockets.typing import Origin
 
 from infra.compose_keys import NAMES
 from infra.deploy_check import Skipped
-from infra.deploy_check.compose import INFRA, ROOT, compose_command
+from infra.deploy_check.compose import INFRA, ROOT, compose_command, merge
+from infra.deploy_check.visits import NotYet, Visits, wait_until
 
 PROJECT: Final = "eddy-deploy-check"
-PORTS: Final = ("SHOP_PORT", "INGEST_PORT", "RECOMMENDER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT")
-MAY_LACK: Final = ("qdrant", "grafana")  # what the flow works without
+PORTS: Final = (
+    *("SHOP_PORT", "INGEST_PORT", "RECOMMENDER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"),
+    *("PROXY_INGEST_PORT", "PROXY_RECOMMENDER_PORT"),
+)
+MAY_LACK: Final = ("qdrant", "qdrant-2", "qdrant-3", "grafana")  # what the flow works without
+WATCHED: Final = ("ingest", "session-processor", "embedder", "recommender")  # each may have a second, "-2"
+KILLED: Final = ("recommender", "session-processor", "ingest", "kafka")
 START_WITHIN_S: Final = 900.0
-CLICK_WITHIN_S: Final = 60.0
+BACK_WITHIN_S: Final = 300.0  # seconds from a kill to the next click in the visitor's profile
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Compose files that stand on each other, and through which ports pages reach them."""
+
+    files: tuple[str, ...] = ("compose.yaml",)
+    ingest: str = "INGEST_PORT"
+    recommender: str = "RECOMMENDER_PORT"
 
 
 class CheckSettings(BaseSettings):
@@ -40,24 +55,25 @@ class CheckSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EDDY_CHECK_", frozen=True, extra="ignore")
 
-    port: int = Field(21500, ge=1, le=65_000, description="the first of its five ports")
+    port: int = Field(21500, ge=1, le=65_000, description="the first of its seven ports")
     products: int = Field(200, ge=50, description="products of the demo's catalogue")
     override: Path | None = Field(None, description="a compose file more, which wins over ours")
 
 
-class NotYet(Exception):
-    """What is waited for has not come; the text says what."""
-
-
 def check() -> list[str]:
-    """Builds nothing; starts everything, looks, clicks, and takes everything down. Minutes."""
+    """Builds nothing; starts everything, looks, clicks, kills, and takes everything down. Minutes."""
+    return check_deployment(Deployment())
+
+
+def check_deployment(deployment: Deployment) -> list[str]:
+    """Everything that is wrong. Raises Skipped."""
     docker = shutil.which("docker")
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode:
         raise Skipped("no Docker daemon answers: start one, `make images`, and run this again")
     compose = compose_command()
     if compose is None:
         raise Skipped("neither docker compose nor docker-compose is here")
-    document = yaml.safe_load((INFRA / "compose.yaml").read_text())
+    document = merge([yaml.safe_load((INFRA / file).read_text()) for file in deployment.files])
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     settings = CheckSettings()
     others = yaml.safe_load(settings.override.read_text())["services"] if settings.override else {}
@@ -67,7 +83,14 @@ def check() -> list[str]:
     for name in absent:
         print(f"SKIPPED  {name}: its image is not to be had, the others run without it")
     with TemporaryDirectory() as folder:
-        return _Flow(settings, compose, Path(folder), document, absent).run()
+        return _Flow(
+            deployment=deployment,
+            settings=settings,
+            compose=compose,
+            folder=Path(folder),
+            document=document,
+            absent=absent,
+        ).run()
 
 
 def _absent(document: dict[str, Any], version: str) -> list[str]:
@@ -90,6 +113,8 @@ class _Flow:
 
     def __init__(
         self,
+        *,
+        deployment: Deployment,
         settings: CheckSettings,
         compose: Sequence[str],
         folder: Path,
@@ -97,6 +122,11 @@ class _Flow:
         absent: Sequence[str],
     ) -> None:
         self._ports = {name: settings.port + number for number, name in enumerate(PORTS)}
+        ingest, self._recommender, shop = (
+            f"http://127.0.0.1:{self._ports[name]}"
+            for name in (deployment.ingest, deployment.recommender, "SHOP_PORT")
+        )
+        self._visits = Visits(ingest, self._recommender, shop)
         self._keys = {name: secrets.token_urlsafe(32) for name in NAMES}
         self._environment = (
             {name: value for name, value in os.environ.items() if name != "EDDY_QDRANT_URL"}
@@ -109,12 +139,16 @@ class _Flow:
             for name, service in document["services"].items()
             if name not in absent and "profiles" not in service
         ]
-        files = [INFRA / "compose.yaml"]
+        files = [INFRA / file for file in deployment.files]
         if "qdrant" in absent:
             files.append(folder / "without-qdrant.yaml")
             without = {"environment": {"EDDY_QDRANT_URL": None}}
-            services = dict.fromkeys(("recommender", "embedder"), without)
-            files[-1].write_text(yaml.safe_dump({"services": services}))
+            asking = [
+                name
+                for name, service in document["services"].items()
+                if "EDDY_QDRANT_URL" in service.get("environment", {})
+            ]
+            files[-1].write_text(yaml.safe_dump({"services": dict.fromkeys(asking, without)}))
         if settings.override:
             files.append(settings.override)
         named = [part for path in files for part in ("-f", str(path))]
@@ -127,11 +161,13 @@ class _Flow:
             up = self._call("up", "-d", "--no-build", *self._services)
             if up.returncode:
                 return [f"the containers do not start: {up.stderr[-2000:]}", *self._logs()]
-            products = self._until(self._products)
+            products = wait_until(self._products, START_WITHIN_S)
             print(f"         {products} products are searchable after {time.monotonic() - started:.0f} s")
-            problems = self._page_problems()
-            self._until(self._all_well)
+            problems = self._visits.watch_a_click()
+            wait_until(self._all_well, START_WITHIN_S)
             problems += self._container_problems()
+            print(f"         Prometheus reads {wait_until(self._scraped, START_WITHIN_S)} services")
+            problems += self._kill_problems()
             return problems if not problems else [*problems, *self._logs()]
         except NotYet as why:
             return [str(why), *self._logs()]
@@ -146,68 +182,40 @@ class _Flow:
     def _logs(self) -> list[str]:
         return self._call("logs", "--tail", "5", "--no-color").stdout.splitlines()[-80:]
 
-    def _url(self, name: str, path: str) -> str:
-        return f"http://127.0.0.1:{self._ports[name]}{path}"
-
     def _products(self) -> int:
         """How many products the recommender can find, once it is as many as the feed has."""
         try:
-            found = int(httpx.get(self._url("RECOMMENDER_PORT", "/readyz"), timeout=10).json()["products"])
+            found = int(httpx.get(f"{self._recommender}/readyz", timeout=10).json()["products"])
         except (httpx.HTTPError, KeyError, ValueError) as error:
             raise NotYet(f"the recommender does not answer: {error!r}") from error
         if found < int(self._environment["PRODUCTS"]):
             raise NotYet(f"{found} of {self._environment['PRODUCTS']} products are searchable")
         return found
 
-    @staticmethod
-    def _until(question: Callable[[], int]) -> int:
-        asked = retry(
-            retry=retry_if_exception_type(NotYet),
-            wait=wait_fixed(1),
-            stop=stop_after_delay(START_WITHIN_S),
-            reraise=True,
-        )
-        return asked(question)()
-
-    def _page_problems(self) -> list[str]:
-        """A visitor opens a page, clicks, and the page's row is told anew because of that click."""
-        visitor = httpx.post(self._url("INGEST_PORT", "/v1/visitors"), timeout=30).json()
-        shown = {"X-Eddy-Token": visitor["token"]}
-        who = {"visitor_id": visitor["visitor_id"]}
-        rows = httpx.get(
-            self._url("RECOMMENDER_PORT", "/v1/recommendations"), params=who, headers=shown, timeout=30
-        ).json()
-        event_id = "01JD7Z8QX3N5R2V9W4T6Y8B1CM"
-        event = {"event_id": event_id, "type": "view_item", "occurred_at": int(time.time() * 1000)}
-        live = self._url("RECOMMENDER_PORT", "/v1/live").replace("http", "ws", 1)
-        origin = Origin(f"http://127.0.0.1:{self._ports['SHOP_PORT']}")
-        with connect(f"{live}?visitor_id={visitor['visitor_id']}", origin=origin) as socket:
-            slots = [{"name": "for_you", "kind": "for_you", "k": 12}]
-            socket.send(json.dumps({"type": "subscribe", "token": visitor["token"], "slots": slots}))
-            before = json.loads(socket.recv(CLICK_WITHIN_S))
-            clicked = time.monotonic()
-            product = rows["items"][0]["product_id"]
-            taken = httpx.post(
-                self._url("INGEST_PORT", "/v1/events"),
-                json={"events": [event | who | {"product_id": product}]},
-                headers=shown,
-                timeout=30,
+    def _kill_problems(self) -> list[str]:
+        """Processes are killed one by one, as a crash does; a visitor goes on clicking."""
+        visitor = self._visits.begin()
+        products, problems = self._visits.popular(len(KILLED)), []
+        for name, product_id in zip(KILLED, products, strict=True):
+            before = self._containers(name)[0]
+            try:
+                os.kill(before["State"]["Pid"], signal.SIGKILL)
+            except (PermissionError, ProcessLookupError) as why:
+                print(f"SKIPPED  {name} is not killed: {why}")
+                break
+            taken, told = visitor.click(product_id, BACK_WITHIN_S)
+            print(
+                f"         {name} is killed: the next click has its 202 after {taken:.1f} s, is in the"
+                f" profile after {told:.1f} s"
             )
-            if taken.status_code != httpx.codes.ACCEPTED:
-                return [f"ingest answers {taken.status_code} to a click: {taken.text}"]
-            while time.monotonic() < clicked + CLICK_WITHIN_S:
-                row = json.loads(socket.recv(CLICK_WITHIN_S))
-                if row.get("caused_by") == event_id:
-                    told = (time.monotonic() - clicked) * 1000
-                    print(f"         a click on {product} is on the page after {told:.0f} ms")
-                    same = [each["product_id"] for each in row["items"]] == [
-                        each["product_id"] for each in before["items"]
-                    ]
-                    return ["the row is the same after the click"] if same else []
-        return [f"no row followed the click within {CLICK_WITHIN_S:.0f} s"]
+            wait_until(self._all_well, BACK_WITHIN_S)
+            if self._containers(name)[0]["State"]["StartedAt"] == before["State"]["StartedAt"]:
+                problems.append(f"{name} was killed, and not started again")
+        visitor.count_clicks()
+        return problems
 
-    def _containers(self) -> list[dict[str, Any]]:
-        ids = self._call("ps", "-q").stdout.split()
+    def _containers(self, *services: str) -> list[dict[str, Any]]:
+        ids = self._call("ps", "-q", *services).stdout.split()
         inspected = subprocess.run(["docker", "inspect", *ids], capture_output=True, text=True, check=True)
         found: list[dict[str, Any]] = json.loads(inspected.stdout)
         return found
@@ -219,6 +227,19 @@ class _Flow:
             if each["State"]["Health"]["Status"] != "healthy":
                 raise NotYet(f"{each['Name'].lstrip('/')} is not well: {each['State']['Health']['Log'][-1:]}")
         return len(running)
+
+    def _scraped(self) -> int:
+        """How many services Prometheus reads, once it is all of them."""
+        wanted = sum(name.removesuffix("-2") in WATCHED for name in self._services)
+        address = f"http://127.0.0.1:{self._ports['PROMETHEUS_PORT']}/api/v1/query"
+        try:
+            told = httpx.get(address, params={"query": 'sum(up{job=~"eddy-.*"})'}, timeout=10).json()
+            found = int(told["data"]["result"][0]["value"][1])
+        except (httpx.HTTPError, LookupError, ValueError) as error:
+            raise NotYet(f"Prometheus does not answer: {error!r}") from error
+        if found != wanted:
+            raise NotYet(f"Prometheus reads {found} of {wanted} services")
+        return found
 
     def _container_problems(self) -> list[str]:
         """Who runs as root, can write to its root, or has failed."""

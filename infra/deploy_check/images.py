@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / "infra" / "image"
 TARGETS: Final = ("eddy", "eddy-embedder")
 HEAVY: Final = re.compile(r"^(torch|torchvision|triton|transformers|nvidia-.*|cuda-.*)$")
+COMPILERS: Final = ("llvmlite", "numba")  # 176 MB
 PINNED: Final = re.compile(r"^[\w./-]+:[\w.-]*\d[\w.-]*(@sha256:[0-9a-f]{64})?$")
 LOCKED: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)")
 
@@ -124,13 +125,21 @@ def lock_problems(everything: str, locks: Mapping[str, str], pyproject: str) -> 
     for file, wanted in (
         ("eddy.lock", ("trainer", "s3", "demo")),
         ("embedder.lock", ("embedder",)),
+        ("compiler.lock", ("compiler",)),
     ):
         own = dict(packages(locks.get(file, "")))
-        asked = [*project["dependencies"], *(each for extra in wanted for each in extras[extra])]
+        runs = [] if file == "compiler.lock" else project["dependencies"]
+        asked = [*runs, *(each for extra in wanted for each in extras[extra])]
         names = [normalise(re.split(r"[\[=<>~! ]", each)[0]) for each in asked]
         problems += [f"{file}: {name} is missing: make lock" for name in names if name not in own]
     heavy = [name for name, _ in packages(locks.get("eddy.lock", "")) if HEAVY.match(name)]
     problems += [f"eddy.lock: {name} belongs to the embedder's image only" for name in heavy]
+    problems += [
+        f"{file}: {name} belongs to the build only: code is compiled ahead of time"
+        for file in ("eddy.lock", "embedder.lock")
+        for name, _ in packages(locks.get(file, ""))
+        if name in COMPILERS
+    ]
     return problems
 
 

@@ -7,11 +7,12 @@ if [ -n "$packages" ]; then
   cd "$packages"
   find . -type d \( -name tests -o -name test -o -name include \) -prune -exec rm -rf {} +
   find . -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.pxi' -o -name '*.c' -o -name '*.cpp' -o -name '*.h' \
-    -o -name '*.a' \) -delete
+    -o -name '*.a' -o -name '*.pyi' \) -delete
+  rm -f pyarrow/libarrow_python.so pyarrow/libarrow_python.so.*.*  # what a linker asks for: copies, not links
   rm -rf pip pip-* setuptools setuptools-* pkg_resources _distutils_hack distutils-precedence.pth
   # Parts of large packages that no service uses: Arrow's servers, its own S3 client (archives are read by s3fs), the
   # other 400 interfaces of AWS.
-  rm -f pyarrow/*arrow_flight* pyarrow/*arrow_python_flight* pyarrow/_flight* pyarrow/*substrait* pyarrow/*arrow_s3* pyarrow/_s3fs*
+  rm -f pyarrow/*arrow_flight* pyarrow/*arrow_python_flight* pyarrow/_flight* pyarrow/_substrait* pyarrow/*arrow_s3* pyarrow/_s3fs*
   if [ -d botocore/data ]; then
     find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name sts ! -name 'sso*' -exec rm -rf {} +
   fi

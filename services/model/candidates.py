@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from services.model.compiled import compile_code
 from services.model.item2vec import Item2Vec
 from services.model.session_index import Floats, Ints, SessionIndex
 
@@ -113,7 +113,7 @@ class Workspace(NamedTuple):
         )
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(is_entry=True)
 def generate(
     index: SessionIndex, vectors: Item2Vec, items: Ints, weights: Floats, extra: Ints, work: Workspace
 ) -> tuple[Ints, Floats]:
@@ -135,7 +135,7 @@ def generate(
     return candidates, features
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _context(items: Ints, weights: Floats) -> Ints:
     """Places of the newest distinct known products, newest first, but those that were taken back."""
     places = np.empty(min(len(items), CONTEXT_MAX), np.int32)
@@ -149,7 +149,7 @@ def _context(items: Ints, weights: Floats) -> Ints:
     return places[:found]
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _is_later(items: Ints, place: int) -> bool:
     for later in range(place + 1, len(items)):  # noqa: SIM110 - numba has no generators in any()
         if items[later] == items[place]:
@@ -157,7 +157,7 @@ def _is_later(items: Ints, place: int) -> bool:
     return False
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _collect_sessions(
     index: SessionIndex, items: Ints, weights: Floats, context: Ints, work: Workspace
 ) -> tuple[int, int]:
@@ -212,20 +212,20 @@ def _collect_sessions(
     return sessions, met
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _age(index: SessionIndex, session: int) -> float:
     """Of a past session, as a share of all."""
     count = len(index.starts) - 1
     return (count - 1 - session) / count
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _rarity(index: SessionIndex, product: int) -> float:
     """Inverse document frequency, with sessions for documents."""
     return log(1 + (len(index.starts) - 1) / (index.support[product] + 1))
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _vote(index: SessionIndex, sessions: int, met: int, work: Workspace) -> tuple[float, int]:
     """Lets the most similar sessions vote; the sum of their similarities, and how many products are met."""
     past_items, starts = index.items, index.starts
@@ -258,7 +258,7 @@ def _vote(index: SessionIndex, sessions: int, met: int, work: Workspace) -> tupl
     return total, met
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _least_of_best(values: Floats, most: int) -> float:
     """The threshold that `most` of the values reach, and more only where several are equal."""
     if len(values) <= most:
@@ -266,7 +266,7 @@ def _least_of_best(values: Floats, most: int) -> float:
     return float(np.partition(values, len(values) - most)[len(values) - most])
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _select(vectors: Item2Vec, items: Ints, context: Ints, extra: Ints, met: int, work: Workspace) -> Ints:
     """The union of the sources, in the order: the session's own, kNN, transitions, together, item2vec."""
     spare = 2 * FROM_ITEM2VEC
@@ -287,7 +287,7 @@ def _select(vectors: Item2Vec, items: Ints, context: Ints, extra: Ints, met: int
     return chosen[:count].copy()
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _best_by(
     column: int, before: float, most: int, chosen: Ints, count: int, met: int, work: Workspace
 ) -> int:
@@ -304,7 +304,7 @@ def _best_by(
     return count
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _choose(product: int, chosen: Ints, count: int, work: Workspace) -> int:
     if work.is_candidate[product] == 0:
         work.is_candidate[product] = 1
@@ -313,7 +313,7 @@ def _choose(product: int, chosen: Ints, count: int, work: Workspace) -> int:
     return count
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _fill_counts(
     index: SessionIndex,
     items: Ints,
@@ -351,7 +351,7 @@ def _fill_counts(
         row[NEIGHBOURS] = sessions
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _fill_vectors(
     vectors: Item2Vec, items: Ints, weights: Floats, context: Ints, candidates: Ints, features: Floats
 ) -> None:
@@ -377,7 +377,7 @@ def _fill_vectors(
         row[SESSION_COSINE] = _dot(query, unit) / length
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _nearest_cosine(vectors: Item2Vec, items: Ints, context: Ints, product: int) -> float:
     best = -1.0
     for nth in range(min(len(context), NEAREST_COMPARED)):
@@ -387,7 +387,7 @@ def _nearest_cosine(vectors: Item2Vec, items: Ints, context: Ints, product: int)
     return best
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _dot(one: Floats, other: Floats) -> float:
     total = _FLOAT(0)
     for place in range(len(one)):
@@ -395,7 +395,7 @@ def _dot(one: Floats, other: Floats) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _fill_products(
     index: SessionIndex, items: Ints, context: Ints, candidates: Ints, features: Floats
 ) -> None:
@@ -421,7 +421,7 @@ def _fill_products(
         row[LAST_REPEATED] = repeated
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _fill_ranks(features: Floats) -> None:
     _rank(features, KNN, KNN_RANK)
     _rank(features, AFTER, AFTER_RANK)
@@ -429,7 +429,7 @@ def _fill_ranks(features: Floats) -> None:
     _rank(features, TOGETHER, TOGETHER_RANK)
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _rank(features: Floats, column: int, into: int) -> None:
     order = np.argsort(-features[:, column])
     rank = 0
@@ -439,7 +439,7 @@ def _rank(features: Floats, column: int, into: int) -> None:
         features[order[place], into] = rank
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _clear(candidates: Ints, met: int, work: Workspace) -> None:
     for nth in range(met):
         product = work.met[nth]

@@ -6,12 +6,12 @@ the newest. `places` are as long as the index has products, all −1 between two
 """
 
 import numpy as np
-from numba import njit
 
+from services.model.compiled import compile_code
 from services.model.session_index import Ints, SessionIndex
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def count_beside(index: SessionIndex, product: int, places: Ints) -> tuple[Ints, Ints]:
     """Products (n,) that visits hold beside this one, and in how many of its visits (n,) each of them is."""
     begin, end = index.place_starts[product], index.place_starts[product + 1]
@@ -41,7 +41,7 @@ def count_beside(index: SessionIndex, product: int, places: Ints) -> tuple[Ints,
     return products[:met].copy(), visits[:met].copy()
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -> Ints:
     """(n, m) in how many visits each of `some` (n,) stands with each of `others` (m,), none of them twice.
 
@@ -53,7 +53,7 @@ def count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) ->
     return _count_visits(index, some, others, places)
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _sum_support(index: SessionIndex, products: Ints) -> float:
     total = 0.0
     for product in products:
@@ -62,7 +62,7 @@ def _sum_support(index: SessionIndex, products: Ints) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -> Ints:
     """Through the visits of `some`."""
     found = np.zeros((len(some), len(others)), np.int32)
@@ -89,7 +89,7 @@ def _count_visits(index: SessionIndex, some: Ints, others: Ints, places: Ints) -
     return found
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, places: Ints) -> None:
     """Through the visits of those of `others` that are rarer than one of `some` whose visits are not all
     known."""
@@ -110,7 +110,7 @@ def _count_of_rarer(index: SessionIndex, some: Ints, others: Ints, found: Ints, 
     _unmark(some, places)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _mark(products: Ints, places: Ints) -> None:
     """Where in `products` each stands."""
     for nth in range(len(products)):
@@ -118,27 +118,27 @@ def _mark(products: Ints, places: Ints) -> None:
             places[products[nth]] = nth
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _unmark(products: Ints, places: Ints) -> None:
     for product in products:
         if product >= 0:
             places[product] = -1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _has_all(index: SessionIndex, product: int) -> bool:
     """Whether all of its visits can be found, not the newest alone."""
     return bool(index.place_starts[product + 1] - index.place_starts[product] == index.support[product])
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _is_rarer(index: SessionIndex, one: int, other: int) -> bool:
     """Of two in as many visits the one with the smaller number; never a product than itself."""
     first, second = index.support[one], index.support[other]
     return first < second or (first == second and one < other)
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def count_groups(index: SessionIndex, groups: Ints, count: int) -> Ints:
     """(count, count) in how many visits products of two groups stand together; by itself: in how many it is.
 

@@ -5,9 +5,9 @@ from typing import Any, Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from schemas.objectives import ObjectiveName
+from services.model.compiled import compile_code
 from services.model.session_index import Floats, Ints, read_only
 
 
@@ -53,7 +53,7 @@ class ObjectiveTrees(NamedTuple):
     learned: frozenset[ObjectiveName]
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def score_trees(trees: Trees, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up."""
     scores = np.zeros(len(features), np.float32)
@@ -127,7 +127,7 @@ def _add(
     _add(trees, int(trees.right[node]), splits, leaves, first)
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def score_masked(masks: LeafMasks, features: Floats) -> Floats:
     """(n,) what the trees say of each row of (n, features), added up: to the bit what `trees.scored` says."""
     columns = features.T.copy()  # a feature of all rows side by side
@@ -145,7 +145,7 @@ def score_masked(masks: LeafMasks, features: Floats) -> Floats:
     return scores
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compile_code(inline=True)
 def _lowest(bits: np.uint32) -> int:
     """The place of the lowest bit that is set."""
     bit = bits & (~bits + np.uint32(1))

@@ -5,9 +5,9 @@ from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from schemas.vectors import Vector
+from services.model.compiled import compile_code
 from services.model.session_index import Floats
 from services.product_numbers import Ints, ProductNumbers
 from services.recommender.index.port import Hit
@@ -42,19 +42,24 @@ def dot_products(replica: VectorReplica, numbers: Ints, query: Vector) -> Floats
     return _dot_products(rows, places, query)
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(is_entry=True)
 def _dot_products(rows: Rows, places: Ints, query: Vector) -> Floats:
     found = np.zeros(len(places), np.float32)
     for nth in range(len(places)):
         if places[nth] >= 0:
-            row, total = rows[places[nth]], np.float32(0)
-            for at in range(len(query)):
-                total += np.float32(row[at]) * query[at]
-            found[nth] = total * SCALE
+            found[nth] = _dot(rows[places[nth]], query) * SCALE
     return found
 
 
-@njit(cache=True, nogil=True)
+@compile_code(fastmath=True)
+def _dot(row: Rows, query: Vector) -> np.float32:
+    total = np.float32(0)
+    for at in range(len(query)):
+        total += np.float32(row[at]) * query[at]
+    return total
+
+
+@compile_code(is_entry=True)
 def distinct(numbers: Ints, count: int) -> Ints:
     """(n,) of numbers below `count` each once, where it comes first."""
     is_met = np.zeros(count, np.bool_)

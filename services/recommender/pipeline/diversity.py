@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from services.model.compiled import compile_code
 from services.model.session_index import Floats
 from services.product_numbers import Ints
 from services.recommender.pipeline.candidate_list import CandidateList
@@ -78,7 +78,7 @@ def interleave(
         np.concatenate([found.numbers for found in candidates]),
         ends,
         np.array(weights, dtype=np.float64),
-        np.float32(1 - limits.diversity) * scores,
+        ((1 - limits.diversity) * scores).astype(np.float32, copy=False),  # some lists' scores are doubles
         traits.brands,
         traits.rows,
         traits.places,
@@ -90,7 +90,7 @@ def interleave(
     return list(zip(places.tolist(), origins.tolist(), strict=True))
 
 
-@njit(cache=True, nogil=True)
+@compile_code(is_entry=True)
 def _interleave(
     products: Ints,
     ends: npt.NDArray[np.int64],
@@ -146,7 +146,7 @@ def _interleave(
     return places[:chosen], origins[:chosen]
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compile_code(fastmath=True)
 def _likeness(rows: npt.NDArray[Any], one: int, other: int) -> float:
     total = np.float32(0)
     if one >= 0 and other >= 0:
@@ -155,7 +155,7 @@ def _likeness(rows: npt.NDArray[Any], one: int, other: int) -> float:
     return float(total)
 
 
-@njit(cache=True, nogil=True)
+@compile_code()
 def _next_origin(weights: npt.NDArray[np.float64], taken: Ints, is_left: npt.NDArray[np.bool_]) -> int:
     """The list with the highest weight per place among those left; of equals the first."""
     found, most = -1, 0.0

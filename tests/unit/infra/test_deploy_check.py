@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from infra.compose_keys import NAMES, make_keys
-from infra.deploy_check import Skipped, containers, images
+from infra.deploy_check import Skipped, cluster, containers, images, native, rebuild, stand_ins
 from infra.deploy_check.__main__ import find_parts, main, run
 from infra.deploy_check.compose import INFRA, compose_problems, merge
 from infra.deploy_check.images import FOLDER, ROOT, dockerfile_problems, ignore_problems, lock_problems
@@ -72,6 +72,13 @@ def test_an_images_lock_that_is_behind_is_refused() -> None:
 def test_torch_in_the_small_image_is_refused() -> None:
     heavy = LOCKS | {"eddy.lock": LOCKS["eddy.lock"] + "torch==2.0 --hash=sha256:" + "0" * 64}
     assert "eddy.lock: torch belongs to the embedder's image only" in lock_problems(LOCK, heavy, PYPROJECT)
+
+
+def test_a_compiler_in_an_image_is_refused() -> None:
+    numba = "numba==0.68.1 --hash=sha256:" + "0" * 64
+    heavy = LOCKS | {"embedder.lock": LOCKS["embedder.lock"] + numba}
+    problems = lock_problems(LOCK, heavy, PYPROJECT)
+    assert "embedder.lock: numba belongs to the build only: code is compiled ahead of time" in problems
 
 
 def test_an_ignore_file_that_lets_everything_in_is_refused() -> None:
@@ -147,11 +154,44 @@ def test_without_a_daemon_the_containers_are_skipped(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
     with pytest.raises(Skipped, match="no Docker daemon answers"):
         containers.check()
+    with pytest.raises(Skipped, match="no Docker daemon answers"):
+        cluster.check()
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(Skipped, match="no Docker daemon answers"):
         containers.check()
 
 
 def test_parts_are_the_modules_that_check() -> None:
-    assert {"compose", "containers", "images"} <= set(find_parts())
+    assert {"cluster", "compose", "containers", "images", "native"} <= set(find_parts())
     assert main(["imgaes"]) == 2
+
+
+def test_stand_ins_have_the_names_that_are_asked_for() -> None:
+    names = stand_ins.name_images()
+    assert set(names) == set(stand_ins.STAND_INS)
+    assert f"ARG PYTHON_IMAGE={names['python']}\n" in DOCKERFILE
+    assert names["apache/kafka"] == COMPOSE["services"]["kafka"]["image"]
+
+
+def test_of_two_builds_what_differs_is_told_file_by_file() -> None:
+    one = {"opt/a": "0 644 0:0 1 bytes, time 1, abc", "opt/b": "same", "etc/hosts": "of one container"}
+    other = {"opt/a": "0 644 0:0 1 bytes, time 2, abc", "opt/b": "same", "opt/c": "new"}
+    assert rebuild.compare(one, other) == [
+        "opt/a: 0 644 0:0 1 bytes, time 1, abc | 0 644 0:0 1 bytes, time 2, abc",
+        "opt/c: missing | new",
+    ]
+    assert rebuild.compare(one, one) == []
+
+
+def test_only_images_that_there_are_are_built_again() -> None:
+    assert rebuild.main("eddie") == 2
+
+
+def test_without_a_compiler_what_is_compiled_ahead_is_not_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Skipped, match="no C\\+\\+ compiler"):
+        native.check()
+
+
+def test_the_tests_of_what_is_compiled_are_there() -> None:
+    assert [each for each in native.TESTS if not (ROOT / each).is_file()] == []

@@ -14,6 +14,7 @@ from services.recommender.pipeline import diversity
 from services.recommender.pipeline.candidate_list import CandidateList
 from services.recommender.pipeline.diversity import CandidateTraits, RankedProduct, RowLimits
 from services.recommender.pipeline.explanation import cause_of, likeness, say, withhold
+from services.vector_replica import STEPS
 
 LAYOUT = Layout.of(text_width=4, image_width=4)
 
@@ -43,9 +44,9 @@ def interleave(
     codes = [UNKNOWN if (brand := brands.get(hit.product_id)) is None else names.index(brand) for hit in hits]
     traits = CandidateTraits(
         np.array(codes, dtype=np.int32),
-        np.ascontiguousarray(vectors, dtype=np.float32),
+        np.rint(np.clip(vectors, -1, 1) * STEPS).astype(np.int16),
         np.arange(len(hits), dtype=np.int32),
-        1.0,
+        1 / STEPS**2,
     )
     lists = [CandidateList.of(each, numbers) for each in found]
     chosen = diversity.interleave(lists, weights, traits, limits, is_soft=is_soft)
