@@ -28,7 +28,7 @@ services.model.__path__.append(sys.argv[1])
 import pytest
 from services.model.compiled import NATIVE
 assert NATIVE is not None, "nothing was compiled"
-status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", *sys.argv[2:]])
+status = pytest.main(["-q", "-n0", "-p", "no:cacheprovider", *sys.argv[2:]])
 sys.exit("numba was loaded" if "numba" in sys.modules else status)
 """
 
