@@ -59,7 +59,7 @@ def compile_ahead(out: Path, cpu: str) -> list[str]:
             for name, entry in ENTRIES.items()
             for nth, overload in enumerate(entry.overloads.values())
         })  # fmt: skip
-    kinds = {name: [[*map(kind_of, each)] for each in entry.signatures] for name, entry in ENTRIES.items()}
+    kinds = {name: [[*map(tell_kind, each)] for each in entry.signatures] for name, entry in ENTRIES.items()}
     (out / "native.json").write_text(json.dumps(kinds, indent=1) + "\n")
     return [*kinds]
 
@@ -89,14 +89,14 @@ def _flags() -> Flags:
     return flags  # type: ignore[no-any-return]
 
 
-def kind_of(kind: Any) -> Any:  # noqa: ANN401 - one of numba's types, and JSON
+def tell_kind(kind: Any) -> Any:  # noqa: ANN401 - one of numba's types, and JSON
     """How native.json tells one of numba's types. Raises ValueError for an array that is not in C's order."""
     if isinstance(kind, types.Array):
         if kind.layout != "C":
             raise ValueError(f"an array that Python gives must lie in C's order: {kind}")
         return {"dtype": str(kind.dtype), "dimensions": kind.ndim}
     parts: Any = kind if isinstance(kind, types.BaseTuple) else None
-    return str(kind) if parts is None else [kind_of(each) for each in parts]
+    return str(kind) if parts is None else [tell_kind(each) for each in parts]
 
 
 if __name__ == "__main__":

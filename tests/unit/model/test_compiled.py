@@ -11,7 +11,7 @@ from numba import types
 from services.model import candidates, co_visits, forest
 from services.model.compiled import ENTRIES, Native, describe, fits, read_kind
 from services.recommender.pipeline import candidate_list, diversity
-from services.recommender.pipeline.native import kind_of
+from services.recommender.pipeline.native import tell_kind
 
 INTS: Final = {"dtype": "int32", "dimensions": 1}
 ROWS: Final = {"dtype": "float32", "dimensions": 2}
@@ -78,10 +78,10 @@ def test_images_have_every_function_that_python_calls() -> None:
 
 def test_what_was_compiled_is_told_as_it_is_read() -> None:
     pair = types.NamedTuple([types.int32[::1], types.float32[:, ::1]], Pair)  # type: ignore[no-untyped-call]
-    assert kind_of(pair) == [INTS, ROWS]
-    assert kind_of(types.int64) == "int64"
+    assert tell_kind(pair) == [INTS, ROWS]
+    assert tell_kind(types.int64) == "int64"
     with pytest.raises(ValueError, match="must lie in C's order"):
-        kind_of(types.int32[:])
+        tell_kind(types.int32[:])
 
 
 def native(kinds: Sequence[Sequence[object]]) -> Native:
